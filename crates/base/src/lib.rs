@@ -1,0 +1,18 @@
+//! Words that every Dormouse crate shares, and nothing else: no tokio, no files, no sockets.
+//!
+//! A type moves down here only when a second crate needs it. Two modules are special because they
+//! are the *only* door to something the outside world decides: [`clock`] is where time comes from
+//! and [`rand`] is where randomness comes from (clippy bans every other way in), so that a
+//! simulation can later put a seeded world behind them.
+
+pub mod clock;
+pub mod id;
+pub mod kind;
+pub mod rand;
+pub mod secret;
+pub mod span;
+
+pub use clock::Timestamp;
+pub use id::{ApiKeyId, BranchId, EndpointId, OperationId, ProjectId};
+pub use kind::Kind;
+pub use secret::Secret;

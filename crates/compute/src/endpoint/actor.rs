@@ -1,0 +1,276 @@
+//! The actor of one endpoint: takes commands, watches its process and the clock, and walks the state
+//! machine of [`crate::state`]. One thing at a time: while it boots or stops, commands wait in line.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_base::clock::Mono;
+use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument;
+
+use super::run::{Closing, Run};
+use super::ticket::Ticket;
+use super::{Command, Shared, Surroundings, WakeError};
+use crate::event::{Cause, Happening, Phases, SleepReason};
+use crate::sandbox::process::Ending;
+use crate::spec::{PauseTimeout, Spec};
+use crate::state::{Event, State, Step, transition};
+
+/// How often an Active endpoint is looked at, at most and at least.
+const TICK: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(5);
+
+/// Waiting between failed starts: doubles from the first to the second.
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// A run that crashes sooner than this counts as a failed start.
+const STABLE_AFTER: Duration = Duration::from_secs(10);
+
+/// After a failed start.
+pub(super) struct Backoff {
+    pub(super) until: Mono,
+    pub(super) reason: String,
+    failures: u32,
+}
+
+pub(super) struct Actor {
+    pub(super) shared: Arc<Shared>,
+    pub(super) around: Surroundings,
+    pub(super) state: State,
+    pub(super) run: Option<Arc<Run>>,
+    pub(super) spec: Option<Spec>,
+    /// When the state began.
+    pub(super) since: Mono,
+    /// The last time somebody was seen working.
+    pub(super) last_work: Mono,
+    /// The gate's generation at that time.
+    pub(super) generation: u64,
+    pub(super) backoff: Option<Backoff>,
+    /// The last run ended badly and was not recovered yet.
+    pub(super) heal_wanted: bool,
+}
+
+/// Starts the actor's task.
+pub(super) fn start(shared: Arc<Shared>, around: Surroundings, commands: mpsc::Receiver<Command>) {
+    let scope = around.scope.clone();
+    let span = tracing::info_span!("endpoint", endpoint = %shared.id);
+    let now = Mono::now();
+    around.metrics.moved(None, Some(State::Stopped));
+    let actor = Actor {
+        shared,
+        around,
+        state: State::Stopped,
+        run: None,
+        spec: None,
+        since: now,
+        last_work: now,
+        generation: 0,
+        backoff: None,
+        heal_wanted: false,
+    };
+    scope.spawn("endpoint", actor.live(commands).instrument(span));
+}
+
+impl Actor {
+    async fn live(mut self, mut commands: mpsc::Receiver<Command>) {
+        let token = self.around.scope.token();
+        loop {
+            let (run, tick) = (self.run.clone(), self.next_tick());
+            tokio::select! {
+                biased;
+                () = token.cancelled() => break,
+                ending = ended(run) => self.exited(ending).await,
+                command = commands.recv() => match command {
+                    Some(Command::Release { reply }) => {
+                        // The receiver may have given up waiting.
+                        let _gone = reply.send(());
+                        break;
+                    }
+                    Some(command) => self.obey(command).await,
+                    None => break,
+                },
+                () = after(tick) => self.tick().await,
+            }
+        }
+        self.around.metrics.moved(Some(self.state), None);
+    }
+
+    async fn obey(&mut self, command: Command) {
+        match command {
+            Command::Wake { cause, reply } => {
+                if reply.is_closed() && cause == Cause::Client {
+                    return;
+                }
+                let result = self.wake(cause).await;
+                answer(reply, result);
+            }
+            Command::Suspend { reason, reply } => {
+                self.suspend(reason).await;
+                answer(reply, Ok(()));
+            }
+            Command::Pause { reply } => {
+                let result = self.pause_now().await;
+                answer(reply, result);
+            }
+            Command::Adopt { reply } => {
+                let adopted = self.adopt().await;
+                answer(reply, adopted);
+            }
+            Command::Release { .. } => {}
+        }
+    }
+
+    /// Moves along the state machine; the step tells the caller what to carry out.
+    pub(super) fn step(&mut self, event: Event) -> Step {
+        let Some((next, step)) = transition(self.state, event) else {
+            tracing::error!(state = ?self.state, ?event, "impossible event ignored");
+            return Step::Stay;
+        };
+        if next != self.state {
+            tracing::debug!(from = self.state.name(), to = next.name(), ?event, "state");
+            self.around.metrics.moved(Some(self.state), Some(next));
+            self.state = next;
+            self.since = Mono::now();
+            self.shared.state.send_replace(next);
+            self.around.host.state_changed(&self.shared.id, next, self.run.as_ref().map(|r| r.pid()));
+        }
+        step
+    }
+
+    /// Opens the gate on the current run.
+    pub(super) fn open(&mut self) {
+        self.last_work = Mono::now();
+        self.generation = self.shared.gate.look().generation();
+        self.shared.run.lock().clone_from(&self.run);
+        self.shared.gate.open();
+    }
+
+    async fn wake(&mut self, cause: Cause) -> Result<Option<Ticket>, WakeError> {
+        if self.state == State::Stopped
+            && let Some(wait) =
+                self.backoff.as_ref().filter(|b| b.until > Mono::now() && cause != Cause::Request)
+        {
+            let retry_in = wait.until.since(Mono::now());
+            return Err(WakeError::BackedOff { reason: wait.reason.clone(), retry_in });
+        }
+        match self.step(Event::Wake) {
+            Step::Boot => self.boot_and_open(cause).await,
+            Step::Thaw => self.thaw(cause).map(|()| None),
+            _ => Ok(None),
+        }
+    }
+
+    async fn boot_and_open(&mut self, cause: Cause) -> Result<Option<Ticket>, WakeError> {
+        match self.boot().await {
+            Ok((run, phases)) => {
+                self.run = Some(Arc::clone(&run));
+                self.step(Event::Ready);
+                self.open();
+                self.backoff = None;
+                self.heal_wanted = false;
+                Ok(self.account_for(cause, phases, run))
+            }
+            Err(failure) => {
+                self.step(Event::StartFailed);
+                let retry_in = self.back_off(failure.error.to_string());
+                self.around.metrics.start_failures.inc();
+                tracing::warn!(reason = %failure.error, ?retry_in, "start failed");
+                let happening = Happening::StartFailed {
+                    message: failure.detail,
+                    log_tail: failure.log_tail,
+                    retry_in_ms: u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX),
+                };
+                self.around.host.happened(&self.shared.id, happening);
+                Err(failure.error)
+            }
+        }
+    }
+
+    /// A client's wake is recorded with its first row; any other has no row to wait for.
+    fn account_for(&self, cause: Cause, phases: Phases, run: Arc<Run>) -> Option<Ticket> {
+        let ticket = Ticket::new(
+            self.shared.id.clone(),
+            cause,
+            phases,
+            run,
+            Arc::clone(&self.around.host),
+            self.around.metrics.clone(),
+        );
+        (cause == Cause::Client).then_some(ticket)
+    }
+
+    pub(super) fn back_off(&mut self, reason: String) -> Duration {
+        let failures = self.backoff.as_ref().map_or(0, |b| b.failures);
+        let wait = BACKOFF.0.saturating_mul(1 << failures.min(5)).min(BACKOFF.1);
+        self.backoff = Some(Backoff { until: Mono::now().plus(wait), reason, failures: failures + 1 });
+        wait
+    }
+
+    /// The postmaster died by itself.
+    async fn exited(&mut self, ending: Ending) {
+        let Some(run) = self.run.take() else { return };
+        self.shared.gate.close();
+        run.close(Closing::Crashed);
+        let lived = self.since.elapsed();
+        let log_tail = self.log_tail(run.log_start());
+        self.clean_up(&run, true).await;
+        self.step(Event::Exited);
+        self.around.metrics.crashes.inc();
+        tracing::error!(%ending, "postmaster died");
+        self.around.host.happened(&self.shared.id, Happening::Crashed { how: ending.to_string(), log_tail });
+        self.heal_wanted = true;
+        if lived < STABLE_AFTER {
+            self.back_off(format!("PostgreSQL ended unexpectedly ({ending})"));
+        }
+    }
+
+    /// When to look again; `None` = nothing to look at.
+    fn next_tick(&self) -> Option<Duration> {
+        match self.state {
+            State::Active => {
+                let idle = self.spec.as_ref()?.idle_timeout?;
+                Some((idle / 10).clamp(*TICK.start(), *TICK.end()))
+            }
+            State::Paused => match self.spec.as_ref()?.pause_timeout {
+                PauseTimeout::After(limit) => Some(limit.saturating_sub(self.since.elapsed())),
+                PauseTimeout::Skip | PauseTimeout::Forever => None,
+            },
+            State::Stopped if self.heal_wanted => {
+                let until = self.backoff.as_ref().map(|b| b.until.since(Mono::now()));
+                Some(until.unwrap_or_default())
+            }
+            State::Stopped | State::Starting | State::Stopping => None,
+        }
+    }
+
+    async fn tick(&mut self) {
+        match self.state {
+            State::Active => self.look_for_idleness().await,
+            State::Paused => self.stop(SleepReason::Idle).await,
+            State::Stopped if self.heal_wanted => {
+                // Its failure is on the event list and in the back-off; the next tick tries again.
+                let _on_the_list = self.wake(Cause::Heal).await;
+            }
+            State::Stopped | State::Starting | State::Stopping => {}
+        }
+    }
+}
+
+/// Waits for the end of the run; forever when there is none.
+async fn ended(run: Option<Arc<Run>>) -> Ending {
+    match run {
+        Some(run) => run.held().ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn after(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The asker may have stopped waiting; then its answer goes nowhere, which is fine.
+fn answer<T>(reply: oneshot::Sender<T>, value: T) {
+    drop(reply.send(value));
+}

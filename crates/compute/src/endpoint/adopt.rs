@@ -1,0 +1,135 @@
+//! Taking over a compute that an earlier server left running, and ending what cannot be taken over.
+//!
+//! What is believed: a process whose working directory *is* the data directory, whose fingerprint
+//! matches the record (or which the pid file names), held by a pidfd. A number in a file alone is
+//! never trusted: it may be another program's by now.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_runtime::task;
+use rustix::process::Signal;
+
+use super::actor::Actor;
+use super::record::Record;
+use super::run::{Place, Run};
+use crate::event::Happening;
+use crate::fleet::FleetConfig;
+use crate::postgres::pidfile::PidFile;
+use crate::sandbox::cgroup::Group;
+use crate::sandbox::identity::Identity;
+use crate::sandbox::process::{self, Fingerprint, Held};
+use crate::sandbox::shm;
+use crate::state::Event;
+
+/// A compute that was starting when its server died may become ready for this long; then it is ended.
+const READY_WITHIN: Duration = Duration::from_secs(5);
+
+/// A compute that is being ended may take this long.
+const END_WITHIN: Duration = Duration::from_secs(5);
+
+impl Actor {
+    /// Looks for a running compute of this endpoint. Tells whether it was taken over; if not, nothing
+    /// of it is left running.
+    pub(super) async fn adopt(&mut self) -> bool {
+        if self.run.is_some() {
+            return true;
+        }
+        let (dir, data) = (self.dir(), self.dir().join("data"));
+        let Ok(group) = self.around.config.cgroups.group(self.shared.id.as_str(), &data) else {
+            return false;
+        };
+        let spec = self.around.host.spec(&self.shared.id).await.ok();
+        let found = find(&dir, &data);
+        let (Some(record), Some(spec)) = (found, spec.clone()) else {
+            self.leave_nothing(&data, &group, spec.map(|s| s.slot)).await;
+            return false;
+        };
+        let frozen = group.is_frozen(record.postmaster.pid);
+        let Ok(held) = Held::adopt(&record.postmaster) else {
+            self.leave_nothing(&data, &group, Some(spec.slot)).await;
+            return false;
+        };
+        let slot = spec.slot;
+        if !frozen && !becomes_ready(&held, &data).await {
+            end(&held).await;
+            self.leave_nothing(&data, &group, Some(slot)).await;
+            return false;
+        }
+        let place = Place { socket_dir: record.socket_dir, data, group, log_start: record.log_start };
+        let pid = held.pid();
+        let run = Arc::new(Run::new(held, place, self.around.scope.child(), None));
+        run.settle();
+        self.run = Some(run);
+        self.spec = Some(spec);
+        self.shared.run.lock().clone_from(&self.run);
+        if frozen {
+            self.step(Event::AdoptedFrozen);
+        } else {
+            self.step(Event::Adopted);
+            self.open();
+        }
+        self.around.metrics.adoptions.inc();
+        self.around.host.happened(&self.shared.id, Happening::Adopted { pid });
+        true
+    }
+
+    async fn leave_nothing(&self, data: &Path, group: &Group, slot: Option<u32>) {
+        let (data, group, config) = (data.to_owned(), group.clone(), Arc::clone(&self.around.config));
+        let identity = config.identities.for_slot(slot.unwrap_or_default());
+        task::blocking(move || {
+            end_left_overs(&data, &group, identity, &config);
+            group.remove();
+        })
+        .await;
+        Record::remove(&self.dir());
+    }
+}
+
+/// The running postmaster of a data directory, if there is one.
+fn find(dir: &Path, data: &Path) -> Option<Record> {
+    let belongs = |pid: u32| process::works_in(pid, data);
+    let recorded = Record::read(dir).filter(|r| r.postmaster.is_alive() && belongs(r.postmaster.pid));
+    recorded.or_else(|| {
+        // The server died between starting it and writing the record.
+        let text = std::fs::read_to_string(data.join("postmaster.pid")).ok()?;
+        let pid = PidFile::parse(&text)?.pid;
+        let socket_dir = text.lines().nth(4).filter(|line| !line.is_empty())?.into();
+        belongs(pid).then_some(())?;
+        Some(Record { postmaster: Fingerprint::of(pid).ok()?, socket_dir, log_start: 0 })
+    })
+}
+
+async fn becomes_ready(held: &Held, data: &Path) -> bool {
+    let ready = async {
+        while !PidFile::read(data).is_some_and(|file| file.pid == held.pid() && file.is_ready()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        result = tokio::time::timeout(READY_WITHIN, ready) => result.is_ok(),
+        _ = held.ended() => false,
+    }
+}
+
+async fn end(held: &Held) {
+    if held.signal(Signal::QUIT).is_ok() {
+        // What does not end by itself is ended by force right after.
+        let _forced_next = tokio::time::timeout(END_WITHIN, held.ended()).await;
+    }
+}
+
+/// Ends every process that still works in the data directory, and removes its shared memory. Cheap
+/// when the last run ended in order (then there is no pid file). Blocks.
+pub(super) fn end_left_overs(data: &Path, group: &Group, identity: Identity, config: &FleetConfig) {
+    let pid_file = PidFile::read(data);
+    if pid_file.is_none() && group.is_empty() {
+        return;
+    }
+    tracing::warn!(data = %data.display(), "the last run did not end in order");
+    if !group.kill() {
+        tracing::error!(data = %data.display(), "processes survive SIGKILL");
+    }
+    shm::clean(identity, config.identities.are_private(), pid_file.and_then(|file| file.shm_segment));
+}

@@ -1,0 +1,242 @@
+//! One endpoint: the handle that everybody holds, and the actor behind it.
+//!
+//! The handle is for asking; the actor ([`actor`]) alone starts, freezes and stops the compute, one
+//! thing at a time, so that no two decisions can cross. Using an awake endpoint does not involve the
+//! actor at all: the handle's gate is an atomic word.
+//!
+//! * [`run`]: one run of the compute, from spawn to end: where its socket is, how to reach its processes.
+//! * [`boot`], [`sleep`]: the two long steps of the actor. [`adopt`]: taking over a running compute.
+//! * [`ticket`]: measures a wake to its first row.
+
+mod actor;
+mod adopt;
+mod boot;
+pub mod run;
+pub mod ticket;
+pub(crate) use boot::passable;
+mod error;
+mod record;
+mod sleep;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_base::EndpointId;
+use dormouse_runtime::gate::{Gate, Pass};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use error::WakeError;
+pub use run::{Closing, Run};
+pub use ticket::Ticket;
+
+use crate::event::{Cause, SleepReason};
+use crate::fleet::FleetConfig;
+use crate::host::Host;
+use crate::metrics::Metrics;
+use crate::postgres::admin::AdminClient;
+use crate::state::State;
+
+/// A client waits this long for an endpoint; the start itself goes on.
+pub const WAKE_WITHIN: Duration = Duration::from_secs(60);
+
+/// Commands that wait for one endpoint's actor. More callers wait in line before the queue.
+const MAX_COMMANDS: usize = 256;
+
+/// What the actor can be asked.
+#[derive(Debug)]
+enum Command {
+    Wake {
+        cause: Cause,
+        reply: oneshot::Sender<Result<Option<Ticket>, WakeError>>,
+    },
+    Suspend {
+        reason: SleepReason,
+        reply: oneshot::Sender<Result<(), WakeError>>,
+    },
+    Pause {
+        reply: oneshot::Sender<Result<(), WakeError>>,
+    },
+    Adopt {
+        reply: oneshot::Sender<bool>,
+    },
+    /// The server ends and leaves the computes running.
+    Release {
+        reply: oneshot::Sender<()>,
+    },
+}
+
+/// What the handle and its actor share.
+#[derive(Debug)]
+struct Shared {
+    id: EndpointId,
+    gate: Arc<Gate>,
+    state: watch::Sender<State>,
+    run: Mutex<Option<Arc<Run>>>,
+}
+
+/// The handle of an endpoint.
+#[derive(Debug)]
+pub struct Endpoint {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+}
+
+/// The right to use an awake compute. While `pass` is held it will not be put to sleep.
+#[derive(Debug)]
+pub struct Lease {
+    /// Keeps the endpoint awake.
+    pub pass: Pass,
+    /// The run to connect to.
+    pub run: Arc<Run>,
+    /// Given to the one who woke it: reports the last phases.
+    pub ticket: Option<Ticket>,
+}
+
+/// What an actor needs from its surroundings.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) config: Arc<FleetConfig>,
+    pub(crate) host: Arc<dyn Host>,
+    pub(crate) metrics: Metrics,
+    pub(crate) admission: crate::admission::Admission,
+    pub(crate) urgency: Arc<tokio::sync::Semaphore>,
+    pub(crate) scope: dormouse_runtime::task::Scope,
+}
+
+impl Endpoint {
+    pub(crate) fn start(id: EndpointId, surroundings: Surroundings) -> Self {
+        let (commands, receiver) = mpsc::channel(MAX_COMMANDS);
+        let shared = Arc::new(Shared {
+            id,
+            gate: Arc::new(Gate::default()),
+            state: watch::Sender::new(State::Stopped),
+            run: Mutex::new(None),
+        });
+        actor::start(Arc::clone(&shared), surroundings, receiver);
+        Self { shared, commands }
+    }
+
+    /// Its identifier.
+    #[must_use]
+    pub fn id(&self) -> &EndpointId {
+        &self.shared.id
+    }
+
+    /// Its state now.
+    #[must_use]
+    pub fn state(&self) -> State {
+        *self.shared.state.borrow()
+    }
+
+    /// The postmaster's process ID, when there is one.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.shared.run.lock().as_ref().map(|run| run.pid())
+    }
+
+    /// Waits until it is neither starting nor stopping, and tells the state.
+    pub async fn settled(&self) -> State {
+        let mut watch = self.shared.state.subscribe();
+        let settled = watch.wait_for(|s| !matches!(s, State::Starting | State::Stopping)).await;
+        settled.map_or(State::Stopped, |state| *state)
+    }
+
+    /// Wakes it if needed and gives the right to use it.
+    ///
+    /// # Errors
+    /// When it cannot be woken, or not in time.
+    pub async fn acquire(&self) -> Result<Lease, WakeError> {
+        let wait = async {
+            let mut ticket = None;
+            loop {
+                if let Some(pass) = self.shared.gate.pass()
+                    && let Some(run) = self.current()
+                {
+                    return Ok(Lease { pass, run, ticket });
+                }
+                ticket = self.ask_wake(Cause::Client).await?.or(ticket);
+            }
+        };
+        tokio::time::timeout(WAKE_WITHIN, wait).await.unwrap_or(Err(WakeError::TooSlow))
+    }
+
+    /// For an open session: wakes the *same* run if it is paused and enters it again.
+    ///
+    /// # Errors
+    /// [`WakeError::RunEnded`] when the run of this session is over.
+    pub async fn reenter(&self, run: &Arc<Run>) -> Result<Pass, WakeError> {
+        let wait = async {
+            loop {
+                match self.current() {
+                    Some(now) if Arc::ptr_eq(&now, run) && !run.is_closing() => {}
+                    _ => return Err(WakeError::RunEnded),
+                }
+                if let Some(pass) = self.shared.gate.pass() {
+                    return Ok(pass);
+                }
+                drop(self.ask_wake(Cause::Client).await?);
+            }
+        };
+        tokio::time::timeout(WAKE_WITHIN, wait).await.unwrap_or(Err(WakeError::TooSlow))
+    }
+
+    /// Wakes it; returns when it is Active.
+    ///
+    /// # Errors
+    /// When it cannot be woken, or not in time.
+    pub async fn wake(&self, cause: Cause) -> Result<(), WakeError> {
+        let woken = tokio::time::timeout(WAKE_WITHIN, self.ask_wake(cause)).await;
+        woken.unwrap_or(Err(WakeError::TooSlow)).map(drop)
+    }
+
+    /// Stops it in order; returns when it is Stopped.
+    ///
+    /// # Errors
+    /// When the actor has ended.
+    pub async fn suspend(&self, reason: SleepReason) -> Result<(), WakeError> {
+        self.ask(|reply| Command::Suspend { reason, reply }).await?
+    }
+
+    /// Pauses it now; returns when it is Paused.
+    ///
+    /// # Errors
+    /// When it is not Active, or has work.
+    pub async fn pause(&self) -> Result<(), WakeError> {
+        self.ask(|reply| Command::Pause { reply }).await?
+    }
+
+    /// A superuser connection to the Active compute; keeps it awake while held, never wakes it.
+    ///
+    /// # Errors
+    /// When it is not Active, or PostgreSQL refuses.
+    pub async fn admin(&self, database: &str) -> Result<AdminClient, WakeError> {
+        let pass = self.shared.gate.pass().ok_or(WakeError::NotActive)?;
+        let run = self.current().ok_or(WakeError::NotActive)?;
+        let client = run.admin(database).await.map_err(|error| WakeError::admin(&error))?;
+        Ok(AdminClient::new(client, pass))
+    }
+
+    pub(crate) async fn adopt(&self) -> bool {
+        self.ask(|reply| Command::Adopt { reply }).await.unwrap_or(false)
+    }
+
+    pub(crate) async fn release(&self) {
+        // An actor that has ended has nothing to release.
+        let _ended = self.ask(|reply| Command::Release { reply }).await;
+    }
+
+    fn current(&self) -> Option<Arc<Run>> {
+        self.shared.run.lock().clone()
+    }
+
+    async fn ask_wake(&self, cause: Cause) -> Result<Option<Ticket>, WakeError> {
+        self.ask(|reply| Command::Wake { cause, reply }).await?
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, WakeError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| WakeError::ServerStopping)?;
+        answer.await.map_err(|_| WakeError::ServerStopping)
+    }
+}

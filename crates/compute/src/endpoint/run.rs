@@ -1,0 +1,160 @@
+//! One run of a compute, from spawn to end.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use dormouse_runtime::task::{self, Scope};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, watch};
+use tokio_postgres::Client;
+
+use crate::postgres::ADMIN_DATABASE;
+use crate::postgres::admin::{self, AdminError};
+use crate::sandbox::cgroup::Group;
+use crate::sandbox::priority;
+use crate::sandbox::process::Held;
+
+/// How long the tasks of a run may take to end.
+const END_WITHIN: Duration = Duration::from_secs(2);
+
+/// How a run is about to end, as its sessions see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// Stopping in order: finish what runs, then go.
+    Draining,
+    /// The drain is over (or there was none): go now.
+    Now,
+    /// The postmaster died.
+    Crashed,
+}
+
+/// One run of a compute. Sessions hold it; it tells them when it ends.
+#[derive(Debug)]
+pub struct Run {
+    held: Held,
+    socket_dir: PathBuf,
+    data: PathBuf,
+    group: Group,
+    closing: watch::Sender<Option<Closing>>,
+    admin: Mutex<Option<Arc<Client>>>,
+    scope: Scope,
+    settled: AtomicBool,
+    urgent: parking_lot::Mutex<Option<OwnedSemaphorePermit>>,
+    log_start: u64,
+}
+
+impl Run {
+    pub(super) fn new(held: Held, place: Place, scope: Scope, urgent: Option<OwnedSemaphorePermit>) -> Self {
+        Self {
+            held,
+            socket_dir: place.socket_dir,
+            data: place.data,
+            group: place.group,
+            closing: watch::Sender::new(None),
+            admin: Mutex::new(None),
+            scope,
+            settled: AtomicBool::new(false),
+            urgent: parking_lot::Mutex::new(urgent),
+            log_start: place.log_start,
+        }
+    }
+
+    /// The postmaster's process ID.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.held.pid()
+    }
+
+    /// The Unix socket that accepts connections.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.socket_dir.join(".s.PGSQL.5432")
+    }
+
+    /// Tells when and how this run ends.
+    #[must_use]
+    pub fn closing(&self) -> watch::Receiver<Option<Closing>> {
+        self.closing.subscribe()
+    }
+
+    /// Whether the end has begun.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.closing.borrow().is_some()
+    }
+
+    /// A superuser connection. The one to the administrative database is kept.
+    pub(super) async fn admin(&self, database: &str) -> Result<Arc<Client>, AdminError> {
+        if database != ADMIN_DATABASE {
+            return admin::connect(&self.socket_dir, database, &self.scope).await.map(Arc::new);
+        }
+        let mut kept = self.admin.lock().await;
+        if let Some(client) = kept.as_ref().filter(|client| !client.is_closed()) {
+            return Ok(Arc::clone(client));
+        }
+        let client = Arc::new(admin::connect(&self.socket_dir, database, &self.scope).await?);
+        *kept = Some(Arc::clone(&client));
+        Ok(client)
+    }
+
+    /// The wake is over: back to ordinary priority and into the cgroup. Only the first call acts.
+    pub(super) fn settle(&self) {
+        if self.settled.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let was_urgent = self.urgent.lock().take().is_some();
+        let group = self.group.clone();
+        // Reading /proc and moving between cgroups blocks for milliseconds.
+        self.scope.spawn("settle", async move {
+            task::blocking(move || {
+                if was_urgent {
+                    priority::calm(&group.members());
+                    // A child born in between inherited the priority from a parent that is calm now.
+                    priority::calm(&group.members());
+                }
+                group.enter_late();
+            })
+            .await;
+        });
+    }
+
+    pub(super) fn close(&self, how: Closing) {
+        self.closing.send_replace(Some(how));
+    }
+
+    pub(super) fn held(&self) -> &Held {
+        &self.held
+    }
+
+    pub(super) fn group(&self) -> &Group {
+        &self.group
+    }
+
+    pub(super) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    pub(super) fn socket_dir(&self) -> &Path {
+        &self.socket_dir
+    }
+
+    pub(super) fn log_start(&self) -> u64 {
+        self.log_start
+    }
+
+    /// Ends the run's own tasks (administrative connections).
+    pub(super) async fn end(&self) {
+        self.admin.lock().await.take();
+        self.scope.close(END_WITHIN).await;
+    }
+}
+
+/// Where a run takes place.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) socket_dir: PathBuf,
+    pub(super) data: PathBuf,
+    pub(super) group: Group,
+    pub(super) log_start: u64,
+}

@@ -1,0 +1,134 @@
+//! What an endpoint writes on its event list, and the phases of a wake.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Where the time of one wake went, each in microseconds. See `docs/journey/connection.md`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phases {
+    /// Waiting for a free place to boot.
+    pub queue_us: u64,
+    /// Making the data directory ready.
+    pub materialise_us: u64,
+    /// From the decision to `exec`.
+    pub spawn_us: u64,
+    /// From `exec` to "accepting connections".
+    pub ready_us: u64,
+    /// Applying changes that were made while it slept.
+    pub apply_us: u64,
+    /// Opening the client's backend, up to its first ReadyForQuery.
+    pub connect_us: u64,
+    /// From there to the first row (this includes the client's own delay).
+    pub first_row_us: u64,
+}
+
+impl Phases {
+    /// The sum of all phases.
+    #[must_use]
+    pub fn total(&self) -> Duration {
+        Duration::from_micros(self.named().iter().map(|(_, us)| us).sum())
+    }
+
+    /// Each phase with the name it has in metrics and documents.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, u64); 7] {
+        [
+            ("queue", self.queue_us),
+            ("materialise", self.materialise_us),
+            ("spawn", self.spawn_us),
+            ("ready", self.ready_us),
+            ("apply", self.apply_us),
+            ("connect", self.connect_us),
+            ("first_row", self.first_row_us),
+        ]
+    }
+}
+
+/// Why an endpoint woke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// A client connected or sent a statement.
+    Client,
+    /// The API or the command line asked.
+    Request,
+    /// A scheduled job is due.
+    Schedule,
+    /// The last run ended badly and left something to recover.
+    Heal,
+}
+
+/// Why an endpoint went to sleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SleepReason {
+    /// No work for the idle time (or paused for the pause time).
+    Idle,
+    /// The API or the command line asked.
+    Request,
+    /// Memory is short.
+    Pressure,
+    /// The server is stopping.
+    Shutdown,
+}
+
+/// One entry of the event list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Happening {
+    /// Stopped → Active.
+    Woke {
+        /// Why.
+        cause: Cause,
+        /// Where the time went.
+        phases: Phases,
+    },
+    /// Paused → Active.
+    Thawed {
+        /// Why.
+        cause: Cause,
+        /// Time to thaw, microseconds.
+        thaw_us: u64,
+    },
+    /// Active → Paused.
+    Paused {
+        /// Why.
+        reason: SleepReason,
+        /// `cgroup2`, `cgroup1` or `signal`.
+        how: String,
+    },
+    /// → Stopped, in order.
+    Stopped {
+        /// Why.
+        reason: SleepReason,
+        /// From the decision to the end of the last process, milliseconds.
+        took_ms: u64,
+    },
+    /// PostgreSQL did not come up.
+    StartFailed {
+        /// What happened.
+        message: String,
+        /// The last lines of PostgreSQL's log.
+        log_tail: Vec<String>,
+        /// No new try before this many milliseconds have passed.
+        retry_in_ms: u64,
+    },
+    /// The postmaster died.
+    Crashed {
+        /// How it ended, such as `signal 9`.
+        how: String,
+        /// The last lines of PostgreSQL's log.
+        log_tail: Vec<String>,
+    },
+    /// A running compute was taken over from a server that died.
+    Adopted {
+        /// The postmaster's process ID.
+        pid: u32,
+    },
+    /// Something failed that does not change the state.
+    Trouble {
+        /// What.
+        message: String,
+    },
+}

@@ -1,0 +1,171 @@
+//! All endpoints of this node.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_base::EndpointId;
+use dormouse_runtime::task::Scope;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use parking_lot::RwLock;
+use tokio::sync::Semaphore;
+
+use crate::admission::Admission;
+use crate::endpoint::{Endpoint, Surroundings};
+use crate::event::SleepReason;
+use crate::host::Host;
+use crate::metrics::Metrics;
+use crate::postgres::view::View;
+use crate::sandbox::cgroup::Cgroups;
+use crate::sandbox::identity::Identities;
+use crate::sandbox::priority::MAX_URGENT_BOOTS;
+use crate::state::State;
+
+/// A Unix socket path must fit `sun_path` (108 bytes, with the final NUL).
+pub const MAX_RUN_ROOT: usize = 107 - "/0123456789abcdef/.s.PGSQL.5432".len();
+
+/// Boots at the same time, for each processor.
+pub const BOOTS_PER_CORE: usize = 2;
+
+/// How long the actors may take to end after their computes have.
+const ACTORS_END_WITHIN: Duration = Duration::from_secs(2);
+
+/// What the node offers to computes.
+#[derive(Debug)]
+pub struct FleetConfig {
+    /// One directory for each endpoint: `<computes>/<endpoint>/data` and its log.
+    pub computes: PathBuf,
+    /// Socket directories are made here; at most [`MAX_RUN_ROOT`] bytes long.
+    pub run_root: PathBuf,
+    /// The PostgreSQL versions that can be run.
+    pub views: BTreeMap<u16, View>,
+    /// Who computes run as.
+    pub identities: Identities,
+    /// How they are frozen.
+    pub cgroups: Cgroups,
+    /// Boots at the same time.
+    pub boot_slots: usize,
+}
+
+/// All endpoints of this node. Cheap to clone; clones are the same fleet.
+#[derive(Clone)]
+pub struct Fleet {
+    endpoints: Arc<RwLock<HashMap<EndpointId, Arc<Endpoint>>>>,
+    around: Surroundings,
+}
+
+impl std::fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fleet").field("endpoints", &self.endpoints.read().len()).finish_non_exhaustive()
+    }
+}
+
+impl Fleet {
+    /// A fleet that starts nothing by itself. Makes its directories.
+    ///
+    /// # Errors
+    /// When a directory cannot be made, or the socket directory's path is too long.
+    pub fn new(
+        mut config: FleetConfig,
+        host: Arc<dyn Host>,
+        metrics: Metrics,
+        scope: Scope,
+    ) -> io::Result<Self> {
+        crate::endpoint::passable(&config.computes)?;
+        crate::endpoint::passable(&config.run_root)?;
+        // Processes are recognised by their working directory, which the kernel shows without links.
+        config.computes = config.computes.canonicalize()?;
+        config.run_root = config.run_root.canonicalize()?;
+        if config.run_root.as_os_str().len() > MAX_RUN_ROOT {
+            let text = format!("{} is too long for Unix sockets", config.run_root.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidFilename, text));
+        }
+        let admission = Admission::new(config.boot_slots);
+        let urgency = Arc::new(Semaphore::new(MAX_URGENT_BOOTS));
+        let around = Surroundings { config: Arc::new(config), host, metrics, admission, urgency, scope };
+        Ok(Self { endpoints: Arc::default(), around })
+    }
+
+    /// The handle of an endpoint, made on first use. Starts nothing.
+    #[must_use]
+    pub fn endpoint(&self, id: &EndpointId) -> Arc<Endpoint> {
+        if let Some(found) = self.get(id) {
+            return found;
+        }
+        let mut endpoints = self.endpoints.write();
+        let made = endpoints
+            .entry(id.clone())
+            .or_insert_with(|| Arc::new(Endpoint::start(id.clone(), self.around.clone())));
+        Arc::clone(made)
+    }
+
+    /// The handle of an endpoint that was used before.
+    #[must_use]
+    pub fn get(&self, id: &EndpointId) -> Option<Arc<Endpoint>> {
+        self.endpoints.read().get(id).cloned()
+    }
+
+    /// All handles.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Endpoint>> {
+        self.endpoints.read().values().cloned().collect()
+    }
+
+    /// Forgets a deleted endpoint, which must be Stopped.
+    pub async fn forget(&self, id: &EndpointId) {
+        let removed = self.endpoints.write().remove(id);
+        if let Some(endpoint) = removed {
+            endpoint.release().await;
+        }
+    }
+
+    /// Takes over the computes that an earlier server left running, and ends what is left of others.
+    /// Returns those that were taken over.
+    pub async fn adopt_all(&self) -> Vec<EndpointId> {
+        let Ok(entries) = std::fs::read_dir(&self.around.config.computes) else { return Vec::new() };
+        let ids = entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse::<EndpointId>().ok());
+        let mut work: FuturesUnordered<_> = ids
+            .filter(|id| self.left_something(id))
+            .map(|id| async move { self.endpoint(&id).adopt().await.then_some(id) })
+            .collect();
+        let mut adopted = Vec::new();
+        while let Some(result) = work.next().await {
+            adopted.extend(result);
+        }
+        adopted
+    }
+
+    /// A run that ended in order leaves neither file; most endpoints are asleep, so this is the quick way.
+    fn left_something(&self, id: &EndpointId) -> bool {
+        let dir = self.around.config.computes.join(id.as_str());
+        dir.join("compute.json").exists() || dir.join("data/postmaster.pid").exists()
+    }
+
+    /// Ends with the server: stops all computes in order, or leaves them running for the next server.
+    pub async fn shut_down(&self, keep_computes: bool) {
+        let endpoints = self.all();
+        let mut work: FuturesUnordered<_> = endpoints
+            .iter()
+            .map(|endpoint| async move {
+                if keep_computes {
+                    endpoint.release().await;
+                } else if let Err(error) = endpoint.suspend(SleepReason::Shutdown).await {
+                    tracing::error!(endpoint = %endpoint.id(), %error, "not stopped");
+                }
+            })
+            .collect();
+        while work.next().await.is_some() {}
+        drop(work);
+        if !self.around.scope.close(ACTORS_END_WITHIN).await {
+            tracing::warn!("some endpoint tasks did not end in time");
+        }
+    }
+
+    /// How many are in a state now.
+    #[must_use]
+    pub fn count(&self, state: State) -> usize {
+        self.endpoints.read().values().filter(|endpoint| endpoint.state() == state).count()
+    }
+}

@@ -1,0 +1,80 @@
+//! Everything that a compute asks of the rest of the product, as one trait.
+//!
+//! `control` implements it. The seam is deliberate: this crate starts and stops processes; it does
+//! not know where data directories come from (today a copy of the template, later storage), which
+//! roles should exist, or who wants to hear about events.
+
+use dormouse_base::{EndpointId, Timestamp};
+use tokio_postgres::Client;
+
+use crate::event::Happening;
+use crate::spec::{Directory, Spec};
+use crate::state::State;
+
+/// Why the host could not do its part. The text is for the operator; `full` marks a full disk.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct HostError {
+    /// What failed, for the endpoint's event list.
+    pub what: String,
+    /// The disk is full: clients get 53100 instead of 57P03.
+    pub disk_full: bool,
+    /// The cause.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl HostError {
+    /// An error without a further cause.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), disk_full: false, source: None }
+    }
+}
+
+/// What was learned before an endpoint went to sleep.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SleepNotes {
+    /// When PostgreSQL itself next wants to run something (pg_cron's next due job).
+    pub next_due: Option<Timestamp>,
+}
+
+/// What a compute asks of the rest of the product. Implementations must be quick and must not wait
+/// for the same endpoint (its actor is the caller).
+#[async_trait::async_trait]
+pub trait Host: Send + Sync + 'static {
+    /// What to run. Asked at each start and each adoption.
+    async fn spec(&self, endpoint: &EndpointId) -> Result<Spec, HostError>;
+
+    /// Makes the data directory ready to run on, and says where it is.
+    async fn directory(&self, spec: &Spec) -> Result<Directory, HostError>;
+
+    /// Whether [`Host::apply`] has anything to do; asked on the wake path, so answer from memory.
+    fn has_pending(&self, endpoint: &EndpointId) -> bool;
+
+    /// PostgreSQL runs and no client is in yet: apply what was decided while it slept. `client` is
+    /// a superuser connection to database `postgres`.
+    async fn apply(&self, endpoint: &EndpointId, client: &Client) -> Result<(), HostError>;
+
+    /// A run begins: from now on clients may change roles, so what the metadata knows of them may
+    /// become stale. Must be durable when it returns. Called while PostgreSQL boots, before any
+    /// client is let in.
+    async fn opened(&self, endpoint: &EndpointId) -> Result<(), HostError>;
+
+    /// Nothing can change any more (the gate is closed, PostgreSQL still runs): learn the roles,
+    /// databases and the next scheduled job. From here until [`Host::thawed`] the metadata is exact,
+    /// as long as this server lives; only [`Host::stopped_cleanly`] makes that durable. (So a thaw
+    /// costs no disk write: a server that dies meanwhile finds the durable mark of `opened`.)
+    async fn before_sleep(&self, endpoint: &EndpointId, client: &Client) -> Result<SleepNotes, HostError>;
+
+    /// A paused compute runs again and clients get in: the metadata may be stale. Must not block.
+    fn thawed(&self, endpoint: &EndpointId);
+
+    /// The run ended in order after [`Host::before_sleep`]: takes back the mark of `opened`, durably.
+    async fn stopped_cleanly(&self, endpoint: &EndpointId) -> Result<(), HostError>;
+
+    /// The endpoint is in a new state. Must not block.
+    fn state_changed(&self, endpoint: &EndpointId, state: State, pid: Option<u32>);
+
+    /// Something worth keeping on the endpoint's event list. Must not block.
+    fn happened(&self, endpoint: &EndpointId, happening: Happening);
+}

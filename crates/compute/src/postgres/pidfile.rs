@@ -1,0 +1,67 @@
+//! `postmaster.pid`, the file by which a postmaster tells the world about itself.
+//!
+//! ```text
+//! line 1  process ID
+//! line 2  data directory
+//! line 3  start time (seconds since 1970)
+//! line 4  port
+//! line 5  first Unix socket directory
+//! line 6  first listen address (may be empty)
+//! line 7  shared memory key and segment ID, separated by blanks
+//! line 8  status: starting, stopping, ready, standby (padded with blanks)
+//! ```
+//! (Source: PostgreSQL's `pidfile.h`.) The file outlives a killed postmaster, so nothing in it is
+//! believed before the process itself was checked ([`crate::sandbox::process`]).
+
+use std::path::Path;
+
+/// The lines that matter.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PidFile {
+    /// Line 1. Negative in a single-user server; those are not postmasters.
+    pub pid: u32,
+    /// Line 7, second number.
+    pub shm_segment: Option<i32>,
+    /// Line 8.
+    pub status: Option<String>,
+}
+
+impl PidFile {
+    /// Reads the text of a pid file. It may be half-written; what is not there yet is `None`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let pid = lines.next()?.trim().parse().ok()?;
+        let shm_segment = lines.nth(5).and_then(|l| l.split_whitespace().nth(1)?.parse().ok());
+        let status = lines.next().map(|l| l.trim().to_owned()).filter(|s| !s.is_empty());
+        Some(Self { pid, shm_segment, status })
+    }
+
+    /// Reads the pid file of a data directory.
+    #[must_use]
+    pub fn read(data: &Path) -> Option<Self> {
+        Self::parse(&std::fs::read_to_string(data.join("postmaster.pid")).ok()?)
+    }
+
+    /// Whether it accepts connections.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        matches!(self.status.as_deref(), Some("ready" | "standby"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grows_line_by_line() {
+        let full = "4711\n/data\n1700000000\n5432\n/run/x\n\n  12345678        42\nready   \n";
+        let parsed = PidFile::parse(full).unwrap();
+        assert_eq!((parsed.pid, parsed.shm_segment), (4711, Some(42)));
+        assert!(parsed.is_ready());
+        assert_eq!(PidFile::parse("4711\n/data\n").unwrap().status, None);
+        assert_eq!(PidFile::parse(""), None);
+        assert_eq!(PidFile::parse("-4711\n"), None, "a single-user server");
+    }
+}

@@ -1,0 +1,315 @@
+//! A cgroup per compute: freezing, thawing and ending a whole process tree at once.
+//!
+//! Three ways, chosen once at start ([`Cgroups::detect`]):
+//!
+//! | way | freeze | enter |
+//! |---|---|---|
+//! | `cgroup2` | `cgroup.freeze` | by `clone3(CLONE_INTO_CGROUP)`, free of charge |
+//! | `cgroup1` | `freezer.state` | by writing `cgroup.procs` after the first row |
+//! | `signal` | SIGSTOP to every process | not needed |
+//!
+//! Entering by `cgroup.procs` takes a system-wide lock that waits for an RCU grace period (measured:
+//! 5–20 ms), which would double the price of a wake. So on version 1 a compute enters its cgroup
+//! when its first client has been served. A version-2 hierarchy without controllers, as hybrid
+//! systems mount it, is enough to freeze and to kill.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::process::Signal;
+
+use super::process;
+
+/// How long a freeze may take before it is given up and taken back.
+const FREEZE_WITHIN: Duration = Duration::from_millis(500);
+
+/// Which way to take; `Auto` takes the first that works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Choice {
+    /// Version 2, else version 1, else signals.
+    #[default]
+    Auto,
+    /// Version 2 or fail.
+    V2,
+    /// Version 1 freezer or fail.
+    V1,
+    /// Signals only.
+    Off,
+}
+
+/// The way that was chosen, and where its groups are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cgroups {
+    /// Unified hierarchy.
+    V2(PathBuf),
+    /// The freezer controller of version 1.
+    V1(PathBuf),
+    /// No cgroups.
+    Signals,
+}
+
+impl Cgroups {
+    /// Finds a hierarchy in which this process may make groups. `instance` keeps two servers apart.
+    ///
+    /// # Errors
+    /// When the wanted version cannot be used.
+    pub fn detect(choice: Choice, instance: &str) -> io::Result<Self> {
+        let mounts = fs::read_to_string("/proc/self/mounts")?;
+        let own = fs::read_to_string("/proc/self/cgroup")?;
+        let usable = |base: Option<PathBuf>| -> Option<PathBuf> {
+            let group = base?.join(format!("dormouse-{instance}"));
+            fs::create_dir_all(&group).ok()?;
+            fs::OpenOptions::new().write(true).open(group.join("cgroup.procs")).ok()?;
+            Some(group)
+        };
+        let v2 = || usable(v2_base(&mounts, &own)).map(Self::V2);
+        let v1 = || usable(v1_base(&mounts, &own)).map(Self::V1);
+        let missing =
+            |what: &str| io::Error::new(io::ErrorKind::Unsupported, format!("{what} cannot be used here"));
+        match choice {
+            Choice::Auto => Ok(v2().or_else(v1).unwrap_or(Self::Signals)),
+            Choice::V2 => v2().ok_or_else(|| missing("cgroup version 2")),
+            Choice::V1 => v1().ok_or_else(|| missing("the cgroup version 1 freezer")),
+            Choice::Off => Ok(Self::Signals),
+        }
+    }
+
+    /// The name used in events and by `doctor`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::V2(_) => "cgroup2",
+            Self::V1(_) => "cgroup1",
+            Self::Signals => "signal",
+        }
+    }
+
+    /// The group of one endpoint, made if it is not there.
+    ///
+    /// # Errors
+    /// When the group cannot be made.
+    pub fn group(&self, endpoint: &str, data: &Path) -> io::Result<Group> {
+        let dir = match self {
+            Self::V2(base) | Self::V1(base) => Some(base.join(endpoint)),
+            Self::Signals => None,
+        };
+        if let Some(dir) = &dir {
+            match fs::create_dir(dir) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(Group { way: self.clone(), dir, data: data.to_owned() })
+    }
+}
+
+fn v2_base(mounts: &str, own: &str) -> Option<PathBuf> {
+    let mount = mounts.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(' ').collect();
+        (fields.get(2) == Some(&"cgroup2")).then(|| fields[1].to_owned())
+    })?;
+    let place = own.lines().find_map(|line| line.strip_prefix("0::"))?;
+    Some(Path::new(&mount).join(place.trim_start_matches('/')))
+}
+
+fn v1_base(mounts: &str, own: &str) -> Option<PathBuf> {
+    let mount = mounts.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let freezer = fields.get(3)?.split(',').any(|option| option == "freezer");
+        (fields.get(2) == Some(&"cgroup") && freezer).then(|| fields[1].to_owned())
+    })?;
+    let place = own.lines().find_map(|line| {
+        let mut fields = line.splitn(3, ':');
+        let controllers = fields.nth(1)?;
+        controllers.split(',').any(|c| c == "freezer").then(|| fields.next().unwrap_or("/"))
+    })?;
+    Some(Path::new(&mount).join(place.trim_start_matches('/')))
+}
+
+/// The group of one compute.
+#[derive(Debug, Clone)]
+pub struct Group {
+    way: Cgroups,
+    dir: Option<PathBuf>,
+    data: PathBuf,
+}
+
+impl Group {
+    /// The open directory to clone into (version 2 only).
+    #[must_use]
+    pub fn clone_target(&self) -> Option<OwnedFd> {
+        let (Cgroups::V2(_), Some(dir)) = (&self.way, &self.dir) else { return None };
+        rustix::fs::openat(CWD, dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
+    }
+
+    /// Moves the compute in, where that could not happen at its birth (version 1). Slow; see above.
+    pub fn enter_late(&self) {
+        let (Cgroups::V1(_), Some(dir)) = (&self.way, &self.dir) else { return };
+        // A fork during the move may leave a newborn outside: look again until all are in.
+        for _ in 0..20 {
+            let inside = self.members_of_group();
+            let outside: Vec<u32> =
+                process::in_directory(&self.data).into_iter().filter(|pid| !inside.contains(pid)).collect();
+            if outside.is_empty() {
+                return;
+            }
+            for pid in outside {
+                // It may have ended in the meantime.
+                let _ended = fs::write(dir.join("cgroup.procs"), pid.to_string());
+            }
+        }
+    }
+
+    fn members_of_group(&self) -> Vec<u32> {
+        let Some(dir) = &self.dir else { return Vec::new() };
+        let list = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+        list.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
+    /// All processes of the compute.
+    #[must_use]
+    pub fn members(&self) -> Vec<u32> {
+        match &self.way {
+            Cgroups::V2(_) => self.members_of_group(),
+            // Until it has entered late, the group of version 1 is empty.
+            Cgroups::V1(_) | Cgroups::Signals => process::in_directory(&self.data),
+        }
+    }
+
+    /// Whether the group has no process. Without cgroups nothing is known, which counts as empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.members_of_group().is_empty()
+    }
+
+    /// Freezes all processes; all of them stand still when this returns `Ok`. Blocks up to half a second.
+    ///
+    /// # Errors
+    /// When they did not all stop in time; they run again then.
+    pub fn freeze(&self) -> io::Result<()> {
+        let done = match (&self.way, &self.dir) {
+            (Cgroups::V2(_), Some(dir)) => {
+                fs::write(dir.join("cgroup.freeze"), "1")?;
+                wait_until(|| {
+                    fs::read_to_string(dir.join("cgroup.events")).is_ok_and(|e| e.contains("frozen 1"))
+                })
+            }
+            (Cgroups::V1(_), Some(dir)) => {
+                self.enter_late();
+                fs::write(dir.join("freezer.state"), "FROZEN")?;
+                wait_until(|| {
+                    fs::read_to_string(dir.join("freezer.state")).is_ok_and(|s| s.trim() == "FROZEN")
+                })
+            }
+            _ => self.stop_by_signal(),
+        };
+        if done {
+            return Ok(());
+        }
+        self.thaw()?;
+        Err(io::Error::new(io::ErrorKind::TimedOut, "the processes did not stand still in time"))
+    }
+
+    fn stop_by_signal(&self) -> bool {
+        // The postmaster could fork while its children are being stopped: go on until nobody new is found.
+        let mut stopped: Vec<u32> = Vec::new();
+        wait_until(|| {
+            let new: Vec<u32> = self.members().into_iter().filter(|pid| !stopped.contains(pid)).collect();
+            for pid in &new {
+                process::signal(*pid, Signal::STOP);
+            }
+            stopped.extend(&new);
+            new.is_empty()
+        })
+    }
+
+    /// Lets all processes run again.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn thaw(&self) -> io::Result<()> {
+        match (&self.way, &self.dir) {
+            (Cgroups::V2(_), Some(dir)) => fs::write(dir.join("cgroup.freeze"), "0"),
+            (Cgroups::V1(_), Some(dir)) => fs::write(dir.join("freezer.state"), "THAWED"),
+            _ => {
+                self.members().into_iter().for_each(|pid| process::signal(pid, Signal::CONT));
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the compute is frozen now (asked when a server adopts what another one left).
+    #[must_use]
+    pub fn is_frozen(&self, postmaster: u32) -> bool {
+        match (&self.way, &self.dir) {
+            (Cgroups::V2(_), Some(dir)) => {
+                fs::read_to_string(dir.join("cgroup.freeze")).is_ok_and(|s| s.trim() == "1")
+            }
+            (Cgroups::V1(_), Some(dir)) => {
+                fs::read_to_string(dir.join("freezer.state")).is_ok_and(|s| s.trim() != "THAWED")
+            }
+            _ => fs::read_to_string(format!("/proc/{postmaster}/stat")).is_ok_and(|stat| {
+                stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim().starts_with('T'))
+            }),
+        }
+    }
+
+    /// Ends every process of the compute with SIGKILL. Tells whether all are gone.
+    #[must_use]
+    pub fn kill(&self) -> bool {
+        if let (Cgroups::V2(_), Some(dir)) = (&self.way, &self.dir) {
+            // Kernels before 5.14 have no cgroup.kill; the loop below does it then.
+            let _old_kernel = fs::write(dir.join("cgroup.kill"), "1");
+        }
+        let _thawed = self.thaw();
+        wait_until(|| {
+            let mut left = self.members_of_group();
+            left.extend(process::in_directory(&self.data));
+            left.iter().for_each(|pid| process::signal(*pid, Signal::KILL));
+            left.is_empty()
+        })
+    }
+
+    /// Removes the group; a group that is still in use stays.
+    pub fn remove(&self) {
+        if let Some(dir) = &self.dir
+            && !wait_until(|| matches!(fs::remove_dir(dir), Ok(()) | Err(_) if !dir.exists()))
+        {
+            tracing::warn!(group = %dir.display(), "cannot remove the cgroup");
+        }
+    }
+}
+
+/// Polls every millisecond: the kernel has no event for most of what is waited for here.
+fn wait_until(mut done: impl FnMut() -> bool) -> bool {
+    let start = dormouse_base::clock::Mono::now();
+    loop {
+        if done() {
+            return true;
+        }
+        if start.elapsed() > FREEZE_WITHIN {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hierarchies_are_found_where_they_are_mounted() {
+        let mounts = "cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n\
+                      cgroup /sys/fs/cgroup/freezer cgroup rw,relatime,freezer 0 0\n\
+                      cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
+        let own = "8:freezer:/box\n1:cpu:/\n0::/user.slice/a\n";
+        assert_eq!(v2_base(mounts, own), Some("/sys/fs/cgroup/unified/user.slice/a".into()));
+        assert_eq!(v1_base(mounts, own), Some("/sys/fs/cgroup/freezer/box".into()));
+        assert_eq!(v2_base("proc /proc proc rw 0 0\n", own), None);
+    }
+}

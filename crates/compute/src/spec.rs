@@ -1,0 +1,52 @@
+//! What to run: everything an endpoint's compute needs to know, as plain data.
+//!
+//! Read afresh at each start, so that a changed setting takes effect at the next wake without any
+//! notification machinery.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dormouse_base::{BranchId, EndpointId, ProjectId};
+
+/// What happens to an endpoint that has been Paused for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PauseTimeout {
+    /// Do not pause at all: go from Active straight to Stopped (`pause_timeout = 0`).
+    Skip,
+    /// Stay Paused for this long, then stop.
+    After(Duration),
+    /// Stay Paused until memory is short or somebody asks (`pause_timeout = -1`).
+    Forever,
+}
+
+/// The wish list for one start of one endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// Its project; boots are admitted fairly between projects.
+    pub project: ProjectId,
+    /// Its branch.
+    pub branch: BranchId,
+    /// PostgreSQL major version, 15 to 18.
+    pub pg_major: u16,
+    /// The number that picks this compute's user ID out of the range ([`crate::sandbox::identity`]).
+    pub slot: u32,
+    /// No work for this long puts it to sleep; `None` = never (`idle_timeout = -1`).
+    pub idle_timeout: Option<Duration>,
+    /// How long it stays Paused.
+    pub pause_timeout: PauseTimeout,
+    /// PostgreSQL's `max_connections`.
+    pub max_connections: u32,
+    /// Libraries to preload, such as `pg_stat_statements`; ones that are not installed are left out.
+    pub preload: Vec<String>,
+    /// Further PostgreSQL settings of the project, checked by the control plane.
+    pub settings: Vec<(String, String)>,
+}
+
+/// Where a compute's files are. `root` is owned by the server; `data` by the compute's user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directory {
+    /// The cluster: what PostgreSQL calls `data_directory`, 0700, owned by the compute's user.
+    pub data: PathBuf,
+}

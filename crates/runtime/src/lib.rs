@@ -1,0 +1,13 @@
+//! How a long-lived Dormouse process behaves, whatever its role.
+//!
+//! * [`task`]: the only door to `tokio::spawn`: every task has a name, and ends with its scope.
+//! * [`shard`]: single-threaded executors for the data path.
+//! * [`gate`]: who is working with an endpoint right now, in one atomic word.
+//! * [`shutdown`]: signals and deadlines.
+//! * [`telemetry`]: logs and metrics.
+
+pub mod gate;
+pub mod shard;
+pub mod shutdown;
+pub mod task;
+pub mod telemetry;

@@ -1,0 +1,113 @@
+//! The only place that spawns. A task belongs to a [`Scope`]; closing the scope asks its tasks to
+//! end (through the token each of them holds) and waits for them, so no task outlives its owner
+//! unnoticed. A task that panics is logged with its name and counted; what to do about it is the
+//! owner's decision, which it makes through the returned handle.
+
+#![allow(clippy::disallowed_methods, reason = "this module is the door that the ban points to")]
+
+use std::future::Future;
+use std::time::Duration;
+
+pub use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+/// A group of tasks that ends together. Cheap to clone; clones are the same group.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    tracker: TaskTracker,
+    token: CancellationToken,
+}
+
+impl Default for Scope {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Scope {
+    /// A scope of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { tracker: TaskTracker::new(), token: CancellationToken::new() }
+    }
+
+    /// A scope that is cancelled with this one, but can be closed and awaited alone.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self { tracker: TaskTracker::new(), token: self.token.child_token() }
+    }
+
+    /// Becomes ready when the scope is asked to end. Tasks select on it.
+    #[must_use]
+    pub fn token(&self) -> CancellationToken {
+        self.token.clone()
+    }
+
+    /// Starts a task. `name` is a short noun for logs, such as `"accept"`.
+    pub fn spawn<F>(&self, name: &'static str, future: F) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let guard = PanicNote { name, done: false };
+        let watched = async move {
+            let mut guard = guard;
+            future.await;
+            guard.done = true;
+        };
+        let span = tracing::Span::current();
+        tokio::spawn(self.tracker.track_future(watched.instrument(span)))
+    }
+
+    /// Asks every task to end and waits for them, at most `grace`. Tells whether all had ended.
+    pub async fn close(&self, grace: Duration) -> bool {
+        self.token.cancel();
+        self.tracker.close();
+        tokio::time::timeout(grace, self.tracker.wait()).await.is_ok()
+    }
+}
+
+/// Logs when a task ends by unwinding instead of returning.
+struct PanicNote {
+    name: &'static str,
+    done: bool,
+}
+
+impl Drop for PanicNote {
+    fn drop(&mut self) {
+        if !self.done && std::thread::panicking() {
+            tracing::error!(task = self.name, "task panicked");
+        }
+    }
+}
+
+/// Runs something that blocks (files, SQLite, `fork`) away from the executor's threads.
+///
+/// # Panics
+/// Passes on a panic of `work`.
+pub async fn blocking<T, F>(work: F) -> T
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    let span = tracing::Span::current();
+    match tokio::task::spawn_blocking(move || span.in_scope(work)).await {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Starts an operating-system thread that carries a name a person sees in `top`.
+///
+/// # Panics
+/// When the operating system refuses a thread at start-up.
+pub fn thread<F>(name: &str, work: F) -> std::thread::JoinHandle<()>
+where
+    F: FnOnce() + Send + 'static,
+{
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .expect("the system grants a thread at start")
+}

@@ -1,0 +1,87 @@
+//! Logs and metrics.
+//!
+//! Logs go to standard error (standard output belongs to data). `DORMOUSE_LOG` sets the filter in
+//! `tracing`'s syntax, `--log-format json` makes one JSON object a line. Lines at WARN and ERROR are
+//! counted, so that "errors per minute" needs no log pipeline.
+//!
+//! Each crate keeps its metrics beside the code they measure and registers them in the one
+//! [`Metrics`] that the server passes down.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry as Spans};
+
+/// The environment variable with the log filter, for example `info,dormouse_proxy=debug`.
+pub const LOG_FILTER_VARIABLE: &str = "DORMOUSE_LOG";
+
+static WARNINGS: AtomicU64 = AtomicU64::new(0);
+static ERRORS: AtomicU64 = AtomicU64::new(0);
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Installs the logger of this process. A second call changes nothing.
+pub fn start_logging(format: LogFormat, default_filter: &str) {
+    let filter =
+        EnvFilter::try_from_env(LOG_FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new(default_filter));
+    let base = Spans::default().with(filter).with(CountLines);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(true);
+    // A logger that is installed already (in tests) stays.
+    let _already_installed = match format {
+        LogFormat::Text => {
+            base.with(lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))).try_init()
+        }
+        LogFormat::Json => base.with(lines.json()).try_init(),
+    };
+}
+
+struct CountLines;
+
+impl<S: tracing::Subscriber> Layer<S> for CountLines {
+    fn on_event(&self, event: &tracing::Event<'_>, _ctx: Context<'_, S>) {
+        match *event.metadata().level() {
+            tracing::Level::ERROR => ERRORS.fetch_add(1, Ordering::Relaxed),
+            tracing::Level::WARN => WARNINGS.fetch_add(1, Ordering::Relaxed),
+            _ => 0,
+        };
+    }
+}
+
+/// The registry of metrics, shared by all roles of the process.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    registry: Mutex<Registry>,
+}
+
+impl Metrics {
+    /// Registers metrics: called once by each crate when it starts.
+    pub fn register(&self, add: impl FnOnce(&mut Registry)) {
+        add(&mut self.registry.lock());
+    }
+
+    /// All metrics in the OpenMetrics text format.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut out = String::new();
+        let lines = format!(
+            "# HELP dormouse_log_lines Log lines by level.\n# TYPE dormouse_log_lines counter\n\
+             dormouse_log_lines_total{{level=\"warn\"}} {}\ndormouse_log_lines_total{{level=\"error\"}} {}\n",
+            WARNINGS.load(Ordering::Relaxed),
+            ERRORS.load(Ordering::Relaxed),
+        );
+        out.push_str(&lines);
+        // Writing into a String cannot fail.
+        let _infallible = prometheus_client::encoding::text::encode(&mut out, &self.registry.lock());
+        out
+    }
+}
