@@ -65,7 +65,10 @@ impl Host for Bare {
         Ok(())
     }
     async fn before_sleep(&self, _: &EndpointId, client: &Client) -> Result<SleepNotes, HostError> {
-        client.query("select rolname from pg_authid", &[]).await.map_err(|e| HostError::new(e.to_string()))?;
+        client
+            .query("select rolname from pg_authid", &[])
+            .await
+            .map_err(|e| HostError::new(e.to_string()))?;
         *self.learned.lock() += 1;
         Ok(SleepNotes::default())
     }
@@ -98,8 +101,9 @@ fn fleet(root: &Path, host: Arc<Bare>, choice: Choice) -> (Fleet, Scope) {
         computes: root.join("computes"),
         run_root: root.join("run"),
         views,
-        identities: Identities::detect(None).unwrap(),
-        cgroups: Cgroups::detect(choice, root.file_name().unwrap().to_str().unwrap().trim_start_matches('.')).unwrap(),
+        identities: Identities::detect(None, root).unwrap(),
+        cgroups: Cgroups::detect(choice, root.file_name().unwrap().to_str().unwrap().trim_start_matches('.'))
+            .unwrap(),
         boot_slots: 4,
     };
     let scope = Scope::new();
@@ -108,13 +112,14 @@ fn fleet(root: &Path, host: Arc<Bare>, choice: Choice) -> (Fleet, Scope) {
 
 fn world(choice: Choice, idle: Option<Duration>, pause: PauseTimeout) -> World {
     use std::os::unix::fs::PermissionsExt;
+    dormouse_runtime::telemetry::start_logging(dormouse_runtime::telemetry::LogFormat::Text, "off");
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().to_owned();
     std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o711)).unwrap();
     let id: EndpointId = "ep-quiet-test".parse().unwrap();
     let all = Installations::discover(&[]);
     let newest = all.newest().unwrap();
-    let identities = Identities::detect(None).unwrap();
+    let identities = Identities::detect(None, &root).unwrap();
     let data = root.join("computes").join(id.as_str()).join("data");
     for passable in ["computes", "computes/ep-quiet-test"] {
         std::fs::create_dir_all(root.join(passable)).unwrap();
@@ -159,7 +164,12 @@ impl World {
             }
         };
         let waited = tokio::time::timeout(Duration::from_secs(20), wait).await;
-        assert!(waited.is_ok(), "still {:?}, wanted {state:?}: {:?}", endpoint.state(), self.host.diary.lock());
+        assert!(
+            waited.is_ok(),
+            "still {:?}, wanted {state:?}: {:?}",
+            endpoint.state(),
+            self.host.diary.lock()
+        );
     }
 }
 
@@ -189,11 +199,28 @@ async fn wakes_pauses_thaws_and_stops_by_every_way_of_freezing() {
         world.until(State::Paused).await;
         let pid = endpoint.pid().unwrap();
         let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        let cpu = |s: &str| s.rsplit_once(')').unwrap().1.split_whitespace().skip(11).take(2).map(str::to_owned).collect::<Vec<_>>();
+        let cpu = |s: &str| {
+            s.rsplit_once(')')
+                .unwrap()
+                .1
+                .split_whitespace()
+                .skip(11)
+                .take(2)
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
         tokio::time::sleep(Duration::from_millis(200)).await;
-        assert_eq!(cpu(&status), cpu(&std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap()), "{choice:?}");
+        assert_eq!(
+            cpu(&status),
+            cpu(&std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap()),
+            "{choice:?}"
+        );
         let pass = endpoint.reenter(&run).await.unwrap();
-        assert_eq!(session.query_one("select 2", &[]).await.unwrap().get::<_, i32>(0), 2, "the session lives on");
+        assert_eq!(
+            session.query_one("select 2", &[]).await.unwrap().get::<_, i32>(0),
+            2,
+            "the session lives on"
+        );
         drop(pass);
         world.until(State::Paused).await;
         world.until(State::Stopped).await;
@@ -236,7 +263,9 @@ async fn a_killed_postmaster_is_healed_and_nothing_committed_is_lost() {
     let how = *closing.wait_for(Option::is_some).await.unwrap();
     assert_eq!(how, Some(Closing::Crashed));
     drop(lease);
-    let lease = endpoint.acquire().await.unwrap();
+    let lease = endpoint.acquire().await;
+    assert!(lease.is_ok(), "{:?}", world.host.diary.lock());
+    let lease = lease.unwrap();
     let again = client(&lease.run.socket()).await;
     assert_eq!(again.query_one("select n from t", &[]).await.unwrap().get::<_, i32>(0), 42);
     assert!(world.host.diary.lock().iter().any(|h| matches!(h, Happening::Crashed { .. })));
@@ -268,7 +297,11 @@ async fn a_new_fleet_adopts_active_and_frozen_computes_and_nothing_else() {
     world.fleet.shut_down(false).await;
     // A pid file and a record that name somebody else's process are not believed.
     let me = std::process::id();
-    std::fs::write(world.data().join("postmaster.pid"), format!("{me}\n/x\n1\n5432\n/tmp\n\n 1 2\nready   \n")).unwrap();
+    std::fs::write(
+        world.data().join("postmaster.pid"),
+        format!("{me}\n/x\n1\n5432\n/tmp\n\n 1 2\nready   \n"),
+    )
+    .unwrap();
     let (next, _scope) = fleet(&world.root, Arc::clone(&world.host), world.choice);
     assert!(next.adopt_all().await.is_empty());
     let endpoint = next.endpoint(&world.id);

@@ -22,8 +22,11 @@ const TICK: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Dur
 /// Waiting between failed starts: doubles from the first to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// A run that crashes sooner than this counts as a failed start.
+/// A run that crashes sooner than this is unstable.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
+
+/// So many unstable runs in a row are healed at once; then the next start waits.
+const MAX_UNSTABLE: u32 = 5;
 
 /// After a failed start.
 pub(super) struct Backoff {
@@ -47,6 +50,8 @@ pub(super) struct Actor {
     pub(super) backoff: Option<Backoff>,
     /// The last run ended badly and was not recovered yet.
     pub(super) heal_wanted: bool,
+    /// Runs in a row that crashed early.
+    unstable: u32,
 }
 
 /// Starts the actor's task.
@@ -66,6 +71,7 @@ pub(super) fn start(shared: Arc<Shared>, around: Surroundings, commands: mpsc::R
         generation: 0,
         backoff: None,
         heal_wanted: false,
+        unstable: 0,
     };
     scope.spawn("endpoint", actor.live(commands).instrument(span));
 }
@@ -218,7 +224,8 @@ impl Actor {
         tracing::error!(%ending, "postmaster died");
         self.around.host.happened(&self.shared.id, Happening::Crashed { how: ending.to_string(), log_tail });
         self.heal_wanted = true;
-        if lived < STABLE_AFTER {
+        self.unstable = if lived < STABLE_AFTER { self.unstable + 1 } else { 0 };
+        if self.unstable > MAX_UNSTABLE {
             self.back_off(format!("PostgreSQL ended unexpectedly ({ending})"));
         }
     }

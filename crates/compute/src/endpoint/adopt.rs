@@ -131,5 +131,14 @@ pub(super) fn end_left_overs(data: &Path, group: &Group, identity: Identity, con
     if !group.kill() {
         tracing::error!(data = %data.display(), "processes survive SIGKILL");
     }
-    shm::clean(identity, config.identities.are_private(), pid_file.and_then(|file| file.shm_segment));
+    let Some(pid_file) = pid_file else { return };
+    let private = config.identities.are_private();
+    // With a dead process ID in it, PostgreSQL itself cleans up by this file at its next start. With the
+    // ID of a living stranger it would refuse to start; nobody works in the directory, so it goes.
+    if private || Fingerprint::of(pid_file.pid).is_ok() {
+        shm::clean(identity, private, pid_file.shm_segment);
+        if let Err(error) = std::fs::remove_file(data.join("postmaster.pid")) {
+            tracing::error!(%error, "cannot remove the pid file of a dead postmaster");
+        }
+    }
 }

@@ -51,8 +51,11 @@ pub enum WakeError {
 
 impl WakeError {
     pub(super) fn admin(error: &AdminError) -> Self {
-        use std::error::Error;
-        Self::Admin(error.source().map_or_else(|| "timed out".to_owned(), ToString::to_string))
+        Self::Admin(error.source.as_ref().map_or_else(|| "timed out".to_owned(), said))
+    }
+
+    pub(super) fn query(error: &tokio_postgres::Error) -> Self {
+        Self::Admin(said(error))
     }
 
     /// The SQLSTATE a client gets.
@@ -94,4 +97,11 @@ impl WakeError {
             _ => Kind::Unavailable,
         }
     }
+}
+
+/// What PostgreSQL said, or what the connection met.
+fn said(error: &tokio_postgres::Error) -> String {
+    error
+        .as_db_error()
+        .map_or_else(|| error.to_string(), |db| format!("{} ({})", db.message(), db.code().code()))
 }

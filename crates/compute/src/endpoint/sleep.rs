@@ -91,7 +91,7 @@ impl Actor {
         let run = self.run.as_ref().ok_or(WakeError::NotActive)?;
         let ask = async {
             let client = run.admin(ADMIN_DATABASE).await.map_err(|e| WakeError::admin(&e))?;
-            Activity::ask(&client).await.map_err(|e| WakeError::Admin(e.to_string()))
+            Activity::ask(&client).await.map_err(|e| WakeError::query(&e))
         };
         let activity = tokio::time::timeout(ASK_WITHIN, ask).await.map_err(|_| WakeError::TooSlow)??;
         activity.work().map_or(Ok(()), |work| Err(WakeError::Busy(work.to_owned())))
@@ -226,7 +226,7 @@ impl Actor {
 
     async fn check_for_statements(&self, run: &Arc<Run>) -> Result<i64, WakeError> {
         let client = run.admin(ADMIN_DATABASE).await.map_err(|e| WakeError::admin(&e))?;
-        let activity = Activity::ask(&client).await.map_err(|e| WakeError::Admin(e.to_string()))?;
+        let activity = Activity::ask(&client).await.map_err(|e| WakeError::query(&e))?;
         Ok(activity.statements)
     }
 

@@ -141,9 +141,8 @@ fn build(installation: &Installation, prefix: &Path, root: &Path) -> io::Result<
 
 /// The text that stands in the view instead of an installed file, if it is one of those we change.
 fn own_text(extensions: &Path, name: &str) -> Option<String> {
-    if let Some(extension) = name.strip_suffix(".control").filter(|e| TRUSTED.contains(e)) {
+    if name.strip_suffix(".control").is_some_and(|e| TRUSTED.contains(&e)) {
         let text = fs::read_to_string(extensions.join(name)).ok()?;
-        tracing::debug!(extension, "marked as trusted");
         return Some(trust(&text));
     }
     let (_, statement) =

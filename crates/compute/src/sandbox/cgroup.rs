@@ -258,20 +258,31 @@ impl Group {
         }
     }
 
-    /// Ends every process of the compute with SIGKILL. Tells whether all are gone.
+    /// Ends every process of the compute with SIGKILL. Tells whether all are gone. The group is new
+    /// afterwards: kernels (seen in 6.18) also kill whatever is *born into* a group that has ever
+    /// been killed, because `CLONE_INTO_CGROUP` compares the wrong group's kill counter.
     #[must_use]
     pub fn kill(&self) -> bool {
-        if let (Cgroups::V2(_), Some(dir)) = (&self.way, &self.dir) {
+        if let (Cgroups::V2(_), Some(dir)) = (&self.way, &self.dir)
+            && !self.is_empty()
+        {
             // Kernels before 5.14 have no cgroup.kill; the loop below does it then.
             let _old_kernel = fs::write(dir.join("cgroup.kill"), "1");
         }
         let _thawed = self.thaw();
-        wait_until(|| {
+        let gone = wait_until(|| {
             let mut left = self.members_of_group();
             left.extend(process::in_directory(&self.data));
             left.iter().for_each(|pid| process::signal(*pid, Signal::KILL));
             left.is_empty()
-        })
+        });
+        self.remove();
+        if let Some(dir) = &self.dir
+            && let Err(error) = fs::create_dir(dir)
+        {
+            tracing::warn!(group = %dir.display(), %error, "cannot make the cgroup anew");
+        }
+        gone
     }
 
     /// Removes the group; a group that is still in use stays.

@@ -8,6 +8,7 @@
 //!
 //! Building a template needs a user *with* an account, because `initdb` looks its own name up.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -37,6 +38,9 @@ pub enum Identities {
     Range {
         /// The account with a name.
         account: Identity,
+        /// Where this server's part of the range begins, so that two servers on one machine do not
+        /// use the same users.
+        offset: u32,
     },
     /// All computes are this user (user namespace too small for the range).
     Shared(Identity),
@@ -67,11 +71,12 @@ pub enum IdentityError {
 }
 
 impl Identities {
-    /// Chooses for this process. `account` overrides the account's name.
+    /// Chooses for this process. `account` overrides the account's name; `instance` tells this server
+    /// from others on the machine (its data directory does).
     ///
     /// # Errors
     /// When the process is root and there is no ordinary user to become.
-    pub fn detect(account: Option<&str>) -> Result<Self, IdentityError> {
+    pub fn detect(account: Option<&str>, instance: &Path) -> Result<Self, IdentityError> {
         let uid = rustix::process::geteuid();
         if !uid.is_root() {
             return Ok(Self::Own(Identity { uid: uid.as_raw(), gid: rustix::process::getegid().as_raw() }));
@@ -85,15 +90,18 @@ impl Identities {
         }
         let map = std::fs::read_to_string("/proc/self/uid_map")
             .map_err(|source| IdentityError::Read { what: "/proc/self/uid_map", source })?;
-        Ok(if range_is_mapped(&map) { Self::Range { account } } else { Self::Shared(account) })
+        let mut hasher = DefaultHasher::new();
+        instance.hash(&mut hasher);
+        let offset = hasher.finish() as u32 & 0x0fff_0000;
+        Ok(if range_is_mapped(&map) { Self::Range { account, offset } } else { Self::Shared(account) })
     }
 
     /// The identity of the compute with this slot number.
     #[must_use]
     pub fn for_slot(self, slot: u32) -> Identity {
         match self {
-            Self::Range { .. } => {
-                let id = FIRST_UID + (slot & 0x0fff_ffff);
+            Self::Range { offset, .. } => {
+                let id = FIRST_UID + (offset.wrapping_add(slot) & 0x0fff_ffff);
                 Identity { uid: id, gid: id }
             }
             Self::Shared(identity) | Self::Own(identity) => identity,
@@ -104,7 +112,7 @@ impl Identities {
     #[must_use]
     pub fn template(self) -> Identity {
         match self {
-            Self::Range { account } => account,
+            Self::Range { account, .. } => account,
             Self::Shared(identity) | Self::Own(identity) => identity,
         }
     }
@@ -194,7 +202,7 @@ mod tests {
 
     #[test]
     fn slots_get_different_users() {
-        let range = Identities::Range { account: Identity { uid: 998, gid: 998 } };
+        let range = Identities::Range { account: Identity { uid: 998, gid: 998 }, offset: 0x1_0000 };
         assert_ne!(range.for_slot(1), range.for_slot(2));
         assert!(range.for_slot(u32::MAX).uid < 0x8000_0000);
     }

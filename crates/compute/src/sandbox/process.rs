@@ -147,6 +147,17 @@ pub fn in_directory(data: &Path) -> Vec<u32> {
         .collect()
 }
 
+/// Whether any process of a user exists.
+#[must_use]
+pub fn any_of_user(uid: u32) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(entries) = fs::read_dir("/proc") else { return true };
+    entries.flatten().any(|entry| {
+        entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok())
+            && entry.metadata().is_ok_and(|meta| meta.uid() == uid)
+    })
+}
+
 /// Whether `pid` works in exactly this data directory.
 #[must_use]
 pub fn works_in(pid: u32, data: &Path) -> bool {

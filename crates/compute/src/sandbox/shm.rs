@@ -19,7 +19,7 @@ pub fn clean(identity: Identity, private_user: bool, segment: Option<i32>) {
     {
         super::spawn::remove_sysv_segment(id);
     }
-    if !private_user {
+    if !private_user || super::process::any_of_user(identity.uid) {
         return;
     }
     let Ok(entries) = fs::read_dir("/dev/shm") else { return };
