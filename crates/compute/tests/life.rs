@@ -1,6 +1,6 @@
 //! The whole life of an endpoint on real PostgreSQL, without proxy and control plane.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -39,6 +39,17 @@ impl Default for Gate {
     }
 }
 
+/// How what is behind a gate is about to end, as those who use it see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// Stopping in order: finish what runs, then go.
+    Draining,
+    /// The drain is over (or there was none): go now.
+    Now,
+    /// It died.
+    Crashed,
+}
+
 /// What [`Gate::look`] saw; proof for [`Gate::close_if_unchanged`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look(u64);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+pub use dormouse_runtime::gate::Closing;
 use dormouse_runtime::task::{self, Scope};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, watch};
 use tokio_postgres::Client;
@@ -17,17 +18,6 @@ use crate::sandbox::process::Held;
 
 /// How long the tasks of a run may take to end.
 const END_WITHIN: Duration = Duration::from_secs(2);
-
-/// How a run is about to end, as its sessions see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Closing {
-    /// Stopping in order: finish what runs, then go.
-    Draining,
-    /// The drain is over (or there was none): go now.
-    Now,
-    /// The postmaster died.
-    Crashed,
-}
 
 /// One run of a compute. Sessions hold it; it tells them when it ends.
 #[derive(Debug)]

@@ -1,0 +1,54 @@
+//! Calls about endpoints.
+
+use dormouse_base::{BranchId, EndpointId, ProjectId};
+
+use super::Call;
+use crate::endpoint::{EndpointChanged, EndpointReply, Endpoints, UpdateEndpoint};
+use crate::event::{Events, EventsQuery};
+use crate::routes::{self, Method};
+
+/// All endpoints of a project.
+pub fn list(project: &ProjectId) -> Call<Endpoints> {
+    Call::new(Method::Get, routes::ENDPOINTS, &[project.as_str()])
+}
+
+/// All endpoints of a branch.
+pub fn list_of_branch(project: &ProjectId, branch: &BranchId) -> Call<Endpoints> {
+    Call::new(Method::Get, routes::BRANCH_ENDPOINTS, &[project.as_str(), branch.as_str()])
+}
+
+/// One endpoint.
+pub fn get(project: &ProjectId, endpoint: &EndpointId) -> Call<EndpointReply> {
+    Call::new(Method::Get, routes::ENDPOINT, &[project.as_str(), endpoint.as_str()])
+}
+
+/// Changes an endpoint.
+pub fn update(project: &ProjectId, endpoint: &EndpointId, request: &UpdateEndpoint) -> Call<EndpointChanged> {
+    Call::new(Method::Patch, routes::ENDPOINT, &[project.as_str(), endpoint.as_str()]).with_body(request)
+}
+
+/// Wakes it; the reply comes when it is active.
+pub fn start(project: &ProjectId, endpoint: &EndpointId) -> Call<EndpointChanged> {
+    Call::new(Method::Post, routes::ENDPOINT_START, &[project.as_str(), endpoint.as_str()])
+}
+
+/// Stops it; the reply comes when it is stopped.
+pub fn suspend(project: &ProjectId, endpoint: &EndpointId) -> Call<EndpointChanged> {
+    Call::new(Method::Post, routes::ENDPOINT_SUSPEND, &[project.as_str(), endpoint.as_str()])
+}
+
+/// Freezes it; the reply comes when it is paused.
+pub fn pause(project: &ProjectId, endpoint: &EndpointId) -> Call<EndpointChanged> {
+    Call::new(Method::Post, routes::ENDPOINT_PAUSE, &[project.as_str(), endpoint.as_str()])
+}
+
+/// Stops and starts it; the reply comes when it is active.
+pub fn restart(project: &ProjectId, endpoint: &EndpointId) -> Call<EndpointChanged> {
+    Call::new(Method::Post, routes::ENDPOINT_RESTART, &[project.as_str(), endpoint.as_str()])
+}
+
+/// What happened to it, newest first.
+pub fn events(project: &ProjectId, endpoint: &EndpointId, query: &EventsQuery) -> Call<Events> {
+    Call::new(Method::Get, routes::ENDPOINT_EVENTS, &[project.as_str(), endpoint.as_str()])
+        .with_query("limit", query.limit)
+}

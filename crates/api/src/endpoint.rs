@@ -1,0 +1,235 @@
+//! Endpoint: the compute of a branch, one PostgreSQL process tree.
+//!
+//! It shows two states. [`LiveState`] is the real one; [`CurrentState`] with its pending partner is
+//! how Neon's clients understand it:
+//!
+//! ```text
+//!  state     current_state  pending_state
+//!  stopped   idle           –
+//!  starting  idle           active
+//!  active    active         –
+//!  paused    idle           –
+//!  stopping  active         idle
+//! ```
+
+use std::collections::BTreeMap;
+
+use dormouse_base::{BranchId, EndpointId, ProjectId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::Operation;
+
+/// `provisioner` of every endpoint.
+pub const PROVISIONER: &str = "dormouse";
+
+/// Where an endpoint is in its life *(extension)*.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LiveState {
+    /// No process.
+    Stopped,
+    /// A process is being started.
+    Starting,
+    /// Serving.
+    Active,
+    /// The processes exist, frozen.
+    Paused,
+    /// Running work is finishing.
+    Stopping,
+}
+
+impl LiveState {
+    /// All states, in the order of life.
+    pub const ALL: [LiveState; 5] =
+        [LiveState::Stopped, LiveState::Starting, LiveState::Active, LiveState::Paused, LiveState::Stopping];
+
+    /// The name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            LiveState::Stopped => "stopped",
+            LiveState::Starting => "starting",
+            LiveState::Active => "active",
+            LiveState::Paused => "paused",
+            LiveState::Stopping => "stopping",
+        }
+    }
+
+    /// The same state in Neon's words: the current state, and the one it is on its way to.
+    #[must_use]
+    pub fn in_neon_words(self) -> (CurrentState, Option<CurrentState>) {
+        match self {
+            LiveState::Stopped | LiveState::Paused => (CurrentState::Idle, None),
+            LiveState::Starting => (CurrentState::Idle, Some(CurrentState::Active)),
+            LiveState::Active => (CurrentState::Active, None),
+            LiveState::Stopping => (CurrentState::Active, Some(CurrentState::Idle)),
+        }
+    }
+}
+
+/// Neon's words for the state of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CurrentState {
+    /// Being made; it never ran.
+    Init,
+    /// Serving.
+    Active,
+    /// Asleep; a connection wakes it.
+    Idle,
+}
+
+/// What an endpoint may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointType {
+    /// The one writer of its branch.
+    ReadWrite,
+    /// One of any number of readers.
+    ReadOnly,
+}
+
+/// How the `-pooler` host name shares connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PoolerMode {
+    /// A server connection per transaction.
+    Transaction,
+}
+
+/// An endpoint as the API shows it. In JSON this is one flat object; here it is in groups.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The endpoint.
+    pub id: EndpointId,
+    /// Its project.
+    pub project_id: ProjectId,
+    /// Its branch.
+    pub branch_id: BranchId,
+    /// The host name that clients connect to.
+    pub host: String,
+    /// The domain that host names end with.
+    pub proxy_host: String,
+    /// Always [`crate::project::REGION`].
+    pub region_id: String,
+    /// Always [`PROVISIONER`].
+    pub provisioner: String,
+    /// What it may do.
+    #[serde(rename = "type")]
+    pub kind: EndpointType,
+    /// It refuses every connection.
+    pub disabled: bool,
+    /// The `-pooler` host name works.
+    pub pooler_enabled: bool,
+    /// How that host name shares connections.
+    pub pooler_mode: PoolerMode,
+    /// PostgreSQL settings of this endpoint.
+    pub settings: EndpointSettings,
+    /// What it is doing.
+    #[serde(flatten)]
+    pub live: EndpointLive,
+    /// When it goes to sleep, and how large it may become.
+    #[serde(flatten)]
+    pub limits: EndpointLimits,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When a field of it changed last.
+    pub updated_at: Timestamp,
+}
+
+/// What an endpoint is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointLive {
+    /// In Neon's words; see [`LiveState::in_neon_words`].
+    pub current_state: CurrentState,
+    /// The state it is on its way to, in Neon's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_state: Option<CurrentState>,
+    /// The real state *(extension)*.
+    pub state: LiveState,
+    /// Process ID of the postmaster, `null` when there is none *(extension)*.
+    pub pid: Option<u32>,
+    /// When it last had work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_active: Option<Timestamp>,
+    /// When it last became active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it last went to sleep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended_at: Option<Timestamp>,
+    /// When it will wake by itself for a scheduled job *(extension)*.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_wake: Option<Timestamp>,
+}
+
+/// When an endpoint goes to sleep, and how large it may become.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EndpointLimits {
+    /// Idle time before sleep, seconds; 0 = the server's default, −1 = never.
+    pub suspend_timeout_seconds: i64,
+    /// Time paused before it stops, seconds; 0 = never pause, −1 = stay paused *(extension)*.
+    pub pause_timeout_seconds: i64,
+    /// Smallest size, compute units.
+    pub autoscaling_limit_min_cu: f64,
+    /// Largest size, compute units.
+    pub autoscaling_limit_max_cu: f64,
+}
+
+/// PostgreSQL settings of an endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointSettings {
+    /// Name and value; they take effect at the next start.
+    #[serde(default)]
+    pub pg_settings: BTreeMap<String, String>,
+}
+
+/// `GET …/endpoints`, of a project or of a branch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Endpoints {
+    /// All of them.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// `GET …/endpoints/{endpoint_id}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EndpointReply {
+    /// The endpoint.
+    pub endpoint: Endpoint,
+}
+
+/// `PATCH …/endpoints/{endpoint_id}` and `POST …/start|suspend|pause|restart`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EndpointChanged {
+    /// The endpoint after the change.
+    pub endpoint: Endpoint,
+    /// The work that carried the change out.
+    pub operations: Vec<Operation>,
+}
+
+/// `PATCH …/endpoints/{endpoint_id}`, the request.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct UpdateEndpoint {
+    /// The changes.
+    pub endpoint: EndpointPatch,
+}
+
+/// Changes to an endpoint; absent fields stay as they are.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct EndpointPatch {
+    /// See [`EndpointLimits::suspend_timeout_seconds`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend_timeout_seconds: Option<i64>,
+    /// See [`EndpointLimits::pause_timeout_seconds`] *(extension)*.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause_timeout_seconds: Option<i64>,
+    /// See [`EndpointLimits::autoscaling_limit_min_cu`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling_limit_min_cu: Option<f64>,
+    /// See [`EndpointLimits::autoscaling_limit_max_cu`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling_limit_max_cu: Option<f64>,
+    /// Replaces all PostgreSQL settings of the endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<EndpointSettings>,
+}

@@ -1,0 +1,135 @@
+//! Client and route table agree: every call hits a route that the table lists, every listed route
+//! has a call, and names are escaped.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+use dormouse_api::api_key::CreateApiKey;
+use dormouse_api::branch::UpdateBranch;
+use dormouse_api::client::{self, Call, Failure};
+use dormouse_api::connection::ConnectionUriQuery;
+use dormouse_api::database::{CreateDatabase, NewDatabase, UpdateDatabase};
+use dormouse_api::endpoint::{EndpointPatch, UpdateEndpoint};
+use dormouse_api::event::EventsQuery;
+use dormouse_api::project::{CreateProject, UpdateProject};
+use dormouse_api::role::{CreateRole, NewRole};
+use dormouse_api::routes::{self, Method};
+use dormouse_api::{PageQuery, Status};
+use serde::de::DeserializeOwned;
+
+type Line = (Method, &'static str, String);
+
+fn line<T: DeserializeOwned>(call: &Call<T>) -> Line {
+    (call.request().method, call.pattern(), call.request().target())
+}
+
+fn every_call() -> Vec<Line> {
+    let p = &"quiet-meadow-k3v9x2ab".parse().unwrap();
+    let b = &"br-quiet-meadow-k3v9x2ab".parse().unwrap();
+    let e = &"ep-calm-oak-abcd2345".parse().unwrap();
+    let page = &PageQuery { limit: Some(5), cursor: Some("a b".into()), search: None };
+    let uri = &ConnectionUriQuery {
+        database_name: "app".into(),
+        role_name: "größe".into(),
+        branch_id: None,
+        endpoint_id: None,
+        pooled: Some(true),
+    };
+    let new_role = CreateRole { role: NewRole { name: "r".into(), no_login: None } };
+    let new_database = CreateDatabase { database: NewDatabase { name: "d".into(), owner_name: "r".into() } };
+    vec![
+        line(&client::project::list(page)),
+        line(&client::project::create(&CreateProject::default())),
+        line(&client::project::get(p)),
+        line(&client::project::update(p, &UpdateProject::default())),
+        line(&client::project::delete(p)),
+        line(&client::project::connection_uri(p, uri)),
+        line(&client::branch::list(p, &PageQuery::largest())),
+        line(&client::branch::get(p, b)),
+        line(&client::branch::update(p, b, &UpdateBranch::default())),
+        line(&client::endpoint::list(p)),
+        line(&client::endpoint::list_of_branch(p, b)),
+        line(&client::endpoint::get(p, e)),
+        line(&client::endpoint::update(p, e, &UpdateEndpoint::default())),
+        line(&client::endpoint::start(p, e)),
+        line(&client::endpoint::suspend(p, e)),
+        line(&client::endpoint::pause(p, e)),
+        line(&client::endpoint::restart(p, e)),
+        line(&client::endpoint::events(p, e, &EventsQuery { limit: Some(3) })),
+        line(&client::role::list(p, b)),
+        line(&client::role::create(p, b, &new_role)),
+        line(&client::role::get(p, b, "a/b c")),
+        line(&client::role::delete(p, b, "r")),
+        line(&client::role::reveal(p, b, "r")),
+        line(&client::role::reset(p, b, "r")),
+        line(&client::database::list(p, b)),
+        line(&client::database::create(p, b, &new_database)),
+        line(&client::database::get(p, b, "d?x#y%")),
+        line(&client::database::update(p, b, "d", &UpdateDatabase::default())),
+        line(&client::database::delete(p, b, "d")),
+        line(&client::operation::list(p, page)),
+        line(&client::operation::get(p, &"op-calm-oak-abcd2345".parse().unwrap())),
+        line(&client::api_key::list()),
+        line(&client::api_key::create(&CreateApiKey { key_name: "ci".into() })),
+        line(&client::api_key::delete(&"key-calm-oak-abcd2345".parse().unwrap())),
+        line(&client::server::status()),
+        line(&client::server::user()),
+        line(&client::server::organizations()),
+        line(&client::server::shared_projects()),
+    ]
+}
+
+#[test]
+fn every_call_has_a_route_and_every_route_a_call() {
+    let mut calls: Vec<(&str, &str)> = every_call().iter().map(|(m, p, _)| (*p, m.as_str())).collect();
+    let mut routes: Vec<(&str, &str)> = routes::ALL.iter().map(|(m, p)| (*p, m.as_str())).collect();
+    calls.sort_unstable();
+    routes.sort_unstable();
+    assert_eq!(calls, routes);
+}
+
+#[test]
+fn what_goes_on_the_wire() {
+    let lines: Vec<String> = every_call().iter().map(|(m, _, target)| format!("{m} {target}")).collect();
+    insta::assert_snapshot!("calls", lines.join("\n"));
+}
+
+#[test]
+fn request_bodies() {
+    let body = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let p = &"quiet-meadow-k3v9x2ab".parse().unwrap();
+    let e = &"ep-calm-oak-abcd2345".parse().unwrap();
+    let empty = client::project::create(&CreateProject::default());
+    assert_eq!(empty.request().body, Some(body(r#"{"project":{}}"#)), "what is not said is not sent");
+    let endpoint = EndpointPatch { pause_timeout_seconds: Some(-1), ..EndpointPatch::default() };
+    let patch = client::endpoint::update(p, e, &UpdateEndpoint { endpoint });
+    assert_eq!(patch.request().body, Some(body(r#"{"endpoint":{"pause_timeout_seconds":-1}}"#)));
+    assert_eq!(client::endpoint::start(p, e).request().body, None);
+}
+
+#[test]
+fn a_refusal_keeps_what_the_server_said() {
+    let body = br#"{"message":"no such project","code":"project-not-found","request_id":"r1"}"#;
+    match client::server::status().decode(404, body) {
+        Err(Failure::Refused { status: 404, error }) => assert_eq!(error.code, "project-not-found"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn foreign_replies_are_told_apart() {
+    let error = client::server::status().decode(502, b"<html>bad gateway</html>").unwrap_err();
+    assert!(
+        matches!(&error, Failure::Unreadable { status: 502, beginning, .. } if beginning.contains("html"))
+    );
+    assert!(client::server::status().decode(200, b"{}").is_err());
+    let read: Status = client::server::status().decode(200, br#"{"version":"1","endpoints":[]}"#).unwrap();
+    assert_eq!(read.version, "1");
+}
+
+#[test]
+fn a_limit_out_of_range_is_noticed() {
+    let limit = |limit| PageQuery { limit, ..PageQuery::default() }.checked_limit();
+    assert_eq!(limit(None), Some(100));
+    assert_eq!(limit(Some(400)), Some(400));
+    assert_eq!((limit(Some(0)), limit(Some(401))), (None, None));
+}

@@ -1,0 +1,299 @@
+//! The JSON of every resource, as snapshots: a change of the contract shows up as a diff here.
+//! Each value is also read back, so that server and client agree.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use dormouse_api::branch::BranchState;
+use dormouse_api::endpoint::{EndpointLimits, EndpointLive, EndpointSettings, EndpointType, PoolerMode};
+use dormouse_api::project::{EndpointDefaults, PreloadLibraries, ProjectSettings};
+use dormouse_api::*;
+use dormouse_base::{Secret, Timestamp};
+use insta::assert_snapshot;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+fn at(second: u8) -> Timestamp {
+    format!("2026-01-02T03:04:{second:02}Z").parse().unwrap()
+}
+
+fn json<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) -> String {
+    let text = serde_json::to_string_pretty(value).unwrap();
+    assert_eq!(&serde_json::from_str::<T>(&text).unwrap(), value);
+    text
+}
+
+fn project() -> Project {
+    Project {
+        id: "quiet-meadow-k3v9x2ab".parse().unwrap(),
+        name: "shop".into(),
+        pg_version: 18,
+        region_id: project::REGION.into(),
+        platform_id: project::PLATFORM.into(),
+        created_at: at(5),
+        updated_at: at(6),
+        store_passwords: true,
+        proxy_host: "localhost".into(),
+        history_retention_seconds: 0,
+        default_endpoint_settings: EndpointDefaults {
+            suspend_timeout_seconds: 0,
+            autoscaling_limit_min_cu: 0.25,
+            autoscaling_limit_max_cu: 2.0,
+            pause_timeout_seconds: 3600,
+        },
+        settings: ProjectSettings {
+            preload_libraries: PreloadLibraries { enabled_libraries: vec!["pg_stat_statements".into()] },
+            owner_is_superuser: false,
+        },
+        default_branch_id: Some("br-quiet-meadow-k3v9x2ab".parse().unwrap()),
+    }
+}
+
+fn branch() -> Branch {
+    Branch {
+        id: "br-quiet-meadow-k3v9x2ab".parse().unwrap(),
+        project_id: project().id,
+        name: "main".into(),
+        current_state: BranchState::Ready,
+        pending_state: None,
+        default: true,
+        protected: false,
+        primary: true,
+        created_at: at(5),
+        updated_at: at(5),
+        creation_source: "dormouse".into(),
+    }
+}
+
+fn endpoint() -> Endpoint {
+    let (current_state, pending_state) = LiveState::Starting.in_neon_words();
+    Endpoint {
+        id: "ep-calm-oak-abcd2345".parse().unwrap(),
+        project_id: project().id,
+        branch_id: branch().id,
+        host: "ep-calm-oak-abcd2345.localhost".into(),
+        proxy_host: "localhost".into(),
+        region_id: project::REGION.into(),
+        provisioner: endpoint::PROVISIONER.into(),
+        kind: EndpointType::ReadWrite,
+        disabled: false,
+        pooler_enabled: true,
+        pooler_mode: PoolerMode::Transaction,
+        settings: EndpointSettings { pg_settings: BTreeMap::from([("work_mem".into(), "16MB".into())]) },
+        live: EndpointLive {
+            current_state,
+            pending_state,
+            state: LiveState::Starting,
+            pid: None,
+            last_active: None,
+            started_at: Some(at(7)),
+            suspended_at: None,
+            next_wake: None,
+        },
+        limits: EndpointLimits {
+            suspend_timeout_seconds: 0,
+            pause_timeout_seconds: -1,
+            autoscaling_limit_min_cu: 0.25,
+            autoscaling_limit_max_cu: 2.0,
+        },
+        created_at: at(5),
+        updated_at: at(7),
+    }
+}
+
+fn role(password: Option<&str>) -> Role {
+    Role {
+        branch_id: branch().id,
+        name: "app_owner".into(),
+        password: password.map(|p| Secret::new(p.to_owned())),
+        protected: false,
+        created_at: at(5),
+        updated_at: at(5),
+        no_login: false,
+    }
+}
+
+fn database() -> Database {
+    Database {
+        id: 1,
+        branch_id: branch().id,
+        name: "app".into(),
+        owner_name: "app_owner".into(),
+        created_at: at(5),
+        updated_at: at(5),
+    }
+}
+
+fn operation() -> Operation {
+    Operation {
+        id: "op-calm-oak-abcd2345".parse().unwrap(),
+        project_id: project().id,
+        branch_id: Some(branch().id),
+        endpoint_id: None,
+        action: "create_project".into(),
+        status: OperationStatus::Finished,
+        error: None,
+        failures_count: 0,
+        retry_at: None,
+        created_at: at(5),
+        updated_at: at(6),
+        total_duration_ms: 840,
+    }
+}
+
+fn uri() -> ConnectionUri {
+    ConnectionUri {
+        connection_uri: Secret::new(
+            "postgresql://app_owner:s3cret@ep-calm-oak-abcd2345.localhost:5455/app".into(),
+        ),
+        connection_parameters: ConnectionParameters {
+            database: "app".into(),
+            password: Secret::new("s3cret".into()),
+            role: "app_owner".into(),
+            host: "ep-calm-oak-abcd2345.localhost".into(),
+            pooler_host: "ep-calm-oak-abcd2345-pooler.localhost".into(),
+            port: 5455,
+        },
+    }
+}
+
+#[test]
+fn project_shape() {
+    assert_snapshot!("project", json(&project()));
+    let page = Projects { projects: vec![project()], pagination: Some(Page::at_cursor("p1".into())) };
+    assert!(json(&page).contains("\"pagination\": {\n    \"cursor\": \"p1\"\n  }"));
+}
+
+#[test]
+fn branch_shape() {
+    let list = Branches { branches: vec![branch()], annotations: BTreeMap::new(), pagination: None };
+    assert_snapshot!("branches", json(&list));
+}
+
+#[test]
+fn endpoint_shape() {
+    assert_snapshot!("endpoint", json(&endpoint()));
+}
+
+#[test]
+fn role_shape() {
+    assert_snapshot!("role", json(&role(None)));
+    assert_snapshot!("role_with_password", json(&role(Some("s3cret"))));
+}
+
+#[test]
+fn database_shape() {
+    assert_snapshot!("database", json(&database()));
+}
+
+#[test]
+fn operation_shape() {
+    assert_snapshot!("operation", json(&operation()));
+}
+
+#[test]
+fn event_shape() {
+    let detail = serde_json::json!({"cause": "client", "phases": {"spawn_us": 900}});
+    let event =
+        EndpointEvent { id: 7, at: at(9), kind: "woke".into(), detail: detail.as_object().unwrap().clone() };
+    assert_snapshot!("events", json(&Events { events: vec![event] }));
+}
+
+#[test]
+fn api_key_shape() {
+    let key = ApiKey {
+        id: "key-calm-oak-abcd2345".parse().unwrap(),
+        name: "ci".into(),
+        created_at: at(5),
+        last_used_at: Some(at(8)),
+        prefix: "dm_AbCd".into(),
+    };
+    assert_snapshot!("api_keys", json(&vec![key.clone()]));
+    let created = ApiKeyCreated {
+        id: key.id,
+        name: key.name,
+        created_at: key.created_at,
+        prefix: key.prefix,
+        key: Secret::new("dm_AbCd0123".into()),
+    };
+    assert_snapshot!("api_key_created", json(&created));
+}
+
+#[test]
+fn created_project_shape() {
+    let created = CreatedProject {
+        project: project(),
+        branch: branch(),
+        endpoints: vec![endpoint()],
+        roles: vec![role(Some("s3cret"))],
+        databases: vec![database()],
+        operations: vec![operation()],
+        connection_uris: vec![uri()],
+    };
+    let text = json(&created);
+    let keys: Vec<&str> =
+        text.lines().filter_map(|l| l.strip_prefix("  \"")).filter_map(|l| l.split('"').next()).collect();
+    assert_snapshot!(
+        keys.join(" "),
+        @"project branch endpoints roles databases operations connection_uris"
+    );
+    assert_snapshot!("connection_uri", json(&created.connection_uris));
+}
+
+#[test]
+fn status_shape() {
+    let endpoint = endpoint();
+    let status = Status {
+        version: "0.1.0".into(),
+        endpoints: vec![StatusEndpoint {
+            id: endpoint.id,
+            project_id: endpoint.project_id,
+            branch: "main".into(),
+            state: LiveState::Paused,
+            pid: Some(4711),
+            pg_version: 18,
+            host: endpoint.host,
+        }],
+    };
+    assert_snapshot!("status", json(&status));
+}
+
+#[test]
+fn user_and_error_shapes() {
+    let user = User {
+        id: "local".into(),
+        email: String::new(),
+        login: user::LOGIN.into(),
+        name: "Local user".into(),
+        projects_limit: 1000,
+    };
+    assert_snapshot!("user", json(&user));
+    let error = ErrorBody {
+        message: "there is no project `shop`".into(),
+        code: "project-not-found".into(),
+        hint: Some("List them with `dormouse project list`.".into()),
+        request_id: "r-1".into(),
+    };
+    assert_snapshot!("error", json(&error));
+    let bare: ErrorBody = serde_json::from_str(r#"{"message":"no"}"#).unwrap();
+    assert_eq!((bare.code.as_str(), bare.hint, bare.request_id.as_str()), ("", None, ""));
+}
+
+#[test]
+fn server_file_shape() {
+    let file = ServerFile {
+        api: "http://127.0.0.1:5480/api/v2".into(),
+        api_key: Secret::new("dm_AbCd0123".into()),
+        pid: 123,
+    };
+    assert_snapshot!("server_file", json(&file));
+    assert!(!format!("{file:?}").contains("dm_"));
+}
+
+#[test]
+fn secrets_do_not_show_in_debug_output() {
+    let shown = format!("{:?} {:?}", role(Some("s3cret")), uri());
+    assert!(!shown.contains("s3cret"), "{shown}");
+}

@@ -1,0 +1,71 @@
+//! One file per command. Each has the struct of its arguments, whose doc comments are its help,
+//! and a function `run`.
+
+use std::future::Future;
+use std::path::PathBuf;
+
+use crate::args::Command;
+use crate::connect;
+use crate::connect::http::Session;
+use crate::error::Error;
+use crate::ui::Ui;
+
+pub(crate) mod api_key;
+pub(crate) mod branch;
+pub(crate) mod completion;
+pub(crate) mod connection_string;
+pub(crate) mod database;
+pub(crate) mod doctor;
+pub(crate) mod endpoint;
+pub(crate) mod operation;
+pub(crate) mod project;
+pub(crate) mod psql;
+pub(crate) mod reference;
+pub(crate) mod role;
+pub(crate) mod status;
+pub(crate) mod up;
+
+/// What every command gets besides its own arguments.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// Where to print.
+    pub(crate) ui: Ui,
+    /// `--data`.
+    pub(crate) data: Option<PathBuf>,
+}
+
+impl Context {
+    /// A session with the server that the command line means.
+    pub(crate) fn session(&self) -> Result<Session, Error> {
+        Session::new(connect::find(self.data.as_deref())?)
+    }
+}
+
+/// Runs a command.
+pub(crate) fn run(command: Command, cx: Context) -> Result<(), Error> {
+    match command {
+        Command::Up(args) => up::run(args, cx),
+        Command::Status(args) => wait(status::run(&args, &cx)),
+        Command::Doctor(args) => doctor::run(args, &cx),
+        Command::Psql(args) => psql::run(&args, &cx),
+        Command::ConnectionString(args) => wait(connection_string::run(&args, &cx)),
+        Command::Project(args) => wait(project::run(args, &cx)),
+        Command::Branch(args) => wait(branch::run(args, &cx)),
+        Command::Endpoint(args) => wait(endpoint::run(args, &cx)),
+        Command::Role(args) => wait(role::run(args, &cx)),
+        Command::Database(args) => wait(database::run(args, &cx)),
+        Command::ApiKey(args) => wait(api_key::run(args, &cx)),
+        Command::Operation(args) => wait(operation::run(args, &cx)),
+        Command::Completion(args) => completion::run(&args, &cx),
+        Command::Reference => reference::run(&cx),
+    }
+}
+
+/// Runs the asynchronous part of a command that talks to a server: one thread is plenty.
+fn wait<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::failed("cannot start").because(error))?
+        .block_on(work)
+}

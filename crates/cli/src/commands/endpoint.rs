@@ -1,0 +1,132 @@
+//! `dormouse endpoint …`. Changing settings is in [`update`], the event list in [`events`].
+
+use dormouse_api::endpoint::EndpointReply;
+use dormouse_api::{Endpoint as Resource, client};
+
+use super::Context;
+use crate::args::{InProject, name};
+use crate::connect::http::Session;
+use crate::error::Error;
+use crate::resolve;
+use crate::ui::{Table, seconds, time};
+
+mod events;
+mod update;
+
+/// Show endpoints, put them to sleep and wake them
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Endpoint {
+    /// List the endpoints of a project
+    List(List),
+    /// Show an endpoint
+    Get(Which),
+    /// Stop an endpoint; the next connection wakes it
+    Suspend(Which),
+    /// Freeze an endpoint that has no work; the next connection thaws it
+    Pause(Which),
+    /// Start or thaw an endpoint, and wait until it serves
+    Wake(Which),
+    /// Show what happened to an endpoint, newest first
+    Events(events::Events),
+    /// Change when an endpoint sleeps, and its PostgreSQL settings
+    Update(update::Update),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    of: InProject,
+}
+
+/// Which endpoint is meant.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Which {
+    /// The endpoint's ID, or its branch, or PROJECT/BRANCH [default: that of the default branch].
+    #[arg(value_parser = name)]
+    endpoint: Option<String>,
+
+    #[command(flatten)]
+    of: InProject,
+}
+
+impl Which {
+    async fn find(&self, session: &Session) -> Result<Resource, Error> {
+        resolve::endpoint(session, self.of.project.as_deref(), self.endpoint.as_deref()).await
+    }
+}
+
+pub(crate) async fn run(command: Endpoint, cx: &Context) -> Result<(), Error> {
+    let session = cx.session()?;
+    match command {
+        Endpoint::List(args) => {
+            let project = resolve::project(&session, args.of.project.as_deref()).await?;
+            let list = session.call(client::endpoint::list(&project.id)).await?;
+            cx.ui.show(&list, |list| table(&list.endpoints))
+        }
+        Endpoint::Get(which) => {
+            let endpoint = which.find(&session).await?;
+            cx.ui.show(&EndpointReply { endpoint }, |reply| fields(&reply.endpoint))
+        }
+        Endpoint::Suspend(which) => {
+            let endpoint = which.find(&session).await?;
+            let _progress = cx.ui.progress("Stopping the endpoint");
+            let call = client::endpoint::suspend(&endpoint.project_id, &endpoint.id);
+            done(session.call(call).await?.endpoint, cx)
+        }
+        Endpoint::Pause(which) => {
+            let endpoint = which.find(&session).await?;
+            let call = client::endpoint::pause(&endpoint.project_id, &endpoint.id);
+            done(session.call(call).await?.endpoint, cx)
+        }
+        Endpoint::Wake(which) => {
+            let endpoint = which.find(&session).await?;
+            let _progress = cx.ui.progress("Waking the endpoint");
+            let call = client::endpoint::start(&endpoint.project_id, &endpoint.id);
+            done(session.call(call).await?.endpoint, cx)
+        }
+        Endpoint::Events(args) => events::run(&args, &session, cx).await,
+        Endpoint::Update(args) => update::run(&args, &session, cx).await,
+    }
+}
+
+fn done(endpoint: Resource, cx: &Context) -> Result<(), Error> {
+    cx.ui.show(&EndpointReply { endpoint }, |reply| table(std::slice::from_ref(&reply.endpoint)))
+}
+
+fn table(endpoints: &[Resource]) -> Table {
+    let mut table = Table::list(&["ID", "BRANCH", "STATE", "PID", "HOST"]);
+    for endpoint in endpoints {
+        table.row([
+            endpoint.id.to_string(),
+            endpoint.branch_id.to_string(),
+            endpoint.live.state.name().into(),
+            endpoint.live.pid.map(|pid| pid.to_string()).unwrap_or_default(),
+            endpoint.host.clone(),
+        ]);
+    }
+    table
+}
+
+fn fields(endpoint: &Resource) -> Table {
+    let settings = &endpoint.settings.pg_settings;
+    let settings: Vec<String> = settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    Table::fields([
+        ("ID", endpoint.id.to_string()),
+        ("Branch", endpoint.branch_id.to_string()),
+        ("Project", endpoint.project_id.to_string()),
+        ("Host", endpoint.host.clone()),
+        ("State", endpoint.live.state.name().into()),
+        ("PID", endpoint.live.pid.map(|pid| pid.to_string()).unwrap_or_default()),
+        (
+            "Suspend timeout",
+            seconds(endpoint.limits.suspend_timeout_seconds, "server's default", "never sleep"),
+        ),
+        ("Pause timeout", seconds(endpoint.limits.pause_timeout_seconds, "never pause", "stay paused")),
+        ("Settings", settings.join(", ")),
+        ("Last active", time(endpoint.live.last_active)),
+        ("Started", time(endpoint.live.started_at)),
+        ("Suspended", time(endpoint.live.suspended_at)),
+        ("Next wake", time(endpoint.live.next_wake)),
+        ("Created", time(Some(endpoint.created_at))),
+    ])
+}

@@ -1,0 +1,146 @@
+//! `dormouse up`: the server, in the foreground. What it prints when it is ready is here; starting
+//! it is in [`crate::serve`].
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::Context;
+use crate::args::name;
+use crate::error::Error;
+use crate::timeout::Timeout;
+use crate::ui::{Format, Ui};
+
+#[cfg(test)]
+mod tests;
+
+/// Start the server, and stay in the foreground
+///
+/// At the first start it makes a project named `default`. When it is ready it prints how to connect;
+/// with `--output json` as one line of JSON. Logs go to standard error. Ctrl-C stops it.
+#[derive(Debug, clap::Args)]
+#[cfg_attr(not(feature = "server"), allow(dead_code, reason = "only a server reads its options"))]
+pub(crate) struct Up {
+    /// The port for PostgreSQL clients; 0 = any free one.
+    #[arg(long, value_name = "PORT", default_value_t = 5455)]
+    pub(crate) pg_port: u16,
+
+    /// The port for the API, the console and SQL over HTTP; 0 = any free one.
+    #[arg(long, value_name = "PORT", default_value_t = 5480)]
+    pub(crate) http_port: u16,
+
+    /// The address to listen on.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(crate) listen: IpAddr,
+
+    /// The domain that endpoint host names end with.
+    #[arg(long, value_name = "DOMAIN", default_value = "localhost", value_parser = name)]
+    pub(crate) domain: String,
+
+    /// A PostgreSQL installation that is not in a usual place. Repeatable.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) pg_dir: Vec<PathBuf>,
+
+    /// Idle time before an endpoint sleeps, unless it says otherwise; 0 = 300s, -1 = never.
+    #[arg(long, value_name = "TIME", default_value = "300s", allow_negative_numbers = true)]
+    pub(crate) idle_timeout: Timeout,
+
+    /// How long a sleeping endpoint stays paused before it stops; 0 = never pause, -1 = stay paused.
+    #[arg(long, value_name = "TIME", default_value = "3600s", allow_negative_numbers = true)]
+    pub(crate) pause_timeout: Timeout,
+
+    /// The user that runs PostgreSQL, when the server runs as root [default: an ID of its own per endpoint].
+    #[arg(long, value_name = "USER", value_parser = name)]
+    pub(crate) compute_user: Option<String>,
+
+    /// How endpoints are frozen and limited.
+    #[arg(long, value_enum, default_value_t, value_name = "VERSION")]
+    pub(crate) cgroup: Cgroup,
+
+    /// Leave endpoints running when the server stops; the next one takes them over.
+    #[arg(long)]
+    pub(crate) keep_computes: bool,
+
+    /// How log lines look on standard error.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// The value of `--cgroup`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Cgroup {
+    /// Version 2, else version 1, else none.
+    #[default]
+    Auto,
+    /// Version 2.
+    V2,
+    /// Version 1.
+    V1,
+    /// None: pausing uses signals, and nothing is limited.
+    Off,
+}
+
+/// The value of `--log-format`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+pub(crate) fn run(args: Up, cx: Context) -> Result<(), Error> {
+    crate::serve::up(args, cx)
+}
+
+/// How to reach the server that just became ready. With `--output json` this is the one line that is
+/// printed, and scripts rely on it: fields are added, never renamed.
+#[derive(Serialize)]
+#[cfg_attr(not(feature = "server"), allow(dead_code, reason = "only a server becomes ready"))]
+pub(crate) struct Announcement<'a> {
+    /// The project named `default`.
+    pub(crate) project_id: &'a str,
+    /// The name of its default branch.
+    pub(crate) branch: &'a str,
+    /// For sessions, with the password.
+    pub(crate) connection_string: &'a str,
+    /// For pooled connections, with the password.
+    pub(crate) pooled_connection_string: &'a str,
+    /// The address of the API.
+    pub(crate) api: &'a str,
+    /// The key in `server.json`.
+    pub(crate) api_key: &'a str,
+    /// The address of the console.
+    pub(crate) console: &'a str,
+}
+
+#[cfg_attr(not(feature = "server"), allow(dead_code, reason = "only a server becomes ready"))]
+impl Announcement<'_> {
+    /// Prints it, once.
+    pub(crate) fn print(&self, ui: Ui) -> Result<(), Error> {
+        match ui.format() {
+            Format::Json => ui.json_line(self),
+            Format::Table => ui.text(&self.to_string()),
+        }
+    }
+}
+
+impl std::fmt::Display for Announcement<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(
+            f,
+            "Dormouse is ready. Databases sleep when nobody works and wake on the next connection.\n"
+        )?;
+        writeln!(f, "  Connect  {}", self.connection_string)?;
+        writeln!(f, "  Pooled   {}", self.pooled_connection_string)?;
+        writeln!(f, "  Console  {}", self.console)?;
+        writeln!(f, "  API      {}", self.api)?;
+        writeln!(
+            f,
+            "\n  In another terminal: `dormouse psql` connects, `dormouse status` shows what sleeps."
+        )?;
+        writeln!(f, "  Ctrl-C stops the server and its databases.")
+    }
+}

@@ -1,0 +1,25 @@
+//! A client-only build: what needs the server says so.
+
+use std::path::PathBuf;
+
+use crate::commands::Context;
+use crate::commands::doctor::{Doctor, Finding};
+use crate::commands::up::Up;
+use crate::error::Error;
+
+pub(crate) fn up(_: Up, _: Context) -> Result<(), Error> {
+    Err(missing())
+}
+
+pub(crate) fn examine(_: Doctor, _: &Context) -> Result<Vec<Finding>, Error> {
+    Err(missing())
+}
+
+pub(crate) fn psql_of_installation() -> Option<PathBuf> {
+    None
+}
+
+fn missing() -> Error {
+    Error::failed("this `dormouse` is a client only; it was built without the server")
+        .hint("Use a full build, or make one with `cargo build -p dormouse-cli --features server`.")
+}

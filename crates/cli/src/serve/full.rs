@@ -1,0 +1,137 @@
+//! From the command line's words to the server crates' types, and back.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dormouse_compute::postgres::discover::Installations;
+use dormouse_compute::spec::PauseTimeout;
+use dormouse_runtime::telemetry;
+use dormouse_server::doctor::{self, DoctorOptions};
+use dormouse_server::{CgroupChoice, Ready, ServerConfig};
+
+use crate::commands::Context;
+use crate::commands::doctor::{Doctor, Finding, Level};
+use crate::commands::up::{Announcement, Cgroup, LogFormat, Up};
+use crate::error::Error;
+use crate::place;
+use crate::timeout::Timeout;
+use crate::ui::Ui;
+
+/// What is logged when DORMOUSE_LOG says nothing.
+const DEFAULT_LOG_FILTER: &str = "info";
+
+/// The idle time that `--idle-timeout 0` means.
+const DEFAULT_IDLE: Duration = Duration::from_secs(300);
+
+/// Runs the server until a signal asks it to stop.
+pub(crate) fn up(args: Up, cx: Context) -> Result<(), Error> {
+    telemetry::start_logging(
+        match args.log_format {
+            LogFormat::Text => telemetry::LogFormat::Text,
+            LogFormat::Json => telemetry::LogFormat::Json,
+        },
+        DEFAULT_LOG_FILTER,
+    );
+    let ui = cx.ui;
+    let config = config(args, place::data_directory(cx.data)?);
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::failed("cannot start the server").because(error))?
+        .block_on(dormouse_server::run(config, move |ready| announce(&ready, ui)))
+        .map_err(|error| Error::failed("the server cannot go on").because(error))
+}
+
+/// A server goes on when nobody reads what it says.
+fn announce(ready: &Ready, ui: Ui) {
+    let announcement = Announcement {
+        project_id: ready.project_id.as_str(),
+        branch: &ready.branch,
+        connection_string: ready.connection_string.expose(),
+        pooled_connection_string: ready.pooled_connection_string.expose(),
+        api: &ready.api,
+        api_key: ready.api_key.expose(),
+        console: &ready.console,
+    };
+    if let Err(error) = announcement.print(ui) {
+        ui.error(&error);
+    }
+}
+
+fn config(args: Up, data: PathBuf) -> ServerConfig {
+    ServerConfig {
+        data,
+        pg_listen: SocketAddr::new(args.listen, args.pg_port),
+        http_listen: SocketAddr::new(args.listen, args.http_port),
+        pg_dir: args.pg_dir,
+        domain: args.domain,
+        idle_timeout: idle(args.idle_timeout),
+        pause_timeout: pause(args.pause_timeout),
+        compute_user: args.compute_user,
+        cgroup: match args.cgroup {
+            Cgroup::Auto => CgroupChoice::Auto,
+            Cgroup::V2 => CgroupChoice::V2,
+            Cgroup::V1 => CgroupChoice::V1,
+            Cgroup::Off => CgroupChoice::Off,
+        },
+        keep_computes: args.keep_computes,
+    }
+}
+
+/// `None` = never sleep.
+fn idle(timeout: Timeout) -> Option<Duration> {
+    match timeout.0 {
+        0 => Some(DEFAULT_IDLE),
+        seconds => u64::try_from(seconds).ok().map(Duration::from_secs),
+    }
+}
+
+fn pause(timeout: Timeout) -> PauseTimeout {
+    match u64::try_from(timeout.0) {
+        Ok(0) => PauseTimeout::Skip,
+        Ok(seconds) => PauseTimeout::After(Duration::from_secs(seconds)),
+        Err(_negative) => PauseTimeout::Forever,
+    }
+}
+
+/// Looks at this machine.
+pub(crate) fn examine(args: Doctor, cx: &Context) -> Result<Vec<Finding>, Error> {
+    let data = place::data_directory(cx.data.clone())?;
+    let findings = doctor::examine(&DoctorOptions { data, pg_dir: args.pg_dir });
+    Ok(findings.into_iter().map(finding).collect())
+}
+
+fn finding(found: doctor::Finding) -> Finding {
+    let level = match found.level {
+        doctor::Level::Ok => Level::Ok,
+        doctor::Level::Note => Level::Note,
+        doctor::Level::Warn => Level::Warn,
+        doctor::Level::Fail => Level::Fail,
+    };
+    Finding { area: found.area, level, what: found.what, advice: found.advice }
+}
+
+/// The newest `psql` among the installations that the server would use.
+pub(crate) fn psql_of_installation() -> Option<PathBuf> {
+    let installations = Installations::discover(&[]);
+    let mut programs: Vec<PathBuf> =
+        installations.iter().map(|installation| installation.bin.join("psql")).collect();
+    programs.reverse();
+    programs.into_iter().find(|program| program.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn special_timeouts() {
+        assert_eq!(idle(Timeout(0)), Some(DEFAULT_IDLE));
+        assert_eq!(idle(Timeout(60)), Some(Duration::from_secs(60)));
+        assert_eq!(idle(Timeout(-1)), None);
+        assert_eq!(pause(Timeout(0)), PauseTimeout::Skip);
+        assert_eq!(pause(Timeout(60)), PauseTimeout::After(Duration::from_secs(60)));
+        assert_eq!(pause(Timeout(-1)), PauseTimeout::Forever);
+    }
+}

@@ -1,0 +1,39 @@
+//! Messages that servers send: one file each. The proxy writes them while it plays the server, and reads those
+//! of the real PostgreSQL while it opens a connection to it.
+//!
+//! ```text
+//!  server                                        meaning
+//!  R AuthenticationSASL / …Continue / …Final     prove who you are          ┐
+//!  R AuthenticationOk                            you did                    │ handshake
+//!  v NegotiateProtocolVersion (sometimes)        speak an older minor       │
+//!  S ParameterStatus …  K BackendKeyData         what this session is like  ┘
+//!  Z ReadyForQuery                               your turn
+//!  E ErrorResponse, N NoticeResponse             at nearly any time
+//! ```
+//!
+//! [`Handshake`] reads any of them by tag. What comes after the first ReadyForQuery is [`crate::scan`]'s.
+
+mod authentication;
+mod backend_key_data;
+mod error_response;
+mod fields;
+mod handshake;
+mod negotiate_protocol_version;
+mod notice_response;
+mod parameter_status;
+mod ready_for_query;
+mod severity;
+
+pub use authentication::{
+    Authentication, AuthenticationCleartextPassword, AuthenticationOk, AuthenticationSasl, SaslContinue,
+    SaslFinal,
+};
+pub use backend_key_data::BackendKeyData;
+pub use error_response::ErrorResponse;
+pub use fields::Fields;
+pub use handshake::Handshake;
+pub use negotiate_protocol_version::NegotiateProtocolVersion;
+pub use notice_response::NoticeResponse;
+pub use parameter_status::ParameterStatus;
+pub use ready_for_query::{ReadyForQuery, TxStatus};
+pub use severity::Severity;

@@ -1,0 +1,201 @@
+//! Following what PostgreSQL sends while its bytes are passed on unread: only the five header bytes of each
+//! message are looked at, bodies are skipped by their length. It tells the proxy when a session waits for its
+//! client (so that its compute may sleep), and when the first reply after a wake has come.
+//!
+//! ```text
+//!               5th header byte                    last body byte: [settle]
+//!   ┌────────┐ ───────────────► ┌────────────────┐ ───────────────► ┌────────┐
+//!   │ Header │                  │ Body {tag,left}│                  │ Header │ …
+//!   └────────┘                  └────────────────┘                  └────────┘
+//!       │ impossible length             │ bad ReadyForQuery
+//!       └───────────────► Broken ◄──────┘          (for ever: where messages start is lost)
+//!
+//!   settle:  Z ─► Rest(status)    E ─► Failed    N, S, A ─► as it was    any other ─► Busy
+//! ```
+//!
+//! Notices, settings and notifications come at any time, also to a session at rest, and so change nothing.
+//!
+//! The caller must itself know what the client has sent: a session is idle only when it is at rest *and* nothing
+//! was sent since.
+
+use crate::backend::TxStatus;
+use crate::frame::HEADER_LEN;
+use crate::tag::backend as tag;
+
+/// Where in the stream of messages we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// `have` bytes of the next header are in the scanner's buffer; 0 means between two messages.
+    Header { have: usize },
+    /// In the body of a message, with `left` > 0 bytes to come.
+    Body { tag: u8, left: usize },
+    /// Not the protocol.
+    Broken(ScanError),
+}
+
+/// What the last whole message that counts has left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Last {
+    /// A reply is under way, or nothing has come yet.
+    Busy,
+    /// ReadyForQuery.
+    Rest(TxStatus),
+    /// ErrorResponse: either ReadyForQuery follows, or the end of the connection.
+    Failed,
+}
+
+/// Why a stream cannot be followed any more. It is passed on all the same; only what we know of it is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ScanError {
+    /// A length word smaller than itself.
+    #[error("message {:?} from the server has the impossible length {len}", char::from(*tag))]
+    Length {
+        /// The message's tag.
+        tag: u8,
+        /// The length word as sent.
+        len: i32,
+    },
+    /// A ReadyForQuery that is not one byte of `I`, `T`, `E`.
+    #[error("malformed ReadyForQuery message from the server")]
+    ReadyForQuery,
+}
+
+/// A scanner for one connection's stream from the server.
+#[derive(Debug, Clone)]
+pub struct BackendScan {
+    place: Place,
+    last: Last,
+    header: [u8; HEADER_LEN],
+    replied: bool,
+    reply_taken: bool,
+}
+
+impl Default for BackendScan {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl BackendScan {
+    /// A scanner that has seen nothing: busy until the first ReadyForQuery.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            place: Place::Header { have: 0 },
+            last: Last::Busy,
+            header: [0; HEADER_LEN],
+            replied: false,
+            reply_taken: false,
+        }
+    }
+
+    /// A scanner for a stream whose ReadyForQuery has just been read by other means (the handshake).
+    #[must_use]
+    pub const fn after_ready(status: TxStatus) -> Self {
+        Self { last: Last::Rest(status), ..Self::new() }
+    }
+
+    /// Follows the next bytes, however they are cut.
+    pub fn feed(&mut self, mut chunk: &[u8]) {
+        while let Some(&first) = chunk.first() {
+            match self.place {
+                Place::Broken(_) => return,
+                Place::Header { have } => {
+                    let used = chunk.len().min(HEADER_LEN - have);
+                    self.header[have..have + used].copy_from_slice(&chunk[..used]);
+                    chunk = &chunk[used..];
+                    self.place = Place::Header { have: have + used };
+                    if have + used == HEADER_LEN {
+                        self.start_body();
+                    }
+                }
+                Place::Body { tag, left } => {
+                    let used = chunk.len().min(left);
+                    chunk = &chunk[used..];
+                    if used < left {
+                        self.place = Place::Body { tag, left: left - used };
+                    } else {
+                        // Only ReadyForQuery's body matters; it is one byte, so `first` is all of it.
+                        self.settle(tag, first);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The header is complete: go into the body, or past it when it is empty.
+    fn start_body(&mut self) {
+        let [tag, a, b, c, d] = self.header;
+        let len = i32::from_be_bytes([a, b, c, d]);
+        let left = match usize::try_from(i64::from(len) - 4) {
+            Ok(left) => left,
+            Err(_) => return self.place = Place::Broken(ScanError::Length { tag, len }),
+        };
+        if tag == tag::READY_FOR_QUERY && left != 1 {
+            self.place = Place::Broken(ScanError::ReadyForQuery);
+        } else if left == 0 {
+            self.settle(tag, 0);
+        } else {
+            self.place = Place::Body { tag, left };
+        }
+    }
+
+    /// A message is complete: the one place where knowledge changes.
+    fn settle(&mut self, tag: u8, status: u8) {
+        self.place = Place::Header { have: 0 };
+        self.replied |= matches!(
+            tag,
+            tag::DATA_ROW | tag::COMMAND_COMPLETE | tag::EMPTY_QUERY_RESPONSE | tag::ERROR_RESPONSE
+        );
+        match tag {
+            tag::NOTICE_RESPONSE | tag::PARAMETER_STATUS | tag::NOTIFICATION_RESPONSE => (),
+            tag::ERROR_RESPONSE => self.last = Last::Failed,
+            tag::READY_FOR_QUERY => match TxStatus::from_byte(status) {
+                Some(status) => self.last = Last::Rest(status),
+                None => self.place = Place::Broken(ScanError::ReadyForQuery),
+            },
+            _ => self.last = Last::Busy,
+        }
+    }
+
+    /// The transaction state, if the server waits for its client: the last message that counts was
+    /// ReadyForQuery, and no message is half here.
+    #[must_use]
+    pub fn at_rest(&self) -> Option<TxStatus> {
+        match self.last {
+            Last::Rest(status) if self.at_boundary() => Some(status),
+            _ => None,
+        }
+    }
+
+    /// Whether the stream stands between two messages, so that a message of our own could be put in.
+    #[must_use]
+    pub fn at_boundary(&self) -> bool {
+        self.place == Place::Header { have: 0 }
+    }
+
+    /// True once: when the first row, completion, empty-query reply or error since the start has come whole.
+    pub fn take_first_reply(&mut self) -> bool {
+        let first = self.replied && !self.reply_taken;
+        self.reply_taken |= first;
+        first
+    }
+
+    /// Whether an error was the last thing to come. If the connection now ends, the client has been told why.
+    #[must_use]
+    pub fn fatal_seen(&self) -> bool {
+        self.last == Last::Failed && self.at_boundary()
+    }
+
+    /// Set for good once the stream cannot be followed; nothing is then at rest or at a boundary.
+    #[must_use]
+    pub fn error(&self) -> Option<ScanError> {
+        match self.place {
+            Place::Broken(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,24 @@
+//! Every byte a client sends passes through here.
+//!
+//! In reading order: [`listen`] accepts and limits; [`session`] is the life of one connection:
+//! negotiation, login, backend, relay; [`route`] (pure) finds which endpoint is meant; [`tls`] and
+//! [`stream`] are the two kinds of transport; [`throttle`] slows down guessing; [`cancel`] finds the
+//! backend a cancel request means. Everything the proxy needs from the rest of the product goes
+//! through one trait, [`wake::Wake`], so that it runs and is tested without a control plane.
+//!
+//! `docs/journey/connection.md` follows one packet through these files.
+
+pub mod wake;
+pub mod route;
+pub mod tls;
+pub mod stream;
+pub mod throttle;
+pub mod cancel;
+pub mod handshakes;
+pub mod metrics;
+pub mod listen;
+mod session;
+
+pub use listen::{Proxy, ProxyConfig};
+pub use route::Route;
+pub use wake::{Backend, Compute, StoredRole, Wake, WakeTicket};

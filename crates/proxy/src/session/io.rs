@@ -1,0 +1,59 @@
+//! Reading and writing whole messages before the relay takes over.
+
+use bytes::{Buf, BytesMut};
+use dormouse_pgwire::frame::{self, Frame};
+use dormouse_pgwire::{ClientError, limit};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::End;
+use crate::stream::ClientStream;
+
+/// A client with the bytes that were read but not used yet.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) stream: ClientStream,
+    pub(crate) unread: BytesMut,
+}
+
+/// How much is read at once before login.
+const CHUNK: usize = 2048;
+
+impl Client {
+    pub(crate) fn new(stream: ClientStream) -> Self {
+        Self { stream, unread: BytesMut::new() }
+    }
+
+    /// Reads some more bytes.
+    pub(super) async fn fill(&mut self) -> Result<(), End> {
+        self.unread.reserve(CHUNK);
+        match self.stream.read_buf(&mut self.unread).await {
+            Ok(0) | Err(_) => Err(End::Quiet("client_left")),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Takes `count` bytes that were read.
+    pub(super) fn consume(&mut self, count: usize) {
+        self.unread.advance(count);
+    }
+
+    /// Reads one message of the login.
+    pub(super) async fn message(&mut self) -> Result<Frame, End> {
+        loop {
+            let taken = frame::take(&mut self.unread, limit::MAX_AUTH_MESSAGE);
+            match taken.map_err(|e| End::Refuse(ClientError::protocol_violation(e.to_string())))? {
+                Some(frame) => return Ok(frame),
+                None => self.fill().await?,
+            }
+        }
+    }
+
+    /// Writes bytes and sends them.
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), End> {
+        let sent = async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        };
+        sent.await.map_err(|_| End::Quiet("client_left"))
+    }
+}

@@ -1,0 +1,152 @@
+//! One client connection, from the first byte to the last.
+//!
+//! ```text
+//!  accept ─► negotiate ─► login ─► backend ─► relay ─► end
+//!            TLS? HTTP?   route,   wake,      bytes,
+//!            cancel?      SCRAM    startup    sleep, goodbye
+//! ```
+//!
+//! Each step is a file; [`serve`] runs them in order. Up to login a connection holds a place among
+//! the half-open ones and has [`HANDSHAKE_WITHIN`] to get through; a failed step is told to the
+//! client as a [`ClientError`] and counted by its SQLSTATE.
+
+mod backend;
+mod io;
+mod login;
+mod negotiate;
+mod relay;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_base::clock::Mono;
+use dormouse_pgwire::ClientError;
+use dormouse_pgwire::sqlstate::SqlState;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tracing::Instrument;
+
+use crate::cancel::Registry;
+use crate::handshakes::Place;
+use crate::metrics::Metrics;
+use crate::throttle::Throttle;
+use crate::tls::Tls;
+use crate::wake::Wake;
+
+/// From accept to a proven password; afterwards the endpoint's own limits count.
+pub(crate) const HANDSHAKE_WITHIN: Duration = Duration::from_secs(15);
+
+/// A client that is being refused gets this long to read why.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(2);
+
+/// What all sessions share.
+pub(crate) struct Shared {
+    pub(crate) wake: Arc<dyn Wake>,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) throttle: Throttle,
+    pub(crate) cancels: Registry,
+    pub(crate) metrics: Metrics,
+    /// Makes the answers for roles that do not exist look real.
+    pub(crate) doom_secret: Vec<u8>,
+}
+
+/// How a step ended a connection before its time.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The client is told, then closed.
+    Refuse(ClientError),
+    /// Nothing to tell: the client left, or it only wanted to cancel.
+    Quiet(&'static str),
+}
+
+impl From<ClientError> for End {
+    fn from(error: ClientError) -> Self {
+        Self::Refuse(error)
+    }
+}
+
+/// Serves one connection to its end.
+pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, place: Place) {
+    let start = Mono::now();
+    shared.metrics.handshakes.inc();
+    let opened = open(&shared, stream, peer, place, start).await;
+    shared.metrics.handshakes.dec();
+    let Some((client, backend)) = opened else { return };
+    shared.metrics.sessions.inc();
+    let ended = relay::Relay::new(client, backend).await;
+    shared.metrics.sessions.dec();
+    tracing::debug!(?ended, "session ended");
+}
+
+/// Everything up to the first ReadyForQuery.
+async fn open(
+    shared: &Arc<Shared>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: Place,
+    start: Mono,
+) -> Option<(io::Client, backend::Connected)> {
+    let mut client = None;
+    let handshake = async {
+        let (mut io, startup) = negotiate::negotiate(shared, stream).await?;
+        let logged_in = login::login(shared, &mut io, startup, peer).await;
+        client = Some(io);
+        logged_in
+    };
+    let outcome = tokio::select! {
+        result = tokio::time::timeout(HANDSHAKE_WITHIN, handshake) => {
+            result.unwrap_or_else(|_| Err(End::Refuse(too_slow())))
+        }
+        () = place.evicted.cancelled() => Err(End::Quiet("evicted")),
+    };
+    drop(place);
+    let logged_in = match outcome {
+        Ok(logged_in) => logged_in,
+        Err(end) => {
+            finish(shared, client, end).await;
+            return None;
+        }
+    };
+    let mut client = client?;
+    let span = tracing::info_span!("session", endpoint = %logged_in.endpoint, role = logged_in.role());
+    let connected = backend::connect(shared, &mut client, logged_in).instrument(span).await;
+    match connected {
+        Ok(connected) => {
+            shared.metrics.ended("served");
+            shared.metrics.login.observe(start.elapsed().as_secs_f64());
+            Some((client, connected))
+        }
+        Err(end) => {
+            finish(shared, Some(client), end).await;
+            None
+        }
+    }
+}
+
+fn too_slow() -> ClientError {
+    ClientError::fatal(SqlState::CONNECTION_FAILURE, "the login was not completed in time")
+        .with_hint(help("handshake-timeout"))
+}
+
+/// The hint that points to the page in `docs/errors/`.
+pub(crate) fn help(code: &str) -> String {
+    format!("See docs/errors/{code}.md.")
+}
+
+async fn finish(shared: &Shared, client: Option<io::Client>, end: End) {
+    match end {
+        End::Quiet(what) => shared.metrics.ended(what),
+        End::Refuse(error) => {
+            shared.metrics.ended(error.code.as_str());
+            tracing::debug!(code = error.code.as_str(), message = error.message, "refused");
+            let Some(mut client) = client else { return };
+            let say = async {
+                client.stream.write_all(&error.encode()).await?;
+                client.stream.shutdown().await
+            };
+            // Who does not read the reason in time does not get it.
+            let _unread = tokio::time::timeout(GOODBYE_WITHIN, say).await;
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The first bytes: encryption, cancel requests, and what is not PostgreSQL at all.
+
+use dormouse_pgwire::backend::NegotiateProtocolVersion;
+use dormouse_pgwire::startup::{self, Startup, StartupError, Step};
+use dormouse_pgwire::{ClientError, Encode};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::io::Client;
+use super::{End, Shared};
+use crate::stream::ClientStream;
+use crate::tls;
+
+/// The protocol version spoken: 3.0.
+const SPOKEN_MINOR: u16 = 0;
+
+/// The answer to a browser or `curl` on this port.
+const HTTP_ANSWER: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
+    This is the PostgreSQL port. The HTTP API and the console are on the HTTP port (5480 by default).\n";
+
+/// The first byte of a TLS handshake record.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// How often a client may change its mind (TLS, then GSS, …) before its startup message.
+const MAX_REQUESTS: usize = 4;
+
+/// Reads up to the startup message, turning encryption on where asked.
+pub(super) async fn negotiate(shared: &Shared, stream: TcpStream) -> Result<(Client, Startup), End> {
+    let starts_with_tls = peek(&stream).await? == TLS_HANDSHAKE;
+    let mut client = Client::new(ClientStream::Plain(stream));
+    if starts_with_tls {
+        client = direct_tls(shared, client).await?;
+    }
+    for _ in 0..MAX_REQUESTS {
+        match next(&mut client).await? {
+            Step::Ssl => client = answer_ssl(shared, client).await?,
+            Step::DirectTls => return Err(End::Quiet("garbage")),
+            // Not supported; the client goes on without, or asks for TLS next.
+            Step::Gss => client.send(b"N").await?,
+            Step::Cancel { pid, secret } => {
+                shared.cancels.cancel(pid, secret).await;
+                return Err(End::Quiet("cancel_request"));
+            }
+            Step::Startup(mut startup) => {
+                if let Some(answer) = NegotiateProtocolVersion::needed_for(&startup, SPOKEN_MINOR) {
+                    client.send(&answer.encode()).await?;
+                    startup.params.remove_protocol_options();
+                }
+                startup.version_minor = SPOKEN_MINOR;
+                return Ok((client, startup));
+            }
+            Step::NeedMore { .. } => {}
+        }
+    }
+    Err(End::Refuse(ClientError::protocol_violation("too many encryption requests")))
+}
+
+/// Looks at the first byte without taking it, so that a TLS handshake can still be read whole.
+async fn peek(stream: &TcpStream) -> Result<u8, End> {
+    let mut first = [0];
+    match stream.peek(&mut first).await {
+        Ok(1) => Ok(first[0]),
+        _ => Err(End::Quiet("client_left")),
+    }
+}
+
+/// Reads one startup-phase message.
+async fn next(client: &mut Client) -> Result<Step, End> {
+    loop {
+        match startup::parse(&client.unread) {
+            Ok((Step::NeedMore { .. }, _)) => client.fill().await?,
+            Ok((step, used)) => {
+                client.consume(used);
+                return Ok(step);
+            }
+            Err(StartupError::Http) => {
+                // A browser that does not wait for the answer is no loss.
+                let _unread = client.stream.write_all(HTTP_ANSWER.as_bytes()).await;
+                let _closed = client.stream.shutdown().await;
+                return Err(End::Quiet("http"));
+            }
+            Err(error) => {
+                // Errors before the startup message have no reader that this step could return.
+                let refusal = error.client_error();
+                let _unread = client.stream.write_all(&refusal.encode()).await;
+                let _closed = client.stream.shutdown().await;
+                return Err(End::Quiet("garbage"));
+            }
+        }
+    }
+}
+
+async fn answer_ssl(shared: &Shared, mut client: Client) -> Result<Client, End> {
+    // Bytes that came before encryption would be taken for encrypted ones (CVE-2021-23222).
+    if !client.unread.is_empty() || client.stream.is_tls() {
+        return Err(End::Quiet("garbage"));
+    }
+    if shared.tls.is_none() {
+        client.send(b"N").await?;
+        return Ok(client);
+    }
+    client.send(b"S").await?;
+    handshake(shared, client).await
+}
+
+async fn direct_tls(shared: &Shared, client: Client) -> Result<Client, End> {
+    let client = handshake(shared, client).await?;
+    // Without the protocol's name another protocol's client could be tricked into talking to us.
+    if client.stream.alpn() != Some(tls::ALPN) {
+        return Err(End::Quiet("no_alpn"));
+    }
+    Ok(client)
+}
+
+async fn handshake(shared: &Shared, client: Client) -> Result<Client, End> {
+    let (Some(tls), ClientStream::Plain(stream)) = (&shared.tls, client.stream) else {
+        return Err(End::Quiet("tls_off"));
+    };
+    let encrypted = tls.acceptor.accept(stream).await;
+    let encrypted = encrypted.map_err(|error| {
+        tracing::debug!(%error, "TLS handshake failed");
+        End::Quiet("tls_failed")
+    })?;
+    Ok(Client::new(ClientStream::Tls(Box::new(encrypted))))
+}

@@ -1,0 +1,413 @@
+//! Bytes in both directions, and everything sleep means for a session.
+//!
+//! The hot path reads and writes whatever is there through one buffer per thread; a session that
+//! waits owns no buffer at all. From backend to client only message headers are looked at
+//! ([`BackendScan`]), to know when the session is at rest:
+//!
+//! ```text
+//!             client sends, gate open                 gate closed: wake first
+//!   at rest ───────────────────────────► working ◄─── waking ◄─────────┐
+//!      ▲      enters the gate              │                           │
+//!      └── ReadyForQuery, no transaction ──┘        at rest ───────────┘
+//!            leaves the gate                         client sends
+//! ```
+//!
+//! A session at rest does not keep its database awake, and survives a pause without noticing. When
+//! the compute stops, a session at rest is told so (57P01) at once; a working one when it comes to
+//! rest, or when the drain is over.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use dormouse_pgwire::ClientError;
+use dormouse_pgwire::backend::TxStatus;
+use dormouse_pgwire::scan::BackendScan;
+use dormouse_pgwire::sqlstate::SqlState;
+use dormouse_runtime::gate::{Closing, Gate, Pass};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+use tokio::time::Sleep;
+
+use super::backend::Connected;
+use super::help;
+use super::io::Client;
+use crate::cancel::Entry;
+use crate::stream::ClientStream;
+use crate::wake::{Compute, WakeTicket};
+
+/// The buffer that all sessions of a thread share. Large enough for a full TLS record and for most
+/// result sets in one go.
+const BUFFER: usize = 32 << 10;
+
+/// So many reads in a row, then others get their turn.
+const MAX_TURNS: usize = 16;
+
+/// Whoever woke an endpoint and asks nothing for this long is not measured to the first row.
+const FIRST_ROW_WITHIN: Duration = Duration::from_secs(1);
+
+/// A goodbye in an idle connection: Terminate, whole.
+const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];
+
+thread_local! {
+    static SHARED: RefCell<Vec<u8>> = RefCell::new(vec![0; BUFFER]);
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    ClientLeft,
+    BackendLeft,
+    Told,
+}
+
+type Waking = Pin<Box<dyn Future<Output = Result<Pass, ClientError>> + Send>>;
+type Watching = Pin<Box<dyn Future<Output = (Option<Closing>, watch::Receiver<Option<Closing>>)> + Send>>;
+
+/// A ticket, and when to give up waiting for the first row.
+type TimedTicket = (Box<dyn WakeTicket>, Pin<Box<Sleep>>);
+
+/// One session past login; a future that ends with it.
+pub(super) struct Relay {
+    client: ClientStream,
+    backend: UnixStream,
+    compute: Arc<dyn Compute>,
+    gate: Arc<Gate>,
+    /// Whether this session counts as work.
+    inside: bool,
+    scan: BackendScan,
+    /// Read from the one side, not yet taken by the other.
+    to_client: Pending,
+    to_backend: Pending,
+    waking: Option<Waking>,
+    watching: Watching,
+    closing: Option<Closing>,
+    ticket: Option<TimedTicket>,
+    /// The client is told why, then the session ends.
+    farewell: bool,
+    backend_gone: bool,
+    _cancel: Option<Entry>,
+}
+
+/// Bytes on their way.
+#[derive(Debug, Default)]
+struct Pending {
+    bytes: Vec<u8>,
+    sent: usize,
+    flush: bool,
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Ready when everything is written and flushed.
+    fn poll_send<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, to: &mut W) -> Poll<io::Result<()>> {
+        while self.sent < self.bytes.len() {
+            let count = ready!(Pin::new(&mut *to).poll_write(cx, &self.bytes[self.sent..]))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.sent += count;
+            self.flush = true;
+        }
+        // Give the memory back: sessions are idle most of the time.
+        (self.bytes, self.sent) = (Vec::new(), 0);
+        if self.flush {
+            ready!(Pin::new(to).poll_flush(cx))?;
+            self.flush = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends `chunk`, keeping what the other side does not take now.
+    fn poll_chunk<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut W,
+        chunk: &[u8],
+    ) -> Poll<io::Result<()>> {
+        debug_assert!(self.is_empty(), "nothing is read while something waits to be written");
+        let mut sent = 0;
+        while sent < chunk.len() {
+            match Pin::new(&mut *to).poll_write(cx, &chunk[sent..])? {
+                Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(count) => sent += count,
+                Poll::Pending => {
+                    self.bytes = chunk[sent..].to_vec();
+                    self.flush = true;
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.flush = true;
+        self.poll_send(cx, to)
+    }
+}
+
+impl Relay {
+    pub(super) fn new(client: Client, backend: Connected) -> Self {
+        let gate = backend.pass.into_gate();
+        let receiver = backend.compute.closing();
+        let closing = *receiver.borrow();
+        let watching = watch_closing(receiver);
+        let mut relay = Self {
+            client: client.stream,
+            backend: backend.stream,
+            compute: backend.compute,
+            gate,
+            inside: true,
+            scan: BackendScan::after_ready(backend.status),
+            to_client: Pending::default(),
+            to_backend: Pending::default(),
+            waking: None,
+            watching,
+            closing,
+            ticket: backend.ticket.map(|ticket| (ticket, Box::pin(tokio::time::sleep(FIRST_ROW_WITHIN)))),
+            farewell: false,
+            backend_gone: false,
+            _cancel: backend.cancel,
+        };
+        relay.scan.feed(&backend.surplus);
+        relay.to_client.bytes = backend.surplus.to_vec();
+        relay.to_backend.bytes = client.unread.to_vec();
+        if relay.to_backend.is_empty() {
+            relay.rest_or_work();
+        }
+        relay
+    }
+
+    fn at_rest(&self) -> bool {
+        self.scan.at_rest() == Some(TxStatus::Idle)
+    }
+
+    /// Enters or leaves the gate as the backend's last words demand.
+    fn rest_or_work(&mut self) {
+        if self.inside && self.at_rest() && self.to_backend.is_empty() {
+            self.gate.leave();
+            self.inside = false;
+        } else if !self.inside && !self.at_rest() && self.gate.try_enter() {
+            // A pipelined statement answers after its predecessor brought the session to rest.
+            self.inside = true;
+        }
+    }
+
+    /// Backend → client.
+    fn poll_down(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Ended>> {
+        for _ in 0..MAX_TURNS {
+            ready!(self.to_client.poll_send(cx, &mut self.client))?;
+            if self.farewell {
+                return Poll::Ready(Ok(Ended::Told));
+            }
+            if self.backend_gone {
+                return Poll::Ready(Ok(Ended::BackendLeft));
+            }
+            let count = ready!(self.poll_down_once(cx))?;
+            if count == 0 {
+                self.backend_ended();
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_down_once(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        SHARED.with_borrow_mut(|buffer| {
+            let mut read = ReadBuf::new(buffer);
+            match ready!(Pin::new(&mut self.backend).poll_read(cx, &mut read)) {
+                Ok(()) => {}
+                // A killed backend resets its socket.
+                Err(_) => return Poll::Ready(Ok(0)),
+            }
+            let chunk = read.filled();
+            self.scan.feed(chunk);
+            self.rest_or_work();
+            // What the client does not take now is kept; the caller waits for it before reading on.
+            if let Poll::Ready(Err(error)) = self.to_client.poll_chunk(cx, &mut self.client, chunk) {
+                return Poll::Ready(Err(error));
+            }
+            if self.ticket.is_some() && self.scan.take_first_reply() {
+                self.ticket.take().iter_mut().for_each(|(ticket, _)| ticket.first_row());
+            }
+            Poll::Ready(Ok(chunk.len()))
+        })
+    }
+
+    /// The backend hung up: if it said nothing final itself, the client is told what happened.
+    fn backend_ended(&mut self) {
+        self.backend_gone = true;
+        if self.scan.fatal_seen() || !self.scan.at_boundary() {
+            return;
+        }
+        let error = match self.closing {
+            Some(Closing::Draining | Closing::Now) => stopping(),
+            Some(Closing::Crashed) | None => crashed(),
+        };
+        self.to_client.bytes = error.encode();
+    }
+
+    /// Client → backend.
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Ended>> {
+        for _ in 0..MAX_TURNS {
+            if let Some(waking) = &mut self.waking {
+                match ready!(waking.as_mut().poll(cx)) {
+                    Ok(pass) => {
+                        drop(pass.into_gate());
+                        self.inside = true;
+                    }
+                    Err(error) => self.say_goodbye(&error),
+                }
+                self.waking = None;
+            }
+            if self.farewell {
+                return Poll::Pending;
+            }
+            match ready!(self.to_backend.poll_send(cx, &mut self.backend)) {
+                Ok(()) => {}
+                // The backend's last words, if any, are read by the other direction.
+                Err(_) => return Poll::Pending,
+            }
+            if ready!(self.poll_up_once(cx))? == 0 {
+                return Poll::Ready(Ok(Ended::ClientLeft));
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_up_once(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        SHARED.with_borrow_mut(|buffer| {
+            let mut read = ReadBuf::new(buffer);
+            ready!(Pin::new(&mut self.client).poll_read(cx, &mut read))?;
+            let chunk = read.filled();
+            if chunk.is_empty() {
+                return Poll::Ready(Ok(0));
+            }
+            if !self.inside && !self.gate.try_enter() {
+                if chunk == TERMINATE {
+                    // Nobody needs to be woken to be left.
+                    return Poll::Ready(Ok(0));
+                }
+                self.to_backend.bytes = chunk.to_vec();
+                self.waking = Some(Box::pin(Arc::clone(&self.compute).reenter()));
+                return Poll::Ready(Ok(chunk.len()));
+            }
+            self.inside = true;
+            if let Poll::Ready(Err(_)) = self.to_backend.poll_chunk(cx, &mut self.backend, chunk) {
+                return Poll::Pending;
+            }
+            Poll::Ready(Ok(chunk.len()))
+        })
+    }
+
+    fn poll_session(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Ended>> {
+        self.poll_closing(cx);
+        if let Poll::Ready(result) = self.poll_up(cx) {
+            return Poll::Ready(result);
+        }
+        self.leave_if_closing();
+        if let Poll::Ready(result) = self.poll_down(cx) {
+            return Poll::Ready(result);
+        }
+        // What just came from the backend may have brought the session to rest.
+        self.leave_if_closing();
+        self.poll_ticket(cx);
+        if self.farewell {
+            ready!(self.to_client.poll_send(cx, &mut self.client))?;
+            return Poll::Ready(Ok(Ended::Told));
+        }
+        Poll::Pending
+    }
+
+    /// A client that woke the endpoint but asks nothing: the wake is recorded without a first row.
+    fn poll_ticket(&mut self, cx: &mut Context<'_>) {
+        if let Some((_, timer)) = &mut self.ticket
+            && timer.as_mut().poll(cx).is_ready()
+        {
+            self.ticket = None;
+        }
+    }
+
+    /// The compute begins to end, or goes further in ending.
+    fn poll_closing(&mut self, cx: &mut Context<'_>) {
+        while let Poll::Ready((closing, receiver)) = self.watching.as_mut().poll(cx) {
+            self.watching = watch_closing(receiver);
+            self.closing = closing;
+        }
+    }
+
+    /// Whether it is time to go, given how the compute is ending.
+    fn leave_if_closing(&mut self) {
+        if self.farewell || self.backend_gone {
+            return;
+        }
+        let resting = self.at_rest() && !self.inside && self.waking.is_none();
+        match self.closing {
+            Some(Closing::Draining) if resting => self.say_goodbye(&stopping()),
+            Some(Closing::Now) if self.scan.at_boundary() => self.say_goodbye(&stopping()),
+            // PostgreSQL's own last words are on the way, or its end of the socket is closed.
+            Some(_) | None => {}
+        }
+    }
+
+    fn say_goodbye(&mut self, error: &ClientError) {
+        self.farewell = true;
+        self.to_client.bytes.extend_from_slice(&error.encode());
+    }
+}
+
+fn watch_closing(mut receiver: watch::Receiver<Option<Closing>>) -> Watching {
+    Box::pin(async move {
+        // The sender is gone when the run is over; then nothing more will change.
+        if receiver.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        let now = *receiver.borrow_and_update();
+        (now, receiver)
+    })
+}
+
+fn stopping() -> ClientError {
+    let text = "terminating connection because the endpoint is stopping";
+    ClientError::fatal(SqlState::ADMIN_SHUTDOWN, text)
+        .with_detail("The database goes to sleep, or was asked to stop. Nothing that was committed is lost.")
+        .with_hint(format!(
+            "Connect again: the database wakes up by itself. {}",
+            help("endpoint-is-stopping")
+        ))
+}
+
+fn crashed() -> ClientError {
+    let text = "terminating connection because PostgreSQL ended unexpectedly";
+    ClientError::fatal(SqlState::CRASH_SHUTDOWN, text)
+        .with_detail("What was committed is safe; the open transaction, if any, is rolled back.")
+        .with_hint(format!("Connect again: the database recovers by itself. {}", help("compute-crashed")))
+}
+
+impl Future for Relay {
+    type Output = Ended;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
+        let this = self.get_mut();
+        let ended = ready!(this.poll_session(cx)).unwrap_or(Ended::ClientLeft);
+        if ended != Ended::ClientLeft {
+            // So that a TLS client sees an orderly end. Best effort: the socket closes right after.
+            let _unsent = Pin::new(&mut this.client).poll_shutdown(cx);
+        }
+        Poll::Ready(ended)
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if self.inside {
+            self.gate.leave();
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What the proxy asks of the rest of the product. `server` implements it.
+//!
+//! The order of calls for one connection is fixed, and is invariant 7: `locate` and
+//! `stored_password` read only, and `acquire`, which may start a compute, comes after the client
+//! has proved who it is.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dormouse_base::{EndpointId, Timestamp};
+use dormouse_pgwire::ClientError;
+use dormouse_runtime::gate::{Closing, Gate, Pass};
+use tokio::sync::watch;
+
+use crate::route::Route;
+
+/// A role as the metadata (or the running database) knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRole {
+    /// The text of `pg_authid.rolpassword`; `None` = no password, so no login.
+    pub password: Option<String>,
+    /// `rolcanlogin`.
+    pub can_login: bool,
+    /// `rolvaliduntil`: the password does not work after this.
+    pub valid_until: Option<Timestamp>,
+}
+
+/// The door to endpoints.
+#[async_trait::async_trait]
+pub trait Wake: Send + Sync + 'static {
+    /// Which endpoint a route means. The error must not tell which names exist.
+    ///
+    /// # Errors
+    /// When it means none.
+    fn locate(&self, route: &Route) -> Result<EndpointId, ClientError>;
+
+    /// What a role must prove. `None` when there is no such role. Never starts a compute for the
+    /// client's sake.
+    ///
+    /// # Errors
+    /// When it cannot be known at the moment.
+    async fn stored_password(
+        &self,
+        endpoint: &EndpointId,
+        role: &str,
+    ) -> Result<Option<StoredRole>, ClientError>;
+
+    /// The client is authenticated: wakes the endpoint if needed and gives the right to connect.
+    ///
+    /// # Errors
+    /// When it cannot be woken, or not in time.
+    async fn acquire(&self, endpoint: &EndpointId) -> Result<Backend, ClientError>;
+}
+
+/// The right to connect to a running compute.
+pub struct Backend {
+    /// Keeps the endpoint awake until it is given up.
+    pub pass: Pass,
+    /// The running compute.
+    pub compute: Arc<dyn Compute>,
+    /// Present when this client woke it.
+    pub ticket: Option<Box<dyn WakeTicket>>,
+}
+
+/// One run of a compute. Sessions hold it while they are connected.
+#[async_trait::async_trait]
+pub trait Compute: Send + Sync + 'static {
+    /// Its Unix socket.
+    fn socket(&self) -> PathBuf;
+
+    /// The gate that sessions enter while they work.
+    fn gate(&self) -> Arc<Gate>;
+
+    /// Tells when and how this run ends.
+    fn closing(&self) -> watch::Receiver<Option<Closing>>;
+
+    /// The gate is closed: wakes this run if it is only paused, and enters.
+    ///
+    /// # Errors
+    /// When this run has ended.
+    async fn reenter(self: Arc<Self>) -> Result<Pass, ClientError>;
+}
+
+/// Measures the last phases of a wake; recorded when dropped.
+pub trait WakeTicket: Send + 'static {
+    /// The backend is ready for queries.
+    fn connected(&mut self);
+    /// The first row (or completion) arrived.
+    fn first_row(&mut self);
+}
