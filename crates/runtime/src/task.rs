@@ -11,7 +11,6 @@ use std::time::Duration;
 pub use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
 
 /// A group of tasks that ends together. Cheap to clone; clones are the same group.
 #[derive(Clone, Debug)]
@@ -45,7 +44,8 @@ impl Scope {
         self.token.clone()
     }
 
-    /// Starts a task. `name` is a short noun for logs, such as `"accept"`.
+    /// Starts a task. `name` is a short noun for logs, such as `"accept"`. The task does not inherit
+    /// the caller's log span: who happens to start a long-lived task is not what its lines are about.
     pub fn spawn<F>(&self, name: &'static str, future: F) -> JoinHandle<()>
     where
         F: Future<Output = ()> + Send + 'static,
@@ -56,8 +56,7 @@ impl Scope {
             future.await;
             guard.done = true;
         };
-        let span = tracing::Span::current();
-        tokio::spawn(self.tracker.track_future(watched.instrument(span)))
+        tokio::spawn(self.tracker.track_future(watched))
     }
 
     /// Asks every task to end and waits for them, at most `grace`. Tells whether all had ended.

@@ -57,7 +57,7 @@ pub(super) struct Actor {
 /// Starts the actor's task.
 pub(super) fn start(shared: Arc<Shared>, around: Surroundings, commands: mpsc::Receiver<Command>) {
     let scope = around.scope.clone();
-    let span = tracing::info_span!("endpoint", endpoint = %shared.id);
+    let span = tracing::info_span!(parent: None, "endpoint", endpoint = %shared.id);
     let now = Mono::now();
     around.metrics.moved(None, Some(State::Stopped));
     let actor = Actor {

@@ -135,6 +135,12 @@ impl Endpoint {
         self.shared.run.lock().as_ref().map(|run| run.pid())
     }
 
+    /// The gate that sessions enter while they work.
+    #[must_use]
+    pub fn gate(&self) -> Arc<Gate> {
+        Arc::clone(&self.shared.gate)
+    }
+
     /// Waits until it is neither starting nor stopping, and tells the state.
     pub async fn settled(&self) -> State {
         let mut watch = self.shared.state.subscribe();

@@ -1,0 +1,56 @@
+//! What a server is told, and what it tells when it is ready.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dormouse_base::{ProjectId, Secret};
+pub use dormouse_compute::sandbox::cgroup::Choice as CgroupChoice;
+use dormouse_compute::spec::PauseTimeout;
+
+/// Clients at the same time (PgBouncer's `max_client_conn`).
+pub const MAX_CLIENT_CONN: usize = 10_000;
+
+/// What a server is told.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Everything it keeps is below this directory.
+    pub data: PathBuf,
+    /// Where PostgreSQL clients connect; port 0 = any free port.
+    pub pg_listen: SocketAddr,
+    /// Where HTTP clients connect; port 0 = any free port.
+    pub http_listen: SocketAddr,
+    /// PostgreSQL installations to prefer.
+    pub pg_dir: Vec<PathBuf>,
+    /// The domain below which endpoints have names. `localhost` means: none that every system resolves.
+    pub domain: String,
+    /// Sleep after so long without work; `None` = never.
+    pub idle_timeout: Option<Duration>,
+    /// What happens to those that are paused.
+    pub pause_timeout: PauseTimeout,
+    /// The account that builds templates, when the server runs as root.
+    pub compute_user: Option<String>,
+    /// How computes are frozen.
+    pub cgroup: CgroupChoice,
+    /// Leave computes running at the end, for the next server.
+    pub keep_computes: bool,
+}
+
+/// What a server tells when it is ready: the contract of `dormouse up --output json`.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// The default project.
+    pub project_id: ProjectId,
+    /// Its default branch.
+    pub branch: String,
+    /// For clients that keep their connections.
+    pub connection_string: Secret<String>,
+    /// For clients that open many.
+    pub pooled_connection_string: Secret<String>,
+    /// The base of the HTTP API.
+    pub api: String,
+    /// A key for it.
+    pub api_key: Secret<String>,
+    /// The page for people.
+    pub console: String,
+}

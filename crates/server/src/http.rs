@@ -1,0 +1,61 @@
+//! The HTTP port: the API below `/api/v2`, and what needs no key: health, metrics, the start page.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse};
+use axum::routing::get;
+use dormouse_runtime::task::Scope;
+use dormouse_runtime::telemetry::Metrics;
+use tokio::net::TcpListener;
+
+/// What `/metrics` is served as.
+const OPEN_METRICS: HeaderValue =
+    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+
+/// The page for people who open the port in a browser.
+const START_PAGE: &str = include_str!("start.html");
+
+/// All routes of the HTTP port.
+pub fn routes(api: Router, metrics: Arc<Metrics>) -> Router {
+    Router::new()
+        .route("/", get(start_page))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/metrics", get(render))
+        .with_state(metrics)
+        .merge(api)
+}
+
+async fn start_page() -> impl IntoResponse {
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"),
+    );
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    (headers, Html(START_PAGE))
+}
+
+async fn render(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
+    (StatusCode::OK, [(header::CONTENT_TYPE, OPEN_METRICS)], metrics.render())
+}
+
+/// Serves until `scope` is closed. Returns the real address.
+///
+/// # Errors
+/// When the address cannot be used.
+pub async fn serve(listen: SocketAddr, routes: Router, scope: &Scope) -> std::io::Result<SocketAddr> {
+    let listener = TcpListener::bind(listen).await?;
+    let address = listener.local_addr()?;
+    let token = scope.token();
+    scope.spawn("http", async move {
+        let served = axum::serve(listener, routes).with_graceful_shutdown(token.cancelled_owned());
+        if let Err(error) = served.await {
+            tracing::error!(%error, "the HTTP server ended");
+        }
+    });
+    Ok(address)
+}

@@ -1,0 +1,18 @@
+//! The composition root: from configuration to running roles, and the only place that joins the
+//! proxy to the control plane.
+//!
+//! * [`config`]: what a server is told. [`place`]: what it needs of directories and limits.
+//! * [`run`]: start everything in order, wait for a signal, stop everything in the opposite order.
+//! * [`wake`]: how the proxy's questions are answered by control and computes.
+//! * [`http`]: the HTTP port: the API, `/healthz`, `/metrics`, the start page.
+//! * [`doctor`]: what this machine has and lacks, without starting anything.
+
+pub mod config;
+pub mod place;
+pub mod wake;
+pub mod http;
+pub mod run;
+pub mod doctor;
+
+pub use config::{CgroupChoice, Ready, ServerConfig};
+pub use run::{ServerError, run};

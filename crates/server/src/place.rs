@@ -1,0 +1,186 @@
+//! What a server needs of the file system and the process limits.
+
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use dormouse_base::rand;
+use dormouse_compute::fleet::MAX_RUN_ROOT;
+use dormouse_compute::sandbox::identity::Identities;
+use rustix::fs::FlockOperation;
+use rustix::process::{Resource, Rlimit};
+
+/// Why a directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// A file operation.
+    #[error("cannot {what} {}", path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// Another server runs on it.
+    #[error("another dormouse server runs on {}: stop it, or give this one another --data", .0.display())]
+    InUse(PathBuf),
+    /// Other users cannot get to it.
+    #[error(
+        "computes run as a user of their own, who may not pass through {} (mode {mode:03o}): allow it with `chmod o+x {}`, or keep the data elsewhere, such as in /var/lib/dormouse/data",
+        path.display(), path.display()
+    )]
+    Closed {
+        /// The directory in the way.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+}
+
+/// The data directory, held by this server alone.
+#[derive(Debug)]
+pub struct Place {
+    /// Without links and dots.
+    pub data: PathBuf,
+    _lock: File,
+}
+
+impl Place {
+    /// Makes and locks the data directory.
+    ///
+    /// # Errors
+    /// When it cannot be made, or another server holds it.
+    pub fn take(data: &Path) -> Result<Self, PlaceError> {
+        let failed = |what, path: &Path| {
+            let path = path.to_owned();
+            move |source| PlaceError::File { what, path, source }
+        };
+        fs::create_dir_all(data).map_err(failed("create", data))?;
+        let data = data.canonicalize().map_err(failed("find", data))?;
+        // Computes pass through it to their own directories; they cannot list it.
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o711)).map_err(failed("protect", &data))?;
+        let path = data.join("lock");
+        let lock = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed("open", &path))?;
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { data, _lock: lock }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(PlaceError::InUse(data)),
+            Err(error) => Err(failed("lock", &path)(error.into())),
+        }
+    }
+
+    /// Checks that computes can get to their directories.
+    ///
+    /// # Errors
+    /// The first directory in the way.
+    pub fn check_passable(&self, identities: Identities) -> Result<(), PlaceError> {
+        match blocked_by(&self.data) {
+            Some((path, mode)) if !identities.template().is_current() => {
+                Err(PlaceError::Closed { path, mode })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A short directory for sockets: below the data where the path allows it.
+    #[must_use]
+    pub fn run_root(&self) -> PathBuf {
+        let usual = self.data.join("run");
+        if usual.as_os_str().len() <= MAX_RUN_ROOT {
+            return usual;
+        }
+        let mut hasher = DefaultHasher::new();
+        self.data.hash(&mut hasher);
+        let base = if rustix::process::geteuid().is_root() { "/run".into() } else { std::env::temp_dir() };
+        base.join(format!("dormouse-{:016x}", hasher.finish()))
+    }
+
+    /// A secret of this installation that stays the same: the proxy derives made-up salts from it.
+    ///
+    /// # Errors
+    /// When the file cannot be read or made.
+    pub fn proxy_secret(&self) -> Result<Vec<u8>, PlaceError> {
+        let path = self.data.join("proxy.key");
+        let failed = |what| {
+            let path = path.clone();
+            move |source| PlaceError::File { what, path, source }
+        };
+        match fs::read(&path) {
+            Ok(secret) if !secret.is_empty() => return Ok(secret),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("read")(error)),
+            _ => {}
+        }
+        let secret = rand::bytes::<32>().to_vec();
+        let open = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        open.and_then(|mut file| file.write_all(&secret)).map_err(failed("write"))?;
+        Ok(secret)
+    }
+
+    /// Tells this server's cgroups from another's.
+    #[must_use]
+    pub fn instance(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        self.data.hash(&mut hasher);
+        format!("{:08x}", hasher.finish() as u32)
+    }
+}
+
+/// The first directory on the way that others may not pass through.
+#[must_use]
+pub fn blocked_by(path: &Path) -> Option<(PathBuf, u32)> {
+    let mut ancestors: Vec<&Path> = path.ancestors().collect();
+    ancestors.reverse();
+    ancestors.into_iter().find_map(|dir| {
+        let mode = fs::metadata(dir).ok()?.mode() & 0o777;
+        (mode & 0o001 == 0).then(|| (dir.to_owned(), mode))
+    })
+}
+
+/// A client and its backend take a descriptor each; the usual limit of 1024 would be reached by 500.
+pub fn raise_descriptor_limit() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_server_a_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Place::take(dir.path()).unwrap();
+        assert!(matches!(Place::take(dir.path()), Err(PlaceError::InUse(_))));
+        drop(first);
+        Place::take(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_closed_parent_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let below = dir.path().join("data");
+        fs::create_dir(&below).unwrap();
+        assert_eq!(blocked_by(&below).unwrap().0, dir.path());
+    }
+
+    #[test]
+    fn a_long_path_gets_a_short_socket_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::take(&dir.path().join("x".repeat(90))).unwrap();
+        assert!(place.run_root().as_os_str().len() <= MAX_RUN_ROOT);
+    }
+}

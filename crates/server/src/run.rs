@@ -1,0 +1,299 @@
+//! Start everything in order, wait for a signal, stop everything in the opposite order.
+//!
+//! ```text
+//!  place ─► PostgreSQL views ─► metadata ─► fleet ─► adopt ─► control ─► HTTP, proxy ─► ready
+//!  stop:    proxy and HTTP accept no more ─► computes drain and stop (or are left) ─► the rest ends
+//! ```
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_api::server_file::{SERVER_FILE, ServerFile};
+use dormouse_base::Secret;
+use dormouse_compute::fleet::BOOTS_PER_CORE;
+use dormouse_compute::metrics::Metrics as ComputeMetrics;
+use dormouse_compute::postgres::discover::{self, Installations};
+use dormouse_compute::postgres::view::View;
+use dormouse_compute::sandbox::cgroup::Cgroups;
+use dormouse_compute::sandbox::identity::Identities;
+use dormouse_compute::{Fleet, FleetConfig};
+use dormouse_control::{
+    Address, Config as ControlConfig, Control, FirstProject, Foundation, StartError, Timeouts,
+};
+use dormouse_proxy::metrics::Metrics as ProxyMetrics;
+use dormouse_proxy::tls::Tls;
+use dormouse_proxy::{Proxy, ProxyConfig};
+use dormouse_runtime::shutdown;
+use dormouse_runtime::task::{self, Scope};
+use dormouse_runtime::telemetry::Metrics;
+
+use crate::config::{MAX_CLIENT_CONN, Ready, ServerConfig};
+use crate::place::{self, Place, PlaceError};
+use crate::{http, wake};
+
+/// How long tasks may take to end after the computes have.
+const TASKS_END_WITHIN: Duration = Duration::from_secs(3);
+
+/// Why a server cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The data directory.
+    #[error(transparent)]
+    Place(PlaceError),
+    /// No PostgreSQL.
+    #[error(
+        "no PostgreSQL 15 to 18 was found: run `scripts/postgres`, install one with the system's package manager, or name one with --pg-dir"
+    )]
+    NoPostgres,
+    /// No user for computes.
+    #[error(transparent)]
+    Identity(dormouse_compute::sandbox::identity::IdentityError),
+    /// The view of an installation.
+    #[error(transparent)]
+    View(dormouse_compute::postgres::view::ViewError),
+    /// The control plane.
+    #[error("the control plane cannot start")]
+    Control(#[source] StartError),
+    /// The certificate.
+    #[error("TLS cannot be offered")]
+    Tls(#[source] dormouse_proxy::tls::TlsError),
+    /// An address.
+    #[error("cannot listen on {address} for {what}: choose another port, or stop what uses it")]
+    Listen {
+        /// For whom.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// Something else of the operating system.
+    #[error("cannot {what}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Runs a server until SIGTERM or SIGINT. `ready` is called once, when clients can connect.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn run(config: ServerConfig, ready: impl FnOnce(Ready)) -> Result<(), ServerError> {
+    let signal = shutdown::requested();
+    tokio::pin!(signal);
+    let (server, told) = tokio::select! {
+        started = Server::start(&config) => started?,
+        _ = &mut signal => return Ok(()),
+    };
+    ready(told);
+    let name = signal.await.map_err(system("wait for signals"))?;
+    tracing::info!(signal = name, "stopping");
+    server.stop(config.keep_computes).await;
+    Ok(())
+}
+
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> ServerError {
+    move |source| ServerError::System { what, source }
+}
+
+/// What runs, in the order in which it is stopped.
+struct Server {
+    door: Scope,
+    proxy: Proxy,
+    fleet: Fleet,
+    work: Scope,
+    place: Place,
+}
+
+impl Server {
+    async fn start(config: &ServerConfig) -> Result<(Self, Ready), ServerError> {
+        place::raise_descriptor_limit();
+        let place = Place::take(&config.data).map_err(ServerError::Place)?;
+        let metrics = Arc::new(Metrics::default());
+        let (door, work) = (Scope::new(), Scope::new());
+        let (foundation, fleet) = computes(config, &place, &metrics).await?;
+        let adopted = fleet.adopt_all().await;
+        tracing::info!(count = adopted.len(), "adopted computes that were left running");
+        let control = Control::new(foundation, Arc::new(fleet.clone()), &work);
+        control.register_metrics(&metrics);
+        control.start_reconcilers();
+
+        let routes = http::routes(control.router(), Arc::clone(&metrics));
+        let http = http::serve(config.http_listen, routes, &door).await;
+        let http =
+            http.map_err(|source| ServerError::Listen { what: "HTTP", address: config.http_listen, source })?;
+        let first = control.first_project().await.map_err(ServerError::Control)?;
+        let proxy = start_proxy(config, &place, &control, &fleet, &metrics, &door).await?;
+
+        let key = {
+            let control = control.clone();
+            task::blocking(move || control.local_key()).await.map_err(ServerError::Control)?
+        };
+        let told = describe(config, proxy.address(), http, first, key);
+        write_server_file(&place.data, &told).map_err(system("write server.json"))?;
+        Ok((Self { door, proxy, fleet, work, place }, told))
+    }
+
+    async fn stop(self, keep_computes: bool) {
+        let file = self.place.data.join(SERVER_FILE);
+        if let Err(error) = std::fs::remove_file(&file) {
+            tracing::debug!(%error, "cannot remove server.json");
+        }
+        // HTTP may have requests under way; they get the time that computes need anyway.
+        let door = self.door.close(TASKS_END_WITHIN);
+        let computes = self.fleet.shut_down(keep_computes);
+        let (_, ()) = tokio::join!(door, computes);
+        drop(self.proxy);
+        if !self.work.close(TASKS_END_WITHIN).await {
+            tracing::warn!("some tasks did not end in time");
+        }
+    }
+}
+
+/// PostgreSQL, metadata and the fleet.
+async fn computes(
+    config: &ServerConfig,
+    place: &Place,
+    metrics: &Metrics,
+) -> Result<(Foundation, Fleet), ServerError> {
+    let named = config.pg_dir.clone();
+    let installations = task::blocking(move || Installations::discover(&named)).await;
+    if installations.newest().is_none() {
+        return Err(ServerError::NoPostgres);
+    }
+    let identities =
+        Identities::detect(config.compute_user.as_deref(), &place.data).map_err(ServerError::Identity)?;
+    place.check_passable(identities).map_err(ServerError::Place)?;
+    let cgroups =
+        Cgroups::detect(config.cgroup, &place.instance()).map_err(system("use the wanted cgroups"))?;
+    let (views, cache) = (installations.clone(), place.data.join("postgres"));
+    let views = task::blocking(move || prepare_views(&views, &cache)).await?;
+
+    let control = control_config(config, place, installations, identities);
+    let foundation = task::blocking(move || Foundation::open(control)).await.map_err(ServerError::Control)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let fleet = FleetConfig {
+        computes: place.data.join("computes"),
+        run_root: place.run_root(),
+        views,
+        identities,
+        cgroups,
+        boot_slots: cores * BOOTS_PER_CORE,
+    };
+    let counters = ComputeMetrics::default();
+    metrics.register(|registry| counters.register(registry));
+    let host = Arc::new(foundation.keeper());
+    let fleet = Fleet::new(fleet, host, counters, Scope::new())
+        .map_err(system("prepare the computes' directories"))?;
+    Ok((foundation, fleet))
+}
+
+fn prepare_views(installations: &Installations, cache: &Path) -> Result<BTreeMap<u16, View>, ServerError> {
+    std::fs::create_dir_all(cache).map_err(system("create the directory of PostgreSQL views"))?;
+    let mut views = BTreeMap::new();
+    for installation in installations.iter() {
+        let view = View::prepare(installation, cache).map_err(ServerError::View)?;
+        tracing::info!(version = installation.version, bin = %installation.bin.display(), "PostgreSQL found");
+        views.insert(installation.major, view);
+    }
+    tracing::debug!(home = %discover::own_home().display(), "Dormouse's own installations");
+    Ok(views)
+}
+
+fn control_config(
+    config: &ServerConfig,
+    place: &Place,
+    installations: Installations,
+    identities: Identities,
+) -> ControlConfig {
+    ControlConfig {
+        data: place.data.clone(),
+        address: address(config, config.pg_listen.port()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        timeouts: Timeouts { idle: config.idle_timeout, pause: config.pause_timeout },
+        installations,
+        identities,
+    }
+}
+
+/// How clients reach the proxy. Names below `localhost` do not resolve everywhere, so there the
+/// address is used and the endpoint is named in `options`.
+fn address(config: &ServerConfig, port: u16) -> Address {
+    let local = config.pg_listen.ip().is_loopback();
+    let require = ("sslmode".to_owned(), "require".to_owned());
+    Address {
+        domain: (config.domain != "localhost").then(|| config.domain.clone()),
+        host: config.pg_listen.ip().to_string(),
+        port,
+        parameters: if local { Vec::new() } else { vec![require] },
+    }
+}
+
+async fn start_proxy(
+    config: &ServerConfig,
+    place: &Place,
+    control: &Control,
+    fleet: &Fleet,
+    metrics: &Metrics,
+    door: &Scope,
+) -> Result<Proxy, ServerError> {
+    let (dir, domain) = (place.data.join("tls"), config.domain.clone());
+    let tls = task::blocking(move || Tls::load_or_make(&dir, &domain)).await.map_err(ServerError::Tls)?;
+    let counters = ProxyMetrics::default();
+    metrics.register(|registry| counters.register(registry));
+    let proxy = ProxyConfig {
+        listen: config.pg_listen,
+        tls: Some(tls),
+        max_client_conn: MAX_CLIENT_CONN,
+        shards: std::thread::available_parallelism().map_or(1, usize::from),
+        secret: place.proxy_secret().map_err(ServerError::Place)?,
+    };
+    let wake = Arc::new(wake::Door { control: control.clone(), fleet: fleet.clone() });
+    Proxy::start(proxy, wake, counters, door).map_err(|source| ServerError::Listen {
+        what: "PostgreSQL clients",
+        address: config.pg_listen,
+        source,
+    })
+}
+
+fn describe(
+    config: &ServerConfig,
+    pg: SocketAddr,
+    http: SocketAddr,
+    first: FirstProject,
+    api_key: Secret<String>,
+) -> Ready {
+    let address = address(config, pg.port());
+    let password = first.password.as_ref().map(|p| p.expose().as_str());
+    let uri = |pooled| address.uri(&first.endpoint, pooled, &first.role, password, &first.database);
+    Ready {
+        connection_string: uri(false),
+        pooled_connection_string: uri(true),
+        project_id: first.project,
+        branch: first.branch,
+        api: format!("http://{http}/api/v2"),
+        api_key,
+        console: format!("http://{http}/"),
+    }
+}
+
+/// So that the command line finds this server. Only its owner may read the key in it.
+fn write_server_file(data: &Path, ready: &Ready) -> io::Result<()> {
+    let file = ServerFile { api: ready.api.clone(), api_key: ready.api_key.clone(), pid: std::process::id() };
+    let partial = data.join(".server.json");
+    // A file left by a crash may have another mode.
+    let _absent = std::fs::remove_file(&partial);
+    let out = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
+    serde_json::to_writer(out, &file)?;
+    std::fs::rename(partial, data.join(SERVER_FILE))
+}

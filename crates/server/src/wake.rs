@@ -1,0 +1,152 @@
+//! How the proxy's questions are answered: names and passwords by control, the rest by the computes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dormouse_base::EndpointId;
+use dormouse_compute::endpoint::{Endpoint, Run, Ticket};
+use dormouse_compute::{Fleet, WakeError};
+use dormouse_control::{Control, LocateError, Locator, PasswordError};
+use dormouse_pgwire::ClientError;
+use dormouse_pgwire::sqlstate::SqlState;
+use dormouse_proxy::{Backend, Compute, Route, StoredRole, Wake, WakeTicket};
+use dormouse_runtime::gate::{Closing, Gate, Pass};
+use tokio::sync::watch;
+
+/// The proxy's door to control and computes.
+#[derive(Debug)]
+pub struct Door {
+    /// Names and passwords.
+    pub control: Control,
+    /// Computes.
+    pub fleet: Fleet,
+}
+
+#[async_trait::async_trait]
+impl Wake for Door {
+    fn locate(&self, route: &Route) -> Result<EndpointId, ClientError> {
+        let place = match route {
+            Route::Default => Locator::Default,
+            Route::Endpoint(id) => Locator::ByEndpoint(id),
+            Route::Branch { project, branch } => Locator::ByBranch { project: project.as_deref(), branch },
+        };
+        self.control
+            .locate(&place)
+            .map(|located| located.endpoint)
+            .map_err(|error| not_located(route, &error))
+    }
+
+    async fn stored_password(
+        &self,
+        endpoint: &EndpointId,
+        role: &str,
+    ) -> Result<Option<StoredRole>, ClientError> {
+        let stored = self.control.stored_password(endpoint, role).await.map_err(|e| not_known(&e))?;
+        Ok(stored.map(|role| StoredRole {
+            password: role.verifier,
+            can_login: role.can_login,
+            valid_until: role.valid_until,
+        }))
+    }
+
+    async fn acquire(&self, endpoint: &EndpointId) -> Result<Backend, ClientError> {
+        let endpoint = self.fleet.endpoint(endpoint);
+        let lease = endpoint.acquire().await.map_err(|e| not_awake(&e))?;
+        Ok(Backend {
+            pass: lease.pass,
+            compute: Arc::new(RunOf { endpoint, run: lease.run }),
+            ticket: lease.ticket.map(|ticket| Box::new(Stamp(ticket)) as Box<dyn WakeTicket>),
+        })
+    }
+}
+
+/// One run of one endpoint, as a session holds it.
+struct RunOf {
+    endpoint: Arc<Endpoint>,
+    run: Arc<Run>,
+}
+
+#[async_trait::async_trait]
+impl Compute for RunOf {
+    fn socket(&self) -> PathBuf {
+        self.run.socket()
+    }
+
+    fn gate(&self) -> Arc<Gate> {
+        self.endpoint.gate()
+    }
+
+    fn closing(&self) -> watch::Receiver<Option<Closing>> {
+        self.run.closing()
+    }
+
+    async fn reenter(self: Arc<Self>) -> Result<Pass, ClientError> {
+        self.endpoint.reenter(&self.run).await.map_err(|e| not_awake(&e))
+    }
+}
+
+struct Stamp(Ticket);
+
+impl WakeTicket for Stamp {
+    fn connected(&mut self) {
+        self.0.connected();
+    }
+
+    fn first_row(&mut self) {
+        self.0.first_row();
+    }
+}
+
+fn help(code: &str) -> String {
+    format!("See docs/errors/{code}.md.")
+}
+
+/// Names what the client asked for, never what exists.
+fn not_located(route: &Route, error: &LocateError) -> ClientError {
+    if let LocateError::Metadata(error) = error {
+        tracing::error!(%error, "cannot look up an endpoint");
+        return ClientError::internal("metadata-failed");
+    }
+    let asked = match route {
+        Route::Default => "there is no default project".to_owned(),
+        Route::Endpoint(id) => format!("endpoint {} does not exist", quoted(id)),
+        Route::Branch { project: None, branch } => format!("branch {} does not exist", quoted(branch)),
+        Route::Branch { project: Some(project), branch } => {
+            format!("branch {} of project {} does not exist", quoted(branch), quoted(project))
+        }
+    };
+    ClientError::fatal(SqlState::INVALID_CATALOG_NAME, asked)
+        .with_hint(format!("List them with `dormouse endpoint list`. {}", help("unknown-endpoint")))
+}
+
+fn quoted(name: &str) -> String {
+    dormouse_pgwire::client_error::quoted(name)
+}
+
+fn not_known(error: &PasswordError) -> ClientError {
+    match error {
+        PasswordError::NoEndpoint => ClientError::fatal(SqlState::INVALID_CATALOG_NAME, error.to_string())
+            .with_hint(help("unknown-endpoint")),
+        PasswordError::Compute(error) => {
+            ClientError::fatal(SqlState::CANNOT_CONNECT_NOW, error.message.clone())
+                .with_hint(help(error.code))
+        }
+        PasswordError::Metadata(error) => {
+            tracing::error!(%error, "cannot look up a role");
+            ClientError::internal("metadata-failed")
+        }
+    }
+}
+
+fn not_awake(error: &WakeError) -> ClientError {
+    let code = SqlState::ALL.iter().map(|(_, code)| *code).find(|code| code.as_str() == error.sqlstate());
+    let told = ClientError::fatal(code.unwrap_or(SqlState::CANNOT_CONNECT_NOW), error.to_string());
+    let advice = match error {
+        WakeError::Start { .. } | WakeError::BackedOff { .. } | WakeError::Admin(_) => {
+            "The operator finds the reason with `dormouse endpoint events`. "
+        }
+        WakeError::DiskFull => "Free some space on the server, then connect again. ",
+        _ => "Connect again in a moment. ",
+    };
+    told.with_hint(format!("{advice}{}", help(error.code())))
+}
