@@ -20,6 +20,10 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tokio_postgres::{Client, NoTls};
 
+mod project;
+
+pub use project::{Project, free_port, left_out, posix_segments, sysv_segments};
+
 /// A server must be ready within this time, even on a busy machine (it builds a template first).
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
@@ -262,10 +266,7 @@ fn log_path(data: &Path) -> PathBuf {
 
 fn launch(data: &Path, arguments: &[String]) -> (Child, Value) {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(log_path(data)).unwrap();
-    let mut child = Command::new(binary())
-        .args(["up", "--output", "json", "--pg-port", "0", "--http-port", "0", "--data"])
-        .arg(data)
-        .args(arguments)
+    let mut child = launcher(data, arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
@@ -290,4 +291,16 @@ fn launch(data: &Path, arguments: &[String]) -> (Child, Value) {
             );
         }
     }
+}
+
+/// `dormouse up`, on any free port where `arguments` do not name one.
+fn launcher(data: &Path, arguments: &[String]) -> Command {
+    let mut command = Command::new(binary());
+    command.args(["up", "--output", "json", "--data"]).arg(data).args(arguments);
+    for port in ["--pg-port", "--http-port"] {
+        if !arguments.iter().any(|a| a == port) {
+            command.args([port, "0"]);
+        }
+    }
+    command
 }

@@ -39,6 +39,19 @@ pub struct ServerConfig {
 /// What a server tells when it is ready: the contract of `dormouse up --output json`.
 #[derive(Debug, Clone)]
 pub struct Ready {
+    /// The default project; `None` when its owner deleted every project.
+    pub project: Option<ReadyProject>,
+    /// The base of the HTTP API.
+    pub api: String,
+    /// A key for it.
+    pub api_key: Secret<String>,
+    /// The page for people.
+    pub console: String,
+}
+
+/// How to use the default project.
+#[derive(Debug, Clone)]
+pub struct ReadyProject {
     /// The default project.
     pub project_id: ProjectId,
     /// Its default branch.
@@ -47,10 +60,4 @@ pub struct Ready {
     pub connection_string: Secret<String>,
     /// For clients that open many.
     pub pooled_connection_string: Secret<String>,
-    /// The base of the HTTP API.
-    pub api: String,
-    /// A key for it.
-    pub api_key: Secret<String>,
-    /// The page for people.
-    pub console: String,
 }

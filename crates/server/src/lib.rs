@@ -14,5 +14,5 @@ pub mod http;
 pub mod run;
 pub mod doctor;
 
-pub use config::{CgroupChoice, Ready, ServerConfig};
+pub use config::{CgroupChoice, Ready, ReadyProject, ServerConfig};
 pub use run::{ServerError, run};

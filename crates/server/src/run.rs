@@ -32,7 +32,7 @@ use dormouse_runtime::shutdown;
 use dormouse_runtime::task::{self, Scope};
 use dormouse_runtime::telemetry::Metrics;
 
-use crate::config::{MAX_CLIENT_CONN, Ready, ServerConfig};
+use crate::config::{MAX_CLIENT_CONN, Ready, ReadyProject, ServerConfig};
 use crate::place::{self, Place, PlaceError};
 use crate::{http, wake};
 
@@ -270,21 +270,21 @@ fn describe(
     config: &ServerConfig,
     pg: SocketAddr,
     http: SocketAddr,
-    first: FirstProject,
+    first: Option<FirstProject>,
     api_key: Secret<String>,
 ) -> Ready {
     let address = address(config, pg.port());
-    let password = first.password.as_ref().map(|p| p.expose().as_str());
-    let uri = |pooled| address.uri(&first.endpoint, pooled, &first.role, password, &first.database);
-    Ready {
-        connection_string: uri(false),
-        pooled_connection_string: uri(true),
-        project_id: first.project,
-        branch: first.branch,
-        api: format!("http://{http}/api/v2"),
-        api_key,
-        console: format!("http://{http}/"),
-    }
+    let project = first.map(|first| {
+        let password = first.password.as_ref().map(|p| p.expose().as_str());
+        let uri = |pooled| address.uri(&first.endpoint, pooled, &first.role, password, &first.database);
+        ReadyProject {
+            connection_string: uri(false),
+            pooled_connection_string: uri(true),
+            project_id: first.project,
+            branch: first.branch,
+        }
+    });
+    Ready { project, api: format!("http://{http}/api/v2"), api_key, console: format!("http://{http}/") }
 }
 
 /// So that the command line finds this server. Only its owner may read the key in it.

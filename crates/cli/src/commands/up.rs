@@ -100,14 +100,14 @@ pub(crate) fn run(args: Up, cx: Context) -> Result<(), Error> {
 #[derive(Serialize)]
 #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "only a server becomes ready"))]
 pub(crate) struct Announcement<'a> {
-    /// The project named `default`.
-    pub(crate) project_id: &'a str,
+    /// The default project; `null`, like the next three, when its owner deleted every project.
+    pub(crate) project_id: Option<&'a str>,
     /// The name of its default branch.
-    pub(crate) branch: &'a str,
+    pub(crate) branch: Option<&'a str>,
     /// For sessions, with the password.
-    pub(crate) connection_string: &'a str,
+    pub(crate) connection_string: Option<&'a str>,
     /// For pooled connections, with the password.
-    pub(crate) pooled_connection_string: &'a str,
+    pub(crate) pooled_connection_string: Option<&'a str>,
     /// The address of the API.
     pub(crate) api: &'a str,
     /// The key in `server.json`.
@@ -133,8 +133,12 @@ impl std::fmt::Display for Announcement<'_> {
             f,
             "Dormouse is ready. Databases sleep when nobody works and wake on the next connection.\n"
         )?;
-        writeln!(f, "  Connect  {}", self.connection_string)?;
-        writeln!(f, "  Pooled   {}", self.pooled_connection_string)?;
+        if let (Some(direct), Some(pooled)) = (self.connection_string, self.pooled_connection_string) {
+            writeln!(f, "  Connect  {direct}")?;
+            writeln!(f, "  Pooled   {pooled}")?;
+        } else {
+            writeln!(f, "  Connect  there is no project: make one with `dormouse project create`")?;
+        }
         writeln!(f, "  Console  {}", self.console)?;
         writeln!(f, "  API      {}", self.api)?;
         writeln!(

@@ -45,11 +45,12 @@ pub(crate) fn up(args: Up, cx: Context) -> Result<(), Error> {
 
 /// A server goes on when nobody reads what it says.
 fn announce(ready: &Ready, ui: Ui) {
+    let project = ready.project.as_ref();
     let announcement = Announcement {
-        project_id: ready.project_id.as_str(),
-        branch: &ready.branch,
-        connection_string: ready.connection_string.expose(),
-        pooled_connection_string: ready.pooled_connection_string.expose(),
+        project_id: project.map(|p| p.project_id.as_str()),
+        branch: project.map(|p| p.branch.as_str()),
+        connection_string: project.map(|p| p.connection_string.expose().as_str()),
+        pooled_connection_string: project.map(|p| p.pooled_connection_string.expose().as_str()),
         api: &ready.api,
         api_key: ready.api_key.expose(),
         console: &ready.console,

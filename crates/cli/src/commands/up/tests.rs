@@ -1,10 +1,12 @@
 use super::Announcement;
 
 const READY: Announcement<'_> = Announcement {
-    project_id: "quiet-meadow-k3v9x2ab",
-    branch: "main",
-    connection_string: "postgresql://app_owner:s3cret@ep-calm-oak-abcd2345.localhost:5455/app",
-    pooled_connection_string: "postgresql://app_owner:s3cret@ep-calm-oak-abcd2345-pooler.localhost:5455/app",
+    project_id: Some("quiet-meadow-k3v9x2ab"),
+    branch: Some("main"),
+    connection_string: Some("postgresql://app_owner:s3cret@ep-calm-oak-abcd2345.localhost:5455/app"),
+    pooled_connection_string: Some(
+        "postgresql://app_owner:s3cret@ep-calm-oak-abcd2345-pooler.localhost:5455/app",
+    ),
     api: "http://127.0.0.1:5480/api/v2",
     api_key: "dm_AbCd",
     console: "http://127.0.0.1:5480/",
