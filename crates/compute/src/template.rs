@@ -156,11 +156,15 @@ fn run(
         cgroup: None,
         urgent: false,
     };
-    let (_, pidfd) = spawn::start(&command).map_err(|error| TemplateError::Start(name, error))?;
+    let started = spawn::start(&command).map_err(|error| TemplateError::Start(name, error))?;
+    let pidfd = started.pidfd;
     // A wait that fails shows as a missing status below.
     let _ready = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], None);
     let status =
         rustix::process::waitid(WaitId::PidFd(std::os::fd::AsFd::as_fd(&pidfd)), WaitIdOptions::EXITED);
+    if let Some(error) = started.failure.report() {
+        return Err(TemplateError::Start(name, error));
+    }
     if status.ok().flatten().and_then(|s| s.exit_status()) == Some(0) && !reports_error(&mut output) {
         return Ok(());
     }

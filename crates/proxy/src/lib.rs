@@ -19,6 +19,6 @@ pub mod metrics;
 pub mod listen;
 mod session;
 
-pub use listen::{Proxy, ProxyConfig};
+pub use listen::{Bound, Proxy, ProxyConfig};
 pub use route::Route;
 pub use wake::{Backend, Compute, StoredRole, Wake, WakeTicket};

@@ -36,7 +36,7 @@ const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration:
 #[derive(Debug)]
 pub struct ProxyConfig {
     /// Where to listen.
-    pub listen: SocketAddr,
+    pub listen: Bound,
     /// TLS, if it is to be offered.
     pub tls: Option<Tls>,
     /// Clients at the same time (PgBouncer's `max_client_conn`).
@@ -45,6 +45,40 @@ pub struct ProxyConfig {
     pub shards: usize,
     /// A secret of this installation, the same after a restart.
     pub secret: Vec<u8>,
+}
+
+/// An address that is taken but does not answer yet. Its port is needed before the proxy can start:
+/// connection strings contain it.
+#[derive(Debug)]
+pub struct Bound {
+    socket: Socket,
+    address: SocketAddr,
+}
+
+impl Bound {
+    /// Takes an address; port 0 takes any free one.
+    ///
+    /// # Errors
+    /// When the address cannot be used.
+    pub fn to(address: SocketAddr) -> io::Result<Self> {
+        let socket =
+            Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        let address = socket.local_addr()?.as_socket().unwrap_or(address);
+        Ok(Self { socket, address })
+    }
+
+    /// The address, with the real port.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn listen(self) -> io::Result<TcpListener> {
+        self.socket.listen(BACKLOG)?;
+        TcpListener::from_std(self.socket.into())
+    }
 }
 
 /// The running proxy.
@@ -66,8 +100,8 @@ impl Proxy {
         metrics: Metrics,
         scope: &Scope,
     ) -> io::Result<Self> {
-        let listener = bind(config.listen)?;
-        let address = listener.local_addr()?;
+        let address = config.listen.address();
+        let listener = config.listen.listen()?;
         let shards = Arc::new(Shards::start(config.shards)?);
         let shared = Arc::new(Shared {
             wake,
@@ -99,14 +133,6 @@ impl Proxy {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
-}
-
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
 }
 
 /// Who may come in.

@@ -27,7 +27,7 @@ use dormouse_control::{
 };
 use dormouse_proxy::metrics::Metrics as ProxyMetrics;
 use dormouse_proxy::tls::Tls;
-use dormouse_proxy::{Proxy, ProxyConfig};
+use dormouse_proxy::{Bound, Proxy, ProxyConfig};
 use dormouse_runtime::shutdown;
 use dormouse_runtime::task::{self, Scope};
 use dormouse_runtime::telemetry::Metrics;
@@ -119,6 +119,8 @@ impl Server {
     async fn start(config: &ServerConfig) -> Result<(Self, Ready), ServerError> {
         place::raise_descriptor_limit();
         let place = Place::take(&config.data).map_err(ServerError::Place)?;
+        let listen = Bound::to(config.pg_listen).map_err(|e| no_clients(config.pg_listen, e))?;
+        let config = &ServerConfig { pg_listen: listen.address(), ..config.clone() };
         let metrics = Arc::new(Metrics::default());
         let (door, work) = (Scope::new(), Scope::new());
         let (foundation, fleet) = computes(config, &place, &metrics).await?;
@@ -133,13 +135,13 @@ impl Server {
         let http =
             http.map_err(|source| ServerError::Listen { what: "HTTP", address: config.http_listen, source })?;
         let first = control.first_project().await.map_err(ServerError::Control)?;
-        let proxy = start_proxy(config, &place, &control, &fleet, &metrics, &door).await?;
+        let proxy = start_proxy(config, listen, &place, &control, &fleet, &metrics, &door).await?;
 
         let key = {
             let control = control.clone();
             task::blocking(move || control.local_key()).await.map_err(ServerError::Control)?
         };
-        let told = describe(config, proxy.address(), http, first, key);
+        let told = describe(config, http, first, key);
         write_server_file(&place.data, &told).map_err(system("write server.json"))?;
         Ok((Self { door, proxy, fleet, work, place }, told))
     }
@@ -218,7 +220,7 @@ fn control_config(
 ) -> ControlConfig {
     ControlConfig {
         data: place.data.clone(),
-        address: address(config, config.pg_listen.port()),
+        address: address(config),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         timeouts: Timeouts { idle: config.idle_timeout, pause: config.pause_timeout },
         installations,
@@ -228,19 +230,20 @@ fn control_config(
 
 /// How clients reach the proxy. Names below `localhost` do not resolve everywhere, so there the
 /// address is used and the endpoint is named in `options`.
-fn address(config: &ServerConfig, port: u16) -> Address {
+fn address(config: &ServerConfig) -> Address {
     let local = config.pg_listen.ip().is_loopback();
     let require = ("sslmode".to_owned(), "require".to_owned());
     Address {
         domain: (config.domain != "localhost").then(|| config.domain.clone()),
         host: config.pg_listen.ip().to_string(),
-        port,
+        port: config.pg_listen.port(),
         parameters: if local { Vec::new() } else { vec![require] },
     }
 }
 
 async fn start_proxy(
     config: &ServerConfig,
+    listen: Bound,
     place: &Place,
     control: &Control,
     fleet: &Fleet,
@@ -252,28 +255,27 @@ async fn start_proxy(
     let counters = ProxyMetrics::default();
     metrics.register(|registry| counters.register(registry));
     let proxy = ProxyConfig {
-        listen: config.pg_listen,
+        listen,
         tls: Some(tls),
         max_client_conn: MAX_CLIENT_CONN,
         shards: std::thread::available_parallelism().map_or(1, usize::from),
         secret: place.proxy_secret().map_err(ServerError::Place)?,
     };
     let wake = Arc::new(wake::Door { control: control.clone(), fleet: fleet.clone() });
-    Proxy::start(proxy, wake, counters, door).map_err(|source| ServerError::Listen {
-        what: "PostgreSQL clients",
-        address: config.pg_listen,
-        source,
-    })
+    Proxy::start(proxy, wake, counters, door).map_err(|e| no_clients(config.pg_listen, e))
+}
+
+fn no_clients(address: SocketAddr, source: io::Error) -> ServerError {
+    ServerError::Listen { what: "PostgreSQL clients", address, source }
 }
 
 fn describe(
     config: &ServerConfig,
-    pg: SocketAddr,
     http: SocketAddr,
     first: Option<FirstProject>,
     api_key: Secret<String>,
 ) -> Ready {
-    let address = address(config, pg.port());
+    let address = address(config);
     let project = first.map(|first| {
         let password = first.password.as_ref().map(|p| p.expose().as_str());
         let uri = |pooled| address.uri(&first.endpoint, pooled, &first.role, password, &first.database);

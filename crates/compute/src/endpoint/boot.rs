@@ -98,10 +98,10 @@ impl Actor {
             directory.map_err(|e| Failure::host("its data directory cannot be made ready", &e))?;
         phases.materialise_us = laps.lap();
 
-        let (run, watch) = self.spawn(&spec, directory).await?;
+        let Launched { run, watch, failure } = self.spawn(&spec, directory).await?;
         phases.spawn_us = laps.lap();
 
-        let (ready, opened) = tokio::join!(self.until_ready(&run, &watch), host.opened(&id));
+        let (ready, opened) = tokio::join!(self.until_ready(&run, &watch, failure), host.opened(&id));
         let outcome =
             ready.and_then(|()| opened.map_err(|e| Failure::host("its state cannot be recorded", &e)));
         if let Err(failure) = outcome {
@@ -121,7 +121,7 @@ impl Actor {
         Ok((run, phases))
     }
 
-    async fn spawn(&self, spec: &Spec, directory: Directory) -> Result<(Arc<Run>, ready::Watch), Failure> {
+    async fn spawn(&self, spec: &Spec, directory: Directory) -> Result<Launched, Failure> {
         let major = spec.pg_major;
         let view = self.around.config.views.get(&major).cloned().ok_or_else(|| {
             let advice = format!("PostgreSQL {major} is not installed: run `scripts/postgres {major}`");
@@ -133,7 +133,12 @@ impl Actor {
         task::blocking(move || work.run(scope)).await
     }
 
-    async fn until_ready(&self, run: &Arc<Run>, watch: &ready::Watch) -> Result<(), Failure> {
+    async fn until_ready(
+        &self,
+        run: &Arc<Run>,
+        watch: &ready::Watch,
+        failure: spawn::Failure,
+    ) -> Result<(), Failure> {
         let ready = tokio::time::timeout(READY_WITHIN, watch.ready(run.pid()));
         tokio::select! {
             result = ready => match result {
@@ -141,9 +146,10 @@ impl Actor {
                 Ok(Err(error)) => Err(Failure::io("its start cannot be watched", &error)),
                 Err(_) => Err(Failure::of("it took too long", "PostgreSQL did not become ready")),
             },
-            ending = run.held().ended() => {
-                Err(Failure::of("PostgreSQL ended while starting", format!("postmaster: {ending}")))
-            }
+            ending = run.held().ended() => Err(match failure.report() {
+                Some(error) => Failure::of("PostgreSQL cannot be executed", chain(&error)),
+                None => Failure::of("PostgreSQL ended while starting", format!("postmaster: {ending}")),
+            }),
         }
     }
 
@@ -181,6 +187,13 @@ impl Actor {
     pub(super) fn log_tail(&self, since: u64) -> Vec<String> {
         log::tail(&self.dir().join(LOG_NAME), since)
     }
+}
+
+/// A compute on its way.
+struct Launched {
+    run: Arc<Run>,
+    watch: ready::Watch,
+    failure: spawn::Failure,
 }
 
 /// The compute's log beside its data directory.
@@ -222,7 +235,7 @@ impl Spawn<'_> {
 }
 
 impl Prepared {
-    fn run(self, scope: task::Scope) -> Result<(Arc<Run>, ready::Watch), Failure> {
+    fn run(self, scope: task::Scope) -> Result<Launched, Failure> {
         let files = |e: io::Error| Failure::io("its files cannot be prepared", &e);
         let identity = self.config.identities.for_slot(self.spec.slot);
         fs::DirBuilder::new().mode(0o700).create(&self.socket_dir).map_err(files)?;
@@ -235,16 +248,17 @@ impl Prepared {
         let watch = ready::Watch::new(&self.data).map_err(files)?;
 
         let command = self.command(&group, log_file, (!identity.is_current()).then_some(identity));
-        let (pid, pidfd) = spawn::start(&command).map_err(|e| {
+        let started = spawn::start(&command).map_err(|e| {
             group.remove();
             Failure::of("PostgreSQL cannot be executed", chain(&e))
         })?;
-        let held = Held::new(pid, pidfd).map_err(files)?;
-        let fingerprint = Fingerprint::of(pid).map_err(files)?;
+        let held = Held::new(started.pid, started.pidfd).map_err(files)?;
+        let fingerprint = Fingerprint::of(started.pid).map_err(files)?;
         let record = Record { postmaster: fingerprint, socket_dir: self.socket_dir.clone(), log_start };
         record.write(&self.dir).map_err(files)?;
         let place = Place { socket_dir: self.socket_dir, data: self.data, group, log_start };
-        Ok((Arc::new(Run::new(held, place, scope, self.urgent)), watch))
+        let run = Arc::new(Run::new(held, place, scope, self.urgent));
+        Ok(Launched { run, watch, failure: started.failure })
     }
 
     fn command(

@@ -81,11 +81,30 @@ impl Pointers {
     }
 }
 
-/// Starts the program. Returns when exec has succeeded (or failed): blocks about a millisecond.
+/// A process that was started, perhaps still on its way to exec.
+#[derive(Debug)]
+pub struct Started {
+    /// Process ID.
+    pub pid: u32,
+    /// Holds the process.
+    pub pidfd: OwnedFd,
+    /// Why it could not exec, if it could not.
+    pub failure: Failure,
+}
+
+/// What a child that failed before exec reports.
+#[derive(Debug)]
+pub struct Failure {
+    program: String,
+    reader: io::PipeReader,
+}
+
+/// Starts the program, without waiting for exec: on a busy machine that wait alone would cost a turn
+/// of the scheduler. A child that fails before exec ends with code 127 and leaves a [`Failure`].
 ///
 /// # Errors
-/// When the process could not be made or could not be prepared.
-pub fn start(command: &Command) -> Result<(u32, OwnedFd), SpawnError> {
+/// When the process could not be made.
+pub fn start(command: &Command) -> Result<Started, SpawnError> {
     let pointers = Pointers::of(command);
     let null = File::open("/dev/null").map_err(SpawnError::Clone)?;
     let stdin = command.stdin.as_ref().unwrap_or(&null).as_raw_fd();
@@ -116,23 +135,25 @@ pub fn start(command: &Command) -> Result<(u32, OwnedFd), SpawnError> {
     drop(failure_writer);
     // SAFETY: clone3 succeeded, so the kernel stored a fresh descriptor that nobody else owns.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    report(failure_reader, command)?;
-    Ok((u32::try_from(pid).expect("process IDs are positive"), pidfd))
+    let pid = u32::try_from(pid).expect("process IDs are positive");
+    let program = command.program.to_string_lossy().into_owned();
+    Ok(Started { pid, pidfd, failure: Failure { program, reader: failure_reader } })
 }
 
-fn report(mut reader: io::PipeReader, command: &Command) -> Result<(), SpawnError> {
-    let mut message = [0u8; 8];
-    match reader.read_exact(&mut message) {
-        Ok(()) => {
-            let [a, b, c, d, step, ..] = message;
-            Err(SpawnError::Child {
-                program: command.program.to_string_lossy().into_owned(),
-                step: STEPS.get(usize::from(step)).copied().unwrap_or("start"),
-                source: io::Error::from_raw_os_error(i32::from_ne_bytes([a, b, c, d])),
-            })
-        }
+impl Failure {
+    /// What went wrong before exec; `None` when the program was executed. Waits until one of both is
+    /// certain, so ask when the process has ended.
+    #[must_use]
+    pub fn report(mut self) -> Option<SpawnError> {
+        let mut message = [0u8; 8];
         // Closed without a message: exec succeeded.
-        Err(_) => Ok(()),
+        self.reader.read_exact(&mut message).ok()?;
+        let [a, b, c, d, step, ..] = message;
+        Some(SpawnError::Child {
+            program: self.program,
+            step: STEPS.get(usize::from(step)).copied().unwrap_or("start"),
+            source: io::Error::from_raw_os_error(i32::from_ne_bytes([a, b, c, d])),
+        })
     }
 }
 

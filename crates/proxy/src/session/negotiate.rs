@@ -39,6 +39,8 @@ pub(super) async fn negotiate(shared: &Shared, stream: TcpStream) -> Result<(Cli
             Step::Gss => client.send(b"N").await?,
             Step::Cancel { pid, secret } => {
                 shared.cancels.cancel(pid, secret).await;
+                // libpq takes the end of the connection for the receipt; over TLS it must be an orderly one.
+                let _gone = client.stream.shutdown().await;
                 return Err(End::Quiet("cancel_request"));
             }
             Step::Startup(mut startup) => {

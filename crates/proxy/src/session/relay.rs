@@ -91,6 +91,8 @@ pub(super) struct Relay {
     /// The client is told why, then the session ends.
     farewell: bool,
     backend_gone: bool,
+    /// The client's last words were a Terminate: then the end of the backend is no crash.
+    terminated: bool,
     _cancel: Option<Entry>,
 }
 
@@ -172,6 +174,7 @@ impl Relay {
             ticket: backend.ticket.map(|ticket| (ticket, Box::pin(tokio::time::sleep(FIRST_ROW_WITHIN)))),
             farewell: false,
             backend_gone: false,
+            terminated: false,
             _cancel: backend.cancel,
         };
         relay.scan.feed(&backend.surplus);
@@ -242,7 +245,7 @@ impl Relay {
     /// The backend hung up: if it said nothing final itself, the client is told what happened.
     fn backend_ended(&mut self) {
         self.backend_gone = true;
-        if self.scan.fatal_seen() || !self.scan.at_boundary() {
+        if self.terminated || self.scan.fatal_seen() || !self.scan.at_boundary() {
             return;
         }
         let error = match self.closing {
@@ -299,6 +302,7 @@ impl Relay {
                 return Poll::Ready(Ok(chunk.len()));
             }
             self.inside = true;
+            self.terminated = chunk.ends_with(&TERMINATE);
             if let Poll::Ready(Err(_)) = self.to_backend.poll_chunk(cx, &mut self.backend, chunk) {
                 return Poll::Pending;
             }

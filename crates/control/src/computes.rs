@@ -1,0 +1,112 @@
+//! What control asks of the computes, as a trait of its own with one implementation: the fleet.
+//!
+//! The trait keeps the rest of this crate honest (it can only do what is listed here) and lets the
+//! HTTP layer be tested where no PostgreSQL is installed.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use dormouse_base::{EndpointId, Kind};
+use dormouse_compute::event::{Cause, SleepReason};
+use dormouse_compute::postgres::admin::AdminClient;
+use dormouse_compute::{Fleet, State, WakeError};
+
+/// The longest wait for an endpoint that starts or stops.
+pub const SETTLE_WITHIN: Duration = Duration::from_secs(60);
+
+/// The code of a compute that is asked for a connection and is not Active. It may still call itself
+/// Active then: it has just died, and the news is on its way.
+pub(crate) const NOT_ACTIVE: &str = "endpoint-state";
+
+/// A compute did not do what was asked. Safe to show to the owner of the project.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ComputeError {
+    /// What to do about it.
+    pub kind: Kind,
+    /// A kebab-case stem, such as `compute-did-not-start`.
+    pub code: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+impl From<WakeError> for ComputeError {
+    fn from(error: WakeError) -> Self {
+        Self { kind: error.kind(), code: error.code(), message: error.to_string() }
+    }
+}
+
+/// The computes of this server.
+#[async_trait::async_trait]
+pub trait Computes: Send + Sync + Debug + 'static {
+    /// What an endpoint is doing. One that was never touched is Stopped.
+    fn state(&self, endpoint: &EndpointId) -> State;
+
+    /// The postmaster's process ID, if there is one.
+    fn pid(&self, endpoint: &EndpointId) -> Option<u32>;
+
+    /// Waits while it is Starting or Stopping, and tells what it is then.
+    async fn settled(&self, endpoint: &EndpointId) -> State;
+
+    /// Makes it Active.
+    async fn wake(&self, endpoint: &EndpointId, cause: Cause) -> Result<(), ComputeError>;
+
+    /// Makes it Stopped.
+    async fn suspend(&self, endpoint: &EndpointId, reason: SleepReason) -> Result<(), ComputeError>;
+
+    /// Makes it Paused; an error when it has work.
+    async fn pause(&self, endpoint: &EndpointId) -> Result<(), ComputeError>;
+
+    /// A superuser connection to an Active compute; never wakes.
+    async fn admin(&self, endpoint: &EndpointId, database: &str) -> Result<AdminClient, ComputeError>;
+
+    /// Drops what is known of a deleted endpoint, which must be Stopped.
+    async fn forget(&self, endpoint: &EndpointId);
+}
+
+#[cfg(test)]
+pub(crate) mod recorder;
+
+#[async_trait::async_trait]
+impl Computes for Fleet {
+    fn state(&self, endpoint: &EndpointId) -> State {
+        self.get(endpoint).map_or(State::Stopped, |e| e.state())
+    }
+
+    fn pid(&self, endpoint: &EndpointId) -> Option<u32> {
+        self.get(endpoint).and_then(|e| e.pid())
+    }
+
+    async fn settled(&self, endpoint: &EndpointId) -> State {
+        match self.get(endpoint) {
+            Some(endpoint) => {
+                let settled = tokio::time::timeout(SETTLE_WITHIN, endpoint.settled()).await;
+                settled.unwrap_or_else(|_| endpoint.state())
+            }
+            None => State::Stopped,
+        }
+    }
+
+    async fn wake(&self, endpoint: &EndpointId, cause: Cause) -> Result<(), ComputeError> {
+        Ok(self.endpoint(endpoint).wake(cause).await?)
+    }
+
+    async fn suspend(&self, endpoint: &EndpointId, reason: SleepReason) -> Result<(), ComputeError> {
+        match self.get(endpoint) {
+            Some(endpoint) => Ok(endpoint.suspend(reason).await?),
+            None => Ok(()),
+        }
+    }
+
+    async fn pause(&self, endpoint: &EndpointId) -> Result<(), ComputeError> {
+        Ok(self.endpoint(endpoint).pause().await?)
+    }
+
+    async fn admin(&self, endpoint: &EndpointId, database: &str) -> Result<AdminClient, ComputeError> {
+        Ok(self.endpoint(endpoint).admin(database).await?)
+    }
+
+    async fn forget(&self, endpoint: &EndpointId) {
+        Fleet::forget(self, endpoint).await;
+    }
+}

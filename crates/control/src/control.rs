@@ -1,0 +1,240 @@
+//! Holds control together. `server` uses it in three steps, because the fleet needs the keeper and
+//! control needs the fleet:
+//!
+//! ```text
+//!  Foundation::open(config)        metadata, machine key, directories, keeper
+//!  Fleet::new(foundation.keeper()) the computes
+//!  Control::new(foundation, fleet) operations, HTTP API, reconcilers
+//! ```
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dormouse_base::{EndpointId, Secret, clock};
+use dormouse_compute::postgres::discover::Installations;
+use dormouse_compute::sandbox::identity::Identities;
+use dormouse_runtime::task::Scope;
+
+use crate::address::Address;
+use crate::api_key;
+use crate::computes::Computes;
+use crate::db::{self, Db, DbError, api_keys, settings};
+use crate::directory::{Directories, DirectoryError};
+use crate::first::{self, FirstProject};
+use crate::keeper::Keeper;
+use crate::locate::{self, LocateError, Located, Locator};
+use crate::metrics::Metrics;
+use crate::model::settings::Timeouts;
+use crate::operation::apply_config::ApplyConfig;
+use crate::operation::create_project::CreateProject;
+use crate::operation::delete_project::DeleteProject;
+use crate::operation::restart_compute::RestartCompute;
+use crate::operation::start_compute::StartCompute;
+use crate::operation::suspend_compute::SuspendCompute;
+use crate::operation::{Executor, StepFailure, Work};
+use crate::password::{PasswordError, Passwords, StoredRole};
+use crate::reconcile::{self, Statuses};
+use crate::secrets::{KeyError, Secrets, private_file};
+
+/// The file with the API key of this machine's command line, in the data directory.
+pub const LOCAL_KEY_FILE: &str = "api.key";
+
+/// What control needs to know to start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The data directory; it exists, and only the server's user can change it.
+    pub data: PathBuf,
+    /// Where clients reach the proxy.
+    pub address: Address,
+    /// This program's version, for `/status`.
+    pub version: String,
+    /// What endpoints use that do not say otherwise.
+    pub timeouts: Timeouts,
+    /// The PostgreSQL installations.
+    pub installations: Installations,
+    /// Who computes run as.
+    pub identities: Identities,
+}
+
+/// Control could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The metadata file.
+    #[error("cannot open the metadata")]
+    Open(#[source] db::OpenError),
+    /// A question or a change to the metadata.
+    #[error("cannot use the metadata")]
+    Metadata(#[source] DbError),
+    /// The machine key or the local API key.
+    #[error("cannot use a key file")]
+    Key(#[source] KeyError),
+    /// The directories of templates and computes.
+    #[error("cannot prepare the data directory")]
+    Directory(#[source] DirectoryError),
+    /// The first project could not be made.
+    #[error("cannot make the first project: {0}")]
+    FirstProject(#[source] StepFailure),
+    /// What a new project asks for is not there.
+    #[error("cannot make the first project: {0}")]
+    Refused(#[source] crate::model::Refused),
+}
+
+/// Everything that does not need the fleet.
+#[derive(Debug, Clone)]
+pub struct Foundation {
+    pub(crate) config: Arc<Config>,
+    pub(crate) db: Db,
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) directories: Directories,
+    pub(crate) keeper: Keeper,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Foundation {
+    /// Opens (the first time: makes) metadata, machine key and directories. Blocks.
+    ///
+    /// # Errors
+    /// When one of them cannot be used.
+    pub fn open(config: Config) -> Result<Self, StartError> {
+        let db = Db::open(&config.data).map_err(StartError::Open)?;
+        let secrets = Arc::new(Secrets::open(&config.data).map_err(StartError::Key)?);
+        let directories = Directories::open(&config.data, config.installations.clone(), config.identities)
+            .map_err(StartError::Directory)?;
+        let metrics = Arc::new(Metrics::default());
+        let keeper = Keeper::new(db.clone(), directories.clone(), config.timeouts, Arc::clone(&metrics))
+            .map_err(StartError::Metadata)?;
+        Ok(Self { config: Arc::new(config), db, secrets, directories, keeper, metrics })
+    }
+
+    /// What the fleet asks: `Fleet::new(Arc::new(foundation.keeper()), …)`.
+    #[must_use]
+    pub fn keeper(&self) -> Keeper {
+        self.keeper.clone()
+    }
+}
+
+/// The control plane of one server. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Control {
+    pub(crate) foundation: Foundation,
+    pub(crate) computes: Arc<dyn Computes>,
+    pub(crate) executor: Executor,
+    pub(crate) statuses: Statuses,
+    scope: Scope,
+}
+
+impl Control {
+    /// Control over these computes. Operations run in `scope`; nothing is started yet.
+    #[must_use]
+    pub fn new(foundation: Foundation, computes: Arc<dyn Computes>, scope: &Scope) -> Self {
+        let (db, keeper) = (foundation.db.clone(), foundation.keeper.clone());
+        let directories = foundation.directories.clone();
+        let kinds: Vec<Arc<dyn Work>> = vec![
+            Arc::new(CreateProject {
+                db: db.clone(),
+                directories: directories.clone(),
+                keeper: keeper.clone(),
+            }),
+            Arc::new(DeleteProject {
+                db: db.clone(),
+                directories,
+                computes: Arc::clone(&computes),
+                keeper: keeper.clone(),
+            }),
+            Arc::new(StartCompute { computes: Arc::clone(&computes) }),
+            Arc::new(SuspendCompute { computes: Arc::clone(&computes) }),
+            Arc::new(RestartCompute { computes: Arc::clone(&computes) }),
+            Arc::new(ApplyConfig { db: db.clone(), computes: Arc::clone(&computes), keeper }),
+        ];
+        let executor = Executor::new(db, scope.clone(), kinds, Arc::clone(&foundation.metrics));
+        Self { foundation, computes, executor, statuses: Statuses::default(), scope: scope.clone() }
+    }
+
+    /// The API below `/api/v2`. Every route asks for a key.
+    pub fn router(&self) -> axum::Router {
+        crate::http::router(self)
+    }
+
+    /// Starts the reconcilers, which also resume unfinished operations. Call it once.
+    pub fn start_reconcilers(&self) {
+        reconcile::start_all(self, &self.scope);
+    }
+
+    /// How the reconcilers are doing, by name.
+    #[must_use]
+    pub fn reconcilers(&self) -> Vec<(&'static str, reconcile::Status)> {
+        self.statuses.all()
+    }
+
+    /// Makes control's counters visible.
+    pub fn register_metrics(&self, metrics: &dormouse_runtime::telemetry::Metrics) {
+        self.foundation.metrics.register(metrics);
+    }
+
+    /// Which endpoint a route means. Takes microseconds.
+    ///
+    /// # Errors
+    /// When nothing is there. The proxy must not pass the error's names on to clients.
+    pub fn locate(&self, place: &Locator<'_>) -> Result<Located, LocateError> {
+        locate::locate(&self.foundation.db, place)
+    }
+
+    /// What a role must prove to log in; `None` = there is no such role. May wake an endpoint whose
+    /// last run ended badly, because nobody else knows.
+    ///
+    /// # Errors
+    /// When only the compute knows, and it cannot be asked.
+    pub async fn stored_password(
+        &self,
+        endpoint: &EndpointId,
+        role: &str,
+    ) -> Result<Option<StoredRole>, PasswordError> {
+        let passwords = Passwords {
+            db: self.foundation.db.clone(),
+            keeper: self.foundation.keeper.clone(),
+            computes: Arc::clone(&self.computes),
+        };
+        passwords.stored(endpoint, role).await
+    }
+
+    /// Whether an HTTP caller's key is one of ours.
+    ///
+    /// # Errors
+    /// When the metadata cannot be read.
+    pub fn knows_key(&self, key: &str) -> Result<bool, DbError> {
+        Ok(api_key::check(&self.foundation.db, key)?.is_some())
+    }
+
+    /// The project `default`: makes it at the first start, finds it (or the oldest one) later.
+    /// `None` = the user deleted every project; that is not undone behind their back.
+    ///
+    /// # Errors
+    /// When it cannot be made, for example because no PostgreSQL is installed.
+    pub async fn first_project(&self) -> Result<Option<FirstProject>, StartError> {
+        first::first_project(self).await
+    }
+
+    /// The API key of this machine's own command line, from `api.key` in the data directory (0600).
+    /// Makes file and key the first time; a key that was revoked stays revoked. Blocks.
+    ///
+    /// # Errors
+    /// When the file or the metadata cannot be used.
+    pub fn local_key(&self) -> Result<Secret<String>, StartError> {
+        let path = self.foundation.config.data.join(LOCAL_KEY_FILE);
+        let bytes = private_file(&path, || api_key::generate_text().into_bytes()).map_err(StartError::Key)?;
+        let key = Secret::new(String::from_utf8_lossy(bytes.expose()).trim().to_owned());
+        // The note tells a key that was revoked (note, no row) from one that a crash kept from
+        // getting its row, or whose metadata is new (no note).
+        let row = api_key::row_of(key.expose(), "local command line", clock::now());
+        let note = hex::encode(&row.hash);
+        let add = |db: &rusqlite::Transaction<'_>| {
+            if settings::get(db, settings::LOCAL_KEY)?.as_deref() != Some(note.as_str()) {
+                api_keys::insert(db, &row)?;
+                settings::put(db, settings::LOCAL_KEY, &note)?;
+            }
+            Ok(())
+        };
+        self.foundation.db.write_now("add the local API key", add).map_err(StartError::Metadata)?;
+        Ok(key)
+    }
+}

@@ -1,0 +1,184 @@
+//! Table `endpoints`.
+
+use std::collections::BTreeMap;
+
+use dormouse_base::{BranchId, EndpointId, ProjectId, Timestamp};
+use rusqlite::{Connection, OptionalExtension, Result, Row, params};
+
+use super::column::{id, json, maybe_micros, maybe_time, micros, time, to_json};
+use crate::model::record::Endpoint;
+
+const COLUMNS: &str = "id, project_id, branch_id, slot, suspend_timeout_seconds, pause_timeout_seconds, min_cu, \
+                       max_cu, pg_settings, roles_stale, next_wake, started_at, suspended_at, last_active, \
+                       created_at, updated_at";
+
+fn read(row: &Row<'_>) -> Result<Endpoint> {
+    Ok(Endpoint {
+        id: id(row, 0)?,
+        project_id: id(row, 1)?,
+        branch_id: id(row, 2)?,
+        slot: row.get(3)?,
+        suspend_timeout_seconds: row.get(4)?,
+        pause_timeout_seconds: row.get(5)?,
+        autoscaling_limit_min_cu: row.get(6)?,
+        autoscaling_limit_max_cu: row.get(7)?,
+        pg_settings: json(row, 8)?,
+        roles_stale: row.get(9)?,
+        next_wake: maybe_time(row, 10)?,
+        started_at: maybe_time(row, 11)?,
+        suspended_at: maybe_time(row, 12)?,
+        last_active: maybe_time(row, 13)?,
+        created_at: time(row, 14)?,
+        updated_at: time(row, 15)?,
+    })
+}
+
+/// Adds an endpoint.
+pub fn insert(db: &Connection, endpoint: &Endpoint) -> Result<()> {
+    db.prepare_cached(&format!(
+        "INSERT INTO endpoints ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
+    ))?
+    .execute(params![
+        endpoint.id.as_str(),
+        endpoint.project_id.as_str(),
+        endpoint.branch_id.as_str(),
+        endpoint.slot,
+        endpoint.suspend_timeout_seconds,
+        endpoint.pause_timeout_seconds,
+        endpoint.autoscaling_limit_min_cu,
+        endpoint.autoscaling_limit_max_cu,
+        to_json(&endpoint.pg_settings)?,
+        endpoint.roles_stale,
+        maybe_micros(endpoint.next_wake),
+        maybe_micros(endpoint.started_at),
+        maybe_micros(endpoint.suspended_at),
+        maybe_micros(endpoint.last_active),
+        micros(endpoint.created_at),
+        micros(endpoint.updated_at)
+    ])?;
+    Ok(())
+}
+
+/// The lowest slot that no endpoint has.
+pub fn free_slot(db: &Connection) -> Result<u32> {
+    let taken: Vec<u32> = db
+        .prepare_cached("SELECT slot FROM endpoints ORDER BY slot")?
+        .query_map([], |r| r.get(0))?
+        .collect::<Result<_>>()?;
+    Ok((0..)
+        .zip(&taken)
+        .find(|(free, slot)| free != *slot)
+        .map_or_else(|| u32::try_from(taken.len()).unwrap_or(u32::MAX), |(free, _)| free))
+}
+
+/// The endpoint with this ID.
+pub fn get(db: &Connection, id: &EndpointId) -> Result<Option<Endpoint>> {
+    get_by_text(db, id.as_str())
+}
+
+/// The endpoint with this ID, given as text.
+pub fn get_by_text(db: &Connection, id: &str) -> Result<Option<Endpoint>> {
+    db.prepare_cached(&format!("SELECT {COLUMNS} FROM endpoints WHERE id = ?1"))?
+        .query_row([id], read)
+        .optional()
+}
+
+/// The read-write endpoint of a branch.
+pub fn of_branch(db: &Connection, branch: &BranchId) -> Result<Option<Endpoint>> {
+    db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM endpoints WHERE branch_id = ?1 ORDER BY created_at, id LIMIT 1"
+    ))?
+    .query_row([branch.as_str()], read)
+    .optional()
+}
+
+/// The endpoints of a project, by creation.
+pub fn of_project(db: &Connection, project: &ProjectId) -> Result<Vec<Endpoint>> {
+    db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM endpoints WHERE project_id = ?1 ORDER BY created_at, id"
+    ))?
+    .query_map([project.as_str()], read)?
+    .collect()
+}
+
+/// Every endpoint of a living project, by creation.
+pub fn all(db: &Connection) -> Result<Vec<Endpoint>> {
+    db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM endpoints WHERE project_id IN (SELECT id FROM projects WHERE deleting = 0)
+         ORDER BY created_at, id"
+    ))?
+    .query_map([], read)?
+    .collect()
+}
+
+/// Stores what a client may change.
+pub fn update(db: &Connection, endpoint: &Endpoint, now: Timestamp) -> Result<()> {
+    db.prepare_cached(
+        "UPDATE endpoints SET suspend_timeout_seconds = ?2, pause_timeout_seconds = ?3, min_cu = ?4, max_cu = ?5,
+         pg_settings = ?6, updated_at = ?7 WHERE id = ?1",
+    )?
+    .execute(params![
+        endpoint.id.as_str(),
+        endpoint.suspend_timeout_seconds,
+        endpoint.pause_timeout_seconds,
+        endpoint.autoscaling_limit_min_cu,
+        endpoint.autoscaling_limit_max_cu,
+        to_json::<BTreeMap<String, String>>(&endpoint.pg_settings)?,
+        micros(now)
+    ])?;
+    Ok(())
+}
+
+/// Clients are let in: the roles may fall behind, and the scheduled wake has happened.
+pub fn mark_opened(db: &Connection, id: &EndpointId) -> Result<()> {
+    db.prepare_cached("UPDATE endpoints SET roles_stale = 1, next_wake = NULL WHERE id = ?1")?
+        .execute([id.as_str()])?;
+    Ok(())
+}
+
+/// The run ended in order: what is known of the roles holds until the next start.
+pub fn mark_asleep(db: &Connection, id: &EndpointId) -> Result<()> {
+    db.prepare_cached("UPDATE endpoints SET roles_stale = 0 WHERE id = ?1")?.execute([id.as_str()])?;
+    Ok(())
+}
+
+/// Stores when PostgreSQL itself next wants to run something.
+pub fn set_next_wake(db: &Connection, id: &EndpointId, at: Option<Timestamp>) -> Result<()> {
+    db.prepare_cached("UPDATE endpoints SET next_wake = ?2 WHERE id = ?1 AND next_wake IS NOT ?2")?
+        .execute(params![id.as_str(), maybe_micros(at)])?;
+    Ok(())
+}
+
+/// Became Active.
+pub fn note_started(db: &Connection, id: &EndpointId, at: Timestamp) -> Result<()> {
+    db.prepare_cached("UPDATE endpoints SET started_at = ?2, last_active = ?2 WHERE id = ?1")?
+        .execute(params![id.as_str(), micros(at)])?;
+    Ok(())
+}
+
+/// Left Active.
+pub fn note_suspended(db: &Connection, id: &EndpointId, at: Timestamp) -> Result<()> {
+    db.prepare_cached("UPDATE endpoints SET suspended_at = ?2, last_active = ?2 WHERE id = ?1")?
+        .execute(params![id.as_str(), micros(at)])?;
+    Ok(())
+}
+
+/// Endpoints with a scheduled wake, the next one first.
+pub fn scheduled(db: &Connection) -> Result<Vec<(EndpointId, Timestamp)>> {
+    db.prepare_cached(
+        "SELECT id, next_wake FROM endpoints WHERE next_wake IS NOT NULL
+         AND project_id IN (SELECT id FROM projects WHERE deleting = 0) ORDER BY next_wake",
+    )?
+    .query_map([], |row| Ok((id(row, 0)?, time(row, 1)?)))?
+    .collect()
+}
+
+/// Endpoints whose branch has a change that PostgreSQL has not seen.
+pub fn with_pending(db: &Connection) -> Result<Vec<EndpointId>> {
+    db.prepare_cached(
+        "SELECT id FROM endpoints WHERE branch_id IN (SELECT branch_id FROM roles WHERE pending IS NOT NULL
+         UNION SELECT branch_id FROM databases WHERE pending IS NOT NULL)",
+    )?
+    .query_map([], |row| id(row, 0))?
+    .collect()
+}

@@ -1,0 +1,206 @@
+//! The metadata: one SQLite file with what should exist.
+//!
+//! It holds wishes and what was learned, never storage truth. Two connections: a reader for the many
+//! small questions (the connect path asks one per login, microseconds each, so it may ask inline)
+//! and a writer for transactions. WAL mode keeps them out of each other's way; `synchronous=FULL`
+//! makes a committed wish survive a loss of power.
+//!
+//! One file per table. Their functions take a `&Connection`, so that the caller decides what is in
+//! one transaction. [`migrations`] is the only place that changes the schema.
+
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+pub mod schema;
+pub mod migrations;
+pub mod column;
+pub mod projects;
+pub mod branches;
+pub mod endpoints;
+pub mod roles;
+pub mod databases;
+pub mod api_keys;
+pub mod operations;
+pub mod events;
+pub mod settings;
+
+/// The file name in the data directory.
+pub const FILE: &str = "metadata.sqlite";
+/// How long one connection waits for the other's lock before it gives up.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The metadata could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("metadata: cannot {what}")]
+pub struct DbError {
+    /// What was tried.
+    what: &'static str,
+    /// The cause.
+    #[source]
+    source: rusqlite::Error,
+}
+
+impl DbError {
+    /// Whether a uniqueness rule was hit: the name is taken, or the project is busy.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        matches!(&self.source, rusqlite::Error::SqliteFailure(e, _)
+            if e.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE
+            || e.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY)
+    }
+
+    /// Whether the hit rule is the one of that table.
+    #[must_use]
+    pub fn conflicts_in(&self, table: &str) -> bool {
+        self.is_conflict()
+            && matches!(&self.source, rusqlite::Error::SqliteFailure(_, Some(text)) if text.contains(&format!("{table}.")))
+    }
+
+    /// Whether the disk is full.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        self.source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+    }
+}
+
+/// The metadata store. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Db {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    writer: Mutex<Connection>,
+    reader: Mutex<Connection>,
+}
+
+impl Db {
+    /// Opens the store in a data directory; makes it (readable by the owner only) if it is not there
+    /// and brings it up to the current schema.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, is not a database, or was written by a newer version.
+    pub fn open(directory: &Path) -> Result<Self, OpenError> {
+        let path = directory.join(FILE);
+        // Made before SQLite does, so that it is never readable by others.
+        std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|source| OpenError::Create { path: path.clone(), source })?;
+        let connect = || {
+            let connection = Connection::open(&path)?;
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            connection.pragma_update(None, "foreign_keys", true)?;
+            connection.set_prepared_statement_cache_capacity(64);
+            Ok(connection)
+        };
+        let mut writer = connect().map_err(|source| OpenError::Open { path: path.clone(), source })?;
+        migrations::run(&mut writer).map_err(|e| e.at(&path))?;
+        let reader = connect().map_err(|source| OpenError::Open { path: path.clone(), source })?;
+        Ok(Self { inner: Arc::new(Inner { writer: Mutex::new(writer), reader: Mutex::new(reader) }) })
+    }
+
+    /// Asks a question. Keep it small: it runs where it is called.
+    ///
+    /// # Errors
+    /// When SQLite fails; `what` says what was tried.
+    pub fn read<T>(
+        &self,
+        what: &'static str,
+        ask: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, DbError> {
+        ask(&self.inner.reader.lock()).map_err(|source| DbError { what, source })
+    }
+
+    /// Runs one transaction, durable when this returns. Blocks for the disk; async code uses
+    /// [`Db::write`].
+    ///
+    /// # Errors
+    /// When SQLite fails; then nothing was changed.
+    pub fn write_now<T>(
+        &self,
+        what: &'static str,
+        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, DbError> {
+        let mut writer = self.inner.writer.lock();
+        let run = |writer: &mut Connection| {
+            let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = change(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        };
+        run(&mut writer).map_err(|source| DbError { what, source })
+    }
+
+    /// [`Db::write_now`] away from the executor's threads.
+    ///
+    /// # Errors
+    /// As for [`Db::write_now`].
+    pub async fn write<T, F>(&self, what: &'static str, change: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let db = self.clone();
+        dormouse_runtime::task::blocking(move || db.write_now(what, change)).await
+    }
+}
+
+/// The metadata store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file cannot be made.
+    #[error("cannot make the metadata file {path}: check the permissions of its directory")]
+    Create {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// SQLite refuses it.
+    #[error("cannot open the metadata file {path}")]
+    Open {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The cause.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A newer version wrote it.
+    #[error(
+        "{path} was written by a newer Dormouse (schema {found}, this one knows {known}): use that version or newer"
+    )]
+    Newer {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The schema in the file.
+        found: usize,
+        /// The newest schema known here.
+        known: usize,
+    },
+    /// A step of the schema's history failed.
+    #[error("cannot bring the metadata file {path} to schema {step}")]
+    Migrate {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The step that failed; nothing of it was kept.
+        step: usize,
+        /// The cause.
+        #[source]
+        source: rusqlite::Error,
+    },
+}
+
+#[cfg(test)]
+mod tests;

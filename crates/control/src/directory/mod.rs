@@ -1,0 +1,204 @@
+//! Where clusters are on disk, and how a new one comes to be.
+//!
+//! ```text
+//!  <data>/templates/<major>/              pristine cluster, built once          (template)
+//!  <data>/templates/spare-<major>-<n>/    copies that wait to be used           (spare)
+//!  <data>/computes/<endpoint>/data/       the cluster of an endpoint            (this file)
+//! ```
+//!
+//! Everything is made under another name (`….new`), written to disk, and then renamed into place:
+//! a name without a suffix is always complete, and what a crash left half made is removed by the
+//! next try. A spare turns the copy (tens of milliseconds) into one rename.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dormouse_base::EndpointId;
+use dormouse_compute::postgres::discover::{Installation, Installations};
+use dormouse_compute::sandbox::identity::Identities;
+use dormouse_compute::template::TemplateError;
+use parking_lot::Mutex;
+
+pub mod clone;
+pub mod template;
+pub mod spare;
+
+/// A directory could not be made ready.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// A file operation failed.
+    #[error("cannot {what} {}", path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// No such PostgreSQL.
+    #[error("PostgreSQL {major} is not installed: install it or choose one of {installed}")]
+    NotInstalled {
+        /// The version that was asked for.
+        major: u16,
+        /// Those that are there.
+        installed: String,
+    },
+    /// The template could not be built.
+    #[error("cannot build the template for PostgreSQL {major}")]
+    Template {
+        /// The version.
+        major: u16,
+        /// The cause.
+        #[source]
+        source: TemplateError,
+    },
+}
+
+impl DirectoryError {
+    /// Whether the disk is full.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        let full =
+            |e: &io::Error| matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        match self {
+            Self::File { source, .. } | Self::Template { source: TemplateError::File { source, .. }, .. } => {
+                full(source)
+            }
+            Self::Template { source: TemplateError::Failed { output, .. }, .. } => {
+                output.contains("No space left on device")
+            }
+            Self::NotInstalled { .. } | Self::Template { .. } => false,
+        }
+    }
+}
+
+/// Makes a [`DirectoryError::File`] for `map_err`.
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DirectoryError {
+    let path = path.to_owned();
+    move |source| DirectoryError::File { what, path, source }
+}
+
+/// The clusters of one data directory. Cheap to clone. Its methods block.
+#[derive(Clone, Debug)]
+pub struct Directories {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    templates: PathBuf,
+    computes: PathBuf,
+    installations: Installations,
+    identities: Identities,
+    /// Held while a template or a spare is made or taken, so that each is made once.
+    making: Mutex<()>,
+}
+
+impl Directories {
+    /// The clusters below `data`; makes the two directories that hold them.
+    ///
+    /// # Errors
+    /// When they cannot be made.
+    pub fn open(
+        data: &Path,
+        installations: Installations,
+        identities: Identities,
+    ) -> Result<Self, DirectoryError> {
+        let (templates, computes) = (data.join("templates"), data.join("computes"));
+        for (path, mode) in [(&templates, 0o711), (&computes, 0o711)] {
+            fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(failed("create", path))?;
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed("protect", path))?;
+        }
+        let making = Mutex::new(());
+        Ok(Self { inner: Arc::new(Inner { templates, computes, installations, identities, making }) })
+    }
+
+    /// The installations that clusters can be made for.
+    #[must_use]
+    pub fn installations(&self) -> &Installations {
+        &self.inner.installations
+    }
+
+    /// The cluster of an endpoint, whether it exists or not.
+    #[must_use]
+    pub fn data_of(&self, endpoint: &EndpointId) -> PathBuf {
+        self.inner.computes.join(endpoint.as_str()).join("data")
+    }
+
+    /// Makes the cluster of an endpoint if it does not exist, from a spare or from the template.
+    ///
+    /// # Errors
+    /// When the version is not installed or the disk does not play along.
+    pub fn ensure(&self, endpoint: &EndpointId, major: u16, slot: u32) -> Result<PathBuf, DirectoryError> {
+        let data = self.data_of(endpoint);
+        if data.join("PG_VERSION").is_file() {
+            return Ok(data);
+        }
+        self.installation(major)?;
+        let home = self.inner.computes.join(endpoint.as_str());
+        fs::DirBuilder::new().recursive(true).mode(0o711).create(&home).map_err(failed("create", &home))?;
+        let draft = home.join("data.new");
+        remove(&draft)?;
+        let was_spare = {
+            let _one_at_a_time = self.inner.making.lock();
+            let taken = self.take_spare(major, &draft)?;
+            if !taken {
+                let template = self.template_locked(major)?;
+                clone::tree(&template, &draft)?;
+            }
+            taken
+        };
+        self.inner.identities.for_slot(slot).own(&draft).map_err(failed("give away", &draft))?;
+        if !was_spare {
+            // A spare's contents are on disk already, and journals keep the order of changes of owner
+            // and the rename below: who sees the new name sees the new owner.
+            clone::sync(&draft)?;
+        }
+        fs::rename(&draft, &data).map_err(failed("place", &data))?;
+        sync_dir(&home)?;
+        sync_dir(&self.inner.computes)?;
+        Ok(data)
+    }
+
+    /// Removes all that an endpoint has on disk. Its compute must not run. Nothing there is no error.
+    ///
+    /// # Errors
+    /// When something cannot be removed; calling again goes on.
+    pub fn remove(&self, endpoint: &EndpointId) -> Result<(), DirectoryError> {
+        let home = self.inner.computes.join(endpoint.as_str());
+        let trash = self.inner.computes.join(format!(".removed-{endpoint}"));
+        if home.exists() {
+            remove(&trash)?;
+            fs::rename(&home, &trash).map_err(failed("set aside", &home))?;
+            sync_dir(&self.inner.computes)?;
+        }
+        remove(&trash)
+    }
+
+    fn installation(&self, major: u16) -> Result<&Installation, DirectoryError> {
+        self.inner.installations.get(major).ok_or_else(|| {
+            let installed: Vec<String> =
+                self.inner.installations.iter().map(|i| i.major.to_string()).collect();
+            let installed = if installed.is_empty() { "none".to_owned() } else { installed.join(", ") };
+            DirectoryError::NotInstalled { major, installed }
+        })
+    }
+}
+
+/// Removes a directory and all below it, if it is there.
+fn remove(path: &Path) -> Result<(), DirectoryError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Makes renames in a directory durable.
+fn sync_dir(path: &Path) -> Result<(), DirectoryError> {
+    fs::File::open(path).and_then(|dir| dir.sync_all()).map_err(failed("store", path))
+}

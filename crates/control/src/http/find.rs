@@ -1,0 +1,76 @@
+//! Finds what a path names. IDs and names both work where names are unique.
+
+use dormouse_base::Kind;
+
+use super::error::Error;
+use crate::control::Control;
+use crate::db::{branches, databases, endpoints, projects, roles};
+use crate::model::record::{Branch, Database, Endpoint, Pending, Project, Role};
+
+impl Control {
+    /// The living project that a path names.
+    pub(super) fn project(&self, name: &str) -> Result<Project, Error> {
+        let mut found = self.foundation.db.read("find a project", |db| projects::find(db, name))?;
+        if found.len() > 1 {
+            let message = format!("several projects are named `{name}`: use the project's ID");
+            return Err(Error::new(Kind::Conflict, "ambiguous-project", message));
+        }
+        found.pop().ok_or_else(|| Error::not_found("project", "project-not-found", name))
+    }
+
+    /// The branch that a path names, with its project and endpoint.
+    pub(super) fn branch(&self, project: &str, name: &str) -> Result<Place, Error> {
+        let project = self.project(project)?;
+        let found = self.foundation.db.read("find a branch", |db| {
+            let Some(branch) = branches::find(db, &project.id, name)? else { return Ok(None) };
+            Ok(endpoints::of_branch(db, &branch.id)?.map(|endpoint| (branch, endpoint)))
+        })?;
+        let (branch, endpoint) = found.ok_or_else(|| Error::not_found("branch", "branch-not-found", name))?;
+        Ok(Place { project, branch, endpoint })
+    }
+
+    /// The endpoint that a path names, with its project and branch.
+    pub(super) fn endpoint(&self, project: &str, id: &str) -> Result<Place, Error> {
+        let project = self.project(project)?;
+        let found = self.foundation.db.read("find an endpoint", |db| {
+            let Some(endpoint) = endpoints::get_by_text(db, id)? else { return Ok(None) };
+            Ok(branches::get(db, &endpoint.branch_id)?.map(|branch| (branch, endpoint)))
+        })?;
+        match found.filter(|(_, endpoint)| endpoint.project_id == project.id) {
+            Some((branch, endpoint)) => Ok(Place { project, branch, endpoint }),
+            None => Err(Error::not_found("endpoint", "endpoint-not-found", id)),
+        }
+    }
+}
+
+/// A branch with what is around it.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) project: Project,
+    pub(super) branch: Branch,
+    pub(super) endpoint: Endpoint,
+}
+
+/// A role that is there and is to stay.
+pub(super) fn role(found: Option<Role>, name: &str) -> Result<Role, Error> {
+    let role = found.filter(|role| role.pending != Some(Pending::Drop));
+    role.ok_or_else(|| Error::not_found("role", "role-not-found", name))
+}
+
+/// A database that is there and is to stay.
+pub(super) fn database(found: Option<Database>, name: &str) -> Result<Database, Error> {
+    let database = found.filter(|database| database.pending != Some(Pending::Drop));
+    database.ok_or_else(|| Error::not_found("database", "database-not-found", name))
+}
+
+impl Control {
+    /// The role of that name.
+    pub(super) fn role(&self, branch: &Branch, name: &str) -> Result<Role, Error> {
+        role(self.foundation.db.read("find a role", |db| roles::get(db, &branch.id, name))?, name)
+    }
+
+    /// The database of that name.
+    pub(super) fn database(&self, branch: &Branch, name: &str) -> Result<Database, Error> {
+        database(self.foundation.db.read("find a database", |db| databases::get(db, &branch.id, name))?, name)
+    }
+}

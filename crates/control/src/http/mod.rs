@@ -1,0 +1,76 @@
+//! The public API, `/api/v2`: one file per resource, in the words of [`dormouse_api`].
+//!
+//! ```text
+//!  request ──► envelope (request ID, errors as JSON) ──► time limit ──► key ──► handler
+//! ```
+//!
+//! Handlers read the path, ask the metadata, and either answer or hand an operation to
+//! [`submit`]. [`shape`] turns rows into replies; rules live in [`crate::model`]. A new route goes
+//! into `dormouse_api::routes` and into [`router`]; a test compares the two.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use axum::routing::{delete, get, post};
+use dormouse_api::body::MAX_REQUEST_BODY;
+use dormouse_api::routes;
+
+use crate::control::Control;
+
+pub mod error;
+pub mod envelope;
+pub mod auth;
+pub mod extract;
+pub mod find;
+pub mod shape;
+pub mod submit;
+pub mod projects;
+pub mod connection;
+pub mod branches;
+pub mod roles;
+pub mod databases;
+pub mod endpoints;
+pub mod operations;
+pub mod api_keys;
+pub mod users;
+pub mod status;
+
+/// All routes below [`routes::BASE`].
+pub(crate) fn router(control: &Control) -> Router {
+    let resources = Router::new()
+        .route(routes::PROJECTS, get(projects::list).post(projects::create))
+        .route(routes::PROJECTS_SHARED, get(projects::list_shared))
+        .route(routes::PROJECT, get(projects::get).patch(projects::update).delete(projects::delete))
+        .route(routes::CONNECTION_URI, get(connection::uri))
+        .route(routes::BRANCHES, get(branches::list))
+        .route(routes::BRANCH, get(branches::get).patch(branches::update))
+        .route(routes::BRANCH_ENDPOINTS, get(endpoints::list_of_branch))
+        .route(routes::ROLES, get(roles::list).post(roles::create))
+        .route(routes::ROLE, get(roles::get).delete(roles::delete))
+        .route(routes::ROLE_REVEAL, get(roles::reveal))
+        .route(routes::ROLE_RESET, post(roles::reset))
+        .route(routes::DATABASES, get(databases::list).post(databases::create))
+        .route(routes::DATABASE, get(databases::get).patch(databases::update).delete(databases::delete))
+        .route(routes::ENDPOINTS, get(endpoints::list))
+        .route(routes::ENDPOINT, get(endpoints::get).patch(endpoints::update))
+        .route(routes::ENDPOINT_START, post(endpoints::start))
+        .route(routes::ENDPOINT_SUSPEND, post(endpoints::suspend))
+        .route(routes::ENDPOINT_PAUSE, post(endpoints::pause))
+        .route(routes::ENDPOINT_RESTART, post(endpoints::restart))
+        .route(routes::ENDPOINT_EVENTS, get(endpoints::events))
+        .route(routes::OPERATIONS, get(operations::list))
+        .route(routes::OPERATION, get(operations::get))
+        .route(routes::API_KEYS, get(api_keys::list).post(api_keys::create))
+        .route(routes::API_KEY, delete(api_keys::revoke))
+        .route(routes::USER, get(users::me))
+        .route(routes::USER_ORGANIZATIONS, get(users::organizations))
+        .route(routes::STATUS, get(status::status))
+        .fallback(error::no_route);
+    Router::new()
+        .nest(routes::BASE, resources)
+        .layer(DefaultBodyLimit::max(MAX_REQUEST_BODY))
+        .layer(middleware::from_fn_with_state(control.clone(), auth::require_key))
+        .layer(middleware::from_fn(envelope::time_limit))
+        .layer(middleware::from_fn_with_state(control.clone(), envelope::envelope))
+        .with_state(control.clone())
+}

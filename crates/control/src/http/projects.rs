@@ -1,0 +1,220 @@
+//! Projects.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use dormouse_api as api;
+use dormouse_api::project::{
+    CreateProject, EndpointDefaultsPatch, ProjectChanged, ProjectReply, ProjectSettingsPatch, UpdateProject,
+};
+use dormouse_api::{CreatedProject, Page, PageQuery, Projects};
+use dormouse_base::{Kind, clock};
+
+use super::error::Error;
+use super::extract::{Asked, Body, Window};
+use super::shape;
+use crate::control::Control;
+use crate::db::{branches, endpoints, projects, roles};
+use crate::model::name;
+use crate::model::record::{Operation, Pending, Project, ProjectSettings, Target};
+use crate::operation::apply_config::Change;
+use crate::operation::{delete_project, draft};
+use crate::plan::{self, Plan, Wish};
+
+/// The most projects of one server.
+pub const MAX_PROJECTS: i64 = 10_000;
+
+/// `GET /projects`.
+pub(super) async fn list(
+    State(control): State<Control>,
+    Asked(query): Asked<PageQuery>,
+) -> Result<Json<Projects>, Error> {
+    let window = Window::of(query)?;
+    let mut rows = control.foundation.db.read("list projects", |db| {
+        let rows = projects::list(db, window.after.as_deref(), window.search.as_deref(), window.limit + 1)?;
+        rows.into_iter()
+            .map(|row| Ok((branches::default_of(db, &row.id)?, row)))
+            .collect::<rusqlite::Result<Vec<_>>>()
+    })?;
+    let pagination = window.cut(&mut rows, |(_, row)| row.id.to_string()).map(Page::at_cursor);
+    let projects = rows.into_iter().map(|(branch, row)| control.show_project(row, branch.as_ref())).collect();
+    Ok(Json(Projects { projects, pagination }))
+}
+
+/// `GET /projects/shared`: nothing is shared here.
+pub(super) async fn list_shared() -> Json<Projects> {
+    Json(Projects { projects: Vec::new(), pagination: None })
+}
+
+/// `GET /projects/{project_id}`.
+pub(super) async fn get(
+    State(control): State<Control>,
+    Path(project): Path<String>,
+) -> Result<Json<ProjectReply>, Error> {
+    let row = control.project(&project)?;
+    Ok(Json(ProjectReply { project: show(&control, row)? }))
+}
+
+fn show(control: &Control, row: Project) -> Result<api::Project, Error> {
+    let branch = control.foundation.db.read("find a branch", |db| branches::default_of(db, &row.id))?;
+    Ok(control.show_project(row, branch.as_ref()))
+}
+
+/// `POST /projects`.
+pub(super) async fn create(
+    State(control): State<Control>,
+    Body(request): Body<CreateProject>,
+) -> Result<(StatusCode, Json<CreatedProject>), Error> {
+    if control.foundation.db.read("count projects", projects::count)? >= MAX_PROJECTS {
+        let message =
+            format!("this server has {MAX_PROJECTS} projects, which is its limit: delete one first");
+        return Err(Error::new(Kind::Limit, "too-many-projects", message));
+    }
+    let wanted = request.project;
+    let mut settings = ProjectSettings::default();
+    patch(&mut settings, wanted.default_endpoint_settings.as_ref(), wanted.settings);
+    let branch = wanted.branch.unwrap_or_default();
+    let wish = Wish {
+        name: wanted.name,
+        pg_version: wanted.pg_version,
+        branch: branch.name,
+        database: branch.database_name,
+        role: branch.role_name,
+        settings,
+    };
+    let foundation = &control.foundation;
+    let mut plan = wish.plan(&foundation.config.installations, &foundation.secrets, clock::now())?;
+    foundation.keeper.set_pending(&plan.endpoint.id, true);
+    let plan = foundation.db.write("store a project", move |db| plan.store(db).map(|()| plan)).await?;
+    let operation = control.executor.finish(&plan.operation.id, super::submit::PATIENCE).await?;
+    let operation = operation.unwrap_or_else(|| plan.operation.clone());
+    if let Some(failure) = crate::operation::executor::failure_of(&operation) {
+        return Err(failure.into());
+    }
+    Ok((StatusCode::CREATED, Json(created(&control, plan, operation)?)))
+}
+
+fn created(control: &Control, plan: Plan, operation: Operation) -> Result<CreatedProject, Error> {
+    let address = &control.foundation.config.address;
+    let (endpoint, role, database) = (&plan.endpoint.id, &plan.role.name, &plan.database.name);
+    let connection = api::ConnectionUri {
+        connection_uri: address.uri(endpoint, false, role, Some(plan.password.expose()), database),
+        connection_parameters: api::ConnectionParameters {
+            database: database.clone(),
+            password: plan.password.clone(),
+            role: role.clone(),
+            host: address.host_of(endpoint, false),
+            pooler_host: address.host_of(endpoint, true),
+            port: address.port,
+        },
+    };
+    let branch = control.foundation.db.read("find a branch", |db| branches::get(db, &plan.branch.id))?;
+    let branch = branch.unwrap_or(plan.branch);
+    Ok(CreatedProject {
+        project: control.show_project(plan.project, Some(&branch)),
+        branch: shape::branch(branch),
+        endpoints: vec![control.show_endpoint(plan.endpoint)],
+        roles: vec![shape::role(plan.role, Some(plan.password))],
+        databases: vec![shape::database(plan.database)],
+        operations: vec![shape::operation(operation)],
+        connection_uris: vec![connection],
+    })
+}
+
+/// `PATCH /projects/{project_id}`.
+pub(super) async fn update(
+    State(control): State<Control>,
+    Path(project): Path<String>,
+    Body(request): Body<UpdateProject>,
+) -> Result<Json<ProjectChanged>, Error> {
+    let before = control.project(&project)?;
+    let wanted = request.project;
+    let mut after = before.clone();
+    after.name = wanted.name.unwrap_or(after.name);
+    name::label("project", &after.name)?;
+    patch(&mut after.settings, wanted.default_endpoint_settings.as_ref(), wanted.settings);
+    plan::check_settings(&after.settings)?;
+    let (id, name, settings, now) = (after.id.clone(), after.name, after.settings.clone(), clock::now());
+    control
+        .foundation
+        .db
+        .write("change a project", move |db| projects::update(db, &id, &name, &settings, now))
+        .await?;
+    let mut operations = Vec::new();
+    if before.settings.owner_is_superuser != after.settings.owner_is_superuser {
+        operations.push(shape::operation(change_owner(&control, &before).await?));
+    }
+    let row = control.project(before.id.as_str())?;
+    Ok(Json(ProjectChanged { project: show(&control, row)?, operations }))
+}
+
+/// Has the owner's rights written again.
+async fn change_owner(control: &Control, project: &Project) -> Result<Operation, Error> {
+    let branch = control.foundation.db.read("find a branch", |db| branches::default_of(db, &project.id))?;
+    let branch = branch.ok_or_else(|| Error::not_found("branch", "branch-not-found", "default"))?;
+    let place = control.branch(project.id.as_str(), branch.id.as_str())?;
+    let (branch_id, owner, before) = (branch.id, branch.owner, project.clone());
+    let result = control
+        .change(&place, move |db| {
+            let Some(mut role) = roles::get(db, &branch_id, &owner)? else {
+                return Ok(Ok(Change::default()));
+            };
+            let role_before = Some(role.clone());
+            role.pending = role.pending.or(Some(Pending::Alter));
+            role.updated_at = clock::now();
+            roles::put(db, &role)?;
+            Ok(Ok(Change { role: Some(owner), role_before, ..Change::default() }))
+        })
+        .await;
+    if result.is_err() {
+        let put_back = move |db: &rusqlite::Transaction<'_>| {
+            projects::update(db, &before.id, &before.name, &before.settings, clock::now())
+        };
+        control.foundation.db.write("take a change back", put_back).await?;
+    }
+    result
+}
+
+/// `DELETE /projects/{project_id}`.
+pub(super) async fn delete(
+    State(control): State<Control>,
+    Path(project): Path<String>,
+) -> Result<Json<ProjectReply>, Error> {
+    let row = control.project(&project)?;
+    let reply = show(&control, row.clone())?;
+    let endpoint = control.foundation.db.read("list endpoints", |db| endpoints::of_project(db, &row.id))?;
+    let target = Target {
+        project_id: row.id,
+        branch_id: reply.default_branch_id.clone(),
+        endpoint_id: endpoint.into_iter().next().map(|e| e.id),
+    };
+    let operation = draft(delete_project::KIND, target, serde_json::json!({}));
+    control
+        .submit(operation, |db, operation| {
+            projects::mark_deleting(db, &operation.target.project_id, clock::now()).map(Ok)
+        })
+        .await?;
+    Ok(Json(ProjectReply { project: reply }))
+}
+
+fn patch(
+    settings: &mut ProjectSettings,
+    defaults: Option<&EndpointDefaultsPatch>,
+    wishes: Option<ProjectSettingsPatch>,
+) {
+    if let Some(defaults) = defaults {
+        settings.suspend_timeout_seconds =
+            defaults.suspend_timeout_seconds.unwrap_or(settings.suspend_timeout_seconds);
+        settings.pause_timeout_seconds = defaults.pause_timeout_seconds.or(settings.pause_timeout_seconds);
+        settings.autoscaling_limit_min_cu =
+            defaults.autoscaling_limit_min_cu.or(settings.autoscaling_limit_min_cu);
+        settings.autoscaling_limit_max_cu =
+            defaults.autoscaling_limit_max_cu.or(settings.autoscaling_limit_max_cu);
+    }
+    if let Some(wishes) = wishes {
+        if let Some(libraries) = wishes.preload_libraries {
+            settings.preload_libraries = libraries.enabled_libraries;
+        }
+        settings.owner_is_superuser = wishes.owner_is_superuser.unwrap_or(settings.owner_is_superuser);
+    }
+}

@@ -1,0 +1,180 @@
+//! Rows as replies.
+
+use dormouse_api as api;
+use dormouse_base::Secret;
+use dormouse_compute::State;
+
+use crate::control::Control;
+use crate::model::defaults;
+use crate::model::record::{ApiKey, Branch, Database, Endpoint, Operation, Project, Role};
+use crate::operation::phase::Phase;
+
+/// `creation_source` of branches.
+const CREATION_SOURCE: &str = "dormouse";
+
+impl Control {
+    /// A project as a reply.
+    pub(super) fn show_project(&self, row: Project, default_branch: Option<&Branch>) -> api::Project {
+        let pause = row.settings.pause_timeout_seconds;
+        api::Project {
+            id: row.id,
+            name: row.name,
+            pg_version: row.pg_version,
+            region_id: api::project::REGION.to_owned(),
+            platform_id: api::project::PLATFORM.to_owned(),
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            store_passwords: true,
+            proxy_host: self.foundation.config.address.proxy_host().to_owned(),
+            history_retention_seconds: row
+                .settings
+                .history_retention_seconds
+                .unwrap_or(defaults::HISTORY_RETENTION_SECONDS),
+            default_endpoint_settings: api::project::EndpointDefaults {
+                suspend_timeout_seconds: row.settings.suspend_timeout_seconds,
+                autoscaling_limit_min_cu: row.settings.autoscaling_limit_min_cu.unwrap_or(defaults::MIN_CU),
+                autoscaling_limit_max_cu: row.settings.autoscaling_limit_max_cu.unwrap_or(defaults::MAX_CU),
+                pause_timeout_seconds: pause
+                    .unwrap_or_else(|| self.foundation.config.timeouts.pause_seconds()),
+            },
+            settings: api::project::ProjectSettings {
+                preload_libraries: api::project::PreloadLibraries {
+                    enabled_libraries: row.settings.preload_libraries,
+                },
+                owner_is_superuser: row.settings.owner_is_superuser,
+            },
+            default_branch_id: default_branch.map(|b| b.id.clone()),
+        }
+    }
+
+    /// An endpoint as a reply, with what it is doing now.
+    pub(super) fn show_endpoint(&self, row: Endpoint) -> api::Endpoint {
+        let address = &self.foundation.config.address;
+        let state = live_state(self.computes.state(&row.id));
+        let (current_state, pending_state) = state.in_neon_words();
+        let pause = row.pause_timeout_seconds;
+        api::Endpoint {
+            host: address.host_of(&row.id, false),
+            proxy_host: address.proxy_host().to_owned(),
+            region_id: api::project::REGION.to_owned(),
+            provisioner: api::endpoint::PROVISIONER.to_owned(),
+            kind: api::endpoint::EndpointType::ReadWrite,
+            disabled: false,
+            pooler_enabled: true,
+            pooler_mode: api::endpoint::PoolerMode::Transaction,
+            settings: api::endpoint::EndpointSettings { pg_settings: row.pg_settings },
+            live: api::endpoint::EndpointLive {
+                current_state,
+                pending_state,
+                state,
+                pid: self.computes.pid(&row.id),
+                last_active: row.last_active,
+                started_at: row.started_at,
+                suspended_at: row.suspended_at,
+                next_wake: row.next_wake,
+            },
+            limits: api::endpoint::EndpointLimits {
+                suspend_timeout_seconds: row.suspend_timeout_seconds,
+                pause_timeout_seconds: pause
+                    .unwrap_or_else(|| self.foundation.config.timeouts.pause_seconds()),
+                autoscaling_limit_min_cu: row.autoscaling_limit_min_cu,
+                autoscaling_limit_max_cu: row.autoscaling_limit_max_cu,
+            },
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            id: row.id,
+            project_id: row.project_id,
+            branch_id: row.branch_id,
+        }
+    }
+}
+
+/// A compute's state in the API's words.
+pub(super) fn live_state(state: State) -> api::LiveState {
+    match state {
+        State::Stopped => api::LiveState::Stopped,
+        State::Starting => api::LiveState::Starting,
+        State::Active => api::LiveState::Active,
+        State::Paused => api::LiveState::Paused,
+        State::Stopping => api::LiveState::Stopping,
+    }
+}
+
+/// A branch as a reply.
+pub(super) fn branch(row: Branch) -> api::Branch {
+    use api::branch::BranchState;
+    api::Branch {
+        id: row.id,
+        project_id: row.project_id,
+        name: row.name,
+        current_state: if row.ready { BranchState::Ready } else { BranchState::Init },
+        pending_state: (!row.ready).then_some(BranchState::Ready),
+        default: row.is_default,
+        protected: false,
+        primary: row.is_default,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+        creation_source: CREATION_SOURCE.to_owned(),
+    }
+}
+
+/// A role as a reply; `password` only where it was just made.
+pub(super) fn role(row: Role, password: Option<Secret<String>>) -> api::Role {
+    api::Role {
+        branch_id: row.branch_id,
+        name: row.name,
+        password,
+        protected: row.protected,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+        no_login: !row.can_login,
+    }
+}
+
+/// A database as a reply.
+pub(super) fn database(row: Database) -> api::Database {
+    api::Database {
+        id: row.id,
+        branch_id: row.branch_id,
+        name: row.name,
+        owner_name: row.owner,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    }
+}
+
+/// An operation as a reply.
+pub(super) fn operation(row: Operation) -> api::Operation {
+    use api::operation::OperationStatus;
+    let took = row.updated_at.duration_since(row.created_at).as_millis();
+    api::Operation {
+        status: match row.phase {
+            Phase::Doing if row.retry_at.is_some() => OperationStatus::Error,
+            Phase::Doing | Phase::Undoing => OperationStatus::Running,
+            Phase::Done => OperationStatus::Finished,
+            Phase::Undone | Phase::Stuck => OperationStatus::Failed,
+        },
+        id: row.id,
+        project_id: row.target.project_id,
+        branch_id: row.target.branch_id,
+        endpoint_id: row.target.endpoint_id,
+        action: row.kind,
+        error: row.error.map(|failure| failure.message),
+        failures_count: row.failures,
+        retry_at: row.retry_at,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+        total_duration_ms: i64::try_from(took).unwrap_or(i64::MAX),
+    }
+}
+
+/// An API key as a reply, without its secret.
+pub(super) fn api_key(row: ApiKey) -> api::ApiKey {
+    api::ApiKey {
+        id: row.id,
+        name: row.name,
+        created_at: row.created_at,
+        last_used_at: row.last_used_at,
+        prefix: row.prefix,
+    }
+}

@@ -1,0 +1,370 @@
+//! The keeper: what computes ask of control, and what control remembers of them.
+//!
+//! It implements [`Host`]. Three promises meet here:
+//!
+//! * **What was decided while an endpoint slept is applied before a client gets in.** A change is a
+//!   *pending* row; [`Host::has_pending`] answers from memory, and the flag is set before anybody
+//!   looks at the endpoint's state, so a start that overlaps the change cannot miss it.
+//! * **A changed password stops working at once.** What the metadata knows of roles is *exact* from
+//!   [`Host::before_sleep`] until clients may get in again. While it is not, the live catalog is
+//!   asked instead ([`crate::password`]). [`Host::opened`] marks the metadata stale durably, and only
+//!   an orderly stop takes that back; a crash leaves the mark, and the reconciler `heal` sees it.
+//! * **Nobody waits for bookkeeping.** States and events go into a bounded queue.
+//!
+//! [`apply`] changes PostgreSQL, [`learn`] reads it, [`memory`] is the part that forgets at a restart.
+
+use std::sync::Arc;
+
+use dormouse_base::{EndpointId, clock};
+use dormouse_compute::event::Happening;
+use dormouse_compute::host::{Host, HostError, SleepNotes};
+use dormouse_compute::spec::{Directory, Spec};
+use dormouse_compute::state::State;
+use dormouse_runtime::task;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc};
+use tokio_postgres::Client;
+
+use crate::computes::Computes;
+use crate::db::{Db, DbError, branches, databases, endpoints, projects};
+use crate::directory::{Directories, DirectoryError};
+use crate::metrics::Metrics;
+use crate::model::defaults;
+use crate::model::record::{Endpoint, Project};
+use crate::model::settings::Timeouts;
+use crate::operation::StepFailure;
+
+pub mod apply;
+pub mod learn;
+pub mod memory;
+
+use memory::Memory;
+
+/// Events and states that wait to be written; more are counted and dropped.
+pub const EVENT_QUEUE: usize = 4096;
+
+/// Wakes reconcilers before their timer does.
+#[derive(Debug, Default)]
+pub struct Signals {
+    /// A spare was used.
+    pub spares: Notify,
+    /// A compute died.
+    pub heal: Notify,
+    /// An endpoint went to sleep, perhaps with a scheduled job.
+    pub schedule: Notify,
+    /// An endpoint is awake with changes still pending.
+    pub pending: Notify,
+}
+
+/// Something to write down.
+#[derive(Debug)]
+pub struct Note {
+    /// Of which endpoint.
+    pub endpoint: EndpointId,
+    /// When.
+    pub at: dormouse_base::Timestamp,
+    /// What.
+    pub what: Noted,
+}
+
+/// What there is to write down.
+#[derive(Debug)]
+pub enum Noted {
+    /// For the event list.
+    Event(Happening),
+    /// It became Active.
+    Started,
+    /// It left Active.
+    Suspended,
+}
+
+/// See the module. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Keeper {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    db: Db,
+    directories: Directories,
+    timeouts: Timeouts,
+    memory: Memory,
+    notes: mpsc::Sender<Note>,
+    unread: Mutex<Option<mpsc::Receiver<Note>>>,
+    signals: Signals,
+    metrics: Arc<Metrics>,
+}
+
+impl Keeper {
+    /// A keeper on this metadata. Reads which endpoints have changes pending.
+    ///
+    /// # Errors
+    /// When the metadata cannot be read.
+    pub fn new(
+        db: Db,
+        directories: Directories,
+        timeouts: Timeouts,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, DbError> {
+        let (notes, unread) = mpsc::channel(EVENT_QUEUE);
+        let memory = Memory::default();
+        for endpoint in db.read("list pending changes", endpoints::with_pending)? {
+            memory.set_pending(&endpoint, true);
+        }
+        let unread = Mutex::new(Some(unread));
+        let signals = Signals::default();
+        Ok(Self {
+            inner: Arc::new(Inner { db, directories, timeouts, memory, notes, unread, signals, metrics }),
+        })
+    }
+
+    /// What wakes the reconcilers.
+    #[must_use]
+    pub fn signals(&self) -> &Signals {
+        &self.inner.signals
+    }
+
+    /// The queue of notes; only the first caller gets it.
+    pub(crate) fn take_notes(&self) -> Option<mpsc::Receiver<Note>> {
+        self.inner.unread.lock().take()
+    }
+
+    /// Says that an endpoint has (or no longer has) changes that PostgreSQL has not seen. Say "has"
+    /// *before* the endpoint's state is looked at.
+    pub fn set_pending(&self, endpoint: &EndpointId, pending: bool) {
+        self.inner.memory.set_pending(endpoint, pending);
+    }
+
+    /// Whether the metadata knows exactly which roles an endpoint has, given its row.
+    #[must_use]
+    pub fn is_exact(&self, endpoint: &Endpoint) -> bool {
+        !endpoint.roles_stale || self.inner.memory.is_exact(&endpoint.id)
+    }
+
+    /// Endpoints that are Paused, the longest first.
+    #[must_use]
+    pub fn paused(&self) -> Vec<EndpointId> {
+        self.inner.memory.paused()
+    }
+
+    /// Endpoints that have changes pending.
+    #[must_use]
+    pub fn pending(&self) -> Vec<EndpointId> {
+        self.inner.memory.pending()
+    }
+
+    /// Forgets a deleted endpoint.
+    pub fn forget(&self, endpoint: &EndpointId) {
+        self.inner.memory.forget(endpoint);
+    }
+
+    /// Applies what is pending to an Active endpoint. Returns what PostgreSQL refused; that stays
+    /// pending.
+    ///
+    /// # Errors
+    /// When the endpoint is not Active, the metadata fails, or a role cannot be made safe.
+    pub(crate) async fn apply_awake(
+        &self,
+        computes: &dyn Computes,
+        endpoint: &EndpointId,
+    ) -> Result<Vec<apply::Refusal>, StepFailure> {
+        let client = computes.admin(endpoint, "postgres").await?;
+        let lock = self.inner.memory.lock_of(endpoint);
+        let _one_at_a_time = lock.lock().await;
+        let todo = apply::Todo::read(&self.inner.db, endpoint)?;
+        apply::disown_dropped(computes, endpoint, &client, &todo).await?;
+        let done = apply::run(&client, &todo).await?;
+        self.settle(endpoint, done).await
+    }
+
+    /// Reads roles and databases of an Active endpoint into the metadata.
+    ///
+    /// # Errors
+    /// When the endpoint is not Active or the metadata fails.
+    pub async fn refresh(&self, computes: &dyn Computes, endpoint: &EndpointId) -> Result<(), StepFailure> {
+        let client = computes.admin(endpoint, "postgres").await?;
+        let learned = learn::ask(&client).await.map_err(|error| apply::failed("read the roles", &error))?;
+        let (endpoint, now) = (endpoint.clone(), clock::now());
+        self.inner.db.write("store the roles", move |db| learn::store(db, &endpoint, &learned, now)).await?;
+        Ok(())
+    }
+
+    async fn settle(
+        &self,
+        endpoint: &EndpointId,
+        done: apply::Done,
+    ) -> Result<Vec<apply::Refusal>, StepFailure> {
+        let (id, refused) = (endpoint.clone(), done.refused.clone());
+        let left = self
+            .inner
+            .db
+            .write("store what was applied", move |db| {
+                done.settle(db)?;
+                Ok(endpoints::with_pending(db)?.contains(&id))
+            })
+            .await?;
+        self.inner.memory.set_pending(endpoint, left);
+        Ok(refused)
+    }
+
+    fn note(&self, endpoint: &EndpointId, what: Noted) {
+        let note = Note { endpoint: endpoint.clone(), at: clock::now(), what };
+        if self.inner.notes.try_send(note).is_err() {
+            self.inner.metrics.events_dropped.inc();
+        }
+    }
+
+    fn rows(&self, endpoint: &EndpointId) -> Result<(Project, Endpoint, String), HostError> {
+        let found = self.inner.db.read("read an endpoint", |db| {
+            let Some(endpoint) = endpoints::get(db, endpoint)? else { return Ok(None) };
+            let Some(project) = projects::get(db, &endpoint.project_id)? else { return Ok(None) };
+            let first = databases::all(db, &endpoint.branch_id)?.into_iter().next();
+            let known = branches::get(db, &endpoint.branch_id)?.is_some();
+            let database = first.map_or_else(|| defaults::DATABASE.to_owned(), |d| d.name);
+            Ok(known.then_some((project, endpoint, database)))
+        });
+        match found.map_err(|e| host_error("read the endpoint", e))? {
+            Some((project, ..)) if project.deleting => Err(HostError::new("the project is being deleted")),
+            Some(rows) => Ok(rows),
+            None => Err(HostError::new("the endpoint does not exist any more")),
+        }
+    }
+}
+
+fn host_error(what: &str, error: impl std::error::Error + Send + Sync + 'static) -> HostError {
+    HostError { what: format!("cannot {what}"), disk_full: false, source: Some(Box::new(error)) }
+}
+
+fn directory_error(error: DirectoryError) -> HostError {
+    let disk_full = error.is_disk_full();
+    HostError { what: error.to_string(), disk_full, source: Some(Box::new(error)) }
+}
+
+fn db_error(what: &str, error: DbError) -> HostError {
+    HostError { disk_full: error.is_disk_full(), ..host_error(what, error) }
+}
+
+#[async_trait::async_trait]
+impl Host for Keeper {
+    async fn spec(&self, endpoint: &EndpointId) -> Result<Spec, HostError> {
+        let (project, endpoint, database) = self.rows(endpoint)?;
+        let mut settings: Vec<(String, String)> = endpoint.pg_settings.into_iter().collect();
+        let preload = project.settings.preload_libraries;
+        if preload.iter().any(|l| l == "pg_cron")
+            && !settings.iter().any(|(name, _)| name == "cron.database_name")
+        {
+            settings.push(("cron.database_name".to_owned(), database));
+        }
+        Ok(Spec {
+            project: project.id,
+            branch: endpoint.branch_id,
+            pg_major: project.pg_version,
+            slot: endpoint.slot,
+            idle_timeout: self.inner.timeouts.idle_of(endpoint.suspend_timeout_seconds),
+            pause_timeout: self.inner.timeouts.pause_of(endpoint.pause_timeout_seconds),
+            max_connections: defaults::MAX_CONNECTIONS,
+            endpoint: endpoint.id,
+            preload,
+            settings,
+        })
+    }
+
+    async fn directory(&self, spec: &Spec) -> Result<Directory, HostError> {
+        let data = self.inner.directories.data_of(&spec.endpoint);
+        // The common case costs one look and no thread.
+        if data.join("PG_VERSION").is_file() {
+            return Ok(Directory { data });
+        }
+        let (directories, endpoint) = (self.inner.directories.clone(), spec.endpoint.clone());
+        let (major, slot) = (spec.pg_major, spec.slot);
+        let made = task::blocking(move || directories.ensure(&endpoint, major, slot)).await;
+        self.inner.signals.spares.notify_one();
+        made.map(|data| Directory { data }).map_err(directory_error)
+    }
+
+    fn has_pending(&self, endpoint: &EndpointId) -> bool {
+        self.inner.memory.has_pending(endpoint)
+    }
+
+    async fn apply(&self, endpoint: &EndpointId, client: &Client) -> Result<(), HostError> {
+        let lock = self.inner.memory.lock_of(endpoint);
+        let _one_at_a_time = lock.lock().await;
+        let todo = apply::Todo::read(&self.inner.db, endpoint)
+            .map_err(|e| db_error("read the pending changes", e))?;
+        let done = apply::run(client, &todo).await.map_err(|e| host_error("apply the pending changes", e))?;
+        let refused =
+            self.settle(endpoint, done).await.map_err(|e| host_error("store what was applied", e))?;
+        for refusal in refused {
+            self.happened(endpoint, Happening::Trouble { message: refusal.message });
+        }
+        Ok(())
+    }
+
+    async fn opened(&self, endpoint: &EndpointId) -> Result<(), HostError> {
+        self.inner.memory.set_exact(endpoint, false);
+        let row = self.inner.db.read("read an endpoint", |db| endpoints::get(db, endpoint));
+        let row = row.map_err(|e| db_error("read the endpoint", e))?;
+        if row.is_some_and(|row| row.roles_stale && row.next_wake.is_none()) {
+            return Ok(());
+        }
+        let id = endpoint.clone();
+        let written =
+            self.inner.db.write("mark the roles stale", move |db| endpoints::mark_opened(db, &id)).await;
+        written.map_err(|e| db_error("mark the endpoint as opened", e))
+    }
+
+    async fn before_sleep(&self, endpoint: &EndpointId, client: &Client) -> Result<SleepNotes, HostError> {
+        let learned = learn::ask(client).await.map_err(|e| host_error("read the roles", e))?;
+        let next_due = learn::next_due(client).await;
+        let (id, now) = (endpoint.clone(), clock::now());
+        let stored = self.inner.db.write("store the roles", move |db| {
+            learn::store(db, &id, &learned, now)?;
+            endpoints::set_next_wake(db, &id, next_due)
+        });
+        stored.await.map_err(|e| db_error("store the roles", e))?;
+        self.inner.memory.set_exact(endpoint, true);
+        self.inner.signals.schedule.notify_one();
+        Ok(SleepNotes { next_due })
+    }
+
+    fn thawed(&self, endpoint: &EndpointId) {
+        self.inner.memory.set_exact(endpoint, false);
+    }
+
+    async fn stopped_cleanly(&self, endpoint: &EndpointId) -> Result<(), HostError> {
+        if !self.inner.memory.is_exact(endpoint) {
+            return Ok(());
+        }
+        let id = endpoint.clone();
+        let written =
+            self.inner.db.write("mark the roles exact", move |db| endpoints::mark_asleep(db, &id)).await;
+        written.map_err(|e| db_error("mark the endpoint as asleep", e))
+    }
+
+    fn state_changed(&self, endpoint: &EndpointId, state: State, pid: Option<u32>) {
+        let before = self.inner.memory.set_state(endpoint, state);
+        tracing::debug!(%endpoint, state = state.name(), ?pid, "state");
+        match (before, state) {
+            (_, State::Active) => {
+                self.note(endpoint, Noted::Started);
+                if self.has_pending(endpoint) {
+                    self.inner.signals.pending.notify_one();
+                }
+            }
+            (State::Active, _) => self.note(endpoint, Noted::Suspended),
+            _ => {}
+        }
+    }
+
+    fn happened(&self, endpoint: &EndpointId, happening: Happening) {
+        if matches!(happening, Happening::Crashed { .. }) {
+            // A crash loses what `before_sleep` had learned, if a client changed it since.
+            self.inner.signals.heal.notify_one();
+        }
+        self.note(endpoint, Noted::Event(happening));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,45 @@
+//! What should exist, and making it so.
+//!
+//! ```text
+//!   HTTP API ──► model (rules) ──► db (wishes, durable) ──► operation (steps) ──► computes, directories
+//!                                    ▲        ▲                                        │
+//!        proxy: locate, password ────┘        └── keeper (Host): learns and applies ◄──┘
+//!                              reconcile: looks at all of it again, now and then
+//! ```
+//!
+//! Read in this order. [`model`] is the domain without I/O; [`db`] is the metadata; [`secrets`] keeps
+//! passwords sealed; [`directory`] makes clusters; [`keeper`] is this crate's side of
+//! [`dormouse_compute::Host`]; [`computes`] is the other direction. [`operation`] changes things in
+//! durable steps, [`reconcile`] puts right what nobody asked about. [`locate`] and [`password`] are
+//! what the proxy needs on the way in; [`http`] is the public API. [`control`] holds it together;
+//! its builder is the only way in for `server`.
+//!
+//! A new resource is: a table in `db`, rules in `model`, a handler file in `http`, and, when
+//! PostgreSQL or files must follow, an operation.
+
+pub mod model;
+pub mod db;
+pub mod secrets;
+pub mod directory;
+pub mod keeper;
+pub mod computes;
+pub mod operation;
+pub mod reconcile;
+pub mod address;
+pub mod api_key;
+pub mod locate;
+pub mod password;
+pub mod plan;
+pub mod first;
+pub mod http;
+pub mod metrics;
+pub mod control;
+
+pub use address::Address;
+pub use computes::{ComputeError, Computes};
+pub use control::{Config, Control, Foundation, StartError};
+pub use first::FirstProject;
+pub use keeper::Keeper;
+pub use locate::{LocateError, Located, Locator};
+pub use model::settings::Timeouts;
+pub use password::{PasswordError, StoredRole};

@@ -1,0 +1,237 @@
+//! What the metadata keeps: one plain struct per row of a table.
+//!
+//! These are not the HTTP types (those live in `dormouse-api`): a row knows secrets and plans that
+//! never leave the server.
+
+use dormouse_base::{ApiKeyId, BranchId, EndpointId, OperationId, ProjectId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Settings that new endpoints of a project start with, and the project's own switches.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProjectSettings {
+    /// Seconds without work before an endpoint sleeps; 0 = the server's default, −1 = never.
+    pub suspend_timeout_seconds: i64,
+    /// Seconds an endpoint stays Paused; `None` = the server's default, 0 = never pause, −1 = for ever.
+    pub pause_timeout_seconds: Option<i64>,
+    /// Lower end of the compute size, in compute units.
+    pub autoscaling_limit_min_cu: Option<f64>,
+    /// Upper end of the compute size, in compute units.
+    pub autoscaling_limit_max_cu: Option<f64>,
+    /// Libraries to preload.
+    pub preload_libraries: Vec<String>,
+    /// The owner role is a superuser. For trusted, single-tenant use only.
+    pub owner_is_superuser: bool,
+    /// How far back history is kept, seconds.
+    pub history_retention_seconds: Option<i64>,
+}
+
+/// One tenant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Project {
+    /// Its identifier.
+    pub id: ProjectId,
+    /// Its name; names need not be unique.
+    pub name: String,
+    /// PostgreSQL major version.
+    pub pg_version: u16,
+    /// Settings.
+    pub settings: ProjectSettings,
+    /// Being deleted: nothing may start any more.
+    pub deleting: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A line of history.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Branch {
+    /// Its identifier.
+    pub id: BranchId,
+    /// Its project.
+    pub project_id: ProjectId,
+    /// Its name, unique in the project.
+    pub name: String,
+    /// The project's default branch.
+    pub is_default: bool,
+    /// Its data exists.
+    pub ready: bool,
+    /// The role that owns what nobody else owns.
+    pub owner: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// The compute of a branch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Endpoint {
+    /// Its identifier.
+    pub id: EndpointId,
+    /// Its project.
+    pub project_id: ProjectId,
+    /// Its branch.
+    pub branch_id: BranchId,
+    /// Picks the user ID that its processes run as; unique among living endpoints.
+    pub slot: u32,
+    /// Seconds without work before it sleeps; 0 = the server's default, −1 = never.
+    pub suspend_timeout_seconds: i64,
+    /// Seconds it stays Paused; `None` = the server's default, 0 = never pause, −1 = for ever.
+    pub pause_timeout_seconds: Option<i64>,
+    /// Lower end of the compute size, in compute units.
+    pub autoscaling_limit_min_cu: f64,
+    /// Upper end of the compute size, in compute units.
+    pub autoscaling_limit_max_cu: f64,
+    /// PostgreSQL settings.
+    pub pg_settings: std::collections::BTreeMap<String, String>,
+    /// Clients were let in since the roles were last learned, so the roles table may be behind.
+    pub roles_stale: bool,
+    /// When PostgreSQL itself next wants to run something.
+    pub next_wake: Option<Timestamp>,
+    /// When it last became Active.
+    pub started_at: Option<Timestamp>,
+    /// When it last left Active.
+    pub suspended_at: Option<Timestamp>,
+    /// When it was last seen Active.
+    pub last_active: Option<Timestamp>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// What still has to be done in PostgreSQL to make it agree with a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pending {
+    /// It is to be created.
+    Create,
+    /// It is to be changed.
+    Alter,
+    /// It is to be dropped; until then the row only blocks the name.
+    Drop,
+}
+
+impl Pending {
+    /// The name in the metadata.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Pending::Create => "create",
+            Pending::Alter => "alter",
+            Pending::Drop => "drop",
+        }
+    }
+
+    /// Reads the name in the metadata.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Pending::Create, Pending::Alter, Pending::Drop].into_iter().find(|p| p.name() == text)
+    }
+}
+
+/// A role of a branch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Role {
+    /// Its branch.
+    pub branch_id: BranchId,
+    /// Its name.
+    pub name: String,
+    /// What PostgreSQL keeps in `rolpassword`.
+    pub verifier: Option<String>,
+    /// The password, sealed with the machine key, when we know it.
+    pub sealed_password: Option<Vec<u8>>,
+    /// Whether it may log in.
+    pub can_login: bool,
+    /// When its password ends.
+    pub valid_until: Option<Timestamp>,
+    /// The branch's owner: cannot be deleted.
+    pub protected: bool,
+    /// What still has to be done in PostgreSQL.
+    pub pending: Option<Pending>,
+    /// The name that PostgreSQL still knows it by.
+    pub rename_from: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A database of a branch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Database {
+    /// Its number, unique on this server.
+    pub id: i64,
+    /// Its branch.
+    pub branch_id: BranchId,
+    /// Its name.
+    pub name: String,
+    /// The role that owns it.
+    pub owner: String,
+    /// What still has to be done in PostgreSQL.
+    pub pending: Option<Pending>,
+    /// The name that PostgreSQL still knows it by.
+    pub rename_from: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// An API key, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// Its public identifier.
+    pub id: ApiKeyId,
+    /// What its maker calls it.
+    pub name: String,
+    /// The first characters of the secret, to find the row and to recognise the key.
+    pub prefix: String,
+    /// SHA-256 of the secret.
+    pub hash: Vec<u8>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// Identifies the things that an operation is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The project; the lock is per project.
+    pub project_id: ProjectId,
+    /// The branch, if one.
+    pub branch_id: Option<BranchId>,
+    /// The endpoint, if one.
+    pub endpoint_id: Option<EndpointId>,
+}
+
+/// A durable piece of work.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Operation {
+    /// Its identifier.
+    pub id: OperationId,
+    /// What it is about.
+    pub target: Target,
+    /// Its kind, such as `create_project`; the public `action`.
+    pub kind: String,
+    /// Where it is.
+    pub phase: crate::operation::phase::Phase,
+    /// The next step to do (or, when undoing, the last one that was begun).
+    pub step: u32,
+    /// What the kind needs to know, as JSON.
+    pub args: serde_json::Value,
+    /// What went wrong last.
+    pub error: Option<crate::operation::StepFailure>,
+    /// How often a step failed.
+    pub failures: u32,
+    /// Not before this time.
+    pub retry_at: Option<Timestamp>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}

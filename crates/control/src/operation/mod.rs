@@ -1,0 +1,145 @@
+//! Durable work in steps.
+//!
+//! An operation is a row: its kind, its arguments, the next step. A step is done, then the row is
+//! moved on; a crash in between does the step again, so steps are idempotent. When a step fails for
+//! good, the steps so far are undone in reverse. [`phase`] is the life of an operation, [`executor`]
+//! carries it out, and every kind has one file with its steps:
+//!
+//! | kind | steps |
+//! |---|---|
+//! | [`create_project`] | template · cluster · ready |
+//! | [`delete_project`] | stop · remove files · remove rows (cannot be undone, so it never gives up) |
+//! | [`start_compute`], [`suspend_compute`], [`restart_compute`] | the compute's own |
+//! | [`apply_config`] | make PostgreSQL agree with the metadata, if it is awake |
+//!
+//! "One operation per project at a time" is a unique index in the metadata, not a lock in memory.
+
+use std::fmt::Debug;
+
+use dormouse_base::{Kind, OperationId};
+use serde::{Deserialize, Serialize};
+
+use crate::computes::ComputeError;
+use crate::db::DbError;
+use crate::directory::DirectoryError;
+use crate::model::record::{Operation, Target};
+
+pub mod phase;
+pub mod executor;
+pub mod create_project;
+pub mod delete_project;
+pub mod start_compute;
+pub mod suspend_compute;
+pub mod restart_compute;
+pub mod apply_config;
+
+pub use executor::Executor;
+
+/// Why a step failed. Everything in it may be shown to the owner of the project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct StepFailure {
+    /// A kebab-case stem, such as `compute-did-not-start`.
+    pub code: String,
+    /// What to do about it, as an HTTP status ([`Kind::http_status`]).
+    pub status: u16,
+    /// For people.
+    pub message: String,
+    /// Trying again may help.
+    #[serde(skip)]
+    pub again: bool,
+}
+
+impl StepFailure {
+    /// A failure for good.
+    pub fn fatal(kind: Kind, code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), status: kind.http_status(), message: message.into(), again: false }
+    }
+
+    /// A failure that may pass.
+    pub fn passing(kind: Kind, code: &str, message: impl Into<String>) -> Self {
+        Self { again: true, ..Self::fatal(kind, code, message) }
+    }
+}
+
+impl From<DbError> for StepFailure {
+    fn from(error: DbError) -> Self {
+        tracing::error!(error = &error as &dyn std::error::Error, "metadata");
+        Self::passing(
+            Kind::Internal,
+            "metadata-failed",
+            "the metadata cannot be read or written: see the server's log",
+        )
+    }
+}
+
+impl From<DirectoryError> for StepFailure {
+    fn from(error: DirectoryError) -> Self {
+        tracing::error!(error = &error as &dyn std::error::Error, "cluster");
+        if error.is_disk_full() {
+            return Self::passing(
+                Kind::Unavailable,
+                "storage-full",
+                "the server's disk is full: make room and try again",
+            );
+        }
+        match error {
+            DirectoryError::NotInstalled { .. } => {
+                Self::fatal(Kind::Invalid, "version-not-installed", error.to_string())
+            }
+            DirectoryError::File { .. } | DirectoryError::Template { .. } => Self::passing(
+                Kind::Internal,
+                "cluster-failed",
+                "the database's files cannot be made ready: see the server's log",
+            ),
+        }
+    }
+}
+
+impl From<ComputeError> for StepFailure {
+    fn from(error: ComputeError) -> Self {
+        Self::fatal(error.kind, error.code, error.message)
+    }
+}
+
+/// One kind of operation.
+#[async_trait::async_trait]
+pub trait Work: Send + Sync + Debug + 'static {
+    /// The kind's name; the public `action`.
+    fn kind(&self) -> &'static str;
+
+    /// How many steps it has.
+    fn steps(&self) -> u32;
+
+    /// Does a step. May be called again for a step that was done before.
+    async fn perform(&self, operation: &Operation, step: u32) -> Result<(), StepFailure>;
+
+    /// Undoes a step that was done, half done or not even begun.
+    async fn undo(&self, _operation: &Operation, _step: u32) -> Result<(), StepFailure> {
+        Ok(())
+    }
+
+    /// Whether it is tried for ever because there is no way back.
+    fn never_gives_up(&self) -> bool {
+        false
+    }
+}
+
+/// A fresh operation.
+#[must_use]
+pub fn draft(kind: &str, target: Target, args: serde_json::Value) -> Operation {
+    let now = dormouse_base::clock::now();
+    Operation {
+        id: OperationId::generate(),
+        target,
+        kind: kind.to_owned(),
+        phase: phase::Phase::Doing,
+        step: 0,
+        args,
+        error: None,
+        failures: 0,
+        retry_at: None,
+        created_at: now,
+        updated_at: now,
+    }
+}

@@ -1,0 +1,177 @@
+//! What a role must prove to log in, such that a changed or revoked password stops working at once.
+//!
+//! ```text
+//!  endpoint            who knows
+//!  Active              PostgreSQL: ask its catalog
+//!  Starting, Stopping  nobody yet: wait until it is one of the others
+//!  Paused, Stopped     the metadata, when it is exact
+//!  Stopped, not exact  PostgreSQL alone, and it is not running: the last run ended badly. The server
+//!                      (not the client, who has proved nothing yet) starts it to recover, then asks it.
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_base::{EndpointId, Kind, Timestamp};
+use dormouse_compute::State;
+use dormouse_compute::event::Cause;
+
+use crate::computes::{ComputeError, Computes};
+use crate::db::{Db, DbError, endpoints, roles};
+use crate::keeper::Keeper;
+use crate::model::name::ADMIN_ROLE;
+use crate::model::record::{Endpoint, Pending};
+
+/// How often an endpoint may change its state between question and answer.
+const MAX_ROUNDS: u32 = 8;
+/// The pause after an endpoint that calls itself Active did not answer, for example because it has
+/// just died; it doubles, to 1.3 s.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
+const ASK: &str = "SELECT rolpassword::text, rolcanlogin,
+    CASE WHEN rolvaliduntil = '-infinity' THEN 0
+         WHEN isfinite(rolvaliduntil) AND rolvaliduntil < '9000-01-01'
+         THEN (extract(epoch FROM rolvaliduntil) * 1000000)::bigint END
+    FROM pg_catalog.pg_authid WHERE rolname = $1";
+
+/// What is known of a role for its login.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredRole {
+    /// The text of `rolpassword`; `None` = it has no password.
+    pub verifier: Option<String>,
+    /// Whether it may log in at all.
+    pub can_login: bool,
+    /// When its password ends.
+    pub valid_until: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for StoredRole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A verifier is as good as a password for somebody with time.
+        let has_password = self.verifier.is_some();
+        f.debug_struct("StoredRole")
+            .field("has_password", &has_password)
+            .field("can_login", &self.can_login)
+            .finish()
+    }
+}
+
+/// The password cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum PasswordError {
+    /// The endpoint is gone.
+    #[error("the endpoint does not exist any more")]
+    NoEndpoint,
+    /// Only the compute knows, and it cannot be asked.
+    #[error("{0}")]
+    Compute(#[source] ComputeError),
+    /// The metadata failed.
+    #[error("the metadata cannot be read")]
+    Metadata(#[source] DbError),
+}
+
+impl PasswordError {
+    /// What a caller should do.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::NoEndpoint => Kind::NotFound,
+            Self::Compute(error) => error.kind,
+            Self::Metadata(_) => Kind::Internal,
+        }
+    }
+
+    /// A kebab-case stem.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoEndpoint => "endpoint-not-found",
+            Self::Compute(error) => error.code,
+            Self::Metadata(_) => "metadata-failed",
+        }
+    }
+}
+
+/// Answers [`Passwords::stored`].
+#[derive(Clone, Debug)]
+pub(crate) struct Passwords {
+    pub(crate) db: Db,
+    pub(crate) keeper: Keeper,
+    pub(crate) computes: Arc<dyn Computes>,
+}
+
+impl Passwords {
+    /// What a role must prove; `None` = there is no such role.
+    pub(crate) async fn stored(
+        &self,
+        id: &EndpointId,
+        role: &str,
+    ) -> Result<Option<StoredRole>, PasswordError> {
+        if role == ADMIN_ROLE {
+            return Ok(None);
+        }
+        let mut last = None;
+        for round in 0..MAX_ROUNDS {
+            match self.computes.settled(id).await {
+                State::Active => match self.ask(id, role).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(error) => {
+                        last = Some(error);
+                        tokio::time::sleep(FIRST_PAUSE * 2u32.pow(round)).await;
+                    }
+                },
+                State::Paused | State::Stopped => {
+                    let row = self.row(id)?;
+                    if self.keeper.is_exact(&row) {
+                        let answer = self.look_up(&row, role)?;
+                        // Exact only if it still sleeps: a client that got in meanwhile may have changed it.
+                        if self.keeper.is_exact(&self.row(id)?) {
+                            return Ok(answer);
+                        }
+                    } else {
+                        self.computes.wake(id, Cause::Heal).await.map_err(PasswordError::Compute)?;
+                    }
+                }
+                State::Starting | State::Stopping => {}
+            }
+        }
+        let busy = || ComputeError {
+            kind: Kind::Unavailable,
+            code: "compute-did-not-start",
+            message: "the endpoint keeps starting and stopping: try again".to_owned(),
+        };
+        Err(PasswordError::Compute(last.unwrap_or_else(busy)))
+    }
+
+    fn row(&self, id: &EndpointId) -> Result<Endpoint, PasswordError> {
+        let row = self.db.read("read an endpoint", |db| endpoints::get(db, id));
+        row.map_err(PasswordError::Metadata)?.ok_or(PasswordError::NoEndpoint)
+    }
+
+    fn look_up(&self, endpoint: &Endpoint, role: &str) -> Result<Option<StoredRole>, PasswordError> {
+        let row = self.db.read("read a role", |db| roles::get(db, &endpoint.branch_id, role));
+        let row = row.map_err(PasswordError::Metadata)?.filter(|row| row.pending != Some(Pending::Drop));
+        Ok(row.map(|row| StoredRole {
+            verifier: row.verifier,
+            can_login: row.can_login,
+            valid_until: row.valid_until,
+        }))
+    }
+
+    async fn ask(&self, id: &EndpointId, role: &str) -> Result<Option<StoredRole>, ComputeError> {
+        let client = self.computes.admin(id, "postgres").await?;
+        let row = client.query_opt(ASK, &[&role]).await.map_err(|error| {
+            tracing::warn!(endpoint = %id, %error, "cannot ask for a role");
+            ComputeError {
+                kind: Kind::Unavailable,
+                code: "compute-did-not-start",
+                message: "the endpoint does not answer: try again".to_owned(),
+            }
+        })?;
+        Ok(row.map(|row| StoredRole {
+            verifier: row.get(0),
+            can_login: row.get(1),
+            valid_until: row.get::<_, Option<i64>>(2).and_then(|us| Timestamp::from_microsecond(us).ok()),
+        }))
+    }
+}

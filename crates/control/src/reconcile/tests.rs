@@ -1,0 +1,98 @@
+//! Reconcilers with computes that only write down what is asked of them.
+
+use dormouse_base::EndpointId;
+use dormouse_compute::State;
+use dormouse_compute::event::Cause;
+use dormouse_compute::host::Host;
+use dormouse_compute::postgres::discover::Installations;
+use dormouse_compute::sandbox::identity::{Identities, Identity};
+use jiff::SignedDuration;
+
+use super::*;
+use crate::computes::Computes;
+use crate::computes::recorder::Recorder;
+use crate::db::{Db, endpoints};
+use crate::directory::Directories;
+use crate::keeper::Keeper;
+use crate::plan::Wish;
+use crate::secrets::Secrets;
+
+struct Scene {
+    dir: tempfile::TempDir,
+    db: Db,
+    keeper: Keeper,
+    computes: Arc<Recorder>,
+}
+
+fn scene() -> Scene {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path()).unwrap();
+    let identity = Identities::Own(Identity { uid: 1, gid: 1 });
+    let directories = Directories::open(dir.path(), Installations::default(), identity).unwrap();
+    let keeper = Keeper::new(db.clone(), directories, crate::Timeouts::default(), Arc::default()).unwrap();
+    Scene { dir, db, keeper, computes: Arc::default() }
+}
+
+impl Scene {
+    fn endpoint(&self) -> EndpointId {
+        let secrets = Secrets::open(self.dir.path()).unwrap();
+        let mut plan = Wish::default().plan(&Installations::discover(&[]), &secrets, clock::now()).unwrap();
+        self.db.write_now("", |db| plan.store(db)).unwrap();
+        plan.endpoint.id
+    }
+
+    fn computes(&self) -> Arc<dyn Computes> {
+        Arc::clone(&self.computes) as Arc<dyn Computes>
+    }
+
+    fn wakes(&self) -> Vec<(EndpointId, Cause)> {
+        self.computes.wakes.lock().clone()
+    }
+}
+
+#[tokio::test]
+async fn a_scheduled_job_wakes_its_endpoint_in_time_and_once() {
+    let scene = scene();
+    let (soon, later, awake) = (scene.endpoint(), scene.endpoint(), scene.endpoint());
+    scene.computes.states.lock().insert(awake.clone(), State::Active);
+    let due = |seconds| Some(clock::now() + SignedDuration::from_secs(seconds));
+    for (endpoint, at) in [(&soon, due(1)), (&later, due(12)), (&awake, due(1))] {
+        scene.db.write_now("", |db| endpoints::set_next_wake(db, endpoint, at)).unwrap();
+    }
+    let scope = Scope::new();
+    let (db, keeper, computes) = (scene.db.clone(), scene.keeper.clone(), scene.computes());
+    let mut schedule = schedule::Schedule { db, keeper, computes, scope: scope.clone() };
+    let report = schedule.run().await.unwrap();
+    tokio::task::yield_now().await;
+    assert_eq!(scene.wakes(), [(soon, Cause::Schedule)]);
+    assert!(report.next <= Duration::from_secs(10), "{report:?}");
+    schedule.run().await.unwrap();
+    tokio::task::yield_now().await;
+    assert_eq!(scene.wakes().len(), 1, "it is awake now");
+    let report = schedule.run().await.unwrap();
+    assert!(report.next > Duration::from_secs(5), "nothing is due before {later}: {report:?}");
+}
+
+#[tokio::test]
+async fn only_endpoints_that_ended_badly_are_healed() {
+    let scene = scene();
+    let (well, ill) = (scene.endpoint(), scene.endpoint());
+    scene.keeper.opened(&ill).await.unwrap();
+    let (db, keeper, computes) = (scene.db.clone(), scene.keeper.clone(), scene.computes());
+    let mut heal = heal::Heal { db, keeper, computes, scope: Scope::new() };
+    heal.run().await.unwrap();
+    assert_eq!(scene.wakes(), [(ill, Cause::Heal)]);
+    assert!(!scene.wakes().iter().any(|(id, _)| *id == well));
+}
+
+#[tokio::test]
+async fn a_new_server_remembers_what_is_pending() {
+    let scene = scene();
+    let endpoint = scene.endpoint();
+    assert!(!scene.keeper.has_pending(&endpoint), "nobody said so in this life");
+    let identity = Identities::Own(Identity { uid: 1, gid: 1 });
+    let directories = Directories::open(scene.dir.path(), Installations::default(), identity).unwrap();
+    let next =
+        Keeper::new(scene.db.clone(), directories, crate::Timeouts::default(), Arc::default()).unwrap();
+    assert!(next.has_pending(&endpoint));
+}
