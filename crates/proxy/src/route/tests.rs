@@ -1,3 +1,5 @@
+//! Each routing form alone, two together, and half-written ones.
+
 use dormouse_pgwire::startup::Startup;
 
 use super::*;

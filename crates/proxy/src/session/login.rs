@@ -64,12 +64,12 @@ pub(super) async fn login(
         Err(End::Refuse(error)) if routed.route == Route::Default && may_ask_in_the_clear(client, &error) => {
             prove_in_the_clear(shared, client, &role).await
         }
-        other => other.map(|()| endpoint),
+        other => other.map(|()| (endpoint, stored)),
     };
     match proved {
-        Ok(endpoint) => {
+        Ok((endpoint, stored)) => {
             guard.succeeded();
-            permitted(&role, shared.wake.stored_password(&endpoint, &role).await?.as_ref())?;
+            permitted(&role, stored.as_ref())?;
             client.send(&AuthenticationOk.encode()).await?;
             Ok(LoggedIn { endpoint, startup })
         }
@@ -187,7 +187,11 @@ fn may_ask_in_the_clear(client: &Client, error: &ClientError) -> bool {
     client.stream.is_tls() && error.code == SqlState::INVALID_PASSWORD
 }
 
-async fn prove_in_the_clear(shared: &Shared, client: &mut Client, role: &str) -> Result<EndpointId, End> {
+async fn prove_in_the_clear(
+    shared: &Shared,
+    client: &mut Client,
+    role: &str,
+) -> Result<(EndpointId, Option<StoredRole>), End> {
     client.send(&AuthenticationCleartextPassword.encode()).await?;
     let message = PasswordMessage::decode(&password_body(client).await?).map_err(malformed)?;
     let Some((routed, password)) = route::from_password(message.password.expose()) else {
@@ -201,7 +205,7 @@ async fn prove_in_the_clear(shared: &Shared, client: &mut Client, role: &str) ->
         Credential::Known(verifier) => verifier.matches_password(password.expose()),
         Credential::Doomed { .. } => false,
     });
-    if right.await { Ok(endpoint) } else { Err(wrong_password(role).into()) }
+    if right.await { Ok((endpoint, stored)) } else { Err(wrong_password(role).into()) }
 }
 
 async fn password_body(client: &mut Client) -> Result<bytes::Bytes, End> {

@@ -14,6 +14,7 @@ mod backend;
 mod io;
 mod login;
 mod negotiate;
+mod pending;
 mod relay;
 
 use std::net::SocketAddr;
