@@ -32,7 +32,7 @@ pub(crate) enum Project {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Create {
     /// Its name [default: two random words].
-    #[arg(long, value_name = "NAME", value_parser = name)]
+    #[arg(value_name = "NAME", value_parser = name)]
     name: Option<String>,
 
     /// PostgreSQL major version [default: 18, else the newest installed].

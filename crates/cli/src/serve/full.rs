@@ -1,5 +1,6 @@
 //! From the command line's words to the server crates' types, and back.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,8 +19,9 @@ use crate::place;
 use crate::timeout::Timeout;
 use crate::ui::Ui;
 
-/// What is logged when DORMOUSE_LOG says nothing.
-const DEFAULT_LOG_FILTER: &str = "info";
+/// What is logged when DORMOUSE_LOG says nothing: all that matters to a log, but on a terminal only
+/// what a person should look at.
+const DEFAULT_LOG_FILTER: (&str, &str) = ("info,rustls=error", "warn,rustls=error");
 
 /// The idle time that `--idle-timeout 0` means.
 const DEFAULT_IDLE: Duration = Duration::from_secs(300);
@@ -31,15 +33,19 @@ pub(crate) fn up(args: Up, cx: Context) -> Result<(), Error> {
             LogFormat::Text => telemetry::LogFormat::Text,
             LogFormat::Json => telemetry::LogFormat::Json,
         },
-        DEFAULT_LOG_FILTER,
+        if std::io::stderr().is_terminal() { DEFAULT_LOG_FILTER.1 } else { DEFAULT_LOG_FILTER.0 },
     );
     let ui = cx.ui;
+    let progress = ui.progress("Starting (the first start prepares a database template)");
     let config = config(args, place::data_directory(cx.data)?);
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Error::failed("cannot start the server").because(error))?
-        .block_on(dormouse_server::run(config, move |ready| announce(&ready, ui)))
+        .block_on(dormouse_server::run(config, move |ready| {
+            drop(progress);
+            announce(&ready, ui);
+        }))
         .map_err(|error| Error::failed("the server cannot go on").because(error))
 }
 
