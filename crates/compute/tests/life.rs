@@ -224,7 +224,7 @@ async fn wakes_pauses_thaws_and_stops_by_every_way_of_freezing() {
         drop(pass);
         world.until(State::Paused).await;
         world.until(State::Stopped).await;
-        assert_eq!(closing.wait_for(Option::is_some).await.map(|c| *c).unwrap().is_some(), true);
+        assert!(closing.wait_for(Option::is_some).await.unwrap().is_some());
         assert!(endpoint.reenter(&run).await.is_err(), "the run is over");
         assert!(process::in_directory(&world.data()).is_empty(), "nothing is left running");
         assert!(!world.data().join("postmaster.pid").exists());

@@ -4,7 +4,7 @@
 //! matches the record (or which the pid file names), held by a pidfd. A number in a file alone is
 //! never trusted: it may be another program's by now.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ impl Actor {
             return false;
         };
         let spec = self.around.host.spec(&self.shared.id).await.ok();
-        let found = find(&dir, &data);
+        let found = find(&dir, &data, &self.around.config.run_root);
         let (Some(record), Some(spec)) = (found, spec.clone()) else {
             self.leave_nothing(&data, &group, spec.map(|s| s.slot)).await;
             return false;
@@ -88,15 +88,16 @@ impl Actor {
 }
 
 /// The running postmaster of a data directory, if there is one.
-fn find(dir: &Path, data: &Path) -> Option<Record> {
+fn find(dir: &Path, data: &Path, run_root: &Path) -> Option<Record> {
     let belongs = |pid: u32| process::works_in(pid, data);
     let recorded = Record::read(dir).filter(|r| r.postmaster.is_alive() && belongs(r.postmaster.pid));
     recorded.or_else(|| {
         // The server died between starting it and writing the record.
         let text = std::fs::read_to_string(data.join("postmaster.pid")).ok()?;
         let pid = PidFile::parse(&text)?.pid;
-        let socket_dir = text.lines().nth(4).filter(|line| !line.is_empty())?.into();
-        belongs(pid).then_some(())?;
+        let socket_dir = PathBuf::from(text.lines().nth(4)?);
+        // The compute can write this file, and the directory will be removed one day: only one of ours.
+        (socket_dir.parent() == Some(run_root) && belongs(pid)).then_some(())?;
         Some(Record { postmaster: Fingerprint::of(pid).ok()?, socket_dir, log_start: 0 })
     })
 }
