@@ -125,7 +125,7 @@ fn choose_project<'a>(projects: &'a [Project], given: Option<&str>) -> Result<&'
     match named.as_slice() {
         [project] => Ok(project),
         [] => Err(Error::not_found(format!("there is no project `{given}`"))
-            .hint("List them with `dormouse project list`.")),
+            .hint(known(projects.iter().map(|project| project.name.as_str()), "dormouse project list"))),
         several => Err(Error::usage(format!("{} projects are named `{given}`", several.len())).hint(
             format!("Use one of their IDs: {}.", listed(several.iter().map(|project| project.id.as_str()))),
         )),
@@ -158,14 +158,26 @@ fn choose_branch<'a>(
             .find(|branch| branch.id.as_str() == given)
             .or_else(|| branches.iter().find(|branch| branch.name == given))
             .ok_or_else(|| {
-                Error::not_found(format!("there is no branch `{given}` in project `{}`", project.name))
-                    .hint(format!("List them with `dormouse branch list --project {}`.", project.id))
+                Error::not_found(format!("there is no branch `{given}` in project `{}`", project.name)).hint(
+                    known(
+                        branches.iter().map(|branch| branch.name.as_str()),
+                        &format!("dormouse branch list --project {}", project.id),
+                    ),
+                )
             }),
         None => branches
             .iter()
             .find(|branch| branch.default)
             .ok_or_else(|| Error::not_found(format!("project `{}` has no default branch", project.name))),
     }
+}
+
+/// The hint of an unknown name: those that exist, and where to see all about them.
+fn known<'a>(names: impl ExactSizeIterator<Item = &'a str>, command: &str) -> String {
+    if names.len() == 0 {
+        return "There is none.".to_owned();
+    }
+    format!("There are: {}. See `{command}`.", listed(names))
 }
 
 fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {

@@ -161,6 +161,7 @@ impl Fleet {
         if !self.around.scope.close(ACTORS_END_WITHIN).await {
             tracing::warn!("some endpoint tasks did not end in time");
         }
+        self.around.config.cgroups.remove();
     }
 
     /// How many are in a state now.

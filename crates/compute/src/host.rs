@@ -4,7 +4,7 @@
 //! not know where data directories come from (today a copy of the template, later storage), which
 //! roles should exist, or who wants to hear about events.
 
-use dormouse_base::{EndpointId, Timestamp};
+use dormouse_base::EndpointId;
 use tokio_postgres::Client;
 
 use crate::event::Happening;
@@ -34,8 +34,8 @@ impl HostError {
 /// What was learned before an endpoint went to sleep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SleepNotes {
-    /// When PostgreSQL itself next wants to run something (pg_cron's next due job).
-    pub next_due: Option<Timestamp>,
+    /// A scheduled job is due about now and may not have begun: whoever is merely idle stays awake.
+    pub job_is_due: bool,
 }
 
 /// What a compute asks of the rest of the product. Implementations must be quick and must not wait

@@ -121,8 +121,16 @@ fn seed_sql(major: u16, seed: &Seed) -> String {
     if major >= 17 {
         memberships.push("pg_maintain");
     }
+    // Before 16, whoever may create roles may hand out every role, also those that reach the server's
+    // files and programs, unless it is a superuser's. Nobody can log in as one of these.
+    let guard = if major < 16 {
+        "UPDATE pg_catalog.pg_authid SET rolsuper = true WHERE rolname IN \
+         ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files');\n\n"
+    } else {
+        ""
+    };
     format!(
-        "CREATE ROLE {owner} LOGIN CREATEDB CREATEROLE BYPASSRLS;\n\n\
+        "{guard}CREATE ROLE {owner} LOGIN CREATEDB CREATEROLE BYPASSRLS;\n\n\
          GRANT {} TO {owner} WITH ADMIN OPTION;\n\n\
          CREATE DATABASE {database} OWNER {owner};\n\n",
         memberships.join(", ")

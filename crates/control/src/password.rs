@@ -19,7 +19,7 @@ use dormouse_compute::event::Cause;
 use crate::computes::{ComputeError, Computes};
 use crate::db::{Db, DbError, endpoints, roles};
 use crate::keeper::Keeper;
-use crate::model::name::ADMIN_ROLE;
+use crate::model::name::{ADMIN_ROLE, MAX_SQL_NAME};
 use crate::model::record::{Endpoint, Pending};
 
 /// How often an endpoint may change its state between question and answer.
@@ -107,7 +107,8 @@ impl Passwords {
         id: &EndpointId,
         role: &str,
     ) -> Result<Option<StoredRole>, PasswordError> {
-        if role == ADMIN_ROLE {
+        // PostgreSQL would not even look up a longer name, it calls it an error.
+        if role == ADMIN_ROLE || role.len() > MAX_SQL_NAME {
             return Ok(None);
         }
         let mut last = None;

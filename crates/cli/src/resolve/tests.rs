@@ -76,7 +76,7 @@ fn a_project_by_id_or_name() {
     ");
     insta::assert_snapshot!(chosen(&projects, Some("nope")).unwrap_err(), @r"
     error: there is no project `nope`
-    hint: List them with `dormouse project list`.
+    hint: There are: shop, p-1, shop. See `dormouse project list`.
     ");
 }
 
@@ -90,7 +90,7 @@ fn a_branch_by_id_or_name_or_default() {
     assert_eq!(id(Some("br-b-b-b")).unwrap(), "br-b-b-b");
     insta::assert_snapshot!(id(Some("nope")).unwrap_err().report(), @r"
     error: there is no branch `nope` in project `shop`
-    hint: List them with `dormouse branch list --project p-1`.
+    hint: There are: main, feature/x. See `dormouse branch list --project p-1`.
     ");
 }
 

@@ -218,7 +218,7 @@ impl Actor {
         run.close(Closing::Crashed);
         let lived = self.since.elapsed();
         let log_tail = self.log_tail(run.log_start());
-        self.clean_up(&run, true).await;
+        self.clean_up(&run).await;
         self.step(Event::Exited);
         self.around.metrics.crashes.inc();
         tracing::error!(%ending, "postmaster died");

@@ -4,7 +4,7 @@
 //! matches the record (or which the pid file names), held by a pidfd. A number in a file alone is
 //! never trusted: it may be another program's by now.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,10 +77,19 @@ impl Actor {
 
     async fn leave_nothing(&self, data: &Path, group: &Group, slot: Option<u32>) {
         let (data, group, config) = (data.to_owned(), group.clone(), Arc::clone(&self.around.config));
-        let identity = config.identities.for_slot(slot.unwrap_or_default());
+        let dir = self.dir();
         task::blocking(move || {
+            // Of an endpoint that is known no more only its files tell who it was.
+            let owner = || Identity::owner_of(&data).unwrap_or_else(|| config.identities.for_slot(0));
+            let identity = slot.map_or_else(owner, |slot| config.identities.for_slot(slot));
             end_left_overs(&data, &group, identity, &config);
             group.remove();
+            if let Some(record) = Record::read(&dir)
+                && record.socket_dir.parent() == Some(&config.run_root)
+            {
+                // Empty it is gone; if not, the next start uses another one anyway.
+                let _left = std::fs::remove_dir_all(record.socket_dir);
+            }
         })
         .await;
         Record::remove(&self.dir());
@@ -93,9 +102,8 @@ fn find(dir: &Path, data: &Path, run_root: &Path) -> Option<Record> {
     let recorded = Record::read(dir).filter(|r| r.postmaster.is_alive() && belongs(r.postmaster.pid));
     recorded.or_else(|| {
         // The server died between starting it and writing the record.
-        let text = std::fs::read_to_string(data.join("postmaster.pid")).ok()?;
-        let pid = PidFile::parse(&text)?.pid;
-        let socket_dir = PathBuf::from(text.lines().nth(4)?);
+        let PidFile { pid, socket_dir, .. } = PidFile::read(data)?;
+        let socket_dir = socket_dir?;
         // The compute can write this file, and the directory will be removed one day: only one of ours.
         (socket_dir.parent() == Some(run_root) && belongs(pid)).then_some(())?;
         Some(Record { postmaster: Fingerprint::of(pid).ok()?, socket_dir, log_start: 0 })
@@ -126,13 +134,14 @@ async fn end(held: &Held) {
 pub(super) fn end_left_overs(data: &Path, group: &Group, identity: Identity, config: &FleetConfig) {
     let pid_file = PidFile::read(data);
     if pid_file.is_none() && group.is_empty() {
+        remove_odd_pid_file(data);
         return;
     }
     tracing::warn!(data = %data.display(), "the last run did not end in order");
     if !group.kill() {
         tracing::error!(data = %data.display(), "processes survive SIGKILL");
     }
-    let Some(pid_file) = pid_file else { return };
+    let Some(pid_file) = pid_file else { return remove_odd_pid_file(data) };
     let private = config.identities.are_private();
     // With a dead process ID in it, PostgreSQL itself cleans up by this file at its next start. With the
     // ID of a living stranger it would refuse to start; nobody works in the directory, so it goes.
@@ -141,5 +150,16 @@ pub(super) fn end_left_overs(data: &Path, group: &Group, identity: Identity, con
         if let Err(error) = std::fs::remove_file(data.join("postmaster.pid")) {
             tracing::error!(%error, "cannot remove the pid file of a dead postmaster");
         }
+    }
+}
+
+/// A superuser can put a pipe in the place of the pid file, and the next postmaster would wait for a
+/// writer for ever. Nobody works in the directory, so it is nobody's.
+fn remove_odd_pid_file(data: &Path) {
+    let path = data.join("postmaster.pid");
+    if std::fs::symlink_metadata(&path).is_ok_and(|meta| !meta.is_file())
+        && let Err(error) = std::fs::remove_file(&path)
+    {
+        tracing::error!(%error, "cannot remove what stands in the place of the pid file");
     }
 }

@@ -166,7 +166,7 @@ impl Actor {
         if failure.log_tail.iter().any(|line| line.contains("No space left on device")) {
             failure.error = WakeError::DiskFull;
         }
-        self.clean_up(run, true).await;
+        self.clean_up(run).await;
         failure
     }
 

@@ -14,8 +14,10 @@ use super::record::Record;
 use super::run::{Closing, Run};
 use crate::activity::Activity;
 use crate::event::{Cause, Happening, SleepReason};
+use crate::host::SleepNotes;
 use crate::postgres::pidfile::PidFile;
 use crate::postgres::{ADMIN_DATABASE, log};
+use crate::sandbox::identity::Identity;
 use crate::sandbox::process::Ending;
 use crate::sandbox::shm;
 use crate::spec::PauseTimeout;
@@ -80,11 +82,22 @@ impl Actor {
             return self.freeze(look, reason).await;
         }
         self.check_for_work().await?;
-        if self.shared.gate.close_if_unchanged(look) {
-            self.stop(reason).await;
-            return Ok(());
+        let run = Arc::clone(self.run.as_ref().ok_or(WakeError::NotActive)?);
+        if !self.shared.gate.close_if_unchanged(look) {
+            return Err(WakeError::Busy("a client came".to_owned()));
         }
-        Err(WakeError::Busy("a client came".to_owned()))
+        // A failure here is met again, and reported, by the stop itself.
+        if self.learn(&run).await.is_ok_and(|notes| notes.job_is_due) {
+            return Err(self.wait_for_job());
+        }
+        self.stop(reason).await;
+        Ok(())
+    }
+
+    fn wait_for_job(&mut self) -> WakeError {
+        self.around.host.thawed(&self.shared.id);
+        self.open();
+        WakeError::Busy("a scheduled job is due".to_owned())
     }
 
     async fn check_for_work(&self) -> Result<(), WakeError> {
@@ -106,9 +119,13 @@ impl Actor {
         if !self.shared.gate.close_if_unchanged(look) {
             return Err(WakeError::Busy("a client came".to_owned()));
         }
-        if let Err(error) = self.learn(&run).await {
-            self.stay_awake(&error.to_string());
-            return Err(error);
+        match self.learn(&run).await {
+            Ok(notes) if notes.job_is_due && reason == SleepReason::Idle => return Err(self.wait_for_job()),
+            Ok(_) => {}
+            Err(error) => {
+                self.stay_awake(&error.to_string());
+                return Err(error);
+            }
         }
         let group = run.group().clone();
         if let Err(error) = task::blocking(move || group.freeze()).await {
@@ -128,13 +145,13 @@ impl Actor {
         self.open();
     }
 
-    async fn learn(&self, run: &Arc<Run>) -> Result<(), WakeError> {
+    async fn learn(&self, run: &Arc<Run>) -> Result<SleepNotes, WakeError> {
         let ask = async {
             let client = run.admin(ADMIN_DATABASE).await.map_err(|e| WakeError::admin(&e))?;
             let learned = self.around.host.before_sleep(&self.shared.id, &client).await;
             learned.map_err(|e| WakeError::Admin(e.to_string()))
         };
-        tokio::time::timeout(ASK_WITHIN, ask).await.map_err(|_| WakeError::TooSlow)?.map(drop)
+        tokio::time::timeout(ASK_WITHIN, ask).await.map_err(|_| WakeError::TooSlow)?
     }
 
     /// Paused → Active.
@@ -187,7 +204,7 @@ impl Actor {
             Ending::Signal(_) => false,
         };
         self.run = None;
-        self.clean_up(&run, !in_order).await;
+        self.clean_up(&run).await;
         self.note_end(in_order, learned).await;
         self.step(Event::Exited);
         let took_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -195,9 +212,9 @@ impl Actor {
         self.around.host.happened(&self.shared.id, Happening::Stopped { reason, took_ms });
     }
 
-    async fn note_end(&mut self, in_order: bool, learned: Result<(), WakeError>) {
+    async fn note_end(&mut self, in_order: bool, learned: Result<SleepNotes, WakeError>) {
         let noted = match (in_order, learned) {
-            (true, Ok(())) => {
+            (true, Ok(_)) => {
                 self.around.host.stopped_cleanly(&self.shared.id).await.map_err(|e| e.to_string())
             }
             (true, Err(error)) => Err(format!("roles could not be read before sleep: {error}")),
@@ -230,21 +247,19 @@ impl Actor {
         Ok(activity.statements)
     }
 
-    /// Removes what a run leaves behind; `by_force` also ends every process that is left.
-    pub(super) async fn clean_up(&self, run: &Arc<Run>, by_force: bool) {
+    /// Removes what a run leaves behind, first of all every process: even after a stop in order, a
+    /// program that a superuser started may live on.
+    pub(super) async fn clean_up(&self, run: &Arc<Run>) {
         self.shared.run.lock().take();
         run.end().await;
         let (run, config, dir) = (Arc::clone(run), Arc::clone(&self.around.config), self.dir());
-        let slot = self.spec.as_ref().map(|spec| spec.slot);
         task::blocking(move || {
-            if by_force {
-                let segment = PidFile::read(run.data()).and_then(|file| file.shm_segment);
-                if !run.group().kill() {
-                    tracing::error!(data = %run.data().display(), "processes survive SIGKILL");
-                }
-                if let Some(slot) = slot {
-                    shm::clean(config.identities.for_slot(slot), config.identities.are_private(), segment);
-                }
+            let segment = PidFile::read(run.data()).and_then(|file| file.shm_segment);
+            if !run.group().members().is_empty() && !run.group().kill() {
+                tracing::error!(data = %run.data().display(), "processes survive SIGKILL");
+            }
+            if let Some(identity) = Identity::owner_of(run.data()) {
+                shm::clean(identity, config.identities.are_private(), segment);
             }
             run.group().remove();
             Record::remove(&dir);

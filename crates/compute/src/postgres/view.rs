@@ -47,10 +47,14 @@ pub const TRUSTED: [&str; 17] = [
 ];
 
 /// What an extension's script gives to nobody but a superuser, given to whoever creates it.
-const AFTER: [(&str, &str); 1] = [("pg_cron", "GRANT USAGE ON SCHEMA cron TO @extowner@ WITH GRANT OPTION;")];
+const AFTER: [(&str, &str); 3] = [
+    ("dblink", "GRANT USAGE ON FOREIGN DATA WRAPPER dblink_fdw TO @extowner@ WITH GRANT OPTION;"),
+    ("pg_cron", "GRANT USAGE ON SCHEMA cron TO @extowner@ WITH GRANT OPTION;"),
+    ("postgres_fdw", "GRANT USAGE ON FOREIGN DATA WRAPPER postgres_fdw TO @extowner@ WITH GRANT OPTION;"),
+];
 
 /// Changing what views contain changes this number, so that old ones are not used.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// A finished view.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -88,6 +88,13 @@ impl Cgroups {
         }
     }
 
+    /// Removes this server's own group at its end. It stays while computes are left running in it.
+    pub fn remove(&self) {
+        if let Self::V2(base) | Self::V1(base) = self {
+            let _in_use = fs::remove_dir(base);
+        }
+    }
+
     /// The group of one endpoint, made if it is not there.
     ///
     /// # Errors
@@ -153,7 +160,7 @@ impl Group {
         for _ in 0..20 {
             let inside = self.members_of_group();
             let outside: Vec<u32> =
-                process::in_directory(&self.data).into_iter().filter(|pid| !inside.contains(pid)).collect();
+                process::of_cluster(&self.data).into_iter().filter(|pid| !inside.contains(pid)).collect();
             if outside.is_empty() {
                 return;
             }
@@ -175,8 +182,15 @@ impl Group {
     pub fn members(&self) -> Vec<u32> {
         match &self.way {
             Cgroups::V2(_) => self.members_of_group(),
-            // Until it has entered late, the group of version 1 is empty.
-            Cgroups::V1(_) | Cgroups::Signals => process::in_directory(&self.data),
+            // Until it has entered late, the group of version 1 is empty; from then on it also has
+            // those who went to another directory.
+            Cgroups::V1(_) | Cgroups::Signals => {
+                let mut all = process::of_cluster(&self.data);
+                all.extend(self.members_of_group());
+                all.sort_unstable();
+                all.dedup();
+                all
+            }
         }
     }
 
@@ -272,7 +286,7 @@ impl Group {
         let _thawed = self.thaw();
         let gone = wait_until(|| {
             let mut left = self.members_of_group();
-            left.extend(process::in_directory(&self.data));
+            left.extend(process::of_cluster(&self.data));
             left.iter().for_each(|pid| process::signal(*pid, Signal::KILL));
             left.is_empty()
         });

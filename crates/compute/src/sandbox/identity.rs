@@ -10,6 +10,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags};
@@ -145,6 +146,13 @@ impl Identity {
     #[must_use]
     pub fn is_current(self) -> bool {
         rustix::process::geteuid().as_raw() == self.uid
+    }
+
+    /// Who owns a file.
+    #[must_use]
+    pub fn owner_of(path: &Path) -> Option<Self> {
+        let meta = std::fs::metadata(path).ok()?;
+        Some(Self { uid: meta.uid(), gid: meta.gid() })
     }
 
     /// Makes this identity the owner of `path` and all below it. Links are changed, not followed.

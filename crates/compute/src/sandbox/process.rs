@@ -9,6 +9,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
@@ -147,21 +148,44 @@ pub fn in_directory(data: &Path) -> Vec<u32> {
         .collect()
 }
 
-/// Whether any process of a user exists.
+/// Whether any process of a user lives. One that has ended but was not waited for holds nothing.
 #[must_use]
 pub fn any_of_user(uid: u32) -> bool {
-    use std::os::unix::fs::MetadataExt;
     let Ok(entries) = fs::read_dir("/proc") else { return true };
     entries.flatten().any(|entry| {
-        entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok())
-            && entry.metadata().is_ok_and(|meta| meta.uid() == uid)
+        let pid = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+        pid.is_some_and(|pid| user_of(pid) == Some(uid)) && !has_ended(&entry.path())
     })
 }
 
-/// Whether `pid` works in exactly this data directory.
+/// A zombie, or gone by now.
+fn has_ended(process: &Path) -> bool {
+    fs::read_to_string(process.join("stat"))
+        .ok()
+        .and_then(|stat| stat.rsplit_once(')')?.1.trim_start().chars().next())
+        .is_none_or(|state| matches!(state, 'Z' | 'X'))
+}
+
+/// All processes of a cluster: they work in its directory, as the user who owns it. An operator's
+/// shell that happens to stand there is not one of them.
+#[must_use]
+pub fn of_cluster(data: &Path) -> Vec<u32> {
+    let Ok(owner) = fs::metadata(data).map(|meta| meta.uid()) else { return Vec::new() };
+    in_directory(data).into_iter().filter(|pid| user_of(*pid) == Some(owner)).collect()
+}
+
+/// Whether `pid` works in exactly this data directory, as the user who owns it.
 #[must_use]
 pub fn works_in(pid: u32, data: &Path) -> bool {
     fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == data)
+        && fs::metadata(data).is_ok_and(|meta| user_of(pid) == Some(meta.uid()))
+}
+
+/// The user of a process. The owner of `/proc/PID` would not do: a process can make that root.
+fn user_of(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    users.split_whitespace().next()?.parse().ok()
 }
 
 /// Signals a process by number. Only for processes that were just looked up.

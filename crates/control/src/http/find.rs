@@ -5,6 +5,7 @@ use dormouse_base::Kind;
 use super::error::Error;
 use crate::control::Control;
 use crate::db::{branches, databases, endpoints, projects, roles};
+use crate::locate::MAX_LISTED;
 use crate::model::record::{Branch, Database, Endpoint, Pending, Project, Role};
 
 impl Control {
@@ -15,7 +16,17 @@ impl Control {
             let message = format!("several projects are named `{name}`: use the project's ID");
             return Err(Error::new(Kind::Conflict, "ambiguous-project", message));
         }
-        found.pop().ok_or_else(|| Error::not_found("project", "project-not-found", name))
+        match found.pop() {
+            Some(project) => Ok(project),
+            None => {
+                let all = self
+                    .foundation
+                    .db
+                    .read("list the projects", |db| projects::list(db, None, None, MAX_LISTED))?;
+                Err(Error::not_found("project", "project-not-found", name)
+                    .hint(known(all.into_iter().map(|p| p.name))))
+            }
+        }
     }
 
     /// The branch that a path names, with its project and endpoint.
@@ -25,8 +36,16 @@ impl Control {
             let Some(branch) = branches::find(db, &project.id, name)? else { return Ok(None) };
             Ok(endpoints::of_branch(db, &branch.id)?.map(|endpoint| (branch, endpoint)))
         })?;
-        let (branch, endpoint) = found.ok_or_else(|| Error::not_found("branch", "branch-not-found", name))?;
-        Ok(Place { project, branch, endpoint })
+        match found {
+            Some((branch, endpoint)) => Ok(Place { project, branch, endpoint }),
+            None => {
+                let all = self.foundation.db.read("list the branches", |db| {
+                    branches::list(db, &project.id, None, None, MAX_LISTED)
+                })?;
+                Err(Error::not_found("branch", "branch-not-found", name)
+                    .hint(known(all.into_iter().map(|b| b.name))))
+            }
+        }
     }
 
     /// The endpoint that a path names, with its project and branch.
@@ -41,6 +60,12 @@ impl Control {
             None => Err(Error::not_found("endpoint", "endpoint-not-found", id)),
         }
     }
+}
+
+/// Names for a caller that holds an API key; somebody who only tries to log in never gets them.
+fn known(names: impl Iterator<Item = String>) -> String {
+    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    if names.is_empty() { "There is none.".to_owned() } else { format!("There are: {}.", names.join(", ")) }
 }
 
 /// A branch with what is around it.

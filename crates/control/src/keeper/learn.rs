@@ -7,6 +7,7 @@ use std::time::Duration;
 use dormouse_base::{EndpointId, Timestamp, clock};
 use dormouse_compute::postgres::admin;
 use dormouse_runtime::task::Scope;
+use jiff::SignedDuration;
 use rusqlite::{Connection, Result};
 use tokio_postgres::Client;
 
@@ -33,6 +34,12 @@ const CRON_PLACE: &str = "SELECT current_setting('cron.database_name', true),
 
 /// How long reading pg_cron's table may hold up a sleep.
 const CRON_WITHIN: Duration = Duration::from_secs(5);
+
+/// pg_cron looks at its clock once a second, then starts a worker: so late a job may begin.
+const STARTS_WITHIN: SignedDuration = SignedDuration::from_secs(3);
+
+/// Falling asleep is not worth it when a job is due so soon; longer than a scheduled wake is early.
+const WORTH_WAITING: SignedDuration = SignedDuration::from_secs(3);
 
 /// What PostgreSQL has.
 #[derive(Debug, Default)]
@@ -140,14 +147,32 @@ impl LearnedRole {
     }
 }
 
-/// When pg_cron next wants to run something. Trouble here must not keep a database awake: it is
-/// logged, and the wake is not scheduled.
-pub(super) async fn next_due(client: &Client) -> Option<Timestamp> {
+/// What pg_cron wants.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Jobs {
+    /// When it next wants to run something.
+    pub(super) next_due: Option<Timestamp>,
+    /// A job is due about now.
+    pub(super) is_due: bool,
+}
+
+impl Jobs {
+    fn of(schedules: &[String], zone: &str, now: Timestamp) -> Self {
+        let after = |now| cron::earliest(schedules.iter().map(String::as_str), zone, now);
+        let recent = after(now - STARTS_WITHIN);
+        Self { next_due: after(now), is_due: recent.is_some_and(|due| due <= now + WORTH_WAITING) }
+    }
+}
+
+/// Reads pg_cron's jobs. Trouble here must not keep a database awake: it is logged, and no wake is
+/// scheduled.
+pub(super) async fn jobs(client: &Client) -> Jobs {
     let place = match client.query_opt(CRON_PLACE, &[]).await {
-        Ok(place) => place?,
+        Ok(Some(place)) => place,
+        Ok(None) => return Jobs::default(),
         Err(error) => {
             tracing::warn!(%error, "cannot ask for pg_cron");
-            return None;
+            return Jobs::default();
         }
     };
     let (database, zone, sockets): (String, String, String) = (place.get(0), place.get(1), place.get(2));
@@ -155,14 +180,14 @@ pub(super) async fn next_due(client: &Client) -> Option<Timestamp> {
     let asked = tokio::time::timeout(CRON_WITHIN, schedules(Path::new(&sockets), &database, &scope)).await;
     scope.close(Duration::from_secs(1)).await;
     match asked {
-        Ok(Ok(schedules)) => cron::earliest(schedules.iter().map(String::as_str), &zone, clock::now()),
+        Ok(Ok(schedules)) => Jobs::of(&schedules, &zone, clock::now()),
         Ok(Err(error)) => {
             tracing::warn!(error = &*error, "cannot read pg_cron's jobs");
-            None
+            Jobs::default()
         }
         Err(_) => {
             tracing::warn!("reading pg_cron's jobs took too long");
-            None
+            Jobs::default()
         }
     }
 }

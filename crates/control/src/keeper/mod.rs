@@ -316,16 +316,15 @@ impl Host for Keeper {
 
     async fn before_sleep(&self, endpoint: &EndpointId, client: &Client) -> Result<SleepNotes, HostError> {
         let learned = learn::ask(client).await.map_err(|e| host_error("read the roles", e))?;
-        let next_due = learn::next_due(client).await;
+        let jobs = learn::jobs(client).await;
         let (id, now) = (endpoint.clone(), clock::now());
         let stored = self.inner.db.write("store the roles", move |db| {
             learn::store(db, &id, &learned, now)?;
-            endpoints::set_next_wake(db, &id, next_due)
+            endpoints::set_next_wake(db, &id, jobs.next_due)
         });
         stored.await.map_err(|e| db_error("store the roles", e))?;
         self.inner.memory.set_exact(endpoint, true);
-        self.inner.signals.schedule.notify_one();
-        Ok(SleepNotes { next_due })
+        Ok(SleepNotes { job_is_due: jobs.is_due })
     }
 
     fn thawed(&self, endpoint: &EndpointId) {
@@ -344,6 +343,10 @@ impl Host for Keeper {
 
     fn state_changed(&self, endpoint: &EndpointId, state: State, pid: Option<u32>) {
         let before = self.inner.memory.set_state(endpoint, state);
+        if matches!(state, State::Stopped | State::Paused) {
+            // Not earlier: the reconciler passes over endpoints that are not asleep yet.
+            self.inner.signals.schedule.notify_one();
+        }
         tracing::debug!(%endpoint, state = state.name(), ?pid, "state");
         match (before, state) {
             (_, State::Active) => {

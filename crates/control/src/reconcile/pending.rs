@@ -12,6 +12,13 @@ use crate::keeper::Keeper;
 
 const PERIOD: Duration = Duration::from_secs(60);
 
+/// When the next look is due after an endpoint was found on its way to Active. The start itself
+/// applies changes before it lets clients in; this is for what that leaves.
+const SOON: Duration = Duration::from_secs(1);
+
+/// The code of a [`crate::computes::ComputeError`] for an endpoint that is not (yet, or any more) open.
+const NOT_OPEN: &str = "endpoint-state";
+
 /// See the module.
 #[derive(Debug)]
 pub struct PendingChanges {
@@ -32,7 +39,7 @@ impl Reconciler for PendingChanges {
     }
 
     async fn run(&mut self) -> Result<Report, Trouble> {
-        let mut done = 0;
+        let (mut done, mut next) = (0, PERIOD);
         for endpoint in self.keeper.pending() {
             if self.computes.state(&endpoint) != State::Active {
                 continue;
@@ -42,6 +49,7 @@ impl Reconciler for PendingChanges {
                 Ok(refused) => {
                     tracing::warn!(%endpoint, refused = refused.len(), "PostgreSQL refuses pending changes");
                 }
+                Err(error) if error.code == NOT_OPEN => next = SOON,
                 Err(error) if self.computes.state(&endpoint) == State::Active => {
                     return Err(Trouble::in_doing("apply pending changes")(error));
                 }
@@ -49,6 +57,6 @@ impl Reconciler for PendingChanges {
                 Err(_) => {}
             }
         }
-        Ok(Report { text: format!("{done} endpoints brought up to date"), next: PERIOD })
+        Ok(Report { text: format!("{done} endpoints brought up to date"), next })
     }
 }

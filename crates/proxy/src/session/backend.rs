@@ -121,12 +121,12 @@ impl Replies {
             frame::take(&mut self.unread, limit::MAX_BACKEND_MESSAGE).map_err(|e| broken(e.to_string()))?
         {
             let reply = Handshake::decode(frame.tag, &frame.body).map_err(|e| broken(e.to_string()))?;
-            match &reply {
+            match reply {
                 // The client has been told already, by us.
                 Handshake::AuthOk | Handshake::AuthRequest(Authentication::Ok) => continue,
                 Handshake::AuthRequest(_) => return Err(broken("asked for a password".to_owned())),
-                Handshake::Error(error) => return Err(refused(error, &frame.body)),
-                Handshake::KeyData(key) => self.key = Some((key.pid, key.secret.expose().clone())),
+                Handshake::Error(error) => return Err(refused(error)),
+                Handshake::KeyData(ref key) => self.key = Some((key.pid, key.secret.expose().clone())),
                 _ => {}
             }
             self.for_client.push(frame.tag);
@@ -141,20 +141,18 @@ impl Replies {
     }
 }
 
-/// PostgreSQL's own refusals go to the client as they are, except that it is (re)starting.
-fn refused(error: &ErrorResponse, body: &[u8]) -> Failed {
+/// PostgreSQL's own refusals go to the client as they are, except that it is (re)starting. Those that
+/// we know get a hint where PostgreSQL gives none.
+fn refused(error: ErrorResponse) -> Failed {
     let fields = &error.fields;
     if fields.code() == SqlState::CANNOT_CONNECT_NOW.as_str()
         || fields.code() == SqlState::ADMIN_SHUTDOWN.as_str()
     {
         return Failed::Retry;
     }
-    let code = SqlState::ALL.iter().map(|(_, code)| *code).find(|code| code.as_str() == fields.code());
-    let mut told = ClientError::fatal(code.unwrap_or(SqlState::CONNECTION_REJECTED), fields.message());
-    if code.is_none() {
-        tracing::debug!(code = fields.code(), bytes = body.len(), "refused with an unusual code");
-        told = told.with_detail(format!("PostgreSQL's own code is {}.", fields.code()));
-    }
+    let known = SqlState::ALL.iter().map(|(_, code)| *code).find(|code| code.as_str() == fields.code());
+    let Some(code) = known else { return Failed::End(End::Passed(error)) };
+    let mut told = ClientError::fatal(code, fields.message());
     if let Some(detail) = fields.detail() {
         told = told.with_detail(detail);
     }

@@ -22,8 +22,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
-use dormouse_pgwire::ClientError;
+use dormouse_pgwire::backend::ErrorResponse;
 use dormouse_pgwire::sqlstate::SqlState;
+use dormouse_pgwire::{ClientError, Encode};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tracing::Instrument;
@@ -57,6 +58,8 @@ pub(crate) struct Shared {
 pub(crate) enum End {
     /// The client is told, then closed.
     Refuse(ClientError),
+    /// PostgreSQL refused; the client gets its words, then it is closed.
+    Passed(ErrorResponse),
     /// Nothing to tell: the client left, or it only wanted to cancel.
     Quiet(&'static str),
 }
@@ -141,13 +144,26 @@ async fn finish(shared: &Shared, client: Option<io::Client>, end: End) {
         End::Refuse(error) => {
             shared.metrics.ended(error.code.as_str());
             tracing::debug!(code = error.code.as_str(), message = error.message, "refused");
-            let Some(mut client) = client else { return };
-            let say = async {
-                client.stream.write_all(&error.encode()).await?;
-                client.stream.shutdown().await
-            };
-            // Who does not read the reason in time does not get it.
-            let _unread = tokio::time::timeout(GOODBYE_WITHIN, say).await;
+            say_goodbye(client, &error.encode()).await;
+        }
+        End::Passed(error) => {
+            shared.metrics.ended("postgres_refused");
+            tracing::debug!(
+                code = error.fields.code(),
+                message = error.fields.message(),
+                "refused by PostgreSQL"
+            );
+            say_goodbye(client, &error.encode()).await;
         }
     }
+}
+
+async fn say_goodbye(client: Option<io::Client>, last_words: &[u8]) {
+    let Some(mut client) = client else { return };
+    let say = async {
+        client.stream.write_all(last_words).await?;
+        client.stream.shutdown().await
+    };
+    // Who does not read the reason in time does not get it.
+    let _unread = tokio::time::timeout(GOODBYE_WITHIN, say).await;
 }

@@ -13,6 +13,9 @@ use crate::ui::{Table, time};
 /// The longest detail in a table cell, characters; JSON has all of it.
 const MAX_DETAIL: usize = 100;
 
+/// The lines of PostgreSQL's log that are shown below a failure; JSON has more.
+const MAX_LOG_LINES: usize = 5;
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Events {
     #[command(flatten)]
@@ -31,7 +34,8 @@ pub(super) async fn run(args: &Events, session: &Session, cx: &Context) -> Resul
     cx.ui.show(&list, |list| {
         let mut table = Table::list(&["TIME", "EVENT", "DETAIL"]);
         for event in &list.events {
-            table.row([time(Some(event.at)), event.kind.clone(), detail(event)]);
+            let cell = [vec![detail(event)], log_tail(event)].concat().join("\n");
+            table.row([time(Some(event.at)), event.kind.clone(), cell]);
         }
         table
     })
@@ -49,10 +53,29 @@ fn detail(event: &EndpointEvent) -> String {
         }
         other => Some(format!("{name}={other}")),
     });
-    let text = parts.collect::<Vec<_>>().join(" ");
+    shortened(&parts.collect::<Vec<_>>().join(" "))
+}
+
+/// Why PostgreSQL failed stands in the last lines of its log.
+fn log_tail(event: &EndpointEvent) -> Vec<String> {
+    let Some(Value::Array(lines)) = event.detail.get("log_tail") else { return Vec::new() };
+    let shown = &lines[lines.len().saturating_sub(MAX_LOG_LINES)..];
+    shown
+        .iter()
+        .filter_map(Value::as_str)
+        .map(|line| format!("  {}", shortened(without_time(line))))
+        .collect()
+}
+
+/// A log line from its severity on: the event has a time of its own.
+fn without_time(line: &str) -> &str {
+    line.split_once("] ").map_or(line, |(_, rest)| rest)
+}
+
+fn shortened(text: &str) -> String {
     match text.char_indices().nth(MAX_DETAIL) {
         Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
+        None => text.to_owned(),
     }
 }
 
@@ -78,6 +101,20 @@ mod tests {
             detail: detail_json.as_object().unwrap().clone(),
         };
         detail(&event)
+    }
+
+    #[test]
+    fn a_failure_shows_the_end_of_the_log() {
+        let lines: Vec<String> =
+            (0..9).map(|n| format!("2026-01-02 03:04:05 UTC [7] FATAL:  no {n}")).collect();
+        let event = EndpointEvent {
+            id: 1,
+            at: "2026-01-02T03:04:05Z".parse().unwrap(),
+            kind: "start_failed".into(),
+            detail: serde_json::json!({ "log_tail": lines }).as_object().unwrap().clone(),
+        };
+        let shown = log_tail(&event);
+        assert_eq!((shown.len(), shown[4].as_str()), (MAX_LOG_LINES, "  FATAL:  no 8"));
     }
 
     #[test]
