@@ -75,11 +75,16 @@ impl Admission {
     /// Gives a free place to the next one who still wants it.
     fn hand_on(&self) {
         loop {
-            let next = self.0.lock().pop();
-            let Some(next) = next else {
-                self.0.lock().free += 1;
-                return;
+            let next = {
+                let mut queue = self.0.lock();
+                let next = queue.pop();
+                if next.is_none() {
+                    // Under the same lock: who queues in between would wait for a permit that is free.
+                    queue.free += 1;
+                }
+                next
             };
+            let Some(next) = next else { return };
             match next.send(Permit(Some(self.clone()))) {
                 Ok(()) => return,
                 // It gave up; its permit must not come back through Drop, which would recurse.

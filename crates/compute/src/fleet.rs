@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,12 +20,15 @@ use crate::host::Host;
 use crate::metrics::Metrics;
 use crate::postgres::view::View;
 use crate::sandbox::cgroup::Cgroups;
-use crate::sandbox::identity::Identities;
+use crate::sandbox::identity::{Identities, Identity};
 use crate::sandbox::priority::MAX_URGENT_BOOTS;
 use crate::state::State;
 
 /// A Unix socket path must fit `sun_path` (108 bytes, with the final NUL).
 pub const MAX_RUN_ROOT: usize = 107 - "/0123456789abcdef/.s.PGSQL.5432".len();
+
+/// Socket directories have random names of this length.
+pub const SOCKET_NAME_LEN: usize = 16;
 
 /// Boots at the same time, for each processor.
 pub const BOOTS_PER_CORE: usize = 2;
@@ -47,6 +51,20 @@ pub struct FleetConfig {
     pub cgroups: Cgroups,
     /// Boots at the same time.
     pub boot_slots: usize,
+}
+
+impl FleetConfig {
+    /// The socket directory that a record or a pid file names, if it is one that this server made:
+    /// directly below [`FleetConfig::run_root`], with a name of the right form, owned by the compute.
+    /// (Computes can write pid files, and what is accepted here will be removed one day.)
+    #[must_use]
+    pub fn own_socket_dir(&self, named: &Path, owner: Identity) -> Option<PathBuf> {
+        let name = named.file_name()?.to_str()?;
+        let formed = name.len() == SOCKET_NAME_LEN && name.bytes().all(|b| b.is_ascii_alphanumeric());
+        let dir = self.run_root.join(name);
+        let ours = std::fs::symlink_metadata(&dir).is_ok_and(|meta| meta.is_dir() && meta.uid() == owner.uid);
+        (formed && named == dir && ours).then_some(dir)
+    }
 }
 
 /// All endpoints of this node. Cheap to clone; clones are the same fleet.
@@ -168,5 +186,35 @@ impl Fleet {
     #[must_use]
     pub fn count(&self, state: State) -> usize {
         self.endpoints.read().values().filter(|endpoint| endpoint.state() == state).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_socket_directory_of_our_own_is_accepted() {
+        let root = tempfile::tempdir().expect("a directory");
+        let run_root = root.path().join("run");
+        let dir = run_root.join("0123456789abcdef");
+        std::fs::create_dir_all(&dir).expect("a directory");
+        let me = Identity::owner_of(&dir).expect("it exists");
+        let config = FleetConfig {
+            computes: root.path().join("computes"),
+            run_root: run_root.clone(),
+            views: BTreeMap::new(),
+            identities: Identities::Own(me),
+            cgroups: Cgroups::Signals,
+            boot_slots: 1,
+        };
+        assert_eq!(config.own_socket_dir(&dir, me), Some(dir.clone()));
+        for foreign in
+            [run_root.join(".."), root.path().join("0123456789abcdef"), run_root.join("x"), "/etc".into()]
+        {
+            assert_eq!(config.own_socket_dir(&foreign, me), None, "{foreign:?}");
+        }
+        let somebody = Identity { uid: me.uid + 1, gid: me.gid };
+        assert_eq!(config.own_socket_dir(&dir, somebody), None, "another compute's");
     }
 }

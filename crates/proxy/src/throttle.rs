@@ -1,13 +1,17 @@
-//! Slows down password guessing, per source address and role.
+//! Slows down password guessing, per source address, endpoint and role.
 //!
-//! A bucket of [`BURST`] failures refills with one every [`REFILL`]. While it is empty, logins of
-//! that role from that address are refused without looking at the password, so a guesser learns
-//! nothing more; other addresses and roles are not touched. A success forgives earlier failures.
+//! Every try is charged when it begins and refunded when it was not a wrong password, so that a
+//! thousand tries at once are no better than one after the other. A bucket of [`BURST`] charges
+//! refills with one every [`REFILL`]; while it is full, logins are refused without looking at the
+//! password. Other addresses, endpoints and roles are not touched. A right password forgives only its
+//! own charge: one's own account must not be a way to go on guessing another's.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use dormouse_base::EndpointId;
 use dormouse_base::clock::Mono;
 use parking_lot::Mutex;
 
@@ -17,57 +21,72 @@ pub const BURST: u32 = 10;
 /// One more try is granted after this long.
 pub const REFILL: Duration = Duration::from_secs(6);
 
-/// Pairs remembered; the stalest is forgotten first.
-pub const MAX_PAIRS: usize = 10_000;
+/// Buckets remembered; the stalest is forgotten first.
+pub const MAX_BUCKETS: usize = 10_000;
 
-/// Failures by (address, role).
+/// Who tries what: the address, and a keyed hash of endpoint and role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Who(IpAddr, u64);
+
+/// Charges by who tries what.
 #[derive(Debug, Default)]
-pub struct Throttle(Mutex<HashMap<(IpAddr, String), Bucket>>);
+pub struct Throttle {
+    buckets: Mutex<HashMap<Who, Bucket>>,
+    hasher: RandomState,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
-    failures: u32,
+    charges: u32,
     since: Mono,
 }
 
 impl Bucket {
-    /// Failures that have not been refilled yet.
-    fn left(&self, now: Mono) -> u32 {
-        let refilled = now.since(self.since).as_secs() / REFILL.as_secs();
-        self.failures.saturating_sub(u32::try_from(refilled).unwrap_or(u32::MAX))
+    /// This bucket now: what has been refilled since is gone, and the rest of the time is kept.
+    fn at(self, now: Mono) -> Self {
+        let periods = u32::try_from(now.since(self.since).as_secs() / REFILL.as_secs()).unwrap_or(u32::MAX);
+        if periods >= self.charges {
+            return Self { charges: 0, since: now };
+        }
+        Self { charges: self.charges - periods, since: self.since.plus(REFILL * periods) }
     }
 }
 
 impl Throttle {
-    /// Whether this pair may try now; if not, after which time.
+    /// Names a bucket.
+    #[must_use]
+    pub fn who(&self, from: IpAddr, endpoint: &EndpointId, role: &str) -> Who {
+        Who(from, self.hasher.hash_one((endpoint, role)))
+    }
+
+    /// Charges a try.
     ///
     /// # Errors
-    /// The time to wait.
-    pub fn check(&self, from: IpAddr, role: &str, now: Mono) -> Result<(), Duration> {
-        let buckets = self.0.lock();
-        match buckets.get(&(from, role.to_owned())) {
-            Some(bucket) if bucket.left(now) >= BURST => {
-                let over = bucket.left(now) - BURST + 1;
-                Err(REFILL * over)
+    /// The time until the next one is possible.
+    pub fn charge(&self, who: Who, now: Mono) -> Result<(), Duration> {
+        let mut buckets = self.buckets.lock();
+        if buckets.len() >= MAX_BUCKETS && !buckets.contains_key(&who) {
+            let stalest = buckets.iter().min_by_key(|(_, b)| b.since).map(|(who, _)| *who);
+            stalest.map(|who| buckets.remove(&who));
+        }
+        let bucket = buckets.entry(who).or_insert(Bucket { charges: 0, since: now });
+        *bucket = bucket.at(now);
+        if bucket.charges >= BURST {
+            return Err(REFILL.saturating_sub(now.since(bucket.since)));
+        }
+        bucket.charges += 1;
+        Ok(())
+    }
+
+    /// The try was not a wrong password.
+    pub fn refund(&self, who: Who) {
+        let mut buckets = self.buckets.lock();
+        if let Some(bucket) = buckets.get_mut(&who) {
+            bucket.charges = bucket.charges.saturating_sub(1);
+            if bucket.charges == 0 {
+                buckets.remove(&who);
             }
-            _ => Ok(()),
         }
-    }
-
-    /// Counts a failure.
-    pub fn failed(&self, from: IpAddr, role: &str, now: Mono) {
-        let mut buckets = self.0.lock();
-        if buckets.len() >= MAX_PAIRS {
-            let stalest = buckets.iter().min_by_key(|(_, b)| b.since).map(|(pair, _)| pair.clone());
-            stalest.map(|pair| buckets.remove(&pair));
-        }
-        let bucket = buckets.entry((from, role.to_owned())).or_insert(Bucket { failures: 0, since: now });
-        *bucket = Bucket { failures: bucket.left(now) + 1, since: now };
-    }
-
-    /// Forgives.
-    pub fn succeeded(&self, from: IpAddr, role: &str) {
-        self.0.lock().remove(&(from, role.to_owned()));
     }
 }
 
@@ -75,29 +94,47 @@ impl Throttle {
 mod tests {
     use super::*;
 
+    fn who(throttle: &Throttle, last: u8, endpoint: &str, role: &str) -> Who {
+        throttle.who([127, 0, 0, last].into(), &endpoint.parse().unwrap(), role)
+    }
+
     #[test]
     fn a_guesser_is_stopped_and_nobody_else() {
         let (throttle, now) = (Throttle::default(), Mono::now());
-        let (bad, good): (IpAddr, IpAddr) = ([127, 0, 0, 1].into(), [127, 0, 0, 2].into());
+        let guesser = who(&throttle, 1, "ep-a-a-a", "anna");
         for _ in 0..BURST {
-            assert!(throttle.check(bad, "anna", now).is_ok());
-            throttle.failed(bad, "anna", now);
+            assert!(throttle.charge(guesser, now).is_ok());
         }
-        assert!(throttle.check(bad, "anna", now).is_err());
-        assert!(throttle.check(bad, "bert", now).is_ok() && throttle.check(good, "anna", now).is_ok());
-        assert!(throttle.check(bad, "anna", now.plus(REFILL)).is_ok(), "one try after a while");
-        throttle.failed(bad, "anna", now.plus(REFILL));
-        assert!(throttle.check(bad, "anna", now.plus(REFILL)).is_err());
-        throttle.succeeded(bad, "anna");
-        assert!(throttle.check(bad, "anna", now).is_ok());
+        assert!(throttle.charge(guesser, now).is_err());
+        for other in [(1, "ep-a-a-a", "bert"), (2, "ep-a-a-a", "anna"), (1, "ep-b-b-b", "anna")] {
+            assert!(throttle.charge(who(&throttle, other.0, other.1, other.2), now).is_ok(), "{other:?}");
+        }
+        let later = now.plus(REFILL);
+        assert!(throttle.charge(guesser, later).is_ok(), "one try after a while");
+        assert!(throttle.charge(guesser, later).is_err(), "and not two");
+    }
+
+    #[test]
+    fn success_forgives_only_itself() {
+        let (throttle, now) = (Throttle::default(), Mono::now());
+        let guesser = who(&throttle, 1, "ep-a-a-a", "anna");
+        for _ in 0..BURST - 1 {
+            throttle.charge(guesser, now).unwrap();
+        }
+        for _ in 0..100 {
+            throttle.charge(guesser, now).unwrap();
+            throttle.refund(guesser);
+        }
+        throttle.charge(guesser, now).unwrap();
+        assert!(throttle.charge(guesser, now).is_err());
     }
 
     #[test]
     fn memory_is_bounded() {
         let (throttle, now) = (Throttle::default(), Mono::now());
-        for n in 0..MAX_PAIRS + 10 {
-            throttle.failed([127, 0, 0, 1].into(), &n.to_string(), now);
+        for n in 0..MAX_BUCKETS + 10 {
+            throttle.charge(who(&throttle, 1, "ep-a-a-a", &n.to_string()), now).unwrap();
         }
-        assert!(throttle.0.lock().len() <= MAX_PAIRS);
+        assert!(throttle.buckets.lock().len() <= MAX_BUCKETS);
     }
 }

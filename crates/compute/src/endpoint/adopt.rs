@@ -41,7 +41,7 @@ impl Actor {
             return false;
         };
         let spec = self.around.host.spec(&self.shared.id).await.ok();
-        let found = find(&dir, &data, &self.around.config.run_root);
+        let found = find(&dir, &data, &self.around.config);
         let (Some(record), Some(spec)) = (found, spec.clone()) else {
             self.leave_nothing(&data, &group, spec.map(|s| s.slot)).await;
             return false;
@@ -85,10 +85,10 @@ impl Actor {
             end_left_overs(&data, &group, identity, &config);
             group.remove();
             if let Some(record) = Record::read(&dir)
-                && record.socket_dir.parent() == Some(&config.run_root)
+                && let Some(socket_dir) = config.own_socket_dir(&record.socket_dir, identity)
             {
                 // Empty it is gone; if not, the next start uses another one anyway.
-                let _left = std::fs::remove_dir_all(record.socket_dir);
+                let _left = std::fs::remove_dir_all(socket_dir);
             }
         })
         .await;
@@ -97,15 +97,14 @@ impl Actor {
 }
 
 /// The running postmaster of a data directory, if there is one.
-fn find(dir: &Path, data: &Path, run_root: &Path) -> Option<Record> {
+fn find(dir: &Path, data: &Path, config: &FleetConfig) -> Option<Record> {
     let belongs = |pid: u32| process::works_in(pid, data);
     let recorded = Record::read(dir).filter(|r| r.postmaster.is_alive() && belongs(r.postmaster.pid));
     recorded.or_else(|| {
         // The server died between starting it and writing the record.
         let PidFile { pid, socket_dir, .. } = PidFile::read(data)?;
-        let socket_dir = socket_dir?;
-        // The compute can write this file, and the directory will be removed one day: only one of ours.
-        (socket_dir.parent() == Some(run_root) && belongs(pid)).then_some(())?;
+        let socket_dir = config.own_socket_dir(&socket_dir?, Identity::owner_of(data)?)?;
+        belongs(pid).then_some(())?;
         Some(Record { postmaster: Fingerprint::of(pid).ok()?, socket_dir, log_start: 0 })
     })
 }

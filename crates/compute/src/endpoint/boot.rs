@@ -18,6 +18,7 @@ use super::actor::Actor;
 use super::record::Record;
 use super::run::{Place, Run};
 use crate::event::Phases;
+use crate::fleet::SOCKET_NAME_LEN;
 use crate::host::HostError;
 use crate::postgres::view::View;
 use crate::postgres::{ADMIN_DATABASE, log, ready, settings};
@@ -224,7 +225,7 @@ impl Spawn<'_> {
         Prepared {
             dir: self.actor.dir(),
             // Unguessable, because where computes share a user only this keeps them apart.
-            socket_dir: config.run_root.join(rand::token(16)),
+            socket_dir: config.run_root.join(rand::token(SOCKET_NAME_LEN)),
             data: self.directory.data,
             spec: self.spec,
             view: self.view,

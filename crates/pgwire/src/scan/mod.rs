@@ -95,6 +95,14 @@ impl BackendScan {
         Self { last: Last::Rest(status), ..Self::new() }
     }
 
+    /// The client has sent something to a backend at rest: it is at rest no more, even if what it says
+    /// next is only a notice. The scanner cannot see this itself; whoever forwards client bytes tells it.
+    pub fn client_sent(&mut self) {
+        if matches!(self.last, Last::Rest(_)) {
+            self.last = Last::Busy;
+        }
+    }
+
     /// Follows the next bytes, however they are cut.
     pub fn feed(&mut self, mut chunk: &[u8]) {
         while let Some(&first) = chunk.first() {

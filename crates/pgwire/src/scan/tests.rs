@@ -186,3 +186,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_notice_from_a_running_statement_is_not_rest() {
+    let mut scan = BackendScan::after_ready(TxStatus::Idle);
+    assert_eq!(scan.at_rest(), Some(TxStatus::Idle));
+    scan.client_sent();
+    scan.feed(b"N\0\0\0\x05\0");
+    assert_eq!(scan.at_rest(), None, "the statement that raised the notice still runs");
+    scan.feed(b"Z\0\0\0\x05I");
+    assert_eq!(scan.at_rest(), Some(TxStatus::Idle));
+}

@@ -5,7 +5,7 @@ use dormouse_pgwire::frame::{self, Frame};
 use dormouse_pgwire::{ClientError, limit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::End;
+use super::{End, HANDSHAKE_WITHIN, too_slow};
 use crate::stream::ClientStream;
 
 /// A client with the bytes that were read but not used yet.
@@ -39,13 +39,16 @@ impl Client {
 
     /// Reads one message of the login.
     pub(super) async fn message(&mut self) -> Result<Frame, End> {
-        loop {
-            let taken = frame::take(&mut self.unread, limit::MAX_AUTH_MESSAGE);
-            match taken.map_err(|e| End::Refuse(ClientError::protocol_violation(e.to_string())))? {
-                Some(frame) => return Ok(frame),
-                None => self.fill().await?,
+        let whole = async {
+            loop {
+                let taken = frame::take(&mut self.unread, limit::MAX_AUTH_MESSAGE);
+                match taken.map_err(|e| End::Refuse(ClientError::protocol_violation(e.to_string())))? {
+                    Some(frame) => return Ok(frame),
+                    None => self.fill().await?,
+                }
             }
-        }
+        };
+        tokio::time::timeout(HANDSHAKE_WITHIN, whole).await.unwrap_or_else(|_| Err(too_slow().into()))
     }
 
     /// Writes bytes and sends them.
@@ -54,6 +57,9 @@ impl Client {
             self.stream.write_all(bytes).await?;
             self.stream.flush().await
         };
-        sent.await.map_err(|_| End::Quiet("client_left"))
+        match tokio::time::timeout(HANDSHAKE_WITHIN, sent).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(End::Quiet("client_left")),
+        }
     }
 }

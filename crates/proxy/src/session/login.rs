@@ -28,6 +28,7 @@ use dormouse_runtime::task;
 use super::io::Client;
 use super::{End, Shared, help};
 use crate::route::{self, Route};
+use crate::throttle::Who;
 use crate::wake::StoredRole;
 
 /// A client that has proved who it is.
@@ -56,9 +57,8 @@ pub(super) async fn login(
         ClientError::fatal(SqlState::CONNECTION_REJECTED, e.to_string())
             .with_hint(help("endpoint-routes-differ"))
     })?;
-    let guard = Guard { shared, peer: peer.ip(), role: &role };
-    guard.check()?;
     let endpoint = shared.wake.locate(&routed.route)?;
+    let attempt = Attempt::begin(shared, peer.ip(), &endpoint, &role)?;
     let stored = shared.wake.stored_password(&endpoint, &role).await?;
     let proved = match prove_by_scram(shared, client, &role, stored.as_ref()).await {
         Err(End::Refuse(error)) if routed.route == Route::Default && may_ask_in_the_clear(client, &error) => {
@@ -68,14 +68,14 @@ pub(super) async fn login(
     };
     match proved {
         Ok((endpoint, stored)) => {
-            guard.succeeded();
+            drop(attempt);
             permitted(&role, stored.as_ref())?;
             client.send(&AuthenticationOk.encode()).await?;
             Ok(LoggedIn { endpoint, startup })
         }
         Err(end) => {
             if matches!(&end, End::Refuse(error) if error.code == SqlState::INVALID_PASSWORD) {
-                guard.failed();
+                attempt.failed(&role);
             }
             Err(end)
         }
@@ -93,31 +93,43 @@ fn refuse_replication(startup: &Startup) -> Result<(), ClientError> {
     Err(error)
 }
 
-/// Counts failures of one source and role.
-struct Guard<'a> {
+/// One try of a password: charged when it begins, refunded when dropped unless it failed.
+struct Attempt<'a> {
     shared: &'a Shared,
     peer: IpAddr,
-    role: &'a str,
+    who: Who,
+    refund: bool,
 }
 
-impl Guard<'_> {
-    fn check(&self) -> Result<(), ClientError> {
-        self.shared.throttle.check(self.peer, self.role, Mono::now()).map_err(|wait| {
-            let text = format!("too many failed logins for user {} from this address", quoted(self.role));
+impl<'a> Attempt<'a> {
+    fn begin(
+        shared: &'a Shared,
+        peer: IpAddr,
+        endpoint: &EndpointId,
+        role: &str,
+    ) -> Result<Self, ClientError> {
+        let who = shared.throttle.who(peer, endpoint, role);
+        shared.throttle.charge(who, Mono::now()).map_err(|wait| {
+            let text = format!("too many failed logins for user {} from this address", quoted(role));
             ClientError::fatal(SqlState::INVALID_AUTHORIZATION, text)
-                .with_detail(format!("The next try is possible in {} s.", wait.as_secs().max(1)))
+                .with_detail(format!("The next try is possible in {} s.", wait.as_secs() + 1))
                 .with_hint(help("too-many-failed-logins"))
-        })
+        })?;
+        Ok(Self { shared, peer, who, refund: true })
     }
 
-    fn failed(&self) {
+    fn failed(mut self, role: &str) {
+        self.refund = false;
         self.shared.metrics.auth_failures.inc();
-        self.shared.throttle.failed(self.peer, self.role, Mono::now());
-        tracing::info!(role = self.role, peer = %self.peer, "password authentication failed");
+        tracing::info!(role, peer = %self.peer, "password authentication failed");
     }
+}
 
-    fn succeeded(&self) {
-        self.shared.throttle.succeeded(self.peer, self.role);
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if self.refund {
+            self.shared.throttle.refund(self.who);
+        }
     }
 }
 

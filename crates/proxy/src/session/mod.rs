@@ -36,7 +36,9 @@ use crate::throttle::Throttle;
 use crate::tls::Tls;
 use crate::wake::Wake;
 
-/// From accept to a proven password; afterwards the endpoint's own limits count.
+/// A client must have sent its startup message after this long, and each further answer of the login.
+/// What the server itself needs in between (an endpoint that is just stopping or being recovered) is
+/// not held against the client.
 pub(crate) const HANDSHAKE_WITHIN: Duration = Duration::from_secs(15);
 
 /// A client that is being refused gets this long to read why.
@@ -93,15 +95,14 @@ async fn open(
 ) -> Option<(io::Client, backend::Connected)> {
     let mut client = None;
     let handshake = async {
-        let (mut io, startup) = negotiate::negotiate(shared, stream).await?;
+        let negotiated = tokio::time::timeout(HANDSHAKE_WITHIN, negotiate::negotiate(shared, stream)).await;
+        let (mut io, startup) = negotiated.unwrap_or(Err(End::Quiet("handshake_timeout")))?;
         let logged_in = login::login(shared, &mut io, startup, peer).await;
         client = Some(io);
         logged_in
     };
     let outcome = tokio::select! {
-        result = tokio::time::timeout(HANDSHAKE_WITHIN, handshake) => {
-            result.unwrap_or_else(|_| Err(End::Refuse(too_slow())))
-        }
+        result = handshake => result,
         () = place.evicted.cancelled() => Err(End::Quiet("evicted")),
     };
     drop(place);
@@ -128,7 +129,7 @@ async fn open(
     }
 }
 
-fn too_slow() -> ClientError {
+pub(crate) fn too_slow() -> ClientError {
     ClientError::fatal(SqlState::CONNECTION_FAILURE, "the login was not completed in time")
         .with_hint(help("handshake-timeout"))
 }

@@ -126,6 +126,8 @@ impl Relay {
         relay.to_backend.bytes = client.unread.to_vec();
         if relay.to_backend.is_empty() {
             relay.rest_or_work();
+        } else {
+            relay.scan.client_sent();
         }
         relay
     }
@@ -207,6 +209,7 @@ impl Relay {
                     Ok(pass) => {
                         drop(pass.into_gate());
                         self.inside = true;
+                        self.scan.client_sent();
                     }
                     Err(error) => self.say_goodbye(&error),
                 }
@@ -246,6 +249,7 @@ impl Relay {
                 return Poll::Ready(Ok(chunk.len()));
             }
             self.inside = true;
+            self.scan.client_sent();
             self.terminated = chunk.ends_with(&TERMINATE);
             if let Poll::Ready(Err(_)) = self.to_backend.poll_chunk(cx, &mut self.backend, chunk) {
                 return Poll::Pending;
