@@ -1,0 +1,229 @@
+//! PostgreSQL without Dormouse: the best that a start can be.
+//!
+//! It gets the arguments of a running compute, word by word but for its paths, so that the two
+//! never drift apart; a cluster from the same template; an ordinary user like a compute's. What it
+//! does not have: a proxy, authentication, a sandbox, records of what happened.
+
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use dormouse_base::clock::Mono;
+use dormouse_compute::postgres::discover::{Installation, Installations};
+use dormouse_compute::postgres::pidfile::PidFile;
+use dormouse_compute::sandbox::identity::{Identities, Identity};
+use dormouse_compute::sandbox::process;
+use dormouse_compute::template::{self, Seed};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::process::Signal;
+
+use crate::error::{Error, with_causes};
+use crate::server::Compute;
+use crate::session::Login;
+use crate::stop;
+
+/// A bare start that takes longer is broken.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// A fast shutdown that takes longer is helped along.
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+
+/// The owner role and the database of the template.
+const SEED: (&str, &str) = ("app_owner", "app");
+
+/// A stopped cluster and how to start it.
+#[derive(Debug)]
+pub(crate) struct Bare {
+    program: PathBuf,
+    arguments: Vec<String>,
+    identity: Identity,
+    root: PathBuf,
+}
+
+/// A running one. Dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    socket: PathBuf,
+    /// Kept, because the kernel takes milliseconds to close it, which are nobody's figure.
+    watch: OwnedFd,
+}
+
+impl Bare {
+    /// Makes a cluster below `root` (an existing directory that others may pass through), to be
+    /// started like `compute` was.
+    ///
+    /// # Errors
+    /// When the cluster cannot be made.
+    pub(crate) fn like(compute: &Compute, root: &Path) -> Result<Self, Error> {
+        let install = installation_of(compute)?;
+        let identities = Identities::detect(None, root).map_err(|e| Error::unexpected(with_causes(&e)))?;
+        let bare = Self {
+            program: install.bin.join("postgres"),
+            arguments: compute.arguments.get(1..).unwrap_or_default().to_vec(),
+            identity: identities.template(),
+            root: root.to_owned(),
+        };
+        let seed = Seed { owner: SEED.0.to_owned(), database: SEED.1.to_owned() };
+        template::build(&install, &bare.identity, &bare.data(), &seed)
+            .map_err(|e| Error::unexpected(with_causes(&e)))?;
+        bare.make_socket_dir()?;
+        Ok(bare)
+    }
+
+    /// The same cluster once more, below another directory.
+    ///
+    /// # Errors
+    /// When it cannot be copied.
+    pub(crate) fn copy(&self, root: &Path) -> Result<Self, Error> {
+        fs::create_dir(root).map_err(Error::system("make a directory"))?;
+        let open = fs::Permissions::from_mode(0o711);
+        fs::set_permissions(root, open).map_err(Error::system("open a directory"))?;
+        let copied = Command::new("cp").arg("-a").arg(self.data()).arg(root).status();
+        if !copied.map_err(Error::system("run cp"))?.success() {
+            return Err(Error::unexpected("a cluster cannot be copied"));
+        }
+        let (program, arguments) = (self.program.clone(), self.arguments.clone());
+        let copy = Self { program, arguments, identity: self.identity, root: root.to_owned() };
+        copy.make_socket_dir()?;
+        Ok(copy)
+    }
+
+    fn make_socket_dir(&self) -> Result<(), Error> {
+        let made = fs::create_dir(self.socket_dir()).and_then(|()| self.identity.own(&self.socket_dir()));
+        made.map_err(Error::system("make a socket directory"))
+    }
+
+    fn data(&self) -> PathBuf {
+        self.root.join("data")
+    }
+
+    fn socket_dir(&self) -> PathBuf {
+        self.root.join("s")
+    }
+
+    /// Starts it and waits until it accepts connections.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub(crate) fn boot(&self) -> Result<Running, Error> {
+        let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
+            .and_then(|watch| {
+                let events = WatchFlags::MODIFY | WatchFlags::CLOSE_WRITE | WatchFlags::CREATE;
+                inotify::add_watch(&watch, self.data(), events).map(|_| watch)
+            })
+            .map_err(|e| Error::System { what: "watch a data directory".into(), source: e.into() })?;
+        let log = File::options().create(true).append(true).open(self.root.join("log"));
+        let log = log.map_err(Error::system("open a log"))?;
+        let mut command = Command::new(&self.program);
+        if !self.identity.is_current() {
+            command.uid(self.identity.uid).gid(self.identity.gid);
+        }
+        let child = command
+            .args(self.own_arguments())
+            .env_clear()
+            .envs([("PATH", "/usr/local/bin:/usr/bin:/bin"), ("LC_ALL", "C.UTF-8"), ("TZ", "UTC")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .map_err(Error::system("start postgres"))?;
+        let mut running = Running { child, socket: self.socket_dir().join(".s.PGSQL.5432"), watch };
+        running.until_ready(&self.data())?;
+        Ok(running)
+    }
+
+    /// The compute's arguments with our paths.
+    fn own_arguments(&self) -> Vec<String> {
+        let mut arguments = self.arguments.clone();
+        let mut after_data_option = false;
+        for word in &mut arguments {
+            if after_data_option {
+                *word = self.data().display().to_string();
+            } else if word.starts_with("unix_socket_directories=") {
+                *word = format!("unix_socket_directories={}", self.socket_dir().display());
+            }
+            after_data_option = word == "-D";
+        }
+        arguments
+    }
+}
+
+/// The installation behind a compute's program, found by its version.
+fn installation_of(compute: &Compute) -> Result<Installation, Error> {
+    let version = compute.data().and_then(|data| fs::read_to_string(data.join("PG_VERSION")).ok());
+    let major = version.and_then(|text| text.trim().parse().ok());
+    let found = major.and_then(|major| Installations::discover(&[]).get(major).cloned());
+    found.ok_or_else(|| Error::unexpected("the compute's PostgreSQL is not installed here"))
+}
+
+impl Running {
+    fn until_ready(&mut self, data: &Path) -> Result<(), Error> {
+        let start = Mono::now();
+        let mut buffer = [0; 4096];
+        while start.elapsed() < READY_WITHIN {
+            if PidFile::read(data).is_some_and(|file| file.pid == self.child.id() && file.is_ready()) {
+                return Ok(());
+            }
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return Err(Error::unexpected("a bare postgres ended while starting"));
+            }
+            stop::check()?;
+            let patience = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+            // Time-outs and empty reads only mean: look again.
+            let _events = poll(&mut [PollFd::new(&self.watch, PollFlags::IN)], Some(&patience));
+            let _read = rustix::io::read(&self.watch, &mut buffer);
+        }
+        Err(Error::unexpected("a bare postgres did not become ready"))
+    }
+
+    /// Its socket.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Stops it in order (fast shutdown).
+    ///
+    /// # Errors
+    /// When it had to be killed.
+    pub(crate) fn stop(mut self) -> Result<(), Error> {
+        process::signal(self.child.id(), Signal::INT);
+        if self.wait(STOP_WITHIN) { Ok(()) } else { Err(Error::unexpected("a bare postgres did not stop")) }
+    }
+
+    fn wait(&mut self, within: Duration) -> bool {
+        let start = Mono::now();
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if start.elapsed() > within {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        true
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
+        // Immediate shutdown: the postmaster takes its children with it.
+        process::signal(self.child.id(), Signal::QUIT);
+        if !self.wait(Duration::from_secs(5)) {
+            let _ended = self.child.kill();
+            let _reaped = self.child.wait();
+        }
+    }
+}
+
+/// How to log in to a bare cluster.
+pub(crate) fn login() -> Login {
+    Login { user: SEED.0.to_owned(), database: SEED.1.to_owned(), endpoint: None, password: None }
+}
