@@ -22,7 +22,8 @@ pub(crate) fn listen() -> Result<(), Error> {
         .map_err(Error::system("listen for signals"))?;
     // Ends with the process.
     let _listener = task::thread("signals", move || {
-        if runtime.block_on(shutdown::requested()).is_ok() {
+        let asked = async { Ok::<_, std::io::Error>(shutdown::Signals::new()?.next().await) };
+        if runtime.block_on(asked).is_ok() {
             REQUESTED.store(true, Ordering::Release);
         }
     });

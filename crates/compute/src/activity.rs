@@ -8,7 +8,7 @@
 //! | a statement or open transaction (a second opinion) | client backend not `idle` |
 //! | a held session advisory lock | `pg_locks`, granted, of an idle session |
 //! | autovacuum | `autovacuum worker` |
-//! | a backup or a replica that is not the WAL service | `walsender` not named `dormouse…` |
+//! | a backup or a replica that is not the WAL service | `walsender` of another role than our own |
 //! | a subscription | logical replication worker |
 //! | a job of pg_cron or another background worker | any other backend that is `active` |
 //!
@@ -16,18 +16,17 @@
 
 use tokio_postgres::Client;
 
-/// How an endpoint's own connections name themselves.
-pub const OWN_APPLICATION: &str = "dormouse";
+use crate::postgres::SUPERUSER;
 
 const QUESTION: &str = "
 SELECT
   (SELECT count(*) FROM pg_stat_activity
      WHERE backend_type = 'client backend' AND state <> 'idle'
-       AND pid <> pg_backend_pid() AND application_name <> $1) AS statements,
+       AND pid <> pg_backend_pid() AND usename IS DISTINCT FROM $1) AS statements,
   (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted) AS advisory_locks,
   (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker') AS autovacuum,
   (SELECT count(*) FROM pg_stat_activity
-     WHERE backend_type = 'walsender' AND application_name NOT LIKE $1 || '%') AS replication,
+     WHERE backend_type = 'walsender' AND usename IS DISTINCT FROM $1) AS replication,
   (SELECT count(*) FROM pg_stat_subscription WHERE pid IS NOT NULL) AS subscriptions,
   (SELECT count(*) FROM pg_stat_activity
      WHERE state = 'active' AND backend_type NOT IN
@@ -56,7 +55,7 @@ impl Activity {
     /// # Errors
     /// When the question fails; not knowing counts as work.
     pub async fn ask(client: &Client) -> Result<Self, tokio_postgres::Error> {
-        let row = client.query_one(QUESTION, &[&OWN_APPLICATION]).await?;
+        let row = client.query_one(QUESTION, &[&SUPERUSER]).await?;
         Ok(Self {
             statements: row.try_get(0)?,
             advisory_locks: row.try_get(1)?,

@@ -12,6 +12,7 @@ use dormouse_runtime::task::Scope;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
 use crate::endpoint::{Endpoint, Surroundings};
@@ -102,7 +103,9 @@ impl Fleet {
         }
         let admission = Admission::new(config.boot_slots);
         let urgency = Arc::new(Semaphore::new(MAX_URGENT_BOOTS));
-        let around = Surroundings { config: Arc::new(config), host, metrics, admission, urgency, scope };
+        let stopping = CancellationToken::new();
+        let around =
+            Surroundings { config: Arc::new(config), host, metrics, admission, urgency, scope, stopping };
         Ok(Self { endpoints: Arc::default(), around })
     }
 
@@ -162,22 +165,22 @@ impl Fleet {
     }
 
     /// Ends with the server: stops all computes in order, or leaves them running for the next server.
-    pub async fn shut_down(&self, keep_computes: bool) {
+    /// Nothing is started from now on; what has not stopped `within` the time is ended by force.
+    pub async fn shut_down(&self, keep_computes: bool, within: Duration) {
+        self.around.stopping.cancel();
         let endpoints = self.all();
-        let mut work: FuturesUnordered<_> = endpoints
-            .iter()
-            .map(|endpoint| async move {
-                if keep_computes {
-                    endpoint.release().await;
-                } else if let Err(error) = endpoint.suspend(SleepReason::Shutdown).await {
-                    tracing::error!(endpoint = %endpoint.id(), %error, "not stopped");
-                }
-            })
-            .collect();
-        while work.next().await.is_some() {}
+        let mut work: FuturesUnordered<_> =
+            endpoints.iter().map(|endpoint| end_one(endpoint, keep_computes)).collect();
+        let all = async { while work.next().await.is_some() {} };
+        let in_time = tokio::time::timeout(within, all).await.is_ok();
         drop(work);
         if !self.around.scope.close(ACTORS_END_WITHIN).await {
             tracing::warn!("some endpoint tasks did not end in time");
+        }
+        if !in_time && !keep_computes {
+            for endpoint in endpoints {
+                endpoint.end_by_force().await;
+            }
         }
         self.around.config.cgroups.remove();
     }
@@ -186,6 +189,14 @@ impl Fleet {
     #[must_use]
     pub fn count(&self, state: State) -> usize {
         self.endpoints.read().values().filter(|endpoint| endpoint.state() == state).count()
+    }
+}
+
+async fn end_one(endpoint: &Endpoint, keep_computes: bool) {
+    if keep_computes {
+        endpoint.release().await;
+    } else if let Err(error) = endpoint.suspend(SleepReason::Shutdown).await {
+        tracing::error!(endpoint = %endpoint.id(), %error, "not stopped");
     }
 }
 

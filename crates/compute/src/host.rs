@@ -8,6 +8,7 @@ use dormouse_base::EndpointId;
 use tokio_postgres::Client;
 
 use crate::event::Happening;
+use crate::postgres::admin::Door;
 use crate::spec::{Directory, Spec};
 use crate::state::State;
 
@@ -64,7 +65,7 @@ pub trait Host: Send + Sync + 'static {
     /// databases and the next scheduled job. From here until [`Host::thawed`] the metadata is exact,
     /// as long as this server lives; only [`Host::stopped_cleanly`] makes that durable. (So a thaw
     /// costs no disk write: a server that dies meanwhile finds the durable mark of `opened`.)
-    async fn before_sleep(&self, endpoint: &EndpointId, client: &Client) -> Result<SleepNotes, HostError>;
+    async fn before_sleep(&self, endpoint: &EndpointId, door: &Door) -> Result<SleepNotes, HostError>;
 
     /// A paused compute runs again and clients get in: the metadata may be stale. Must not block.
     fn thawed(&self, endpoint: &EndpointId);

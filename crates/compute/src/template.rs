@@ -163,6 +163,7 @@ fn run(
         landlock: None,
         cgroup: None,
         urgent: false,
+        private_user: false,
     };
     let started = spawn::start(&command).map_err(|error| TemplateError::Start(name, error))?;
     let pidfd = started.pidfd;

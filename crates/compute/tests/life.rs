@@ -12,6 +12,7 @@ use dormouse_compute::endpoint::Closing;
 use dormouse_compute::event::{Cause, Happening, SleepReason};
 use dormouse_compute::host::{Host, HostError, SleepNotes};
 use dormouse_compute::metrics::Metrics;
+use dormouse_compute::postgres::admin::Door;
 use dormouse_compute::postgres::discover::Installations;
 use dormouse_compute::postgres::view::View;
 use dormouse_compute::sandbox::cgroup::{Cgroups, Choice};
@@ -64,7 +65,7 @@ impl Host for Bare {
     async fn opened(&self, _: &EndpointId) -> Result<(), HostError> {
         Ok(())
     }
-    async fn before_sleep(&self, _: &EndpointId, client: &Client) -> Result<SleepNotes, HostError> {
+    async fn before_sleep(&self, _: &EndpointId, client: &Door) -> Result<SleepNotes, HostError> {
         client
             .query("select rolname from pg_authid", &[])
             .await
@@ -191,7 +192,7 @@ async fn wakes_pauses_thaws_and_stops_by_every_way_of_freezing() {
         let world = world(choice, idle, PauseTimeout::After(Duration::from_secs(2)));
         let endpoint = world.fleet.endpoint(&world.id);
         let lease = endpoint.acquire().await.unwrap();
-        let session = client(&lease.run.socket()).await;
+        let session = client(&lease.run.socket().path()).await;
         assert_eq!(session.query_one("select 1", &[]).await.unwrap().get::<_, i32>(0), 1);
         let run = Arc::clone(&lease.run);
         let mut closing = run.closing();
@@ -238,7 +239,7 @@ async fn a_held_advisory_lock_or_open_transaction_is_work_an_idle_session_is_not
     let world = world(Choice::Auto, idle, PauseTimeout::Skip);
     let endpoint = world.fleet.endpoint(&world.id);
     let lease = endpoint.acquire().await.unwrap();
-    let session = client(&lease.run.socket()).await;
+    let session = client(&lease.run.socket().path()).await;
     session.batch_execute("select pg_advisory_lock(1)").await.unwrap();
     drop(lease);
     tokio::time::sleep(Duration::from_millis(900)).await;
@@ -256,7 +257,7 @@ async fn a_killed_postmaster_is_healed_and_nothing_committed_is_lost() {
     let world = world(Choice::Auto, None, PauseTimeout::Forever);
     let endpoint = world.fleet.endpoint(&world.id);
     let lease = endpoint.acquire().await.unwrap();
-    let session = client(&lease.run.socket()).await;
+    let session = client(&lease.run.socket().path()).await;
     session.batch_execute("create table t(n int); insert into t values (42)").await.unwrap();
     let mut closing = lease.run.closing();
     process::signal(endpoint.pid().unwrap(), Signal::KILL);
@@ -266,7 +267,7 @@ async fn a_killed_postmaster_is_healed_and_nothing_committed_is_lost() {
     let lease = endpoint.acquire().await;
     assert!(lease.is_ok(), "{:?}", world.host.diary.lock());
     let lease = lease.unwrap();
-    let again = client(&lease.run.socket()).await;
+    let again = client(&lease.run.socket().path()).await;
     assert_eq!(again.query_one("select n from t", &[]).await.unwrap().get::<_, i32>(0), 42);
     assert!(world.host.diary.lock().iter().any(|h| matches!(h, Happening::Crashed { .. })));
     drop(lease);
@@ -292,9 +293,9 @@ async fn a_new_fleet_adopts_active_and_frozen_computes_and_nothing_else() {
         assert_eq!(endpoint.pid(), Some(pid), "the same process");
         assert_eq!(endpoint.state(), if frozen { State::Paused } else { State::Active });
         let lease = endpoint.acquire().await.unwrap();
-        client(&lease.run.socket()).await.query_one("select 1", &[]).await.unwrap();
+        client(&lease.run.socket().path()).await.query_one("select 1", &[]).await.unwrap();
     }
-    world.fleet.shut_down(false).await;
+    world.fleet.shut_down(false, Duration::from_secs(20)).await;
     // A pid file and a record that name somebody else's process are not believed.
     let me = std::process::id();
     std::fs::write(
@@ -307,7 +308,7 @@ async fn a_new_fleet_adopts_active_and_frozen_computes_and_nothing_else() {
     let endpoint = next.endpoint(&world.id);
     endpoint.wake(Cause::Request).await.unwrap();
     assert_ne!(endpoint.pid(), Some(me));
-    next.shut_down(false).await;
+    next.shut_down(false, Duration::from_secs(20)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

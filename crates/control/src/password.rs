@@ -15,6 +15,7 @@ use std::time::Duration;
 use dormouse_base::{EndpointId, Kind, Timestamp};
 use dormouse_compute::State;
 use dormouse_compute::event::Cause;
+use tokio_postgres::types::Type;
 
 use crate::computes::{ComputeError, Computes};
 use crate::db::{Db, DbError, endpoints, roles};
@@ -32,7 +33,7 @@ const ASK: &str = "SELECT rolpassword::text, rolcanlogin,
     CASE WHEN rolvaliduntil = '-infinity' THEN 0
          WHEN isfinite(rolvaliduntil) AND rolvaliduntil < '9000-01-01'
          THEN (extract(epoch FROM rolvaliduntil) * 1000000)::bigint END
-    FROM pg_catalog.pg_authid WHERE rolname = $1";
+    FROM pg_catalog.pg_authid WHERE rolname = $1::text";
 
 /// What is known of a role for its login.
 #[derive(Clone, PartialEq, Eq)]
@@ -161,7 +162,7 @@ impl Passwords {
 
     async fn ask(&self, id: &EndpointId, role: &str) -> Result<Option<StoredRole>, ComputeError> {
         let client = self.computes.admin(id, "postgres").await?;
-        let row = client.query_opt(ASK, &[&role]).await.map_err(|error| {
+        let rows = client.query_typed(ASK, &[(&role, Type::TEXT)]).await.map_err(|error| {
             tracing::warn!(endpoint = %id, %error, "cannot ask for a role");
             ComputeError {
                 kind: Kind::Unavailable,
@@ -169,7 +170,7 @@ impl Passwords {
                 message: "the endpoint does not answer: try again".to_owned(),
             }
         })?;
-        Ok(row.map(|row| StoredRole {
+        Ok(rows.first().map(|row| StoredRole {
             verifier: row.get(0),
             can_login: row.get(1),
             valid_until: row.get::<_, Option<i64>>(2).and_then(|us| Timestamp::from_microsecond(us).ok()),

@@ -6,15 +6,14 @@
 //! without the proxy.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_pgwire::startup;
-use dormouse_runtime::gate::Gate;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
+
+use crate::wake::Compute;
 
 /// PostgreSQL closes a cancel connection when it has sent the signal.
 const DELIVER_WITHIN: Duration = Duration::from_secs(5);
@@ -23,13 +22,13 @@ const DELIVER_WITHIN: Duration = Duration::from_secs(5);
 type Key = (u32, Vec<u8>);
 
 /// The backends of connected clients.
-#[derive(Debug, Clone, Default)]
-pub struct Registry(Arc<Mutex<HashMap<Key, Where>>>);
+#[derive(Clone, Default)]
+pub struct Registry(Arc<Mutex<HashMap<Key, Arc<dyn Compute>>>>);
 
-#[derive(Debug, Clone)]
-struct Where {
-    socket: PathBuf,
-    gate: Arc<Gate>,
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Registry({} backends)", self.0.lock().len())
+    }
 }
 
 /// Forgets its entry when dropped.
@@ -42,9 +41,9 @@ pub struct Entry {
 impl Registry {
     /// Remembers a backend.
     #[must_use]
-    pub fn add(&self, pid: u32, secret: Vec<u8>, socket: PathBuf, gate: Arc<Gate>) -> Entry {
+    pub fn add(&self, pid: u32, secret: Vec<u8>, compute: Arc<dyn Compute>) -> Entry {
         let key = (pid, secret);
-        self.0.lock().insert(key.clone(), Where { socket, gate });
+        self.0.lock().insert(key.clone(), compute);
         Entry { registry: self.clone(), key }
     }
 
@@ -52,12 +51,13 @@ impl Registry {
     /// is one for a sleeping compute, where nothing runs that could be cancelled.
     pub async fn cancel(&self, pid: u32, secret: Vec<u8>) {
         let message = startup::encode_cancel(pid, &secret);
-        let Some(place) = self.0.lock().get(&(pid, secret)).cloned() else { return };
-        if place.gate.is_closed() && place.gate.look().inside() == 0 {
+        let Some(compute) = self.0.lock().get(&(pid, secret)).cloned() else { return };
+        let gate = compute.gate();
+        if gate.is_closed() && gate.look().inside() == 0 {
             return;
         }
         let deliver = async {
-            let mut stream = UnixStream::connect(&place.socket).await?;
+            let mut stream = compute.connect().await?;
             stream.write_all(&message).await?;
             stream.read(&mut [0]).await
         };

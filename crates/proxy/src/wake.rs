@@ -1,15 +1,16 @@
 //! What the proxy asks of the rest of the product. `server` implements it.
 //!
-//! The order of calls for one connection is fixed, and is invariant 7: `locate` and
+//! The order of calls for one connection is fixed, and is invariant 5: `locate` and
 //! `stored_password` read only, and `acquire`, which may start a compute, comes after the client
 //! has proved who it is.
 
-use std::path::PathBuf;
+use std::io;
 use std::sync::Arc;
 
 use dormouse_base::{EndpointId, Timestamp};
 use dormouse_pgwire::ClientError;
 use dormouse_runtime::gate::{Closing, Gate, Pass};
+use tokio::net::UnixStream;
 use tokio::sync::watch;
 
 use crate::route::Route;
@@ -65,8 +66,11 @@ pub struct Backend {
 /// One run of a compute. Sessions hold it while they are connected.
 #[async_trait::async_trait]
 pub trait Compute: Send + Sync + 'static {
-    /// Its Unix socket.
-    fn socket(&self) -> PathBuf;
+    /// Connects to it, having made sure that it really is the other end.
+    ///
+    /// # Errors
+    /// When it does not listen (any more).
+    async fn connect(&self) -> io::Result<UnixStream>;
 
     /// The gate that sessions enter while they work.
     fn gate(&self) -> Arc<Gate>;

@@ -95,6 +95,15 @@ impl Gate {
         self.try_enter().then(|| Pass(Arc::clone(self)))
     }
 
+    /// Enters if open, without counting as an entry: for questions of our own, which must not keep an
+    /// endpoint awake.
+    #[must_use]
+    pub fn pass_quietly(self: &Arc<Self>) -> Option<Pass> {
+        let before = self.word.fetch_add(ONE_INSIDE, Ordering::AcqRel);
+        let pass = Pass(Arc::clone(self));
+        (before & CLOSED == 0).then_some(pass)
+    }
+
     /// Looks without touching anything.
     #[must_use]
     pub fn look(&self) -> Look {
@@ -179,6 +188,19 @@ mod tests {
         assert!(gate.close_if_unchanged(gate.look()));
         assert!(gate.is_closed() && gate.pass().is_none());
         assert_eq!(gate.look().inside(), 0, "a refused entry leaves nothing behind");
+    }
+
+    #[test]
+    fn a_quiet_pass_holds_but_does_not_count() {
+        let gate = Arc::new(Gate::default());
+        assert!(gate.pass_quietly().is_none());
+        assert_eq!(gate.look().inside(), 0);
+        gate.open();
+        let look = gate.look();
+        let quiet = gate.pass_quietly().unwrap();
+        assert!(!gate.close_if_unchanged(gate.look()), "held while it is there");
+        drop(quiet);
+        assert!(gate.close_if_unchanged(look), "forgotten when it is gone");
     }
 
     #[tokio::test]

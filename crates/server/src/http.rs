@@ -1,6 +1,5 @@
 //! The HTTP port: the API below `/api/v2`, and what needs no key: health, metrics, the start page.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -11,6 +10,8 @@ use axum::routing::get;
 use dormouse_runtime::task::Scope;
 use dormouse_runtime::telemetry::Metrics;
 use tokio::net::TcpListener;
+
+use crate::limited::Limited;
 
 /// What `/metrics` is served as.
 const OPEN_METRICS: HeaderValue =
@@ -43,19 +44,14 @@ async fn render(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
     (StatusCode::OK, [(header::CONTENT_TYPE, OPEN_METRICS)], metrics.render())
 }
 
-/// Serves until `scope` is closed. Returns the real address.
-///
-/// # Errors
-/// When the address cannot be used.
-pub async fn serve(listen: SocketAddr, routes: Router, scope: &Scope) -> std::io::Result<SocketAddr> {
-    let listener = TcpListener::bind(listen).await?;
-    let address = listener.local_addr()?;
+/// Serves until `scope` is closed.
+pub fn serve(listener: TcpListener, routes: Router, scope: &Scope) {
     let token = scope.token();
     scope.spawn("http", async move {
-        let served = axum::serve(listener, routes).with_graceful_shutdown(token.cancelled_owned());
+        let served =
+            axum::serve(Limited::new(listener), routes).with_graceful_shutdown(token.cancelled_owned());
         if let Err(error) = served.await {
             tracing::error!(%error, "the HTTP server ended");
         }
     });
-    Ok(address)
 }

@@ -11,6 +11,7 @@ pub mod config;
 pub mod place;
 pub mod wake;
 pub mod http;
+pub mod limited;
 pub mod run;
 pub mod doctor;
 

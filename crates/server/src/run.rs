@@ -28,9 +28,11 @@ use dormouse_control::{
 use dormouse_proxy::metrics::Metrics as ProxyMetrics;
 use dormouse_proxy::tls::Tls;
 use dormouse_proxy::{Bound, Proxy, ProxyConfig};
-use dormouse_runtime::shutdown;
+use dormouse_runtime::shutdown::{STOP_WITHIN, Signals};
 use dormouse_runtime::task::{self, Scope};
 use dormouse_runtime::telemetry::Metrics;
+use rustix::fs::Mode;
+use tokio::net::TcpListener;
 
 use crate::config::{MAX_CLIENT_CONN, Ready, ReadyProject, ServerConfig};
 use crate::place::{self, Place, PlaceError};
@@ -38,6 +40,9 @@ use crate::{http, wake};
 
 /// How long tasks may take to end after the computes have.
 const TASKS_END_WITHIN: Duration = Duration::from_secs(3);
+
+/// Computes that have not stopped by then are ended by force, so that the whole ends in time.
+const COMPUTES_END_WITHIN: Duration = Duration::from_secs(STOP_WITHIN.as_secs() - 8);
 
 /// Why a server cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -84,21 +89,22 @@ pub enum ServerError {
     },
 }
 
-/// Runs a server until SIGTERM or SIGINT. `ready` is called once, when clients can connect.
+/// Runs a server until SIGTERM or SIGINT. `ready` is called once, when clients can connect. A second
+/// signal ends it at once.
 ///
 /// # Errors
 /// When it cannot start.
 pub async fn run(config: ServerConfig, ready: impl FnOnce(Ready)) -> Result<(), ServerError> {
-    let signal = shutdown::requested();
-    tokio::pin!(signal);
-    let (server, told) = tokio::select! {
-        started = Server::start(&config) => started?,
-        _ = &mut signal => return Ok(()),
-    };
+    // Computes run as other users and must get to what is made for them; secrets set their own modes.
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    let mut signals = Signals::new().map_err(system("wait for signals"))?;
+    let (server, told) = Server::start(&config).await?;
     ready(told);
-    let name = signal.await.map_err(system("wait for signals"))?;
-    tracing::info!(signal = name, "stopping");
-    server.stop(config.keep_computes).await;
+    tracing::info!(signal = signals.next().await, "stopping");
+    tokio::select! {
+        () = server.stop(config.keep_computes) => {}
+        signal = signals.next() => tracing::warn!(signal, "ended at once; the next server adopts what runs"),
+    }
     Ok(())
 }
 
@@ -115,35 +121,65 @@ struct Server {
     place: Place,
 }
 
+/// The two ports, taken before anything else is started: a port that is in use is the most common
+/// reason for a start to fail.
+struct Ports {
+    pg: Bound,
+    http: TcpListener,
+    http_address: SocketAddr,
+}
+
+impl Ports {
+    async fn take(config: &ServerConfig) -> Result<Self, ServerError> {
+        let pg = Bound::to(config.pg_listen).map_err(|e| no_clients(config.pg_listen, e))?;
+        let failed = |source| ServerError::Listen { what: "HTTP", address: config.http_listen, source };
+        let http = TcpListener::bind(config.http_listen).await.map_err(failed)?;
+        let http_address = http.local_addr().map_err(failed)?;
+        Ok(Self { pg, http, http_address })
+    }
+}
+
 impl Server {
     async fn start(config: &ServerConfig) -> Result<(Self, Ready), ServerError> {
         place::raise_descriptor_limit();
         let place = Place::take(&config.data).map_err(ServerError::Place)?;
-        let listen = Bound::to(config.pg_listen).map_err(|e| no_clients(config.pg_listen, e))?;
-        let config = &ServerConfig { pg_listen: listen.address(), ..config.clone() };
+        let ports = Ports::take(config).await?;
+        let config = &ServerConfig { pg_listen: ports.pg.address(), ..config.clone() };
         let metrics = Arc::new(Metrics::default());
-        let (door, work) = (Scope::new(), Scope::new());
         let (foundation, fleet) = computes(config, &place, &metrics).await?;
+        let started = Self::serve(config, place, ports, foundation, &fleet, &metrics).await;
+        if started.is_err() {
+            // Reconcilers may have started some already.
+            fleet.shut_down(config.keep_computes, COMPUTES_END_WITHIN).await;
+        }
+        started
+    }
+
+    async fn serve(
+        config: &ServerConfig,
+        place: Place,
+        ports: Ports,
+        foundation: Foundation,
+        fleet: &Fleet,
+        metrics: &Arc<Metrics>,
+    ) -> Result<(Self, Ready), ServerError> {
+        let (door, work) = (Scope::new(), Scope::new());
         let adopted = fleet.adopt_all().await;
         tracing::info!(count = adopted.len(), "adopted computes that were left running");
         let control = Control::new(foundation, Arc::new(fleet.clone()), &work);
-        control.register_metrics(&metrics);
+        control.register_metrics(metrics);
         control.start_reconcilers();
 
-        let routes = http::routes(control.router(), Arc::clone(&metrics));
-        let http = http::serve(config.http_listen, routes, &door).await;
-        let http =
-            http.map_err(|source| ServerError::Listen { what: "HTTP", address: config.http_listen, source })?;
+        http::serve(ports.http, http::routes(control.router(), Arc::clone(metrics)), &door);
         let first = control.first_project().await.map_err(ServerError::Control)?;
-        let proxy = start_proxy(config, listen, &place, &control, &fleet, &metrics, &door).await?;
-
+        let proxy = start_proxy(config, ports.pg, &place, &control, fleet, metrics, &door).await?;
         let key = {
             let control = control.clone();
             task::blocking(move || control.local_key()).await.map_err(ServerError::Control)?
         };
-        let told = describe(config, http, first, key);
+        let told = describe(config, ports.http_address, first, key);
         write_server_file(&place.data, &told).map_err(system("write server.json"))?;
-        Ok((Self { door, proxy, fleet, work, place }, told))
+        Ok((Self { door, proxy, fleet: fleet.clone(), work, place }, told))
     }
 
     async fn stop(self, keep_computes: bool) {
@@ -153,7 +189,7 @@ impl Server {
         }
         // HTTP may have requests under way; they get the time that computes need anyway.
         let door = self.door.close(TASKS_END_WITHIN);
-        let computes = self.fleet.shut_down(keep_computes);
+        let computes = self.fleet.shut_down(keep_computes, COMPUTES_END_WITHIN);
         let (_, ()) = tokio::join!(door, computes);
         drop(self.proxy);
         if !self.work.close(TASKS_END_WITHIN).await {

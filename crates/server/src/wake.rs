@@ -1,6 +1,5 @@
 //! How the proxy's questions are answered: names and passwords by control, the rest by the computes.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use dormouse_base::EndpointId;
@@ -11,6 +10,7 @@ use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_proxy::{Backend, Compute, Route, StoredRole, Wake, WakeTicket};
 use dormouse_runtime::gate::{Closing, Gate, Pass};
+use tokio::net::UnixStream;
 use tokio::sync::watch;
 
 /// The proxy's door to control and computes.
@@ -68,8 +68,8 @@ struct RunOf {
 
 #[async_trait::async_trait]
 impl Compute for RunOf {
-    fn socket(&self) -> PathBuf {
-        self.run.socket()
+    async fn connect(&self) -> std::io::Result<UnixStream> {
+        self.run.socket().connect().await
     }
 
     fn gate(&self) -> Arc<Gate> {

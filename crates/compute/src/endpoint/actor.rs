@@ -43,6 +43,8 @@ pub(super) struct Actor {
     pub(super) spec: Option<Spec>,
     /// When the state began.
     pub(super) since: Mono,
+    /// When the run began.
+    run_since: Mono,
     /// The last time somebody was seen working.
     pub(super) last_work: Mono,
     /// The gate's generation at that time.
@@ -67,6 +69,7 @@ pub(super) fn start(shared: Arc<Shared>, around: Surroundings, commands: mpsc::R
         run: None,
         spec: None,
         since: now,
+        run_since: now,
         last_work: now,
         generation: 0,
         backoff: None,
@@ -151,6 +154,9 @@ impl Actor {
     }
 
     async fn wake(&mut self, cause: Cause) -> Result<Option<Ticket>, WakeError> {
+        if self.state == State::Stopped && self.around.stopping.is_cancelled() {
+            return Err(WakeError::ServerStopping);
+        }
         if self.state == State::Stopped
             && let Some(wait) =
                 self.backoff.as_ref().filter(|b| b.until > Mono::now() && cause != Cause::Request)
@@ -160,7 +166,7 @@ impl Actor {
         }
         match self.step(Event::Wake) {
             Step::Boot => self.boot_and_open(cause).await,
-            Step::Thaw => self.thaw(cause).map(|()| None),
+            Step::Thaw => self.thaw(cause).await.map(|()| None),
             _ => Ok(None),
         }
     }
@@ -169,6 +175,7 @@ impl Actor {
         match self.boot().await {
             Ok((run, phases)) => {
                 self.run = Some(Arc::clone(&run));
+                self.run_since = Mono::now();
                 self.step(Event::Ready);
                 self.open();
                 self.backoff = None;
@@ -212,11 +219,11 @@ impl Actor {
     }
 
     /// The postmaster died by itself.
-    async fn exited(&mut self, ending: Ending) {
+    pub(super) async fn exited(&mut self, ending: Ending) {
         let Some(run) = self.run.take() else { return };
         self.shared.gate.close();
         run.close(Closing::Crashed);
-        let lived = self.since.elapsed();
+        let lived = self.run_since.elapsed();
         let log_tail = self.log_tail(run.log_start());
         self.clean_up(&run).await;
         self.step(Event::Exited);
@@ -234,7 +241,8 @@ impl Actor {
     fn next_tick(&self) -> Option<Duration> {
         match self.state {
             State::Active => {
-                let idle = self.spec.as_ref()?.idle_timeout?;
+                // One that never sleeps is looked at too: its log must stay bounded.
+                let idle = self.spec.as_ref()?.idle_timeout.unwrap_or(*TICK.end() * 10);
                 Some((idle / 10).clamp(*TICK.start(), *TICK.end()))
             }
             State::Paused => match self.spec.as_ref()?.pause_timeout {

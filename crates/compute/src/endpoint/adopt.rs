@@ -16,11 +16,13 @@ use super::record::Record;
 use super::run::{Place, Run};
 use crate::event::Happening;
 use crate::fleet::FleetConfig;
+use crate::postgres::ADMIN_DATABASE;
+use crate::postgres::admin::Socket;
 use crate::postgres::pidfile::PidFile;
-use crate::sandbox::cgroup::Group;
+use crate::sandbox::cgroup::{self, Group};
 use crate::sandbox::identity::Identity;
 use crate::sandbox::process::{self, Fingerprint, Held};
-use crate::sandbox::shm;
+use crate::sandbox::{priority, shm};
 use crate::state::Event;
 
 /// A compute that was starting when its server died may become ready for this long; then it is ended.
@@ -46,21 +48,32 @@ impl Actor {
             self.leave_nothing(&data, &group, spec.map(|s| s.slot)).await;
             return false;
         };
-        let frozen = group.is_frozen(record.postmaster.pid);
+        let pid = record.postmaster.pid;
         let Ok(held) = Held::adopt(&record.postmaster) else {
             self.leave_nothing(&data, &group, Some(spec.slot)).await;
             return false;
         };
-        let slot = spec.slot;
-        if !frozen && !becomes_ready(&held, &data).await {
+        let frozen = group.is_frozen(pid);
+        if !group.holds(pid) || !(frozen || becomes_ready(&held, &group, &data).await) {
+            // In another server's cgroup it could neither be frozen nor thawed from here.
+            cgroup::thaw_wherever(pid);
             end(&held).await;
-            self.leave_nothing(&data, &group, Some(slot)).await;
+            self.leave_nothing(&data, &group, Some(spec.slot)).await;
             return false;
         }
-        let place = Place { socket_dir: record.socket_dir, data, group, log_start: record.log_start };
-        let pid = held.pid();
+        let identity = self.around.config.identities.for_slot(spec.slot);
+        let socket = Socket { dir: record.socket_dir, uid: identity.uid };
+        let place = Place { socket, data: data.clone(), group: group.clone(), log_start: record.log_start };
         let run = Arc::new(Run::new(held, place, self.around.scope.child(), None));
+        // The server that started it may have died before it was calm.
+        priority::calm(&group.members());
         run.settle();
+        if !frozen && let Err(error) = self.catch_up(&run).await {
+            tracing::warn!(error, "a running compute cannot be taken over");
+            end(run.held()).await;
+            self.leave_nothing(&data, &group, Some(spec.slot)).await;
+            return false;
+        }
         self.run = Some(run);
         self.spec = Some(spec);
         self.shared.run.lock().clone_from(&self.run);
@@ -75,6 +88,17 @@ impl Actor {
         true
     }
 
+    /// What a start does before clients get in, and the dead server perhaps did not.
+    async fn catch_up(&self, run: &Arc<Run>) -> Result<(), String> {
+        let id = &self.shared.id;
+        self.around.host.opened(id).await.map_err(|e| e.to_string())?;
+        if self.around.host.has_pending(id) {
+            let client = run.admin(ADMIN_DATABASE).await.map_err(|e| e.to_string())?;
+            self.around.host.apply(id, &client).await.map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+
     async fn leave_nothing(&self, data: &Path, group: &Group, slot: Option<u32>) {
         let (data, group, config) = (data.to_owned(), group.clone(), Arc::clone(&self.around.config));
         let dir = self.dir();
@@ -82,7 +106,8 @@ impl Actor {
             // Of an endpoint that is known no more only its files tell who it was.
             let owner = || Identity::owner_of(&data).unwrap_or_else(|| config.identities.for_slot(0));
             let identity = slot.map_or_else(owner, |slot| config.identities.for_slot(slot));
-            end_left_overs(&data, &group, identity, &config);
+            // Processes that survive SIGKILL are reported there, and keep the next start from happening.
+            let _all_ended = end_left_overs(&data, &group, identity, &config);
             group.remove();
             if let Some(record) = Record::read(&dir)
                 && let Some(socket_dir) = config.own_socket_dir(&record.socket_dir, identity)
@@ -109,7 +134,11 @@ fn find(dir: &Path, data: &Path, config: &FleetConfig) -> Option<Record> {
     })
 }
 
-async fn becomes_ready(held: &Held, data: &Path) -> bool {
+async fn becomes_ready(held: &Held, group: &Group, data: &Path) -> bool {
+    // A server that died while it thawed leaves some processes standing.
+    if let Err(error) = group.thaw() {
+        tracing::warn!(%error, "cannot thaw");
+    }
     let ready = async {
         while !PidFile::read(data).is_some_and(|file| file.pid == held.pid() && file.is_ready()) {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -129,19 +158,25 @@ async fn end(held: &Held) {
 }
 
 /// Ends every process that still works in the data directory, and removes its shared memory. Cheap
-/// when the last run ended in order (then there is no pid file). Blocks.
-pub(super) fn end_left_overs(data: &Path, group: &Group, identity: Identity, config: &FleetConfig) {
+/// when the last run ended in order (then there is no pid file). Tells whether nothing runs there
+/// any more. Blocks.
+#[must_use]
+pub(super) fn end_left_overs(data: &Path, group: &Group, identity: Identity, config: &FleetConfig) -> bool {
     let pid_file = PidFile::read(data);
     if pid_file.is_none() && group.is_empty() {
         remove_odd_pid_file(data);
-        return;
+        return true;
     }
     tracing::warn!(data = %data.display(), "the last run did not end in order");
     if !group.kill() {
         tracing::error!(data = %data.display(), "processes survive SIGKILL");
+        return false;
     }
-    let Some(pid_file) = pid_file else { return remove_odd_pid_file(data) };
-    let private = config.identities.are_private();
+    let Some(pid_file) = pid_file else {
+        remove_odd_pid_file(data);
+        return true;
+    };
+    let private = config.identities.is_private(identity);
     // With a dead process ID in it, PostgreSQL itself cleans up by this file at its next start. With the
     // ID of a living stranger it would refuse to start; nobody works in the directory, so it goes.
     if private || Fingerprint::of(pid_file.pid).is_ok() {
@@ -150,6 +185,7 @@ pub(super) fn end_left_overs(data: &Path, group: &Group, identity: Identity, con
             tracing::error!(%error, "cannot remove the pid file of a dead postmaster");
         }
     }
+    true
 }
 
 /// A superuser can put a pipe in the place of the pid file, and the next postmaster would wait for a

@@ -51,7 +51,11 @@ pub enum WakeError {
 
 impl WakeError {
     pub(super) fn admin(error: &AdminError) -> Self {
-        Self::Admin(error.source.as_ref().map_or_else(|| "timed out".to_owned(), said))
+        Self::Admin(match error {
+            AdminError::Refused { source, .. } => said(source),
+            AdminError::Socket(_) => "its socket cannot be reached".to_owned(),
+            AdminError::TooSlow(_) => "timed out".to_owned(),
+        })
     }
 
     pub(super) fn query(error: &tokio_postgres::Error) -> Self {

@@ -11,6 +11,7 @@
 mod actor;
 mod adopt;
 mod boot;
+mod launch;
 pub mod run;
 pub mod ticket;
 pub(crate) use boot::passable;
@@ -25,6 +26,7 @@ use dormouse_base::EndpointId;
 use dormouse_runtime::gate::{Gate, Pass};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 pub use error::WakeError;
 pub use run::{Closing, Run};
@@ -102,6 +104,8 @@ pub(crate) struct Surroundings {
     pub(crate) admission: crate::admission::Admission,
     pub(crate) urgency: Arc<tokio::sync::Semaphore>,
     pub(crate) scope: dormouse_runtime::task::Scope,
+    /// Cancelled when the server begins to stop: nothing is started from then on.
+    pub(crate) stopping: CancellationToken,
 }
 
 impl Endpoint {
@@ -217,7 +221,7 @@ impl Endpoint {
     /// # Errors
     /// When it is not Active, or PostgreSQL refuses.
     pub async fn admin(&self, database: &str) -> Result<AdminClient, WakeError> {
-        let pass = self.shared.gate.pass().ok_or(WakeError::NotActive)?;
+        let pass = self.shared.gate.pass_quietly().ok_or(WakeError::NotActive)?;
         let run = self.current().ok_or(WakeError::NotActive)?;
         let client = run.admin(database).await.map_err(|error| WakeError::admin(&error))?;
         Ok(AdminClient::new(client, pass))
@@ -230,6 +234,15 @@ impl Endpoint {
     pub(crate) async fn release(&self) {
         // An actor that has ended has nothing to release.
         let _ended = self.ask(|reply| Command::Release { reply }).await;
+    }
+
+    /// The last resort of a server that must end. Its actor has ended already.
+    pub(crate) async fn end_by_force(&self) {
+        if let Some(run) = self.current() {
+            tracing::error!(endpoint = %self.shared.id, "ended by force; the next start recovers");
+            let group = run.group().clone();
+            let _survivors_are_reported = dormouse_runtime::task::blocking(move || group.kill()).await;
+        }
     }
 
     fn current(&self) -> Option<Arc<Run>> {

@@ -1,8 +1,9 @@
 //! `compute.json`: what the server remembers about a running compute, so that the next server can
 //! adopt it. Nothing in it is believed before the process itself was checked.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,10 @@ impl Record {
     /// Writes it whole or not at all. A lost record costs nothing but a fresh start, so no fsync.
     pub(super) fn write(&self, dir: &Path) -> io::Result<()> {
         let partial = dir.join(".compute.json");
-        fs::write(&partial, serde_json::to_vec(self)?)?;
+        // Whoever can read it knows the way to the compute's socket.
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+        file.write_all(&serde_json::to_vec(self)?)?;
         fs::rename(partial, Self::path(dir))
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, watch};
 use tokio_postgres::Client;
 
 use crate::postgres::ADMIN_DATABASE;
-use crate::postgres::admin::{self, AdminError};
+use crate::postgres::admin::{self, AdminError, Door, Socket};
 use crate::sandbox::cgroup::Group;
 use crate::sandbox::priority;
 use crate::sandbox::process::Held;
@@ -23,7 +23,7 @@ const END_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Run {
     held: Held,
-    socket_dir: PathBuf,
+    socket: Socket,
     data: PathBuf,
     group: Group,
     closing: watch::Sender<Option<Closing>>,
@@ -38,7 +38,7 @@ impl Run {
     pub(super) fn new(held: Held, place: Place, scope: Scope, urgent: Option<OwnedSemaphorePermit>) -> Self {
         Self {
             held,
-            socket_dir: place.socket_dir,
+            socket: place.socket,
             data: place.data,
             group: place.group,
             closing: watch::Sender::new(None),
@@ -58,8 +58,8 @@ impl Run {
 
     /// The Unix socket that accepts connections.
     #[must_use]
-    pub fn socket(&self) -> PathBuf {
-        self.socket_dir.join(".s.PGSQL.5432")
+    pub fn socket(&self) -> &Socket {
+        &self.socket
     }
 
     /// Tells when and how this run ends.
@@ -77,24 +77,31 @@ impl Run {
     /// A superuser connection. The one to the administrative database is kept.
     pub(super) async fn admin(&self, database: &str) -> Result<Arc<Client>, AdminError> {
         if database != ADMIN_DATABASE {
-            return admin::connect(&self.socket_dir, database, &self.scope).await.map(Arc::new);
+            return admin::connect(&self.socket, database, &self.scope).await.map(Arc::new);
         }
         let mut kept = self.admin.lock().await;
         if let Some(client) = kept.as_ref().filter(|client| !client.is_closed()) {
             return Ok(Arc::clone(client));
         }
-        let client = Arc::new(admin::connect(&self.socket_dir, database, &self.scope).await?);
+        let client = Arc::new(admin::connect(&self.socket, database, &self.scope).await?);
         *kept = Some(Arc::clone(&client));
         Ok(client)
     }
 
-    /// The wake is over: back to ordinary priority and into the cgroup. Only the first call acts.
-    pub(super) fn settle(&self) {
+    /// What a host learns from.
+    pub(super) async fn door(&self) -> Result<Door, AdminError> {
+        let client = self.admin(ADMIN_DATABASE).await?;
+        Ok(Door::new(client, self.socket.clone(), self.scope.clone()))
+    }
+
+    /// The wake is over: back to ordinary priority, into the cgroup, and ready for questions (the next
+    /// login asks for a password and should not wait for a new backend). Only the first call acts.
+    pub(super) fn settle(self: &Arc<Self>) {
         if self.settled.swap(true, Ordering::AcqRel) {
             return;
         }
         let was_urgent = self.urgent.lock().take().is_some();
-        let group = self.group.clone();
+        let (run, group) = (Arc::clone(self), self.group.clone());
         // Reading /proc and moving between cgroups blocks for milliseconds.
         self.scope.spawn("settle", async move {
             task::blocking(move || {
@@ -106,6 +113,11 @@ impl Run {
                 group.enter_late();
             })
             .await;
+            if !run.is_closing()
+                && let Err(error) = run.admin(ADMIN_DATABASE).await
+            {
+                tracing::debug!(%error, "no administrative connection yet");
+            }
         });
     }
 
@@ -125,10 +137,6 @@ impl Run {
         &self.data
     }
 
-    pub(super) fn socket_dir(&self) -> &Path {
-        &self.socket_dir
-    }
-
     pub(super) fn log_start(&self) -> u64 {
         self.log_start
     }
@@ -143,7 +151,7 @@ impl Run {
 /// Where a run takes place.
 #[derive(Debug)]
 pub(super) struct Place {
-    pub(super) socket_dir: PathBuf,
+    pub(super) socket: Socket,
     pub(super) data: PathBuf,
     pub(super) group: Group,
     pub(super) log_start: u64,

@@ -44,7 +44,7 @@ const ASK_WITHIN: Duration = Duration::from_secs(10);
 impl Actor {
     /// Called on each tick of an Active endpoint.
     pub(super) async fn look_for_idleness(&mut self) {
-        log::bound(&self.dir().join(super::boot::LOG_NAME));
+        log::bound(&self.dir().join(super::launch::LOG_NAME));
         let look = self.shared.gate.look();
         if look.inside() > 0 || look.generation() != self.generation {
             self.generation = look.generation();
@@ -147,20 +147,22 @@ impl Actor {
 
     async fn learn(&self, run: &Arc<Run>) -> Result<SleepNotes, WakeError> {
         let ask = async {
-            let client = run.admin(ADMIN_DATABASE).await.map_err(|e| WakeError::admin(&e))?;
-            let learned = self.around.host.before_sleep(&self.shared.id, &client).await;
+            let door = run.door().await.map_err(|e| WakeError::admin(&e))?;
+            let learned = self.around.host.before_sleep(&self.shared.id, &door).await;
             learned.map_err(|e| WakeError::Admin(e.to_string()))
         };
         tokio::time::timeout(ASK_WITHIN, ask).await.map_err(|_| WakeError::TooSlow)?
     }
 
     /// Paused → Active.
-    pub(super) fn thaw(&mut self, cause: Cause) -> Result<(), WakeError> {
+    pub(super) async fn thaw(&mut self, cause: Cause) -> Result<(), WakeError> {
         let start = Mono::now();
-        let Some(run) = &self.run else { return Err(WakeError::NotActive) };
+        let Some(run) = self.run.clone() else { return Err(WakeError::NotActive) };
         if let Err(error) = run.group().thaw() {
             tracing::error!(%error, "cannot thaw");
-            return Err(WakeError::Start { reason: "it cannot be thawed".to_owned() });
+            // Frozen for good is as good as dead.
+            self.exited(Ending::Unknown).await;
+            return Err(WakeError::Start { reason: "it could not be thawed".to_owned() });
         }
         self.around.host.thawed(&self.shared.id);
         self.open();
@@ -171,6 +173,10 @@ impl Actor {
     }
 
     pub(super) async fn suspend(&mut self, reason: SleepReason) {
+        if reason == SleepReason::Pressure && self.state != State::Paused {
+            // It was paused when it was chosen; by now somebody works with it.
+            return;
+        }
         if matches!(self.state, State::Active | State::Paused) {
             self.stop(reason).await;
         } else if self.state == State::Stopped {
@@ -259,12 +265,12 @@ impl Actor {
                 tracing::error!(data = %run.data().display(), "processes survive SIGKILL");
             }
             if let Some(identity) = Identity::owner_of(run.data()) {
-                shm::clean(identity, config.identities.are_private(), segment);
+                shm::clean(identity, config.identities.is_private(identity), segment);
             }
             run.group().remove();
             Record::remove(&dir);
             // Empty it is gone; if not, the next start uses another one anyway.
-            let _left = std::fs::remove_dir_all(run.socket_dir());
+            let _left = std::fs::remove_dir_all(&run.socket().dir);
         })
         .await;
     }
@@ -294,5 +300,6 @@ async fn end(run: &Arc<Run>) -> Ending {
     }
     let group = run.group().clone();
     let _all_gone = task::blocking(move || group.kill()).await;
-    run.held().ended().await
+    // A process that not even SIGKILL ends (it waits for a dead disk) must not hold up everything else.
+    tokio::time::timeout(IMMEDIATE_STOP_WITHIN, run.held().ended()).await.unwrap_or(Ending::Unknown)
 }

@@ -1,12 +1,14 @@
 //! A superuser connection over the private socket.
 
+use std::io;
 use std::ops::Deref;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_runtime::gate::Pass;
 use dormouse_runtime::task::Scope;
+use tokio::net::UnixStream;
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::SUPERUSER;
@@ -16,32 +18,76 @@ pub const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why the connection failed.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot open the administrative connection to database {database}")]
-pub struct AdminError {
-    /// The database.
-    pub database: String,
-    /// The cause, `None` when it took too long.
-    #[source]
-    pub source: Option<tokio_postgres::Error>,
+pub enum AdminError {
+    /// The socket cannot be reached, or is not the compute's.
+    #[error("cannot reach the compute's socket")]
+    Socket(#[source] io::Error),
+    /// PostgreSQL refused.
+    #[error("cannot open the administrative connection to database {database}")]
+    Refused {
+        /// The database.
+        database: String,
+        /// The cause.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// No answer in time.
+    #[error("the administrative connection to database {0} took too long")]
+    TooSlow(String),
+}
+
+/// Where a compute's socket is, and whose it must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Socket {
+    /// The directory.
+    pub dir: PathBuf,
+    /// The user ID that PostgreSQL runs as.
+    pub uid: u32,
+}
+
+impl Socket {
+    /// The socket's path.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.dir.join(".s.PGSQL.5432")
+    }
+
+    /// Connects and makes sure that the compute is at the other end. The directory belongs to the
+    /// compute, which could have put a link to somebody else's socket there; we may be root, and
+    /// somebody else may trust root.
+    ///
+    /// # Errors
+    /// When nobody listens, or somebody else does.
+    pub async fn connect(&self) -> io::Result<UnixStream> {
+        let stream = UnixStream::connect(self.path()).await?;
+        let peer = stream.peer_cred()?.uid();
+        if peer == self.uid {
+            return Ok(stream);
+        }
+        let text = format!("user {peer} listens there, not the compute's user {}", self.uid);
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
+    }
 }
 
 /// Opens a connection whose driver task lives in `scope`.
 ///
 /// # Errors
 /// When PostgreSQL refuses or does not answer in time.
-pub async fn connect(socket_dir: &Path, database: &str, scope: &Scope) -> Result<Client, AdminError> {
+pub async fn connect(socket: &Socket, database: &str, scope: &Scope) -> Result<Client, AdminError> {
     let mut config = Config::new();
     config
-        .host_path(socket_dir)
         .user(SUPERUSER)
         .dbname(database)
         .application_name("dormouse")
         .options("-c statement_timeout=60s -c log_statement=none -c search_path=pg_catalog");
-    let failed = |source| AdminError { database: database.to_owned(), source };
-    let (client, connection) = tokio::time::timeout(CONNECT_WITHIN, config.connect(NoTls))
+    let open = async {
+        let stream = socket.connect().await.map_err(AdminError::Socket)?;
+        let opened = config.connect_raw(stream, NoTls).await;
+        opened.map_err(|source| AdminError::Refused { database: database.to_owned(), source })
+    };
+    let (client, connection) = tokio::time::timeout(CONNECT_WITHIN, open)
         .await
-        .map_err(|_| failed(None))?
-        .map_err(|error| failed(Some(error)))?;
+        .map_err(|_| AdminError::TooSlow(database.to_owned()))??;
     let token = scope.token();
     scope.spawn("admin-connection", async move {
         tokio::select! {
@@ -52,6 +98,36 @@ pub async fn connect(socket_dir: &Path, database: &str, scope: &Scope) -> Result
         }
     });
     Ok(client)
+}
+
+/// What a host is given to learn from a running compute: a superuser connection to database
+/// `postgres`, and a way into the other databases.
+#[derive(Debug, Clone)]
+pub struct Door {
+    client: Arc<Client>,
+    socket: Socket,
+    scope: Scope,
+}
+
+impl Door {
+    pub(crate) fn new(client: Arc<Client>, socket: Socket, scope: Scope) -> Self {
+        Self { client, socket, scope }
+    }
+
+    /// Opens a connection to another database; it ends when the client is dropped.
+    ///
+    /// # Errors
+    /// When PostgreSQL refuses or does not answer in time.
+    pub async fn open(&self, database: &str) -> Result<Client, AdminError> {
+        connect(&self.socket, database, &self.scope).await
+    }
+}
+
+impl Deref for Door {
+    type Target = Client;
+    fn deref(&self) -> &Client {
+        &self.client
+    }
 }
 
 /// A connection that keeps the endpoint awake while it is held.

@@ -2,12 +2,15 @@
 //! inherited descriptor, bounded by emptying it when it has grown too large.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// A log larger than this is emptied (its last part is kept as `postgres.log.1`).
 pub const MAX_LOG: u64 = 8 << 20;
+
+/// How much of the end is kept.
+const KEPT: u64 = 1 << 20;
 
 /// How much of the end is looked at for a tail.
 const TAIL_WINDOW: u64 = 16 << 10;
@@ -29,12 +32,26 @@ pub fn bound(path: &Path) {
     if !path.metadata().is_ok_and(|meta| meta.len() > MAX_LOG) {
         return;
     }
-    let kept = path.with_extension("log.1");
     let emptied =
-        std::fs::copy(path, kept).and_then(|_| OpenOptions::new().write(true).truncate(true).open(path));
+        keep_end(path).and_then(|()| OpenOptions::new().write(true).truncate(true).open(path).map(drop));
     if let Err(error) = emptied {
         tracing::warn!(path = %path.display(), %error, "cannot bound the log");
+        // On a full disk the end cannot be kept, but room can be made.
+        let _full = OpenOptions::new().write(true).truncate(true).open(path);
     }
+}
+
+/// Keeps the last part of a log as `postgres.log.1`.
+fn keep_end(path: &Path) -> io::Result<()> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(KEPT)))?;
+    let mut end = Vec::new();
+    file.take(KEPT).read_to_end(&mut end)?;
+    let mut kept = OpenOptions::new();
+    let mut kept =
+        kept.write(true).create(true).truncate(true).mode(0o600).open(path.with_extension("log.1"))?;
+    kept.write_all(&end)
 }
 
 /// The last lines, for the operator. `since` is the size of the log when the run began.

@@ -21,7 +21,7 @@ const MAX_FILES_PER_PROCESS: u32 = 200;
 const RESERVED: u32 = 3;
 
 /// Settings that users may not change, because the product depends on them.
-pub const FIXED: [&str; 12] = [
+pub const FIXED: [&str; 13] = [
     "listen_addresses",
     "unix_socket_directories",
     "unix_socket_permissions",
@@ -34,6 +34,7 @@ pub const FIXED: [&str; 12] = [
     "logging_collector",
     "cluster_name",
     "fsync",
+    "full_page_writes",
 ];
 
 /// The arguments for one start. `libraries` are those of [`Spec::preload`] that are installed.
@@ -74,6 +75,7 @@ pub fn arguments(spec: &Spec, data: &Path, socket_dir: &Path, libraries: &[&str]
     set("unix_socket_permissions", "0700");
     set("logging_collector", "off");
     set("fsync", "on");
+    set("full_page_writes", "on");
     set("cluster_name", spec.endpoint.as_str());
     args
 }

@@ -125,6 +125,8 @@ fn build(installation: &Installation, prefix: &Path, root: &Path) -> io::Result<
     let executable = root.join(&bin).join("postgres");
     fs::copy(installation.bin.join("postgres"), &executable)?;
     fs::set_permissions(&executable, fs::Permissions::from_mode(0o755))?;
+    // An executable that a power loss left empty would be found, and fail, for ever.
+    fs::File::open(&executable)?.sync_all()?;
     link_where_paths_part(prefix, &installation.pkglib, &bin, root)?;
 
     let share = root.join(below(prefix, &installation.share));

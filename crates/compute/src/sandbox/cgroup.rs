@@ -24,6 +24,12 @@ use rustix::process::Signal;
 
 use super::process;
 
+/// What the names of our groups begin with; the rest tells one server from another.
+const PREFIX: &str = "dormouse-";
+
+/// How long killed processes may take to be gone: one that waits for a slow disk ends later.
+const KILL_WITHIN: Duration = Duration::from_secs(10);
+
 /// How long a freeze may take before it is given up and taken back.
 const FREEZE_WITHIN: Duration = Duration::from_millis(500);
 
@@ -61,7 +67,7 @@ impl Cgroups {
         let mounts = fs::read_to_string("/proc/self/mounts")?;
         let own = fs::read_to_string("/proc/self/cgroup")?;
         let usable = |base: Option<PathBuf>| -> Option<PathBuf> {
-            let group = base?.join(format!("dormouse-{instance}"));
+            let group = base?.join(format!("{PREFIX}{instance}"));
             fs::create_dir_all(&group).ok()?;
             fs::OpenOptions::new().write(true).open(group.join("cgroup.procs")).ok()?;
             Some(group)
@@ -194,6 +200,19 @@ impl Group {
         }
     }
 
+    /// Whether this group can freeze a process that an earlier server started: it is in it, or (where
+    /// being outside is usual) in no other server's group.
+    #[must_use]
+    pub fn holds(&self, pid: u32) -> bool {
+        if self.members_of_group().contains(&pid) {
+            return true;
+        }
+        match &self.way {
+            Cgroups::V2(_) => false,
+            Cgroups::V1(_) | Cgroups::Signals => groups_of(pid).is_empty(),
+        }
+    }
+
     /// Whether the group has no process. Without cgroups nothing is known, which counts as empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -208,14 +227,14 @@ impl Group {
         let done = match (&self.way, &self.dir) {
             (Cgroups::V2(_), Some(dir)) => {
                 fs::write(dir.join("cgroup.freeze"), "1")?;
-                wait_until(|| {
+                wait_until(FREEZE_WITHIN, || {
                     fs::read_to_string(dir.join("cgroup.events")).is_ok_and(|e| e.contains("frozen 1"))
                 })
             }
             (Cgroups::V1(_), Some(dir)) => {
                 self.enter_late();
                 fs::write(dir.join("freezer.state"), "FROZEN")?;
-                wait_until(|| {
+                wait_until(FREEZE_WITHIN, || {
                     fs::read_to_string(dir.join("freezer.state")).is_ok_and(|s| s.trim() == "FROZEN")
                 })
             }
@@ -231,7 +250,7 @@ impl Group {
     fn stop_by_signal(&self) -> bool {
         // The postmaster could fork while its children are being stopped: go on until nobody new is found.
         let mut stopped: Vec<u32> = Vec::new();
-        wait_until(|| {
+        wait_until(FREEZE_WITHIN, || {
             let new: Vec<u32> = self.members().into_iter().filter(|pid| !stopped.contains(pid)).collect();
             for pid in &new {
                 process::signal(*pid, Signal::STOP);
@@ -284,7 +303,7 @@ impl Group {
             let _old_kernel = fs::write(dir.join("cgroup.kill"), "1");
         }
         let _thawed = self.thaw();
-        let gone = wait_until(|| {
+        let gone = wait_until(KILL_WITHIN, || {
             let mut left = self.members_of_group();
             left.extend(process::of_cluster(&self.data));
             left.iter().for_each(|pid| process::signal(*pid, Signal::KILL));
@@ -302,21 +321,51 @@ impl Group {
     /// Removes the group; a group that is still in use stays.
     pub fn remove(&self) {
         if let Some(dir) = &self.dir
-            && !wait_until(|| matches!(fs::remove_dir(dir), Ok(()) | Err(_) if !dir.exists()))
+            && !wait_until(FREEZE_WITHIN, || matches!(fs::remove_dir(dir), Ok(()) | Err(_) if !dir.exists()))
         {
             tracing::warn!(group = %dir.display(), "cannot remove the cgroup");
         }
     }
 }
 
+/// The groups of a Dormouse server that a process is in: (whether version 2, path below the mount).
+fn groups_of(pid: u32) -> Vec<(bool, String)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let ours = |path: &&str| path.split('/').any(|part| part.starts_with(PREFIX));
+    let found = text.lines().filter_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (fields.next()?, fields.next()?);
+        let wanted = controllers.is_empty() || controllers.split(',').any(|c| c == "freezer");
+        (wanted && ours(&path)).then(|| (controllers.is_empty(), path.to_owned()))
+    });
+    found.collect()
+}
+
+/// Lets a compute run again whichever server froze it, and however. Best effort: it is ended next.
+pub fn thaw_wherever(pid: u32) {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    for (is_v2, path) in groups_of(pid) {
+        let own = if is_v2 { format!("0::{path}") } else { format!("1:freezer:{path}") };
+        let (dir, file, text) = if is_v2 {
+            (v2_base(&mounts, &own), "cgroup.freeze", "0")
+        } else {
+            (v1_base(&mounts, &own), "freezer.state", "THAWED")
+        };
+        if let Some(dir) = dir {
+            let _gone = fs::write(dir.join(file), text);
+        }
+    }
+    process::signal(pid, Signal::CONT);
+}
+
 /// Polls every millisecond: the kernel has no event for most of what is waited for here.
-fn wait_until(mut done: impl FnMut() -> bool) -> bool {
+fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
     let start = dormouse_base::clock::Mono::now();
     loop {
         if done() {
             return true;
         }
-        if start.elapsed() > FREEZE_WITHIN {
+        if start.elapsed() > limit {
             return false;
         }
         std::thread::sleep(Duration::from_millis(1));

@@ -23,6 +23,9 @@ pub const ACCOUNT: &str = "dormouse";
 /// namespaces hand out, below the sign bit.
 pub const FIRST_UID: u32 = 0x7000_0000;
 
+/// How many there are.
+const RANGE: u32 = 0x1000_0000;
+
 /// A user and group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
@@ -102,7 +105,7 @@ impl Identities {
     pub fn for_slot(self, slot: u32) -> Identity {
         match self {
             Self::Range { offset, .. } => {
-                let id = FIRST_UID + (offset.wrapping_add(slot) & 0x0fff_ffff);
+                let id = FIRST_UID + (offset.wrapping_add(slot) % RANGE);
                 Identity { uid: id, gid: id }
             }
             Self::Shared(identity) | Self::Own(identity) => identity,
@@ -120,8 +123,9 @@ impl Identities {
 
     /// Whether a user ID belongs to one endpoint alone, so that everything it owns may be removed.
     #[must_use]
-    pub fn are_private(self) -> bool {
-        matches!(self, Self::Range { .. })
+    pub fn is_private(self, identity: Identity) -> bool {
+        let in_range = (FIRST_UID..FIRST_UID + RANGE).contains(&identity.uid);
+        matches!(self, Self::Range { .. }) && in_range
     }
 }
 
@@ -213,5 +217,7 @@ mod tests {
         let range = Identities::Range { account: Identity { uid: 998, gid: 998 }, offset: 0x1_0000 };
         assert_ne!(range.for_slot(1), range.for_slot(2));
         assert!(range.for_slot(u32::MAX).uid < 0x8000_0000);
+        assert!(range.is_private(range.for_slot(7)));
+        assert!(!range.is_private(range.template()) && !range.is_private(Identity { uid: 0, gid: 0 }));
     }
 }

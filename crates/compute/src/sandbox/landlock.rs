@@ -5,6 +5,7 @@
 //! libraries and programs (read, execute), and a few devices. Everything else, and `/proc` with
 //! the list of other sockets, does not open. Kernels before 5.13 have no Landlock; `doctor` says so.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -39,17 +40,17 @@ pub fn is_supported() -> bool {
 }
 
 /// Prepares a ruleset in the parent; the child only has to enter it. `None` without Landlock.
-#[must_use]
-pub fn prepare(reach: &Reach) -> Option<OwnedFd> {
+///
+/// # Errors
+/// When the kernel has Landlock but the ruleset cannot be made: then nothing may be started.
+pub fn prepare(reach: &Reach) -> io::Result<Option<OwnedFd>> {
     if !is_supported() {
-        return None;
+        return Ok(None);
     }
-    match build(reach) {
-        Ok(ruleset) => Option::<OwnedFd>::from(ruleset),
-        Err(error) => {
-            tracing::error!(%error, "cannot prepare the Landlock ruleset");
-            None
-        }
+    let ruleset = build(reach).map_err(io::Error::other)?;
+    match Option::<OwnedFd>::from(ruleset) {
+        Some(fd) => Ok(Some(fd)),
+        None => Err(io::Error::other("the Landlock ruleset is empty")),
     }
 }
 

@@ -21,6 +21,12 @@ use super::identity::Identity;
 /// Born in the cgroup whose directory `clone_args.cgroup` is. (libc's constant is too narrow for it.)
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
+/// Processes of one compute, all its backends and their programs together.
+const MAX_PROCESSES: u64 = 2048;
+
+/// `CLOSE_RANGE_CLOEXEC`: mark instead of close.
+const CLOSE_ON_EXEC: c_long = 4;
+
 /// What to start, with everything allocated before the clone.
 #[derive(Debug)]
 pub struct Command {
@@ -42,6 +48,8 @@ pub struct Command {
     pub cgroup: Option<OwnedFd>,
     /// Start in the lowest real-time priority, where allowed.
     pub urgent: bool,
+    /// The user is this compute's alone, so its processes can be counted.
+    pub private_user: bool,
 }
 
 /// Why a start failed.
@@ -179,6 +187,13 @@ unsafe fn child(command: &Command, pointers: &Pointers, stdin: RawFd, failure: R
         }
         let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         libc::syscall(libc::SYS_prlimit64, 0, libc::RLIMIT_CORE, &raw const no_core, std::ptr::null::<u8>());
+        if command.private_user {
+            let few = libc::rlimit { rlim_cur: MAX_PROCESSES, rlim_max: MAX_PROCESSES };
+            let none = std::ptr::null::<u8>();
+            libc::syscall(libc::SYS_prlimit64, 0, libc::RLIMIT_NPROC, &raw const few, none);
+        }
+        // What the server itself inherited must not reach the compute. Old kernels do not know the call.
+        libc::syscall(libc::SYS_close_range, 3, c_long::from(u32::MAX), CLOSE_ON_EXEC);
         libc::syscall(libc::SYS_umask, 0o077);
         libc::syscall(libc::SYS_dup3, stdin, 0, 0);
         libc::syscall(libc::SYS_dup3, command.log.as_raw_fd(), 1, 0);

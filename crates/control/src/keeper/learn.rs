@@ -1,12 +1,10 @@
 //! Reads roles, databases and the next scheduled job out of PostgreSQL into the metadata.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 use std::time::Duration;
 
 use dormouse_base::{EndpointId, Timestamp, clock};
-use dormouse_compute::postgres::admin;
-use dormouse_runtime::task::Scope;
+use dormouse_compute::postgres::admin::Door;
 use jiff::SignedDuration;
 use rusqlite::{Connection, Result};
 use tokio_postgres::Client;
@@ -29,7 +27,7 @@ const DATABASES: &str =
 
 /// Where pg_cron keeps its jobs, and the private socket to get there; no row without pg_cron.
 const CRON_PLACE: &str = "SELECT current_setting('cron.database_name', true),
-    COALESCE(current_setting('cron.timezone', true), 'GMT'), current_setting('unix_socket_directories')
+    COALESCE(current_setting('cron.timezone', true), 'GMT')
     WHERE current_setting('cron.database_name', true) IS NOT NULL";
 
 /// How long reading pg_cron's table may hold up a sleep.
@@ -166,8 +164,8 @@ impl Jobs {
 
 /// Reads pg_cron's jobs. Trouble here must not keep a database awake: it is logged, and no wake is
 /// scheduled.
-pub(super) async fn jobs(client: &Client) -> Jobs {
-    let place = match client.query_opt(CRON_PLACE, &[]).await {
+pub(super) async fn jobs(door: &Door) -> Jobs {
+    let place = match door.query_opt(CRON_PLACE, &[]).await {
         Ok(Some(place)) => place,
         Ok(None) => return Jobs::default(),
         Err(error) => {
@@ -175,10 +173,8 @@ pub(super) async fn jobs(client: &Client) -> Jobs {
             return Jobs::default();
         }
     };
-    let (database, zone, sockets): (String, String, String) = (place.get(0), place.get(1), place.get(2));
-    let scope = Scope::new();
-    let asked = tokio::time::timeout(CRON_WITHIN, schedules(Path::new(&sockets), &database, &scope)).await;
-    scope.close(Duration::from_secs(1)).await;
+    let (database, zone): (String, String) = (place.get(0), place.get(1));
+    let asked = tokio::time::timeout(CRON_WITHIN, schedules(door, &database)).await;
     match asked {
         Ok(Ok(schedules)) => Jobs::of(&schedules, &zone, clock::now()),
         Ok(Err(error)) => {
@@ -193,11 +189,10 @@ pub(super) async fn jobs(client: &Client) -> Jobs {
 }
 
 async fn schedules(
-    sockets: &Path,
+    door: &Door,
     database: &str,
-    scope: &Scope,
 ) -> std::result::Result<Vec<String>, Box<dyn std::error::Error + Send + Sync>> {
-    let client = admin::connect(sockets, database, scope).await?;
+    let client = door.open(database).await?;
     if client
         .query_opt("SELECT 1 FROM pg_catalog.pg_extension WHERE extname = 'pg_cron'", &[])
         .await?

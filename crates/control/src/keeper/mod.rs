@@ -18,6 +18,7 @@ use std::sync::Arc;
 use dormouse_base::{EndpointId, clock};
 use dormouse_compute::event::Happening;
 use dormouse_compute::host::{Host, HostError, SleepNotes};
+use dormouse_compute::postgres::admin::Door;
 use dormouse_compute::spec::{Directory, Spec};
 use dormouse_compute::state::State;
 use dormouse_runtime::task;
@@ -314,9 +315,9 @@ impl Host for Keeper {
         written.map_err(|e| db_error("mark the endpoint as opened", e))
     }
 
-    async fn before_sleep(&self, endpoint: &EndpointId, client: &Client) -> Result<SleepNotes, HostError> {
-        let learned = learn::ask(client).await.map_err(|e| host_error("read the roles", e))?;
-        let jobs = learn::jobs(client).await;
+    async fn before_sleep(&self, endpoint: &EndpointId, door: &Door) -> Result<SleepNotes, HostError> {
+        let learned = learn::ask(door).await.map_err(|e| host_error("read the roles", e))?;
+        let jobs = learn::jobs(door).await;
         let (id, now) = (endpoint.clone(), clock::now());
         let stored = self.inner.db.write("store the roles", move |db| {
             learn::store(db, &id, &learned, now)?;

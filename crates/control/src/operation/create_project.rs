@@ -1,4 +1,5 @@
-//! `create_project`: the template of its version, the cluster of its first endpoint, then ready.
+//! `create_project`: the template of its version, then ready. Its cluster is made at the first wake,
+//! from a spare: most projects of a test suite or a trial are never used.
 //!
 //! The rows (project, branch, endpoint, roles, database) are written together with the operation,
 //! so names and passwords exist at once; the branch is `init` until the last step.
@@ -7,7 +8,7 @@ use dormouse_base::clock;
 use dormouse_runtime::task;
 
 use super::{StepFailure, Work};
-use crate::db::{Db, branches, endpoints, projects, settings};
+use crate::db::{Db, branches, projects, settings};
 use crate::directory::Directories;
 use crate::keeper::Keeper;
 use crate::model::record::Operation;
@@ -27,17 +28,12 @@ pub struct CreateProject {
 }
 
 impl CreateProject {
-    fn facts(&self, operation: &Operation) -> Result<(u16, u32), StepFailure> {
-        let (project, endpoint) = self.db.read("read a new project", |db| {
-            let endpoint = match &operation.target.endpoint_id {
-                Some(id) => endpoints::get(db, id)?,
-                None => None,
-            };
-            Ok((projects::get(db, &operation.target.project_id)?, endpoint))
-        })?;
-        match (project, endpoint) {
-            (Some(project), Some(endpoint)) => Ok((project.pg_version, endpoint.slot)),
-            _ => Err(StepFailure::fatal(
+    fn version(&self, operation: &Operation) -> Result<u16, StepFailure> {
+        let project =
+            self.db.read("read a new project", |db| projects::get(db, &operation.target.project_id))?;
+        match project {
+            Some(project) => Ok(project.pg_version),
+            None => Err(StepFailure::fatal(
                 dormouse_base::Kind::NotFound,
                 "project-not-found",
                 "the project was removed while it was being made",
@@ -53,20 +49,18 @@ impl Work for CreateProject {
     }
 
     fn steps(&self) -> u32 {
-        3
+        2
     }
 
     async fn perform(&self, operation: &Operation, step: u32) -> Result<(), StepFailure> {
-        let (major, slot) = self.facts(operation)?;
+        let major = self.version(operation)?;
         let directories = self.directories.clone();
-        match (step, &operation.target.endpoint_id, &operation.target.branch_id) {
-            (0, ..) => task::blocking(move || directories.template(major).map(drop)).await?,
-            (1, Some(endpoint), _) => {
-                let endpoint = endpoint.clone();
-                task::blocking(move || directories.ensure(&endpoint, major, slot).map(drop)).await?;
+        match (step, &operation.target.branch_id) {
+            (0, ..) => {
+                task::blocking(move || directories.template(major).map(drop)).await?;
                 self.keeper.signals().spares.notify_one();
             }
-            (_, _, Some(branch)) => {
+            (_, Some(branch)) => {
                 let branch = branch.clone();
                 self.db
                     .write("mark a branch ready", move |db| branches::mark_ready(db, &branch, clock::now()))
@@ -78,27 +72,20 @@ impl Work for CreateProject {
     }
 
     async fn undo(&self, operation: &Operation, step: u32) -> Result<(), StepFailure> {
-        match (step, &operation.target.endpoint_id) {
-            (1, Some(endpoint)) => {
-                let (directories, endpoint) = (self.directories.clone(), endpoint.clone());
-                task::blocking(move || directories.remove(&endpoint)).await?;
-            }
-            (0, endpoint) => {
-                let project = operation.target.project_id.clone();
-                self.db
-                    .write("remove a project", move |db| {
-                        if settings::get(db, settings::DEFAULT_PROJECT)?.as_deref() == Some(project.as_str())
-                        {
-                            settings::delete(db, settings::DEFAULT_PROJECT)?;
-                        }
-                        projects::delete(db, &project)
-                    })
-                    .await?;
-                if let Some(endpoint) = endpoint {
-                    self.keeper.forget(endpoint);
+        if step > 0 {
+            return Ok(());
+        }
+        let project = operation.target.project_id.clone();
+        self.db
+            .write("remove a project", move |db| {
+                if settings::get(db, settings::DEFAULT_PROJECT)?.as_deref() == Some(project.as_str()) {
+                    settings::delete(db, settings::DEFAULT_PROJECT)?;
                 }
-            }
-            _ => {}
+                projects::delete(db, &project)
+            })
+            .await?;
+        if let Some(endpoint) = &operation.target.endpoint_id {
+            self.keeper.forget(endpoint);
         }
         Ok(())
     }

@@ -80,8 +80,7 @@ async fn try_once(
     message: &[u8],
 ) -> Result<Connected, Failed> {
     let Backend { pass, compute, mut ticket } = backend;
-    let socket = compute.socket();
-    let mut stream = UnixStream::connect(&socket).await.map_err(|_| Failed::Retry)?;
+    let mut stream = compute.connect().await.map_err(|_| Failed::Retry)?;
     stream.write_all(message).await.map_err(|_| Failed::Retry)?;
     let mut replies = Replies { unread: BytesMut::new(), for_client: Vec::new(), key: None };
     let status = loop {
@@ -95,7 +94,7 @@ async fn try_once(
         }
     };
     let cancel =
-        replies.key.take().map(|(pid, secret)| shared.cancels.add(pid, secret, socket, compute.gate()));
+        replies.key.take().map(|(pid, secret)| shared.cancels.add(pid, secret, Arc::clone(&compute)));
     client.send(&replies.for_client).await?;
     if let Some(ticket) = &mut ticket {
         ticket.connected();
