@@ -29,6 +29,9 @@ pub enum PlaceError {
     /// Another server runs on it.
     #[error("another dormouse server runs on {}: stop it, or give this one another --data", .0.display())]
     InUse(PathBuf),
+    /// It holds something else.
+    #[error("{} is not empty and not a data directory of Dormouse: name a new one with --data", .0.display())]
+    NotOurs(PathBuf),
     /// Other users cannot get to it.
     #[error(
         "computes run as a user of their own, who may not pass through {} (mode {mode:03o}): allow it with `chmod o+x {}`, or keep the data elsewhere, such as in /var/lib/dormouse/data",
@@ -61,6 +64,12 @@ impl Place {
             move |source| PlaceError::File { what, path, source }
         };
         fs::create_dir_all(data).map_err(failed("create", data))?;
+        let path = data.join("lock");
+        let in_use_by_others = fs::read_dir(data).map_err(failed("list", data))?.next().is_some();
+        if in_use_by_others && !path.exists() {
+            // Making /tmp or somebody's home ours would change its mode.
+            return Err(PlaceError::NotOurs(data.to_owned()));
+        }
         let data = data.canonicalize().map_err(failed("find", data))?;
         // Computes pass through it to their own directories; they cannot list it.
         fs::set_permissions(&data, fs::Permissions::from_mode(0o711)).map_err(failed("protect", &data))?;
@@ -166,6 +175,15 @@ mod tests {
         assert!(matches!(Place::take(dir.path()), Err(PlaceError::InUse(_))));
         drop(first);
         Place::take(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn somebody_elses_directory_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("holiday.jpg"), "x").unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o750)).unwrap();
+        assert!(matches!(Place::take(dir.path()), Err(PlaceError::NotOurs(_))));
+        assert_eq!(fs::metadata(dir.path()).unwrap().mode() & 0o777, 0o750);
     }
 
     #[test]

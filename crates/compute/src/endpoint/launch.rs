@@ -152,10 +152,12 @@ impl Launch {
     ) -> Result<spawn::Command, Failure> {
         let installed = |name: &&str| self.view.installation.has_library(name);
         let libraries: Vec<&str> = self.spec.preload.iter().map(String::as_str).filter(installed).collect();
-        let args = settings::arguments(&self.spec, &self.data, socket_dir, &libraries);
+        let private_user = self.config.identities.is_private(identity);
+        let args = settings::arguments(&self.spec, &self.data, socket_dir, &libraries, private_user);
         let reach = landlock::Reach {
             write: vec![self.data.clone(), socket_dir.to_owned()],
             read: self.view.reach.clone(),
+            shared_memory: private_user,
         };
         let cage = landlock::prepare(&reach).map_err(|e| Failure::io("it cannot be closed in", &e))?;
         let text = |s: &[u8]| CString::new(s).expect("settings with NUL are refused by the control plane");
@@ -173,7 +175,7 @@ impl Launch {
             landlock: cage,
             cgroup: group.clone_target(),
             urgent: self.urgent.is_some(),
-            private_user: self.config.identities.is_private(identity),
+            private_user,
         })
     }
 }

@@ -37,9 +37,16 @@ pub const FIXED: [&str; 13] = [
     "full_page_writes",
 ];
 
-/// The arguments for one start. `libraries` are those of [`Spec::preload`] that are installed.
+/// The arguments for one start. `libraries` are those of [`Spec::preload`] that are installed;
+/// `private_user` says that no other compute runs as the same user.
 #[must_use]
-pub fn arguments(spec: &Spec, data: &Path, socket_dir: &Path, libraries: &[&str]) -> Vec<String> {
+pub fn arguments(
+    spec: &Spec,
+    data: &Path,
+    socket_dir: &Path,
+    libraries: &[&str],
+    private_user: bool,
+) -> Vec<String> {
     let mut args = vec!["-D".to_owned(), data.display().to_string()];
     let mut set = |name: &str, value: &str| {
         args.push("-c".to_owned());
@@ -52,6 +59,10 @@ pub fn arguments(spec: &Spec, data: &Path, socket_dir: &Path, libraries: &[&str]
     // The launcher of logical replication costs a process at each start; who sets it above zero gets it.
     set("max_logical_replication_workers", "0");
     set("huge_pages", "off");
+    if !private_user {
+        // In /dev/shm other computes of the same user could read it.
+        set("dynamic_shared_memory_type", "mmap");
+    }
     set("wal_level", "replica");
     set("log_line_prefix", "%m [%p] %q%u@%d ");
     if spec.pg_major >= 18 {
@@ -107,14 +118,14 @@ mod tests {
 
     #[test]
     fn a_project_cannot_turn_durability_off() {
-        let args = arguments(&spec(18), Path::new("/d"), Path::new("/s"), &[]);
+        let args = arguments(&spec(18), Path::new("/d"), Path::new("/s"), &[], true);
         assert!(!args.contains(&"fsync=off".to_owned()));
         assert!(args.contains(&"fsync=on".to_owned()) && args.contains(&"work_mem=8MB".to_owned()));
     }
 
     #[test]
     fn old_versions_do_not_get_settings_they_do_not_know() {
-        let args = arguments(&spec(15), Path::new("/d"), Path::new("/s"), &["pg_stat_statements"]);
+        let args = arguments(&spec(15), Path::new("/d"), Path::new("/s"), &["pg_stat_statements"], true);
         assert!(!args.iter().any(|a| a.starts_with("io_method")));
         assert!(args.contains(&"shared_preload_libraries=pg_stat_statements".to_owned()));
     }

@@ -31,6 +31,8 @@ pub struct Reach {
     pub write: Vec<PathBuf>,
     /// Read and execute.
     pub read: Vec<PathBuf>,
+    /// POSIX shared memory; only for a user of its own.
+    pub shared_memory: bool,
 }
 
 /// Whether this kernel enforces Landlock.
@@ -72,8 +74,10 @@ fn build(reach: &Reach) -> Result<RulesetCreated, landlock::RulesetError> {
     for path in DEVICES {
         rules = allow(rules, Path::new(path), AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev)?;
     }
-    let shared = AccessFs::from_file(abi) | AccessFs::RemoveFile | AccessFs::MakeReg | AccessFs::ReadDir;
-    rules = allow(rules, Path::new(SHARED_MEMORY), shared)?;
+    if reach.shared_memory {
+        let shared = AccessFs::from_file(abi) | AccessFs::RemoveFile | AccessFs::MakeReg | AccessFs::ReadDir;
+        rules = allow(rules, Path::new(SHARED_MEMORY), shared)?;
+    }
     for path in &reach.write {
         rules = allow(rules, path, all)?;
     }

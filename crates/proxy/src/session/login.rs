@@ -58,28 +58,18 @@ pub(super) async fn login(
             .with_hint(help("endpoint-routes-differ"))
     })?;
     let endpoint = shared.wake.locate(&routed.route)?;
-    let attempt = Attempt::begin(shared, peer.ip(), &endpoint, &role)?;
+    let mut attempt = Attempt::begin(shared, peer.ip(), &endpoint, &role)?;
     let stored = shared.wake.stored_password(&endpoint, &role).await?;
-    let proved = match prove_by_scram(shared, client, &role, stored.as_ref()).await {
+    let (endpoint, stored) = match prove_by_scram(shared, client, &mut attempt, stored.as_ref()).await {
         Err(End::Refuse(error)) if routed.route == Route::Default && may_ask_in_the_clear(client, &error) => {
-            prove_in_the_clear(shared, client, &role).await
+            prove_in_the_clear(shared, client, &attempt).await?
         }
-        other => other.map(|()| (endpoint, stored)),
+        other => other.map(|()| (endpoint, stored))?,
     };
-    match proved {
-        Ok((endpoint, stored)) => {
-            drop(attempt);
-            permitted(&role, stored.as_ref())?;
-            client.send(&AuthenticationOk.encode()).await?;
-            Ok(LoggedIn { endpoint, startup })
-        }
-        Err(end) => {
-            if matches!(&end, End::Refuse(error) if error.code == SqlState::INVALID_PASSWORD) {
-                attempt.failed(&role);
-            }
-            Err(end)
-        }
-    }
+    attempt.succeeded();
+    permitted(&role, stored.as_ref())?;
+    client.send(&AuthenticationOk.encode()).await?;
+    Ok(LoggedIn { endpoint, startup })
 }
 
 fn refuse_replication(startup: &Startup) -> Result<(), ClientError> {
@@ -93,12 +83,13 @@ fn refuse_replication(startup: &Startup) -> Result<(), ClientError> {
     Err(error)
 }
 
-/// One try of a password: charged when it begins, refunded when dropped unless it failed.
+/// One login that has yet to prove itself; see [`crate::throttle`].
 struct Attempt<'a> {
     shared: &'a Shared,
     peer: IpAddr,
+    role: &'a str,
     who: Who,
-    refund: bool,
+    charged: bool,
 }
 
 impl<'a> Attempt<'a> {
@@ -106,28 +97,44 @@ impl<'a> Attempt<'a> {
         shared: &'a Shared,
         peer: IpAddr,
         endpoint: &EndpointId,
-        role: &str,
+        role: &'a str,
     ) -> Result<Self, ClientError> {
         let who = shared.throttle.who(peer, endpoint, role);
-        shared.throttle.charge(who, Mono::now()).map_err(|wait| {
-            let text = format!("too many failed logins for user {} from this address", quoted(role));
+        let attempt = Self { shared, peer, role, who, charged: false };
+        attempt.may_try()?;
+        Ok(attempt)
+    }
+
+    /// Asked again right before a password is compared: others may have failed meanwhile.
+    fn may_try(&self) -> Result<(), ClientError> {
+        self.shared.throttle.check(self.who, Mono::now()).map_err(|wait| {
+            let text = format!("too many failed logins for user {} from this address", quoted(self.role));
             ClientError::fatal(SqlState::INVALID_AUTHORIZATION, text)
                 .with_detail(format!("The next try is possible in {} s.", wait.as_secs() + 1))
                 .with_hint(help("too-many-failed-logins"))
-        })?;
-        Ok(Self { shared, peer, who, refund: true })
+        })
     }
 
-    fn failed(mut self, role: &str) {
-        self.refund = false;
+    /// Charged at once, before anybody is told.
+    fn failed(&mut self) {
+        self.charged = true;
+        self.shared.throttle.charge(self.who, Mono::now());
         self.shared.metrics.auth_failures.inc();
-        tracing::info!(role, peer = %self.peer, "password authentication failed");
+        tracing::info!(role = self.role, peer = %self.peer, "password authentication failed");
     }
-}
 
-impl Drop for Attempt<'_> {
-    fn drop(&mut self) {
-        if self.refund {
+    fn refuse(&mut self, error: &ScramError) -> End {
+        let error = error.client_error(self.role);
+        if error.code != SqlState::INVALID_PASSWORD {
+            return End::Refuse(error);
+        }
+        self.failed();
+        End::Refuse(wrong_password(self.role))
+    }
+
+    /// A password that carries its route fails SCRAM first; that was no guess.
+    fn succeeded(self) {
+        if self.charged {
             self.shared.throttle.refund(self.who);
         }
     }
@@ -167,27 +174,25 @@ fn credential(shared: &Shared, role: &str, stored: Option<&StoredRole>) -> Resul
 async fn prove_by_scram(
     shared: &Shared,
     client: &mut Client,
-    role: &str,
+    attempt: &mut Attempt<'_>,
     stored: Option<&StoredRole>,
 ) -> Result<(), End> {
+    let role = attempt.role;
     let credential = credential(shared, role, stored)?;
     let binding =
         if client.stream.is_tls() { shared.tls.as_ref().and_then(|t| t.binding.clone()) } else { None };
     let mut exchange = Exchange::new(credential, binding);
     let offer = AuthenticationSasl::new(exchange.mechanisms().iter().copied());
     client.send(&offer.encode()).await?;
-    let refused = |error: ScramError| match error.client_error(role) {
-        error if error.code == SqlState::INVALID_PASSWORD => End::Refuse(wrong_password(role)),
-        error => End::Refuse(error),
-    };
     let first = SaslInitialResponse::decode(&password_body(client).await?).map_err(malformed)?;
-    let mut reply = exchange.begin(&first).map_err(refused)?;
+    let mut reply = exchange.begin(&first).map_err(|e| attempt.refuse(&e))?;
     loop {
         match reply {
             Reply::Continue(message) => {
                 client.send(&message.encode()).await?;
                 let answer = SaslResponse::decode(&password_body(client).await?).map_err(malformed)?;
-                reply = exchange.respond(&answer).map_err(refused)?;
+                attempt.may_try()?;
+                reply = exchange.respond(&answer).map_err(|e| attempt.refuse(&e))?;
             }
             Reply::Final(message) => return client.send(&message.encode()).await,
         }
@@ -202,8 +207,9 @@ fn may_ask_in_the_clear(client: &Client, error: &ClientError) -> bool {
 async fn prove_in_the_clear(
     shared: &Shared,
     client: &mut Client,
-    role: &str,
+    attempt: &Attempt<'_>,
 ) -> Result<(EndpointId, Option<StoredRole>), End> {
+    let role = attempt.role;
     client.send(&AuthenticationCleartextPassword.encode()).await?;
     let message = PasswordMessage::decode(&password_body(client).await?).map_err(malformed)?;
     let Some((routed, password)) = route::from_password(message.password.expose()) else {
