@@ -9,6 +9,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -21,8 +22,13 @@ use serde_json::Value;
 use tokio_postgres::{Client, NoTls};
 
 mod project;
+mod remains;
+pub mod programs;
+pub mod raw;
+mod sessions;
 
-pub use project::{Project, free_port, left_out, posix_segments, sysv_segments};
+pub use project::{Project, free_port, note, posix_segments, sysv_segments};
+pub use sessions::Session;
 
 /// A server must be ready within this time, even on a busy machine (it builds a template first).
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -79,6 +85,21 @@ impl Server {
         let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
         let (child, ready) = launch(data, &arguments);
         Self { child, arguments, data: data.to_owned(), ready, _dir: None }
+    }
+
+    /// Starts a server as another user (user ID, group ID) with a home of its own. Only root can.
+    pub fn start_as((uid, gid): (u32, u32), arguments: &[&str]) -> Self {
+        let home = passable_dir();
+        std::os::unix::fs::chown(home.path(), Some(uid), Some(gid)).unwrap();
+        // The checkout may be closed to others.
+        let program = home.path().join("dormouse");
+        std::fs::copy(binary(), &program).unwrap();
+        let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
+        let data = home.path().join("data");
+        let mut command = launcher(&program, &data, &arguments);
+        command.uid(uid).gid(gid).env("HOME", home.path()).current_dir(home.path());
+        let (child, ready) = run_until_ready(command, &data);
+        Self { child, arguments, data, ready, _dir: Some(home) }
     }
 
     /// What `dormouse up --output json` printed.
@@ -227,6 +248,18 @@ impl Server {
         (start.elapsed(), status.success())
     }
 
+    /// Starts it again, and kills it the hard way after this long, ready or not.
+    pub fn die_starting(&mut self, after: Duration) {
+        self.child = launcher(&binary(), &self.data, &self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(after);
+        self.kill_9();
+    }
+
     /// Starts it again on the same data, with the same options. Ports and passwords stay the same
     /// only if they were fixed; use [`Server::dsn`] again.
     pub fn start_again(&mut self) {
@@ -244,10 +277,7 @@ impl Drop for Server {
         // Dead already in tests that killed it.
         let _dead = self.child.kill();
         let _reaped = self.child.wait();
-        for pid in self.computes() {
-            process::signal(pid, Signal::CONT);
-            process::signal(pid, Signal::KILL);
-        }
+        remains::remove(&self.data.canonicalize().unwrap_or_default().join("computes"));
         if std::thread::panicking() {
             eprintln_log(&self.log());
         }
@@ -265,13 +295,12 @@ fn log_path(data: &Path) -> PathBuf {
 }
 
 fn launch(data: &Path, arguments: &[String]) -> (Child, Value) {
+    run_until_ready(launcher(&binary(), data, arguments), data)
+}
+
+fn run_until_ready(mut command: Command, data: &Path) -> (Child, Value) {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(log_path(data)).unwrap();
-    let mut child = launcher(data, arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(log)
-        .spawn()
-        .unwrap();
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let (sender, receiver) = std::sync::mpsc::sync_channel(1);
     dormouse_runtime::task::thread("read-ready", move || {
@@ -294,8 +323,8 @@ fn launch(data: &Path, arguments: &[String]) -> (Child, Value) {
 }
 
 /// `dormouse up`, on any free port where `arguments` do not name one.
-fn launcher(data: &Path, arguments: &[String]) -> Command {
-    let mut command = Command::new(binary());
+fn launcher(program: &Path, data: &Path, arguments: &[String]) -> Command {
+    let mut command = Command::new(program);
     command.args(["up", "--output", "json", "--data"]).arg(data).args(arguments);
     for port in ["--pg-port", "--http-port"] {
         if !arguments.iter().any(|a| a == port) {

@@ -169,8 +169,8 @@ pub fn free_port() -> u16 {
         .unwrap()
 }
 
-/// Says why a test does not run here.
-#[allow(clippy::print_stderr, reason = "a test that was left out must say so")]
-pub fn left_out(why: &str) {
-    eprintln!("left out: {why}");
+/// Something for people to read: a measurement, or why a test does not run here.
+#[allow(clippy::print_stderr, reason = "tests print when they are asked to, with --nocapture")]
+pub fn note(text: &str) {
+    eprintln!("note: {text}");
 }

@@ -29,6 +29,12 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 /// The same when the whole server stops, which must be done within 30 s.
 const DRAIN_AT_SHUTDOWN: Duration = Duration::from_secs(8);
 
+/// A pause that was asked for waits so long for the last statement to end.
+const WORK_MAY_END_WITHIN: Duration = Duration::from_millis(500);
+
+/// Between two looks.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
+
 /// Sessions that were told to go now have this long to say goodbye.
 const GOODBYE_WITHIN: Duration = Duration::from_millis(500);
 
@@ -61,19 +67,30 @@ impl Actor {
         }
     }
 
-    /// The API asked to pause, work permitting.
+    /// The API asked to pause, work permitting. Work that ends within a moment is waited for.
     pub(super) async fn pause_now(&mut self) -> Result<(), WakeError> {
-        match self.state {
-            State::Paused => Ok(()),
-            State::Active => {
-                let look = self.shared.gate.look();
-                if look.inside() > 0 {
-                    return Err(WakeError::Busy("a client is working or has a transaction open".to_owned()));
+        let start = Mono::now();
+        loop {
+            let outcome = match self.state {
+                State::Paused => return Ok(()),
+                State::Active => self.try_pause().await,
+                State::Stopped | State::Starting | State::Stopping => return Err(WakeError::NotActive),
+            };
+            match outcome {
+                Err(WakeError::Busy(_)) if start.elapsed() < WORK_MAY_END_WITHIN => {
+                    tokio::time::sleep(LOOK_AGAIN_AFTER).await;
                 }
-                self.freeze(look, SleepReason::Request).await
+                outcome => return outcome,
             }
-            State::Stopped | State::Starting | State::Stopping => Err(WakeError::NotActive),
         }
+    }
+
+    async fn try_pause(&mut self) -> Result<(), WakeError> {
+        let look = self.shared.gate.look();
+        if look.inside() > 0 {
+            return Err(WakeError::Busy("a client is working or has a transaction open".to_owned()));
+        }
+        self.freeze(look, SleepReason::Request).await
     }
 
     async fn fall_asleep(&mut self, look: Look, reason: SleepReason) -> Result<(), WakeError> {

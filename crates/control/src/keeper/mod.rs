@@ -251,7 +251,14 @@ impl Host for Keeper {
     async fn spec(&self, endpoint: &EndpointId) -> Result<Spec, HostError> {
         let (project, endpoint, database) = self.rows(endpoint)?;
         let mut settings: Vec<(String, String)> = endpoint.pg_settings.into_iter().collect();
-        let preload = project.settings.preload_libraries;
+        let mut preload: Vec<String> = defaults::PRELOAD.map(str::to_owned).into();
+        preload.extend(
+            project
+                .settings
+                .preload_libraries
+                .into_iter()
+                .filter(|l| !defaults::PRELOAD.contains(&l.as_str())),
+        );
         if preload.iter().any(|l| l == "pg_cron")
             && !settings.iter().any(|(name, _)| name == "cron.database_name")
         {

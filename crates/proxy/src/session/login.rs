@@ -119,8 +119,6 @@ impl<'a> Attempt<'a> {
     fn failed(&mut self) {
         self.charged = true;
         self.shared.throttle.charge(self.who, Mono::now());
-        self.shared.metrics.auth_failures.inc();
-        tracing::info!(role = self.role, peer = %self.peer, "password authentication failed");
     }
 
     fn refuse(&mut self, error: &ScramError) -> End {
@@ -133,9 +131,18 @@ impl<'a> Attempt<'a> {
     }
 
     /// A password that carries its route fails SCRAM first; that was no guess.
-    fn succeeded(self) {
-        if self.charged {
+    fn succeeded(mut self) {
+        if std::mem::take(&mut self.charged) {
             self.shared.throttle.refund(self.who);
+        }
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if self.charged {
+            self.shared.metrics.auth_failures.inc();
+            tracing::info!(role = self.role, peer = %self.peer, "password authentication failed");
         }
     }
 }

@@ -239,11 +239,11 @@ impl Relay {
             if chunk.is_empty() {
                 return Poll::Ready(Ok(0));
             }
+            if !self.inside && chunk == TERMINATE {
+                // Leaving is no work: it neither wakes a database nor keeps it awake.
+                return Poll::Ready(Ok(0));
+            }
             if !self.inside && !self.gate.try_enter() {
-                if chunk == TERMINATE {
-                    // Nobody needs to be woken to be left.
-                    return Poll::Ready(Ok(0));
-                }
                 self.to_backend.bytes = chunk.to_vec();
                 self.waking = Some(Box::pin(Arc::clone(&self.compute).reenter()));
                 return Poll::Ready(Ok(chunk.len()));
