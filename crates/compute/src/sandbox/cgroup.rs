@@ -111,10 +111,8 @@ impl Cgroups {
             Self::Signals => None,
         };
         if let Some(dir) = &dir {
-            match fs::create_dir(dir) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
+            // The parent may be gone: somebody tidied up while all endpoints were asleep.
+            fs::create_dir_all(dir)?;
         }
         Ok(Group { way: self.clone(), dir, data: data.to_owned() })
     }
