@@ -13,6 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
+use dormouse_base::with_causes;
 use dormouse_compute::postgres::discover::{Installation, Installations};
 use dormouse_compute::postgres::pidfile::PidFile;
 use dormouse_compute::sandbox::identity::{Identities, Identity};
@@ -22,7 +23,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::process::Signal;
 
-use crate::error::{Error, with_causes};
+use crate::error::Error;
 use crate::server::Compute;
 use crate::session::Login;
 use crate::stop;

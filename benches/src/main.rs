@@ -51,7 +51,7 @@ fn main() -> ExitCode {
             ExitCode::from(130)
         }
         Err(error) => {
-            talk::say(&error::with_causes(&error));
+            talk::say(&dormouse_base::with_causes(&error));
             ExitCode::FAILURE
         }
     }
@@ -73,7 +73,7 @@ fn run(args: &Args) -> Result<Vec<&'static str>, Error> {
             Ok(part) => report.parts.push(part),
             Err(Error::Interrupted) => return Err(Error::Interrupted),
             Err(error) => {
-                talk::say(&format!("{} broke: {}", part.name(), error::with_causes(&error)));
+                talk::say(&format!("{} broke: {}", part.name(), dormouse_base::with_causes(&error)));
                 broken.push(part.name());
             }
         }

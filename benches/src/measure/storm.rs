@@ -10,11 +10,12 @@ use std::sync::Barrier;
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
+use dormouse_base::with_causes;
 use dormouse_compute::fleet::BOOTS_PER_CORE;
 
 use crate::bare::{self, Bare, Running};
 use crate::crew::{self, Slots};
-use crate::error::{Error, with_causes};
+use crate::error::Error;
 use crate::report::{PartReport, Section, Target};
 use crate::server::{Place, Server};
 use crate::session::{self, Login};

@@ -8,10 +8,12 @@
 pub mod clock;
 pub mod id;
 pub mod kind;
+pub mod causes;
 pub mod rand;
 pub mod secret;
 pub mod span;
 
+pub use causes::with_causes;
 pub use clock::Timestamp;
 pub use id::{ApiKeyId, BranchId, EndpointId, OperationId, ProjectId};
 pub use kind::Kind;

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
+use dormouse_base::with_causes;
 use dormouse_runtime::task;
 use tokio::sync::oneshot;
 
 use super::WakeError;
 use super::actor::Actor;
-use super::launch::{Failure, LOG_NAME, Launch, Launched, chain};
+use super::launch::{Failure, LOG_NAME, Launch, Launched};
 use super::run::Run;
 use crate::event::Phases;
 use crate::postgres::{ADMIN_DATABASE, log, ready};
@@ -128,7 +129,7 @@ impl Actor {
                 Err(Failure { error: WakeError::ServerStopping, ..Failure::of("", "the server is stopping") })
             }
             ending = run.held().ended() => Err(match failure.report() {
-                Some(error) => Failure::of("PostgreSQL cannot be executed", chain(&error)),
+                Some(error) => Failure::of("PostgreSQL cannot be executed", with_causes(&error)),
                 None => Failure::of("PostgreSQL ended while starting", format!("postmaster: {ending}")),
             }),
         }
@@ -136,7 +137,7 @@ impl Actor {
 
     async fn apply(&self, run: &Arc<Run>) -> Result<(), Failure> {
         let client = run.admin(ADMIN_DATABASE).await;
-        let client = client.map_err(|e| Failure::of("changes cannot be applied", chain(&e)))?;
+        let client = client.map_err(|e| Failure::of("changes cannot be applied", with_causes(&e)))?;
         let applied = self.around.host.apply(&self.shared.id, &client).await;
         applied.map_err(|e| Failure::host("changes cannot be applied", &e))
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 
-use dormouse_base::rand;
+use dormouse_base::{rand, with_causes};
 use dormouse_runtime::task::Scope;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -43,7 +43,7 @@ impl Failure {
     }
 
     pub(super) fn host(reason: &str, error: &HostError) -> Self {
-        let mut failure = Self::of(reason, chain(error));
+        let mut failure = Self::of(reason, with_causes(error));
         if error.disk_full {
             failure.error = WakeError::DiskFull;
         }
@@ -57,17 +57,6 @@ impl Failure {
         }
         failure
     }
-}
-
-/// An error with its causes in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 /// A compute on its way.
@@ -132,8 +121,8 @@ impl Launch {
         let log_start = log_file.metadata().map_err(files)?.len();
         let watch = ready::Watch::new(&self.data).map_err(files)?;
         let command = self.command(&group, log_file, &socket.dir, identity)?;
-        let started =
-            spawn::start(&command).map_err(|e| Failure::of("PostgreSQL cannot be executed", chain(&e)))?;
+        let started = spawn::start(&command)
+            .map_err(|e| Failure::of("PostgreSQL cannot be executed", with_causes(&e)))?;
         let held = Held::new(started.pid, started.pidfd).map_err(files)?;
         let postmaster = Fingerprint::of(started.pid).map_err(files)?;
         let record = Record { postmaster, socket_dir: socket.dir.clone(), log_start };

@@ -56,7 +56,7 @@ async fn files_of_others_are_out_of_reach() {
     assert_eq!(attacker.gets_at("readable", &files).await, Vec::<String>::new());
     let mut few: Vec<PathBuf> =
         files.iter().filter(|f| !f.starts_with(data.join("templates"))).take(200).cloned().collect();
-    few.extend(["/etc/shadow", "/root/.bashrc", "/proc/1/environ"].map(PathBuf::from));
+    few.extend(["/etc/shadow", "/etc/gshadow", "/proc/1/environ"].map(PathBuf::from));
     few.push(format!("/proc/{}/environ", server.pid()).into());
     few.push(format!("/proc/{}/mem", server.pid()).into());
     few.push(format!("/proc/{}/environ", server.postmaster_of(&other)).into());
