@@ -7,6 +7,8 @@
 
 pub mod clock;
 pub mod id;
+pub mod lsn;
+pub mod epoch;
 pub mod kind;
 pub mod causes;
 pub mod rand;
@@ -15,6 +17,8 @@ pub mod span;
 
 pub use causes::with_causes;
 pub use clock::Timestamp;
+pub use epoch::Epoch;
 pub use id::{ApiKeyId, BranchId, EndpointId, OperationId, ProjectId};
 pub use kind::Kind;
+pub use lsn::{Lsn, Timeline};
 pub use secret::Secret;

@@ -5,7 +5,9 @@
 //! * [`gate`]: who is working with an endpoint right now, in one atomic word.
 //! * [`shutdown`]: signals and deadlines.
 //! * [`telemetry`]: logs and metrics.
+//! * [`failpoint`]: named places where a test makes the process die, fail or wait.
 
+pub mod failpoint;
 pub mod gate;
 pub mod shard;
 pub mod shutdown;

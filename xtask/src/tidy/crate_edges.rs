@@ -14,10 +14,10 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("runtime", &["base"]),
     ("pgwire", &["base"]),
     ("api", &["base"]),
-    ("storage", &["base", "runtime", "pgwire"]),
+    ("storage", &["base", "hydrate", "runtime", "pgwire"]),
     ("compute", &["base", "runtime", "pgwire"]),
     ("proxy", &["base", "runtime", "pgwire"]),
-    ("control", &["base", "runtime", "pgwire", "api", "compute"]),
+    ("control", &["base", "runtime", "pgwire", "api", "storage", "compute"]),
     ("server", &["base", "runtime", "pgwire", "api", "storage", "compute", "proxy", "control"]),
     ("cli", &["base", "runtime", "api", "compute", "server"]),
 ];

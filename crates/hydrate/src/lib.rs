@@ -1,0 +1,1 @@
+//! What stands between PostgreSQL and a file with holes.

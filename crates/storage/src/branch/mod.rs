@@ -1,0 +1,4 @@
+//! What a branch is, and what its history is made of.
+
+pub mod line;
+pub mod record;

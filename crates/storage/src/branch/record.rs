@@ -1,0 +1,101 @@
+//! The content of a branch's register.
+
+use dormouse_base::{BranchId, Epoch, Lsn, ProjectId, Timeline, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::key::Key;
+
+/// Everything that the store knows of a branch. The highest numbered version counts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BranchRecord {
+    /// Version of this format.
+    pub format: u32,
+    /// Its project.
+    pub project: ProjectId,
+    /// Its identifier.
+    pub branch: BranchId,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Where it begins.
+    pub origin: Origin,
+    /// The newest writer's epoch; 0 before the first.
+    pub epoch: Epoch,
+    /// What each writer wrote, oldest first, without gaps: where one ends the next begins.
+    pub spans: Vec<Span>,
+    /// Its snapshots, by LSN.
+    pub snapshots: Vec<SnapshotRecord>,
+    /// Points before this one cannot be restored any more.
+    pub history_start: Lsn,
+    /// What the control plane wants to find again after a disaster. Not understood here.
+    pub meta: serde_json::Value,
+}
+
+/// Where a branch begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A pristine cluster.
+    Template {
+        /// Its name in the store.
+        template: String,
+    },
+    /// A point of another branch.
+    Branch {
+        /// The parent.
+        parent: BranchId,
+        /// Everything of the parent that ends at or before this position.
+        lsn: Lsn,
+        /// The wall-clock time of that point, as far as it is known.
+        at: Option<Timestamp>,
+    },
+    /// A directory that was imported; its first snapshot is its beginning.
+    Import,
+}
+
+/// What one writer wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// The writer.
+    pub epoch: Epoch,
+    /// The timeline it wrote on.
+    pub timeline: Timeline,
+    /// Its first byte.
+    pub from: Lsn,
+    /// Behind its last byte; `None` for the newest writer.
+    pub to: Option<Lsn>,
+}
+
+/// How a snapshot was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SnapshotKind {
+    /// After a clean stop: usable as it is.
+    Clean,
+    /// From a running compute: needs the WAL from `redo` to at least `lsn`.
+    Online,
+}
+
+/// A snapshot of a branch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotRecord {
+    /// How it was taken.
+    pub kind: SnapshotKind,
+    /// Clean: the end of the WAL. Online: where the backup stopped, the first consistent point.
+    pub lsn: Lsn,
+    /// Where replay starts; every page that changed later has a page LSN above this.
+    pub redo: Lsn,
+    /// The timeline at `lsn`.
+    pub timeline: Timeline,
+    /// The writer that took it.
+    pub epoch: Epoch,
+    /// Its manifest.
+    pub manifest: Key,
+    /// Its boot pack.
+    pub boot: Key,
+    /// When it was taken.
+    pub taken_at: Timestamp,
+    /// Plain bytes of all files.
+    pub logical_bytes: u64,
+    /// Bytes that it added to the store.
+    pub added_bytes: u64,
+}

@@ -1,0 +1,1 @@
+//! Filling the holes of a sparse directory just before PostgreSQL touches them.
