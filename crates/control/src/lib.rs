@@ -23,6 +23,7 @@ pub mod secrets;
 pub mod directory;
 pub mod keeper;
 pub mod computes;
+pub mod vault;
 pub mod operation;
 pub mod reconcile;
 pub mod address;

@@ -1,0 +1,186 @@
+//! What control asks of storage, as a trait of its own, the way [`crate::computes`] does it for computes.
+//!
+//! The vault knows branches by their *storage ID*. It is the public branch ID until a branch is
+//! restored or reset: then the public branch gets a new line of history underneath (a new storage ID),
+//! and the old line lives on under a branch of another name.
+
+use std::fmt::Debug;
+
+use dormouse_base::{BranchId, EndpointId, Kind, Lsn, ProjectId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::computes::ComputeError;
+
+/// Storage did not do what was asked. Safe to show to the owner of the project.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct VaultError {
+    /// What to do about it.
+    pub kind: Kind,
+    /// A kebab-case stem, such as `history-window`.
+    pub code: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+impl From<ComputeError> for VaultError {
+    fn from(error: ComputeError) -> Self {
+        Self { kind: error.kind, code: error.code, message: error.message }
+    }
+}
+
+/// A point in a branch's history, as a person names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Point {
+    /// Now: everything that was committed when the question is asked.
+    Head,
+    /// Everything that ends at or before this position.
+    Lsn(Lsn),
+    /// Everything that was committed up to this moment.
+    Time(Timestamp),
+}
+
+/// A point that was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fork {
+    /// The position.
+    pub lsn: Lsn,
+    /// Its wall-clock time, as far as it is known.
+    pub at: Option<Timestamp>,
+}
+
+/// A branch to be made from another one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewBranch {
+    /// The project.
+    pub project: ProjectId,
+    /// The storage ID of the new branch; making it twice is making it once.
+    pub branch: BranchId,
+    /// The storage ID of the parent.
+    pub parent: BranchId,
+    /// The position, from [`Vault::resolve`].
+    pub fork: Fork,
+    /// What is to be found again after a disaster.
+    pub meta: serde_json::Value,
+}
+
+/// How far back a branch can be restored, and how far it has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// The earliest position that can be restored.
+    pub start: Lsn,
+    /// Its time, as far as it is known.
+    pub start_at: Option<Timestamp>,
+    /// The newest position that is in the store.
+    pub stored: Lsn,
+}
+
+/// What a branch takes, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sizes {
+    /// All its files, as PostgreSQL sees them, at its newest snapshot.
+    pub logical: u64,
+    /// Stored bytes that only this branch refers to.
+    pub own: u64,
+    /// Stored WAL and superseded chunks that are kept for its past.
+    pub history: u64,
+}
+
+/// Something that a check of the store found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The project, if it is about one.
+    pub project: Option<ProjectId>,
+    /// The storage ID of the branch, if it is about one.
+    pub branch: Option<BranchId>,
+    /// The object, or the part of it.
+    pub object: String,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// What a check of the store looked at and found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// Branches.
+    pub branches: u64,
+    /// Objects read.
+    pub objects: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Problems; empty = every branch can be restored.
+    pub findings: Vec<Finding>,
+}
+
+/// What a collection of garbage did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collected {
+    /// Objects that nothing reaches and that were deleted.
+    pub deleted: u64,
+    /// Their bytes.
+    pub deleted_bytes: u64,
+    /// Objects that nothing reaches but that are too young to be deleted.
+    pub waiting: u64,
+    /// Packs that were rewritten because most of them was dead.
+    pub rewritten: u64,
+}
+
+/// The storage of this server.
+#[async_trait::async_trait]
+pub trait Vault: Send + Sync + Debug + 'static {
+    /// Makes the first branch of a project from the template of a version.
+    async fn create_root(
+        &self,
+        project: &ProjectId,
+        branch: &BranchId,
+        pg_version: u16,
+        meta: serde_json::Value,
+    ) -> Result<(), VaultError>;
+
+    /// Finds a point of a branch's history. Outside the window: an error that names the window.
+    /// `endpoint` is the branch's read-write endpoint: if it runs, the head is asked there.
+    async fn resolve(
+        &self,
+        project: &ProjectId,
+        branch: &BranchId,
+        endpoint: Option<&EndpointId>,
+        point: Point,
+    ) -> Result<Fork, VaultError>;
+
+    /// Makes a branch. Durable when it returns; making the same one again changes nothing.
+    async fn create_branch(&self, new: NewBranch) -> Result<(), VaultError>;
+
+    /// Removes a branch from the store; its computes are gone. Removing it again is no error. The caller
+    /// has made sure that no branch needs it.
+    async fn delete_branch(&self, project: &ProjectId, branch: &BranchId) -> Result<(), VaultError>;
+
+    /// Removes everything of a project.
+    async fn delete_project(&self, project: &ProjectId) -> Result<(), VaultError>;
+
+    /// Stores what is to be found again after a disaster, for a branch or (`None`) the project.
+    async fn set_meta(
+        &self,
+        project: &ProjectId,
+        branch: Option<&BranchId>,
+        meta: serde_json::Value,
+    ) -> Result<(), VaultError>;
+
+    /// How far back it can go.
+    async fn window(&self, project: &ProjectId, branch: &BranchId) -> Result<Window, VaultError>;
+
+    /// What it takes.
+    async fn sizes(&self, project: &ProjectId, branch: &BranchId) -> Result<Sizes, VaultError>;
+
+    /// Takes a snapshot of an endpoint's branch now: online when it runs, clean when it sleeps.
+    async fn snapshot(&self, endpoint: &EndpointId) -> Result<Lsn, VaultError>;
+
+    /// Removes an endpoint's local directory; what only it holds is stored first. It is Stopped.
+    async fn evict(&self, endpoint: &EndpointId) -> Result<(), VaultError>;
+
+    /// Checks that every reference of a branch (or of all) resolves and every hash holds.
+    async fn check(&self, of: Option<(&ProjectId, Option<&BranchId>)>) -> Result<Checked, VaultError>;
+
+    /// Deletes what nothing reaches.
+    async fn collect(&self) -> Result<Collected, VaultError>;
+}
