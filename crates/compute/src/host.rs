@@ -4,9 +4,12 @@
 //! not know where data directories come from (today a copy of the template, later storage), which
 //! roles should exist, or who wants to hear about events.
 
+use std::sync::Arc;
+
 use dormouse_base::EndpointId;
 use tokio_postgres::Client;
 
+use crate::endpoint::Run;
 use crate::event::Happening;
 use crate::postgres::admin::Door;
 use crate::spec::{Directory, Spec};
@@ -60,6 +63,10 @@ pub trait Host: Send + Sync + 'static {
     /// become stale. Must be durable when it returns. Called while PostgreSQL boots, before any
     /// client is let in.
     async fn opened(&self, endpoint: &EndpointId) -> Result<(), HostError>;
+
+    /// A run is open for clients, after a start or an adoption. Must not block; the run can be asked for
+    /// a connection of one's own for as long as it lasts.
+    fn awake(&self, endpoint: &EndpointId, run: &Arc<Run>);
 
     /// Nothing can change any more (the gate is closed, PostgreSQL still runs): learn the roles,
     /// databases and the next scheduled job. From here until [`Host::thawed`] the metadata is exact,

@@ -44,9 +44,37 @@ pub struct Spec {
     pub settings: Vec<(String, String)>,
 }
 
-/// Where a compute's files are. `root` is owned by the server; `data` by the compute's user.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How a cluster on disk comes up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Recovery {
+    /// As it was left: after a stop at once, after a crash by PostgreSQL's own recovery.
+    #[default]
+    Ordinary,
+    /// It replays the WAL in `pg_wal` to its end and becomes a new timeline, before anybody gets in.
+    Promote,
+    /// It replays the WAL in `pg_wal` to its end and stays there, for readers only.
+    Standby,
+}
+
+/// Where a compute's files are, and what a start on them needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Directory {
     /// The cluster: what PostgreSQL calls `data_directory`, 0700, owned by the compute's user.
     pub data: PathBuf,
+    /// How it comes up.
+    pub recovery: Recovery,
+    /// Further variables of its environment, such as the front of a directory with holes.
+    pub environment: Vec<(String, String)>,
+    /// Further files that it reads or executes.
+    pub read: Vec<PathBuf>,
+    /// Further directories that it writes to.
+    pub write: Vec<PathBuf>,
+}
+
+impl Directory {
+    /// A complete cluster that needs nothing special.
+    #[must_use]
+    pub fn plain(data: PathBuf) -> Self {
+        Self { data, ..Self::default() }
+    }
 }

@@ -54,7 +54,7 @@ impl Host for Bare {
         })
     }
     async fn directory(&self, spec: &Spec) -> Result<Directory, HostError> {
-        Ok(Directory { data: self.root.join("computes").join(spec.endpoint.as_str()).join("data") })
+        Ok(Directory::plain(self.root.join("computes").join(spec.endpoint.as_str()).join("data")))
     }
     fn has_pending(&self, _: &EndpointId) -> bool {
         false
@@ -62,6 +62,7 @@ impl Host for Bare {
     async fn apply(&self, _: &EndpointId, _: &Client) -> Result<(), HostError> {
         Ok(())
     }
+    fn awake(&self, _: &EndpointId, _: &Arc<dormouse_compute::endpoint::Run>) {}
     async fn opened(&self, _: &EndpointId) -> Result<(), HostError> {
         Ok(())
     }

@@ -151,6 +151,9 @@ impl Actor {
         self.generation = self.shared.gate.look().generation();
         self.shared.run.lock().clone_from(&self.run);
         self.shared.gate.open();
+        if let Some(run) = &self.run {
+            self.around.host.awake(&self.shared.id, run);
+        }
     }
 
     async fn wake(&mut self, cause: Cause) -> Result<Option<Ticket>, WakeError> {

@@ -140,7 +140,7 @@ async fn becomes_ready(held: &Held, group: &Group, data: &Path) -> bool {
         tracing::warn!(%error, "cannot thaw");
     }
     let ready = async {
-        while !PidFile::read(data).is_some_and(|file| file.pid == held.pid() && file.is_ready()) {
+        while !PidFile::read(data).is_some_and(|file| file.pid == held.pid() && file.is_ready(true)) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

@@ -18,7 +18,7 @@ use super::run::Run;
 use crate::event::Phases;
 use crate::postgres::{ADMIN_DATABASE, log, ready};
 use crate::sandbox::{priority, spawn};
-use crate::spec::{Directory, Spec};
+use crate::spec::{Directory, Recovery, Spec};
 
 /// Crash recovery of a large write-ahead log takes minutes; a start that takes longer is hung.
 const READY_WITHIN: Duration = Duration::from_secs(1800);
@@ -56,10 +56,12 @@ impl Actor {
             directory.map_err(|e| Failure::host("its data directory cannot be made ready", &e))?;
         phases.materialise_us = laps.lap();
 
+        let standby = directory.recovery == Recovery::Standby;
         let Launched { run, watch, failure } = self.launch(&spec, directory).await?;
         phases.spawn_us = laps.lap();
 
-        let (ready, opened) = tokio::join!(self.until_ready(&run, &watch, failure), host.opened(&id));
+        let (ready, opened) =
+            tokio::join!(self.until_ready(&run, &watch, failure, standby), host.opened(&id));
         self.close_elsewhere(watch);
         let outcome =
             ready.and_then(|()| opened.map_err(|e| Failure::host("its state cannot be recorded", &e)));
@@ -102,7 +104,7 @@ impl Actor {
         })?;
         let launch = Launch {
             dir: self.dir(),
-            data: directory.data,
+            directory,
             spec: spec.clone(),
             view,
             urgent: Arc::clone(&self.around.urgency).try_acquire_owned().ok(),
@@ -117,8 +119,9 @@ impl Actor {
         run: &Arc<Run>,
         watch: &ready::Watch,
         failure: spawn::Failure,
+        standby: bool,
     ) -> Result<(), Failure> {
-        let ready = tokio::time::timeout(READY_WITHIN, watch.ready(run.pid()));
+        let ready = tokio::time::timeout(READY_WITHIN, watch.ready(run.pid(), standby));
         tokio::select! {
             result = ready => match result {
                 Ok(Ok(())) => Ok(()),

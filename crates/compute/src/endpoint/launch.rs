@@ -24,7 +24,7 @@ use crate::sandbox::cgroup::Group;
 use crate::sandbox::identity::Identity;
 use crate::sandbox::process::{Fingerprint, Held};
 use crate::sandbox::{landlock, spawn};
-use crate::spec::Spec;
+use crate::spec::{Directory, Spec};
 
 /// The compute's log beside its data directory.
 pub(super) const LOG_NAME: &str = "postgres.log";
@@ -70,7 +70,7 @@ pub(super) struct Launched {
 pub(super) struct Launch {
     pub(super) spec: Spec,
     pub(super) view: View,
-    pub(super) data: PathBuf,
+    pub(super) directory: Directory,
     /// The directory with the endpoint's files that are not PostgreSQL's.
     pub(super) dir: PathBuf,
     pub(super) config: Arc<FleetConfig>,
@@ -90,7 +90,8 @@ impl Launch {
         let socket =
             Socket { dir: self.config.run_root.join(rand::token(SOCKET_NAME_LEN)), uid: identity.uid };
         let dir = socket.dir.clone();
-        let group = self.config.cgroups.group(self.spec.endpoint.as_str(), &self.data).map_err(files)?;
+        let group =
+            self.config.cgroups.group(self.spec.endpoint.as_str(), &self.directory.data).map_err(files)?;
         let launched = self.start(scope, socket, identity, group.clone());
         if launched.is_err() {
             // Also ends a process that was started and could not be held.
@@ -111,15 +112,16 @@ impl Launch {
         fs::DirBuilder::new().mode(0o700).create(&socket.dir).map_err(files)?;
         identity.own(&socket.dir).map_err(files)?;
         // Data that was moved or restored belongs to somebody else until now.
-        if Identity::owner_of(&self.data) != Some(identity) {
-            identity.own(&self.data).map_err(files)?;
+        let data = self.directory.data.clone();
+        if Identity::owner_of(&data) != Some(identity) {
+            identity.own(&data).map_err(files)?;
         }
-        if !super::adopt::end_left_overs(&self.data, &group, identity, &self.config) {
-            return Err(Failure::of("processes of its last run do not end", self.data.display()));
+        if !super::adopt::end_left_overs(&data, &group, identity, &self.config) {
+            return Err(Failure::of("processes of its last run do not end", data.display()));
         }
         let log_file = log::open(&self.dir.join(LOG_NAME)).map_err(files)?;
         let log_start = log_file.metadata().map_err(files)?.len();
-        let watch = ready::Watch::new(&self.data).map_err(files)?;
+        let watch = ready::Watch::new(&data).map_err(files)?;
         let command = self.command(&group, log_file, &socket.dir, identity)?;
         let started = spawn::start(&command)
             .map_err(|e| Failure::of("PostgreSQL cannot be executed", with_causes(&e)))?;
@@ -127,7 +129,7 @@ impl Launch {
         let postmaster = Fingerprint::of(started.pid).map_err(files)?;
         let record = Record { postmaster, socket_dir: socket.dir.clone(), log_start };
         record.write(&self.dir).map_err(files)?;
-        let place = Place { socket, data: self.data, group, log_start };
+        let place = Place { socket, data, group, log_start };
         let run = Arc::new(Run::new(held, place, scope, self.urgent.take()));
         Ok(Launched { run, watch, failure: started.failure })
     }
@@ -142,22 +144,24 @@ impl Launch {
         let installed = |name: &&str| self.view.installation.has_library(name);
         let libraries: Vec<&str> = self.spec.preload.iter().map(String::as_str).filter(installed).collect();
         let private_user = self.config.identities.is_private(identity);
-        let args = settings::arguments(&self.spec, &self.data, socket_dir, &libraries, private_user);
+        let args = settings::arguments(&self.spec, &self.directory, socket_dir, &libraries, private_user);
+        let own = [self.directory.data.clone(), socket_dir.to_owned()];
         let reach = landlock::Reach {
-            write: vec![self.data.clone(), socket_dir.to_owned()],
-            read: self.view.reach.clone(),
+            write: own.into_iter().chain(self.directory.write.iter().cloned()).collect(),
+            read: self.view.reach.iter().chain(&self.directory.read).cloned().collect(),
             shared_memory: private_user,
         };
         let cage = landlock::prepare(&reach).map_err(|e| Failure::io("it cannot be closed in", &e))?;
         let text = |s: &[u8]| CString::new(s).expect("settings with NUL are refused by the control plane");
         let path = |p: &Path| text(p.as_os_str().as_bytes());
-        let env = ["PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC"];
+        let usual = ["PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC"].map(str::to_owned);
+        let further = self.directory.environment.iter().map(|(name, value)| format!("{name}={value}"));
         Ok(spawn::Command {
             program: path(&self.view.postgres),
             args: std::iter::once(path(&self.view.postgres))
                 .chain(args.iter().map(|a| text(a.as_bytes())))
                 .collect(),
-            env: env.iter().map(|e| text(e.as_bytes())).collect(),
+            env: usual.into_iter().chain(further).map(|e| text(e.as_bytes())).collect(),
             identity: (!identity.is_current()).then_some(identity),
             stdin: None,
             log,

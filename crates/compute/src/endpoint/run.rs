@@ -89,7 +89,10 @@ impl Run {
     }
 
     /// What a host learns from.
-    pub(super) async fn door(&self) -> Result<Door, AdminError> {
+    ///
+    /// # Errors
+    /// When PostgreSQL refuses or does not answer in time.
+    pub async fn door(&self) -> Result<Door, AdminError> {
         let client = self.admin(ADMIN_DATABASE).await?;
         Ok(Door::new(client, self.socket.clone(), self.scope.clone()))
     }

@@ -54,10 +54,14 @@ impl PidFile {
         Self::parse(&read_text(&data.join("postmaster.pid")).ok()?)
     }
 
-    /// Whether it accepts connections.
+    /// Whether it accepts connections: everybody's, or (`standby`) at least readers'.
     #[must_use]
-    pub fn is_ready(&self) -> bool {
-        matches!(self.status.as_deref(), Some("ready" | "standby"))
+    pub fn is_ready(&self, standby: bool) -> bool {
+        match self.status.as_deref() {
+            Some("ready") => true,
+            Some("standby") => standby,
+            _ => false,
+        }
     }
 }
 
@@ -80,7 +84,7 @@ mod tests {
         let parsed = PidFile::parse(full).unwrap();
         assert_eq!((parsed.pid, parsed.shm_segment), (4711, Some(42)));
         assert_eq!(parsed.socket_dir.as_deref(), Some(Path::new("/run/x")));
-        assert!(parsed.is_ready());
+        assert!(parsed.is_ready(false));
         assert_eq!(PidFile::parse("4711\n/data\n").unwrap().status, None);
         assert_eq!(PidFile::parse("4711\n").unwrap().shm_segment, None);
         assert_eq!(PidFile::parse(""), None);

@@ -33,15 +33,16 @@ impl Watch {
         Ok(Self { fd: descriptor::watch(fd)?, data: data.to_owned() })
     }
 
-    /// Returns when the postmaster `pid` is ready. Never returns if it dies; race it with its end.
+    /// Returns when the postmaster `pid` is ready: for everything, or (`standby`) at least for readers.
+    /// Never returns if it dies; race it with its end.
     ///
     /// # Errors
     /// When inotify fails.
-    pub async fn ready(&self, pid: u32) -> io::Result<()> {
+    pub async fn ready(&self, pid: u32, standby: bool) -> io::Result<()> {
         let mut buffer = [0u8; 4096];
         loop {
             // A file left by an earlier run says "ready" too, so the process ID must match.
-            if PidFile::read(&self.data).is_some_and(|file| file.pid == pid && file.is_ready()) {
+            if PidFile::read(&self.data).is_some_and(|file| file.pid == pid && file.is_ready(standby)) {
                 return Ok(());
             }
             let mut guard = self.fd.readable().await?;

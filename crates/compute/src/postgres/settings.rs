@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use crate::spec::Spec;
+use crate::spec::{Directory, Recovery, Spec};
 
 /// `shared_buffers`: small on purpose; the page cache of the machine is the big cache and survives
 /// sleep. (16 MB instead of 128 MB saves 3–7 ms a start and memory while paused.)
@@ -17,11 +17,14 @@ const SHARED_BUFFERS: &str = "16MB";
 /// values below about 200.
 const MAX_FILES_PER_PROCESS: u32 = 200;
 
+/// The WAL that replication slots may hold back.
+const MAX_SLOT_WAL: &str = "4GB";
+
 /// Connections kept for Dormouse itself.
 const RESERVED: u32 = 3;
 
 /// Settings that users may not change, because the product depends on them.
-pub const FIXED: [&str; 13] = [
+pub const FIXED: [&str; 16] = [
     "listen_addresses",
     "unix_socket_directories",
     "unix_socket_permissions",
@@ -35,6 +38,9 @@ pub const FIXED: [&str; 13] = [
     "cluster_name",
     "fsync",
     "full_page_writes",
+    "max_slot_wal_keep_size",
+    "restore_command",
+    "hot_standby",
 ];
 
 /// The arguments for one start. `libraries` are those of [`Spec::preload`] that are installed;
@@ -42,12 +48,12 @@ pub const FIXED: [&str; 13] = [
 #[must_use]
 pub fn arguments(
     spec: &Spec,
-    data: &Path,
+    directory: &Directory,
     socket_dir: &Path,
     libraries: &[&str],
     private_user: bool,
 ) -> Vec<String> {
-    let mut args = vec!["-D".to_owned(), data.display().to_string()];
+    let mut args = vec!["-D".to_owned(), directory.data.display().to_string()];
     let mut set = |name: &str, value: &str| {
         args.push("-c".to_owned());
         args.push(format!("{name}={value}"));
@@ -88,7 +94,26 @@ pub fn arguments(
     set("fsync", "on");
     set("full_page_writes", "on");
     set("cluster_name", spec.endpoint.as_str());
+    // What nobody fetches must not fill the disk: the WAL service takes an alarm and a snapshot instead.
+    set("max_slot_wal_keep_size", MAX_SLOT_WAL);
+    recovery(directory.recovery, &mut set);
     args
+}
+
+/// All the WAL that a recovery needs lies in `pg_wal` already; there is nowhere else to fetch any from.
+fn recovery(how: Recovery, set: &mut impl FnMut(&str, &str)) {
+    match how {
+        Recovery::Ordinary => {}
+        Recovery::Promote => {
+            set("restore_command", "false");
+            // Nobody reads on the way.
+            set("hot_standby", "off");
+        }
+        Recovery::Standby => {
+            set("restore_command", "false");
+            set("hot_standby", "on");
+        }
+    }
 }
 
 /// pg_cron lives in one database; the project's settings may name another.
@@ -118,14 +143,20 @@ mod tests {
 
     #[test]
     fn a_project_cannot_turn_durability_off() {
-        let args = arguments(&spec(18), Path::new("/d"), Path::new("/s"), &[], true);
+        let args = arguments(&spec(18), &Directory::plain("/d".into()), Path::new("/s"), &[], true);
         assert!(!args.contains(&"fsync=off".to_owned()));
         assert!(args.contains(&"fsync=on".to_owned()) && args.contains(&"work_mem=8MB".to_owned()));
     }
 
     #[test]
     fn old_versions_do_not_get_settings_they_do_not_know() {
-        let args = arguments(&spec(15), Path::new("/d"), Path::new("/s"), &["pg_stat_statements"], true);
+        let args = arguments(
+            &spec(15),
+            &Directory::plain("/d".into()),
+            Path::new("/s"),
+            &["pg_stat_statements"],
+            true,
+        );
         assert!(!args.iter().any(|a| a.starts_with("io_method")));
         assert!(args.contains(&"shared_preload_libraries=pg_stat_statements".to_owned()));
     }

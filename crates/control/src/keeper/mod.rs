@@ -16,6 +16,7 @@
 use std::sync::Arc;
 
 use dormouse_base::{EndpointId, clock};
+use dormouse_compute::endpoint::Run;
 use dormouse_compute::event::Happening;
 use dormouse_compute::host::{Host, HostError, SleepNotes};
 use dormouse_compute::postgres::admin::Door;
@@ -282,13 +283,13 @@ impl Host for Keeper {
         let data = self.inner.directories.data_of(&spec.endpoint);
         // The common case costs one look and no thread.
         if data.join("PG_VERSION").is_file() {
-            return Ok(Directory { data });
+            return Ok(Directory::plain(data));
         }
         let (directories, endpoint) = (self.inner.directories.clone(), spec.endpoint.clone());
         let (major, slot) = (spec.pg_major, spec.slot);
         let made = task::blocking(move || directories.ensure(&endpoint, major, slot)).await;
         self.inner.signals.spares.notify_one();
-        made.map(|data| Directory { data }).map_err(directory_error)
+        made.map(Directory::plain).map_err(directory_error)
     }
 
     fn has_pending(&self, endpoint: &EndpointId) -> bool {
@@ -321,6 +322,8 @@ impl Host for Keeper {
             self.inner.db.write("mark the roles stale", move |db| endpoints::mark_opened(db, &id)).await;
         written.map_err(|e| db_error("mark the endpoint as opened", e))
     }
+
+    fn awake(&self, _endpoint: &EndpointId, _run: &Arc<Run>) {}
 
     async fn before_sleep(&self, endpoint: &EndpointId, door: &Door) -> Result<SleepNotes, HostError> {
         let learned = learn::ask(door).await.map_err(|e| host_error("read the roles", e))?;
