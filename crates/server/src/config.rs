@@ -32,6 +32,8 @@ pub struct ServerConfig {
     pub compute_user: Option<String>,
     /// How computes are frozen.
     pub cgroup: CgroupChoice,
+    /// The object store; `None` = a directory below `data`.
+    pub store: Option<String>,
     /// Leave computes running at the end, for the next server.
     pub keep_computes: bool,
 }

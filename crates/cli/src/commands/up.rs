@@ -58,6 +58,13 @@ pub(crate) struct Up {
     #[arg(long, value_enum, default_value_t, value_name = "VERSION")]
     pub(crate) cgroup: Cgroup,
 
+    /// The object store that keeps every database: `s3://bucket/prefix`, `gs://…`, `az://…` or
+    /// `file:///path` [default: the directory `store` in the data directory].
+    ///
+    /// Credentials come from the environment, as the cloud's own tools read them (AWS_ACCESS_KEY_ID …).
+    #[arg(long, value_name = "URL", env = "DORMOUSE_STORE")]
+    pub(crate) store: Option<String>,
+
     /// Leave endpoints running when the server stops; the next one takes them over.
     #[arg(long)]
     pub(crate) keep_computes: bool,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dormouse_compute::postgres::discover::Installations;
 use dormouse_compute::spec::PauseTimeout;
-use dormouse_runtime::telemetry;
+use dormouse_runtime::{failpoint, telemetry};
 use dormouse_server::doctor::{self, DoctorOptions};
 use dormouse_server::{CgroupChoice, Ready, ServerConfig};
 
@@ -35,6 +35,7 @@ pub(crate) fn up(args: Up, cx: Context) -> Result<(), Error> {
         },
         if std::io::stderr().is_terminal() { DEFAULT_LOG_FILTER.1 } else { DEFAULT_LOG_FILTER.0 },
     );
+    failpoint::arm_from_environment().map_err(Error::usage)?;
     let ui = cx.ui;
     let progress = ui.progress("Starting (the first start prepares a database template)");
     let config = config(args, place::data_directory(cx.data)?);
@@ -82,6 +83,7 @@ fn config(args: Up, data: PathBuf) -> ServerConfig {
             Cgroup::V1 => CgroupChoice::V1,
             Cgroup::Off => CgroupChoice::Off,
         },
+        store: args.store,
         keep_computes: args.keep_computes,
     }
 }
