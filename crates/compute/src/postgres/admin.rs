@@ -114,6 +114,12 @@ impl Door {
         Self { client, socket, scope }
     }
 
+    /// The superuser connection, for those who keep it.
+    #[must_use]
+    pub fn client(&self) -> Arc<Client> {
+        Arc::clone(&self.client)
+    }
+
     /// Opens a connection to another database; it ends when the client is dropped.
     ///
     /// # Errors

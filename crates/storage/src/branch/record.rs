@@ -26,6 +26,8 @@ pub struct BranchRecord {
     pub snapshots: Vec<SnapshotRecord>,
     /// Points before this one cannot be restored any more.
     pub history_start: Lsn,
+    /// Nor can moments before this one.
+    pub history_start_at: Timestamp,
     /// What the control plane wants to find again after a disaster. Not understood here.
     pub meta: serde_json::Value,
 }

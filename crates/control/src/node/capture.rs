@@ -1,0 +1,175 @@
+//! Keeps the store's copy of a writer's WAL up to date, for as long as the writer's directory is here.
+//!
+//! The filer reads the compute's own WAL files; the compute is asked over the administrative connection that
+//! exists anyway how far they may be read. A frozen or stopped compute is asked nothing: what it left is
+//! filed from the files alone.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use dormouse_base::{EndpointId, Lsn};
+use dormouse_compute::endpoint::Run;
+use dormouse_runtime::task::Scope;
+use dormouse_storage::wal::filer::{Filer, Limits, Status, Writer};
+use dormouse_storage::wal::page::Major;
+use dormouse_storage::wal::source::dir::WalDir;
+use dormouse_storage::wal::source::files::Files;
+use dormouse_storage::wal::source::tap::{ConnectError, Provider, SqlTap};
+
+use super::home::{Held, Home};
+use super::resident::Resident;
+use super::{Node, NodeError};
+
+/// After a wake, the client's first rows come first.
+const AFTER_WAKE: Duration = Duration::from_millis(300);
+
+/// A filer's task ends at once; it holds nothing that must be finished.
+const END_WITHIN: Duration = Duration::from_secs(5);
+
+/// A filer and the scope of its task.
+#[derive(Debug)]
+pub(super) struct Capture {
+    pub(super) filer: Filer,
+    scope: Scope,
+}
+
+impl Capture {
+    /// What it is doing.
+    pub(super) fn status(&self) -> Status {
+        self.filer.status().borrow().clone()
+    }
+
+    /// Ends it. Another one goes on where the store says.
+    pub(super) async fn end(self) {
+        if !self.scope.close(END_WITHIN).await {
+            tracing::warn!("a WAL filer did not end in time");
+        }
+    }
+}
+
+/// The closed run has no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the compute does not run")]
+struct NotRunning;
+
+/// Connections of whatever run is open.
+fn provider(home: &Arc<Home>) -> Box<Provider> {
+    let home = Arc::downgrade(home);
+    Box::new(move || {
+        let run = home.upgrade().map(|home| home.weak_run());
+        Box::pin(async move {
+            let run = run.as_ref().and_then(Weak::upgrade).filter(|run: &Arc<Run>| !run.is_closing());
+            let run = run.ok_or_else(|| ConnectError::from(NotRunning))?;
+            let door = run.door().await.map_err(ConnectError::from)?;
+            Ok(door.client())
+        })
+    })
+}
+
+impl Node {
+    /// A run is open: capture its WAL. Does not block.
+    pub(crate) fn awake(&self, endpoint: &EndpointId, run: &Arc<Run>) {
+        let home = self.home(endpoint);
+        home.set_run(run);
+        let node = self.clone();
+        self.inner.scope.spawn("capture", async move {
+            tokio::time::sleep(AFTER_WAKE).await;
+            if home.run().is_none() {
+                return;
+            }
+            if let Err(error) = node.begin_capture(&home).await {
+                tracing::error!(endpoint = %home.endpoint, error = &error as &dyn std::error::Error,
+                    "the WAL of this compute is not captured");
+            }
+        });
+    }
+
+    async fn begin_capture(&self, home: &Arc<Home>) -> Result<(), NodeError> {
+        home.quiet().await;
+        let mut held = home.held().await?;
+        held.stopped_at = None;
+        let stuck = held.capture.as_ref().is_some_and(|capture| capture.status().diverged);
+        if stuck && let Some(capture) = held.capture.take() {
+            capture.end().await;
+        }
+        self.capture(home, &mut held)?;
+        if let Some(capture) = &held.capture {
+            capture.filer.resume();
+        }
+        Ok(())
+    }
+
+    /// The capture of a writer's directory; made when there is none yet.
+    pub(super) fn capture(&self, home: &Arc<Home>, held: &mut Held) -> Result<(), NodeError> {
+        let Some(resident) = held.writer().cloned().filter(|_| held.capture.is_none()) else { return Ok(()) };
+        let dir = WalDir::open(&home.data()).map_err(NodeError::file("open the WAL of", &home.path))?;
+        let tap = Arc::new(SqlTap::new(provider(home)));
+        let source = Arc::new(Files::new(Arc::new(dir), resident.timeline, tap));
+        let scope = self.inner.scope.child();
+        let writer = writer(&resident)?;
+        let filer = Filer::start(self.inner.store.clone(), writer, source, Limits::default(), &scope);
+        held.capture = Some(Capture { filer, scope });
+        Ok(())
+    }
+
+    /// Everything that a directory's compute has written is in the store, up to `upto` or (standing still)
+    /// to its end. Tells the end.
+    ///
+    /// # Errors
+    /// When the directory cannot be read or its compute wrote less than was filed.
+    pub(super) async fn file_all(&self, home: &Arc<Home>, upto: Option<Lsn>) -> Result<Option<Lsn>, NodeError> {
+        let filer = {
+            let mut held = home.held().await?;
+            self.capture(home, &mut held)?;
+            let Some(capture) = &held.capture else { return Ok(None) };
+            capture.filer.clone()
+        };
+        let running = home.run().is_some();
+        let filed = if running { filer.file_now(upto).await } else { filer.finish().await };
+        filed.map(Some).map_err(NodeError::part("file the WAL of a compute"))
+    }
+
+    /// It was frozen or has stopped: file what it left, then see whether a snapshot is due. A start ends this.
+    pub(crate) fn at_rest(&self, endpoint: &EndpointId, stopped: bool) {
+        let (node, home) = (self.clone(), self.home(endpoint));
+        let (token, tracker) = home.job();
+        let work = async move {
+            let filing = async {
+                let filer = {
+                    let mut held = home.held().await?;
+                    node.capture(&home, &mut held)?;
+                    let Some(capture) = &held.capture else { return Ok(()) };
+                    capture.filer.pause();
+                    capture.filer.clone()
+                };
+                let end = filer.finish().await.map_err(NodeError::part("file the WAL of a compute"))?;
+                if stopped {
+                    home.held().await?.stopped_at = Some(end);
+                    node.inner.look.notify_one();
+                }
+                Ok::<(), NodeError>(())
+            };
+            tokio::select! {
+                result = filing => if let Err(error) = result {
+                    tracing::warn!(endpoint = %home.endpoint, error = &error as &dyn std::error::Error,
+                        "the rest of the WAL is not filed yet");
+                },
+                () = token.cancelled() => {}
+            }
+        };
+        self.inner.scope.spawn("at-rest", tracker.track_future(work));
+    }
+}
+
+fn writer(resident: &Resident) -> Result<Writer, NodeError> {
+    let unknown = || NodeError::Nothing(format!("PostgreSQL {} is not known", resident.pg_major));
+    Ok(Writer {
+        project: resident.project.clone(),
+        branch: resident.branch.clone(),
+        epoch: resident.epoch.unwrap_or_default(),
+        timeline: resident.timeline,
+        from: resident.from,
+        major: Major::new(u32::from(resident.pg_major)).ok_or_else(unknown)?,
+        last_commit: 0,
+    })
+}

@@ -1,0 +1,157 @@
+//! What goes wrong between a node and its store, and what a caller sees of it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use dormouse_base::{BranchId, Epoch, Kind, with_causes};
+use dormouse_compute::host::HostError;
+use dormouse_storage::StoreError;
+use dormouse_storage::branch::line::LineError;
+use dormouse_storage::branch::register::RegisterError;
+
+use crate::directory::DirectoryError;
+use crate::vault::VaultError;
+
+/// A boxed cause.
+pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The server is still starting.
+    #[error("the server is still starting")]
+    NotYet,
+    /// A file operation.
+    #[error("cannot {what} {}", path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// A directory.
+    #[error(transparent)]
+    Directory(DirectoryError),
+    /// The store.
+    #[error("cannot {what}")]
+    Store {
+        /// What was tried.
+        what: &'static str,
+        /// The cause.
+        #[source]
+        source: StoreError,
+    },
+    /// A register.
+    #[error("cannot use the register of the branch")]
+    Register(#[source] RegisterError),
+    /// A point that cannot be made.
+    #[error(transparent)]
+    Line(LineError),
+    /// Another writer has taken the branch over.
+    #[error("another writer (epoch {found}) has taken over branch {branch}; this one knew {known}")]
+    Stale {
+        /// The branch.
+        branch: BranchId,
+        /// The epoch in the register.
+        found: Epoch,
+        /// The one that this node knew.
+        known: Epoch,
+    },
+    /// A point before the history that is kept.
+    #[error("{0}")]
+    Window(String),
+    /// A moment that has not come.
+    #[error("{0}")]
+    Ahead(String),
+    /// The endpoint does something that stands in the way.
+    #[error("{0}")]
+    Busy(String),
+    /// There is nothing to do it with.
+    #[error("{0}")]
+    Nothing(String),
+    /// A part of storage failed.
+    #[error("cannot {what}")]
+    Part {
+        /// What was tried.
+        what: &'static str,
+        /// The disk or the store is full.
+        full: bool,
+        /// The cause.
+        #[source]
+        source: Cause,
+    },
+}
+
+impl NodeError {
+    /// For `map_err` of a file operation.
+    pub(crate) fn file(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { what, path, source }
+    }
+
+    /// For `map_err` of a part of storage.
+    pub(crate) fn part<E: std::error::Error + Send + Sync + 'static>(
+        what: &'static str,
+    ) -> impl FnOnce(E) -> Self {
+        move |error| {
+            let source: Cause = Box::new(error);
+            Self::Part { what, full: says_full(source.as_ref()), source }
+        }
+    }
+
+    /// Whether a disk or a store is full.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Part { full, .. } => *full,
+            Self::Directory(error) => error.is_disk_full(),
+            Self::File { .. } | Self::Store { .. } | Self::Register(_) => says_full(self),
+            _ => false,
+        }
+    }
+}
+
+/// Whether one of the causes is a full disk or store.
+fn says_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut at = Some(error);
+    while let Some(error) = at {
+        if matches!(error.downcast_ref::<StoreError>(), Some(StoreError::Full { .. })) {
+            return true;
+        }
+        let full = |e: &io::Error| matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        if error.downcast_ref::<io::Error>().is_some_and(full) {
+            return true;
+        }
+        at = error.source();
+    }
+    false
+}
+
+impl From<NodeError> for HostError {
+    fn from(error: NodeError) -> Self {
+        HostError { what: error.to_string(), disk_full: error.is_full(), source: Some(Box::new(error)) }
+    }
+}
+
+impl From<NodeError> for VaultError {
+    fn from(error: NodeError) -> Self {
+        let (kind, code) = match &error {
+            NodeError::Line(LineError::Forgotten { .. }) | NodeError::Window(_) => (Kind::Invalid, "history-window"),
+            NodeError::Line(LineError::Ahead { .. }) | NodeError::Ahead(_) => (Kind::Invalid, "point-ahead"),
+            NodeError::Busy(_) => (Kind::Conflict, "endpoint-state"),
+            NodeError::Nothing(_) => (Kind::NotFound, "nothing-to-store"),
+            NodeError::NotYet => (Kind::Unavailable, "storage-unavailable"),
+            NodeError::Register(RegisterError::Missing(_) | RegisterError::Deleted { .. }) => {
+                (Kind::NotFound, "branch-not-in-store")
+            }
+            error if error.is_full() => (Kind::Unavailable, "storage-full"),
+            _ => (Kind::Unavailable, "storage-unavailable"),
+        };
+        tracing::warn!(code, error = &error as &dyn std::error::Error, "storage");
+        // The object names and paths in the causes are the operator's own.
+        Self { kind, code, message: with_causes(&error) }
+    }
+}

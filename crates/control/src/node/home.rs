@@ -1,0 +1,119 @@
+//! One endpoint's place on this node: what is in its directory, and what is being done with it.
+//!
+//! Two things are kept apart. [`Held`] is what is true of the directory, behind a lock that is held for
+//! short times. The *job* is what runs for long while the compute stands still (filing the rest of its WAL,
+//! a clean snapshot); it holds no lock, and whoever is about to start the compute ends it first
+//! ([`Home::quiet`]): a client never waits for a snapshot.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+
+use dormouse_base::{EndpointId, Lsn};
+use dormouse_compute::endpoint::Run;
+use dormouse_storage::hydrate::Hydration;
+use parking_lot::Mutex;
+use tokio::sync::MutexGuard;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::NodeError;
+use super::capture::Capture;
+use super::resident::{Resident, data_of};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(super) endpoint: EndpointId,
+    /// `<data>/computes/<endpoint>`.
+    pub(super) path: PathBuf,
+    held: tokio::sync::Mutex<Held>,
+    job: Mutex<Job>,
+    run: Mutex<Weak<Run>>,
+}
+
+/// What is true of the directory.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    loaded: bool,
+    /// What the directory is a copy of; `None` = there is none.
+    pub(super) resident: Option<Resident>,
+    /// What files its WAL.
+    pub(super) capture: Option<Capture>,
+    /// What fills its holes.
+    pub(super) hydration: Option<Hydration>,
+    /// The end of its WAL that was seen when it stopped last, well or not.
+    pub(super) stopped_at: Option<Lsn>,
+}
+
+#[derive(Debug)]
+struct Job {
+    token: CancellationToken,
+    tracker: TaskTracker,
+}
+
+impl Default for Job {
+    fn default() -> Self {
+        Self { token: CancellationToken::new(), tracker: TaskTracker::new() }
+    }
+}
+
+impl Home {
+    pub(super) fn new(endpoint: EndpointId, path: PathBuf) -> Self {
+        Self { endpoint, path, held: tokio::sync::Mutex::default(), job: Mutex::default(), run: Mutex::default() }
+    }
+
+    /// The cluster.
+    pub(super) fn data(&self) -> PathBuf {
+        data_of(&self.path)
+    }
+
+    /// What is true of the directory, read from disk the first time.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub(super) async fn held(&self) -> Result<MutexGuard<'_, Held>, NodeError> {
+        let mut held = self.held.lock().await;
+        if !held.loaded {
+            let path = self.path.clone();
+            let read = dormouse_runtime::task::blocking(move || Resident::read(&path)).await;
+            held.resident = read.map_err(NodeError::file("read what is in", &self.path))?;
+            held.loaded = true;
+        }
+        Ok(held)
+    }
+
+    /// The run that is open on it, if there is one.
+    pub(super) fn run(&self) -> Option<Arc<Run>> {
+        self.run.lock().upgrade().filter(|run| !run.is_closing())
+    }
+
+    pub(super) fn set_run(&self, run: &Arc<Run>) {
+        *self.run.lock() = Arc::downgrade(run);
+    }
+
+    /// A weak reference for those who ask later.
+    pub(super) fn weak_run(&self) -> Weak<Run> {
+        self.run.lock().clone()
+    }
+
+    /// Registers a job: a token that ends it, and a tracker that knows when it has ended.
+    pub(super) fn job(&self) -> (CancellationToken, TaskTracker) {
+        let job = self.job.lock();
+        (job.token.child_token(), job.tracker.clone())
+    }
+
+    /// Ends the jobs and waits for that; new ones may begin after.
+    pub(super) async fn quiet(&self) {
+        let job = std::mem::take(&mut *self.job.lock());
+        job.token.cancel();
+        job.tracker.close();
+        job.tracker.wait().await;
+    }
+}
+
+impl Held {
+    /// The resident, if it writes and the register knows it.
+    pub(super) fn writer(&self) -> Option<&Resident> {
+        self.resident.as_ref().filter(|r| r.writes() && r.epoch.is_some())
+    }
+}

@@ -1,0 +1,138 @@
+//! Tells the branch's register that there is a new writer.
+//!
+//! Happens while PostgreSQL boots and is done before any client gets in: what this writer files counts only
+//! from then on, and what an earlier one still might file does not any more.
+
+use dormouse_base::{EndpointId, Lsn};
+use dormouse_runtime::failpoint;
+use dormouse_storage::branch::record::{BranchRecord, Span};
+use dormouse_storage::branch::register::UpdateError;
+
+use super::resident::Resident;
+use super::{Node, NodeError};
+
+/// Somebody else became the writer.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("another writer has taken over")]
+struct TakenOver;
+
+impl Node {
+    /// Makes sure that the register names this directory's writer. Cheap when it does already.
+    ///
+    /// # Errors
+    /// When the store fails, or another writer took over: then the compute must not be opened.
+    pub(crate) async fn publish(&self, endpoint: &EndpointId) -> Result<(), NodeError> {
+        let home = self.home(endpoint);
+        let mut held = home.held().await?;
+        let Some(resident) = held.resident.as_mut().filter(|r| r.writes() && r.epoch.is_none()) else {
+            return Ok(());
+        };
+        failpoint::hit("publish.register.before").await.map_err(NodeError::file("publish", &home.path))?;
+        let register = self.inner.registers.branch(&resident.project, &resident.branch);
+        let wanted = resident.clone();
+        let updated = register.update(move |record| with_writer(record, &wanted)).await;
+        let (_, record) = match updated {
+            Ok(updated) => updated,
+            Err(UpdateError::Refused(TakenOver)) => {
+                let (_, record) = register.read().await.map_err(NodeError::Register)?;
+                let (branch, known) = (resident.branch.clone(), resident.seen);
+                return Err(NodeError::Stale { branch, found: record.epoch, known });
+            }
+            Err(UpdateError::Register(error)) => return Err(NodeError::Register(error)),
+        };
+        failpoint::hit("publish.register.after").await.map_err(NodeError::file("publish", &home.path))?;
+        resident.epoch = Some(record.epoch);
+        let (resident, path) = (resident.clone(), home.path.clone());
+        let written = dormouse_runtime::task::blocking(move || resident.write(&path)).await;
+        written.map_err(NodeError::file("record the writer in", &home.path))
+    }
+}
+
+/// The register with this directory's writer as the newest. The predecessor's span ends where it begins.
+fn with_writer(mut record: BranchRecord, resident: &Resident) -> Result<BranchRecord, TakenOver> {
+    let mine = |span: &Span| span.timeline == resident.timeline && span.from == resident.from && span.to.is_none();
+    if record.epoch == resident.seen.next() && record.spans.last().is_some_and(mine) {
+        // A crash came between the register and our own file.
+        return Ok(record);
+    }
+    if record.epoch != resident.seen {
+        return Err(TakenOver);
+    }
+    while let Some(last) = record.spans.last_mut() {
+        if last.from < resident.from {
+            last.to = Some(last.to.map_or(resident.from, |to: Lsn| to.min(resident.from)));
+            break;
+        }
+        // It never got anywhere.
+        record.spans.pop();
+    }
+    record.epoch = record.epoch.next();
+    record.spans.push(Span {
+        epoch: record.epoch,
+        timeline: resident.timeline,
+        from: resident.from,
+        to: None,
+    });
+    Ok(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use dormouse_base::{Epoch, Timeline, Timestamp};
+    use dormouse_storage::branch::record::Origin;
+
+    use super::super::resident::{Fresh, Purpose};
+    use super::*;
+
+    fn record() -> BranchRecord {
+        BranchRecord {
+            format: 1,
+            project: "p".parse().unwrap(),
+            branch: "br-a".parse().unwrap(),
+            created_at: Timestamp::UNIX_EPOCH,
+            origin: Origin::Import,
+            epoch: Epoch(0),
+            spans: Vec::new(),
+            snapshots: Vec::new(),
+            history_start: Lsn(0),
+            meta: serde_json::Value::Null,
+        }
+    }
+
+    fn resident(seen: u32, timeline: u32, from: u64) -> Resident {
+        let fresh = Fresh {
+            project: "p".parse().unwrap(),
+            branch: "br-a".parse().unwrap(),
+            pg_major: 18,
+            purpose: Purpose::Write,
+            seen: Epoch(seen),
+            timeline: Timeline(timeline),
+            from: Lsn(from),
+        };
+        Resident::new(fresh, None, false)
+    }
+
+    #[test]
+    fn a_new_writer_ends_its_predecessors_span() {
+        let first = with_writer(record(), &resident(0, 1, 100)).unwrap();
+        let second = with_writer(first, &resident(1, 2, 500)).unwrap();
+        assert_eq!(second.epoch, Epoch(2));
+        assert_eq!((second.spans[0].to, second.spans[1].to), (Some(Lsn(500)), None));
+        // One that never wrote leaves no trace but its number.
+        let third = with_writer(second, &resident(2, 3, 500)).unwrap();
+        assert_eq!(third.spans.iter().map(|s| s.epoch.0).collect::<Vec<_>>(), [1, 3]);
+    }
+
+    #[test]
+    fn publishing_twice_is_publishing_once() {
+        let first = with_writer(record(), &resident(0, 1, 100)).unwrap();
+        assert_eq!(with_writer(first.clone(), &resident(0, 1, 100)).unwrap(), first);
+    }
+
+    #[test]
+    fn who_was_overtaken_is_refused() {
+        let first = with_writer(record(), &resident(0, 1, 100)).unwrap();
+        let second = with_writer(first, &resident(1, 2, 500)).unwrap();
+        assert!(with_writer(second, &resident(0, 1, 400)).is_err());
+    }
+}

@@ -1,0 +1,200 @@
+//! What a node remembers of one local directory: which branch it is a copy of, and which writer it is.
+//!
+//! ```text
+//!             materialised                published                    evicted, or given to another branch
+//!  (no file) ─────────────► epoch: none ───────────► epoch: some(n) ─────────────► (no file)
+//! ```
+//!
+//! `<computes>/<endpoint>/resident.json` is written before the directory gets its name and removed before
+//! the directory goes: a directory without it is a draft or a leftover and is never started. Between
+//! *materialised* and *published* the writer is not in the branch's register yet; publishing happens while
+//! PostgreSQL boots, before any client gets in.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use dormouse_base::{BranchId, Epoch, Lsn, ProjectId, Timeline};
+use dormouse_runtime::failpoint;
+use dormouse_storage::key::Key;
+use serde::{Deserialize, Serialize};
+
+/// The file's name beside the data directory.
+const FILE: &str = "resident.json";
+
+/// The version of this file's format.
+const FORMAT: u32 = 1;
+
+/// What the directory is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Purpose {
+    /// The branch's writer.
+    Write,
+    /// A reader at one point.
+    Read {
+        /// The point; `None` = the head at the time it was made.
+        pinned: Option<Lsn>,
+    },
+}
+
+/// The content of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Resident {
+    format: u32,
+    /// The project.
+    pub(crate) project: ProjectId,
+    /// The storage ID of the branch.
+    pub(crate) branch: BranchId,
+    /// PostgreSQL major version.
+    pub(crate) pg_major: u16,
+    /// What it is for.
+    pub(crate) purpose: Purpose,
+    /// The writer's epoch, once the register knows it. Never for readers.
+    pub(crate) epoch: Option<Epoch>,
+    /// The newest epoch in the register when the directory was made: its predecessor.
+    pub(crate) seen: Epoch,
+    /// The timeline that it writes on.
+    pub(crate) timeline: Timeline,
+    /// Its first own byte.
+    pub(crate) from: Lsn,
+    /// The snapshot that the directory was made from or last stored as: the next one builds on it.
+    pub(crate) base: Option<Key>,
+    /// `redo` of that snapshot.
+    pub(crate) base_redo: Lsn,
+    /// `lsn` of that snapshot.
+    pub(crate) base_lsn: Lsn,
+    /// The directory was made with holes; they are filled when the hydration says so.
+    pub(crate) lazy: bool,
+}
+
+/// What a new directory is.
+#[derive(Debug, Clone)]
+pub(crate) struct Fresh {
+    pub(crate) project: ProjectId,
+    pub(crate) branch: BranchId,
+    pub(crate) pg_major: u16,
+    pub(crate) purpose: Purpose,
+    pub(crate) seen: Epoch,
+    pub(crate) timeline: Timeline,
+    pub(crate) from: Lsn,
+}
+
+impl Resident {
+    /// A directory that was just made.
+    pub(crate) fn new(fresh: Fresh, base: Option<(Key, Lsn, Lsn)>, lazy: bool) -> Self {
+        let (base, base_redo, base_lsn) =
+            base.map_or((None, Lsn::ZERO, Lsn::ZERO), |(key, redo, lsn)| (Some(key), redo, lsn));
+        let Fresh { project, branch, pg_major, purpose, seen, timeline, from } = fresh;
+        Self {
+            format: FORMAT,
+            project,
+            branch,
+            pg_major,
+            purpose,
+            epoch: None,
+            seen,
+            timeline,
+            from,
+            base,
+            base_redo,
+            base_lsn,
+            lazy,
+        }
+    }
+
+    /// Reads the file of an endpoint's home; `None` = there is no directory to speak of.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read or understood.
+    pub(crate) fn read(home: &Path) -> io::Result<Option<Self>> {
+        let path = home.join(FILE);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let resident: Self = serde_json::from_slice(&text).map_err(io::Error::other)?;
+        if resident.format > FORMAT {
+            return Err(io::Error::other(format!("{} was written by a newer version", path.display())));
+        }
+        Ok(Some(resident))
+    }
+
+    /// Writes the file, durably, in one step.
+    ///
+    /// # Errors
+    /// When the disk refuses; the old file is still there then.
+    pub(crate) fn write(&self, home: &Path) -> io::Result<()> {
+        let (path, draft) = (home.join(FILE), home.join(".resident.json"));
+        failpoint::hit_blocking("resident.write.before")?;
+        let mut file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        file.write_all(&serde_json::to_vec(self).map_err(io::Error::other)?)?;
+        file.sync_all()?;
+        failpoint::hit_blocking("resident.write.rename")?;
+        fs::rename(&draft, &path)?;
+        sync_dir(home)?;
+        failpoint::hit_blocking("resident.write.after")
+    }
+
+    /// Removes the file, durably: from now on the directory is a leftover.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) fn remove(home: &Path) -> io::Result<()> {
+        match fs::remove_file(home.join(FILE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ if !home.exists() => Ok(()),
+            _ => sync_dir(home),
+        }
+    }
+
+    /// Whether the directory writes.
+    pub(crate) fn writes(&self) -> bool {
+        self.purpose == Purpose::Write
+    }
+}
+
+fn sync_dir(path: &Path) -> io::Result<()> {
+    fs::File::open(path)?.sync_all()
+}
+
+/// The cluster below an endpoint's home.
+pub(crate) fn data_of(home: &Path) -> PathBuf {
+    home.join("data")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Resident::read(dir.path()).unwrap(), None);
+        let fresh = Fresh {
+            project: "p".parse().unwrap(),
+            branch: "br-a".parse().unwrap(),
+            pg_major: 18,
+            purpose: Purpose::Read { pinned: Some(Lsn(7)) },
+            seen: Epoch(1),
+            timeline: Timeline(2),
+            from: Lsn(16),
+        };
+        let resident = Resident::new(fresh, None, true);
+        resident.write(dir.path()).unwrap();
+        assert_eq!(Resident::read(dir.path()).unwrap(), Some(resident));
+        Resident::remove(dir.path()).unwrap();
+        Resident::remove(dir.path()).unwrap();
+        assert_eq!(Resident::read(dir.path()).unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_of_the_future_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(FILE), r#"{"format":2}"#).unwrap();
+        assert!(Resident::read(dir.path()).is_err());
+    }
+}
