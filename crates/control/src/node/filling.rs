@@ -1,0 +1,171 @@
+//! Directories with holes: the filler of each, and what a start needs of it.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use dormouse_base::EndpointId;
+use dormouse_compute::spec::{Directory, Spec};
+use dormouse_runtime::task;
+use dormouse_storage::hydrate::{self, Hydration, Place, Plan, Source, SourceError, Tuning, symbols};
+use dormouse_storage::manifest::Manifest;
+use dormouse_storage::pack::{DataError, PackReader};
+use dormouse_storage::restore::{self, ChunkSource, Materialised, Mode};
+
+use super::home::{Held, Home};
+use super::resident::Resident;
+use super::{Node, NodeError};
+
+/// The filler's own files, beside the cluster.
+const STATE: &str = "hydrate";
+
+/// Chunks from packs, in the filler's words.
+#[derive(Debug)]
+struct FromPacks(ChunkSource);
+
+#[async_trait]
+impl Source for FromPacks {
+    async fn chunk(&self, file: u32, chunk: u32) -> Result<Bytes, SourceError> {
+        self.0.chunk(file, chunk).await.map_err(|error| {
+            let again = matches!(
+                &error,
+                restore::SourceError::Data(DataError::Store(source)) if !source.is_not_found()
+            );
+            let cause: Arc<dyn std::error::Error + Send + Sync> = Arc::new(error);
+            if again { SourceError::Temporary(cause) } else { SourceError::Permanent(cause) }
+        })
+    }
+}
+
+impl Node {
+    /// Lazy where the front can stand before this version's `postgres`, else eager.
+    pub(super) fn mode(&self, spec: &Spec) -> Mode {
+        let mut known = self.inner.fronts.lock();
+        *known.entry(spec.pg_major).or_insert_with(|| {
+            let Some(installation) = self.inner.directories.installations().get(spec.pg_major) else {
+                return Mode::Eager;
+            };
+            match symbols::judge(&installation.bin.join("postgres")) {
+                Ok(symbols::Verdict::Lazy) => Mode::Lazy,
+                verdict => {
+                    tracing::warn!(version = installation.version, ?verdict,
+                        "this PostgreSQL is started on complete directories only");
+                    Mode::Eager
+                }
+            }
+        })
+    }
+
+    /// Starts filling a directory that was just made.
+    pub(super) async fn begin_filling(
+        &self,
+        home: &Arc<Home>,
+        held: &mut Held,
+        made: Materialised,
+        slot: u32,
+    ) -> Result<(), NodeError> {
+        let number: HashMap<&str, u32> = made.lazy.iter().zip(0..).map(|(f, n)| (f.path.as_str(), n)).collect();
+        let hot = self.hot_of(&made.manifest);
+        let hot = hot.iter().filter_map(|(path, chunk)| Some((*number.get(path.as_str())?, *chunk))).collect();
+        let files = made.lazy.into_iter().map(|file| hydrate::LazyFile {
+            path: file.path,
+            size: file.size,
+            present: file.present,
+        });
+        let plan = Plan { files: files.collect(), hot };
+        let source = Arc::new(FromPacks(made.source));
+        let (place, metrics) = (self.filler_place(home, slot), self.inner.hydration.clone());
+        let state = place.state.clone();
+        let _left_by_another_directory = task::blocking(move || std::fs::remove_dir_all(state)).await;
+        let begun = Hydration::begin(place, plan, source, Tuning::default(), metrics, &self.inner.scope).await;
+        held.hydration = Some(begun.map_err(NodeError::part("begin to fill a directory"))?);
+        Ok(())
+    }
+
+    /// Goes on filling after a restart of the server. Does nothing when it is being filled already.
+    pub(super) async fn resume_filling(&self, home: &Arc<Home>, held: &mut Held, slot: u32) -> Result<(), NodeError> {
+        if held.hydration.is_some() {
+            return Ok(());
+        }
+        let Some(resident) = held.resident.clone() else { return Ok(()) };
+        let place = self.filler_place(home, slot);
+        let state = place.state.clone();
+        let plan = task::blocking(move || hydrate::stored_plan(&state)).await;
+        let plan = plan.map_err(NodeError::part("read what a directory lacks"))?;
+        let source = match &plan {
+            Some(plan) => self.source_of(&resident, plan).await?,
+            None => return self.note_complete(home, held).await,
+        };
+        let metrics = self.inner.hydration.clone();
+        let resumed = Hydration::resume(place, source, Tuning::default(), metrics, &self.inner.scope).await;
+        match resumed.map_err(NodeError::part("go on filling a directory"))? {
+            Some(hydration) => held.hydration = Some(hydration),
+            None => self.note_complete(home, held).await?,
+        }
+        Ok(())
+    }
+
+    /// Chunks for a plan, by the manifest of the snapshot that the directory was made from.
+    async fn source_of(&self, resident: &Resident, plan: &Plan) -> Result<Arc<dyn Source>, NodeError> {
+        let nothing = || NodeError::Nothing("nobody knows what the directory was made from".to_owned());
+        let key = resident.made_from.as_ref().ok_or_else(nothing)?;
+        let manifest = Manifest::load(&self.inner.store, key).await;
+        let manifest = manifest.map_err(NodeError::part("read the snapshot of a directory with holes"))?;
+        let entries: Option<Vec<_>> = plan.files.iter().map(|file| manifest.file(&file.path)).collect();
+        let entries = entries.ok_or_else(nothing)?;
+        let reader = PackReader::new(self.inner.store.clone());
+        Ok(Arc::new(FromPacks(ChunkSource::new(reader, entries.into_iter(), None))))
+    }
+
+    /// What a start behind the front needs.
+    pub(super) fn behind_front(&self, held: &Held, directory: &mut Directory) -> Result<(), NodeError> {
+        let Some(hydration) = held.hydration.as_ref().filter(|hydration| !hydration.is_complete()) else {
+            return Ok(());
+        };
+        let front = self.front()?;
+        let environment = hydration.environment(&front);
+        directory.environment = environment.map_err(NodeError::part("prepare the front of a directory"))?;
+        directory.read.extend([front, hydration.reach().to_owned()]);
+        Ok(())
+    }
+
+    /// The front's file, put in place the first time.
+    fn front(&self) -> Result<PathBuf, NodeError> {
+        if let Some(path) = self.inner.front.get() {
+            return Ok(path.clone());
+        }
+        let dir = self.inner.data.join("front");
+        let path = hydrate::install_front(&dir).map_err(NodeError::file("install the front in", &dir))?;
+        Ok(self.inner.front.get_or_init(|| path).clone())
+    }
+
+    /// Notes that a directory has no holes any more, once.
+    pub(super) async fn note_complete(&self, home: &Home, held: &mut Held) -> Result<(), NodeError> {
+        let Some(resident) = held.resident.as_mut().filter(|resident| resident.lazy) else { return Ok(()) };
+        resident.lazy = false;
+        let (resident, path) = (resident.clone(), home.path.clone());
+        let written = task::blocking(move || resident.write(&path)).await;
+        held.hydration = None;
+        written.map_err(NodeError::file("record the completion of", &home.path))
+    }
+
+    fn filler_place(&self, home: &Home, slot: u32) -> Place {
+        let identity = self.inner.identities.for_slot(slot);
+        Place {
+            data: home.data(),
+            state: home.path.join(STATE),
+            runtime: self.inner.run_root.join(short_name(&home.endpoint)),
+            uid: identity.uid,
+            gid: identity.gid,
+        }
+    }
+}
+
+/// A socket's path is short, and an endpoint's ID need not be; its end is the random part.
+fn short_name(endpoint: &EndpointId) -> String {
+    let id = endpoint.as_str();
+    let tail = id.len().saturating_sub(24);
+    format!("h-{}", &id[tail..])
+}

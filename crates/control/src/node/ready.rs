@@ -1,0 +1,247 @@
+//! Makes an endpoint's directory ready to start on.
+//!
+//! ```text
+//!   it is there, of the right branch ──────────────────────────────► as it is (after a stop: 0 ms)
+//!   else: which snapshot, which WAL?  (branch::line::plan)
+//!     files      spare copy of the template ─► what differs ─► holes for the rest    (restore, hydrate)
+//!     WAL        from the snapshot's redo to the point, cut behind its last record   (wal::read)
+//!     resident   written, then the directory gets its name
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dormouse_base::{Epoch, Lsn};
+use dormouse_compute::sandbox::identity::Identity;
+use dormouse_compute::spec::{Directory, Mode, Recovery, Spec};
+use dormouse_runtime::{failpoint, task};
+use dormouse_storage::branch::line::{self, Plan, Records};
+use dormouse_storage::manifest::Manifest;
+use dormouse_storage::restore::{self, Materialised};
+use dormouse_storage::wal::read::{AtHand, Target, assemble};
+
+use super::home::{Held, Home};
+use super::resident::{Fresh, Purpose, Resident};
+use super::{Node, NodeError, head};
+
+/// Tells PostgreSQL to replay to the end of the WAL and to become a new timeline.
+const PROMOTE: &str = "recovery.signal";
+
+/// Tells PostgreSQL to replay to the end of the WAL and to stay there.
+const STANDBY: &str = "standby.signal";
+
+/// What a directory is to be made for.
+struct Wish<'a> {
+    spec: &'a Spec,
+    purpose: Purpose,
+    target: Lsn,
+    records: Records,
+}
+
+impl Node {
+    /// See the module. Ends what is being done with the directory meanwhile.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub(crate) async fn ready(&self, spec: &Spec) -> Result<Directory, NodeError> {
+        let home = self.home(&spec.endpoint);
+        home.quiet().await;
+        let mut held = home.held().await?;
+        let purpose = purpose_of(spec);
+        let data = home.data();
+        if let Some(resident) = &held.resident {
+            if resident.branch == spec.branch && resident.purpose == purpose && data.join("PG_VERSION").is_file() {
+                return self.existing(&home, &mut held, spec).await;
+            }
+            self.leave(&home, &mut held).await?;
+        }
+        drop(held);
+        let made = self.make(&home, spec, purpose).await;
+        if made.is_err() {
+            let draft = home.path.join("data.new");
+            let _next_try_does = task::blocking(move || std::fs::remove_dir_all(draft)).await;
+        }
+        made
+    }
+
+    async fn existing(&self, home: &Arc<Home>, held: &mut Held, spec: &Spec) -> Result<Directory, NodeError> {
+        let data = home.data();
+        let recovery = match () {
+            () if data.join(PROMOTE).is_file() => Recovery::Promote,
+            () if data.join(STANDBY).is_file() => Recovery::Standby,
+            () => Recovery::Ordinary,
+        };
+        let mut directory = Directory { recovery, ..Directory::plain(data) };
+        if held.resident.as_ref().is_some_and(|resident| resident.lazy) {
+            self.resume_filling(home, held, spec.slot).await?;
+            self.behind_front(held, &mut directory)?;
+        }
+        Ok(directory)
+    }
+
+    async fn make(&self, home: &Arc<Home>, spec: &Spec, purpose: Purpose) -> Result<Directory, NodeError> {
+        let records = self.inner.registers.family(&spec.project, &spec.branch).await?;
+        let record = &records[&spec.branch];
+        let target = match purpose {
+            Purpose::Read { pinned: Some(lsn) } => lsn,
+            Purpose::Read { pinned: None } => self.newest(&spec.project, record).await?,
+            Purpose::Write => self.stored_end(record).await?,
+        };
+        let wish = Wish { spec, purpose, target, records };
+        // What the parent has not filed yet is read from its files, if it is on this node.
+        let hands = self.hands(&wish).await?;
+        let plan = line::plan(&wish.records, &spec.branch, target).map_err(NodeError::Line)?;
+        let draft = home.path.join("data.new");
+        let identity = self.inner.identities.for_slot(spec.slot);
+        let made = self.files(home, &draft, &plan, spec, identity).await?;
+        let (recovery, end) = self.wal(&draft, &plan, &wish, &made.manifest, &hands, identity).await?;
+        failpoint::hit("ready.files.made").await.map_err(NodeError::file("make", &draft))?;
+        let fresh = Fresh {
+            project: spec.project.clone(),
+            branch: spec.branch.clone(),
+            pg_major: spec.pg_major,
+            purpose,
+            seen: wish.records.get(&spec.branch).map_or(Epoch(0), |record| record.epoch),
+            timeline: if recovery == Recovery::Promote { plan.timeline().next() } else { plan.timeline() },
+            from: end,
+        };
+        let snapshot = &plan.snapshot;
+        let base = Some((snapshot.manifest.clone(), snapshot.redo, snapshot.lsn));
+        let resident = Resident::new(fresh, base, !made.lazy.is_empty());
+        self.place(home, &draft, resident, made, spec, recovery).await
+    }
+
+    /// The files of the snapshot, in the draft.
+    async fn files(
+        &self,
+        home: &Home,
+        draft: &Path,
+        plan: &Plan,
+        spec: &Spec,
+        identity: Identity,
+    ) -> Result<Materialised, NodeError> {
+        let (directories, major) = (self.inner.directories.clone(), spec.pg_major);
+        let (path, to) = (home.path.clone(), draft.to_owned());
+        let spared = task::blocking(move || directories.spare_to(&path, &to, major)).await;
+        let base = match spared.map_err(NodeError::Directory)? {
+            true => Some(Arc::clone(&self.template(major).await?.manifest)),
+            false => None,
+        };
+        let order = restore::Order {
+            store: self.inner.store.clone(),
+            from: restore::From::Boot(plan.snapshot.boot.clone()),
+            dir: draft.to_owned(),
+            base,
+            mode: self.mode(spec),
+            owner: Some((identity.uid, identity.gid)),
+            durable: false,
+        };
+        restore::materialise(order).await.map_err(NodeError::part("make a directory from the store"))
+    }
+
+    /// The WAL behind the snapshot, and how PostgreSQL shall take it. Tells where it ends.
+    async fn wal(
+        &self,
+        draft: &Path,
+        plan: &Plan,
+        wish: &Wish<'_>,
+        manifest: &Manifest,
+        hands: &[Arc<dyn AtHand>],
+        identity: Identity,
+    ) -> Result<(Recovery, Lsn), NodeError> {
+        let writes = wish.purpose == Purpose::Write;
+        if plan.is_direct() && writes {
+            return Ok((Recovery::Ordinary, plan.target));
+        }
+        let mut end = plan.target;
+        if !plan.is_direct() {
+            let spans = line::line(&wish.records, &wish.spec.branch, plan.target).map_err(NodeError::Line)?;
+            let line = head::reader_line(&wish.spec.project, head::major(wish.spec.pg_major)?, spans);
+            let dir = draft.join("pg_wal");
+            let target = Target {
+                redo: plan.snapshot.redo,
+                upto: plan.target,
+                dir: &dir,
+                system_identifier: Some(manifest.header.system_identifier),
+            };
+            let assembled = assemble(&self.inner.store, &line, target, hands).await;
+            let assembled = assembled.map_err(NodeError::part("bring the write-ahead log back"))?;
+            end = assembled.end;
+            own_files(assembled.files, identity).await?;
+        }
+        let (signal, recovery) =
+            if writes { (PROMOTE, Recovery::Promote) } else { (STANDBY, Recovery::Standby) };
+        let signal = draft.join(signal);
+        std::fs::write(&signal, b"").map_err(NodeError::file("write", &signal))?;
+        own_files(vec![signal], identity).await?;
+        Ok((recovery, end))
+    }
+
+    /// The draft becomes the directory.
+    async fn place(
+        &self,
+        home: &Arc<Home>,
+        draft: &Path,
+        resident: Resident,
+        made: Materialised,
+        spec: &Spec,
+        recovery: Recovery,
+    ) -> Result<Directory, NodeError> {
+        let mut held = home.held().await?;
+        let (path, data, from, kept) = (home.path.clone(), home.data(), draft.to_owned(), resident.clone());
+        let placed = task::blocking(move || {
+            match std::fs::remove_dir_all(&data) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            kept.write(&path)?;
+            failpoint::hit_blocking("ready.place.rename")?;
+            std::fs::rename(&from, &data)?;
+            std::fs::File::open(&path)?.sync_all()
+        });
+        placed.await.map_err(NodeError::file("place the directory of", &home.path))?;
+        held.resident = Some(resident);
+        held.stopped_at = None;
+        let mut directory = Directory { recovery, ..Directory::plain(home.data()) };
+        if !made.lazy.is_empty() {
+            self.begin_filling(home, &mut held, made, spec.slot).await?;
+            self.behind_front(&held, &mut directory)?;
+        }
+        Ok(directory)
+    }
+
+    /// Local WAL of the branch and its ancestors that the store does not have yet.
+    async fn hands(&self, wish: &Wish<'_>) -> Result<Vec<Arc<dyn AtHand>>, NodeError> {
+        let mut hands = Vec::new();
+        let spans = line::line(&wish.records, &wish.spec.branch, wish.target).map_err(NodeError::Line)?;
+        for span in spans.iter().rev() {
+            for home in self.homes().into_iter().filter(|home| home.endpoint != wish.spec.endpoint) {
+                let epoch = home.held().await?.writer().and_then(|r| (r.branch == span.branch).then_some(r.epoch));
+                if epoch == Some(Some(span.epoch)) {
+                    hands.extend(self.local_wal(&home, &span.branch, span.to).await?);
+                }
+            }
+        }
+        Ok(hands)
+    }
+}
+
+fn purpose_of(spec: &Spec) -> Purpose {
+    match spec.mode {
+        Mode::ReadWrite => Purpose::Write,
+        Mode::ReadOnly => Purpose::Read { pinned: spec.pinned },
+    }
+}
+
+async fn own_files(files: Vec<PathBuf>, identity: Identity) -> Result<(), NodeError> {
+    task::blocking(move || {
+        for file in files {
+            use std::os::unix::fs::PermissionsExt;
+            let private = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(&file, private).map_err(NodeError::file("protect", &file))?;
+            identity.own(&file).map_err(NodeError::file("give away", &file))?;
+        }
+        Ok(())
+    })
+    .await
+}

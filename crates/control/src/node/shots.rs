@@ -1,0 +1,243 @@
+//! When snapshots are taken, and taking them.
+//!
+//! ```text
+//!   stopped, and its WAL grew by MIN_WAL since the last snapshot ──► clean
+//!   running, and its WAL grew by MAX_WAL, or is MAX_AGE old      ──► online
+//!   somebody asked                                               ──► either
+//! ```
+//!
+//! So what has to be replayed after the loss of a node, or at the first start of a branch, is never much more
+//! than `MAX_WAL`. A clean snapshot gives way to a start at any moment; the next stop takes another one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_base::clock::Mono;
+use dormouse_base::{Lsn, with_causes};
+use dormouse_compute::State;
+use dormouse_runtime::{failpoint, task};
+use dormouse_storage::branch::record::{BranchRecord, SnapshotRecord};
+use dormouse_storage::branch::register::UpdateError;
+use dormouse_storage::manifest::{Manifest, Owner};
+use dormouse_storage::snapshot::{self, Base, Options, Request, SnapshotError, Taken};
+use tokio_util::sync::CancellationToken;
+
+use super::backup::SqlBackup;
+use super::home::Home;
+use super::resident::Resident;
+use super::{Node, NodeError};
+
+/// WAL since the last snapshot, in bytes, from which a stop is followed by a clean one. Replaying less
+/// costs a start some milliseconds; a snapshot for it would cost more.
+const MIN_WAL: u64 = 64 * 1024;
+
+/// WAL since the last snapshot's `redo`, in bytes, from which a running compute gets an online one.
+const MAX_WAL: u64 = 64 * 1024 * 1024;
+
+/// A running compute with new WAL gets an online snapshot at least this often.
+const MAX_AGE: Duration = Duration::from_secs(6 * 3600);
+
+/// Between two looks at everything that runs.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// After a snapshot that failed, its endpoint is left alone for so long.
+const AFTER_FAILURE: Duration = Duration::from_secs(60);
+
+/// The file by which a snapshot knows what did not change since the last one.
+const STATE: &str = "snapshot.state";
+
+/// What the last snapshots of an endpoint were like.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Shots {
+    /// When one was taken last, in this server's life.
+    taken: Option<Mono>,
+    /// When one failed last.
+    failed: Option<Mono>,
+}
+
+/// The branch has another writer now.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the branch has another writer now")]
+struct TakenOver;
+
+impl Node {
+    /// Looks for snapshots that are due, for ever; one at a time, because each takes all cores.
+    pub(super) async fn keep_snapshots(&self) {
+        let token = self.inner.scope.token();
+        loop {
+            for home in self.homes() {
+                let due = match self.due(&home).await {
+                    Ok(due) => due,
+                    Err(error) => {
+                        tracing::warn!(endpoint = %home.endpoint, error = with_causes(&error), "cannot look for snapshots");
+                        false
+                    }
+                };
+                if due && let Err(error) = self.shoot(&home).await {
+                    self.note_failure(&home, &error).await;
+                }
+                if token.is_cancelled() {
+                    return;
+                }
+            }
+            tokio::select! {
+                () = token.cancelled() => return,
+                () = self.inner.look.notified() => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    async fn note_failure(&self, home: &Arc<Home>, error: &NodeError) {
+        if matches!(error, NodeError::Busy(_)) {
+            return;
+        }
+        tracing::error!(endpoint = %home.endpoint, error = with_causes(error), "no snapshot");
+        self.trouble(&home.endpoint, format!("no snapshot: {}", with_causes(error)));
+        home.shots.lock().failed = Some(Mono::now());
+    }
+
+    async fn due(&self, home: &Arc<Home>) -> Result<bool, NodeError> {
+        let shots = *home.shots.lock();
+        if shots.failed.is_some_and(|at| at.elapsed() < AFTER_FAILURE) {
+            return Ok(false);
+        }
+        let state = self.computes()?.state(&home.endpoint);
+        let mut held = home.held().await?;
+        if held.hydration.as_ref().is_some_and(dormouse_storage::hydrate::Hydration::is_complete) {
+            self.note_complete(home, &mut held).await?;
+        }
+        let Some(resident) = held.writer() else { return Ok(false) };
+        Ok(match state {
+            State::Stopped => held.stopped_at.is_some_and(|end| end.since(resident.base_lsn) >= MIN_WAL),
+            State::Active => {
+                let Some(capture) = &held.capture else { return Ok(false) };
+                let status = capture.status();
+                let now = status.filed.max(status.flushed);
+                let old = shots.taken.is_none_or(|at| at.elapsed() >= MAX_AGE) && home.age() >= MAX_AGE;
+                let hole = status.gaps.iter().any(|gap| gap.to > resident.base_redo);
+                now.since(resident.base_redo) >= MAX_WAL || hole || (old && now.since(resident.base_lsn) >= MIN_WAL)
+            }
+            State::Starting | State::Paused | State::Stopping => false,
+        })
+    }
+
+    /// Takes a snapshot of what an endpoint's directory holds now, and publishes it. Tells its position.
+    ///
+    /// # Errors
+    /// When it cannot be taken, or gave way to a start.
+    pub(super) async fn shoot(&self, home: &Arc<Home>) -> Result<Lsn, NodeError> {
+        let _one_at_a_time = self.inner.shooting.lock().await;
+        let (token, tracker) = home.job();
+        let (resident, request) = self.request(home, token).await?;
+        // Whoever ends the job waits for this one.
+        let taken = tracker.track_future(self.take(home, request)).await?;
+        self.publish_snapshot(home, &resident, taken).await
+    }
+
+    async fn request(&self, home: &Arc<Home>, cancel: CancellationToken) -> Result<(Resident, Request), NodeError> {
+        let held = home.held().await?;
+        let nothing = || NodeError::Nothing("this endpoint has no directory that a snapshot could be taken of".to_owned());
+        let resident = held.writer().cloned().ok_or_else(nothing)?;
+        let missing = held.hydration.as_ref().filter(|h| !h.is_complete()).map(|_| home.missing());
+        let hot = held.hydration.as_ref().map(|h| h.touched_paths()).unwrap_or_default();
+        drop(held);
+        let base = match &resident.base {
+            None => None,
+            Some(key) => {
+                let manifest = Manifest::load(&self.inner.store, key).await;
+                let manifest = Arc::new(manifest.map_err(NodeError::part("read the snapshot before"))?);
+                Some(Base { manifest, key: key.clone(), boot: None })
+            }
+        };
+        let request = Request {
+            store: self.inner.store.clone(),
+            dir: home.data(),
+            owner: Owner::Branch { project: resident.project.clone(), branch: resident.branch.clone() },
+            epoch: resident.epoch.unwrap_or_default(),
+            base,
+            state: Some(state_file(home)),
+            missing,
+            hot,
+            options: Options::default(),
+            cancel,
+        };
+        Ok((resident, request))
+    }
+
+    async fn take(&self, home: &Arc<Home>, request: Request) -> Result<Taken, NodeError> {
+        let computes = self.computes()?;
+        let state = computes.state(&home.endpoint);
+        let taken = match state {
+            State::Stopped => snapshot::clean(request).await,
+            State::Active => {
+                let awake = computes.admin(&home.endpoint, "postgres").await;
+                let awake = awake.map_err(NodeError::part("reach the compute"))?;
+                let run = home.run().ok_or_else(|| NodeError::Busy("the compute is on its way".to_owned()))?;
+                let door = run.door().await.map_err(NodeError::part("reach the compute"))?;
+                let backup = SqlBackup::open(&door, awake).await;
+                let mut backup = backup.map_err(|source| NodeError::Part {
+                    what: "begin a backup of the compute",
+                    full: false,
+                    source,
+                })?;
+                snapshot::online(request, &mut backup).await
+            }
+            State::Starting | State::Paused | State::Stopping => {
+                return Err(NodeError::Busy(format!("the endpoint is {}", state.name())));
+            }
+        };
+        taken.map_err(|error| match error {
+            SnapshotError::Cancelled => NodeError::Busy("the snapshot gave way to a start".to_owned()),
+            error => NodeError::part("take a snapshot")(error),
+        })
+    }
+
+    async fn publish_snapshot(&self, home: &Arc<Home>, resident: &Resident, taken: Taken) -> Result<Lsn, NodeError> {
+        failpoint::hit("snapshot.publish.before").await.map_err(NodeError::file("publish", &home.path))?;
+        // An online snapshot is of use from its end on: the WAL up to there belongs to it.
+        self.file_all(home, Some(taken.record.lsn)).await?;
+        let register = self.inner.registers.branch(&resident.project, &resident.branch);
+        let record = taken.record.clone();
+        let updated = register.update(move |branch| with_snapshot(branch, &record)).await;
+        updated.map_err(|error| match error {
+            UpdateError::Refused(TakenOver) => NodeError::Busy(TakenOver.to_string()),
+            UpdateError::Register(error) => NodeError::Register(error),
+        })?;
+        failpoint::hit("snapshot.publish.after").await.map_err(NodeError::file("publish", &home.path))?;
+        self.remember(home, &taken).await?;
+        home.shots.lock().taken = Some(Mono::now());
+        let stats = taken.stats;
+        tracing::info!(endpoint = %home.endpoint, kind = ?taken.record.kind, lsn = %taken.record.lsn,
+            read = stats.read_bytes, written = stats.written_bytes(), ms = stats.time.as_millis(), "snapshot");
+        Ok(taken.record.lsn)
+    }
+
+    /// The next snapshot of this directory builds on this one.
+    async fn remember(&self, home: &Arc<Home>, taken: &Taken) -> Result<(), NodeError> {
+        let mut held = home.held().await?;
+        let Some(resident) = held.resident.as_mut() else { return Ok(()) };
+        let record = &taken.record;
+        resident.base = Some(record.manifest.clone());
+        (resident.base_redo, resident.base_lsn) = (record.redo, record.lsn);
+        let (resident, path) = (resident.clone(), home.path.clone());
+        let written = task::blocking(move || resident.write(&path)).await;
+        written.map_err(NodeError::file("record the snapshot of", &home.path))
+    }
+}
+
+/// The register with one more snapshot, if the one who took it is still the writer.
+fn with_snapshot(mut branch: BranchRecord, new: &SnapshotRecord) -> Result<BranchRecord, TakenOver> {
+    if branch.epoch != new.epoch {
+        return Err(TakenOver);
+    }
+    branch.snapshots.retain(|old| old.manifest != new.manifest);
+    branch.snapshots.push(new.clone());
+    branch.snapshots.sort_by_key(|snapshot| (snapshot.lsn, snapshot.epoch));
+    Ok(branch)
+}
+
+fn state_file(home: &Home) -> PathBuf {
+    home.path.join(STATE)
+}
