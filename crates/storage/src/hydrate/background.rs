@@ -1,0 +1,179 @@
+//! Everything that nobody asked for yet, hot chunks first; and the end of the hydration.
+//!
+//! Nothing here gives up: a full disk or a store that is away means to wait and to go on. Faults come first: no
+//! further chunk is begun while one is served (for a moment at most, or a busy database would never be done).
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use dormouse_hydrate::layout::{CONTROL, HIDDEN_SUFFIX};
+use dormouse_runtime::failpoint::{hit, hit_blocking};
+use dormouse_runtime::task::blocking;
+use parking_lot::Mutex;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::beneath;
+use super::fill::Unfilled;
+use super::filler::Filler;
+
+/// How long one chunk steps aside for faults.
+const STEP_ASIDE: Duration = Duration::from_millis(20);
+/// Pause after a round; doubles up to the longest as long as something fails.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The longest while the disk is full: somebody is probably making room.
+const LONGEST_PAUSE_FULL: Duration = Duration::from_secs(5);
+
+/// How a round of all absent chunks went; the worst counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Round {
+    /// What is left is on its way, or belongs to a file that is being cut.
+    Clean,
+    /// Some chunks could not be had.
+    Failed,
+    /// No disk space; the round ended early.
+    Full,
+}
+
+/// Runs until all is present or the scope ends.
+pub(super) async fn run(filler: Arc<Filler>) {
+    let stopping = filler.scope.token();
+    tokio::select! {
+        () = finish(&filler) => {}
+        () = stopping.cancelled() => {}
+    }
+}
+
+async fn finish(filler: &Arc<Filler>) {
+    if !filler.state.is_durable() {
+        make_durable(filler).await;
+    }
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let round = if filler.tuning.background > 0 { round(filler).await } else { Round::Clean };
+        if filler.all_present() {
+            match seal(filler).await {
+                Ok(()) => return,
+                Err(error) => tracing::error!(%error, "the hydration cannot be completed; trying again"),
+            }
+        }
+        let _early = tokio::time::timeout(pause, filler.news.notified()).await;
+        pause = match round {
+            Round::Clean => FIRST_PAUSE,
+            Round::Failed => (pause * 2).min(LONGEST_PAUSE),
+            Round::Full => (pause * 2).min(LONGEST_PAUSE_FULL),
+        };
+    }
+}
+
+/// The directory as it was made goes to the disk, which nobody has to wait for.
+async fn make_durable(filler: &Arc<Filler>) {
+    let worker = Arc::clone(filler);
+    let result = blocking(move || {
+        hit_blocking("hydrate.durable.before_sync")?;
+        rustix::fs::syncfs(worker.data.as_ref())?;
+        hit_blocking("hydrate.durable.after_sync")?;
+        worker.state.note_durable()
+    })
+    .await;
+    if let Err(error) = result {
+        tracing::warn!(%error, "the new directory could not be synchronised");
+    }
+}
+
+/// Asks for every absent chunk once.
+async fn round(filler: &Arc<Filler>) -> Round {
+    let worst = Arc::new(Mutex::new(Round::Clean));
+    let hot = filler.hot.iter().copied();
+    let all =
+        (0u32..).zip(&filler.files).flat_map(|(file, sparse)| (0..sparse.chunks).map(move |c| (file, c)));
+    for (file, chunk) in hot.chain(all) {
+        let Some(sparse) = filler.files.get(file as usize) else { continue };
+        if chunk >= sparse.chunks || sparse.present(chunk) || sparse.gone.load(Ordering::Acquire) {
+            continue;
+        }
+        step_aside(filler).await;
+        let Ok(place) = Arc::clone(&filler.unasked).acquire_owned().await else { break };
+        if *worst.lock() == Round::Full {
+            break;
+        }
+        let (worker, worst) = (Arc::clone(filler), Arc::clone(&worst));
+        filler.scope.spawn("background", async move {
+            let _place: OwnedSemaphorePermit = place;
+            let round = match worker.fill(file, chunk).await {
+                Ok(()) | Err(Unfilled::Gone | Unfilled::Stopping) => Round::Clean,
+                Err(Unfilled::Failed) => Round::Failed,
+                Err(Unfilled::Full) => Round::Full,
+            };
+            let mut worst = worst.lock();
+            *worst = round.max(*worst);
+        });
+    }
+    // All places free again: the last ones have landed.
+    let all = u32::try_from(filler.tuning.background.max(1)).unwrap_or(u32::MAX);
+    let _landed = filler.unasked.acquire_many(all).await;
+    *worst.lock()
+}
+
+async fn step_aside(filler: &Filler) {
+    let quiet = filler.quiet.notified();
+    if filler.faults.load(Ordering::Acquire) > 0 {
+        let _at_most = tokio::time::timeout(STEP_ASIDE, quiet).await;
+    }
+}
+
+/// All is present: make it durable, give the control file its name back, forget the plan. Each step may be the last
+/// one before a crash; [`super::Hydration::resume`] then does it again.
+async fn seal(filler: &Arc<Filler>) -> io::Result<()> {
+    hit("hydrate.complete.before_sync").await?;
+    let worker = Arc::clone(filler);
+    blocking(move || {
+        rustix::fs::syncfs(worker.data.as_ref())?;
+        hit_blocking("hydrate.complete.before_seal")?;
+        worker.state.note_sealed()?;
+        release(&worker.data, &worker.state)?;
+        worker.presence.complete()
+    })
+    .await?;
+    tracing::info!(data = %filler.place.data.display(), "all data is present");
+    filler.metrics.running.dec();
+    filler.complete.send_replace(true);
+    Ok(())
+}
+
+/// The steps after the seal. From the first on PostgreSQL can start without the front, and may.
+pub(super) fn release(data: &std::os::fd::OwnedFd, state: &super::state::State) -> io::Result<()> {
+    hit_blocking("hydrate.complete.before_rename")?;
+    unhide_control(data)?;
+    hit_blocking("hydrate.complete.after_rename")?;
+    state.finish()
+}
+
+fn control_parts() -> (&'static str, &'static str) {
+    CONTROL.rsplit_once('/').expect("the control file is in a directory")
+}
+
+fn unhide_control(data: &std::os::fd::OwnedFd) -> io::Result<()> {
+    let (dir, name) = control_parts();
+    let dir = beneath::open_dir_beneath(data, dir)?;
+    match rustix::fs::renameat(&dir, format!("{name}{HIDDEN_SUFFIX}"), &dir, name) {
+        // A crash came between this and forgetting the plan.
+        Err(rustix::io::Errno::NOENT) => {}
+        other => other?,
+    }
+    Ok(rustix::fs::fsync(&dir)?)
+}
+
+/// Takes the control file's name away, before the first hole is believed in.
+pub(super) fn hide_control(data: &std::os::fd::OwnedFd) -> io::Result<()> {
+    let (dir, name) = control_parts();
+    let dir = beneath::open_dir_beneath(data, dir)?;
+    match rustix::fs::renameat(&dir, name, &dir, format!("{name}{HIDDEN_SUFFIX}")) {
+        // It was made under the hidden name.
+        Err(rustix::io::Errno::NOENT) => {}
+        other => other?,
+    }
+    Ok(rustix::fs::fsync(&dir)?)
+}

@@ -1,0 +1,476 @@
+//! What the rest of the server sees of a hydration.
+//!
+//! One value per directory with holes, from the moment it was made to the moment nothing is missing. It does not
+//! start PostgreSQL: it gives the environment that PostgreSQL has to be started with.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use dormouse_base::rand;
+use dormouse_hydrate::layout::{CANARY_NAME, CANARY_SIZE, DIR_VARIABLE, SOCKET_NAME, WAIT_MILLIS};
+use dormouse_runtime::task::{Scope, blocking};
+use parking_lot::Mutex;
+use rustix::fs::{Gid, OFlags};
+use tokio::sync::{Notify, Semaphore, watch};
+
+use super::beneath::{self, Identity, Missing};
+use super::filler::{Canary, Filler};
+use super::metrics::Metrics;
+use super::plan::{Bits, LazyFile, Plan};
+use super::presence::{Presence, Row, Stamp, flags_of};
+use super::source::Source;
+use super::sparse::Sparse;
+use super::state::{self, FORM, State, Written};
+use super::{background, fill, serve};
+use crate::chunk::CHUNK;
+
+/// Longest path of a Unix socket.
+const MAX_SOCKET_PATH: usize = 107;
+/// How long [`Hydration::stop`] waits for what is being written.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Where things are.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The data directory.
+    pub data: PathBuf,
+    /// The server's own directory beside it, for what has to survive a restart. Made if missing.
+    pub state: PathBuf,
+    /// A directory for presence file and socket, best on a tmpfs (`/dev/shm/…`, `/run/…`); made if missing. Its path
+    /// is short (a socket's path has 107 bytes) and stays the same as long as PostgreSQL runs. It belongs to the
+    /// server; the compute's group may pass through. On another file system it works as well: the bits carry the
+    /// number of the boot they were made in.
+    pub runtime: PathBuf,
+    /// The compute's user.
+    pub uid: u32,
+    /// The compute's group.
+    pub gid: u32,
+}
+
+/// What may be chosen.
+#[derive(Debug, Clone)]
+pub struct Tuning {
+    /// How long a read waits for its chunk before it fails.
+    pub patience: Duration,
+    /// Chunks in flight that nobody waits for: read-ahead and background. 0 = only what is asked for.
+    pub background: usize,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { patience: Duration::from_millis(u64::from(WAIT_MILLIS)), background: 64 }
+    }
+}
+
+/// A hydration cannot begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum HydrateError {
+    /// A step failed.
+    #[error("hydration: cannot {what}")]
+    Failed {
+        /// The step.
+        what: &'static str,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// A file of the plan is not as planned.
+    #[error("hydration: {path} is not as planned: {why}")]
+    Plan {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// The path of the runtime directory is too long for a socket.
+    #[error("hydration: the path {} is too long", .0.display())]
+    LongPath(PathBuf),
+    /// The machine stopped before the new directory had reached its disk: it has to be made again.
+    #[error("hydration: the directory was lost before it was durable; restore it again")]
+    NotDurable,
+}
+
+fn failed(what: &'static str) -> impl FnOnce(io::Error) -> HydrateError {
+    move |source| HydrateError::Failed { what, source }
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Chunks of all files.
+    pub chunks: u64,
+    /// Those that are absent; chunks of files that are gone do not count.
+    pub absent: u64,
+    /// Bytes written into holes by this server.
+    pub filled: u64,
+}
+
+/// A directory with holes, and the tasks that fill it.
+pub struct Hydration {
+    filler: Arc<Filler>,
+    names: HashMap<String, u32>,
+}
+
+impl std::fmt::Debug for Hydration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hydration").field("data", &self.filler.place.data).finish_non_exhaustive()
+    }
+}
+
+/// The plan of a directory with holes, as it was begun; `None` when the directory has none. For rebuilding the
+/// [`Source`] before [`Hydration::resume`]. Blocks.
+///
+/// # Errors
+/// When there is a plan that cannot be read.
+pub fn stored_plan(state: &Path) -> Result<Option<Plan>, HydrateError> {
+    let written = state::read(state).map_err(failed("read the plan"))?;
+    Ok(written.map(|written| written.plan))
+}
+
+impl Hydration {
+    /// Takes over a directory that was just made: all files of the plan exist with their size and owner, chunks
+    /// flagged present are written. The control file is hidden here, if it was not made so; a directory with a hidden
+    /// control file and no plan is an unfinished one, to be made again. `runtime` is PostgreSQL's only link to
+    /// this value: keep both until it has ended.
+    ///
+    /// # Errors
+    /// When files are not as planned, or presence file, socket or state cannot be made.
+    pub async fn begin(
+        place: Place,
+        plan: Plan,
+        source: Arc<dyn Source>,
+        tuning: Tuning,
+        metrics: Metrics,
+        scope: &Scope,
+    ) -> Result<Self, HydrateError> {
+        let opening = Opening { place, source, tuning, metrics, scope: scope.child() };
+        let filler = blocking(move || opening.begin(plan)).await?;
+        Self::start(filler)
+    }
+
+    /// Goes on after a restart of the server (PostgreSQL may be running) or of the machine (it is not). `None`: the
+    /// directory has no holes. `source` must answer for the plan that [`stored_plan`] gives.
+    ///
+    /// # Errors
+    /// [`HydrateError::NotDurable`], or when presence file, socket or state cannot be made.
+    pub async fn resume(
+        place: Place,
+        source: Arc<dyn Source>,
+        tuning: Tuning,
+        metrics: Metrics,
+        scope: &Scope,
+    ) -> Result<Option<Self>, HydrateError> {
+        let opening = Opening { place, source, tuning, metrics, scope: scope.child() };
+        blocking(move || opening.resume()).await?.map(Self::start).transpose()
+    }
+
+    fn start(filler: Filler) -> Result<Self, HydrateError> {
+        let filler = Arc::new(filler);
+        let listener = serve::bind(&filler).map_err(failed("make the socket"))?;
+        filler.metrics.running.inc();
+        filler.scope.spawn("hydration-socket", serve::accept(Arc::clone(&filler), listener));
+        filler.scope.spawn("hydration-background", background::run(Arc::clone(&filler)));
+        let names = filler.files.iter().zip(0..).map(|(file, index)| (file.path.clone(), index)).collect();
+        Ok(Self { filler, names })
+    }
+
+    /// The variables for one start of PostgreSQL, with the front at `front` ([`super::install_front`]). Empty when
+    /// nothing is missing any more. Call it for each start: it lays out a fresh canary.
+    ///
+    /// # Errors
+    /// When the canary cannot be laid out.
+    pub fn environment(&self, front: &Path) -> Result<Vec<(String, String)>, HydrateError> {
+        if self.is_complete() {
+            return Ok(Vec::new());
+        }
+        Canary::arm(&self.filler).map_err(failed("lay out the canary"))?;
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        Ok(vec![
+            ("LD_PRELOAD".to_owned(), text(front)),
+            (DIR_VARIABLE.to_owned(), text(&self.filler.place.runtime)),
+        ])
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        let chunks = self.filler.files.iter().map(|file| u64::from(file.chunks)).sum();
+        let open = self.filler.files.iter().filter(|file| !file.gone.load(Ordering::Acquire));
+        let absent = open.map(|file| u64::from(file.absent())).sum();
+        Progress { chunks, absent, filled: self.filler.filled.load(Ordering::Relaxed) }
+    }
+
+    /// Becomes true when nothing is missing and the directory is an ordinary one.
+    #[must_use]
+    pub fn complete(&self) -> watch::Receiver<bool> {
+        self.filler.complete.subscribe()
+    }
+
+    /// Whether nothing is missing and the directory is an ordinary one.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        *self.filler.complete.borrow()
+    }
+
+    /// The number of a file in the plan, by its path relative to the data directory.
+    #[must_use]
+    pub fn file(&self, path: &str) -> Option<u32> {
+        self.names.get(path).copied()
+    }
+
+    /// The chunks of a file that are absent: whoever reads the file without the front reads zeros there. A snapshot
+    /// keeps the reference it has for them. Ask *before* reading: a chunk that is present stays present.
+    #[must_use]
+    pub fn missing(&self, file: u32) -> Bits {
+        let Some(file) = self.filler.files.get(file as usize) else { return Bits::none(0) };
+        let present = file.bits();
+        let mut missing = Bits::none(file.chunks);
+        (0..file.chunks).filter(|chunk| !present.get(*chunk)).for_each(|chunk| missing.set(chunk));
+        missing
+    }
+
+    /// The chunks that PostgreSQL waited for, in order, since this server took over: what the next start should have.
+    #[must_use]
+    pub fn touched(&self) -> Vec<(u32, u32)> {
+        self.filler.touched.lock().clone()
+    }
+
+    /// What a cage has to let PostgreSQL read, besides the front itself.
+    #[must_use]
+    pub fn reach(&self) -> &Path {
+        &self.filler.place.runtime
+    }
+
+    /// Stops filling; PostgreSQL's reads of absent chunks wait for a [`Self::resume`]. Tells whether all tasks ended.
+    pub async fn stop(&self) -> bool {
+        let all = self.filler.scope.close(STOP_WITHIN).await;
+        let _may_be_gone = fs::remove_file(self.filler.place.runtime.join(SOCKET_NAME));
+        if !self.is_complete() {
+            self.filler.metrics.running.dec();
+        }
+        all
+    }
+}
+
+/// The blocking part of a beginning.
+struct Opening {
+    place: Place,
+    source: Arc<dyn Source>,
+    tuning: Tuning,
+    metrics: Metrics,
+    scope: Scope,
+}
+
+impl Opening {
+    fn begin(self, plan: Plan) -> Result<Filler, HydrateError> {
+        let data = beneath::open_dir(&self.place.data).map_err(failed("open the data directory"))?;
+        background::hide_control(&data).map_err(failed("hide the control file"))?;
+        let identities: Vec<Identity> =
+            plan.files.iter().map(|file| planned(&data, file)).collect::<Result<_, _>>()?;
+        let boot = state::boot().map_err(failed("read the number of the boot"))?;
+        let written = Written { version: FORM, nonce: rand::bytes(), boot, plan, identities };
+        let state = State::create(&self.place.state, &written).map_err(failed("write the plan"))?;
+        let Written { plan, identities, nonce, .. } = written;
+        let sparse =
+            |(file, identity): (&LazyFile, Identity)| Sparse::new(file, identity, &file.present, file.size);
+        let files = plan.files.iter().zip(identities).map(sparse).collect();
+        self.assemble(data, state, files, plan.hot, Stamp { nonce, boot }, None)
+    }
+
+    fn resume(self) -> Result<Option<Filler>, HydrateError> {
+        let Some(written) = state::read(&self.place.state).map_err(failed("read the plan"))? else {
+            return Ok(None);
+        };
+        let state = State::open(&self.place.state).map_err(failed("open the state"))?;
+        let data = beneath::open_dir(&self.place.data).map_err(failed("open the data directory"))?;
+        if state.is_sealed() {
+            background::release(&data, &state).map_err(failed("complete the directory"))?;
+            return Ok(None);
+        }
+        let boot = state::boot().map_err(failed("read the number of the boot"))?;
+        if boot != written.boot && !state.is_durable() {
+            return Err(HydrateError::NotDurable);
+        }
+        background::hide_control(&data).map_err(failed("hide the control file"))?;
+        let marks = state.watermarks().map_err(failed("read the watermarks"))?;
+        let Written { plan, identities, nonce, .. } = written;
+        let stamp = Stamp { nonce, boot };
+        let mut chunks: Vec<u32> = plan.files.iter().map(LazyFile::chunks).collect();
+        chunks.push(1);
+        let reopened = Presence::reopen(&self.place.runtime, stamp, &chunks);
+        let mut files = Vec::with_capacity(plan.files.len());
+        for (index, (file, identity)) in plan.files.iter().zip(identities).enumerate() {
+            let mark = marks.get(&(index as u32)).copied().unwrap_or(file.size).min(file.size);
+            let sparse = match &reopened {
+                Some((_, bits)) => Sparse::new(file, identity, &bits[index], mark),
+                None => {
+                    by_holes(&data, file, identity, mark).map_err(failed("read a file's map of holes"))?
+                }
+            };
+            files.push(sparse);
+        }
+        let same_boot = reopened.is_some();
+        let filler =
+            self.assemble(data, state, files, plan.hot, stamp, reopened.map(|(presence, _)| presence))?;
+        if same_boot {
+            settle(&filler).map_err(failed("settle a truncation"))?;
+        }
+        Ok(Some(filler))
+    }
+
+    fn assemble(
+        self,
+        data: std::os::fd::OwnedFd,
+        state: State,
+        files: Vec<Sparse>,
+        hot: Vec<(u32, u32)>,
+        stamp: Stamp,
+        presence: Option<Presence>,
+    ) -> Result<Filler, HydrateError> {
+        let runtime = &self.place.runtime;
+        if runtime.as_os_str().len() + 1 + SOCKET_NAME.len() > MAX_SOCKET_PATH {
+            return Err(HydrateError::LongPath(runtime.clone()));
+        }
+        prepare_dir(&self.place).map_err(failed("make the directory for the socket"))?;
+        let canary = open_canary(runtime).map_err(failed("make the canary"))?;
+        let identity = beneath::look(&canary).map_err(failed("look at the canary"))?.identity;
+        let presence = match presence {
+            Some(presence) => presence,
+            None => publish(runtime, stamp, &self.tuning, &files, identity)
+                .map_err(failed("write the presence file"))?,
+        };
+        Ok(Filler {
+            files,
+            hot,
+            presence,
+            state: Arc::new(state),
+            source: self.source,
+            data: Arc::new(data),
+            unasked: Arc::new(Semaphore::new(self.tuning.background.max(1))),
+            place: self.place,
+            tuning: self.tuning,
+            metrics: self.metrics,
+            scope: self.scope,
+            flights: Mutex::default(),
+            faults: AtomicUsize::new(0),
+            quiet: Notify::new(),
+            news: Notify::new(),
+            windows: Mutex::default(),
+            touched: Mutex::default(),
+            filled: AtomicU64::new(0),
+            canary: Canary { file: canary, pattern: Mutex::new([0; 32]) },
+            complete: watch::Sender::new(false),
+        })
+    }
+}
+
+/// A file as the plan says, or an error.
+fn planned(data: &std::os::fd::OwnedFd, file: &LazyFile) -> Result<Identity, HydrateError> {
+    let plan = |why| HydrateError::Plan { path: file.path.clone(), why };
+    if file.present.len() != file.chunks() {
+        return Err(plan("the list of present chunks has another length"));
+    }
+    let (_, found) = beneath::open_any(data, &file.path).map_err(failed("open a file of the plan"))?;
+    if found.size == file.size { Ok(found.identity) } else { Err(plan("its size differs")) }
+}
+
+/// The directory for presence file, canary and socket: the server's, so that a compute cannot put something else
+/// there; its group may pass, not look.
+fn prepare_dir(place: &Place) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(&place.runtime) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let dir = File::from(beneath::open_dir(&place.runtime)?);
+    if rustix::process::geteuid().as_raw() != place.uid {
+        rustix::fs::fchown(&dir, Some(rustix::process::geteuid()), Some(Gid::from_raw(place.gid)))?;
+    }
+    dir.set_permissions(fs::Permissions::from_mode(0o710))
+}
+
+fn open_canary(runtime: &Path) -> io::Result<File> {
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o644)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(runtime.join(CANARY_NAME))?;
+    file.set_len(CANARY_SIZE)?;
+    Ok(file)
+}
+
+fn publish(
+    runtime: &Path,
+    stamp: Stamp,
+    tuning: &Tuning,
+    files: &[Sparse],
+    canary: Identity,
+) -> io::Result<Presence> {
+    let bits: Vec<Bits> = files.iter().map(Sparse::bits).collect();
+    let row = |(file, bits)| row_of(file, bits);
+    let mut rows: Vec<Row<'_>> = files.iter().zip(&bits).map(row).collect();
+    rows.push(Row { identity: canary, size: CANARY_SIZE, chunks: 1, words: &[0], flags: 0 });
+    let wait = u32::try_from(tuning.patience.as_millis()).unwrap_or(u32::MAX);
+    Presence::create(runtime, stamp, wait, &rand::bytes(), &rows)
+}
+
+fn row_of<'a>(file: &Sparse, bits: &'a Bits) -> Row<'a> {
+    let flags = flags_of(file);
+    Row { identity: file.identity, size: file.size, chunks: file.chunks, words: bits.words(), flags }
+}
+
+/// After a restart of the machine: what is absent is what has holes below the watermark.
+fn by_holes(
+    data: &std::os::fd::OwnedFd,
+    file: &LazyFile,
+    mut identity: Identity,
+    mark: u64,
+) -> io::Result<Sparse> {
+    let (target, found) = match beneath::open(data, &file.path, &identity) {
+        Ok(open) => open,
+        Err(Missing::Gone) => {
+            let sparse = Sparse::new(file, identity, &file.present, mark);
+            sparse.gone.store(true, Ordering::Release);
+            return Ok(sparse);
+        }
+        Err(Missing::Failed(error)) => return Err(error),
+    };
+    // The device may have another number now.
+    identity.dev = found.identity.dev;
+    let end = mark.min(found.size);
+    let mut present = Bits::all(file.chunks());
+    for (from, to) in fill::holes(&target, 0, end)? {
+        let (first, last) = (from / CHUNK, (to - 1) / CHUNK);
+        for chunk in (first as u32)..=(last as u32) {
+            present.unset(chunk);
+        }
+    }
+    file.present.iter().for_each(|chunk| present.set(chunk));
+    Ok(Sparse::new(file, identity, &present, mark))
+}
+
+/// After a restart of the server alone: truncations that were allowed and not reported.
+fn settle(filler: &Filler) -> io::Result<()> {
+    for (index, file) in (0u32..).zip(&filler.files) {
+        let mark = file.watermark.load(Ordering::Acquire);
+        let open = (file.first_behind(mark)..file.chunks).any(|chunk| !file.present(chunk));
+        if mark == file.size || !open {
+            continue;
+        }
+        if filler.is_cut(index, mark) {
+            filler.own_behind(index, mark)?;
+        } else {
+            filler.state.mark(index, file.size)?;
+            file.watermark.store(file.size, Ordering::Release);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! What survives a restart of the server or of the machine: a directory of the server's beside the data.
+//!
+//! * `plan`: the files and their inodes. Its existence *is* the mark "this directory has holes".
+//! * `watermarks`: grows by a line at each truncation, synchronised before PostgreSQL may truncate; the last line
+//!   of a file counts, a torn one does not.
+//! * `sealed`: all is present and on the disk; only the control file's name and this directory are to be tidied.
+//! * `durable`: the directory as it was made has reached the disk. Without it a machine that lost its power has
+//!   nothing to go on with, and the directory has to be made again.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use dormouse_runtime::failpoint::hit_blocking;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use super::beneath::Identity;
+use super::plan::Plan;
+
+const PLAN: &str = "plan";
+const WATERMARKS: &str = "watermarks";
+const DURABLE: &str = "durable";
+const SEALED: &str = "sealed";
+
+/// The largest plan that is read: about sixteen million chunks.
+const MAX_PLAN: u64 = 256 * 1024 * 1024;
+
+/// What is written once.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Written {
+    /// Raised when the form changes.
+    pub(super) version: u32,
+    pub(super) nonce: [u8; 16],
+    /// The boot in which the directory was made.
+    pub(super) boot: [u8; 16],
+    pub(super) plan: Plan,
+    pub(super) identities: Vec<Identity>,
+}
+
+/// The state directory, with the watermark log open.
+#[derive(Debug)]
+pub(super) struct State {
+    dir: PathBuf,
+    log: Mutex<File>,
+}
+
+/// The form of `plan`.
+pub(super) const FORM: u32 = 1;
+
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// The machine's current boot.
+pub(super) fn boot() -> io::Result<[u8; 16]> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    let number = u128::from_str_radix(&digits, 16).map_err(io::Error::other)?;
+    Ok(number.to_be_bytes())
+}
+
+/// Reads the plan; `None` when there is none, so the directory has no holes.
+pub(super) fn read(dir: &Path) -> io::Result<Option<Written>> {
+    let path = dir.join(PLAN);
+    match fs::metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+        Ok(meta) if meta.len() > MAX_PLAN => return Err(io::Error::other("the plan is too large")),
+        Ok(_) => {}
+    }
+    let written: Written = serde_json::from_slice(&fs::read(&path)?).map_err(io::Error::other)?;
+    let fits = written.version == FORM && written.identities.len() == written.plan.files.len();
+    let fits = fits && written.plan.files.iter().all(|file| file.present.len() == file.chunks());
+    if fits { Ok(Some(written)) } else { Err(io::Error::other("the plan is of another version")) }
+}
+
+impl State {
+    /// Writes the plan of a directory that was just made.
+    pub(super) fn create(dir: &Path, written: &Written) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        for old in [DURABLE, SEALED, WATERMARKS] {
+            match fs::remove_file(dir.join(old)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        let bytes = serde_json::to_vec(written).map_err(io::Error::other)?;
+        let new = dir.join("plan.new");
+        let mut file = File::create(&new)?;
+        file.write_all(&bytes)?;
+        hit_blocking("hydrate.plan.before_sync")?;
+        file.sync_all()?;
+        let state = Self::open(dir)?;
+        fs::rename(&new, dir.join(PLAN))?;
+        sync_dir(dir)?;
+        hit_blocking("hydrate.plan.after_sync")?;
+        Ok(state)
+    }
+
+    pub(super) fn open(dir: &Path) -> io::Result<Self> {
+        let log = File::options().append(true).create(true).open(dir.join(WATERMARKS))?;
+        Ok(Self { dir: dir.to_owned(), log: Mutex::new(log) })
+    }
+
+    /// The watermarks that were set, by file.
+    pub(super) fn watermarks(&self) -> io::Result<BTreeMap<u32, u64>> {
+        let text = fs::read(self.dir.join(WATERMARKS))?;
+        Ok(text.split_inclusive(|byte| *byte == b'\n').filter_map(parse).collect())
+    }
+
+    /// Makes a watermark durable.
+    pub(super) fn mark(&self, file: u32, bytes: u64) -> io::Result<()> {
+        let body = format!("{file} {bytes}");
+        let sum = crc32c::crc32c(body.as_bytes());
+        let mut log = self.log.lock();
+        hit_blocking("hydrate.watermark.before_write")?;
+        // Begins with a line end: a line that was torn by a crash before must not swallow this one.
+        log.write_all(format!("\n{body} {sum:08x}\n").as_bytes())?;
+        hit_blocking("hydrate.watermark.before_sync")?;
+        log.sync_data()?;
+        hit_blocking("hydrate.watermark.after_sync")
+    }
+
+    /// Notes that the directory as it was made is on the disk.
+    pub(super) fn note_durable(&self) -> io::Result<()> {
+        File::create(self.dir.join(DURABLE))?.sync_all()?;
+        sync_dir(&self.dir)
+    }
+
+    pub(super) fn is_durable(&self) -> bool {
+        self.dir.join(DURABLE).exists()
+    }
+
+    /// Notes that nothing is missing.
+    pub(super) fn note_sealed(&self) -> io::Result<()> {
+        File::create(self.dir.join(SEALED))?.sync_all()?;
+        sync_dir(&self.dir)
+    }
+
+    pub(super) fn is_sealed(&self) -> bool {
+        self.dir.join(SEALED).exists()
+    }
+
+    /// Forgets everything: the directory has no holes any more.
+    pub(super) fn finish(&self) -> io::Result<()> {
+        fs::remove_file(self.dir.join(PLAN))?;
+        sync_dir(&self.dir)?;
+        hit_blocking("hydrate.complete.after_unmark")?;
+        for rest in [DURABLE, SEALED, WATERMARKS] {
+            let _may_be_missing = fs::remove_file(self.dir.join(rest));
+        }
+        Ok(())
+    }
+}
+
+fn parse(line: &[u8]) -> Option<(u32, u64)> {
+    let line = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
+    let (body, sum) = line.rsplit_once(' ')?;
+    if format!("{:08x}", crc32c::crc32c(body.as_bytes())) != sum {
+        return None;
+    }
+    let (file, bytes) = body.split_once(' ')?;
+    Some((file.parse().ok()?, bytes.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_watermark_does_not_count_and_does_not_harm() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(dir.path()).unwrap();
+        state.mark(3, 8192).unwrap();
+        state.log.lock().write_all(b"\n3 0 123").unwrap();
+        assert_eq!(state.watermarks().unwrap(), BTreeMap::from([(3, 8192)]));
+        state.mark(3, 4096).unwrap();
+        state.mark(4, 0).unwrap();
+        assert_eq!(state.watermarks().unwrap(), BTreeMap::from([(3, 4096), (4, 0)]));
+    }
+
+    #[test]
+    fn the_boot_has_a_number() {
+        assert_ne!(boot().unwrap(), [0; 16]);
+        assert!(read(tempfile::tempdir().unwrap().path()).unwrap().is_none());
+    }
+}
