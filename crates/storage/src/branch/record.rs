@@ -1,4 +1,4 @@
-//! The content of a branch's register.
+//! The content of registers: of a branch, and of a project.
 
 use dormouse_base::{BranchId, Epoch, Lsn, ProjectId, Timeline, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -100,4 +100,19 @@ pub struct SnapshotRecord {
     pub logical_bytes: u64,
     /// Bytes that it added to the store.
     pub added_bytes: u64,
+}
+
+/// What the store knows of a project. Whether it was deleted is told by its register.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProjectRecord {
+    /// Version of this format.
+    pub format: u32,
+    /// Its identifier.
+    pub project: ProjectId,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The major version of PostgreSQL, such as 18.
+    pub pg_version: u32,
+    /// What the control plane wants to find again after a disaster. Not understood here.
+    pub meta: serde_json::Value,
 }
