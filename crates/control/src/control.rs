@@ -14,6 +14,7 @@ use dormouse_base::{EndpointId, Secret, clock};
 use dormouse_compute::postgres::discover::Installations;
 use dormouse_compute::sandbox::identity::Identities;
 use dormouse_runtime::task::Scope;
+use dormouse_storage::Store;
 
 use crate::address::Address;
 use crate::api_key;
@@ -25,6 +26,7 @@ use crate::keeper::Keeper;
 use crate::locate::{self, LocateError, Located, Locator};
 use crate::metrics::Metrics;
 use crate::model::settings::Timeouts;
+use crate::node::Node;
 use crate::operation::apply_config::ApplyConfig;
 use crate::operation::create_project::CreateProject;
 use crate::operation::delete_project::DeleteProject;
@@ -54,6 +56,10 @@ pub struct Config {
     pub installations: Installations,
     /// Who computes run as.
     pub identities: Identities,
+    /// Where the truth of all branches is.
+    pub store: Store,
+    /// A directory with a short path, for sockets.
+    pub run_root: PathBuf,
 }
 
 /// Control could not start.
@@ -87,6 +93,7 @@ pub struct Foundation {
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) directories: Directories,
     pub(crate) keeper: Keeper,
+    pub(crate) node: Node,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -101,9 +108,24 @@ impl Foundation {
         let directories = Directories::open(&config.data, config.installations.clone(), config.identities)
             .map_err(StartError::Directory)?;
         let metrics = Arc::new(Metrics::default());
-        let keeper = Keeper::new(db.clone(), directories.clone(), config.timeouts, Arc::clone(&metrics))
+        let node = Node::new(
+            config.store.clone(),
+            directories.clone(),
+            config.identities,
+            config.data.clone(),
+            config.run_root.clone(),
+            &Scope::new(),
+        );
+        let keeper = Keeper::new(db.clone(), node.clone(), config.timeouts, Arc::clone(&metrics))
             .map_err(StartError::Metadata)?;
-        Ok(Self { config: Arc::new(config), db, secrets, directories, keeper, metrics })
+        node.report_to(keeper.clone());
+        Ok(Self { config: Arc::new(config), db, secrets, directories, keeper, node, metrics })
+    }
+
+    /// What this node holds of branches.
+    #[must_use]
+    pub fn node(&self) -> Node {
+        self.node.clone()
     }
 
     /// What the fleet asks: `Fleet::new(Arc::new(foundation.keeper()), …)`.

@@ -24,6 +24,7 @@ pub mod directory;
 pub mod keeper;
 pub mod computes;
 pub mod vault;
+pub mod node;
 pub mod operation;
 pub mod reconcile;
 pub mod address;

@@ -165,6 +165,31 @@ impl Directories {
         Ok(data)
     }
 
+    /// Puts a copy of a version's template, without owner, at `draft` in an endpoint's home. False: there is no
+    /// spare one and making one now would take longer than not having it.
+    ///
+    /// # Errors
+    /// When the disk does not play along.
+    pub fn spare_to(&self, home: &Path, draft: &Path, major: u16) -> Result<bool, DirectoryError> {
+        fs::DirBuilder::new().recursive(true).mode(0o711).create(home).map_err(failed("create", home))?;
+        remove(draft)?;
+        let _one_at_a_time = self.inner.making.lock();
+        self.take_spare(major, draft)
+    }
+
+    /// Removes an endpoint's cluster, and leaves what else it has. Nothing there is no error.
+    ///
+    /// # Errors
+    /// When something cannot be removed; calling again goes on.
+    pub fn remove_data(&self, endpoint: &EndpointId) -> Result<(), DirectoryError> {
+        let home = self.inner.computes.join(endpoint.as_str());
+        for name in ["data", "data.new", "hydrate"] {
+            remove(&home.join(name))?;
+        }
+        let _not_there = fs::remove_file(home.join("snapshot.state"));
+        Ok(())
+    }
+
     /// Removes all that an endpoint has on disk. Its compute must not run. Nothing there is no error.
     ///
     /// # Errors
@@ -196,6 +221,21 @@ fn remove(path: &Path) -> Result<(), DirectoryError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
         _ => Ok(()),
     }
+}
+
+/// Writes a small file of the server's own, durably, in one step.
+///
+/// # Errors
+/// When the disk refuses.
+pub(crate) fn write_durably(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), DirectoryError> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let (path, draft) = (dir.join(name), dir.join(format!(".{name}")));
+    let open = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft);
+    let written = open.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+    written.map_err(failed("write", &draft))?;
+    fs::rename(&draft, &path).map_err(failed("write", &path))?;
+    sync_dir(dir)
 }
 
 /// Makes renames in a directory durable.

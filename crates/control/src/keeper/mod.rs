@@ -20,20 +20,19 @@ use dormouse_compute::endpoint::Run;
 use dormouse_compute::event::Happening;
 use dormouse_compute::host::{Host, HostError, SleepNotes};
 use dormouse_compute::postgres::admin::Door;
-use dormouse_compute::spec::{Directory, Spec};
+use dormouse_compute::spec::{Directory, Mode, Spec};
 use dormouse_compute::state::State;
-use dormouse_runtime::task;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 use tokio_postgres::Client;
 
 use crate::computes::Computes;
 use crate::db::{Db, DbError, branches, databases, endpoints, projects};
-use crate::directory::{Directories, DirectoryError};
 use crate::metrics::Metrics;
 use crate::model::defaults;
 use crate::model::record::{Endpoint, Project};
 use crate::model::settings::Timeouts;
+use crate::node::Node;
 use crate::operation::StepFailure;
 
 pub mod apply;
@@ -89,7 +88,7 @@ pub struct Keeper {
 #[derive(Debug)]
 struct Inner {
     db: Db,
-    directories: Directories,
+    node: Node,
     timeouts: Timeouts,
     memory: Memory,
     notes: mpsc::Sender<Note>,
@@ -103,12 +102,7 @@ impl Keeper {
     ///
     /// # Errors
     /// When the metadata cannot be read.
-    pub fn new(
-        db: Db,
-        directories: Directories,
-        timeouts: Timeouts,
-        metrics: Arc<Metrics>,
-    ) -> Result<Self, DbError> {
+    pub fn new(db: Db, node: Node, timeouts: Timeouts, metrics: Arc<Metrics>) -> Result<Self, DbError> {
         let (notes, unread) = mpsc::channel(EVENT_QUEUE);
         let memory = Memory::default();
         for endpoint in db.read("list pending changes", endpoints::with_pending)? {
@@ -116,9 +110,7 @@ impl Keeper {
         }
         let unread = Mutex::new(Some(unread));
         let signals = Signals::default();
-        Ok(Self {
-            inner: Arc::new(Inner { db, directories, timeouts, memory, notes, unread, signals, metrics }),
-        })
+        Ok(Self { inner: Arc::new(Inner { db, node, timeouts, memory, notes, unread, signals, metrics }) })
     }
 
     /// What wakes the reconcilers.
@@ -238,11 +230,6 @@ fn host_error(what: &str, error: impl std::error::Error + Send + Sync + 'static)
     HostError { what: format!("cannot {what}"), disk_full: false, source: Some(Box::new(error)) }
 }
 
-fn directory_error(error: DirectoryError) -> HostError {
-    let disk_full = error.is_disk_full();
-    HostError { what: error.to_string(), disk_full, source: Some(Box::new(error)) }
-}
-
 fn db_error(what: &str, error: DbError) -> HostError {
     HostError { disk_full: error.is_disk_full(), ..host_error(what, error) }
 }
@@ -268,6 +255,8 @@ impl Host for Keeper {
         Ok(Spec {
             project: project.id,
             branch: endpoint.branch_id,
+            mode: Mode::ReadWrite,
+            pinned: None,
             pg_major: project.pg_version,
             slot: endpoint.slot,
             idle_timeout: self.inner.timeouts.idle_of(endpoint.suspend_timeout_seconds),
@@ -280,16 +269,9 @@ impl Host for Keeper {
     }
 
     async fn directory(&self, spec: &Spec) -> Result<Directory, HostError> {
-        let data = self.inner.directories.data_of(&spec.endpoint);
-        // The common case costs one look and no thread.
-        if data.join("PG_VERSION").is_file() {
-            return Ok(Directory::plain(data));
-        }
-        let (directories, endpoint) = (self.inner.directories.clone(), spec.endpoint.clone());
-        let (major, slot) = (spec.pg_major, spec.slot);
-        let made = task::blocking(move || directories.ensure(&endpoint, major, slot)).await;
+        let ready = self.inner.node.ready(spec).await;
         self.inner.signals.spares.notify_one();
-        made.map(Directory::plain).map_err(directory_error)
+        Ok(ready?)
     }
 
     fn has_pending(&self, endpoint: &EndpointId) -> bool {
@@ -312,6 +294,7 @@ impl Host for Keeper {
 
     async fn opened(&self, endpoint: &EndpointId) -> Result<(), HostError> {
         self.inner.memory.set_exact(endpoint, false);
+        self.inner.node.publish(endpoint).await?;
         let row = self.inner.db.read("read an endpoint", |db| endpoints::get(db, endpoint));
         let row = row.map_err(|e| db_error("read the endpoint", e))?;
         if row.is_some_and(|row| row.roles_stale && row.next_wake.is_none()) {
@@ -323,7 +306,9 @@ impl Host for Keeper {
         written.map_err(|e| db_error("mark the endpoint as opened", e))
     }
 
-    fn awake(&self, _endpoint: &EndpointId, _run: &Arc<Run>) {}
+    fn awake(&self, endpoint: &EndpointId, run: &Arc<Run>) {
+        self.inner.node.awake(endpoint, run);
+    }
 
     async fn before_sleep(&self, endpoint: &EndpointId, door: &Door) -> Result<SleepNotes, HostError> {
         let learned = learn::ask(door).await.map_err(|e| host_error("read the roles", e))?;
@@ -357,6 +342,9 @@ impl Host for Keeper {
         if matches!(state, State::Stopped | State::Paused) {
             // Not earlier: the reconciler passes over endpoints that are not asleep yet.
             self.inner.signals.schedule.notify_one();
+            if before != state {
+                self.inner.node.at_rest(endpoint, state == State::Stopped);
+            }
         }
         tracing::debug!(%endpoint, state = state.name(), ?pid, "state");
         match (before, state) {

@@ -117,7 +117,11 @@ impl Node {
     ///
     /// # Errors
     /// When the directory cannot be read or its compute wrote less than was filed.
-    pub(super) async fn file_all(&self, home: &Arc<Home>, upto: Option<Lsn>) -> Result<Option<Lsn>, NodeError> {
+    pub(super) async fn file_all(
+        &self,
+        home: &Arc<Home>,
+        upto: Option<Lsn>,
+    ) -> Result<Option<Lsn>, NodeError> {
         let filer = {
             let mut held = home.held().await?;
             self.capture(home, &mut held)?;

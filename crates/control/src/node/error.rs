@@ -121,7 +121,8 @@ fn says_full(error: &(dyn std::error::Error + 'static)) -> bool {
         if matches!(error.downcast_ref::<StoreError>(), Some(StoreError::Full { .. })) {
             return true;
         }
-        let full = |e: &io::Error| matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        let full =
+            |e: &io::Error| matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
         if error.downcast_ref::<io::Error>().is_some_and(full) {
             return true;
         }
@@ -139,7 +140,9 @@ impl From<NodeError> for HostError {
 impl From<NodeError> for VaultError {
     fn from(error: NodeError) -> Self {
         let (kind, code) = match &error {
-            NodeError::Line(LineError::Forgotten { .. }) | NodeError::Window(_) => (Kind::Invalid, "history-window"),
+            NodeError::Line(LineError::Forgotten { .. }) | NodeError::Window(_) => {
+                (Kind::Invalid, "history-window")
+            }
             NodeError::Line(LineError::Ahead { .. }) | NodeError::Ahead(_) => (Kind::Invalid, "point-ahead"),
             NodeError::Busy(_) => (Kind::Conflict, "endpoint-state"),
             NodeError::Nothing(_) => (Kind::NotFound, "nothing-to-store"),

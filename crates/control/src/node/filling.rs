@@ -1,6 +1,5 @@
 //! Directories with holes: the filler of each, and what a start needs of it.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -47,10 +46,11 @@ impl Node {
             let Some(installation) = self.inner.directories.installations().get(spec.pg_major) else {
                 return Mode::Eager;
             };
-            match symbols::judge(&installation.bin.join("postgres")) {
-                Ok(symbols::Verdict::Lazy) => Mode::Lazy,
-                verdict => {
-                    tracing::warn!(version = installation.version, ?verdict,
+            let program = std::fs::read(installation.bin.join("postgres")).unwrap_or_default();
+            match symbols::check(&program) {
+                Ok(()) => Mode::Lazy,
+                Err(unfit) => {
+                    tracing::warn!(version = installation.version, %unfit,
                         "this PostgreSQL is started on complete directories only");
                     Mode::Eager
                 }
@@ -66,26 +66,30 @@ impl Node {
         made: Materialised,
         slot: u32,
     ) -> Result<(), NodeError> {
-        let number: HashMap<&str, u32> = made.lazy.iter().zip(0..).map(|(f, n)| (f.path.as_str(), n)).collect();
-        let hot = self.hot_of(&made.manifest);
-        let hot = hot.iter().filter_map(|(path, chunk)| Some((*number.get(path.as_str())?, *chunk))).collect();
         let files = made.lazy.into_iter().map(|file| hydrate::LazyFile {
             path: file.path,
             size: file.size,
-            present: file.present,
+            present: bits(&file.present),
         });
-        let plan = Plan { files: files.collect(), hot };
+        // What starts were seen to read came with the boot pack; the rest has no order.
+        let plan = Plan { files: files.collect(), hot: Vec::new() };
         let source = Arc::new(FromPacks(made.source));
         let (place, metrics) = (self.filler_place(home, slot), self.inner.hydration.clone());
         let state = place.state.clone();
         let _left_by_another_directory = task::blocking(move || std::fs::remove_dir_all(state)).await;
-        let begun = Hydration::begin(place, plan, source, Tuning::default(), metrics, &self.inner.scope).await;
-        held.hydration = Some(begun.map_err(NodeError::part("begin to fill a directory"))?);
+        let begun =
+            Hydration::begin(place, plan, source, Tuning::default(), metrics, &self.inner.scope).await;
+        held.hydration = Some(Arc::new(begun.map_err(NodeError::part("begin to fill a directory"))?));
         Ok(())
     }
 
     /// Goes on filling after a restart of the server. Does nothing when it is being filled already.
-    pub(super) async fn resume_filling(&self, home: &Arc<Home>, held: &mut Held, slot: u32) -> Result<(), NodeError> {
+    pub(super) async fn resume_filling(
+        &self,
+        home: &Arc<Home>,
+        held: &mut Held,
+        slot: u32,
+    ) -> Result<(), NodeError> {
         if held.hydration.is_some() {
             return Ok(());
         }
@@ -101,7 +105,7 @@ impl Node {
         let metrics = self.inner.hydration.clone();
         let resumed = Hydration::resume(place, source, Tuning::default(), metrics, &self.inner.scope).await;
         match resumed.map_err(NodeError::part("go on filling a directory"))? {
-            Some(hydration) => held.hydration = Some(hydration),
+            Some(hydration) => held.hydration = Some(Arc::new(hydration)),
             None => self.note_complete(home, held).await?,
         }
         Ok(())
@@ -161,6 +165,13 @@ impl Node {
             gid: identity.gid,
         }
     }
+}
+
+/// The same bits in the filler's words.
+fn bits(given: &dormouse_storage::manifest::Bits) -> hydrate::Bits {
+    let mut bits = hydrate::Bits::none(given.len());
+    (0..given.len()).filter(|bit| given.get(*bit)).for_each(|bit| bits.set(bit));
+    bits
 }
 
 /// A socket's path is short, and an endpoint's ID need not be; its end is the random part.

@@ -72,7 +72,8 @@ impl Node {
             return Ok(to);
         }
         let wal = key::wal(&record.project, &record.branch, span.epoch);
-        let listed = self.inner.store.list(&wal, None).await.map_err(store_error("list the WAL of a branch"))?;
+        let listed =
+            self.inner.store.list(&wal, None).await.map_err(store_error("list the WAL of a branch"))?;
         for piece in listed.iter().filter_map(|listed| PieceName::parse(&listed.key)) {
             if piece.start > end {
                 break;
@@ -128,7 +129,8 @@ impl Node {
             // A full disk: what is on it already counts.
             tracing::warn!(%endpoint, %error, "no mark in the WAL for a point");
         }
-        let row = client.query_one(ASK, &[]).await.map_err(NodeError::part("ask the compute for its position"))?;
+        let row =
+            client.query_one(ASK, &[]).await.map_err(NodeError::part("ask the compute for its position"))?;
         row.get::<_, String>(0).parse().map_err(NodeError::part("read a position"))
     }
 
@@ -148,14 +150,20 @@ impl Node {
             Point::Lsn(lsn) => {
                 let head = self.head(project, branch, endpoint).await?;
                 if lsn > head {
-                    return Err(NodeError::Line(LineError::Ahead { branch: branch.clone(), wanted: lsn, end: head }));
+                    return Err(NodeError::Line(LineError::Ahead {
+                        branch: branch.clone(),
+                        wanted: lsn,
+                        end: head,
+                    }));
                 }
                 Fork { lsn, at: None }
             }
             Point::Time(at) if at > now => {
                 return Err(NodeError::Ahead(format!("{at} has not come yet; it is {now}")));
             }
-            Point::Time(at) if at < record.history_start_at => return Err(forgotten(record, &at.to_string())),
+            Point::Time(at) if at < record.history_start_at => {
+                return Err(forgotten(record, &at.to_string()));
+            }
             Point::Time(at) => {
                 let head = self.head(project, branch, endpoint).await?;
                 let lsn = self.moment(&records, branch, endpoint, head, at).await?;
@@ -177,7 +185,8 @@ impl Node {
         at: Timestamp,
     ) -> Result<Lsn, NodeError> {
         let record = &records[branch];
-        let version = self.inner.registers.project(&record.project).read().await.map_err(NodeError::Register)?.1;
+        let version =
+            self.inner.registers.project(&record.project).read().await.map_err(NodeError::Register)?.1;
         let version = u16::try_from(version.pg_version).unwrap_or(0);
         let mut spans = line::line(records, branch, head).map_err(NodeError::Line)?;
         spans.retain(|span| span.to > record.history_start);

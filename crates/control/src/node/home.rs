@@ -7,10 +7,14 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
+use dormouse_base::clock::Mono;
 use dormouse_base::{EndpointId, Lsn};
 use dormouse_compute::endpoint::Run;
 use dormouse_storage::hydrate::Hydration;
+use dormouse_storage::manifest::Bits;
+use dormouse_storage::snapshot::Missing;
 use parking_lot::Mutex;
 use tokio::sync::MutexGuard;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use super::NodeError;
 use super::capture::Capture;
 use super::resident::{Resident, data_of};
+use super::shots::Shots;
 
 /// See the module.
 #[derive(Debug)]
@@ -29,6 +34,9 @@ pub(crate) struct Home {
     held: tokio::sync::Mutex<Held>,
     job: Mutex<Job>,
     run: Mutex<Weak<Run>>,
+    /// How its last snapshots went.
+    pub(super) shots: Mutex<Shots>,
+    since: Mono,
 }
 
 /// What is true of the directory.
@@ -40,7 +48,7 @@ pub(super) struct Held {
     /// What files its WAL.
     pub(super) capture: Option<Capture>,
     /// What fills its holes.
-    pub(super) hydration: Option<Hydration>,
+    pub(super) hydration: Option<Arc<Hydration>>,
     /// The end of its WAL that was seen when it stopped last, well or not.
     pub(super) stopped_at: Option<Lsn>,
 }
@@ -59,7 +67,15 @@ impl Default for Job {
 
 impl Home {
     pub(super) fn new(endpoint: EndpointId, path: PathBuf) -> Self {
-        Self { endpoint, path, held: tokio::sync::Mutex::default(), job: Mutex::default(), run: Mutex::default() }
+        Self {
+            endpoint,
+            path,
+            held: tokio::sync::Mutex::default(),
+            job: Mutex::default(),
+            run: Mutex::default(),
+            shots: Mutex::default(),
+            since: Mono::now(),
+        }
     }
 
     /// The cluster.
@@ -96,6 +112,11 @@ impl Home {
         self.run.lock().clone()
     }
 
+    /// How long this server has known it.
+    pub(super) fn age(&self) -> Duration {
+        self.since.elapsed()
+    }
+
     /// Registers a job: a token that ends it, and a tracker that knows when it has ended.
     pub(super) fn job(&self) -> (CancellationToken, TaskTracker) {
         let job = self.job.lock();
@@ -109,6 +130,17 @@ impl Home {
         job.tracker.close();
         job.tracker.wait().await;
     }
+}
+
+/// What a snapshot must not read, because it is not there yet.
+pub(super) fn missing(hydration: &Arc<Hydration>) -> Missing {
+    let hydration = Arc::clone(hydration);
+    Arc::new(move |path| {
+        let absent = hydration.missing(hydration.file(path)?);
+        let mut bits = Bits::new(absent.len());
+        absent.iter().for_each(|chunk| bits.set(chunk));
+        Some(bits)
+    })
 }
 
 impl Held {

@@ -19,8 +19,11 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use dormouse_base::EndpointId;
+use dormouse_compute::Host;
+use dormouse_compute::event::Happening;
 use dormouse_compute::sandbox::identity::Identities;
 use dormouse_runtime::task::Scope;
 use dormouse_storage::{Store, StoreError};
@@ -29,6 +32,7 @@ use tokio::sync::Notify;
 
 use crate::computes::Computes;
 use crate::directory::Directories;
+use crate::keeper::Keeper;
 
 pub(crate) mod resident;
 pub(crate) mod home;
@@ -38,15 +42,20 @@ pub(crate) mod head;
 pub(crate) mod ready;
 pub(crate) mod publish;
 pub(crate) mod capture;
+pub(crate) mod filling;
 pub(crate) mod shots;
 pub(crate) mod backup;
 pub(crate) mod evict;
+pub(crate) mod sizes;
 pub(crate) mod template;
 pub mod vault;
 
 pub use error::NodeError;
 use home::Home;
 use registers::Registers;
+
+/// How long tasks may take to end with the server.
+const TASKS_END_WITHIN: Duration = Duration::from_secs(3);
 
 /// What this node holds of branches. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -67,6 +76,17 @@ struct Inner {
     scope: Scope,
     /// Something may be due for a snapshot.
     look: Notify,
+    /// Held while a snapshot is taken.
+    shooting: tokio::sync::Mutex<()>,
+    templates: tokio::sync::Mutex<HashMap<u16, Arc<template::Template>>>,
+    /// How directories of a version are made.
+    fronts: Mutex<HashMap<u16, dormouse_storage::restore::Mode>>,
+    front: OnceLock<PathBuf>,
+    hydration: dormouse_storage::hydrate::Metrics,
+    /// For sockets: a short path.
+    run_root: PathBuf,
+    /// For what an operator should read in an endpoint's events.
+    troubles: OnceLock<Keeper>,
 }
 
 impl Node {
@@ -77,6 +97,7 @@ impl Node {
         directories: Directories,
         identities: Identities,
         data: PathBuf,
+        run_root: PathBuf,
         scope: &Scope,
     ) -> Self {
         let registers = Registers::new(store.clone());
@@ -90,6 +111,13 @@ impl Node {
             computes: OnceLock::new(),
             scope: scope.clone(),
             look: Notify::new(),
+            shooting: tokio::sync::Mutex::default(),
+            templates: tokio::sync::Mutex::default(),
+            fronts: Mutex::default(),
+            front: OnceLock::new(),
+            hydration: dormouse_storage::hydrate::Metrics::default(),
+            run_root,
+            troubles: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -123,6 +151,81 @@ impl Node {
     /// All homes that were ever looked at since the start.
     fn homes(&self) -> Vec<Arc<Home>> {
         self.inner.homes.lock().values().cloned().collect()
+    }
+
+    /// Gives it somebody who writes events down. Only the first call counts.
+    pub(crate) fn report_to(&self, keeper: Keeper) {
+        // A second keeper would be a second server.
+        let _first_counts = self.inner.troubles.set(keeper);
+    }
+
+    /// Puts something on an endpoint's event list.
+    pub(super) fn trouble(&self, endpoint: &EndpointId, message: String) {
+        if let Some(keeper) = self.inner.troubles.get() {
+            keeper.happened(endpoint, Happening::Trouble { message });
+        }
+    }
+
+    /// After a start of the server, before computes are adopted: looks at every directory of this node. Those
+    /// with holes are filled again (their PostgreSQL may be running and waits), the others are known.
+    ///
+    /// # Errors
+    /// When the directories cannot be listed.
+    pub async fn look_around(&self, slots: impl Fn(&EndpointId) -> Option<u32>) -> Result<(), NodeError> {
+        let computes = self.inner.data.join("computes");
+        let entries = std::fs::read_dir(&computes).map_err(NodeError::file("list", &computes))?;
+        for entry in entries.filter_map(Result::ok) {
+            let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<EndpointId>().ok()) else {
+                continue;
+            };
+            let Some(slot) = slots(&id) else { continue };
+            let home = self.home(&id);
+            let mut held = match home.held().await {
+                Ok(held) => held,
+                Err(error) => {
+                    tracing::error!(endpoint = %id, error = &error as &dyn std::error::Error, "unreadable");
+                    continue;
+                }
+            };
+            if held.resident.as_ref().is_some_and(|resident| resident.lazy)
+                && let Err(error) = self.resume_filling(&home, &mut held, slot).await
+            {
+                tracing::error!(endpoint = %id, error = &error as &dyn std::error::Error, "not filled");
+            }
+        }
+        Ok(())
+    }
+
+    /// After computes were adopted: what stands still may have left something that is not in the store yet.
+    pub fn catch_up(&self) {
+        for home in self.homes() {
+            if home.run().is_none() {
+                self.at_rest(&home.endpoint, true);
+            }
+        }
+    }
+
+    /// The server ends: what computes left behind is filed, as far as that takes no longer than `within`.
+    pub async fn close(&self, within: Duration) {
+        let filing = async {
+            for home in self.homes() {
+                if let Err(error) = self.file_all(&home, None).await {
+                    tracing::warn!(endpoint = %home.endpoint, error = &error as &dyn std::error::Error, "not filed");
+                }
+            }
+        };
+        if tokio::time::timeout(within, filing).await.is_err() {
+            tracing::warn!("some WAL is on this machine only; the next start files it");
+        }
+        for home in self.homes() {
+            home.quiet().await;
+            if let Ok(held) = home.held().await
+                && let Some(hydration) = &held.hydration
+            {
+                hydration.stop().await;
+            }
+        }
+        self.inner.scope.close(TASKS_END_WITHIN).await;
     }
 
     /// Forgets a deleted endpoint.

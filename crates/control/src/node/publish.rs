@@ -7,6 +7,7 @@ use dormouse_base::{EndpointId, Lsn};
 use dormouse_runtime::failpoint;
 use dormouse_storage::branch::record::{BranchRecord, Span};
 use dormouse_storage::branch::register::UpdateError;
+use dormouse_storage::restore;
 
 use super::resident::Resident;
 use super::{Node, NodeError};
@@ -24,9 +25,17 @@ impl Node {
     pub(crate) async fn publish(&self, endpoint: &EndpointId) -> Result<(), NodeError> {
         let home = self.home(endpoint);
         let mut held = home.held().await?;
+        let held_hydration = held.hydration.clone();
         let Some(resident) = held.resident.as_mut().filter(|r| r.writes() && r.epoch.is_none()) else {
             return Ok(());
         };
+        // What the machine's disk does not have yet must not be lost together with an acknowledged commit.
+        match &held_hydration {
+            Some(hydration) => {
+                hydration.make_durable().await.map_err(NodeError::part("store the directory"))?
+            }
+            None => restore::sync(&home.data()).await.map_err(NodeError::part("store the directory"))?,
+        }
         failpoint::hit("publish.register.before").await.map_err(NodeError::file("publish", &home.path))?;
         let register = self.inner.registers.branch(&resident.project, &resident.branch);
         let wanted = resident.clone();
@@ -50,7 +59,8 @@ impl Node {
 
 /// The register with this directory's writer as the newest. The predecessor's span ends where it begins.
 fn with_writer(mut record: BranchRecord, resident: &Resident) -> Result<BranchRecord, TakenOver> {
-    let mine = |span: &Span| span.timeline == resident.timeline && span.from == resident.from && span.to.is_none();
+    let mine =
+        |span: &Span| span.timeline == resident.timeline && span.from == resident.from && span.to.is_none();
     if record.epoch == resident.seen.next() && record.spans.last().is_some_and(mine) {
         // A crash came between the register and our own file.
         return Ok(record);
@@ -95,6 +105,7 @@ mod tests {
             spans: Vec::new(),
             snapshots: Vec::new(),
             history_start: Lsn(0),
+            history_start_at: Timestamp::UNIX_EPOCH,
             meta: serde_json::Value::Null,
         }
     }

@@ -11,17 +11,20 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dormouse_base::{Epoch, Lsn};
+use dormouse_base::{BranchId, Epoch, Lsn};
 use dormouse_compute::sandbox::identity::Identity;
 use dormouse_compute::spec::{Directory, Mode, Recovery, Spec};
 use dormouse_runtime::{failpoint, task};
 use dormouse_storage::branch::line::{self, Plan, Records};
+use dormouse_storage::key::Key;
 use dormouse_storage::manifest::Manifest;
 use dormouse_storage::restore::{self, Materialised};
+use dormouse_storage::snapshot;
 use dormouse_storage::wal::read::{AtHand, Target, assemble};
+use futures_util::future::BoxFuture;
 
 use super::home::{Held, Home};
-use super::resident::{Fresh, Purpose, Resident};
+use super::resident::{Fresh, Purpose, Resident, SNAPSHOT_STATE};
 use super::{Node, NodeError, head};
 
 /// Tells PostgreSQL to replay to the end of the WAL and to become a new timeline.
@@ -50,13 +53,17 @@ impl Node {
         let purpose = purpose_of(spec);
         let data = home.data();
         if let Some(resident) = &held.resident {
-            if resident.branch == spec.branch && resident.purpose == purpose && data.join("PG_VERSION").is_file() {
+            if resident.branch == spec.branch
+                && resident.purpose == purpose
+                && data.join("PG_VERSION").is_file()
+            {
                 return self.existing(&home, &mut held, spec).await;
             }
             self.leave(&home, &mut held).await?;
         }
         drop(held);
-        let made = self.make(&home, spec, purpose).await;
+        let making: BoxFuture<'_, _> = Box::pin(self.make(&home, spec, purpose));
+        let made = making.await;
         if made.is_err() {
             let draft = home.path.join("data.new");
             let _next_try_does = task::blocking(move || std::fs::remove_dir_all(draft)).await;
@@ -136,7 +143,8 @@ impl Node {
             owner: Some((identity.uid, identity.gid)),
             durable: false,
         };
-        restore::materialise(order).await.map_err(NodeError::part("make a directory from the store"))
+        let making: BoxFuture<'_, _> = Box::pin(restore::materialise(order));
+        making.await.map_err(NodeError::part("make a directory from the store"))
     }
 
     /// The WAL behind the snapshot, and how PostgreSQL shall take it. Tells where it ends.
@@ -164,7 +172,8 @@ impl Node {
                 dir: &dir,
                 system_identifier: Some(manifest.header.system_identifier),
             };
-            let assembled = assemble(&self.inner.store, &line, target, hands).await;
+            let assembling: BoxFuture<'_, _> = Box::pin(assemble(&self.inner.store, &line, target, hands));
+            let assembled = assembling.await;
             let assembled = assembled.map_err(NodeError::part("bring the write-ahead log back"))?;
             end = assembled.end;
             own_files(assembled.files, identity).await?;
@@ -187,6 +196,10 @@ impl Node {
         spec: &Spec,
         recovery: Recovery,
     ) -> Result<Directory, NodeError> {
+        // So that the first snapshot of this directory need not read all of it again.
+        let remembered =
+            snapshot::remember(draft, &made_from(&resident)?, &home.path.join(SNAPSHOT_STATE)).await;
+        remembered.map_err(NodeError::part("remember what a new directory looks like"))?;
         let mut held = home.held().await?;
         let (path, data, from, kept) = (home.path.clone(), home.data(), draft.to_owned(), resident.clone());
         let placed = task::blocking(move || {
@@ -214,16 +227,28 @@ impl Node {
     async fn hands(&self, wish: &Wish<'_>) -> Result<Vec<Arc<dyn AtHand>>, NodeError> {
         let mut hands = Vec::new();
         let spans = line::line(&wish.records, &wish.spec.branch, wish.target).map_err(NodeError::Line)?;
-        for span in spans.iter().rev() {
-            for home in self.homes().into_iter().filter(|home| home.endpoint != wish.spec.endpoint) {
-                let epoch = home.held().await?.writer().and_then(|r| (r.branch == span.branch).then_some(r.epoch));
-                if epoch == Some(Some(span.epoch)) {
-                    hands.extend(self.local_wal(&home, &span.branch, span.to).await?);
-                }
+        for home in self.homes() {
+            if home.endpoint == wish.spec.endpoint {
+                continue;
+            }
+            let Some((branch, epoch)) = writer_in(&home).await? else { continue };
+            let span = spans.iter().find(|span| span.branch == branch && Some(span.epoch) == epoch);
+            if let Some(to) = span.map(|span| span.to) {
+                hands.extend(self.local_wal(&home, &branch, to).await?);
             }
         }
         Ok(hands)
     }
+}
+
+fn made_from(resident: &Resident) -> Result<Key, NodeError> {
+    resident.base.clone().ok_or_else(|| NodeError::Nothing("a directory made from nothing".to_owned()))
+}
+
+/// Whose writer's directory it is.
+async fn writer_in(home: &Home) -> Result<Option<(BranchId, Option<Epoch>)>, NodeError> {
+    let held = home.held().await?;
+    Ok(held.writer().map(|resident| (resident.branch.clone(), resident.epoch)))
 }
 
 fn purpose_of(spec: &Spec) -> Purpose {

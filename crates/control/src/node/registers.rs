@@ -46,7 +46,11 @@ impl Registers {
     ///
     /// # Errors
     /// When it is not there or the store fails.
-    pub(crate) async fn record(&self, project: &ProjectId, branch: &BranchId) -> Result<BranchRecord, NodeError> {
+    pub(crate) async fn record(
+        &self,
+        project: &ProjectId,
+        branch: &BranchId,
+    ) -> Result<BranchRecord, NodeError> {
         let read = self.branch(project, branch).read().await;
         read.map(|(_, record)| record).map_err(NodeError::Register)
     }

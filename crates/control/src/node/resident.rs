@@ -23,6 +23,9 @@ use serde::{Deserialize, Serialize};
 /// The file's name beside the data directory.
 const FILE: &str = "resident.json";
 
+/// Beside it: what the directory looked like at its last snapshot.
+pub(crate) const SNAPSHOT_STATE: &str = "snapshot.state";
+
 /// The version of this file's format.
 const FORMAT: u32 = 1;
 
@@ -65,6 +68,8 @@ pub(crate) struct Resident {
     pub(crate) base_redo: Lsn,
     /// `lsn` of that snapshot.
     pub(crate) base_lsn: Lsn,
+    /// The snapshot that the directory was made from: its holes are filled from there.
+    pub(crate) made_from: Option<Key>,
     /// The directory was made with holes; they are filled when the hydration says so.
     pub(crate) lazy: bool,
 }
@@ -97,6 +102,7 @@ impl Resident {
             seen,
             timeline,
             from,
+            made_from: base.clone(),
             base,
             base_redo,
             base_lsn,

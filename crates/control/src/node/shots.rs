@@ -24,8 +24,8 @@ use dormouse_storage::snapshot::{self, Base, Options, Request, SnapshotError, Ta
 use tokio_util::sync::CancellationToken;
 
 use super::backup::SqlBackup;
-use super::home::Home;
-use super::resident::Resident;
+use super::home::{Home, missing};
+use super::resident::{Resident, SNAPSHOT_STATE};
 use super::{Node, NodeError};
 
 /// WAL since the last snapshot, in bytes, from which a stop is followed by a clean one. Replaying less
@@ -44,8 +44,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// After a snapshot that failed, its endpoint is left alone for so long.
 const AFTER_FAILURE: Duration = Duration::from_secs(60);
 
-/// The file by which a snapshot knows what did not change since the last one.
-const STATE: &str = "snapshot.state";
+/// The WAL that a snapshot needs is filed within this time, or the snapshot is given up.
+const FILE_WITHIN: Duration = Duration::from_secs(120);
 
 /// What the last snapshots of an endpoint were like.
 #[derive(Debug, Clone, Copy, Default)]
@@ -105,7 +105,7 @@ impl Node {
         }
         let state = self.computes()?.state(&home.endpoint);
         let mut held = home.held().await?;
-        if held.hydration.as_ref().is_some_and(dormouse_storage::hydrate::Hydration::is_complete) {
+        if held.hydration.as_ref().is_some_and(|hydration| hydration.is_complete()) {
             self.note_complete(home, &mut held).await?;
         }
         let Some(resident) = held.writer() else { return Ok(false) };
@@ -117,7 +117,9 @@ impl Node {
                 let now = status.filed.max(status.flushed);
                 let old = shots.taken.is_none_or(|at| at.elapsed() >= MAX_AGE) && home.age() >= MAX_AGE;
                 let hole = status.gaps.iter().any(|gap| gap.to > resident.base_redo);
-                now.since(resident.base_redo) >= MAX_WAL || hole || (old && now.since(resident.base_lsn) >= MIN_WAL)
+                now.since(resident.base_redo) >= MAX_WAL
+                    || hole
+                    || (old && now.since(resident.base_lsn) >= MIN_WAL)
             }
             State::Starting | State::Paused | State::Stopping => false,
         })
@@ -136,11 +138,17 @@ impl Node {
         self.publish_snapshot(home, &resident, taken).await
     }
 
-    async fn request(&self, home: &Arc<Home>, cancel: CancellationToken) -> Result<(Resident, Request), NodeError> {
+    async fn request(
+        &self,
+        home: &Arc<Home>,
+        cancel: CancellationToken,
+    ) -> Result<(Resident, Request), NodeError> {
         let held = home.held().await?;
-        let nothing = || NodeError::Nothing("this endpoint has no directory that a snapshot could be taken of".to_owned());
+        let nothing = || {
+            NodeError::Nothing("this endpoint has no directory that a snapshot could be taken of".to_owned())
+        };
         let resident = held.writer().cloned().ok_or_else(nothing)?;
-        let missing = held.hydration.as_ref().filter(|h| !h.is_complete()).map(|_| home.missing());
+        let missing = held.hydration.as_ref().filter(|h| !h.is_complete()).map(missing);
         let hot = held.hydration.as_ref().map(|h| h.touched_paths()).unwrap_or_default();
         drop(held);
         let base = match &resident.base {
@@ -174,7 +182,8 @@ impl Node {
             State::Active => {
                 let awake = computes.admin(&home.endpoint, "postgres").await;
                 let awake = awake.map_err(NodeError::part("reach the compute"))?;
-                let run = home.run().ok_or_else(|| NodeError::Busy("the compute is on its way".to_owned()))?;
+                let run =
+                    home.run().ok_or_else(|| NodeError::Busy("the compute is on its way".to_owned()))?;
                 let door = run.door().await.map_err(NodeError::part("reach the compute"))?;
                 let backup = SqlBackup::open(&door, awake).await;
                 let mut backup = backup.map_err(|source| NodeError::Part {
@@ -194,10 +203,17 @@ impl Node {
         })
     }
 
-    async fn publish_snapshot(&self, home: &Arc<Home>, resident: &Resident, taken: Taken) -> Result<Lsn, NodeError> {
+    async fn publish_snapshot(
+        &self,
+        home: &Arc<Home>,
+        resident: &Resident,
+        taken: Taken,
+    ) -> Result<Lsn, NodeError> {
         failpoint::hit("snapshot.publish.before").await.map_err(NodeError::file("publish", &home.path))?;
         // An online snapshot is of use from its end on: the WAL up to there belongs to it.
-        self.file_all(home, Some(taken.record.lsn)).await?;
+        let filed = tokio::time::timeout(FILE_WITHIN, self.file_all(home, Some(taken.record.lsn))).await;
+        filed
+            .map_err(|_| NodeError::Busy("the store does not take the WAL of the snapshot".to_owned()))??;
         let register = self.inner.registers.branch(&resident.project, &resident.branch);
         let record = taken.record.clone();
         let updated = register.update(move |branch| with_snapshot(branch, &record)).await;
@@ -239,5 +255,5 @@ fn with_snapshot(mut branch: BranchRecord, new: &SnapshotRecord) -> Result<Branc
 }
 
 fn state_file(home: &Home) -> PathBuf {
-    home.path.join(STATE)
+    home.path.join(SNAPSHOT_STATE)
 }

@@ -47,8 +47,8 @@ pub(super) async fn run(filler: Arc<Filler>) {
 }
 
 async fn finish(filler: &Arc<Filler>) {
-    if !filler.state.is_durable() {
-        make_durable(filler).await;
+    if let Err(error) = make_durable(filler).await {
+        tracing::warn!(%error, "the new directory could not be synchronised");
     }
     let mut pause = FIRST_PAUSE;
     loop {
@@ -69,18 +69,18 @@ async fn finish(filler: &Arc<Filler>) {
 }
 
 /// The directory as it was made goes to the disk, which nobody has to wait for.
-async fn make_durable(filler: &Arc<Filler>) {
+pub(super) async fn make_durable(filler: &Arc<Filler>) -> io::Result<()> {
+    if filler.state.is_durable() {
+        return Ok(());
+    }
     let worker = Arc::clone(filler);
-    let result = blocking(move || {
+    blocking(move || {
         hit_blocking("hydrate.durable.before_sync")?;
         rustix::fs::syncfs(worker.data.as_ref())?;
         hit_blocking("hydrate.durable.after_sync")?;
         worker.state.note_durable()
     })
-    .await;
-    if let Err(error) = result {
-        tracing::warn!(%error, "the new directory could not be synchronised");
-    }
+    .await
 }
 
 /// Asks for every absent chunk once.

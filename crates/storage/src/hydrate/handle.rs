@@ -241,6 +241,23 @@ impl Hydration {
         self.filler.touched.lock().clone()
     }
 
+    /// The same by path, for the boot set of the next snapshot.
+    #[must_use]
+    pub fn touched_paths(&self) -> Vec<(String, u32)> {
+        let path =
+            |(file, chunk): (u32, u32)| Some((self.filler.files.get(file as usize)?.path.clone(), chunk));
+        self.touched().into_iter().filter_map(path).collect()
+    }
+
+    /// The directory as it was made is on the disk: from then on the loss of the machine's power costs nothing
+    /// that PostgreSQL acknowledged. Before that nobody may be let in.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn make_durable(&self) -> Result<(), HydrateError> {
+        background::make_durable(&self.filler).await.map_err(failed("write the new directory to the disk"))
+    }
+
     /// What a cage has to let PostgreSQL read, besides the front itself.
     #[must_use]
     pub fn reach(&self) -> &Path {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dormouse_runtime::task;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::make::Making;
@@ -35,7 +37,9 @@ impl Fetch {
             bytes += stretch.range.len() as u64;
             bytes <= AHEAD
         };
-        let first = self.stretches.iter().take_while(fits).map(|stretch| reader.stretch(stretch));
+        // Boxed and collected: otherwise callers cannot prove that the whole is `Send` for every lifetime.
+        let first: Vec<BoxFuture<'_, _>> =
+            self.stretches.iter().take_while(fits).map(|stretch| reader.stretch(stretch).boxed()).collect();
         self.ahead =
             stream::iter(first).buffered(PARALLEL).try_collect().await.map_err(RestoreError::Data)?;
         Ok(())

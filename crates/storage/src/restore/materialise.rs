@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicUsize;
 
 use dormouse_base::clock::Mono;
 use dormouse_runtime::{failpoint, task};
-use futures_util::future::try_join_all;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, try_join_all};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::decide::{self, Known, Step};
@@ -116,14 +117,19 @@ async fn known(
     reader: &PackReader,
 ) -> Result<Vec<Known>, RestoreError> {
     let needs = crate::snapshot::needs(manifest);
-    let of = manifest.files.iter().zip(needs).map(|(file, need)| async move {
-        let all = mode == Mode::Eager || need == Need::Must;
-        if all && matches!(file.content, Content::Maps(_)) {
-            let refs = file.resolve(reader).await?;
-            return Ok(Known { refs: refs.into_iter().map(Some).collect() });
+    let of = manifest.files.iter().zip(needs).map(|(file, need)| {
+        // Boxed and collected: otherwise callers cannot prove that the whole is `Send` for every lifetime.
+        async move {
+            let all = mode == Mode::Eager || need == Need::Must;
+            if all && matches!(file.content, Content::Maps(_)) {
+                let refs = file.resolve(reader).await?;
+                return Ok(Known { refs: refs.into_iter().map(Some).collect() });
+            }
+            Ok::<_, DataError>(Known::of(file, boot))
         }
-        Ok::<_, DataError>(Known::of(file, boot))
+        .boxed()
     });
+    let of: Vec<BoxFuture<'_, _>> = of.collect();
     stream::iter(of).buffered(RESOLVED_AT_ONCE).try_collect().await.map_err(RestoreError::Data)
 }
 

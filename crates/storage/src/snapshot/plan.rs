@@ -17,6 +17,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use dormouse_base::Lsn;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::error::SnapshotError;
@@ -109,17 +111,22 @@ pub(super) async fn plan(inputs: Inputs<'_>, reader: &PackReader) -> Result<Plan
         let missing = inputs.missing.and_then(|missing| missing(&found.path));
         jobs.push((found, how, missing, entry));
     }
-    let resolved = jobs.into_iter().map(|(found, how, missing, entry)| async move {
-        let base = match entry {
-            Some(entry) => Some((entry.size, entry.resolve(reader).await?)),
-            None => None,
-        };
-        let base_maps = match entry.map(|entry| &entry.content) {
-            Some(Content::Maps(maps)) => maps.clone(),
-            _ => Vec::new(),
-        };
-        Ok::<_, DataError>(Arc::new(Job { found, how, base, base_maps, missing }))
+    let resolved = jobs.into_iter().map(|(found, how, missing, entry)| {
+        // Boxed and collected: otherwise callers cannot prove that the whole is `Send` for every lifetime.
+        async move {
+            let base = match entry {
+                Some(entry) => Some((entry.size, entry.resolve(reader).await?)),
+                None => None,
+            };
+            let base_maps = match entry.map(|entry| &entry.content) {
+                Some(Content::Maps(maps)) => maps.clone(),
+                _ => Vec::new(),
+            };
+            Ok::<_, DataError>(Arc::new(Job { found, how, base, base_maps, missing }))
+        }
+        .boxed()
     });
+    let resolved: Vec<BoxFuture<'_, _>> = resolved.collect();
     let resolved = stream::iter(resolved).buffered(RESOLVED_AT_ONCE).try_collect();
     plan.jobs = resolved.await.map_err(SnapshotError::Base)?;
     plan.known = inputs.base.map(known).unwrap_or_default();

@@ -46,6 +46,7 @@ fn record(name: &str, origin: Origin, spans: Vec<Span>, snapshots: Vec<SnapshotR
         spans,
         snapshots,
         history_start: Lsn(0),
+        history_start_at: Timestamp::UNIX_EPOCH,
         meta: serde_json::Value::Null,
     }
 }
