@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dormouse_base::{BranchId, EndpointId, ProjectId};
+use dormouse_base::{BranchId, EndpointId, Lsn, ProjectId};
 
 /// What happens to an endpoint that has been Paused for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,16 @@ pub enum PauseTimeout {
     Forever,
 }
 
+/// What a compute may do with its branch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// The one writer of its branch.
+    #[default]
+    ReadWrite,
+    /// One of any number of readers.
+    ReadOnly,
+}
+
 /// The wish list for one start of one endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
@@ -26,8 +36,13 @@ pub struct Spec {
     pub endpoint: EndpointId,
     /// Its project; boots are admitted fairly between projects.
     pub project: ProjectId,
-    /// Its branch.
+    /// The line of history that it runs on: the *storage ID* of its branch, which a restore changes while
+    /// the branch keeps its name.
     pub branch: BranchId,
+    /// What it may do.
+    pub mode: Mode,
+    /// Read-only time travel: everything that ends at or before this position, and nothing later.
+    pub pinned: Option<Lsn>,
     /// PostgreSQL major version, 15 to 18.
     pub pg_major: u16,
     /// The number that picks this compute's user ID out of the range ([`crate::sandbox::identity`]).
