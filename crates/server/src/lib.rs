@@ -5,6 +5,7 @@
 //! * [`run`]: start everything in order, wait for a signal, stop everything in the opposite order.
 //! * [`wake`]: how the proxy's questions are answered by control and computes.
 //! * [`http`]: the HTTP port: the API, `/healthz`, `/metrics`, the start page.
+//! * [`no_storage`]: stands in for storage.
 //! * [`doctor`]: what this machine has and lacks, without starting anything.
 
 pub mod config;
@@ -12,6 +13,7 @@ pub mod place;
 pub mod wake;
 pub mod http;
 pub mod limited;
+pub mod no_storage;
 pub mod run;
 pub mod doctor;
 

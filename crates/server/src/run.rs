@@ -23,7 +23,7 @@ use dormouse_compute::sandbox::cgroup::Cgroups;
 use dormouse_compute::sandbox::identity::Identities;
 use dormouse_compute::{Fleet, FleetConfig};
 use dormouse_control::{
-    Address, Config as ControlConfig, Control, FirstProject, Foundation, StartError, Timeouts,
+    Address, Config as ControlConfig, Control, FirstProject, Foundation, StartError, Timeouts, Vault,
 };
 use dormouse_proxy::metrics::Metrics as ProxyMetrics;
 use dormouse_proxy::tls::Tls;
@@ -35,6 +35,7 @@ use rustix::fs::Mode;
 use tokio::net::TcpListener;
 
 use crate::config::{MAX_CLIENT_CONN, Ready, ReadyProject, ServerConfig};
+use crate::no_storage::NoStorage;
 use crate::place::{self, Place, PlaceError};
 use crate::{http, wake};
 
@@ -147,7 +148,8 @@ impl Server {
         let config = &ServerConfig { pg_listen: ports.pg.address(), ..config.clone() };
         let metrics = Arc::new(Metrics::default());
         let (foundation, fleet) = computes(config, &place, &metrics).await?;
-        let started = Self::serve(config, place, ports, foundation, &fleet, &metrics).await;
+        let vault: Arc<dyn Vault> = Arc::new(NoStorage);
+        let started = Self::serve(config, place, ports, foundation, &fleet, vault, &metrics).await;
         if started.is_err() {
             // Reconcilers may have started some already.
             fleet.shut_down(config.keep_computes, COMPUTES_END_WITHIN).await;
@@ -161,12 +163,13 @@ impl Server {
         ports: Ports,
         foundation: Foundation,
         fleet: &Fleet,
+        vault: Arc<dyn Vault>,
         metrics: &Arc<Metrics>,
     ) -> Result<(Self, Ready), ServerError> {
         let (door, work) = (Scope::new(), Scope::new());
         let adopted = fleet.adopt_all().await;
         tracing::info!(count = adopted.len(), "adopted computes that were left running");
-        let control = Control::new(foundation, Arc::new(fleet.clone()), &work);
+        let control = Control::new(foundation, Arc::new(fleet.clone()), vault, &work);
         control.register_metrics(metrics);
         control.start_reconcilers();
 
