@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use dormouse_base::{BranchId, ProjectId, Timestamp};
-use serde::{Deserialize, Serialize};
+use dormouse_base::{BranchId, Lsn, ProjectId, Timestamp};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Operation, Page};
+use crate::endpoint::{EndpointType, NewEndpointLimits};
+use crate::{ConnectionUri, Database, Endpoint, Operation, Page, Role};
 
 /// Whether a branch can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +16,8 @@ pub enum BranchState {
     Init,
     /// Usable.
     Ready,
+    /// Getting other data; its endpoints sleep until that is done.
+    Resetting,
 }
 
 /// A branch as the API shows it.
@@ -31,6 +34,15 @@ pub struct Branch {
     /// The state it is on its way to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_state: Option<BranchState>,
+    /// The branch that it was made from; absent for a root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_id: Option<BranchId>,
+    /// Where it left its parent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_lsn: Option<Lsn>,
+    /// The time of that place, as far as it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_timestamp: Option<Timestamp>,
     /// It is the one that is meant when none is named.
     pub default: bool,
     /// It cannot be deleted or reset.
@@ -43,6 +55,50 @@ pub struct Branch {
     pub updated_at: Timestamp,
     /// Who made it, such as `console` or `dormouse`.
     pub creation_source: String,
+    /// When it is deleted by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// The time to live that `expires_at` was set with, seconds; a reset starts it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_interval_seconds: Option<i64>,
+    /// When it last got other data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_reset_at: Option<Timestamp>,
+    /// Where that data came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_from: Option<BranchId>,
+    /// What it takes; only in the reply for one branch, and only when the store can tell.
+    #[serde(flatten)]
+    pub sizes: BranchSizes,
+    /// How far back it can be restored; as for the sizes *(extension)*.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<BranchHistory>,
+}
+
+/// What a branch takes, bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BranchSizes {
+    /// All its files as PostgreSQL sees them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logical_size: Option<u64>,
+    /// Stored bytes that no other branch shares *(extension)*.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_size: Option<u64>,
+    /// Stored bytes that are kept for its past *(extension)*.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_size: Option<u64>,
+}
+
+/// How far back a branch can be restored, and how far the store has come *(extension)*.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BranchHistory {
+    /// The earliest position that can be restored.
+    pub start: Lsn,
+    /// Its time, as far as it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_at: Option<Timestamp>,
+    /// The newest position that is in the store.
+    pub stored: Lsn,
 }
 
 /// `GET /projects/{project_id}/branches`.
@@ -65,7 +121,7 @@ pub struct BranchReply {
     pub branch: Branch,
 }
 
-/// `PATCH /projects/{project_id}/branches/{branch_id}`.
+/// `PATCH` and `DELETE /projects/{project_id}/branches/{branch_id}`, and `POST …/restore|set_as_default`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BranchChanged {
     /// The branch after the change.
@@ -87,4 +143,112 @@ pub struct BranchPatch {
     /// A new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// It cannot be deleted or reset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected: Option<bool>,
+    /// When it is deleted by itself; `null` (here `Some(None)`) = never.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub expires_at: Option<Option<Timestamp>>,
+}
+
+/// Tells `null` from a missing field.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
+/// `POST /projects/{project_id}/branches`, the request. `{}` makes a branch of the default branch's head,
+/// without an endpoint, as with Neon.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CreateBranch {
+    /// The wishes.
+    #[serde(default)]
+    pub branch: NewBranch,
+    /// Its endpoints; none when absent or empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<NewBranchEndpoint>,
+}
+
+/// Wishes for a new branch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewBranch {
+    /// Its name; two random words when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its parent; the default branch when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_id: Option<BranchId>,
+    /// Where it leaves its parent; now when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_lsn: Option<Lsn>,
+    /// The same as a time; not together with `parent_lsn`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_timestamp: Option<Timestamp>,
+    /// It cannot be deleted or reset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected: Option<bool>,
+    /// When it is deleted by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// `parent-data` (when absent); Neon also knows `schema-only`, which is refused here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_source: Option<String>,
+}
+
+/// Wishes for an endpoint of a new branch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewBranchEndpoint {
+    /// What it may do.
+    #[serde(rename = "type")]
+    pub kind: EndpointType,
+    /// When it sleeps, and how large it may become.
+    #[serde(flatten)]
+    pub limits: NewEndpointLimits,
+}
+
+/// `POST /projects/{project_id}/branches`, the reply (201).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CreatedBranch {
+    /// The branch.
+    pub branch: Branch,
+    /// Its endpoints.
+    pub endpoints: Vec<Endpoint>,
+    /// The work that made it.
+    pub operations: Vec<Operation>,
+    /// Its roles, without passwords: they are those of the parent.
+    pub roles: Vec<Role>,
+    /// Its databases.
+    pub databases: Vec<Database>,
+    /// How to connect; empty without an endpoint, or when the owner's password is not known.
+    pub connection_uris: Vec<ConnectionUri>,
+}
+
+/// The query of `DELETE /projects/{project_id}/branches/{branch_id}`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteBranchQuery {
+    /// Delete the branches below it as well *(extension)*.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recursive: Option<bool>,
+}
+
+/// `POST /projects/{project_id}/branches/{branch_id}/restore`, the request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreBranch {
+    /// Where the data comes from: the branch itself, its parent, or any other branch of the project.
+    pub source_branch_id: BranchId,
+    /// The place in the source's history; now when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_lsn: Option<Lsn>,
+    /// The same as a time; not together with `source_lsn`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_timestamp: Option<Timestamp>,
+    /// The name under which the present data is kept; `<name>_old_<time>` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preserve_under_name: Option<String>,
+}
+
+/// `POST /projects/{project_id}/branches/{branch_id}/snapshot` *(extension)*.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotTaken {
+    /// The position of the snapshot.
+    pub lsn: Lsn,
 }

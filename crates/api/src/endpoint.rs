@@ -14,7 +14,7 @@
 
 use std::collections::BTreeMap;
 
-use dormouse_base::{BranchId, EndpointId, ProjectId, Timestamp};
+use dormouse_base::{BranchId, EndpointId, Lsn, ProjectId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::Operation;
@@ -117,6 +117,9 @@ pub struct Endpoint {
     /// What it may do.
     #[serde(rename = "type")]
     pub kind: EndpointType,
+    /// It shows its branch as it was at this position, for ever; only a `read_only` one *(extension)*.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned_lsn: Option<Lsn>,
     /// It refuses every connection.
     pub disabled: bool,
     /// The `-pooler` host name works.
@@ -198,7 +201,8 @@ pub struct EndpointReply {
     pub endpoint: Endpoint,
 }
 
-/// `PATCH …/endpoints/{endpoint_id}` and `POST …/start|suspend|pause|restart`.
+/// `POST …/endpoints` (201), `PATCH` and `DELETE …/endpoints/{endpoint_id}`, and
+/// `POST …/start|suspend|pause|restart|evict`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EndpointChanged {
     /// The endpoint after the change.
@@ -230,6 +234,52 @@ pub struct EndpointPatch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling_limit_max_cu: Option<f64>,
     /// Replaces all PostgreSQL settings of the endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<EndpointSettings>,
+}
+
+/// `POST /projects/{project_id}/endpoints`, the request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CreateEndpoint {
+    /// The wishes.
+    pub endpoint: NewEndpoint,
+}
+
+/// Wishes for a new endpoint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewEndpoint {
+    /// Its branch.
+    pub branch_id: BranchId,
+    /// What it may do.
+    #[serde(rename = "type")]
+    pub kind: EndpointType,
+    /// Show the branch as it was at this position; only with `read_only` *(extension)*.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned_lsn: Option<Lsn>,
+    /// The same as a time; not together with `pinned_lsn` *(extension)*.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned_timestamp: Option<Timestamp>,
+    /// When it sleeps, and how large it may become.
+    #[serde(flatten)]
+    pub limits: NewEndpointLimits,
+}
+
+/// When a new endpoint sleeps, and how large it may become; absent fields are the project's.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct NewEndpointLimits {
+    /// See [`EndpointLimits::suspend_timeout_seconds`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend_timeout_seconds: Option<i64>,
+    /// See [`EndpointLimits::pause_timeout_seconds`] *(extension)*.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause_timeout_seconds: Option<i64>,
+    /// See [`EndpointLimits::autoscaling_limit_min_cu`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling_limit_min_cu: Option<f64>,
+    /// See [`EndpointLimits::autoscaling_limit_max_cu`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling_limit_max_cu: Option<f64>,
+    /// PostgreSQL settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<EndpointSettings>,
 }

@@ -18,6 +18,7 @@ pub mod page;
 pub mod project;
 
 pub mod branch;
+pub mod schema;
 
 pub mod endpoint;
 pub mod event;
@@ -53,6 +54,7 @@ pub use operation::{Operation, OperationStatus, Operations};
 pub use page::{Page, PageQuery};
 pub use project::{CreatedProject, Project, Projects};
 pub use role::{Role, Roles};
+pub use schema::{CompareReply, SchemaReply};
 pub use server_file::ServerFile;
 pub use status::{Status, StatusEndpoint};
 pub use user::{Organizations, User};

@@ -167,6 +167,9 @@ pub struct NewProject {
     /// Names in the first branch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<NewProjectBranch>,
+    /// How far back in time a branch can be made, seconds; 7 days when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_retention_seconds: Option<i64>,
     /// What its endpoints start with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_endpoint_settings: Option<EndpointDefaultsPatch>,
@@ -202,6 +205,9 @@ pub struct ProjectPatch {
     /// A new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// How far back in time a branch can be made, seconds (at most 30 days); 0 = only from now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_retention_seconds: Option<i64>,
     /// What new endpoints start with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_endpoint_settings: Option<EndpointDefaultsPatch>,

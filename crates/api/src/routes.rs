@@ -16,10 +16,20 @@ pub const PROJECTS_SHARED: &str = "/projects/shared";
 pub const PROJECT: &str = "/projects/{project_id}";
 /// `GET` with [`crate::connection::ConnectionUriQuery`].
 pub const CONNECTION_URI: &str = "/projects/{project_id}/connection_uri";
-/// `GET` list.
+/// `GET` list, `POST` create.
 pub const BRANCHES: &str = "/projects/{project_id}/branches";
-/// `GET`, `PATCH`.
+/// `GET`, `PATCH`, `DELETE` (`?recursive=true` *(extension)*).
 pub const BRANCH: &str = "/projects/{project_id}/branches/{branch_id}";
+/// `POST`: make it the one that is meant when none is named.
+pub const BRANCH_SET_DEFAULT: &str = "/projects/{project_id}/branches/{branch_id}/set_as_default";
+/// `POST`: give it the data of another branch, or of its own past.
+pub const BRANCH_RESTORE: &str = "/projects/{project_id}/branches/{branch_id}/restore";
+/// `GET` with [`crate::schema::SchemaQuery`]: the definitions of one database as SQL.
+pub const BRANCH_SCHEMA: &str = "/projects/{project_id}/branches/{branch_id}/schema";
+/// `GET` with [`crate::schema::CompareQuery`]: how they differ from another branch's.
+pub const BRANCH_COMPARE_SCHEMA: &str = "/projects/{project_id}/branches/{branch_id}/compare_schema";
+/// `POST` *(extension)*: store a snapshot now.
+pub const BRANCH_SNAPSHOT: &str = "/projects/{project_id}/branches/{branch_id}/snapshot";
 /// `GET`: the endpoints of one branch.
 pub const BRANCH_ENDPOINTS: &str = "/projects/{project_id}/branches/{branch_id}/endpoints";
 /// `GET` list, `POST` create.
@@ -34,9 +44,9 @@ pub const ROLE_RESET: &str = "/projects/{project_id}/branches/{branch_id}/roles/
 pub const DATABASES: &str = "/projects/{project_id}/branches/{branch_id}/databases";
 /// `GET`, `PATCH`, `DELETE`.
 pub const DATABASE: &str = "/projects/{project_id}/branches/{branch_id}/databases/{database_name}";
-/// `GET` list.
+/// `GET` list, `POST` create.
 pub const ENDPOINTS: &str = "/projects/{project_id}/endpoints";
-/// `GET`, `PATCH`.
+/// `GET`, `PATCH`, `DELETE`.
 pub const ENDPOINT: &str = "/projects/{project_id}/endpoints/{endpoint_id}";
 /// `POST`: wake it; the reply comes when it is active.
 pub const ENDPOINT_START: &str = "/projects/{project_id}/endpoints/{endpoint_id}/start";
@@ -46,6 +56,8 @@ pub const ENDPOINT_SUSPEND: &str = "/projects/{project_id}/endpoints/{endpoint_i
 pub const ENDPOINT_PAUSE: &str = "/projects/{project_id}/endpoints/{endpoint_id}/pause";
 /// `POST`: suspend, then start.
 pub const ENDPOINT_RESTART: &str = "/projects/{project_id}/endpoints/{endpoint_id}/restart";
+/// `POST` *(extension)*: stop it and remove its local files; the store has everything.
+pub const ENDPOINT_EVICT: &str = "/projects/{project_id}/endpoints/{endpoint_id}/evict";
 /// `GET` *(extension)*: what happened to it, newest first.
 pub const ENDPOINT_EVENTS: &str = "/projects/{project_id}/endpoints/{endpoint_id}/events";
 /// `GET` list.
@@ -105,8 +117,15 @@ pub const ALL: &[(Method, &str)] = &[
     (Method::Delete, PROJECT),
     (Method::Get, CONNECTION_URI),
     (Method::Get, BRANCHES),
+    (Method::Post, BRANCHES),
     (Method::Get, BRANCH),
     (Method::Patch, BRANCH),
+    (Method::Delete, BRANCH),
+    (Method::Post, BRANCH_SET_DEFAULT),
+    (Method::Post, BRANCH_RESTORE),
+    (Method::Get, BRANCH_SCHEMA),
+    (Method::Get, BRANCH_COMPARE_SCHEMA),
+    (Method::Post, BRANCH_SNAPSHOT),
     (Method::Get, BRANCH_ENDPOINTS),
     (Method::Get, ROLES),
     (Method::Post, ROLES),
@@ -120,12 +139,15 @@ pub const ALL: &[(Method, &str)] = &[
     (Method::Patch, DATABASE),
     (Method::Delete, DATABASE),
     (Method::Get, ENDPOINTS),
+    (Method::Post, ENDPOINTS),
     (Method::Get, ENDPOINT),
     (Method::Patch, ENDPOINT),
+    (Method::Delete, ENDPOINT),
     (Method::Post, ENDPOINT_START),
     (Method::Post, ENDPOINT_SUSPEND),
     (Method::Post, ENDPOINT_PAUSE),
     (Method::Post, ENDPOINT_RESTART),
+    (Method::Post, ENDPOINT_EVICT),
     (Method::Get, ENDPOINT_EVENTS),
     (Method::Get, OPERATIONS),
     (Method::Get, OPERATION),

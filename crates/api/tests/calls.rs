@@ -4,15 +4,18 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use dormouse_api::api_key::CreateApiKey;
-use dormouse_api::branch::UpdateBranch;
+use dormouse_api::branch::{CreateBranch, DeleteBranchQuery, RestoreBranch, UpdateBranch};
 use dormouse_api::client::{self, Call, Failure};
 use dormouse_api::connection::ConnectionUriQuery;
 use dormouse_api::database::{CreateDatabase, NewDatabase, UpdateDatabase};
-use dormouse_api::endpoint::{EndpointPatch, UpdateEndpoint};
+use dormouse_api::endpoint::{
+    CreateEndpoint, EndpointPatch, EndpointType, NewEndpoint, NewEndpointLimits, UpdateEndpoint,
+};
 use dormouse_api::event::EventsQuery;
 use dormouse_api::project::{CreateProject, UpdateProject};
 use dormouse_api::role::{CreateRole, NewRole};
 use dormouse_api::routes::{self, Method};
+use dormouse_api::schema::{CompareQuery, SchemaQuery};
 use dormouse_api::{PageQuery, Status};
 use serde::de::DeserializeOwned;
 
@@ -20,6 +23,43 @@ type Line = (Method, &'static str, String);
 
 fn line<T: DeserializeOwned>(call: &Call<T>) -> Line {
     (call.request().method, call.pattern(), call.request().target())
+}
+
+fn branch_calls() -> Vec<Line> {
+    let p = &"quiet-meadow-k3v9x2ab".parse().unwrap();
+    let b = &"br-quiet-meadow-k3v9x2ab".parse().unwrap();
+    let restore = RestoreBranch {
+        source_branch_id: "br-calm-oak-abcd2345".parse().unwrap(),
+        source_lsn: None,
+        source_timestamp: None,
+        preserve_under_name: None,
+    };
+    let at = "0/16B3748".parse().ok();
+    let schema = SchemaQuery { db_name: "app".into(), lsn: at, timestamp: None };
+    let compare = CompareQuery { db_name: "app".into(), base_lsn: at, ..CompareQuery::default() };
+    vec![
+        line(&client::branch::list(p, &PageQuery::largest())),
+        line(&client::branch::create(p, &CreateBranch::default())),
+        line(&client::branch::get(p, b)),
+        line(&client::branch::update(p, b, &UpdateBranch::default())),
+        line(&client::branch::delete(p, b, DeleteBranchQuery { recursive: Some(true) })),
+        line(&client::branch::set_default(p, b)),
+        line(&client::branch::restore(p, b, &restore)),
+        line(&client::branch::schema(p, b, &schema)),
+        line(&client::branch::compare_schema(p, b, &compare)),
+        line(&client::branch::snapshot(p, b)),
+    ]
+}
+
+fn new_endpoint() -> CreateEndpoint {
+    let endpoint = NewEndpoint {
+        branch_id: "br-quiet-meadow-k3v9x2ab".parse().unwrap(),
+        kind: EndpointType::ReadOnly,
+        pinned_lsn: None,
+        pinned_timestamp: None,
+        limits: NewEndpointLimits::default(),
+    };
+    CreateEndpoint { endpoint }
 }
 
 fn every_call() -> Vec<Line> {
@@ -36,17 +76,18 @@ fn every_call() -> Vec<Line> {
     };
     let new_role = CreateRole { role: NewRole { name: "r".into(), no_login: None } };
     let new_database = CreateDatabase { database: NewDatabase { name: "d".into(), owner_name: "r".into() } };
-    vec![
+    let mut calls = branch_calls();
+    calls.extend([
         line(&client::project::list(page)),
         line(&client::project::create(&CreateProject::default())),
         line(&client::project::get(p)),
         line(&client::project::update(p, &UpdateProject::default())),
         line(&client::project::delete(p)),
         line(&client::project::connection_uri(p, uri)),
-        line(&client::branch::list(p, &PageQuery::largest())),
-        line(&client::branch::get(p, b)),
-        line(&client::branch::update(p, b, &UpdateBranch::default())),
         line(&client::endpoint::list(p)),
+        line(&client::endpoint::create(p, &new_endpoint())),
+        line(&client::endpoint::delete(p, e)),
+        line(&client::endpoint::evict(p, e)),
         line(&client::endpoint::list_of_branch(p, b)),
         line(&client::endpoint::get(p, e)),
         line(&client::endpoint::update(p, e, &UpdateEndpoint::default())),
@@ -75,7 +116,8 @@ fn every_call() -> Vec<Line> {
         line(&client::server::user()),
         line(&client::server::organizations()),
         line(&client::server::shared_projects()),
-    ]
+    ]);
+    calls
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use dormouse_api::branch::BranchState;
+use dormouse_api::branch::{BranchHistory, BranchSizes, BranchState, CreateBranch, UpdateBranch};
 use dormouse_api::endpoint::{EndpointLimits, EndpointLive, EndpointSettings, EndpointType, PoolerMode};
 use dormouse_api::project::{EndpointDefaults, PreloadLibraries, ProjectSettings};
 use dormouse_api::*;
@@ -58,12 +58,21 @@ fn branch() -> Branch {
         name: "main".into(),
         current_state: BranchState::Ready,
         pending_state: None,
+        parent_id: None,
+        parent_lsn: None,
+        parent_timestamp: None,
         default: true,
         protected: false,
         primary: true,
         created_at: at(5),
         updated_at: at(5),
         creation_source: "dormouse".into(),
+        expires_at: None,
+        ttl_interval_seconds: None,
+        last_reset_at: None,
+        restored_from: None,
+        sizes: BranchSizes::default(),
+        history: None,
     }
 }
 
@@ -78,6 +87,7 @@ fn endpoint() -> Endpoint {
         region_id: project::REGION.into(),
         provisioner: endpoint::PROVISIONER.into(),
         kind: EndpointType::ReadWrite,
+        pinned_lsn: None,
         disabled: false,
         pooler_enabled: true,
         pooler_mode: PoolerMode::Transaction,
@@ -170,6 +180,42 @@ fn project_shape() {
 fn branch_shape() {
     let list = Branches { branches: vec![branch()], annotations: BTreeMap::new(), pagination: None };
     assert_snapshot!("branches", json(&list));
+}
+
+#[test]
+fn a_child_with_everything_that_can_be_told() {
+    let child = Branch {
+        parent_id: Some(branch().id),
+        parent_lsn: Some("0/16B3748".parse().unwrap()),
+        parent_timestamp: Some(at(1)),
+        expires_at: Some(at(9)),
+        ttl_interval_seconds: Some(3600),
+        last_reset_at: Some(at(2)),
+        restored_from: Some(branch().id),
+        sizes: BranchSizes { logical_size: Some(7), own_size: Some(5), history_size: Some(0) },
+        history: Some(BranchHistory {
+            start: "0/1000000".parse().unwrap(),
+            start_at: Some(at(1)),
+            stored: "0/16B3748".parse().unwrap(),
+        }),
+        ..branch()
+    };
+    assert_snapshot!("branch_child", json(&child));
+}
+
+#[test]
+fn requests_of_neons_clients_are_understood() {
+    let create: CreateBranch = serde_json::from_str(
+        r#"{"branch":{"name":"dev","parent_id":"br-quiet-meadow-k3v9x2ab","parent_lsn":"0/16B3748"},
+            "endpoints":[{"type":"read_write","suspend_timeout_seconds":60}],"annotation_value":{}}"#,
+    )
+    .unwrap();
+    assert_eq!(create.endpoints[0].limits.suspend_timeout_seconds, Some(60));
+    assert_eq!(create.branch.parent_lsn, Some("0/16B3748".parse().unwrap()));
+    let update = |text: &str| serde_json::from_str::<UpdateBranch>(text).unwrap().branch.expires_at;
+    assert_eq!(update(r#"{"branch":{}}"#), None, "not mentioned: stays");
+    assert_eq!(update(r#"{"branch":{"expires_at":null}}"#), Some(None), "null: never");
+    assert!(update(r#"{"branch":{"expires_at":"2026-01-02T03:04:05Z"}}"#).flatten().is_some());
 }
 
 #[test]

@@ -44,6 +44,8 @@ impl Host for Bare {
             endpoint: endpoint.clone(),
             project: "p-a-b".parse().unwrap(),
             branch: "br-a-b".parse().unwrap(),
+            mode: dormouse_compute::spec::Mode::ReadWrite,
+            pinned: None,
             pg_major: self.major,
             slot: 7,
             idle_timeout: self.idle,

@@ -3,11 +3,14 @@
 //! The trait keeps the rest of this crate honest (it can only do what is listed here) and lets the
 //! HTTP layer be tested where no PostgreSQL is installed.
 
+use std::any::Any;
 use std::fmt::Debug;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use dormouse_base::{EndpointId, Kind};
 use dormouse_compute::event::{Cause, SleepReason};
+use dormouse_compute::postgres::SUPERUSER;
 use dormouse_compute::postgres::admin::AdminClient;
 use dormouse_compute::{Fleet, State, WakeError};
 
@@ -36,6 +39,22 @@ impl From<WakeError> for ComputeError {
     }
 }
 
+/// A way in for a program of ours, such as `pg_dump`. The compute stays awake while this is held.
+pub struct WayIn {
+    /// The directory of its private socket, which asks for no password.
+    pub socket_dir: PathBuf,
+    /// The superuser there.
+    pub role: &'static str,
+    /// Keeps it awake.
+    pub held: Box<dyn Any + Send + Sync>,
+}
+
+impl Debug for WayIn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WayIn").field("socket_dir", &self.socket_dir).finish_non_exhaustive()
+    }
+}
+
 /// The computes of this server.
 #[async_trait::async_trait]
 pub trait Computes: Send + Sync + Debug + 'static {
@@ -59,6 +78,9 @@ pub trait Computes: Send + Sync + Debug + 'static {
 
     /// A superuser connection to an Active compute; never wakes.
     async fn admin(&self, endpoint: &EndpointId, database: &str) -> Result<AdminClient, ComputeError>;
+
+    /// Wakes it, and keeps it awake for a program of ours.
+    async fn way_in(&self, endpoint: &EndpointId) -> Result<WayIn, ComputeError>;
 
     /// Drops what is known of a deleted endpoint, which must be Stopped.
     async fn forget(&self, endpoint: &EndpointId);
@@ -104,6 +126,14 @@ impl Computes for Fleet {
 
     async fn admin(&self, endpoint: &EndpointId, database: &str) -> Result<AdminClient, ComputeError> {
         Ok(self.endpoint(endpoint).admin(database).await?)
+    }
+
+    async fn way_in(&self, endpoint: &EndpointId) -> Result<WayIn, ComputeError> {
+        let endpoint = self.endpoint(endpoint);
+        endpoint.wake(Cause::Request).await?;
+        let lease = endpoint.acquire().await?;
+        let socket_dir = lease.run.socket().dir.clone();
+        Ok(WayIn { socket_dir, role: SUPERUSER, held: Box::new(lease.pass) })
     }
 
     async fn forget(&self, endpoint: &EndpointId) {

@@ -4,7 +4,7 @@
 //! ```text
 //!  Foundation::open(config)        metadata, machine key, directories, keeper
 //!  Fleet::new(foundation.keeper()) the computes
-//!  Control::new(foundation, fleet) operations, HTTP API, reconcilers
+//!  Control::new(foundation, fleet, vault) operations, HTTP API, reconcilers
 //! ```
 
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use dormouse_storage::Store;
 use crate::address::Address;
 use crate::api_key;
 use crate::computes::Computes;
-use crate::db::{self, Db, DbError, api_keys, settings};
+use crate::db::{self, Db, DbError, api_keys, endpoints, settings};
 use crate::directory::{Directories, DirectoryError};
 use crate::first::{self, FirstProject};
 use crate::keeper::Keeper;
@@ -28,15 +28,22 @@ use crate::metrics::Metrics;
 use crate::model::settings::Timeouts;
 use crate::node::Node;
 use crate::operation::apply_config::ApplyConfig;
+use crate::operation::create_branch::CreateBranch;
+use crate::operation::create_endpoint::CreateEndpoint;
 use crate::operation::create_project::CreateProject;
+use crate::operation::delete_branch::DeleteBranch;
+use crate::operation::delete_endpoint::DeleteEndpoint;
 use crate::operation::delete_project::DeleteProject;
+use crate::operation::evict_compute::EvictCompute;
 use crate::operation::restart_compute::RestartCompute;
+use crate::operation::restore_branch::RestoreBranch;
 use crate::operation::start_compute::StartCompute;
 use crate::operation::suspend_compute::SuspendCompute;
 use crate::operation::{Executor, StepFailure, Work};
 use crate::password::{PasswordError, Passwords, StoredRole};
 use crate::reconcile::{self, Statuses};
 use crate::secrets::{KeyError, Secrets, private_file};
+use crate::vault::Vault;
 
 /// The file with the API key of this machine's command line, in the data directory.
 pub const LOCAL_KEY_FILE: &str = "api.key";
@@ -77,6 +84,9 @@ pub enum StartError {
     /// The directories of templates and computes.
     #[error("cannot prepare the data directory")]
     Directory(#[source] DirectoryError),
+    /// The directories that an earlier server left.
+    #[error("cannot look at the computes' directories")]
+    Node(#[source] crate::node::NodeError),
     /// The first project could not be made.
     #[error("cannot make the first project: {0}")]
     FirstProject(#[source] StepFailure),
@@ -128,6 +138,18 @@ impl Foundation {
         self.node.clone()
     }
 
+    /// After a start, before computes are adopted: the node looks at its directories.
+    ///
+    /// # Errors
+    /// When the metadata or the directories cannot be read.
+    pub async fn look_around(&self) -> Result<(), StartError> {
+        let slot = |endpoint: &EndpointId| {
+            let row = self.db.read("read an endpoint", |db| endpoints::get(db, endpoint));
+            row.ok().flatten().map(|row| row.slot)
+        };
+        self.node.look_around(slot).await.map_err(StartError::Node)
+    }
+
     /// What the fleet asks: `Fleet::new(Arc::new(foundation.keeper()), …)`.
     #[must_use]
     pub fn keeper(&self) -> Keeper {
@@ -140,36 +162,27 @@ impl Foundation {
 pub struct Control {
     pub(crate) foundation: Foundation,
     pub(crate) computes: Arc<dyn Computes>,
+    pub(crate) vault: Arc<dyn Vault>,
     pub(crate) executor: Executor,
     pub(crate) statuses: Statuses,
     scope: Scope,
 }
 
 impl Control {
-    /// Control over these computes. Operations run in `scope`; nothing is started yet.
+    /// Control over these computes and this storage. Operations run in `scope`; nothing is started yet.
     #[must_use]
-    pub fn new(foundation: Foundation, computes: Arc<dyn Computes>, scope: &Scope) -> Self {
-        let (db, keeper) = (foundation.db.clone(), foundation.keeper.clone());
-        let directories = foundation.directories.clone();
-        let kinds: Vec<Arc<dyn Work>> = vec![
-            Arc::new(CreateProject {
-                db: db.clone(),
-                directories: directories.clone(),
-                keeper: keeper.clone(),
-            }),
-            Arc::new(DeleteProject {
-                db: db.clone(),
-                directories,
-                computes: Arc::clone(&computes),
-                keeper: keeper.clone(),
-            }),
-            Arc::new(StartCompute { computes: Arc::clone(&computes) }),
-            Arc::new(SuspendCompute { computes: Arc::clone(&computes) }),
-            Arc::new(RestartCompute { computes: Arc::clone(&computes) }),
-            Arc::new(ApplyConfig { db: db.clone(), computes: Arc::clone(&computes), keeper }),
-        ];
-        let executor = Executor::new(db, scope.clone(), kinds, Arc::clone(&foundation.metrics));
-        Self { foundation, computes, executor, statuses: Statuses::default(), scope: scope.clone() }
+    pub fn new(
+        foundation: Foundation,
+        computes: Arc<dyn Computes>,
+        vault: Arc<dyn Vault>,
+        scope: &Scope,
+    ) -> Self {
+        foundation.node.attach(Arc::clone(&computes));
+        let kinds = kinds(&foundation, &computes, &vault);
+        let metrics = Arc::clone(&foundation.metrics);
+        let executor = Executor::new(foundation.db.clone(), scope.clone(), kinds, metrics);
+        let statuses = Statuses::default();
+        Self { foundation, computes, vault, executor, statuses, scope: scope.clone() }
     }
 
     /// The API below `/api/v2`. Every route asks for a key.
@@ -259,4 +272,56 @@ impl Control {
         self.foundation.db.write_now("add the local API key", add).map_err(StartError::Metadata)?;
         Ok(key)
     }
+}
+
+/// Every kind of operation, with what it works on.
+fn kinds(
+    foundation: &Foundation,
+    computes: &Arc<dyn Computes>,
+    vault: &Arc<dyn Vault>,
+) -> Vec<Arc<dyn Work>> {
+    let db = || foundation.db.clone();
+    let keeper = || foundation.keeper.clone();
+    let directories = || foundation.directories.clone();
+    let computes = || Arc::clone(computes);
+    let vault = || Arc::clone(vault);
+    vec![
+        Arc::new(CreateProject { db: db(), directories: directories(), vault: vault(), keeper: keeper() }),
+        Arc::new(DeleteProject {
+            db: db(),
+            directories: directories(),
+            computes: computes(),
+            vault: vault(),
+            keeper: keeper(),
+        }),
+        Arc::new(CreateBranch { db: db(), vault: vault(), keeper: keeper() }),
+        Arc::new(DeleteBranch {
+            db: db(),
+            directories: directories(),
+            computes: computes(),
+            vault: vault(),
+            keeper: keeper(),
+        }),
+        Arc::new(RestoreBranch {
+            db: db(),
+            secrets: Arc::clone(&foundation.secrets),
+            directories: directories(),
+            computes: computes(),
+            vault: vault(),
+            keeper: keeper(),
+        }),
+        Arc::new(CreateEndpoint { db: db(), keeper: keeper() }),
+        Arc::new(DeleteEndpoint {
+            db: db(),
+            directories: directories(),
+            computes: computes(),
+            vault: vault(),
+            keeper: keeper(),
+        }),
+        Arc::new(EvictCompute { computes: computes(), vault: vault() }),
+        Arc::new(StartCompute { computes: computes() }),
+        Arc::new(SuspendCompute { computes: computes() }),
+        Arc::new(RestartCompute { computes: computes() }),
+        Arc::new(ApplyConfig { db: db(), computes: computes(), keeper: keeper() }),
+    ]
 }

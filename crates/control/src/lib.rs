@@ -9,7 +9,9 @@
 //!
 //! Read in this order. [`model`] is the domain without I/O; [`db`] is the metadata; [`secrets`] keeps
 //! passwords sealed; [`directory`] makes clusters; [`keeper`] is this crate's side of
-//! [`dormouse_compute::Host`]; [`computes`] is the other direction. [`operation`] changes things in
+//! [`dormouse_compute::Host`]; [`computes`] and [`vault`] are what is
+//! asked of computes and of storage; [`meta`] is what storage keeps for a disaster, [`descent`] what a branch
+//! gets from its parent. [`operation`] changes things in
 //! durable steps, [`reconcile`] puts right what nobody asked about. [`locate`] and [`password`] are
 //! what the proxy needs on the way in; [`http`] is the public API. [`control`] holds it together;
 //! its builder is the only way in for `server`.
@@ -25,6 +27,8 @@ pub mod keeper;
 pub mod computes;
 pub mod vault;
 pub mod node;
+pub mod meta;
+pub mod descent;
 pub mod operation;
 pub mod reconcile;
 pub mod address;
@@ -32,16 +36,19 @@ pub mod api_key;
 pub mod locate;
 pub mod password;
 pub mod plan;
+pub mod schema;
 pub mod first;
 pub mod http;
 pub mod metrics;
 pub mod control;
 
 pub use address::Address;
-pub use computes::{ComputeError, Computes};
+pub use computes::{ComputeError, Computes, WayIn};
 pub use control::{Config, Control, Foundation, StartError};
 pub use first::FirstProject;
 pub use keeper::Keeper;
 pub use locate::{LocateError, Located, Locator};
 pub use model::settings::Timeouts;
+pub use node::Node;
 pub use password::{PasswordError, StoredRole};
+pub use vault::{Vault, VaultError};

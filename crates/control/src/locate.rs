@@ -66,6 +66,12 @@ pub enum LocateError {
         /// Names of branches of that project.
         known: Vec<String>,
     },
+    /// The branch has no endpoint that a branch's name could mean.
+    #[error("branch `{0}` has no endpoint: create one with `dormouse endpoint create --branch {0}`")]
+    NoWriter(String),
+    /// The branch is still being made.
+    #[error("branch `{0}` is being made: try again in a moment")]
+    NotReady(String),
     /// There is no project at all, or none was made the default.
     #[error("there is no default project: name the endpoint, or `database@project/branch`")]
     NoDefault,
@@ -92,6 +98,11 @@ type Found<T> = rusqlite::Result<Result<T, LocateError>>;
 fn by_endpoint(db: &Connection, id: &str) -> Found<Located> {
     let none = || Err(LocateError::NoEndpoint(id.chars().take(80).collect()));
     let Some(endpoint) = endpoints::get_by_text(db, id)? else { return Ok(none()) };
+    let branch = branches::get(db, &endpoint.branch_id)?.filter(|b| !b.deleting && !endpoint.deleting);
+    let Some(branch) = branch else { return Ok(none()) };
+    if !branch.ready {
+        return Ok(Err(LocateError::NotReady(branch.name)));
+    }
     match projects::get(db, &endpoint.project_id)? {
         Some(project) if !project.deleting => Ok(Ok(Located {
             endpoint: endpoint.id,
@@ -121,13 +132,15 @@ fn by_branch(db: &Connection, project: Option<&str>, branch: Option<&str>) -> Fo
         None => None,
     };
     match (found, endpoint) {
+        (Some(branch), _) if !branch.ready => Ok(Err(LocateError::NotReady(branch.name))),
+        (Some(branch), None) => Ok(Err(LocateError::NoWriter(branch.name))),
         (Some(branch), Some(endpoint)) => Ok(Ok(Located {
             endpoint: endpoint.id,
             project: project.id,
             branch: branch.id,
             slot: endpoint.slot,
         })),
-        _ => {
+        (None, _) => {
             let known = branches::list(db, &project.id, None, None, MAX_LISTED)?
                 .into_iter()
                 .map(|b| b.name)

@@ -5,6 +5,7 @@
 //!  Active              PostgreSQL: ask its catalog
 //!  Starting, Stopping  nobody yet: wait until it is one of the others
 //!  Paused, Stopped     the metadata, when it is exact
+//!  read-only           its branch's writer is asked in its place
 //!  Stopped, not exact  PostgreSQL alone, and it is not running: the last run ended badly. The server
 //!                      (not the client, who has proved nothing yet) starts it to recover, then asks it.
 //! ```
@@ -15,6 +16,7 @@ use std::time::Duration;
 use dormouse_base::{EndpointId, Kind, Timestamp};
 use dormouse_compute::State;
 use dormouse_compute::event::Cause;
+use dormouse_compute::spec::Mode;
 use tokio_postgres::types::Type;
 
 use crate::computes::{ComputeError, Computes};
@@ -112,6 +114,10 @@ impl Passwords {
         if role == ADMIN_ROLE || role.len() > MAX_SQL_NAME {
             return Ok(None);
         }
+        let row = self.row(id)?;
+        if row.mode == Mode::ReadOnly {
+            return self.stored_for_reader(&row, role).await;
+        }
         let mut last = None;
         for round in 0..MAX_ROUNDS {
             match self.computes.settled(id).await {
@@ -143,6 +149,19 @@ impl Passwords {
             message: "the endpoint keeps starting and stopping: try again".to_owned(),
         };
         Err(PasswordError::Compute(last.unwrap_or_else(busy)))
+    }
+
+    /// A reader's roles are those of its branch: its writer knows them, or the branch's rows do.
+    async fn stored_for_reader(
+        &self,
+        reader: &Endpoint,
+        role: &str,
+    ) -> Result<Option<StoredRole>, PasswordError> {
+        let writer = self.db.read("find an endpoint", |db| endpoints::of_branch(db, &reader.branch_id));
+        match writer.map_err(PasswordError::Metadata)? {
+            Some(writer) => Box::pin(self.stored(&writer.id, role)).await,
+            None => self.look_up(reader, role),
+        }
     }
 
     fn row(&self, id: &EndpointId) -> Result<Endpoint, PasswordError> {

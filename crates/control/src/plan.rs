@@ -83,16 +83,10 @@ impl Wish {
             endpoint_id: Some(endpoint_id.clone()),
         };
         Ok(Plan {
-            endpoint: new_endpoint(endpoint_id, &project_id, &branch_id, &self.settings, now),
+            endpoint: Endpoint::new(endpoint_id, &project_id, &branch_id, &self.settings, now),
             branch: Branch {
-                id: branch_id.clone(),
-                project_id: project_id.clone(),
-                name: branch_name,
                 is_default: true,
-                ready: false,
-                owner: owner.clone(),
-                created_at,
-                updated_at,
+                ..Branch::new(branch_id.clone(), &project_id, branch_name, owner.clone(), now)
             },
             role: Role {
                 branch_id: branch_id.clone(),
@@ -149,33 +143,6 @@ impl Plan {
     }
 }
 
-fn new_endpoint(
-    id: EndpointId,
-    project: &ProjectId,
-    branch: &BranchId,
-    wishes: &ProjectSettings,
-    now: Timestamp,
-) -> Endpoint {
-    Endpoint {
-        id,
-        project_id: project.clone(),
-        branch_id: branch.clone(),
-        slot: 0,
-        suspend_timeout_seconds: wishes.suspend_timeout_seconds,
-        pause_timeout_seconds: wishes.pause_timeout_seconds,
-        autoscaling_limit_min_cu: wishes.autoscaling_limit_min_cu.unwrap_or(defaults::MIN_CU),
-        autoscaling_limit_max_cu: wishes.autoscaling_limit_max_cu.unwrap_or(defaults::MAX_CU),
-        pg_settings: std::collections::BTreeMap::new(),
-        roles_stale: false,
-        next_wake: None,
-        started_at: None,
-        suspended_at: None,
-        last_active: None,
-        created_at: now,
-        updated_at: now,
-    }
-}
-
 /// Checks a project's settings.
 ///
 /// # Errors
@@ -187,6 +154,7 @@ pub fn check_settings(wishes: &ProjectSettings) -> Result<(), Refused> {
         wishes.autoscaling_limit_min_cu.unwrap_or(defaults::MIN_CU),
         wishes.autoscaling_limit_max_cu.unwrap_or(defaults::MAX_CU),
     )?;
+    settings::history(wishes.history_retention_seconds.unwrap_or(0))?;
     settings::preload(&wishes.preload_libraries)
 }
 

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::computes::ComputeError;
 
+#[cfg(test)]
+pub(crate) mod recorder;
+
 /// Storage did not do what was asked. Safe to show to the owner of the project.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

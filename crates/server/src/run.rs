@@ -23,7 +23,7 @@ use dormouse_compute::sandbox::cgroup::Cgroups;
 use dormouse_compute::sandbox::identity::Identities;
 use dormouse_compute::{Fleet, FleetConfig};
 use dormouse_control::{
-    Address, Config as ControlConfig, Control, FirstProject, Foundation, StartError, Timeouts,
+    Address, Config as ControlConfig, Control, FirstProject, Foundation, Node, StartError, Timeouts, Vault,
 };
 use dormouse_proxy::metrics::Metrics as ProxyMetrics;
 use dormouse_proxy::tls::Tls;
@@ -31,6 +31,8 @@ use dormouse_proxy::{Bound, Proxy, ProxyConfig};
 use dormouse_runtime::shutdown::{STOP_WITHIN, Signals};
 use dormouse_runtime::task::{self, Scope};
 use dormouse_runtime::telemetry::Metrics;
+use dormouse_storage::Store;
+use dormouse_storage::object::StoreOptions;
 use rustix::fs::Mode;
 use tokio::net::TcpListener;
 
@@ -43,6 +45,9 @@ const TASKS_END_WITHIN: Duration = Duration::from_secs(3);
 
 /// Computes that have not stopped by then are ended by force, so that the whole ends in time.
 const COMPUTES_END_WITHIN: Duration = Duration::from_secs(STOP_WITHIN.as_secs() - 8);
+
+/// What computes left behind is filed within this time; the next start does what remains.
+const STORE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why a server cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +69,9 @@ pub enum ServerError {
     /// The control plane.
     #[error("the control plane cannot start")]
     Control(#[source] StartError),
+    /// The object store.
+    #[error("the object store cannot be used")]
+    Store(#[source] dormouse_storage::object::OpenError),
     /// The certificate.
     #[error("TLS cannot be offered")]
     Tls(#[source] dormouse_proxy::tls::TlsError),
@@ -117,6 +125,7 @@ struct Server {
     door: Scope,
     proxy: Proxy,
     fleet: Fleet,
+    node: Node,
     work: Scope,
     place: Place,
 }
@@ -147,7 +156,9 @@ impl Server {
         let config = &ServerConfig { pg_listen: ports.pg.address(), ..config.clone() };
         let metrics = Arc::new(Metrics::default());
         let (foundation, fleet) = computes(config, &place, &metrics).await?;
-        let started = Self::serve(config, place, ports, foundation, &fleet, &metrics).await;
+        let node = foundation.node();
+        let vault: Arc<dyn Vault> = Arc::new(node.clone());
+        let started = Self::serve(config, place, ports, foundation, &fleet, vault, &metrics).await;
         if started.is_err() {
             // Reconcilers may have started some already.
             fleet.shut_down(config.keep_computes, COMPUTES_END_WITHIN).await;
@@ -161,14 +172,19 @@ impl Server {
         ports: Ports,
         foundation: Foundation,
         fleet: &Fleet,
+        vault: Arc<dyn Vault>,
         metrics: &Arc<Metrics>,
     ) -> Result<(Self, Ready), ServerError> {
         let (door, work) = (Scope::new(), Scope::new());
+        let node = foundation.node();
+        // Running computes may be waiting for the rest of their directories.
+        foundation.look_around().await.map_err(ServerError::Control)?;
         let adopted = fleet.adopt_all().await;
         tracing::info!(count = adopted.len(), "adopted computes that were left running");
-        let control = Control::new(foundation, Arc::new(fleet.clone()), &work);
+        let control = Control::new(foundation, Arc::new(fleet.clone()), vault, &work);
         control.register_metrics(metrics);
         control.start_reconcilers();
+        node.catch_up();
 
         http::serve(ports.http, http::routes(control.router(), Arc::clone(metrics)), &door);
         let first = control.first_project().await.map_err(ServerError::Control)?;
@@ -179,7 +195,7 @@ impl Server {
         };
         let told = describe(config, ports.http_address, first, key);
         write_server_file(&place.data, &told).map_err(system("write server.json"))?;
-        Ok((Self { door, proxy, fleet: fleet.clone(), work, place }, told))
+        Ok((Self { door, proxy, fleet: fleet.clone(), node, work, place }, told))
     }
 
     async fn stop(self, keep_computes: bool) {
@@ -192,6 +208,7 @@ impl Server {
         let computes = self.fleet.shut_down(keep_computes, COMPUTES_END_WITHIN);
         let (_, ()) = tokio::join!(door, computes);
         drop(self.proxy);
+        self.node.close(STORE_WITHIN).await;
         if !self.work.close(TASKS_END_WITHIN).await {
             tracing::warn!("some tasks did not end in time");
         }
@@ -217,7 +234,9 @@ async fn computes(
     let (views, cache) = (installations.clone(), place.data.join("postgres"));
     let views = task::blocking(move || prepare_views(&views, &cache)).await?;
 
-    let control = control_config(config, place, installations, identities);
+    let store = open_store(config, place).await?;
+    metrics.register(|registry| store.register_metrics(registry));
+    let control = control_config(config, place, installations, identities, store);
     let foundation = task::blocking(move || Foundation::open(control)).await.map_err(ServerError::Control)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let fleet = FleetConfig {
@@ -253,6 +272,7 @@ fn control_config(
     place: &Place,
     installations: Installations,
     identities: Identities,
+    store: Store,
 ) -> ControlConfig {
     ControlConfig {
         data: place.data.clone(),
@@ -261,7 +281,17 @@ fn control_config(
         timeouts: Timeouts { idle: config.idle_timeout, pause: config.pause_timeout },
         installations,
         identities,
+        store,
+        run_root: place.run_root(),
     }
+}
+
+/// The object store; without a wish a directory of the server's own.
+async fn open_store(config: &ServerConfig, place: &Place) -> Result<Store, ServerError> {
+    let own = || format!("file://{}", place.data.join("store").display());
+    let url = config.store.clone().unwrap_or_else(own);
+    let options = StoreOptions::from_environment().map_err(ServerError::Store)?;
+    Store::open(&url, options).await.map_err(ServerError::Store)
 }
 
 /// How clients reach the proxy. Names below `localhost` do not resolve everywhere, so there the

@@ -107,6 +107,14 @@ fn not_located(route: &Route, error: &LocateError) -> ClientError {
         tracing::error!(%error, "cannot look up an endpoint");
         return ClientError::internal("metadata-failed");
     }
+    let why = match error {
+        LocateError::NoWriter(_) => Some(("has no endpoint", "branch-has-no-endpoint")),
+        LocateError::NotReady(_) => Some(("is being made", "branch-not-ready")),
+        _ => None,
+    };
+    if let Some((what, code)) = why {
+        return not_there_yet(route, what, code);
+    }
     let asked = match route {
         Route::Default => "there is no default project".to_owned(),
         Route::Endpoint(id) => format!("endpoint {} does not exist", quoted(id)),
@@ -117,6 +125,22 @@ fn not_located(route: &Route, error: &LocateError) -> ClientError {
     };
     ClientError::fatal(SqlState::INVALID_CATALOG_NAME, asked)
         .with_hint(format!("List them with `dormouse endpoint list`. {}", help("unknown-endpoint")))
+}
+
+/// The branch exists, but nothing of it can be connected to.
+fn not_there_yet(route: &Route, what: &str, code: &str) -> ClientError {
+    let asked = match route {
+        Route::Default => "the default branch".to_owned(),
+        Route::Endpoint(id) => format!("the branch of endpoint {}", quoted(id)),
+        Route::Branch { branch, .. } => format!("branch {}", quoted(branch)),
+    };
+    let advice = if code == "branch-not-ready" {
+        "Connect again in a moment."
+    } else {
+        "Create one with `dormouse endpoint create --branch BRANCH`."
+    };
+    ClientError::fatal(SqlState::CANNOT_CONNECT_NOW, format!("{asked} {what}"))
+        .with_hint(format!("{advice} {}", help(code)))
 }
 
 fn quoted(name: &str) -> String {

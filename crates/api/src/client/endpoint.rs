@@ -3,7 +3,7 @@
 use dormouse_base::{BranchId, EndpointId, ProjectId};
 
 use super::Call;
-use crate::endpoint::{EndpointChanged, EndpointReply, Endpoints, UpdateEndpoint};
+use crate::endpoint::{CreateEndpoint, EndpointChanged, EndpointReply, Endpoints, UpdateEndpoint};
 use crate::event::{Events, EventsQuery};
 use crate::routes::{self, Method};
 
@@ -51,4 +51,19 @@ pub fn restart(project: &ProjectId, endpoint: &EndpointId) -> Call<EndpointChang
 pub fn events(project: &ProjectId, endpoint: &EndpointId, query: &EventsQuery) -> Call<Events> {
     Call::new(Method::Get, routes::ENDPOINT_EVENTS, &[project.as_str(), endpoint.as_str()])
         .with_query("limit", query.limit)
+}
+
+/// Makes an endpoint of a branch.
+pub fn create(project: &ProjectId, request: &CreateEndpoint) -> Call<EndpointChanged> {
+    Call::new(Method::Post, routes::ENDPOINTS, &[project.as_str()]).with_body(request)
+}
+
+/// Removes an endpoint; the data stays with its branch.
+pub fn delete(project: &ProjectId, endpoint: &EndpointId) -> Call<EndpointChanged> {
+    Call::new(Method::Delete, routes::ENDPOINT, &[project.as_str(), endpoint.as_str()])
+}
+
+/// Stops it and removes its local files; the store has everything.
+pub fn evict(project: &ProjectId, endpoint: &EndpointId) -> Call<EndpointChanged> {
+    Call::new(Method::Post, routes::ENDPOINT_EVICT, &[project.as_str(), endpoint.as_str()])
 }

@@ -131,6 +131,8 @@ mod tests {
             endpoint: "ep-a-b-c".parse().unwrap(),
             project: "a-b-c".parse().unwrap(),
             branch: "br-a-b-c".parse().unwrap(),
+            mode: crate::spec::Mode::ReadWrite,
+            pinned: None,
             pg_major: major,
             slot: 0,
             idle_timeout: None,

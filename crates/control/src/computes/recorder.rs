@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
-use super::{AdminClient, Cause, ComputeError, Computes, EndpointId, Kind, SleepReason, State};
+use super::{AdminClient, Cause, ComputeError, Computes, EndpointId, Kind, SleepReason, State, WayIn};
 
 /// Every endpoint is Stopped until it is woken.
 #[derive(Debug, Default)]
@@ -43,6 +43,9 @@ impl Computes for Recorder {
             code: "endpoint-state",
             message: "no PostgreSQL here".into(),
         })
+    }
+    async fn way_in(&self, endpoint: &EndpointId) -> Result<WayIn, ComputeError> {
+        self.admin(endpoint, "").await.map(|_| unreachable!("it never gives one"))
     }
     async fn forget(&self, _: &EndpointId) {}
 }

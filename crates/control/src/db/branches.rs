@@ -1,14 +1,23 @@
 //! Table `branches`.
+//!
+//! Those that are being deleted are found by [`get`] and [`by_storage`] only: to everybody else they are
+//! gone. [`put`] stores a whole row; read the row in the same transaction.
 
 use dormouse_base::{BranchId, ProjectId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use super::column::{id, micros, time};
-use crate::model::record::Branch;
+use super::column::{id, maybe_id, maybe_micros, maybe_time, micros, time};
+use crate::model::record::{Branch, Origin};
 
-const COLUMNS: &str = "id, project_id, name, is_default, ready, owner, created_at, updated_at";
+const COLUMNS: &str = "id, project_id, name, is_default, ready, owner, created_at, updated_at, storage_id, \
+                       parent_storage_id, parent_lsn, parent_timestamp, protected, expires_at, ttl_seconds, \
+                       deleting, resetting, restored_from, last_reset_at";
 
 fn read(row: &Row<'_>) -> Result<Branch> {
+    let parent = match maybe_id(row, 9)? {
+        Some(storage_id) => Some(Origin { storage_id, lsn: id(row, 10)?, at: maybe_time(row, 11)? }),
+        None => None,
+    };
     Ok(Branch {
         id: id(row, 0)?,
         project_id: id(row, 1)?,
@@ -18,23 +27,60 @@ fn read(row: &Row<'_>) -> Result<Branch> {
         owner: row.get(5)?,
         created_at: time(row, 6)?,
         updated_at: time(row, 7)?,
+        storage_id: id(row, 8)?,
+        parent,
+        protected: row.get(12)?,
+        expires_at: maybe_time(row, 13)?,
+        ttl_seconds: row.get(14)?,
+        deleting: row.get(15)?,
+        resetting: row.get(16)?,
+        restored_from: maybe_id(row, 17)?,
+        last_reset_at: maybe_time(row, 18)?,
     })
+}
+
+fn write(db: &Connection, sql: &str, branch: &Branch) -> Result<()> {
+    let parent = branch.parent.as_ref();
+    db.prepare_cached(sql)?.execute(params![
+        branch.id.as_str(),
+        branch.project_id.as_str(),
+        branch.name,
+        branch.is_default,
+        branch.ready,
+        branch.owner,
+        micros(branch.created_at),
+        micros(branch.updated_at),
+        branch.storage_id.as_str(),
+        parent.map(|p| p.storage_id.as_str()),
+        parent.map(|p| p.lsn.to_string()),
+        maybe_micros(parent.and_then(|p| p.at)),
+        branch.protected,
+        maybe_micros(branch.expires_at),
+        branch.ttl_seconds,
+        branch.deleting,
+        branch.resetting,
+        branch.restored_from.as_ref().map(BranchId::as_str),
+        maybe_micros(branch.last_reset_at)
+    ])?;
+    Ok(())
 }
 
 /// Adds a branch.
 pub fn insert(db: &Connection, branch: &Branch) -> Result<()> {
-    db.prepare_cached(&format!("INSERT INTO branches ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"))?
-        .execute(params![
-            branch.id.as_str(),
-            branch.project_id.as_str(),
-            branch.name,
-            branch.is_default,
-            branch.ready,
-            branch.owner,
-            micros(branch.created_at),
-            micros(branch.updated_at)
-        ])?;
-    Ok(())
+    let sql = format!(
+        "INSERT INTO branches ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
+         ?15, ?16, ?17, ?18, ?19)"
+    );
+    write(db, &sql, branch)
+}
+
+/// Stores a branch that exists, with everything in it.
+pub fn put(db: &Connection, branch: &Branch) -> Result<()> {
+    let sql = format!(
+        "UPDATE branches SET ({COLUMNS}) = (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, \
+         ?16, ?17, ?18, ?19) WHERE id = ?1"
+    );
+    write(db, &sql, branch)
 }
 
 /// The branch with this ID.
@@ -44,10 +90,18 @@ pub fn get(db: &Connection, id: &BranchId) -> Result<Option<Branch>> {
         .optional()
 }
 
+/// The branch that is now on this line of storage.
+pub fn by_storage(db: &Connection, storage: &BranchId) -> Result<Option<Branch>> {
+    db.prepare_cached(&format!("SELECT {COLUMNS} FROM branches WHERE storage_id = ?1"))?
+        .query_row([storage.as_str()], read)
+        .optional()
+}
+
 /// The branch of a project with this ID or name; an ID wins.
 pub fn find(db: &Connection, project: &ProjectId, id_or_name: &str) -> Result<Option<Branch>> {
     db.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM branches WHERE project_id = ?1 AND (id = ?2 OR name = ?2) ORDER BY id = ?2 DESC LIMIT 1"
+        "SELECT {COLUMNS} FROM branches WHERE project_id = ?1 AND (id = ?2 OR name = ?2) AND deleting = 0
+         ORDER BY id = ?2 DESC LIMIT 1"
     ))?
     .query_row([project.as_str(), id_or_name], read)
     .optional()
@@ -69,7 +123,7 @@ pub fn list(
     limit: usize,
 ) -> Result<Vec<Branch>> {
     db.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM branches WHERE project_id = ?1
+        "SELECT {COLUMNS} FROM branches WHERE project_id = ?1 AND deleting = 0
          AND (?2 IS NULL OR (created_at, id) > (SELECT created_at, id FROM branches WHERE id = ?2))
          AND (?3 IS NULL OR instr(lower(name), lower(?3)) > 0 OR id = ?3)
          ORDER BY created_at, id LIMIT ?4"
@@ -78,20 +132,75 @@ pub fn list(
     .collect()
 }
 
-/// Gives a branch another name.
-pub fn rename(db: &Connection, id: &BranchId, name: &str, now: Timestamp) -> Result<()> {
-    db.prepare_cached("UPDATE branches SET name = ?2, updated_at = ?3 WHERE id = ?1")?.execute(params![
-        id.as_str(),
-        name,
-        micros(now)
-    ])?;
-    Ok(())
+/// All branches of a project by creation, also those that are being deleted.
+pub fn of_project(db: &Connection, project: &ProjectId) -> Result<Vec<Branch>> {
+    db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM branches WHERE project_id = ?1 ORDER BY created_at, id"
+    ))?
+    .query_map([project.as_str()], read)?
+    .collect()
+}
+
+/// How many branches a project has.
+pub fn count(db: &Connection, project: &ProjectId) -> Result<usize> {
+    let count: u32 = db
+        .prepare_cached("SELECT count(*) FROM branches WHERE project_id = ?1")?
+        .query_row([project.as_str()], |row| row.get(0))?;
+    Ok(usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+/// Branches of living projects that should be gone by now.
+pub fn expired(db: &Connection, now: Timestamp) -> Result<Vec<Branch>> {
+    db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM branches WHERE expires_at <= ?1 AND deleting = 0 AND ready = 1
+         AND project_id IN (SELECT id FROM projects WHERE deleting = 0) ORDER BY expires_at, id"
+    ))?
+    .query_map([micros(now)], read)?
+    .collect()
+}
+
+/// When the next branch or endpoint expires.
+pub fn next_expiry(db: &Connection) -> Result<Option<Timestamp>> {
+    db.prepare_cached(
+        "SELECT min(at) FROM (SELECT min(expires_at) AS at FROM branches WHERE deleting = 0
+         UNION ALL SELECT min(expires_at) FROM endpoints WHERE deleting = 0)",
+    )?
+    .query_row([], |row| maybe_time(row, 0))
 }
 
 /// Notes that a branch's data exists.
 pub fn mark_ready(db: &Connection, id: &BranchId, now: Timestamp) -> Result<()> {
     db.prepare_cached("UPDATE branches SET ready = 1, updated_at = ?2 WHERE id = ?1")?
         .execute(params![id.as_str(), micros(now)])?;
+    Ok(())
+}
+
+/// Marks a branch as being deleted: nothing of it starts or is found from now on.
+pub fn mark_deleting(db: &Connection, id: &BranchId, now: Timestamp) -> Result<()> {
+    db.prepare_cached("UPDATE branches SET deleting = 1, updated_at = ?2 WHERE id = ?1")?
+        .execute(params![id.as_str(), micros(now)])?;
+    Ok(())
+}
+
+/// Marks a branch as being given other data, or takes that back.
+pub fn set_resetting(db: &Connection, id: &BranchId, resetting: bool) -> Result<()> {
+    db.prepare_cached("UPDATE branches SET resetting = ?2 WHERE id = ?1")?
+        .execute(params![id.as_str(), resetting])?;
+    Ok(())
+}
+
+/// Makes a branch the one that is meant when none is named.
+pub fn set_default(db: &Connection, project: &ProjectId, id: &BranchId, now: Timestamp) -> Result<()> {
+    db.prepare_cached("UPDATE branches SET is_default = 0 WHERE project_id = ?1 AND is_default = 1")?
+        .execute([project.as_str()])?;
+    db.prepare_cached("UPDATE branches SET is_default = 1, updated_at = ?2 WHERE id = ?1")?
+        .execute(params![id.as_str(), micros(now)])?;
+    Ok(())
+}
+
+/// Removes a branch and, by the foreign keys, its endpoints, roles and databases.
+pub fn delete(db: &Connection, id: &BranchId) -> Result<()> {
+    db.prepare_cached("DELETE FROM branches WHERE id = ?1")?.execute([id.as_str()])?;
     Ok(())
 }
 

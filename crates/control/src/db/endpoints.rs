@@ -1,16 +1,29 @@
 //! Table `endpoints`.
+//!
+//! "The endpoint of a branch" is always its writer; readers are found by their own ID.
 
 use std::collections::BTreeMap;
 
 use dormouse_base::{BranchId, EndpointId, ProjectId, Timestamp};
+use dormouse_compute::spec::Mode;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use super::column::{id, json, maybe_micros, maybe_time, micros, time, to_json};
+use super::column::{id, json, maybe_id, maybe_micros, maybe_time, micros, time, to_json};
 use crate::model::record::Endpoint;
 
 const COLUMNS: &str = "id, project_id, branch_id, slot, suspend_timeout_seconds, pause_timeout_seconds, min_cu, \
                        max_cu, pg_settings, roles_stale, next_wake, started_at, suspended_at, last_active, \
-                       created_at, updated_at";
+                       created_at, updated_at, kind, pinned_lsn, expires_at, deleting";
+
+const READ_WRITE: &str = "read_write";
+const READ_ONLY: &str = "read_only";
+
+fn kind(mode: Mode) -> &'static str {
+    match mode {
+        Mode::ReadWrite => READ_WRITE,
+        Mode::ReadOnly => READ_ONLY,
+    }
+}
 
 fn read(row: &Row<'_>) -> Result<Endpoint> {
     Ok(Endpoint {
@@ -30,13 +43,18 @@ fn read(row: &Row<'_>) -> Result<Endpoint> {
         last_active: maybe_time(row, 13)?,
         created_at: time(row, 14)?,
         updated_at: time(row, 15)?,
+        mode: if row.get_ref(16)?.as_str()? == READ_ONLY { Mode::ReadOnly } else { Mode::ReadWrite },
+        pinned_lsn: maybe_id(row, 17)?,
+        expires_at: maybe_time(row, 18)?,
+        deleting: row.get(19)?,
     })
 }
 
 /// Adds an endpoint.
 pub fn insert(db: &Connection, endpoint: &Endpoint) -> Result<()> {
     db.prepare_cached(&format!(
-        "INSERT INTO endpoints ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
+        "INSERT INTO endpoints ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, \
+         ?19, ?20)"
     ))?
     .execute(params![
         endpoint.id.as_str(),
@@ -54,7 +72,11 @@ pub fn insert(db: &Connection, endpoint: &Endpoint) -> Result<()> {
         maybe_micros(endpoint.suspended_at),
         maybe_micros(endpoint.last_active),
         micros(endpoint.created_at),
-        micros(endpoint.updated_at)
+        micros(endpoint.updated_at),
+        kind(endpoint.mode),
+        endpoint.pinned_lsn.map(|lsn| lsn.to_string()),
+        maybe_micros(endpoint.expires_at),
+        endpoint.deleting
     ])?;
     Ok(())
 }
@@ -83,13 +105,52 @@ pub fn get_by_text(db: &Connection, id: &str) -> Result<Option<Endpoint>> {
         .optional()
 }
 
-/// The read-write endpoint of a branch.
+/// The read-write endpoint of a branch, unless it is being deleted.
 pub fn of_branch(db: &Connection, branch: &BranchId) -> Result<Option<Endpoint>> {
     db.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM endpoints WHERE branch_id = ?1 ORDER BY created_at, id LIMIT 1"
+        "SELECT {COLUMNS} FROM endpoints WHERE branch_id = ?1 AND kind = '{READ_WRITE}' AND deleting = 0"
     ))?
     .query_row([branch.as_str()], read)
     .optional()
+}
+
+/// All endpoints of a branch, the writer first, then by creation.
+pub fn all_of_branch(db: &Connection, branch: &BranchId) -> Result<Vec<Endpoint>> {
+    db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM endpoints WHERE branch_id = ?1 ORDER BY kind DESC, created_at, id"
+    ))?
+    .query_map([branch.as_str()], read)?
+    .collect()
+}
+
+/// Endpoints of living branches that should be gone by now.
+pub fn expired(db: &Connection, now: Timestamp) -> Result<Vec<Endpoint>> {
+    db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM endpoints WHERE expires_at <= ?1 AND deleting = 0
+         AND project_id IN (SELECT id FROM projects WHERE deleting = 0) ORDER BY expires_at, id"
+    ))?
+    .query_map([micros(now)], read)?
+    .collect()
+}
+
+/// Marks an endpoint as being deleted, or takes that back.
+pub fn set_deleting(db: &Connection, id: &EndpointId, deleting: bool) -> Result<()> {
+    db.prepare_cached("UPDATE endpoints SET deleting = ?2 WHERE id = ?1")?
+        .execute(params![id.as_str(), deleting])?;
+    Ok(())
+}
+
+/// Its branch got other data: what was known of the run before is over.
+pub fn start_over(db: &Connection, branch: &BranchId) -> Result<()> {
+    db.prepare_cached("UPDATE endpoints SET roles_stale = 0, next_wake = NULL WHERE branch_id = ?1")?
+        .execute([branch.as_str()])?;
+    Ok(())
+}
+
+/// Removes an endpoint.
+pub fn delete(db: &Connection, id: &EndpointId) -> Result<()> {
+    db.prepare_cached("DELETE FROM endpoints WHERE id = ?1")?.execute([id.as_str()])?;
+    Ok(())
 }
 
 /// The endpoints of a project, by creation.
@@ -101,11 +162,11 @@ pub fn of_project(db: &Connection, project: &ProjectId) -> Result<Vec<Endpoint>>
     .collect()
 }
 
-/// Every endpoint of a living project, by creation.
+/// Every endpoint of a living project and branch, by creation.
 pub fn all(db: &Connection) -> Result<Vec<Endpoint>> {
     db.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM endpoints WHERE project_id IN (SELECT id FROM projects WHERE deleting = 0)
-         ORDER BY created_at, id"
+         AND branch_id IN (SELECT id FROM branches WHERE deleting = 0) ORDER BY created_at, id"
     ))?
     .query_map([], read)?
     .collect()
@@ -173,10 +234,10 @@ pub fn scheduled(db: &Connection) -> Result<Vec<(EndpointId, Timestamp)>> {
     .collect()
 }
 
-/// Endpoints whose branch has a change that PostgreSQL has not seen.
+/// Writers whose branch has a change that PostgreSQL has not seen.
 pub fn with_pending(db: &Connection) -> Result<Vec<EndpointId>> {
     db.prepare_cached(
-        "SELECT id FROM endpoints WHERE branch_id IN (SELECT branch_id FROM roles WHERE pending IS NOT NULL
+        "SELECT id FROM endpoints WHERE kind = 'read_write' AND branch_id IN (SELECT branch_id FROM roles WHERE pending IS NOT NULL
          UNION SELECT branch_id FROM databases WHERE pending IS NOT NULL)",
     )?
     .query_map([], |row| id(row, 0))?

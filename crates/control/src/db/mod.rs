@@ -27,6 +27,7 @@ pub mod databases;
 pub mod api_keys;
 pub mod operations;
 pub mod events;
+pub mod metas;
 pub mod settings;
 
 /// The file name in the data directory.

@@ -120,3 +120,36 @@ CREATE TABLE endpoint_events (
 ) STRICT;
 CREATE INDEX events_of_endpoint ON endpoint_events (endpoint_id, id);
 ";
+
+/// Step 2: branches have storage, parents and an end; endpoints can be readers.
+///
+/// A branch's public ID never changes; its `storage_id` does when it is restored. Until then both are the
+/// same. `parent_storage_id` is a storage ID as well, so that children keep to the line that they left.
+/// `metas` holds the hash of what was last stored for a disaster, by storage ID or project ID.
+pub const BRANCHES: &str = "
+ALTER TABLE branches ADD COLUMN storage_id TEXT NOT NULL DEFAULT '';
+UPDATE branches SET storage_id = id;
+CREATE UNIQUE INDEX branches_by_storage ON branches (storage_id);
+ALTER TABLE branches ADD COLUMN parent_storage_id TEXT;
+ALTER TABLE branches ADD COLUMN parent_lsn TEXT;
+ALTER TABLE branches ADD COLUMN parent_timestamp INTEGER;
+CREATE INDEX branches_by_parent ON branches (parent_storage_id);
+ALTER TABLE branches ADD COLUMN protected INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE branches ADD COLUMN expires_at INTEGER;
+ALTER TABLE branches ADD COLUMN ttl_seconds INTEGER;
+ALTER TABLE branches ADD COLUMN deleting INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE branches ADD COLUMN resetting INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE branches ADD COLUMN restored_from TEXT;
+ALTER TABLE branches ADD COLUMN last_reset_at INTEGER;
+
+ALTER TABLE endpoints ADD COLUMN kind TEXT NOT NULL DEFAULT 'read_write';
+ALTER TABLE endpoints ADD COLUMN pinned_lsn TEXT;
+ALTER TABLE endpoints ADD COLUMN expires_at INTEGER;
+ALTER TABLE endpoints ADD COLUMN deleting INTEGER NOT NULL DEFAULT 0;
+CREATE UNIQUE INDEX one_writer_per_branch ON endpoints (branch_id) WHERE kind = 'read_write';
+
+CREATE TABLE metas (
+    key TEXT PRIMARY KEY,
+    hash TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+";

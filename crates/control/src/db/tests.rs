@@ -2,9 +2,10 @@
 
 use dormouse_base::{BranchId, EndpointId, ProjectId, Timestamp};
 use dormouse_compute::event::{Happening, SleepReason};
+use dormouse_compute::spec::Mode;
 
 use super::*;
-use crate::model::record::{Branch, Endpoint, Pending, Project, ProjectSettings, Role, Target};
+use crate::model::record::{Branch, Endpoint, Origin, Pending, Project, ProjectSettings, Role, Target};
 use crate::operation::draft;
 
 fn db() -> (tempfile::TempDir, Db) {
@@ -33,36 +34,17 @@ fn project(name: &str, second: i64) -> Project {
 }
 
 fn branch(project: &Project) -> Branch {
-    Branch {
-        id: BranchId::generate(),
-        project_id: project.id.clone(),
-        name: "main".to_owned(),
-        is_default: true,
-        ready: false,
-        owner: "app_owner".to_owned(),
-        created_at: at(0),
-        updated_at: at(0),
-    }
+    let new =
+        Branch::new(BranchId::generate(), &project.id, "main".to_owned(), "app_owner".to_owned(), at(0));
+    Branch { is_default: true, ..new }
 }
 
 fn endpoint(branch: &Branch, slot: u32) -> Endpoint {
+    let settings = ProjectSettings::default();
     Endpoint {
-        id: EndpointId::generate(),
-        project_id: branch.project_id.clone(),
-        branch_id: branch.id.clone(),
         slot,
-        suspend_timeout_seconds: 0,
-        pause_timeout_seconds: None,
-        autoscaling_limit_min_cu: 0.25,
-        autoscaling_limit_max_cu: 2.0,
         pg_settings: [("work_mem".to_owned(), "8MB".to_owned())].into(),
-        roles_stale: false,
-        next_wake: None,
-        started_at: None,
-        suspended_at: None,
-        last_active: None,
-        created_at: at(0),
-        updated_at: at(0),
+        ..Endpoint::new(EndpointId::generate(), &branch.project_id, &branch.id, &settings, at(0))
     }
 }
 
@@ -223,4 +205,86 @@ fn pages_of_projects_meet_without_gap_or_overlap() {
     unique.sort();
     unique.dedup();
     assert_eq!(unique.len(), 7);
+}
+
+#[test]
+fn a_store_of_the_first_schema_is_brought_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(FILE);
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(schema::FIRST).unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    let now = at(0).as_microsecond();
+    old.execute_batch(&format!(
+        "INSERT INTO projects VALUES ('p-a-b', 'p', 15, '{{}}', 0, {now}, {now});
+         INSERT INTO branches VALUES ('br-a-b', 'p-a-b', 'main', 1, 1, 'o', {now}, {now});
+         INSERT INTO endpoints (id, project_id, branch_id, slot, suspend_timeout_seconds, min_cu, max_cu,
+             pg_settings, created_at, updated_at)
+             VALUES ('ep-a-b', 'p-a-b', 'br-a-b', 0, 0, 0.25, 2.0, '{{}}', {now}, {now});"
+    ))
+    .unwrap();
+    drop(old);
+    let db = Db::open(dir.path()).unwrap();
+    let branch = db.read("", |db| branches::get(db, &"br-a-b".parse().unwrap())).unwrap().unwrap();
+    assert_eq!((branch.storage_id.as_str(), branch.parent, branch.protected), ("br-a-b", None, false));
+    let endpoint = db.read("", |db| endpoints::of_branch(db, &branch.id)).unwrap().unwrap();
+    assert_eq!((endpoint.mode, endpoint.pinned_lsn), (Mode::ReadWrite, None));
+}
+
+#[test]
+fn a_branch_has_one_writer_and_any_number_of_readers() {
+    let (_dir, db) = db();
+    let (_, branch, writer) = with_endpoint(&db, 0);
+    let reader = |slot| Endpoint {
+        mode: Mode::ReadOnly,
+        pinned_lsn: Some(dormouse_base::Lsn(0x16_B374)),
+        expires_at: Some(at(5)),
+        ..endpoint(&branch, slot)
+    };
+    let first = reader(1);
+    db.write_now("", |db| endpoints::insert(db, &first)).unwrap();
+    db.write_now("", |db| endpoints::insert(db, &reader(2))).unwrap();
+    let second = db.write_now("", |db| endpoints::insert(db, &endpoint(&branch, 3)));
+    assert!(second.unwrap_err().conflicts_in("endpoints"));
+    assert_eq!(db.read("", |db| endpoints::get(db, &first.id)).unwrap(), Some(first));
+    assert_eq!(db.read("", |db| endpoints::of_branch(db, &branch.id)).unwrap().unwrap().id, writer.id);
+    let all = db.read("", |db| endpoints::all_of_branch(db, &branch.id)).unwrap();
+    assert_eq!((all.len(), &all[0].id), (3, &writer.id));
+    assert_eq!(db.read("", |db| endpoints::expired(db, at(5))).unwrap().len(), 2);
+    assert_eq!(db.read("", branches::next_expiry).unwrap(), Some(at(5)));
+    db.write_now("", |db| endpoints::set_deleting(db, &writer.id, true)).unwrap();
+    assert_eq!(db.read("", |db| endpoints::of_branch(db, &branch.id)).unwrap(), None);
+}
+
+#[test]
+fn a_branch_comes_back_with_everything_and_hides_while_it_goes() {
+    let (_dir, db) = db();
+    let (project, mut branch, _) = with_endpoint(&db, 0);
+    branch.storage_id = BranchId::generate();
+    branch.parent =
+        Some(Origin { storage_id: branch.id.clone(), lsn: dormouse_base::Lsn(7), at: Some(at(1)) });
+    (branch.protected, branch.resetting, branch.is_default) = (true, true, false);
+    (branch.expires_at, branch.ttl_seconds) = (Some(at(3)), Some(3));
+    (branch.restored_from, branch.last_reset_at) = (Some(branch.id.clone()), Some(at(2)));
+    branch.ready = true;
+    db.write_now("", |db| branches::put(db, &branch)).unwrap();
+    let read = db.read("", |db| branches::by_storage(db, &branch.storage_id)).unwrap();
+    assert_eq!(read, Some(branch.clone()));
+    assert_eq!(db.read("", |db| branches::expired(db, at(3))).unwrap().len(), 1);
+    db.write_now("", |db| branches::set_default(db, &project.id, &branch.id, at(4))).unwrap();
+    assert_eq!(db.read("", |db| branches::default_of(db, &project.id)).unwrap().unwrap().id, branch.id);
+    db.write_now("", |db| branches::mark_deleting(db, &branch.id, at(4))).unwrap();
+    assert!(db.read("", |db| branches::get(db, &branch.id)).unwrap().is_some());
+    assert!(db.read("", |db| branches::find(db, &project.id, "main")).unwrap().is_none());
+    assert!(db.read("", |db| branches::list(db, &project.id, None, None, 9)).unwrap().is_empty());
+    assert!(db.read("", |db| branches::expired(db, at(9))).unwrap().is_empty());
+    assert!(db.read("", endpoints::all).unwrap().is_empty());
+    db.write_now("", |db| {
+        metas::put(db, branch.storage_id.as_str(), "h")?;
+        metas::put(db, "br-of-nobody", "h")?;
+        metas::prune(db)
+    })
+    .unwrap();
+    let hash = |key: &str| db.read("", |db| metas::hash(db, key)).unwrap();
+    assert_eq!((hash(branch.storage_id.as_str()).as_deref(), hash("br-of-nobody")), (Some("h"), None));
 }

@@ -2,19 +2,32 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use dormouse_api::endpoint::{EndpointChanged, EndpointReply, UpdateEndpoint};
+use axum::http::StatusCode;
+use dormouse_api::endpoint::{
+    CreateEndpoint, EndpointChanged, EndpointReply, NewEndpointLimits, UpdateEndpoint,
+};
 use dormouse_api::event::EventsQuery;
 use dormouse_api::page::{DEFAULT_LIMIT, MAX_LIMIT};
 use dormouse_api::{EndpointEvent, Endpoints, Events};
-use dormouse_base::{Kind, clock};
+use dormouse_base::{EndpointId, Kind, clock};
+use dormouse_compute::spec::Mode;
 
+use super::branch_create::changed_meanwhile;
+use super::branches::usable;
 use super::error::Error;
 use super::extract::{Asked, Body};
+use super::find::Place;
+use super::point::point;
 use super::shape;
 use crate::control::Control;
-use crate::db::{endpoints, events};
+use crate::db::{branches, endpoints, events};
+use crate::model::branch::MAX_ENDPOINTS;
+use crate::model::record::{Endpoint, Operation, Target};
 use crate::model::settings;
-use crate::operation::{restart_compute, start_compute, suspend_compute};
+use crate::operation::{
+    create_endpoint, delete_endpoint, draft, evict_compute, restart_compute, start_compute, suspend_compute,
+};
+use crate::vault::Point;
 
 type EndpointPath = Path<(String, String)>;
 
@@ -24,7 +37,9 @@ pub(super) async fn list(
     Path(project): Path<String>,
 ) -> Result<Json<Endpoints>, Error> {
     let project = control.project(&project)?;
-    let rows = control.foundation.db.read("list endpoints", |db| endpoints::of_project(db, &project.id))?;
+    let mut rows =
+        control.foundation.db.read("list endpoints", |db| endpoints::of_project(db, &project.id))?;
+    rows.retain(|row| !row.deleting);
     Ok(Json(Endpoints { endpoints: rows.into_iter().map(|row| control.show_endpoint(row)).collect() }))
 }
 
@@ -34,7 +49,10 @@ pub(super) async fn list_of_branch(
     Path((project, branch)): EndpointPath,
 ) -> Result<Json<Endpoints>, Error> {
     let place = control.branch(&project, &branch)?;
-    Ok(Json(Endpoints { endpoints: vec![control.show_endpoint(place.endpoint)] }))
+    let mut rows =
+        control.foundation.db.read("list endpoints", |db| endpoints::all_of_branch(db, &place.branch.id))?;
+    rows.retain(|row| !row.deleting);
+    Ok(Json(Endpoints { endpoints: rows.into_iter().map(|row| control.show_endpoint(row)).collect() }))
 }
 
 /// `GET /projects/{project_id}/endpoints/{endpoint_id}`.
@@ -52,8 +70,29 @@ pub(super) async fn update(
     Path((project, endpoint)): EndpointPath,
     Body(request): Body<UpdateEndpoint>,
 ) -> Result<Json<EndpointChanged>, Error> {
-    let mut row = control.endpoint(&project, &endpoint)?.endpoint;
+    let row = control.endpoint(&project, &endpoint)?.endpoint;
     let wanted = request.endpoint;
+    let limits = NewEndpointLimits {
+        suspend_timeout_seconds: wanted.suspend_timeout_seconds,
+        pause_timeout_seconds: wanted.pause_timeout_seconds,
+        autoscaling_limit_min_cu: wanted.autoscaling_limit_min_cu,
+        autoscaling_limit_max_cu: wanted.autoscaling_limit_max_cu,
+        settings: wanted.settings,
+    };
+    let row = wished(row, limits)?;
+    let id = row.id.clone();
+    control
+        .foundation
+        .db
+        .write("change an endpoint", move |db| endpoints::update(db, &row, clock::now()))
+        .await?;
+    control.foundation.keeper.signals().mirror.notify_one();
+    let endpoint = control.endpoint(&project, id.as_str())?.endpoint;
+    Ok(Json(EndpointChanged { endpoint: control.show_endpoint(endpoint), operations: Vec::new() }))
+}
+
+/// An endpoint with these wishes.
+pub(super) fn wished(mut row: Endpoint, wanted: NewEndpointLimits) -> Result<Endpoint, Error> {
     if let Some(seconds) = wanted.suspend_timeout_seconds {
         settings::timeout("suspend_timeout_seconds", seconds)?;
         row.suspend_timeout_seconds = seconds;
@@ -69,14 +108,112 @@ pub(super) async fn update(
     row.autoscaling_limit_min_cu = wanted.autoscaling_limit_min_cu.unwrap_or(row.autoscaling_limit_min_cu);
     row.autoscaling_limit_max_cu = wanted.autoscaling_limit_max_cu.unwrap_or(row.autoscaling_limit_max_cu);
     settings::size(row.autoscaling_limit_min_cu, row.autoscaling_limit_max_cu)?;
-    let id = row.id.clone();
-    control
-        .foundation
-        .db
-        .write("change an endpoint", move |db| endpoints::update(db, &row, clock::now()))
-        .await?;
-    let endpoint = control.endpoint(&project, id.as_str())?.endpoint;
-    Ok(Json(EndpointChanged { endpoint: control.show_endpoint(endpoint), operations: Vec::new() }))
+    Ok(row)
+}
+
+/// `POST /projects/{project_id}/endpoints`.
+pub(super) async fn create(
+    State(control): State<Control>,
+    Path(project): Path<String>,
+    Body(request): Body<CreateEndpoint>,
+) -> Result<(StatusCode, Json<EndpointChanged>), Error> {
+    let wanted = request.endpoint;
+    let place = control.branch(&project, wanted.branch_id.as_str())?;
+    usable(&place.branch)?;
+    let point = point(wanted.pinned_lsn, wanted.pinned_timestamp)?;
+    let mode = shape::mode(wanted.kind);
+    if mode == Mode::ReadWrite && point != Point::Head {
+        let message = "only a `read_only` endpoint can be pinned to the past: to write there, make a branch";
+        return Err(Error::new(Kind::Invalid, "bad-point", message));
+    }
+    let pinned_lsn = match point {
+        Point::Head => None,
+        Point::Lsn(_) | Point::Time(_) => Some(control.resolve(&place, point).await?.lsn),
+    };
+    let id = EndpointId::generate();
+    let new = Endpoint::new(id, &place.project.id, &place.branch.id, &place.project.settings, clock::now());
+    let new = wished(Endpoint { mode, pinned_lsn, ..new }, wanted.limits)?;
+    let (row, operation) = control.add_endpoint(&place, new).await?;
+    let operations = vec![shape::operation(operation)];
+    Ok((StatusCode::CREATED, Json(EndpointChanged { endpoint: control.show_endpoint(row), operations })))
+}
+
+/// A second writer is asked for.
+pub(super) fn has_writer(branch: &str) -> Error {
+    let message = format!("branch `{branch}` has a read-write endpoint, and can have only one");
+    Error::new(Kind::Conflict, "branch-has-endpoint", message).hint("make it `read_only`, or make a branch")
+}
+
+/// `DELETE /projects/{project_id}/endpoints/{endpoint_id}`.
+pub(super) async fn delete(
+    State(control): State<Control>,
+    Path((project, endpoint)): EndpointPath,
+) -> Result<Json<EndpointChanged>, Error> {
+    let spot = control.endpoint(&project, &endpoint)?;
+    let operation = control.delete_endpoint(&spot.endpoint).await?;
+    let operations = vec![shape::operation(operation)];
+    Ok(Json(EndpointChanged { endpoint: control.show_endpoint(spot.endpoint), operations }))
+}
+
+impl Control {
+    /// Stores a new endpoint and has it made known.
+    pub(super) async fn add_endpoint(
+        &self,
+        place: &Place,
+        new: Endpoint,
+    ) -> Result<(Endpoint, Operation), Error> {
+        let target = Target { endpoint_id: Some(new.id.clone()), ..place.target() };
+        let (id, branch) = (new.id.clone(), place.branch.clone());
+        let operation = self
+            .submit(draft(create_endpoint::KIND, target, serde_json::json!({})), move |db, _| {
+                let found = branches::get(db, &branch.id)?.filter(|row| !row.deleting);
+                if found.is_none_or(|row| row.storage_id != branch.storage_id) {
+                    return Ok(Err(changed_meanwhile(&branch)));
+                }
+                let all = endpoints::all_of_branch(db, &branch.id)?;
+                if new.mode == Mode::ReadWrite && all.iter().any(|e| e.mode == Mode::ReadWrite) {
+                    return Ok(Err(has_writer(&branch.name)));
+                }
+                if all.len() >= MAX_ENDPOINTS {
+                    let message = format!(
+                        "branch `{}` has {MAX_ENDPOINTS} endpoints, which is its limit: delete one first",
+                        branch.name
+                    );
+                    return Ok(Err(Error::new(Kind::Limit, "too-many-endpoints", message)));
+                }
+                endpoints::insert(db, &Endpoint { slot: endpoints::free_slot(db)?, ..new })?;
+                Ok(Ok(()))
+            })
+            .await?;
+        let row = self.foundation.db.read("read an endpoint", |db| endpoints::get(db, &id))?;
+        let row = row.ok_or_else(|| Error::not_found("endpoint", "endpoint-not-found", id.as_str()))?;
+        Ok((row, operation))
+    }
+
+    /// Deletes an endpoint; what only its files hold is stored first.
+    pub(crate) async fn delete_endpoint(&self, endpoint: &Endpoint) -> Result<Operation, Error> {
+        let target = Target {
+            project_id: endpoint.project_id.clone(),
+            branch_id: Some(endpoint.branch_id.clone()),
+            endpoint_id: Some(endpoint.id.clone()),
+        };
+        let id = endpoint.id.clone();
+        self.submit(draft(delete_endpoint::KIND, target, serde_json::json!({})), move |db, _| {
+            if endpoints::get(db, &id)?.is_none_or(|row| row.deleting) {
+                return Ok(Err(Error::not_found("endpoint", "endpoint-not-found", id.as_str())));
+            }
+            endpoints::set_deleting(db, &id, true).map(Ok)
+        })
+        .await
+    }
+}
+
+/// `POST …/evict`.
+pub(super) async fn evict(
+    control: State<Control>,
+    path: EndpointPath,
+) -> Result<Json<EndpointChanged>, Error> {
+    act(control, path, evict_compute::KIND).await
 }
 
 /// `POST …/start`.
@@ -108,8 +245,8 @@ async fn act(
     Path((project, endpoint)): EndpointPath,
     kind: &'static str,
 ) -> Result<Json<EndpointChanged>, Error> {
-    let place = control.endpoint(&project, &endpoint)?;
-    let operation = control.submit_plain(kind, place.target()).await?;
+    let spot = control.endpoint(&project, &endpoint)?;
+    let operation = control.submit_plain(kind, spot.target()).await?;
     let endpoint = control.endpoint(&project, &endpoint)?.endpoint;
     let operations = vec![shape::operation(operation)];
     Ok(Json(EndpointChanged { endpoint: control.show_endpoint(endpoint), operations }))

@@ -9,6 +9,7 @@ use crate::computes::ComputeError;
 use crate::db::DbError;
 use crate::model::Refused;
 use crate::operation::StepFailure;
+use crate::vault::VaultError;
 
 /// An error as a reply. [`super::envelope`] writes its body, because that needs the request's ID.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,13 +91,19 @@ impl From<DbError> for Error {
 
 impl From<Refused> for Error {
     fn from(refused: Refused) -> Self {
-        Self::new(Kind::Invalid, refused.code, refused.message)
+        Self::new(refused.kind, refused.code, refused.message)
     }
 }
 
 impl From<StepFailure> for Error {
     fn from(failure: StepFailure) -> Self {
         Self { status: failure.status, code: Cow::Owned(failure.code), message: failure.message, hint: None }
+    }
+}
+
+impl From<VaultError> for Error {
+    fn from(error: VaultError) -> Self {
+        StepFailure::from(error).into()
     }
 }
 

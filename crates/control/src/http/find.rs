@@ -29,15 +29,15 @@ impl Control {
         }
     }
 
-    /// The branch that a path names, with its project and endpoint.
+    /// The branch that a path names, with its project and its writer.
     pub(super) fn branch(&self, project: &str, name: &str) -> Result<Place, Error> {
         let project = self.project(project)?;
         let found = self.foundation.db.read("find a branch", |db| {
             let Some(branch) = branches::find(db, &project.id, name)? else { return Ok(None) };
-            Ok(endpoints::of_branch(db, &branch.id)?.map(|endpoint| (branch, endpoint)))
+            Ok(Some((endpoints::of_branch(db, &branch.id)?, branch)))
         })?;
         match found {
-            Some((branch, endpoint)) => Ok(Place { project, branch, endpoint }),
+            Some((writer, branch)) => Ok(Place { project, branch, writer }),
             None => {
                 let all = self.foundation.db.read("list the branches", |db| {
                     branches::list(db, &project.id, None, None, MAX_LISTED)
@@ -48,15 +48,21 @@ impl Control {
         }
     }
 
-    /// The endpoint that a path names, with its project and branch.
-    pub(super) fn endpoint(&self, project: &str, id: &str) -> Result<Place, Error> {
+    /// The endpoint that a path names, with what is around it.
+    pub(super) fn endpoint(&self, project: &str, id: &str) -> Result<Spot, Error> {
         let project = self.project(project)?;
         let found = self.foundation.db.read("find an endpoint", |db| {
             let Some(endpoint) = endpoints::get_by_text(db, id)? else { return Ok(None) };
-            Ok(branches::get(db, &endpoint.branch_id)?.map(|branch| (branch, endpoint)))
+            let Some(branch) = branches::get(db, &endpoint.branch_id)? else { return Ok(None) };
+            Ok(Some((endpoints::of_branch(db, &branch.id)?, branch, endpoint)))
         })?;
-        match found.filter(|(_, endpoint)| endpoint.project_id == project.id) {
-            Some((branch, endpoint)) => Ok(Place { project, branch, endpoint }),
+        let here = found.filter(|(_, branch, endpoint)| {
+            endpoint.project_id == project.id && !branch.deleting && !endpoint.deleting
+        });
+        match here {
+            Some((writer, branch, endpoint)) => {
+                Ok(Spot { place: Place { project, branch, writer }, endpoint })
+            }
             None => Err(Error::not_found("endpoint", "endpoint-not-found", id)),
         }
     }
@@ -73,7 +79,26 @@ fn known(names: impl Iterator<Item = String>) -> String {
 pub(super) struct Place {
     pub(super) project: Project,
     pub(super) branch: Branch,
+    /// Its read-write endpoint.
+    pub(super) writer: Option<Endpoint>,
+}
+
+/// An endpoint, of either kind, with what is around it.
+#[derive(Debug, Clone)]
+pub(super) struct Spot {
+    pub(super) place: Place,
     pub(super) endpoint: Endpoint,
+}
+
+impl Place {
+    /// The endpoint that a branch's name means.
+    pub(super) fn writer(&self) -> Result<&Endpoint, Error> {
+        self.writer.as_ref().ok_or_else(|| {
+            let name = &self.branch.name;
+            Error::new(Kind::Conflict, "branch-has-no-endpoint", format!("branch `{name}` has no endpoint"))
+                .hint(format!("create one with `dormouse endpoint create --branch {name}`"))
+        })
+    }
 }
 
 /// A role that is there and is to stay.

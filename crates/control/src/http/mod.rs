@@ -27,6 +27,10 @@ pub mod submit;
 pub mod projects;
 pub mod connection;
 pub mod branches;
+pub mod branch_create;
+pub mod branch_restore;
+pub mod point;
+pub mod schema;
 pub mod roles;
 pub mod databases;
 pub mod endpoints;
@@ -42,8 +46,13 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::PROJECTS_SHARED, get(projects::list_shared))
         .route(routes::PROJECT, get(projects::get).patch(projects::update).delete(projects::delete))
         .route(routes::CONNECTION_URI, get(connection::uri))
-        .route(routes::BRANCHES, get(branches::list))
-        .route(routes::BRANCH, get(branches::get).patch(branches::update))
+        .route(routes::BRANCHES, get(branches::list).post(branch_create::create))
+        .route(routes::BRANCH, get(branches::get).patch(branches::update).delete(branches::delete))
+        .route(routes::BRANCH_SET_DEFAULT, post(branches::set_default))
+        .route(routes::BRANCH_RESTORE, post(branch_restore::restore))
+        .route(routes::BRANCH_SCHEMA, get(schema::get))
+        .route(routes::BRANCH_COMPARE_SCHEMA, get(schema::compare))
+        .route(routes::BRANCH_SNAPSHOT, post(branches::snapshot))
         .route(routes::BRANCH_ENDPOINTS, get(endpoints::list_of_branch))
         .route(routes::ROLES, get(roles::list).post(roles::create))
         .route(routes::ROLE, get(roles::get).delete(roles::delete))
@@ -51,12 +60,13 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::ROLE_RESET, post(roles::reset))
         .route(routes::DATABASES, get(databases::list).post(databases::create))
         .route(routes::DATABASE, get(databases::get).patch(databases::update).delete(databases::delete))
-        .route(routes::ENDPOINTS, get(endpoints::list))
-        .route(routes::ENDPOINT, get(endpoints::get).patch(endpoints::update))
+        .route(routes::ENDPOINTS, get(endpoints::list).post(endpoints::create))
+        .route(routes::ENDPOINT, get(endpoints::get).patch(endpoints::update).delete(endpoints::delete))
         .route(routes::ENDPOINT_START, post(endpoints::start))
         .route(routes::ENDPOINT_SUSPEND, post(endpoints::suspend))
         .route(routes::ENDPOINT_PAUSE, post(endpoints::pause))
         .route(routes::ENDPOINT_RESTART, post(endpoints::restart))
+        .route(routes::ENDPOINT_EVICT, post(endpoints::evict))
         .route(routes::ENDPOINT_EVENTS, get(endpoints::events))
         .route(routes::OPERATIONS, get(operations::list))
         .route(routes::OPERATION, get(operations::get))

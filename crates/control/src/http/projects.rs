@@ -71,7 +71,8 @@ pub(super) async fn create(
         return Err(Error::new(Kind::Limit, "too-many-projects", message));
     }
     let wanted = request.project;
-    let mut settings = ProjectSettings::default();
+    let history_retention_seconds = wanted.history_retention_seconds;
+    let mut settings = ProjectSettings { history_retention_seconds, ..ProjectSettings::default() };
     patch(&mut settings, wanted.default_endpoint_settings.as_ref(), wanted.settings);
     let branch = wanted.branch.unwrap_or_default();
     let wish = Wish {
@@ -95,24 +96,13 @@ pub(super) async fn create(
 }
 
 fn created(control: &Control, plan: Plan, operation: Operation) -> Result<CreatedProject, Error> {
-    let address = &control.foundation.config.address;
     let (endpoint, role, database) = (&plan.endpoint.id, &plan.role.name, &plan.database.name);
-    let connection = api::ConnectionUri {
-        connection_uri: address.uri(endpoint, false, role, Some(plan.password.expose()), database),
-        connection_parameters: api::ConnectionParameters {
-            database: database.clone(),
-            password: plan.password.clone(),
-            role: role.clone(),
-            host: address.host_of(endpoint, false),
-            pooler_host: address.host_of(endpoint, true),
-            port: address.port,
-        },
-    };
+    let connection = control.connection(endpoint, role, plan.password.clone(), database);
     let branch = control.foundation.db.read("find a branch", |db| branches::get(db, &plan.branch.id))?;
     let branch = branch.unwrap_or(plan.branch);
     Ok(CreatedProject {
         project: control.show_project(plan.project, Some(&branch)),
-        branch: shape::branch(branch),
+        branch: control.show_branch(branch)?,
         endpoints: vec![control.show_endpoint(plan.endpoint)],
         roles: vec![shape::role(plan.role, Some(plan.password))],
         databases: vec![shape::database(plan.database)],
@@ -132,6 +122,8 @@ pub(super) async fn update(
     let mut after = before.clone();
     after.name = wanted.name.unwrap_or(after.name);
     name::label("project", &after.name)?;
+    let kept = wanted.history_retention_seconds.or(after.settings.history_retention_seconds);
+    after.settings.history_retention_seconds = kept;
     patch(&mut after.settings, wanted.default_endpoint_settings.as_ref(), wanted.settings);
     plan::check_settings(&after.settings)?;
     let (id, name, settings, now) = (after.id.clone(), after.name, after.settings.clone(), clock::now());
@@ -140,6 +132,7 @@ pub(super) async fn update(
         .db
         .write("change a project", move |db| projects::update(db, &id, &name, &settings, now))
         .await?;
+    control.foundation.keeper.signals().mirror.notify_one();
     let mut operations = Vec::new();
     if before.settings.owner_is_superuser != after.settings.owner_is_superuser {
         operations.push(shape::operation(change_owner(&control, &before).await?));

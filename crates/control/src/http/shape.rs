@@ -1,13 +1,17 @@
 //! Rows as replies.
 
 use dormouse_api as api;
-use dormouse_base::Secret;
+use dormouse_base::{EndpointId, Secret};
 use dormouse_compute::State;
+use dormouse_compute::spec::Mode;
 
+use super::error::Error;
 use crate::control::Control;
+use crate::db::branches;
 use crate::model::defaults;
 use crate::model::record::{ApiKey, Branch, Database, Endpoint, Operation, Project, Role};
 use crate::operation::phase::Phase;
+use crate::vault::Sizes;
 
 /// `creation_source` of branches.
 const CREATION_SOURCE: &str = "dormouse";
@@ -58,7 +62,11 @@ impl Control {
             proxy_host: address.proxy_host().to_owned(),
             region_id: api::project::REGION.to_owned(),
             provisioner: api::endpoint::PROVISIONER.to_owned(),
-            kind: api::endpoint::EndpointType::ReadWrite,
+            kind: match row.mode {
+                Mode::ReadWrite => api::endpoint::EndpointType::ReadWrite,
+                Mode::ReadOnly => api::endpoint::EndpointType::ReadOnly,
+            },
+            pinned_lsn: row.pinned_lsn,
             disabled: false,
             pooler_enabled: true,
             pooler_mode: api::endpoint::PoolerMode::Transaction,
@@ -100,21 +108,84 @@ pub(super) fn live_state(state: State) -> api::LiveState {
     }
 }
 
-/// A branch as a reply.
-pub(super) fn branch(row: Branch) -> api::Branch {
-    use api::branch::BranchState;
-    api::Branch {
-        id: row.id,
-        project_id: row.project_id,
-        name: row.name,
-        current_state: if row.ready { BranchState::Ready } else { BranchState::Init },
-        pending_state: (!row.ready).then_some(BranchState::Ready),
-        default: row.is_default,
-        protected: false,
-        primary: row.is_default,
-        created_at: row.created_at,
-        updated_at: row.updated_at,
-        creation_source: CREATION_SOURCE.to_owned(),
+impl Control {
+    /// A branch as a reply, without what only the store knows.
+    pub(super) fn show_branch(&self, row: Branch) -> Result<api::Branch, Error> {
+        use api::branch::BranchState;
+        let parent = match &row.parent {
+            Some(parent) => self
+                .foundation
+                .db
+                .read("find a parent", |db| branches::by_storage(db, &parent.storage_id))?
+                .map(|branch| branch.id),
+            None => None,
+        };
+        let current_state = match (row.ready, row.resetting) {
+            (false, _) => BranchState::Init,
+            (true, true) => BranchState::Resetting,
+            (true, false) => BranchState::Ready,
+        };
+        Ok(api::Branch {
+            id: row.id,
+            project_id: row.project_id,
+            name: row.name,
+            current_state,
+            pending_state: (current_state != BranchState::Ready).then_some(BranchState::Ready),
+            parent_id: parent,
+            parent_lsn: row.parent.as_ref().map(|parent| parent.lsn),
+            parent_timestamp: row.parent.as_ref().and_then(|parent| parent.at),
+            default: row.is_default,
+            protected: row.protected,
+            primary: row.is_default,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            creation_source: CREATION_SOURCE.to_owned(),
+            expires_at: row.expires_at,
+            ttl_interval_seconds: row.ttl_seconds,
+            last_reset_at: row.last_reset_at,
+            restored_from: row.restored_from,
+            sizes: api::branch::BranchSizes::default(),
+            history: None,
+        })
+    }
+
+    /// A connection string with its parts.
+    pub(super) fn connection(
+        &self,
+        endpoint: &EndpointId,
+        role: &str,
+        password: Secret<String>,
+        database: &str,
+    ) -> api::ConnectionUri {
+        let address = &self.foundation.config.address;
+        api::ConnectionUri {
+            connection_uri: address.uri(endpoint, false, role, Some(password.expose()), database),
+            connection_parameters: api::ConnectionParameters {
+                database: database.to_owned(),
+                password,
+                role: role.to_owned(),
+                host: address.host_of(endpoint, false),
+                pooler_host: address.host_of(endpoint, true),
+                port: address.port,
+            },
+        }
+    }
+}
+
+/// What a branch takes, as a reply.
+pub(super) fn sizes(sizes: Sizes) -> api::branch::BranchSizes {
+    api::branch::BranchSizes {
+        logical_size: Some(sizes.logical),
+        own_size: Some(sizes.own),
+        history_size: Some(sizes.history),
+    }
+}
+
+/// What a requested endpoint may do.
+pub(super) fn mode(kind: api::endpoint::EndpointType) -> Mode {
+    match kind {
+        api::endpoint::EndpointType::ReadWrite => Mode::ReadWrite,
+        api::endpoint::EndpointType::ReadOnly => Mode::ReadOnly,
     }
 }
 

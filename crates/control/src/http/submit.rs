@@ -8,7 +8,7 @@ use dormouse_compute::event::Cause;
 use rusqlite::Transaction;
 
 use super::error::Error;
-use super::find::Place;
+use super::find::{Place, Spot};
 use crate::computes::NOT_ACTIVE;
 use crate::control::Control;
 use crate::db::operations;
@@ -24,19 +24,26 @@ pub const PATIENCE: Duration = Duration::from_secs(100);
 pub(super) type Decided<T> = rusqlite::Result<Result<T, Error>>;
 
 impl Place {
-    /// An operation on this branch and its endpoint.
+    /// An operation on this branch and its writer.
     pub(super) fn target(&self) -> Target {
         Target {
             project_id: self.project.id.clone(),
             branch_id: Some(self.branch.id.clone()),
-            endpoint_id: Some(self.endpoint.id.clone()),
+            endpoint_id: self.writer.as_ref().map(|endpoint| endpoint.id.clone()),
         }
+    }
+}
+
+impl Spot {
+    /// An operation on this endpoint.
+    pub(super) fn target(&self) -> Target {
+        Target { endpoint_id: Some(self.endpoint.id.clone()), ..self.place.target() }
     }
 }
 
 impl Control {
     /// Stores an operation with the rows that belong to it, in one transaction, and waits for its end.
-    pub(super) async fn submit<F>(&self, mut operation: Operation, rows: F) -> Result<Operation, Error>
+    pub(crate) async fn submit<F>(&self, mut operation: Operation, rows: F) -> Result<Operation, Error>
     where
         F: FnOnce(&Transaction<'_>, &mut Operation) -> Decided<()> + Send + 'static,
     {
@@ -51,6 +58,7 @@ impl Control {
         });
         stored.await??;
         let ended = self.executor.finish(&id, PATIENCE).await?;
+        self.foundation.keeper.signals().mirror.notify_one();
         let ended =
             ended.ok_or_else(|| Error::new(Kind::Internal, "operation-failed", "the operation is gone"))?;
         failure_of(&ended).map_or(Ok(ended), |failure| Err(failure.into()))
@@ -69,7 +77,9 @@ impl Control {
     {
         self.refresh(place).await?;
         // Before anybody looks at the endpoint's state: see the keeper.
-        self.foundation.keeper.set_pending(&place.endpoint.id, true);
+        if let Some(writer) = &place.writer {
+            self.foundation.keeper.set_pending(&writer.id, true);
+        }
         let operation = draft(apply_config::KIND, place.target(), serde_json::json!({}));
         self.submit(operation, move |db, operation| {
             let change = match decide(db)? {
@@ -85,8 +95,10 @@ impl Control {
 
     /// Learns what clients changed in SQL, if the endpoint is Active; asleep, the metadata knows.
     pub(super) async fn refresh(&self, place: &Place) -> Result<(), Error> {
-        let id = &place.endpoint.id;
-        if self.computes.state(id) == State::Stopped && !self.foundation.keeper.is_exact(&place.endpoint) {
+        // Without a writer nobody can have changed anything.
+        let Some(writer) = &place.writer else { return Ok(()) };
+        let id = &writer.id;
+        if self.computes.state(id) == State::Stopped && !self.foundation.keeper.is_exact(writer) {
             // The last run ended badly: only PostgreSQL knows. If it does not start, the metadata has to do.
             if let Err(error) = self.computes.wake(id, Cause::Heal).await {
                 tracing::warn!(endpoint = %id, %error, "cannot heal before a change");

@@ -11,6 +11,9 @@
 //!   an orderly stop takes that back; a crash leaves the mark, and the reconciler `heal` sees it.
 //! * **Nobody waits for bookkeeping.** States and events go into a bounded queue.
 //!
+//! A *read-only* endpoint takes no part in the first two: nothing is applied to it and nothing is learned from
+//! it; its branch's writer, or the branch's rows, know the passwords.
+//!
 //! [`apply`] changes PostgreSQL, [`learn`] reads it, [`memory`] is the part that forgets at a restart.
 
 use std::sync::Arc;
@@ -30,7 +33,7 @@ use crate::computes::Computes;
 use crate::db::{Db, DbError, branches, databases, endpoints, projects};
 use crate::metrics::Metrics;
 use crate::model::defaults;
-use crate::model::record::{Endpoint, Project};
+use crate::model::record::{Branch, Endpoint, Project};
 use crate::model::settings::Timeouts;
 use crate::node::Node;
 use crate::operation::StepFailure;
@@ -55,6 +58,10 @@ pub struct Signals {
     pub schedule: Notify,
     /// An endpoint is awake with changes still pending.
     pub pending: Notify,
+    /// Something changed that storage keeps for a disaster.
+    pub mirror: Notify,
+    /// A branch or an endpoint expires, perhaps sooner than any other.
+    pub expire: Notify,
 }
 
 /// Something to write down.
@@ -148,9 +155,23 @@ impl Keeper {
         self.inner.memory.pending()
     }
 
+    /// The branch of an endpoint got other data while it was stopped: its roles are to be written again.
+    pub(crate) fn changed_underneath(&self, endpoint: &Endpoint) {
+        self.inner.memory.set_exact(&endpoint.id, false);
+        self.inner.memory.set_pending(&endpoint.id, endpoint.mode == Mode::ReadWrite);
+    }
+
+    /// Whether an endpoint only reads; one that is unknown does not.
+    fn is_reader(&self, endpoint: &EndpointId) -> Result<bool, HostError> {
+        let row = self.inner.db.read("read an endpoint", |db| endpoints::get(db, endpoint));
+        let row = row.map_err(|e| db_error("read the endpoint", e))?;
+        Ok(row.is_some_and(|row| row.mode == Mode::ReadOnly))
+    }
+
     /// Forgets a deleted endpoint.
     pub fn forget(&self, endpoint: &EndpointId) {
         self.inner.memory.forget(endpoint);
+        self.inner.node.forget(endpoint);
     }
 
     /// Applies what is pending to an Active endpoint. Returns what PostgreSQL refused; that stays
@@ -181,6 +202,7 @@ impl Keeper {
         let learned = learn::ask(&client).await.map_err(|error| apply::failed("read the roles", &error))?;
         let (endpoint, now) = (endpoint.clone(), clock::now());
         self.inner.db.write("store the roles", move |db| learn::store(db, &endpoint, &learned, now)).await?;
+        self.inner.signals.mirror.notify_one();
         Ok(())
     }
 
@@ -209,17 +231,26 @@ impl Keeper {
         }
     }
 
-    fn rows(&self, endpoint: &EndpointId) -> Result<(Project, Endpoint, String), HostError> {
+    fn rows(&self, endpoint: &EndpointId) -> Result<(Project, Branch, Endpoint, String), HostError> {
         let found = self.inner.db.read("read an endpoint", |db| {
             let Some(endpoint) = endpoints::get(db, endpoint)? else { return Ok(None) };
             let Some(project) = projects::get(db, &endpoint.project_id)? else { return Ok(None) };
             let first = databases::all(db, &endpoint.branch_id)?.into_iter().next();
-            let known = branches::get(db, &endpoint.branch_id)?.is_some();
+            let branch = branches::get(db, &endpoint.branch_id)?;
             let database = first.map_or_else(|| defaults::DATABASE.to_owned(), |d| d.name);
-            Ok(known.then_some((project, endpoint, database)))
+            Ok(branch.map(|branch| (project, branch, endpoint, database)))
         });
         match found.map_err(|e| host_error("read the endpoint", e))? {
             Some((project, ..)) if project.deleting => Err(HostError::new("the project is being deleted")),
+            Some((_, branch, endpoint, _)) if branch.deleting || endpoint.deleting => {
+                Err(HostError::new("the endpoint is being deleted"))
+            }
+            Some((_, branch, ..)) if !branch.ready => {
+                Err(HostError::new("the branch is being made: try again in a moment"))
+            }
+            Some((_, branch, ..)) if branch.resetting => {
+                Err(HostError::new("the branch is being restored: try again in a moment"))
+            }
             Some(rows) => Ok(rows),
             None => Err(HostError::new("the endpoint does not exist any more")),
         }
@@ -237,7 +268,7 @@ fn db_error(what: &str, error: DbError) -> HostError {
 #[async_trait::async_trait]
 impl Host for Keeper {
     async fn spec(&self, endpoint: &EndpointId) -> Result<Spec, HostError> {
-        let (project, endpoint, database) = self.rows(endpoint)?;
+        let (project, branch, endpoint, database) = self.rows(endpoint)?;
         let mut settings: Vec<(String, String)> = endpoint.pg_settings.into_iter().collect();
         let mut preload: Vec<String> = defaults::PRELOAD.map(str::to_owned).into();
         preload.extend(
@@ -254,9 +285,9 @@ impl Host for Keeper {
         }
         Ok(Spec {
             project: project.id,
-            branch: endpoint.branch_id,
-            mode: Mode::ReadWrite,
-            pinned: None,
+            branch: branch.storage_id,
+            mode: endpoint.mode,
+            pinned: endpoint.pinned_lsn,
             pg_major: project.pg_version,
             slot: endpoint.slot,
             idle_timeout: self.inner.timeouts.idle_of(endpoint.suspend_timeout_seconds),
@@ -279,6 +310,10 @@ impl Host for Keeper {
     }
 
     async fn apply(&self, endpoint: &EndpointId, client: &Client) -> Result<(), HostError> {
+        if self.is_reader(endpoint)? {
+            self.inner.memory.set_pending(endpoint, false);
+            return Ok(());
+        }
         let lock = self.inner.memory.lock_of(endpoint);
         let _one_at_a_time = lock.lock().await;
         let todo = apply::Todo::read(&self.inner.db, endpoint)
@@ -297,7 +332,7 @@ impl Host for Keeper {
         self.inner.node.publish(endpoint).await?;
         let row = self.inner.db.read("read an endpoint", |db| endpoints::get(db, endpoint));
         let row = row.map_err(|e| db_error("read the endpoint", e))?;
-        if row.is_some_and(|row| row.roles_stale && row.next_wake.is_none()) {
+        if row.is_some_and(|row| row.mode == Mode::ReadOnly || (row.roles_stale && row.next_wake.is_none())) {
             return Ok(());
         }
         let id = endpoint.clone();
@@ -311,6 +346,9 @@ impl Host for Keeper {
     }
 
     async fn before_sleep(&self, endpoint: &EndpointId, door: &Door) -> Result<SleepNotes, HostError> {
+        if self.is_reader(endpoint)? {
+            return Ok(SleepNotes::default());
+        }
         let learned = learn::ask(door).await.map_err(|e| host_error("read the roles", e))?;
         let jobs = learn::jobs(door).await;
         let (id, now) = (endpoint.clone(), clock::now());
@@ -320,6 +358,7 @@ impl Host for Keeper {
         });
         stored.await.map_err(|e| db_error("store the roles", e))?;
         self.inner.memory.set_exact(endpoint, true);
+        self.inner.signals.mirror.notify_one();
         Ok(SleepNotes { job_is_due: jobs.is_due })
     }
 

@@ -16,7 +16,11 @@ fn keeper(dir: &tempfile::TempDir, preload: &[&str]) -> (Keeper, EndpointId) {
     wish.settings.preload_libraries = preload.iter().map(|l| (*l).to_owned()).collect();
     let secrets = Secrets::open(dir.path()).unwrap();
     let mut plan = wish.plan(&Installations::discover(&[]), &secrets, clock::now()).unwrap();
-    db.write_now("", |db| plan.store(db)).unwrap();
+    db.write_now("", |db| {
+        plan.store(db)?;
+        branches::mark_ready(db, &plan.branch.id, clock::now())
+    })
+    .unwrap();
     (Keeper::new(db, directories, Timeouts::default(), Arc::default()).unwrap(), plan.endpoint.id)
 }
 
@@ -72,4 +76,52 @@ async fn a_full_queue_drops_events_and_counts_them() {
         keeper.happened(&id, Happening::Adopted { pid: 1 });
     }
     assert_eq!(keeper.inner.metrics.events_dropped.get(), 3);
+}
+
+#[tokio::test]
+async fn nothing_starts_on_a_branch_that_is_not_there_or_moves() {
+    let dir = tempfile::tempdir().unwrap();
+    let (keeper, id) = keeper(&dir, &[]);
+    let branch = row(&keeper, &id).branch_id;
+    let change = |what: fn(&mut Branch)| {
+        let write = keeper.inner.db.write_now("", |db| {
+            let mut row = branches::get(db, &branch)?.unwrap();
+            (row.ready, row.resetting, row.deleting) = (true, false, false);
+            what(&mut row);
+            branches::put(db, &row)
+        });
+        write.unwrap();
+    };
+    change(|row| row.ready = false);
+    assert!(keeper.spec(&id).await.unwrap_err().what.contains("being made"));
+    change(|row| row.resetting = true);
+    assert!(keeper.spec(&id).await.unwrap_err().what.contains("being restored"));
+    change(|row| row.deleting = true);
+    assert!(keeper.spec(&id).await.is_err());
+    change(|row| row.storage_id = "br-other-line".parse().unwrap());
+    let spec = keeper.spec(&id).await.unwrap();
+    assert_eq!((spec.branch.as_str(), spec.mode, spec.pinned), ("br-other-line", Mode::ReadWrite, None));
+    keeper.inner.db.write_now("", |db| endpoints::set_deleting(db, &id, true)).unwrap();
+    assert!(keeper.spec(&id).await.is_err());
+}
+
+#[tokio::test]
+async fn a_reader_learns_nothing_and_marks_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (keeper, id) = keeper(&dir, &[]);
+    let writer = row(&keeper, &id);
+    let reader = Endpoint {
+        id: EndpointId::generate(),
+        mode: Mode::ReadOnly,
+        pinned_lsn: Some(dormouse_base::Lsn(9)),
+        slot: 1,
+        ..writer
+    };
+    keeper.inner.db.write_now("", |db| endpoints::insert(db, &reader)).unwrap();
+    let spec = keeper.spec(&reader.id).await.unwrap();
+    assert_eq!((spec.mode, spec.pinned), (Mode::ReadOnly, Some(dormouse_base::Lsn(9))));
+    keeper.opened(&reader.id).await.unwrap();
+    assert!(!row(&keeper, &reader.id).roles_stale);
+    let pending = keeper.inner.db.read("", endpoints::with_pending).unwrap();
+    assert_eq!(pending, [id], "only a writer has changes applied");
 }

@@ -4,6 +4,8 @@
 //! * [`name`]: which names are allowed, and why the others are not.
 //! * [`settings`]: which endpoint and PostgreSQL settings are allowed.
 //! * [`defaults`]: what a project gets when the request leaves things open.
+//! * [`branch`]: which branches may be deleted, reset and expire.
+//! * [`meta`]: what storage keeps, so that all rows can be made again from it.
 //! * [`sql`]: the SQL text that turns a wish into roles and databases.
 //! * [`cron`]: when pg_cron next wants to run something.
 //!
@@ -13,13 +15,19 @@ pub mod record;
 pub mod name;
 pub mod settings;
 pub mod defaults;
+pub mod branch;
+pub mod meta;
 pub mod sql;
 pub mod cron;
+
+use dormouse_base::Kind;
 
 /// A request that breaks a rule. The text is for the caller: what is wrong, then what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refused {
+    /// What to do about it.
+    pub kind: Kind,
     /// A kebab-case stem for programs, such as `bad-name`.
     pub code: &'static str,
     /// For people.
@@ -27,8 +35,13 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// A refusal with a code and a text.
+    /// A request that is wrong in itself.
     pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { kind: Kind::Invalid, code, message: message.into() }
+    }
+
+    /// A request that what exists does not allow.
+    pub(crate) fn conflict(code: &'static str, message: impl Into<String>) -> Self {
+        Self { kind: Kind::Conflict, code, message: message.into() }
     }
 }

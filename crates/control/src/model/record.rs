@@ -3,7 +3,8 @@
 //! These are not the HTTP types (those live in `dormouse-api`): a row knows secrets and plans that
 //! never leave the server.
 
-use dormouse_base::{ApiKeyId, BranchId, EndpointId, OperationId, ProjectId, Timestamp};
+use dormouse_base::{ApiKeyId, BranchId, EndpointId, Lsn, OperationId, ProjectId, Timestamp};
+use dormouse_compute::spec::Mode;
 use serde::{Deserialize, Serialize};
 
 /// Settings that new endpoints of a project start with, and the project's own switches.
@@ -45,11 +46,26 @@ pub struct Project {
     pub updated_at: Timestamp,
 }
 
-/// A line of history.
+/// Where a branch left another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The parent's storage ID.
+    pub storage_id: BranchId,
+    /// The position.
+    pub lsn: Lsn,
+    /// Its time, as far as it is known.
+    pub at: Option<Timestamp>,
+}
+
+/// A named line of history.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Branch {
-    /// Its identifier.
+    /// Its public identifier, which never changes.
     pub id: BranchId,
+    /// What storage calls it: `id` until it is restored, then another line.
+    pub storage_id: BranchId,
+    /// Where it comes from; `None` = a root.
+    pub parent: Option<Origin>,
     /// Its project.
     pub project_id: ProjectId,
     /// Its name, unique in the project.
@@ -58,6 +74,20 @@ pub struct Branch {
     pub is_default: bool,
     /// Its data exists.
     pub ready: bool,
+    /// It cannot be deleted or reset.
+    pub protected: bool,
+    /// When it is deleted by itself.
+    pub expires_at: Option<Timestamp>,
+    /// The time to live that `expires_at` was set with, seconds.
+    pub ttl_seconds: Option<i64>,
+    /// Being deleted: nothing of it starts or is found any more.
+    pub deleting: bool,
+    /// Being given other data: nothing of it starts until that is done.
+    pub resetting: bool,
+    /// The branch whose data it got at the last restore.
+    pub restored_from: Option<BranchId>,
+    /// When that was.
+    pub last_reset_at: Option<Timestamp>,
     /// The role that owns what nobody else owns.
     pub owner: String,
     /// When it was made.
@@ -66,11 +96,45 @@ pub struct Branch {
     pub updated_at: Timestamp,
 }
 
+impl Branch {
+    /// A branch that was just wished for: without a parent, not ready.
+    #[must_use]
+    pub fn new(id: BranchId, project: &ProjectId, name: String, owner: String, now: Timestamp) -> Self {
+        Self {
+            storage_id: id.clone(),
+            id,
+            parent: None,
+            project_id: project.clone(),
+            name,
+            is_default: false,
+            ready: false,
+            protected: false,
+            expires_at: None,
+            ttl_seconds: None,
+            deleting: false,
+            resetting: false,
+            restored_from: None,
+            last_reset_at: None,
+            owner,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
 /// The compute of a branch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Endpoint {
     /// Its identifier.
     pub id: EndpointId,
+    /// What it may do. A branch has at most one that writes.
+    pub mode: Mode,
+    /// A reader that shows its branch as it was here.
+    pub pinned_lsn: Option<Lsn>,
+    /// When it is deleted by itself: it was made for one question.
+    pub expires_at: Option<Timestamp>,
+    /// Being deleted: it does not start any more.
+    pub deleting: bool,
     /// Its project.
     pub project_id: ProjectId,
     /// Its branch.
@@ -101,6 +165,41 @@ pub struct Endpoint {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+}
+
+impl Endpoint {
+    /// The writer of a branch, with the project's settings. Its slot is chosen when it is stored.
+    #[must_use]
+    pub fn new(
+        id: EndpointId,
+        project: &ProjectId,
+        branch: &BranchId,
+        wishes: &ProjectSettings,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            mode: Mode::ReadWrite,
+            pinned_lsn: None,
+            expires_at: None,
+            deleting: false,
+            project_id: project.clone(),
+            branch_id: branch.clone(),
+            slot: 0,
+            suspend_timeout_seconds: wishes.suspend_timeout_seconds,
+            pause_timeout_seconds: wishes.pause_timeout_seconds,
+            autoscaling_limit_min_cu: wishes.autoscaling_limit_min_cu.unwrap_or(super::defaults::MIN_CU),
+            autoscaling_limit_max_cu: wishes.autoscaling_limit_max_cu.unwrap_or(super::defaults::MAX_CU),
+            pg_settings: std::collections::BTreeMap::new(),
+            roles_stale: false,
+            next_wake: None,
+            started_at: None,
+            suspended_at: None,
+            last_active: None,
+            created_at: now,
+            updated_at: now,
+        }
+    }
 }
 
 /// What still has to be done in PostgreSQL to make it agree with a row.

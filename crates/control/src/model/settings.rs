@@ -18,6 +18,8 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 pub const PAUSE_TIMEOUT: Duration = Duration::from_secs(3600);
 /// The longest time-out that can be asked for, seconds (7 days).
 pub const MAX_TIMEOUT_SECONDS: i64 = 604_800;
+/// The longest history that can be kept, seconds (30 days).
+pub const MAX_HISTORY_SECONDS: i64 = 30 * 24 * 3600;
 /// The most PostgreSQL settings of one endpoint.
 pub const MAX_PG_SETTINGS: usize = 100;
 /// The longest value of a PostgreSQL setting, bytes.
@@ -136,6 +138,20 @@ pub fn timeout(field: &str, seconds: i64) -> Result<(), Refused> {
     Err(Refused::new(
         "bad-setting",
         format!("`{field}` is {seconds}: use -1, 0, or a number of seconds up to {MAX_TIMEOUT_SECONDS}"),
+    ))
+}
+
+/// Checks how far back history is kept: 0 to [`MAX_HISTORY_SECONDS`].
+///
+/// # Errors
+/// When it is out of range.
+pub fn history(seconds: i64) -> Result<(), Refused> {
+    if (0..=MAX_HISTORY_SECONDS).contains(&seconds) {
+        return Ok(());
+    }
+    Err(Refused::new(
+        "bad-setting",
+        format!("`history_retention_seconds` is {seconds}: use 0 to {MAX_HISTORY_SECONDS} (30 days)"),
     ))
 }
 

@@ -88,12 +88,7 @@ impl Node {
     /// # Errors
     /// When a file cannot be removed; calling again goes on.
     pub(super) async fn discard(&self, home: &Arc<Home>, held: &mut Held) -> Result<(), NodeError> {
-        if let Some(capture) = held.capture.take() {
-            capture.end().await;
-        }
-        if let Some(hydration) = held.hydration.take() {
-            hydration.stop().await;
-        }
+        held.end().await;
         held.stopped_at = None;
         let (path, directories) = (home.path.clone(), self.inner.directories.clone());
         let endpoint = home.endpoint.clone();

@@ -144,6 +144,16 @@ pub(super) fn missing(hydration: &Arc<Hydration>) -> Missing {
 }
 
 impl Held {
+    /// Ends what is being done with the directory.
+    pub(super) async fn end(&mut self) {
+        if let Some(capture) = self.capture.take() {
+            capture.end().await;
+        }
+        if let Some(hydration) = self.hydration.take() {
+            hydration.stop().await;
+        }
+    }
+
     /// The resident, if it writes and the register knows it.
     pub(super) fn writer(&self) -> Option<&Resident> {
         self.resident.as_ref().filter(|r| r.writes() && r.epoch.is_some())

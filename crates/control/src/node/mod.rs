@@ -229,10 +229,14 @@ impl Node {
     }
 
     /// Forgets a deleted endpoint.
-    pub(crate) async fn forget(&self, endpoint: &EndpointId) {
-        let home = self.inner.homes.lock().remove(endpoint);
-        if let Some(home) = home {
-            home.quiet().await;
+    pub(crate) fn forget(&self, endpoint: &EndpointId) {
+        if let Some(home) = self.inner.homes.lock().remove(endpoint) {
+            self.inner.scope.spawn("forget", async move {
+                home.quiet().await;
+                if let Ok(mut held) = home.held().await {
+                    held.end().await;
+                }
+            });
         }
     }
 }

@@ -1,17 +1,21 @@
-//! `create_project`: the template of its version, then ready. Its cluster is made at the first wake,
+//! `create_project`: the template of its version, its root branch in the store, then ready. Its cluster is made at the first wake,
 //! from a spare: most projects of a test suite or a trial are never used.
 //!
 //! The rows (project, branch, endpoint, roles, database) are written together with the operation,
 //! so names and passwords exist at once; the branch is `init` until the last step.
 
-use dormouse_base::clock;
+use std::sync::Arc;
+
+use dormouse_base::{BranchId, clock};
 use dormouse_runtime::task;
 
 use super::{StepFailure, Work};
 use crate::db::{Db, branches, projects, settings};
 use crate::directory::Directories;
 use crate::keeper::Keeper;
+use crate::meta;
 use crate::model::record::Operation;
+use crate::vault::Vault;
 
 /// The kind's name.
 pub const KIND: &str = "create_project";
@@ -23,6 +27,8 @@ pub struct CreateProject {
     pub db: Db,
     /// The clusters.
     pub directories: Directories,
+    /// The store.
+    pub vault: Arc<dyn Vault>,
     /// Told when the project does not come to be.
     pub keeper: Keeper,
 }
@@ -42,6 +48,22 @@ impl CreateProject {
     }
 }
 
+impl CreateProject {
+    async fn root(&self, operation: &Operation, branch: &BranchId, major: u16) -> Result<(), StepFailure> {
+        let project = &operation.target.project_id;
+        let found = self.db.read("read a new project", |db| {
+            let (Some(row), Some(root)) = (projects::get(db, project)?, branches::get(db, branch)?) else {
+                return Ok(None);
+            };
+            Ok(Some((meta::project(db, &row)?, meta::branch(db, &root)?)))
+        })?;
+        let Some((of_project, of_root)) = found else { return Err(StepFailure::gone("project")) };
+        let line = of_root.storage_id.clone();
+        self.vault.create_root(project, &line, major, super::as_json(&of_root)).await?;
+        Ok(self.vault.set_meta(project, None, super::as_json(&of_project)).await?)
+    }
+}
+
 #[async_trait::async_trait]
 impl Work for CreateProject {
     fn kind(&self) -> &'static str {
@@ -49,7 +71,7 @@ impl Work for CreateProject {
     }
 
     fn steps(&self) -> u32 {
-        2
+        3
     }
 
     async fn perform(&self, operation: &Operation, step: u32) -> Result<(), StepFailure> {
@@ -60,6 +82,7 @@ impl Work for CreateProject {
                 task::blocking(move || directories.template(major).map(drop)).await?;
                 self.keeper.signals().spares.notify_one();
             }
+            (1, Some(branch)) => self.root(operation, branch, major).await?,
             (_, Some(branch)) => {
                 let branch = branch.clone();
                 self.db
@@ -72,10 +95,13 @@ impl Work for CreateProject {
     }
 
     async fn undo(&self, operation: &Operation, step: u32) -> Result<(), StepFailure> {
+        let project = operation.target.project_id.clone();
+        if step == 1 {
+            self.vault.delete_project(&project).await?;
+        }
         if step > 0 {
             return Ok(());
         }
-        let project = operation.target.project_id.clone();
         self.db
             .write("remove a project", move |db| {
                 if settings::get(db, settings::DEFAULT_PROJECT)?.as_deref() == Some(project.as_str()) {

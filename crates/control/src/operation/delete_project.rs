@@ -1,4 +1,4 @@
-//! `delete_project`: stop its computes, remove their files, remove its rows.
+//! `delete_project`: stop its computes, remove their files, remove it from the store, remove its rows.
 //!
 //! There is no way back once files go, so it is tried until it is done. From the moment the
 //! operation exists the project is marked: nothing of it starts or is found any more.
@@ -14,6 +14,7 @@ use crate::db::{Db, endpoints, projects};
 use crate::directory::Directories;
 use crate::keeper::Keeper;
 use crate::model::record::Operation;
+use crate::vault::Vault;
 
 /// The kind's name.
 pub const KIND: &str = "delete_project";
@@ -27,6 +28,8 @@ pub struct DeleteProject {
     pub directories: Directories,
     /// The computes.
     pub computes: Arc<dyn Computes>,
+    /// The store.
+    pub vault: Arc<dyn Vault>,
     /// Told when an endpoint is gone.
     pub keeper: Keeper,
 }
@@ -38,7 +41,7 @@ impl Work for DeleteProject {
     }
 
     fn steps(&self) -> u32 {
-        3
+        4
     }
 
     fn never_gives_up(&self) -> bool {
@@ -59,6 +62,7 @@ impl Work for DeleteProject {
                 let directories = self.directories.clone();
                 task::blocking(move || endpoints.iter().try_for_each(|e| directories.remove(&e.id))).await?;
             }
+            2 => self.vault.delete_project(&project).await?,
             _ => {
                 self.db.write("remove a project", move |db| projects::delete(db, &project)).await?;
                 for endpoint in &endpoints {

@@ -7,8 +7,12 @@
 //!
 //! | kind | steps |
 //! |---|---|
-//! | [`create_project`] | template · cluster · ready |
-//! | [`delete_project`] | stop · remove files · remove rows (cannot be undone, so it never gives up) |
+//! | [`create_project`] | template · root in the store · ready |
+//! | [`delete_project`] | stop · remove files · remove from the store · remove rows (never gives up) |
+//! | [`create_branch`] | line in the store · ready |
+//! | [`delete_branch`] | stop · remove files · remove from the store · remove rows (never gives up) |
+//! | [`restore_branch`] | new line in the store · stop · evict · move |
+//! | [`create_endpoint`], [`delete_endpoint`], [`evict_compute`] | a compute's row and files |
 //! | [`start_compute`], [`suspend_compute`], [`restart_compute`] | the compute's own |
 //! | [`apply_config`] | make PostgreSQL agree with the metadata, if it is awake |
 //!
@@ -23,11 +27,18 @@ use crate::computes::ComputeError;
 use crate::db::DbError;
 use crate::directory::DirectoryError;
 use crate::model::record::{Operation, Target};
+use crate::vault::VaultError;
 
 pub mod phase;
 pub mod executor;
 pub mod create_project;
 pub mod delete_project;
+pub mod create_branch;
+pub mod delete_branch;
+pub mod restore_branch;
+pub mod create_endpoint;
+pub mod delete_endpoint;
+pub mod evict_compute;
 pub mod start_compute;
 pub mod suspend_compute;
 pub mod restart_compute;
@@ -54,6 +65,12 @@ impl StepFailure {
     /// A failure for good.
     pub fn fatal(kind: Kind, code: &str, message: impl Into<String>) -> Self {
         Self { code: code.to_owned(), status: kind.http_status(), message: message.into(), again: false }
+    }
+
+    /// What an operation is about was removed meanwhile.
+    pub(crate) fn gone(what: &str) -> Self {
+        let message = format!("the {what} was removed while it was being worked on");
+        Self::fatal(Kind::NotFound, "operation-failed", message)
     }
 
     /// A failure that may pass.
@@ -96,6 +113,13 @@ impl From<DirectoryError> for StepFailure {
     }
 }
 
+impl From<VaultError> for StepFailure {
+    fn from(error: VaultError) -> Self {
+        let again = matches!(error.kind, Kind::Unavailable | Kind::Internal);
+        Self { again, ..Self::fatal(error.kind, error.code, error.message) }
+    }
+}
+
 impl From<ComputeError> for StepFailure {
     fn from(error: ComputeError) -> Self {
         Self::fatal(error.kind, error.code, error.message)
@@ -125,6 +149,28 @@ pub trait Work: Send + Sync + Debug + 'static {
     }
 }
 
+/// What an operation was given.
+fn arguments<T: serde::de::DeserializeOwned>(operation: &Operation) -> Result<T, StepFailure> {
+    serde_json::from_value(operation.args.clone()).map_err(|error| {
+        tracing::error!(operation = %operation.id, %error, "the arguments of an operation cannot be read");
+        StepFailure::fatal(
+            Kind::Internal,
+            "operation-failed",
+            "the operation cannot be read: see the server's log",
+        )
+    })
+}
+
+/// Plain data of ours as JSON.
+pub(crate) fn as_json<T: Serialize>(value: &T) -> serde_json::Value {
+    serde_json::to_value(value).expect("plain data with text keys, which JSON can always say")
+}
+
+/// A failure that a test asked for, as a step's failure.
+fn interrupted<E: std::fmt::Display>(hit: Result<(), E>) -> Result<(), StepFailure> {
+    hit.map_err(|error| StepFailure::passing(Kind::Internal, "operation-failed", error.to_string()))
+}
+
 /// A fresh operation.
 #[must_use]
 pub fn draft(kind: &str, target: Target, args: serde_json::Value) -> Operation {
@@ -143,3 +189,6 @@ pub fn draft(kind: &str, target: Target, args: serde_json::Value) -> Operation {
         updated_at: now,
     }
 }
+
+#[cfg(test)]
+mod branch_tests;

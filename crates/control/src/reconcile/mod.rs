@@ -23,6 +23,8 @@ pub mod pending;
 pub mod schedule;
 pub mod pressure;
 pub mod events;
+pub mod mirror;
+pub mod expire;
 
 /// Tells what a run did, for people, and when to run again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +125,12 @@ pub(crate) fn start_all(control: &Control, scope: &Scope) {
             computes: Arc::clone(computes),
             scope: scope.clone(),
         }),
+        Box::new(mirror::Mirror {
+            db: foundation.db.clone(),
+            keeper: foundation.keeper(),
+            vault: Arc::clone(&control.vault),
+        }),
+        Box::new(expire::Expire { control: control.clone() }),
         Box::new(pressure::Pressure { keeper: foundation.keeper(), computes: Arc::clone(computes) }),
     ];
     for reconciler in all {

@@ -13,11 +13,18 @@ use dormouse_compute::event::{Cause, SleepReason};
 use dormouse_compute::postgres::admin::AdminClient;
 use dormouse_compute::postgres::discover::Installations;
 use dormouse_compute::sandbox::identity::Identities;
-use dormouse_control::{Address, ComputeError, Computes, Config, Control, Foundation, Timeouts};
+// What the recorder imports from its parent module.
+use dormouse_control::vault::{Checked, Collected, Fork, NewBranch, Point, Sizes, Vault, VaultError, Window};
+use dormouse_control::{Address, ComputeError, Computes, Config, Control, Foundation, Timeouts, WayIn};
 use dormouse_runtime::task::Scope;
 use http_body_util::BodyExt;
+use recorder::Recorder;
 use serde_json::Value;
 use tower::ServiceExt;
+
+/// Storage that remembers what was asked of it.
+#[path = "../../src/vault/recorder.rs"]
+pub mod recorder;
 
 /// Computes that sleep and cannot be woken: what control sees on a machine where nothing starts.
 #[derive(Debug)]
@@ -50,6 +57,9 @@ impl Computes for Asleep {
     async fn admin(&self, _: &EndpointId, _: &str) -> Result<AdminClient, ComputeError> {
         no("endpoint-state")
     }
+    async fn way_in(&self, _: &EndpointId) -> Result<WayIn, ComputeError> {
+        no("compute-did-not-start")
+    }
     async fn forget(&self, _: &EndpointId) {}
 }
 
@@ -57,6 +67,7 @@ pub struct Scene {
     dir: tempfile::TempDir,
     pub control: Control,
     pub computes: Arc<dyn Computes>,
+    pub vault: Arc<Recorder>,
     pub scope: Scope,
     key: Secret<String>,
 }
@@ -82,8 +93,15 @@ pub fn directory() -> tempfile::TempDir {
 }
 
 impl Scene {
+    /// Nothing starts here, so templates need not be real: building one takes seconds.
     pub fn new() -> Self {
-        Self::with(|_, _, _| Arc::new(Asleep))
+        let dir = directory();
+        for major in 15..=18 {
+            let data = dir.path().join(format!("templates/{major}/data"));
+            std::fs::create_dir_all(&data).unwrap();
+            std::fs::write(data.join("PG_VERSION"), format!("{major}\n")).unwrap();
+        }
+        Self::open(dir, &[], |_, _, _| Arc::new(Asleep))
     }
 
     /// With these PostgreSQL installations first.
@@ -104,9 +122,11 @@ impl Scene {
         let scope = Scope::new();
         let foundation = Foundation::open(config(dir.path(), installed)).unwrap();
         let computes = computes(&foundation, &scope, dir.path());
-        let control = Control::new(foundation, Arc::clone(&computes), &scope);
+        let vault = Arc::new(Recorder::default());
+        let store = Arc::clone(&vault) as Arc<dyn Vault>;
+        let control = Control::new(foundation, Arc::clone(&computes), store, &scope);
         let key = control.local_key().unwrap();
-        Self { dir, control, computes, scope, key }
+        Self { dir, control, computes, vault, scope, key }
     }
 
     pub fn data(&self) -> &Path {
