@@ -1,5 +1,6 @@
 //! Directories with holes: the filler of each, and what a start needs of it.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -141,6 +142,8 @@ impl Node {
             return Ok(path.clone());
         }
         let dir = self.inner.data.join("front");
+        let open = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&dir);
+        open.map_err(NodeError::file("create", &dir))?;
         let path = hydrate::install_front(&dir).map_err(NodeError::file("install the front in", &dir))?;
         Ok(self.inner.front.get_or_init(|| path).clone())
     }
