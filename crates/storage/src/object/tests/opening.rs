@@ -147,6 +147,13 @@ async fn secrets_are_never_shown() {
         let text = format!("{} {refused:?}", with_causes(&refused));
         assert!(!text.contains(secret), "{url}: {text}");
     }
+    // Over TLS too, where the client must be able to set up its cryptography.
+    let mut encrypted = options.clone();
+    let endpoint = Secret::new("https://127.0.0.1:1".to_owned());
+    encrypted.variables.insert("AWS_ENDPOINT_URL".to_owned(), endpoint);
+    let refused = Store::open("s3://bucket/x", encrypted).await.unwrap_err();
+    let text = format!("{} {refused:?}", with_causes(&refused));
+    assert!(text.contains("127.0.0.1:1") && !text.contains(secret), "{text}");
     let refused = Store::open(&with_query, options).await.unwrap_err();
     assert!(refused.to_string().contains("environment"), "{refused}");
 }
