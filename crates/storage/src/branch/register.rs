@@ -47,7 +47,7 @@ use crate::object::{Created, Store, StoreError};
 pub use error::{RegisterError, UpdateError};
 pub use kinds::{BranchRegister, ProjectRegister};
 pub use known::FRESH;
-use known::Known;
+use known::{Hint, Known, Walk};
 pub use trim::TRIM_AGE;
 use version::Sealed;
 
@@ -94,21 +94,6 @@ struct Inner<T> {
     known: Mutex<Option<Known<T>>>,
     /// Writers of one process wait for each other here instead of racing in the store.
     writing: tokio::sync::Mutex<()>,
-}
-
-/// Where a reader that remembers nothing begins.
-enum Hint<T> {
-    Version(Version<T>),
-    /// The listing shows a version that is gone.
-    Trimmed,
-    Nothing,
-}
-
-/// Where a walk ended.
-enum Walk<T> {
-    Newest(Known<T>),
-    /// There is more behind this one.
-    Far(Version<T>),
 }
 
 /// What an update wants.
