@@ -23,6 +23,8 @@
 
 mod error;
 pub mod kinds;
+mod known;
+mod trim;
 mod version;
 
 #[cfg(test)]
@@ -44,25 +46,25 @@ use crate::object::{Created, Store, StoreError};
 
 pub use error::{RegisterError, UpdateError};
 pub use kinds::{BranchRegister, ProjectRegister};
+pub use known::FRESH;
+use known::{Hint, Known, Walk};
+pub use trim::TRIM_AGE;
 use version::Sealed;
 
 /// Lost races after which an update gives up.
 pub const UPDATE_TRIES: u32 = 64;
 
-/// Versions that a reader walks from where it began before it lists again.
+/// Versions that a reader walks from what a listing showed before it lists again.
 pub const PROBES: u64 = 256;
+
+/// Versions that a reader walks from what it remembers before it lists.
+pub const PROBES_FROM_MEMORY: u64 = 4;
 
 /// Listings of one read.
 pub const LISTINGS: u32 = 4;
 
 /// Reads of one version whose checksum does not fit.
 pub const DAMAGED_READS: u32 = 8;
-
-/// How long what was read may be taken for the newest without a listing.
-pub const FRESH: Duration = Duration::from_secs(600);
-
-/// A version is trimmed when its successor is older than this.
-pub const TRIM_AGE: Duration = Duration::from_secs(3600);
 
 /// Bytes of the largest version.
 pub const MAX_BYTES: usize = 8 * 1024 * 1024;
@@ -92,30 +94,6 @@ struct Inner<T> {
     known: Mutex<Option<Known<T>>>,
     /// Writers of one process wait for each other here instead of racing in the store.
     writing: tokio::sync::Mutex<()>,
-}
-
-/// The newest version that was seen, and when it certainly was the newest.
-#[derive(Clone)]
-struct Known<T> {
-    version: Version<T>,
-    seen: Mono,
-    /// The monotonic clock stands still while a machine is suspended; this one does not.
-    seen_at: Timestamp,
-}
-
-impl<T> Known<T> {
-    fn is_fresh(&self) -> bool {
-        let by_wall = clock::now().duration_since(self.seen_at);
-        self.seen.elapsed() < FRESH && !by_wall.is_negative() && by_wall.unsigned_abs() < FRESH
-    }
-}
-
-/// Where a reader that remembers nothing begins.
-enum Hint<T> {
-    Version(Version<T>),
-    /// The listing shows a version that is gone.
-    Trimmed,
-    Nothing,
 }
 
 /// What an update wants.
@@ -249,49 +227,30 @@ impl<T: Serialize + DeserializeOwned + Clone> Register<T> {
         .await
     }
 
-    /// Removes old versions, oldest first; the newest `keep` (at least one) stay, and so does every version
-    /// whose successor is younger than [`TRIM_AGE`]. Tells how many went.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn trim(&self, keep: usize) -> Result<u64, RegisterError> {
-        self.trim_older(keep, TRIM_AGE).await
-    }
-
-    async fn trim_older(&self, keep: usize, age: Duration) -> Result<u64, RegisterError> {
-        let listed = self.inner.store.list(&self.inner.prefix, None).await?;
-        let versions: Vec<_> = listed.iter().filter(|l| key::register_seq(&l.key).is_some()).collect();
-        let limit = clock::now() - age;
-        let mut removed = 0;
-        for pair in versions.windows(2).take(versions.len().saturating_sub(keep.max(1))) {
-            if pair[1].modified > limit {
-                break;
-            }
-            self.reach("register.trim.delete").await?;
-            // One by one and oldest first: what is left never has a gap.
-            self.inner.store.delete(&pair[0].key).await?;
-            removed += 1;
-        }
-        Ok(removed)
-    }
-
     // ---- Reading -----------------------------------------------------------------------------------
 
     /// The newest version, from what is remembered or from a listing, and then forward.
     async fn newest(&self) -> Result<Known<T>, RegisterError> {
-        let mut begin = self.remembered().map(|known| known.version);
+        let mut far = match self.remembered() {
+            Some(known) => match self.walk(known.version, PROBES_FROM_MEMORY).await? {
+                Walk::Newest(known) => return Ok(known),
+                Walk::Far(version) => Some(version),
+            },
+            None => None,
+        };
         for _ in 0..LISTINGS {
-            let from = match begin.take() {
-                Some(version) => version,
-                None => match self.hint().await? {
-                    Hint::Version(version) => version,
-                    Hint::Nothing => return Err(RegisterError::Missing(self.inner.prefix.clone())),
-                    Hint::Trimmed => continue,
-                },
+            let listed = match self.hint().await? {
+                Hint::Version(version) => version,
+                Hint::Nothing if far.is_none() => {
+                    return Err(RegisterError::Missing(self.inner.prefix.clone()));
+                }
+                Hint::Nothing | Hint::Trimmed => continue,
             };
-            if let Some(known) = self.walk(from).await? {
-                self.remember(&known);
-                return Ok(known);
+            // A listing can be behind what was seen already.
+            let from = far.take().filter(|far| far.seq > listed.seq).unwrap_or(listed);
+            match self.walk(from, PROBES).await? {
+                Walk::Newest(known) => return Ok(known),
+                Walk::Far(version) => far = Some(version),
             }
         }
         Err(RegisterError::Busy { register: self.inner.prefix.clone(), tries: LISTINGS })
@@ -324,21 +283,23 @@ impl<T: Serialize + DeserializeOwned + Clone> Register<T> {
         })
     }
 
-    /// Goes forward to the last version; `None` when it is too far away.
-    async fn walk(&self, from: Version<T>) -> Result<Option<Known<T>>, RegisterError> {
+    /// Goes forward to the last version, at most `limit` steps.
+    async fn walk(&self, from: Version<T>, limit: u64) -> Result<Walk<T>, RegisterError> {
         let mut version = from;
-        for _ in 0..PROBES {
+        for _ in 0..limit {
             let (seen, seen_at) = (Mono::now(), clock::now());
             // Nothing comes after a deletion.
-            if version.deleted_at.is_some() {
-                return Ok(Some(Known { version, seen, seen_at }));
-            }
-            match self.fetch(version.seq + 1).await? {
+            let next = if version.deleted_at.is_some() { None } else { self.fetch(version.seq + 1).await? };
+            match next {
                 Some(next) => version = next.version,
-                None => return Ok(Some(Known { version, seen, seen_at })),
+                None => {
+                    let known = Known { version, seen, seen_at };
+                    self.remember(&known);
+                    return Ok(Walk::Newest(known));
+                }
             }
         }
-        Ok(None)
+        Ok(Walk::Far(version))
     }
 
     /// One version, if there is one. One that is damaged is read again: it may be the wire.
