@@ -186,24 +186,24 @@ async fn a_crashed_compute_goes_on_in_its_epoch() {
     let Some((cluster, client, from)) = running(18).await else { return };
     let store = store();
     let filer = file(&store, writer(&cluster, 1, ONE, from), files(&cluster, ONE), &cluster.scope);
-    for _ in 0..3 {
+    let mut client = client;
+    for round in 0..3 {
         work(&client).await;
-        let (busy, sql) =
-            (cluster.client().await, "select pg_logical_emit_message(false, 'x', repeat('y', 9000000))");
+        let busy = cluster.client().await;
+        let sql =
+            "select pg_logical_emit_message(false, 'x', repeat('y', 9000000)) from generate_series(1, 9)";
         let cut = cluster.scope.spawn("cut", async move {
             let _ended = busy.batch_execute(sql).await;
         });
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        tokio::time::sleep(Duration::from_millis(30 + round * 20)).await;
         cluster.stop("immediate");
         cut.await.unwrap();
         let end = filer.finish().await.unwrap();
         cluster.start();
-        let client = cluster.client().await;
+        client = cluster.client().await;
         client.batch_execute("insert into t (note) values ('after')").await.unwrap();
         assert!(filer.file_now(None).await.unwrap() > end);
-        break;
     }
-    let client = cluster.client().await;
     let expected = count(&client).await;
     assert!(expected.0 > 1000);
     let end = filer.file_now(Some(lsn(&client, "pg_current_wal_flush_lsn").await)).await.unwrap();

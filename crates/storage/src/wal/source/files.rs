@@ -9,6 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use dormouse_base::lsn::WAL_SEGMENT;
 use dormouse_base::{Lsn, Timeline, clock};
+use dormouse_runtime::failpoint;
 use dormouse_runtime::task::blocking;
 use parking_lot::Mutex;
 
@@ -64,6 +65,7 @@ impl Source for Files {
             return Err(SourceError::Timeline { expected: self.timeline, found: flushed.timeline });
         }
         if matches!(flushed.slot, SlotState::Missing | SlotState::Lost) {
+            failpoint::hit("wal.slot.ensure").await.map_err(SourceError::io("make the slot"))?;
             self.tap.ensure_slot().await?;
         }
         let quiet = marks.iter().all(|mark| mark.modified + TIME_STAMP_STEP < now);

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_base::{Lsn, Timeline, with_causes};
+use dormouse_runtime::failpoint;
 use dormouse_runtime::task::{Scope, blocking};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -171,6 +172,7 @@ async fn receive(
     gone: bool,
 ) -> Result<(), SessionError> {
     let open = async {
+        failpoint::hit("wal.stream.open").await.map_err(SessionError::Io)?;
         let stream = connect.connect().await.map_err(SessionError::Io)?;
         let mut session = Session::open(stream, &settings.user).await?;
         session.identify().await?;
@@ -242,6 +244,7 @@ async fn stream(
             answer = true;
         }
         if answer {
+            failpoint::hit("wal.stream.report").await.map_err(SessionError::Io)?;
             session.report(at, flushed(at)).await?;
         }
     }
