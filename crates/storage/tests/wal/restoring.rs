@@ -73,7 +73,8 @@ async fn round_trip(major: u32) {
     let report = check(&store, &whole, (base.end, filed)).await.unwrap();
     assert!(report.problems.is_empty() && report.bytes == filed.since(base.end), "{report:?}");
     let (restored, done) = restore(&base, "whole", &store, &whole, flushed).await;
-    assert_eq!((done.end, done.timeline), (flushed, one));
+    // The WAL writer may have flushed a part of a record of no transaction, up to the end of a page.
+    assert!(done.end <= flushed && flushed.since(done.end) < 100_000 && done.timeline == one, "{done:?}");
     let there = restored.promoted().await;
     assert_eq!(count(&there).await, expected);
     let two = Timeline(2);
