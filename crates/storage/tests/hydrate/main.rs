@@ -1,0 +1,8 @@
+//! Lazy hydration with real PostgreSQL: a cluster is made once per version, stopped, copied as sparse files, and
+//! started under the front. `cluster` has the PostgreSQL side, `source` the chunks.
+
+mod cluster;
+mod life;
+mod outage;
+mod restart;
+mod source;
