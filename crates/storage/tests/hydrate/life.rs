@@ -49,8 +49,10 @@ async fn life(version: u32) {
     tokio::task::block_in_place(|| server.kill(&sparse.place.data));
     let mut server = sparse.start(&hydration).await;
     assert_eq!(server.query(SUM).await.unwrap(), sum(version));
-    assert!(server.query(CHECK).await.unwrap().parse::<u32>().unwrap() > 50);
-    assert_eq!(server.query(VERIFY).await.unwrap(), "0");
+    if server.query("SELECT count(*) FROM pg_extension WHERE extname = 'amcheck'").await.unwrap() == "1" {
+        assert!(server.query(CHECK).await.unwrap().parse::<u32>().unwrap() > 50);
+        assert_eq!(server.query(VERIFY).await.unwrap(), "0");
+    }
     server.query("DROP DATABASE copy_file").await.unwrap();
     tokio::task::block_in_place(|| server.stop());
     let progress = hydration.progress();

@@ -38,11 +38,17 @@ async fn a_short_outage_is_waited_for() {
     let hydration = sparse.begin(tuning.clone()).await;
     let server = sparse.start(&hydration).await;
     hydration.stop().await;
-    let (result, hydration) = tokio::join!(server.query(SUM), async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        sparse.resume(tuning).await.unwrap()
-    });
-    assert_eq!(result.unwrap(), sum(18));
+    let server = std::sync::Arc::new(server);
+    let (reading, results) =
+        (std::sync::Arc::clone(&server), std::sync::Arc::new(parking_lot::Mutex::new(None)));
+    let result = std::sync::Arc::clone(&results);
+    let reader = dormouse_runtime::task::thread("reader", move || *result.lock() = Some(reading.sql(SUM)));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!reader.is_finished());
+    let hydration = sparse.resume(tuning).await.unwrap();
+    tokio::task::block_in_place(|| reader.join().unwrap());
+    assert_eq!(results.lock().take().unwrap().unwrap(), sum(18));
+    drop(server);
     hydration.stop().await;
 }
 
