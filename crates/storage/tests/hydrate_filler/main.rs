@@ -242,3 +242,39 @@ async fn completion_may_be_interrupted_anywhere() {
         assert!(small.is_original(0, SIZE as usize));
     }
 }
+
+/// Whatever a fill is interrupted by, the bytes are right in the end, with the bits or without.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fill_may_be_interrupted_anywhere() {
+    let _alone = ALONE.lock().await;
+    for moment in ["before_fetch", "before_write", "after_write", "before_bit", "after_bit"] {
+        for restart in [false, true] {
+            let small = Small::new();
+            let mut hydration = small.begin().await;
+            // Something that PostgreSQL wrote before a crash of the machine is newer.
+            if restart {
+                small.file().write_all_at(&[9; 4096], CHUNK + 8192).unwrap();
+            }
+            failpoint::arm(&format!("hydrate.fill.{moment}=error@1")).unwrap();
+            assert_eq!(ask(&mut small.connect(), FILL, 1, 1), 5, "{moment}");
+            failpoint::disarm();
+            if restart {
+                hydration.stop().await;
+                fs::remove_dir_all(&small.place.runtime).unwrap();
+                hydration = small.resume().await;
+            }
+            assert_eq!(ask(&mut small.connect(), FILL, 0, 5), 0);
+            if restart {
+                let mut page = [0; 4096];
+                small.file().read_exact_at(&mut page, CHUNK + 8192).unwrap();
+                assert_eq!(page, [9; 4096], "{moment}");
+                assert!(
+                    small.is_original(CHUNK, 8192) && small.is_original(CHUNK + 12288, SIZE as usize / 2)
+                );
+            } else {
+                assert!(small.is_original(0, SIZE as usize), "{moment}");
+            }
+            hydration.stop().await;
+        }
+    }
+}
