@@ -48,7 +48,7 @@ pub(crate) fn user() -> Option<(u32, u32)> {
 }
 
 fn ids() -> (u32, u32) {
-    user().unwrap_or((rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()))
+    user().unwrap_or_else(|| (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()))
 }
 
 /// The programs of a version; `None` where it is not installed.

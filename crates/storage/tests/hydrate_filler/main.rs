@@ -1,6 +1,8 @@
 //! The filler by itself: tests that speak the front's language. A program of its own, and one test at a time,
 //! because failpoints are armed for a whole process.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test ends where it fails")]
+
 #[path = "../hydrate/source.rs"]
 mod source;
 
@@ -277,4 +279,26 @@ async fn a_fill_may_be_interrupted_anywhere() {
             hydration.stop().await;
         }
     }
+}
+
+/// A hole behind the watermark is PostgreSQL's, also when nothing but the log of watermarks remembers it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_watermark_survives_without_the_bits() {
+    let _alone = ALONE.lock().await;
+    let small = Small::new();
+    let hydration = small.begin().await;
+    let mut stream = small.connect();
+    assert_eq!(ask(&mut stream, TRUNCATE, 2 * CHUNK + 8192, 0), 0);
+    small.file().set_len(2 * CHUNK + 8192).unwrap();
+    assert_eq!(ask(&mut stream, TRUNCATED, 0, 0), 0);
+    small.file().set_len(SIZE).unwrap();
+    hydration.stop().await;
+    fs::remove_dir_all(&small.place.runtime).unwrap();
+    let hydration = small.resume().await;
+    assert_eq!(ask(&mut small.connect(), FILL, 0, 5), 0);
+    assert!(small.is_original(0, 2 * CHUNK as usize + 8192));
+    let mut rest = vec![1; (SIZE - 2 * CHUNK) as usize - 8192];
+    small.file().read_exact_at(&mut rest, 2 * CHUNK + 8192).unwrap();
+    assert!(rest.iter().all(|byte| *byte == 0));
+    hydration.stop().await;
 }
