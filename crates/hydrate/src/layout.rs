@@ -235,6 +235,7 @@ pub const WRAPPED: &[&str] = &[
     "truncate64",
     "unlink",
     "unlinkat",
+    "vfork",
     "write",
     "writev",
 ];

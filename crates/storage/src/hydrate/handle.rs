@@ -4,34 +4,24 @@
 //! start PostgreSQL: it gives the environment that PostgreSQL has to be started with.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use dormouse_base::rand;
-use dormouse_hydrate::layout::{CANARY_NAME, CANARY_SIZE, DIR_VARIABLE, SOCKET_NAME, WAIT_MILLIS};
+use dormouse_hydrate::layout::{DIR_VARIABLE, SOCKET_NAME, WAIT_MILLIS};
 use dormouse_runtime::task::{Scope, blocking};
-use parking_lot::Mutex;
-use rustix::fs::{Gid, OFlags};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::watch;
 
-use super::beneath::{self, Identity, Missing};
 use super::filler::{Canary, Filler};
 use super::metrics::Metrics;
-use super::plan::{Bits, LazyFile, Plan};
-use super::presence::{Presence, Row, Stamp, flags_of};
+use super::opening::Opening;
+use super::plan::{Bits, Plan};
 use super::source::Source;
-use super::sparse::Sparse;
-use super::state::{self, FORM, State, Written};
-use super::{background, fill, serve};
-use crate::chunk::CHUNK;
+use super::{background, serve, state};
 
-/// Longest path of a Unix socket.
-const MAX_SOCKET_PATH: usize = 107;
 /// How long [`Hydration::stop`] waits for what is being written.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
@@ -96,7 +86,7 @@ pub enum HydrateError {
     NotDurable,
 }
 
-fn failed(what: &'static str) -> impl FnOnce(io::Error) -> HydrateError {
+pub(super) fn failed(what: &'static str) -> impl FnOnce(io::Error) -> HydrateError {
     move |source| HydrateError::Failed { what, source }
 }
 
@@ -273,221 +263,4 @@ impl Hydration {
         }
         all
     }
-}
-
-/// The blocking part of a beginning.
-struct Opening {
-    place: Place,
-    source: Arc<dyn Source>,
-    tuning: Tuning,
-    metrics: Metrics,
-    scope: Scope,
-}
-
-impl Opening {
-    fn begin(self, plan: Plan) -> Result<Filler, HydrateError> {
-        let data = beneath::open_dir(&self.place.data).map_err(failed("open the data directory"))?;
-        background::hide_control(&data).map_err(failed("hide the control file"))?;
-        let identities: Vec<Identity> =
-            plan.files.iter().map(|file| planned(&data, file)).collect::<Result<_, _>>()?;
-        let boot = state::boot().map_err(failed("read the number of the boot"))?;
-        let written = Written { version: FORM, nonce: rand::bytes(), boot, plan, identities };
-        let state = State::create(&self.place.state, &written).map_err(failed("write the plan"))?;
-        let Written { plan, identities, nonce, .. } = written;
-        let sparse =
-            |(file, identity): (&LazyFile, Identity)| Sparse::new(file, identity, &file.present, file.size);
-        let files = plan.files.iter().zip(identities).map(sparse).collect();
-        self.assemble(data, state, files, plan.hot, Stamp { nonce, boot }, None)
-    }
-
-    fn resume(self) -> Result<Option<Filler>, HydrateError> {
-        let Some(written) = state::read(&self.place.state).map_err(failed("read the plan"))? else {
-            return Ok(None);
-        };
-        let state = State::open(&self.place.state).map_err(failed("open the state"))?;
-        let data = beneath::open_dir(&self.place.data).map_err(failed("open the data directory"))?;
-        if state.is_sealed() {
-            background::release(&data, &state).map_err(failed("complete the directory"))?;
-            return Ok(None);
-        }
-        let boot = state::boot().map_err(failed("read the number of the boot"))?;
-        if boot != written.boot && !state.is_durable() {
-            return Err(HydrateError::NotDurable);
-        }
-        background::hide_control(&data).map_err(failed("hide the control file"))?;
-        let marks = state.watermarks().map_err(failed("read the watermarks"))?;
-        let Written { plan, identities, nonce, .. } = written;
-        let stamp = Stamp { nonce, boot };
-        let mut chunks: Vec<u32> = plan.files.iter().map(LazyFile::chunks).collect();
-        chunks.push(1);
-        let reopened = Presence::reopen(&self.place.runtime, stamp, &chunks);
-        let mut files = Vec::with_capacity(plan.files.len());
-        for (index, (file, identity)) in plan.files.iter().zip(identities).enumerate() {
-            let mark = marks.get(&(index as u32)).copied().unwrap_or(file.size).min(file.size);
-            let sparse = match &reopened {
-                Some((_, bits)) => Sparse::new(file, identity, &bits[index], mark),
-                None => {
-                    by_holes(&data, file, identity, mark).map_err(failed("read a file's map of holes"))?
-                }
-            };
-            files.push(sparse);
-        }
-        let same_boot = reopened.is_some();
-        let filler =
-            self.assemble(data, state, files, plan.hot, stamp, reopened.map(|(presence, _)| presence))?;
-        if same_boot {
-            settle(&filler).map_err(failed("settle a truncation"))?;
-        }
-        Ok(Some(filler))
-    }
-
-    fn assemble(
-        self,
-        data: std::os::fd::OwnedFd,
-        state: State,
-        files: Vec<Sparse>,
-        hot: Vec<(u32, u32)>,
-        stamp: Stamp,
-        presence: Option<Presence>,
-    ) -> Result<Filler, HydrateError> {
-        let runtime = &self.place.runtime;
-        if runtime.as_os_str().len() + 1 + SOCKET_NAME.len() > MAX_SOCKET_PATH {
-            return Err(HydrateError::LongPath(runtime.clone()));
-        }
-        prepare_dir(&self.place).map_err(failed("make the directory for the socket"))?;
-        let canary = open_canary(runtime).map_err(failed("make the canary"))?;
-        let identity = beneath::look(&canary).map_err(failed("look at the canary"))?.identity;
-        let presence = match presence {
-            Some(presence) => presence,
-            None => publish(runtime, stamp, &self.tuning, &files, identity)
-                .map_err(failed("write the presence file"))?,
-        };
-        Ok(Filler {
-            files,
-            hot,
-            presence,
-            state: Arc::new(state),
-            source: self.source,
-            data: Arc::new(data),
-            unasked: Arc::new(Semaphore::new(self.tuning.background.max(1))),
-            place: self.place,
-            tuning: self.tuning,
-            metrics: self.metrics,
-            scope: self.scope,
-            flights: Mutex::default(),
-            faults: AtomicUsize::new(0),
-            quiet: Notify::new(),
-            news: Notify::new(),
-            windows: Mutex::default(),
-            touched: Mutex::default(),
-            filled: AtomicU64::new(0),
-            canary: Canary { file: canary, pattern: Mutex::new([0; 32]) },
-            complete: watch::Sender::new(false),
-        })
-    }
-}
-
-/// A file as the plan says, or an error.
-fn planned(data: &std::os::fd::OwnedFd, file: &LazyFile) -> Result<Identity, HydrateError> {
-    let plan = |why| HydrateError::Plan { path: file.path.clone(), why };
-    if file.present.len() != file.chunks() {
-        return Err(plan("the list of present chunks has another length"));
-    }
-    let (_, found) = beneath::open_any(data, &file.path).map_err(failed("open a file of the plan"))?;
-    if found.size == file.size { Ok(found.identity) } else { Err(plan("its size differs")) }
-}
-
-/// The directory for presence file, canary and socket: the server's, so that a compute cannot put something else
-/// there; its group may pass, not look.
-fn prepare_dir(place: &Place) -> io::Result<()> {
-    match fs::DirBuilder::new().mode(0o700).create(&place.runtime) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    let dir = File::from(beneath::open_dir(&place.runtime)?);
-    if rustix::process::geteuid().as_raw() != place.uid {
-        rustix::fs::fchown(&dir, Some(rustix::process::geteuid()), Some(Gid::from_raw(place.gid)))?;
-    }
-    dir.set_permissions(fs::Permissions::from_mode(0o710))
-}
-
-fn open_canary(runtime: &Path) -> io::Result<File> {
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o644)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-        .open(runtime.join(CANARY_NAME))?;
-    file.set_len(CANARY_SIZE)?;
-    Ok(file)
-}
-
-fn publish(
-    runtime: &Path,
-    stamp: Stamp,
-    tuning: &Tuning,
-    files: &[Sparse],
-    canary: Identity,
-) -> io::Result<Presence> {
-    let bits: Vec<Bits> = files.iter().map(Sparse::bits).collect();
-    let row = |(file, bits)| row_of(file, bits);
-    let mut rows: Vec<Row<'_>> = files.iter().zip(&bits).map(row).collect();
-    rows.push(Row { identity: canary, size: CANARY_SIZE, chunks: 1, words: &[0], flags: 0 });
-    let wait = u32::try_from(tuning.patience.as_millis()).unwrap_or(u32::MAX);
-    Presence::create(runtime, stamp, wait, &rand::bytes(), &rows)
-}
-
-fn row_of<'a>(file: &Sparse, bits: &'a Bits) -> Row<'a> {
-    let flags = flags_of(file);
-    Row { identity: file.identity, size: file.size, chunks: file.chunks, words: bits.words(), flags }
-}
-
-/// After a restart of the machine: what is absent is what has holes below the watermark.
-fn by_holes(
-    data: &std::os::fd::OwnedFd,
-    file: &LazyFile,
-    mut identity: Identity,
-    mark: u64,
-) -> io::Result<Sparse> {
-    let (target, found) = match beneath::open(data, &file.path, &identity) {
-        Ok(open) => open,
-        Err(Missing::Gone) => {
-            let sparse = Sparse::new(file, identity, &file.present, mark);
-            sparse.gone.store(true, Ordering::Release);
-            return Ok(sparse);
-        }
-        Err(Missing::Failed(error)) => return Err(error),
-    };
-    // The device may have another number now.
-    identity.dev = found.identity.dev;
-    let end = mark.min(found.size);
-    let mut present = Bits::all(file.chunks());
-    for (from, to) in fill::holes(&target, 0, end)? {
-        let (first, last) = (from / CHUNK, (to - 1) / CHUNK);
-        for chunk in (first as u32)..=(last as u32) {
-            present.unset(chunk);
-        }
-    }
-    file.present.iter().for_each(|chunk| present.set(chunk));
-    Ok(Sparse::new(file, identity, &present, mark))
-}
-
-/// After a restart of the server alone: truncations that were allowed and not reported.
-fn settle(filler: &Filler) -> io::Result<()> {
-    for (index, file) in (0u32..).zip(&filler.files) {
-        let mark = file.watermark.load(Ordering::Acquire);
-        let open = (file.first_behind(mark)..file.chunks).any(|chunk| !file.present(chunk));
-        if mark == file.size || !open {
-            continue;
-        }
-        if filler.is_cut(index, mark) {
-            filler.own_behind(index, mark)?;
-        } else {
-            filler.state.mark(index, file.size)?;
-            file.watermark.store(file.size, Ordering::Release);
-        }
-    }
-    Ok(())
 }

@@ -28,6 +28,7 @@ mod background;
 mod beneath;
 mod fill;
 mod filler;
+mod opening;
 mod presence;
 mod serve;
 mod sparse;

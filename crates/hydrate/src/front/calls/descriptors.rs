@@ -5,6 +5,10 @@ use core::ffi::{c_char, c_int};
 use super::super::sys::{self, nr};
 use super::super::{active, control, guard, table};
 
+unsafe extern "C" {
+    fn fork() -> c_int;
+}
+
 /// Opens, learns who the file is, and cuts it the careful way if asked to.
 pub(super) unsafe fn open_at(dir: c_int, path: *const c_char, flags: c_int, mode: u32) -> isize {
     let watched = active();
@@ -98,4 +102,9 @@ export!(fcntl, fcntl64 => (fd: c_int, command: c_int, argument: usize) -> c_int 
     const COPIES: [c_int; 2] = [0, 1030];
     let result = sys::call(nr::FCNTL, [fd as usize, command as usize, argument, 0, 0, 0]);
     if COPIES.contains(&command) { copied(fd, result) } else { sys::give(result) as c_int }
+});
+
+// A child of `vfork` shares our memory but not our descriptors: what it opens and copies would be noted for ours.
+export!(vfork => () -> c_int {
+    fork()
 });
