@@ -112,8 +112,10 @@ async fn a_pack_of_version_1() {
     let entries = index::parse(&at.pack, &kept).unwrap();
     assert_eq!(
         (entries.len(), entries[0].offset, entries[0].len, entries[0].kind),
-        (1, 8, at.len, Kind::Chunk)
+        (1, 8, u32::try_from(kept.len()).unwrap() - 8 - 29 - 32, Kind::Chunk)
     );
+    let stored = &kept[8..8 + entries[0].len as usize];
+    assert_eq!(chunk::expand(stored, plain.len(), entries[0].hash).unwrap(), plain);
     for at in (0..8).chain(kept.len() - 32..kept.len()) {
         let mut bad = kept.clone();
         bad[at] ^= 4;

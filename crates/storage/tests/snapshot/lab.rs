@@ -126,12 +126,6 @@ impl Lab {
     pub(crate) fn object(&self, key: &Key) -> PathBuf {
         self.store_dir.join(key.as_str())
     }
-
-    /// All bytes in the store.
-    pub(crate) fn stored_bytes(&self) -> u64 {
-        let out = run(std::process::Command::new("du").args(["-sb"]).arg(&self.store_dir));
-        out.split_whitespace().next().unwrap().parse().unwrap()
-    }
 }
 
 pub(crate) fn template_owner() -> Owner {
