@@ -21,8 +21,9 @@ pub const CANARY_NAME: &str = "canary";
 
 /// The control file, relative to the data directory.
 pub const CONTROL: &str = "global/pg_control";
-/// What is appended to its name while the directory has holes, so that PostgreSQL cannot start without the front.
-pub const HIDDEN_SUFFIX: &str = ".hydrating";
+/// Where it is while the directory has holes, so that PostgreSQL cannot start without the front. Not in `global`: a
+/// base backup takes files with a point there for relations and checks their pages.
+pub const HIDDEN_CONTROL: &str = "pg_control.hydrating";
 
 /// Bytes in a chunk.
 pub const CHUNK: u64 = 256 * 1024;

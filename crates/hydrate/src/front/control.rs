@@ -1,10 +1,10 @@
-//! The hidden control file: while the directory has holes, `global/pg_control` has another name, which only
+//! The hidden control file: while the directory has holes, `global/pg_control` is in another place, which only
 //! an active front finds. Without the front PostgreSQL sees no database here.
 
 use core::ffi::{CStr, c_char};
 
 use super::sys;
-use crate::layout::{CONTROL, HIDDEN_SUFFIX};
+use crate::layout::{CONTROL, HIDDEN_CONTROL};
 
 /// Longest path that is looked at.
 const MAX_PATH: usize = 4096;
@@ -25,20 +25,21 @@ fn hidden(path: *const c_char, result: isize, attempt: impl Fn(*const c_char) ->
     // SAFETY: the kernel has just read it as a C string.
     let bytes = unsafe { CStr::from_ptr(path) }.to_bytes();
     let mut other = [0u8; MAX_PATH];
-    if !is_control(bytes) || bytes.len() + HIDDEN_SUFFIX.len() >= MAX_PATH {
+    let Some(before) = before_control(bytes) else { return result };
+    let len = before.len() + HIDDEN_CONTROL.len();
+    if len >= MAX_PATH {
         return result;
     }
-    other[..bytes.len()].copy_from_slice(bytes);
-    other[bytes.len()..bytes.len() + HIDDEN_SUFFIX.len()].copy_from_slice(HIDDEN_SUFFIX.as_bytes());
+    other[..before.len()].copy_from_slice(before);
+    other[before.len()..len].copy_from_slice(HIDDEN_CONTROL.as_bytes());
     let found = attempt(other.as_ptr().cast());
     if found == -(sys::ENOENT as isize) { attempt(path) } else { found }
 }
 
-fn is_control(path: &[u8]) -> bool {
-    match path.strip_suffix(CONTROL.as_bytes()) {
-        Some(before) => before.is_empty() || before.ends_with(b"/"),
-        None => false,
-    }
+/// The data directory as the path names it, with its slash, when the path is a control file's.
+fn before_control(path: &[u8]) -> Option<&[u8]> {
+    let before = path.strip_suffix(CONTROL.as_bytes())?;
+    (before.is_empty() || before.ends_with(b"/")).then_some(before)
 }
 
 #[cfg(test)]
@@ -48,11 +49,11 @@ mod tests {
     #[test]
     fn only_the_control_file_has_another_name() {
         for yes in ["global/pg_control", "/data/global/pg_control", "./global/pg_control"] {
-            assert!(is_control(yes.as_bytes()), "{yes}");
+            assert!(before_control(yes.as_bytes()).is_some(), "{yes}");
         }
         for no in ["pg_control", "xglobal/pg_control", "global/pg_control.hydrating", "global/pg_controller"]
         {
-            assert!(!is_control(no.as_bytes()), "{no}");
+            assert!(before_control(no.as_bytes()).is_none(), "{no}");
         }
     }
 }

@@ -4,14 +4,16 @@
 //! further chunk is begun while one is served (for a moment at most, or a busy database would never be done).
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use dormouse_hydrate::layout::{CONTROL, HIDDEN_SUFFIX};
+use dormouse_hydrate::layout::{CONTROL, HIDDEN_CONTROL};
 use dormouse_runtime::failpoint::{hit, hit_blocking};
 use dormouse_runtime::task::blocking;
 use parking_lot::Mutex;
+use rustix::io::Errno;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::beneath;
@@ -144,7 +146,7 @@ async fn seal(filler: &Arc<Filler>) -> io::Result<()> {
 }
 
 /// The steps after the seal. From the first on PostgreSQL can start without the front, and may.
-pub(super) fn release(data: &std::os::fd::OwnedFd, state: &super::state::State) -> io::Result<()> {
+pub(super) fn release(data: &OwnedFd, state: &super::state::State) -> io::Result<()> {
     hit_blocking("hydrate.complete.before_rename")?;
     unhide_control(data)?;
     hit_blocking("hydrate.complete.after_rename")?;
@@ -155,25 +157,31 @@ fn control_parts() -> (&'static str, &'static str) {
     CONTROL.rsplit_once('/').expect("the control file is in a directory")
 }
 
-fn unhide_control(data: &std::os::fd::OwnedFd) -> io::Result<()> {
+/// Puts the control file where PostgreSQL finds it.
+fn unhide_control(data: &OwnedFd) -> io::Result<()> {
     let (dir, name) = control_parts();
     let dir = beneath::open_dir_beneath(data, dir)?;
-    match rustix::fs::renameat(&dir, format!("{name}{HIDDEN_SUFFIX}"), &dir, name) {
+    match rustix::fs::renameat(data, HIDDEN_CONTROL, &dir, name) {
         // A crash came between this and forgetting the plan.
-        Err(rustix::io::Errno::NOENT) => {}
+        Err(Errno::NOENT) => {}
         other => other?,
     }
-    Ok(rustix::fs::fsync(&dir)?)
+    rustix::fs::fsync(&dir)?;
+    Ok(rustix::fs::fsync(data)?)
 }
 
-/// Takes the control file's name away, before the first hole is believed in.
-pub(super) fn hide_control(data: &std::os::fd::OwnedFd) -> io::Result<()> {
+/// Takes the control file away, before the first hole is believed in.
+pub(super) fn hide_control(data: &OwnedFd) -> io::Result<()> {
     let (dir, name) = control_parts();
     let dir = beneath::open_dir_beneath(data, dir)?;
-    match rustix::fs::renameat(&dir, name, &dir, format!("{name}{HIDDEN_SUFFIX}")) {
-        // It was made under the hidden name.
-        Err(rustix::io::Errno::NOENT) => {}
-        other => other?,
+    // Whoever made the directory may have hidden it already, there or where it stays.
+    for from in [name, HIDDEN_CONTROL] {
+        match rustix::fs::renameat(&dir, from, data, HIDDEN_CONTROL) {
+            Ok(()) => break,
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    Ok(rustix::fs::fsync(&dir)?)
+    rustix::fs::fsync(&dir)?;
+    Ok(rustix::fs::fsync(data)?)
 }

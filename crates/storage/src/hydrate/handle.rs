@@ -125,7 +125,7 @@ pub fn stored_plan(state: &Path) -> Result<Option<Plan>, HydrateError> {
 
 impl Hydration {
     /// Takes over a directory that was just made: all files of the plan exist with their size and owner, chunks
-    /// flagged present are written. The control file is hidden here, if it was not made so; a directory with a hidden
+    /// flagged present are written. The control file is hidden here (as `layout::HIDDEN_CONTROL`), if it was not made so; a directory with a hidden
     /// control file and no plan is an unfinished one, to be made again. `runtime` is PostgreSQL's only link to
     /// this value: keep both until it has ended.
     ///

@@ -23,7 +23,7 @@ const WITHIN: Duration = Duration::from_secs(60);
 
 /// What every cluster contains.
 const LOAD: &str = "
-    CREATE TABLE big AS SELECT g AS id, md5(g::text) AS text, repeat('x', 100) AS filler FROM generate_series(1, 60000) g;
+    CREATE TABLE big AS SELECT g AS id, md5(g::text) AS text, repeat('x', 100) AS filler FROM generate_series(1, 30000) g;
     ALTER TABLE big ADD PRIMARY KEY (id);
     CREATE INDEX big_text ON big (text);
     CREATE TABLE victim AS SELECT * FROM big;
@@ -105,6 +105,7 @@ pub(crate) fn original(version: u32) -> PathBuf {
                 "-k",
                 "-N",
                 "--locale=C.UTF-8",
+                "--wal-segsize=1",
             ])
             .output()
             .unwrap();
@@ -235,7 +236,11 @@ impl Server {
         Self::try_start(version, data, environment).unwrap_or_else(|log| panic!("does not start:\n{log}"))
     }
 
-    fn try_start(version: u32, data: &Path, environment: Vec<(String, String)>) -> Result<Self, String> {
+    pub(crate) fn try_start(
+        version: u32,
+        data: &Path,
+        environment: Vec<(String, String)>,
+    ) -> Result<Self, String> {
         let socket = temporary("/tmp");
         own(socket.path());
         let log = socket.path().join("log");
@@ -293,6 +298,21 @@ impl Server {
     /// The same, off the executor's thread, so that the filler can work.
     pub(crate) async fn query(&self, text: &str) -> Result<String, String> {
         tokio::task::block_in_place(|| self.sql(text))
+    }
+
+    /// Makes a base backup in a new directory.
+    pub(crate) fn base_backup(&self, to: &Path) {
+        fs::create_dir(to).unwrap();
+        own(to);
+        let out = program(self.version, "pg_basebackup")
+            .args(["-U", "postgres", "-c", "fast", "-X", "fetch", "-h"])
+            .arg(self.socket.path())
+            .arg("-D")
+            .arg(to)
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stderr), self.log());
+        fs::set_permissions(to, fs::Permissions::from_mode(0o700)).unwrap();
     }
 
     pub(crate) fn postmaster(&self) -> rustix::process::Pid {
