@@ -11,6 +11,7 @@ mod args;
 mod commands;
 mod connect;
 mod error;
+mod moment;
 mod place;
 mod resolve;
 mod serve;

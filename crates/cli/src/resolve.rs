@@ -66,7 +66,11 @@ pub(crate) async fn endpoint(
     endpoints
         .into_iter()
         .find(|endpoint| endpoint.kind == EndpointType::ReadWrite)
-        .ok_or_else(|| Error::not_found(format!("the branch `{}` has no endpoint", place.branch.name)))
+        .ok_or_else(|| {
+            let name = &place.branch.name;
+            Error::not_found(format!("branch `{name}` has no endpoint"))
+                .hint(format!("Create one with `dormouse endpoint create --branch {name}`."))
+        })
 }
 
 /// Every project of the server.

@@ -1,6 +1,7 @@
-//! `dormouse endpoint …`. Changing settings is in [`update`], the event list in [`events`].
+//! `dormouse endpoint …`. Making and removing is in [`manage`], changing settings in [`update`], the event
+//! list in [`events`].
 
-use dormouse_api::endpoint::EndpointReply;
+use dormouse_api::endpoint::{EndpointReply, EndpointType};
 use dormouse_api::{Endpoint as Resource, client};
 
 use super::Context;
@@ -11,21 +12,28 @@ use crate::resolve;
 use crate::ui::{Table, seconds, time};
 
 mod events;
+mod manage;
 mod update;
 
-/// Show endpoints, put them to sleep and wake them
+/// Make and remove endpoints, put them to sleep and wake them
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Endpoint {
     /// List the endpoints of a project
     List(List),
     /// Show an endpoint
     Get(Which),
+    /// Make an endpoint of a branch
+    Create(manage::Create),
+    /// Remove an endpoint; the data stays with its branch
+    Delete(manage::Delete),
     /// Stop an endpoint; the next connection wakes it
     Suspend(Which),
     /// Freeze an endpoint that has no work; the next connection thaws it
     Pause(Which),
     /// Start or thaw an endpoint, and wait until it serves
     Wake(Which),
+    /// Stop an endpoint and remove its local files; the store has everything
+    Evict(Which),
     /// Show what happened to an endpoint, newest first
     Events(events::Events),
     /// Change when an endpoint sleeps, and its PostgreSQL settings
@@ -84,6 +92,9 @@ pub(crate) async fn run(command: Endpoint, cx: &Context) -> Result<(), Error> {
             let call = client::endpoint::start(&endpoint.project_id, &endpoint.id);
             done(session.call(call).await?.endpoint, cx)
         }
+        Endpoint::Create(args) => manage::create(&args, &session, cx).await,
+        Endpoint::Delete(args) => manage::delete(&args, &session, cx).await,
+        Endpoint::Evict(which) => manage::evict(&which, &session, cx).await,
         Endpoint::Events(args) => events::run(&args, &session, cx).await,
         Endpoint::Update(args) => update::run(&args, &session, cx).await,
     }
@@ -94,17 +105,25 @@ fn done(endpoint: Resource, cx: &Context) -> Result<(), Error> {
 }
 
 fn table(endpoints: &[Resource]) -> Table {
-    let mut table = Table::list(&["ID", "BRANCH", "STATE", "PID", "HOST"]);
+    let mut table = Table::list(&["ID", "BRANCH", "TYPE", "STATE", "PID", "HOST"]);
     for endpoint in endpoints {
         table.row([
             endpoint.id.to_string(),
             endpoint.branch_id.to_string(),
+            kind(endpoint.kind).into(),
             endpoint.live.state.name().into(),
             endpoint.live.pid.map(|pid| pid.to_string()).unwrap_or_default(),
             endpoint.host.clone(),
         ]);
     }
     table
+}
+
+fn kind(kind: EndpointType) -> &'static str {
+    match kind {
+        EndpointType::ReadWrite => "read-write",
+        EndpointType::ReadOnly => "read-only",
+    }
 }
 
 fn fields(endpoint: &Resource) -> Table {
@@ -114,6 +133,8 @@ fn fields(endpoint: &Resource) -> Table {
         ("ID", endpoint.id.to_string()),
         ("Branch", endpoint.branch_id.to_string()),
         ("Project", endpoint.project_id.to_string()),
+        ("Type", kind(endpoint.kind).into()),
+        ("Shows", endpoint.pinned_lsn.map(|lsn| format!("the branch at {lsn}")).unwrap_or_default()),
         ("Host", endpoint.host.clone()),
         ("State", endpoint.live.state.name().into()),
         ("PID", endpoint.live.pid.map(|pid| pid.to_string()).unwrap_or_default()),

@@ -101,6 +101,10 @@ struct Settings {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     preload: Option<Vec<String>>,
 
+    /// How far back branches can be restored, such as 7d; at most 30d, 0 = not at all.
+    #[arg(long, value_name = "TIME")]
+    history: Option<Timeout>,
+
     /// Whether the owner role is a superuser; only for databases of people you trust with the machine.
     #[arg(long, value_name = "BOOL")]
     owner_is_superuser: Option<bool>,
@@ -159,6 +163,7 @@ async fn create(args: Create, cx: &Context) -> Result<(), Error> {
         name: args.name,
         pg_version: args.pg_version,
         branch: (branch != NewProjectBranch::default()).then_some(branch),
+        history_retention_seconds: args.settings.history.map(|history| history.0),
         default_endpoint_settings: args.settings.of_endpoints(),
         settings: args.settings.of_project(),
     };
@@ -176,6 +181,7 @@ async fn get(args: &Get, cx: &Context) -> Result<(), Error> {
 async fn update(args: Update, cx: &Context) -> Result<(), Error> {
     let change = ProjectPatch {
         default_endpoint_settings: args.settings.of_endpoints(),
+        history_retention_seconds: args.settings.history.map(|history| history.0),
         settings: args.settings.of_project(),
         name: args.name,
     };
@@ -220,6 +226,7 @@ fn fields(project: &Resource) -> Table {
         ("Default branch", project.default_branch_id.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("Suspend timeout", seconds(defaults.suspend_timeout_seconds, "server's default", "never sleep")),
         ("Pause timeout", seconds(defaults.pause_timeout_seconds, "never pause", "stay paused")),
+        ("History", seconds(project.history_retention_seconds, "none", "for ever")),
         ("Preload", project.settings.preload_libraries.enabled_libraries.join(", ")),
         ("Owner is superuser", project.settings.owner_is_superuser.to_string()),
         ("Created", time(Some(project.created_at))),

@@ -1,6 +1,6 @@
 //! Choosing what is meant, without a server.
 
-use dormouse_api::branch::BranchState;
+use dormouse_api::branch::{BranchSizes, BranchState};
 use dormouse_api::project::{EndpointDefaults, ProjectSettings};
 
 use super::*;
@@ -37,12 +37,21 @@ fn branch(id: &str, name: &str, default: bool) -> Branch {
         name: name.into(),
         current_state: BranchState::Ready,
         pending_state: None,
+        parent_id: None,
+        parent_lsn: None,
+        parent_timestamp: None,
         default,
         protected: false,
         primary: default,
         created_at: project.created_at,
         updated_at: project.created_at,
         creation_source: "dormouse".into(),
+        expires_at: None,
+        ttl_interval_seconds: None,
+        last_reset_at: None,
+        restored_from: None,
+        sizes: BranchSizes::default(),
+        history: None,
     }
 }
 

@@ -70,12 +70,21 @@ fn tables_for_people() {
         show(&["project", "get"]),
         show(&["branch", "list"]),
         show(&["branch", "get", "shop/main"]),
+        show(&["branch", "size", "dev"]),
+        show(&["branch", "history", "dev"]),
+        show(&["branch", "snapshot"]),
+        show(&["branch", "create", "dev", "--at", "-5m", "--no-endpoint"]),
+        show(&["branch", "restore", "dev", "--from", "main"]),
+        show(&["branch", "diff", "dev"]),
+        show(&["branch", "diff", "main", "dev", "--database", "app"]),
         show(&["role", "list"]),
         show(&["role", "reveal", "app_owner"]),
         show(&["database", "list"]),
         show(&["endpoint", "list"]),
         show(&["endpoint", "get"]),
         show(&["endpoint", "wake", "ep-calm-oak-abcd2345"]),
+        show(&["endpoint", "create", "--branch", "dev", "--read-only", "--at", "0/16B3748"]),
+        show(&["endpoint", "evict"]),
         show(&["endpoint", "events", "main"]),
         show(&["api-key", "list"]),
         show(&["operation", "list"]),
@@ -137,4 +146,45 @@ fn completion_needs_no_server() {
     let output = dormouse(Path::new("/nonexistent"), &["completion", "bash"]);
     assert_eq!(output.status.code(), Some(0));
     assert!(out(&output).contains("connection-string"));
+}
+
+#[test]
+fn branches_go_only_with_consent_and_only_what_was_said_is_sent() {
+    let server = Server::start();
+    let data = data_of(&server);
+    let run = |args: &[&str]| dormouse(data.path(), args);
+    let sent = |start: &str| server.asked().iter().filter(|request| request.starts_with(start)).count();
+    assert_eq!(run(&["branch", "delete", "dev"]).status.code(), Some(2));
+    assert_eq!(sent("DELETE"), 0);
+    let output = run(&["branch", "delete", "dev", "--recursive", "--yes"]);
+    assert_eq!(output.status.code(), Some(0), "{}", talk(&output));
+    assert!(server.asked().iter().any(|r| r.starts_with("DELETE") && r.contains("recursive=true")));
+    for args in [
+        &["branch", "reset", "dev", "--preserve-as", "before"][..],
+        &["branch", "restore", "dev", "--at", "2026-01-02T03:04:05Z"],
+        &["branch", "expire", "dev", "--in", "2h"],
+        &["branch", "expire", "dev", "--never"],
+        &["branch", "protect", "dev"],
+        &["branch", "unprotect", "dev"],
+        &["branch", "set-default", "dev"],
+        &["branch", "rename", "dev", "stage"],
+        &["endpoint", "delete", "ep-calm-oak-abcd2345", "--yes"],
+    ] {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", talk(&output));
+    }
+    assert_eq!((sent("PATCH"), sent("POST"), sent("DELETE")), (5, 3, 2));
+    for wrong in [
+        &["branch", "restore", "dev"][..],
+        &["branch", "expire", "dev"],
+        &["branch", "expire", "dev", "--in", "2h", "--never"],
+        &["branch", "create", "x", "--at", "someday"],
+        &["branch", "reset", "main"],
+        &["endpoint", "create", "--at", "-5m"],
+    ] {
+        assert_eq!(run(wrong).status.code(), Some(2), "{wrong:?}");
+    }
+    let output = run(&["endpoint", "wake", "dev"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(talk(&output).contains("hint: Create one with `dormouse endpoint create --branch dev`."));
 }

@@ -15,6 +15,13 @@ const BRANCH: &str = r#"{"id":"br-quiet-meadow-k3v9x2ab","project_id":"quiet-mea
 "current_state":"ready","default":true,"protected":false,"primary":true,"created_at":"2026-01-02T03:04:05Z",
 "updated_at":"2026-01-02T03:04:05Z","creation_source":"dormouse"}"#;
 
+const DEV: &str = r#"{"id":"br-green-fern-k3v9x2ab","project_id":"quiet-meadow-k3v9x2ab","name":"dev",
+"current_state":"ready","parent_id":"br-quiet-meadow-k3v9x2ab","parent_lsn":"0/16B3748",
+"parent_timestamp":"2026-01-02T03:04:05Z","default":false,"protected":false,"primary":false,
+"created_at":"2026-01-02T03:05:05Z","updated_at":"2026-01-02T03:05:05Z","creation_source":"dormouse",
+"expires_at":"2026-01-09T03:05:05Z","ttl_interval_seconds":604800,"logical_size":7340032,"own_size":1024,
+"history_size":0,"history":{"start":"0/1000000","start_at":"2026-01-01T03:04:05Z","stored":"0/16B3748"}}"#;
+
 const ENDPOINT: &str = r#"{"id":"ep-calm-oak-abcd2345","project_id":"quiet-meadow-k3v9x2ab",
 "branch_id":"br-quiet-meadow-k3v9x2ab","host":"ep-calm-oak-abcd2345.localhost","proxy_host":"localhost",
 "region_id":"local","provisioner":"dormouse","type":"read_write","disabled":false,"pooler_enabled":true,
@@ -44,9 +51,29 @@ const STATUS: &str = r#"{"version":"0.1.0","endpoints":[{"id":"ep-calm-oak-abcd2
 
 const URI: &str = r#"{"uri":"postgresql://app_owner:s3%2Fcret@127.0.0.1:5455/app?sslmode=require"}"#;
 
+const READER: &str = r#"{"id":"ep-warm-elm-abcd2345","project_id":"quiet-meadow-k3v9x2ab",
+"branch_id":"br-green-fern-k3v9x2ab","host":"ep-warm-elm-abcd2345.localhost","proxy_host":"localhost",
+"region_id":"local","provisioner":"dormouse","type":"read_only","pinned_lsn":"0/16B3748","disabled":false,
+"pooler_enabled":true,"pooler_mode":"transaction","settings":{"pg_settings":{}},"current_state":"idle",
+"state":"stopped","pid":null,"suspend_timeout_seconds":0,"pause_timeout_seconds":3600,
+"autoscaling_limit_min_cu":0.25,"autoscaling_limit_max_cu":2,"created_at":"2026-01-02T03:04:05Z",
+"updated_at":"2026-01-02T03:04:05Z"}"#;
+
+fn created() -> String {
+    format!(
+        r#"{{"branch":{DEV},"endpoints":[],"operations":[{OPERATION}],"roles":[{ROLE}],
+        "databases":[{DATABASE}],"connection_uris":[]}}"#
+    )
+}
+
+fn changed() -> (u16, String) {
+    (200, format!(r#"{{"branch":{DEV},"operations":[{OPERATION}]}}"#))
+}
+
 fn reply(method: &str, path: &str) -> (u16, String) {
     let project = "/api/v2/projects/quiet-meadow-k3v9x2ab";
     let branch = format!("{project}/branches/br-quiet-meadow-k3v9x2ab");
+    let dev = format!("{project}/branches/br-green-fern-k3v9x2ab");
     let endpoint = format!("{project}/endpoints/ep-calm-oak-abcd2345");
     let rest = path.split('?').next().unwrap();
     let ok = |text: String| (200, text);
@@ -54,8 +81,37 @@ fn reply(method: &str, path: &str) -> (u16, String) {
         ("GET", "/api/v2/status") => ok(STATUS.into()),
         ("GET", "/api/v2/projects") => ok(format!(r#"{{"projects":[{PROJECT}]}}"#)),
         ("GET", "/api/v2/api_keys") => ok(format!("[{KEY}]")),
-        ("GET", path) if path == format!("{project}/branches") => {
-            ok(format!(r#"{{"branches":[{BRANCH}],"annotations":{{}}}}"#))
+        ("GET" | "POST", path) if path == format!("{project}/branches") => {
+            let all = if method == "POST" {
+                return (201, created());
+            } else {
+                format!("{BRANCH},{DEV}")
+            };
+            ok(format!(r#"{{"branches":[{all}],"annotations":{{}}}}"#))
+        }
+        ("GET", path) if path == branch => ok(format!(r#"{{"branch":{BRANCH}}}"#)),
+        ("GET", path) if path == dev => ok(format!(r#"{{"branch":{DEV}}}"#)),
+        ("GET", path) if path == format!("{branch}/schema") => ok(r#"{"sql":"CREATE TABLE a ();\n"}"#.into()),
+        ("GET", path) if path == format!("{dev}/schema") => {
+            ok(r#"{"sql":"CREATE TABLE a (id int);\n"}"#.into())
+        }
+        ("GET", path) if path == format!("{dev}/databases") => {
+            ok(format!(r#"{{"databases":[{DATABASE}]}}"#))
+        }
+        ("GET", path) if path == format!("{dev}/endpoints") => ok(r#"{"endpoints":[]}"#.into()),
+        ("POST", path) if path == format!("{branch}/snapshot") => ok(r#"{"lsn":"0/16B3748"}"#.into()),
+        ("PATCH" | "DELETE", path) if path == dev => changed(),
+        ("POST", path) if path == format!("{dev}/restore") || path == format!("{dev}/set_as_default") => {
+            changed()
+        }
+        ("POST", path) if path == format!("{project}/endpoints") => {
+            (201, format!(r#"{{"endpoint":{READER},"operations":[{OPERATION}]}}"#))
+        }
+        ("DELETE", path) if path == endpoint => {
+            ok(format!(r#"{{"endpoint":{ENDPOINT},"operations":[{OPERATION}]}}"#))
+        }
+        ("POST", path) if path == format!("{endpoint}/evict") => {
+            ok(format!(r#"{{"endpoint":{ENDPOINT},"operations":[{OPERATION}]}}"#))
         }
         ("GET", path) if path == format!("{project}/operations") => {
             ok(format!(r#"{{"operations":[{OPERATION}]}}"#))

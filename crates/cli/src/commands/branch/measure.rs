@@ -1,0 +1,73 @@
+//! `dormouse branch size`, `history` and `snapshot`: what the store has of a branch.
+
+use dormouse_api::client;
+
+use super::Get;
+use crate::commands::Context;
+use crate::connect::http::Session;
+use crate::error::Error;
+use crate::ui::{Table, time};
+
+pub(super) async fn size(args: &Get, session: &Session, cx: &Context) -> Result<(), Error> {
+    let place = args.find(session).await?;
+    let reply = session.call(client::branch::get(&place.project.id, &place.branch.id)).await?;
+    cx.ui.show(&reply, |reply| {
+        let sizes = &reply.branch.sizes;
+        let text = |size: Option<u64>| size.map(bytes).unwrap_or_default();
+        Table::fields([
+            ("Branch", reply.branch.name.clone()),
+            ("Files, as PostgreSQL sees them", text(sizes.logical_size)),
+            ("Stored for this branch alone", text(sizes.own_size)),
+            ("Stored for its past", text(sizes.history_size)),
+        ])
+    })
+}
+
+pub(super) async fn history(args: &Get, session: &Session, cx: &Context) -> Result<(), Error> {
+    let place = args.find(session).await?;
+    let reply = session.call(client::branch::get(&place.project.id, &place.branch.id)).await?;
+    cx.ui.show(&reply, |reply| {
+        let history = reply.branch.history.as_ref();
+        Table::fields([
+            ("Branch", reply.branch.name.clone()),
+            ("Earliest LSN", history.map(|h| h.start.to_string()).unwrap_or_default()),
+            ("Earliest time", time(history.and_then(|h| h.start_at))),
+            ("Stored up to", history.map(|h| h.stored.to_string()).unwrap_or_default()),
+        ])
+    })
+}
+
+pub(super) async fn snapshot(args: &Get, session: &Session, cx: &Context) -> Result<(), Error> {
+    let place = args.find(session).await?;
+    let progress = cx.ui.progress("Storing a snapshot");
+    let taken = session.call(client::branch::snapshot(&place.project.id, &place.branch.id)).await?;
+    drop(progress);
+    cx.ui.show(&taken, |taken| {
+        Table::fields([("Branch", place.branch.name.clone()), ("Snapshot at", taken.lsn.to_string())])
+    })
+}
+
+/// A number of bytes for people.
+pub(super) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn sizes_for_people() {
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(1023), "1023 B");
+        assert_eq!(bytes(1536), "1.5 KiB");
+        assert_eq!(bytes(7 * 1024 * 1024 * 1024), "7.0 GiB");
+    }
+}
