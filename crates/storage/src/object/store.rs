@@ -1,51 +1,36 @@
 //! The handle: put, create, get, list, delete; nothing else is asked of a store.
+//!
+//! Every body that is read has the announced length, or the read is tried again. `create` decides between
+//! writers. When the first answer to a create got lost and the next try says that the object exists, the
+//! object is read back and compared: equal bytes mean that it is ours. So bodies that two writers could
+//! make alike need something unique in them (registers carry one).
 
+use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use dormouse_base::Timestamp;
-use futures_util::TryStreamExt;
+use dormouse_runtime::failpoint;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{
+    GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+};
+use prometheus_client::registry::Registry;
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 
+use super::attempt::{Limits, retry, within};
+use super::error::{Cause, StoreError, Verdict};
+use super::fault::FaultHandle;
+use super::metrics::{Metrics, Op, StoreStats};
 use crate::key::Key;
 
-/// The store did not do what was asked.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum StoreError {
-    /// No such object.
-    #[error("{0} is not in the store")]
-    NotFound(Key),
-    /// The store is full (a directory on a full disk).
-    #[error("the store is full: cannot write {key}")]
-    Full {
-        /// What was written.
-        key: Key,
-        /// The cause.
-        #[source]
-        source: Arc<dyn std::error::Error + Send + Sync>,
-    },
-    /// Anything else, after all retries.
-    #[error("cannot {what} {key} in the store")]
-    Failed {
-        /// What was tried: `read`, `write`, `list`, `delete`.
-        what: &'static str,
-        /// The object, or the beginning of what was listed.
-        key: Key,
-        /// The cause.
-        #[source]
-        source: Arc<dyn std::error::Error + Send + Sync>,
-    },
-}
-
-impl StoreError {
-    /// Whether it says that the object does not exist.
-    #[must_use]
-    pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::NotFound(_))
-    }
-}
+/// Objects in one request that deletes many.
+const DELETE_BATCH: usize = 1000;
 
 /// What became of a [`Store::create`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,17 +52,123 @@ pub struct Listed {
     pub modified: Timestamp,
 }
 
+impl Listed {
+    fn of(meta: &ObjectMeta) -> Self {
+        let modified = Timestamp::from_microsecond(meta.last_modified.timestamp_micros());
+        Self {
+            key: Key::from_store(meta.location.as_ref()),
+            size: meta.size,
+            modified: modified.unwrap_or(Timestamp::UNIX_EPOCH),
+        }
+    }
+}
+
 /// A handle of an object store. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
     backend: Arc<dyn ObjectStore>,
+    /// The address without secrets, for people.
+    url: String,
+    limits: Limits,
+    arbitrates: AtomicBool,
+    /// Held from the check to the write of a create, where the store itself does not arbitrate.
+    creating: Mutex<()>,
+    reads: Semaphore,
+    writes: Semaphore,
+    metrics: Metrics,
+    directory: Option<PathBuf>,
+    faults: Option<FaultHandle>,
+}
+
+/// Only the address: a backend's own text may hold more than a log should.
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Store").field(&self.inner.url).finish()
+    }
+}
+
+/// What [`Store::open`] found out before the handle exists.
+pub(super) struct Parts {
+    pub(super) backend: Arc<dyn ObjectStore>,
+    pub(super) url: String,
+    pub(super) limits: Limits,
+    pub(super) directory: Option<PathBuf>,
+    pub(super) faults: Option<FaultHandle>,
 }
 
 impl Store {
-    /// A store on a backend of the `object_store` crate.
+    /// A store on a backend of the `object_store` crate that honours create-if-absent, with the usual
+    /// limits. For tests; the product uses [`Store::open`].
     #[must_use]
     pub fn new(backend: Arc<dyn ObjectStore>) -> Self {
-        Self { backend }
+        Self::with_limits(backend, Limits::default())
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn with_limits(backend: Arc<dyn ObjectStore>, limits: Limits) -> Self {
+        let url = backend.to_string();
+        Self::of(Parts { backend, url, limits, directory: None, faults: None })
+    }
+
+    pub(super) fn of(parts: Parts) -> Self {
+        let Parts { backend, url, limits, directory, faults } = parts;
+        let (reads, writes) = (Semaphore::new(limits.reads), Semaphore::new(limits.writes));
+        let arbitrates = AtomicBool::new(true);
+        let (creating, metrics) = (Mutex::new(()), Metrics::default());
+        let inner =
+            Inner { backend, url, limits, arbitrates, creating, reads, writes, metrics, directory, faults };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The address of the store, without secrets.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.inner.url
+    }
+
+    /// The limits that it works with.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    /// Whether the store itself decides between two creates of one key. If not, creates are serialised in
+    /// this process, and no second process may write to the store.
+    #[must_use]
+    pub fn arbitrates(&self) -> bool {
+        self.inner.arbitrates.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn does_not_arbitrate(&self) {
+        self.inner.arbitrates.store(false, Ordering::Relaxed);
+    }
+
+    /// The directory, when the store is one.
+    #[must_use]
+    pub fn directory(&self) -> Option<&std::path::Path> {
+        self.inner.directory.as_deref()
+    }
+
+    /// The switch of the injected faults, when the store was opened with some.
+    #[must_use]
+    pub fn faults(&self) -> Option<&FaultHandle> {
+        self.inner.faults.as_ref()
+    }
+
+    /// Sums since the store was opened.
+    #[must_use]
+    pub fn stats(&self) -> StoreStats {
+        self.inner.metrics.stats()
+    }
+
+    /// Adds its metrics to a registry (`dormouse_store_…`).
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.inner.metrics.register(registry);
     }
 
     /// Writes an object. Writing the same bytes again is allowed (a retry does); writing other bytes
@@ -86,20 +177,90 @@ impl Store {
     /// # Errors
     /// When the store refuses.
     pub async fn put(&self, key: &Key, body: Bytes) -> Result<(), StoreError> {
-        let put = self.backend.put(&Path::from(key.as_str()), PutPayload::from(body)).await;
-        put.map(drop).map_err(|e| failed("write", key, e))
+        self.put_payload(key, PutPayload::from(body)).await
+    }
+
+    /// Writes an object that is made of several pieces, without copying them together.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn put_parts(&self, key: &Key, parts: Vec<Bytes>) -> Result<(), StoreError> {
+        self.put_payload(key, PutPayload::from_iter(parts)).await
+    }
+
+    async fn put_payload(&self, key: &Key, body: PutPayload) -> Result<(), StoreError> {
+        let path = path(key);
+        let _lane = lane(&self.inner.writes).await;
+        let put = self.retry(Op::Put, |_| self.put_once(&path, body.clone(), PutMode::Overwrite));
+        put.await.map_err(|cause| cause.into_error("write", key))
+    }
+
+    async fn put_once(&self, path: &Path, body: PutPayload, mode: PutMode) -> Result<(), Cause> {
+        failpoint::hit("store.put.before").await.map_err(Cause::Failpoint)?;
+        let size = body.content_length() as u64;
+        let options = PutOptions { mode, ..PutOptions::default() };
+        within(self.inner.limits.time_for(size), self.inner.backend.put_opts(path, body, options)).await?;
+        failpoint::hit("store.put.after").await.map_err(Cause::Failpoint)?;
+        self.inner.metrics.written.inc_by(size);
+        Ok(())
     }
 
     /// Writes an object unless one with this key exists: the only arbiter between writers.
     ///
     /// # Errors
-    /// When the store refuses.
+    /// When the store refuses. Then the object may or may not be there, or even appear later.
     pub async fn create(&self, key: &Key, body: Bytes) -> Result<Created, StoreError> {
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.backend.put_opts(&Path::from(key.as_str()), PutPayload::from(body), options).await {
-            Ok(_) => Ok(Created::New),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::Exists),
-            Err(error) => Err(failed("write", key, error)),
+        let (path, payload) = (path(key), PutPayload::from(body.clone()));
+        let _lane = lane(&self.inner.writes).await;
+        let _alone = if self.arbitrates() { None } else { Some(self.inner.creating.lock().await) };
+        let tries = std::sync::atomic::AtomicU32::new(1);
+        let created = self.retry(Op::Create, |n| {
+            tries.store(n, Ordering::Relaxed);
+            self.create_once(&path, payload.clone())
+        });
+        let cause = match created.await {
+            Ok(()) => return Ok(Created::New),
+            Err(cause) => cause,
+        };
+        if cause.verdict() != Verdict::Exists {
+            return Err(cause.into_error("write", key));
+        }
+        if tries.load(Ordering::Relaxed) == 1 {
+            return Ok(Created::Exists);
+        }
+        // An earlier try may have done it without our hearing of it.
+        failpoint::hit("store.create.compare")
+            .await
+            .map_err(|e| Cause::Failpoint(e).into_error("read", key))?;
+        let ours = self.get(key).await? == body;
+        Ok(if ours { Created::New } else { Created::Exists })
+    }
+
+    /// One create, in the best way that the store has.
+    pub(super) async fn create_once(&self, path: &Path, body: PutPayload) -> Result<(), Cause> {
+        failpoint::hit("store.create.before").await.map_err(Cause::Failpoint)?;
+        let size = body.content_length() as u64;
+        let mode = if self.arbitrates() {
+            PutMode::Create
+        } else {
+            self.absent(path).await?;
+            PutMode::Overwrite
+        };
+        let options = PutOptions { mode, ..PutOptions::default() };
+        within(self.inner.limits.time_for(size), self.inner.backend.put_opts(path, body, options)).await?;
+        failpoint::hit("store.create.after").await.map_err(Cause::Failpoint)?;
+        self.inner.metrics.written.inc_by(size);
+        Ok(())
+    }
+
+    async fn absent(&self, path: &Path) -> Result<(), Cause> {
+        match within(self.inner.limits.attempt, self.inner.backend.head(path)).await {
+            Ok(_) => {
+                let source = "found by the check before the write".into();
+                Err(Cause::Backend(object_store::Error::AlreadyExists { path: path.to_string(), source }))
+            }
+            Err(cause) if cause.verdict() == Verdict::NotFound => Ok(()),
+            Err(cause) => Err(cause),
         }
     }
 
@@ -108,8 +269,7 @@ impl Store {
     /// # Errors
     /// When it does not exist or cannot be read.
     pub async fn get(&self, key: &Key) -> Result<Bytes, StoreError> {
-        let read = async { self.backend.get(&Path::from(key.as_str())).await?.bytes().await };
-        read.await.map_err(|e| failed("read", key, e))
+        self.read(key, None).await
     }
 
     /// Reads a part of an object; fails when the object is shorter.
@@ -117,15 +277,58 @@ impl Store {
     /// # Errors
     /// When it does not exist, is too short, or cannot be read.
     pub async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Bytes, StoreError> {
-        let options = GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
-        let read = async { self.backend.get_opts(&Path::from(key.as_str()), options).await?.bytes().await };
-        let bytes = read.await.map_err(|e| failed("read", key, e))?;
-        let wanted = range.end - range.start;
-        if bytes.len() as u64 == wanted {
-            return Ok(bytes);
+        if range.is_empty() {
+            return Ok(Bytes::new());
         }
-        let text = format!("asked for {wanted} bytes, got {}", bytes.len());
-        Err(StoreError::Failed { what: "read", key: key.clone(), source: Arc::from(text_error(text)) })
+        self.read(key, Some(range)).await
+    }
+
+    async fn read(&self, key: &Key, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
+        let path = path(key);
+        let _lane = lane(&self.inner.reads).await;
+        let read = self.retry(Op::Get, |_| self.read_once(&path, range.clone()));
+        read.await.map_err(|cause| cause.into_error("read", key))
+    }
+
+    async fn read_once(&self, path: &Path, range: Option<Range<u64>>) -> Result<Bytes, Cause> {
+        failpoint::hit("store.get.before").await.map_err(Cause::Failpoint)?;
+        let (backend, limits) = (&self.inner.backend, &self.inner.limits);
+        let options = GetOptions { range: range.clone().map(GetRange::Bounded), ..GetOptions::default() };
+        let answer = within(limits.attempt, backend.get_opts(path, options)).await?;
+        let announced = answer.range.end.saturating_sub(answer.range.start);
+        if let Some(range) = range
+            && answer.range != range
+        {
+            return Err(Cause::Beyond { wanted: range.end, end: answer.meta.size });
+        }
+        let body = within(limits.time_for(announced), answer.bytes()).await?;
+        let got = body.len() as u64;
+        self.inner.metrics.read.inc_by(got);
+        if got == announced { Ok(body) } else { Err(Cause::Short { announced, got }) }
+    }
+
+    /// What the store knows of an object without reading it.
+    ///
+    /// # Errors
+    /// When it does not exist or the store does not answer.
+    pub async fn head(&self, key: &Key) -> Result<Listed, StoreError> {
+        let path = path(key);
+        let _lane = lane(&self.inner.reads).await;
+        let head =
+            self.retry(Op::Head, |_| within(self.inner.limits.attempt, self.inner.backend.head(&path)));
+        head.await.map(|meta| Listed::of(&meta)).map_err(|cause| cause.into_error("read", key))
+    }
+
+    /// Whether an object exists.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn exists(&self, key: &Key) -> Result<bool, StoreError> {
+        match self.head(key).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::NotFound(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// All objects whose key begins with `prefix` (a whole path segment) and is greater than `after`,
@@ -134,21 +337,49 @@ impl Store {
     /// # Errors
     /// When the store cannot be listed.
     pub async fn list(&self, prefix: &Key, after: Option<&Key>) -> Result<Vec<Listed>, StoreError> {
-        let path = Path::from(prefix.as_str());
-        let stream = match after {
-            Some(after) => self.backend.list_with_offset(Some(&path), &Path::from(after.as_str())),
-            None => self.backend.list(Some(&path)),
-        };
-        let found: Vec<_> = stream.try_collect().await.map_err(|e| failed("list", prefix, e))?;
-        let listed = found.into_iter().map(|meta| Listed {
-            key: Key::from_store(meta.location.as_ref()),
-            size: meta.size,
-            modified: Timestamp::from_microsecond(meta.last_modified.timestamp_micros())
-                .unwrap_or(Timestamp::UNIX_EPOCH),
-        });
-        let mut listed: Vec<Listed> = listed.collect();
+        let (path, after) = (path(prefix), after.map(path));
+        let _lane = lane(&self.inner.reads).await;
+        let found = self.retry(Op::List, |_| self.list_once(&path, after.as_ref()));
+        let found = found.await.map_err(|cause| cause.into_error("list", prefix))?;
+        let mut listed: Vec<Listed> = found.iter().map(Listed::of).collect();
         listed.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(listed)
+    }
+
+    async fn list_once(&self, path: &Path, after: Option<&Path>) -> Result<Vec<ObjectMeta>, Cause> {
+        failpoint::hit("store.list.before").await.map_err(Cause::Failpoint)?;
+        let stream = match after {
+            Some(after) => self.inner.backend.list_with_offset(Some(path), after),
+            None => self.inner.backend.list(Some(path)),
+        };
+        within(self.inner.limits.listing, stream.try_collect()).await
+    }
+
+    /// The first key that a listing of the whole store tells, if any.
+    pub(super) async fn any(&self) -> Result<Option<Key>, StoreError> {
+        let first = self.retry(Op::List, |_| {
+            let mut stream = self.inner.backend.list(None);
+            within(self.inner.limits.attempt, async move { stream.next().await.transpose() })
+        });
+        let everything = Key::from_store("everything");
+        let first = first.await.map_err(|cause| cause.into_error("list", &everything))?;
+        Ok(first.map(|meta| Key::from_store(meta.location.as_ref())))
+    }
+
+    /// The names of the "directories" right below a prefix, in order.
+    ///
+    /// # Errors
+    /// When the store cannot be listed.
+    pub async fn children(&self, prefix: &Key) -> Result<Vec<String>, StoreError> {
+        let path = path(prefix);
+        let _lane = lane(&self.inner.reads).await;
+        let (backend, time) = (&self.inner.backend, self.inner.limits.listing);
+        let listed = self.retry(Op::List, |_| within(time, backend.list_with_delimiter(Some(&path))));
+        let listed = listed.await.map_err(|cause| cause.into_error("list", prefix))?;
+        let names = listed.common_prefixes.iter().filter_map(|path| path.filename().map(str::to_owned));
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        Ok(names)
     }
 
     /// Deletes an object; one that does not exist is no error.
@@ -156,20 +387,64 @@ impl Store {
     /// # Errors
     /// When the store refuses.
     pub async fn delete(&self, key: &Key) -> Result<(), StoreError> {
-        match self.backend.delete(&Path::from(key.as_str())).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failed("delete", key, error)),
+        let path = path(key);
+        let _lane = lane(&self.inner.writes).await;
+        let deleted = self.retry(Op::Delete, |_| self.delete_once(&path));
+        deleted.await.map_err(|cause| cause.into_error("delete", key))
+    }
+
+    async fn delete_once(&self, path: &Path) -> Result<(), Cause> {
+        failpoint::hit("store.delete.before").await.map_err(Cause::Failpoint)?;
+        match within(self.inner.limits.attempt, self.inner.backend.delete(path)).await {
+            Err(cause) if cause.verdict() == Verdict::NotFound => Ok(()),
+            done => done,
         }
     }
-}
 
-fn text_error(text: String) -> Box<dyn std::error::Error + Send + Sync> {
-    text.into()
-}
-
-fn failed(what: &'static str, key: &Key, error: object_store::Error) -> StoreError {
-    match error {
-        object_store::Error::NotFound { .. } => StoreError::NotFound(key.clone()),
-        error => StoreError::Failed { what, key: key.clone(), source: Arc::new(error) },
+    /// Deletes many objects, in batches where the store can. Stops at the first batch that fails; those
+    /// before it are gone.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn delete_all(&self, keys: &[Key]) -> Result<(), StoreError> {
+        for batch in keys.chunks(DELETE_BATCH) {
+            let paths: Vec<Path> = batch.iter().map(path).collect();
+            let _lane = lane(&self.inner.writes).await;
+            let deleted = self.retry(Op::Delete, |_| self.delete_batch(paths.clone()));
+            deleted.await.map_err(|cause| cause.into_error("delete", &batch[0]))?;
+        }
+        Ok(())
     }
+
+    async fn delete_batch(&self, paths: Vec<Path>) -> Result<(), Cause> {
+        failpoint::hit("store.delete.batch").await.map_err(Cause::Failpoint)?;
+        let time = self.inner.limits.attempt + Duration::from_millis(20) * paths.len() as u32;
+        let mut gone = self.inner.backend.delete_stream(stream::iter(paths).map(Ok).boxed());
+        let all = async {
+            while let Some(deleted) = gone.next().await {
+                match deleted {
+                    Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(())
+        };
+        within(time, all).await
+    }
+
+    pub(super) async fn retry<T, F>(&self, op: Op, attempt: impl FnMut(u32) -> F) -> Result<T, Cause>
+    where
+        F: Future<Output = Result<T, Cause>>,
+    {
+        retry(&self.inner.limits, &self.inner.metrics, op, attempt).await
+    }
+}
+
+/// A place among the requests under way.
+async fn lane(lanes: &Semaphore) -> SemaphorePermit<'_> {
+    lanes.acquire().await.expect("the lanes are never closed")
+}
+
+pub(super) fn path(key: &Key) -> Path {
+    Path::from(key.as_str())
 }

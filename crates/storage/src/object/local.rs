@@ -1,0 +1,94 @@
+//! A store that is a directory: durable, atomic, and clean after a crash.
+//!
+//! The backend writes `<name>#<n>` beside the place, syncs it, links (create) or renames (put) it to its
+//! name and syncs the directory, so an object is there completely or not at all, and once acknowledged it
+//! survives a loss of power. What a crash leaves behind are `#` files; no listing shows them, and
+//! [`Store::sweep_leftovers`] removes them.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use dormouse_base::{Timestamp, clock};
+use dormouse_runtime::task::blocking;
+use object_store::local::LocalFileSystem;
+
+use super::store::Store;
+
+/// A leftover younger than this may be a write under way.
+pub(super) const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
+
+/// Only the owner may look into a new store.
+const MODE: u32 = 0o700;
+
+/// Opens a directory as a backend; `make` it when it does not exist.
+pub(super) async fn open(path: PathBuf, make: bool) -> io::Result<(LocalFileSystem, PathBuf)> {
+    blocking(move || {
+        if make && !path.exists() {
+            fs::DirBuilder::new().recursive(true).mode(MODE).create(&path)?;
+            if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                fs::File::open(parent)?.sync_all()?;
+            }
+        }
+        let path = path.canonicalize()?;
+        let backend = LocalFileSystem::new_with_prefix(&path).map_err(io::Error::other)?;
+        Ok((backend.with_fsync(true), path))
+    })
+    .await
+}
+
+/// Whether the backend made this name for a write under way.
+fn is_staged(name: &str) -> bool {
+    let number = name.rsplit_once('#').map(|(_, number)| number);
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+impl Store {
+    /// Removes what writes that a crash interrupted left in a directory store; tells how many files.
+    /// Other kinds of stores keep none. Part of the garbage collection's round.
+    ///
+    /// # Errors
+    /// When the directory cannot be read, or a file not removed.
+    pub async fn sweep_leftovers(&self) -> io::Result<u64> {
+        self.sweep_older_than(LEFTOVER_AGE).await
+    }
+
+    pub(super) async fn sweep_older_than(&self, age: Duration) -> io::Result<u64> {
+        let Some(directory) = self.directory().map(Path::to_owned) else { return Ok(0) };
+        let limit = clock::now() - age;
+        blocking(move || sweep(&directory, limit)).await
+    }
+}
+
+fn sweep(directory: &Path, limit: Timestamp) -> io::Result<u64> {
+    let mut removed = 0;
+    let mut pending = vec![directory.to_owned()];
+    while let Some(directory) = pending.pop() {
+        for entry in fs::read_dir(&directory)? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                pending.push(entry.path());
+            } else if kind.is_file() && is_staged(&entry.file_name().to_string_lossy()) {
+                removed += u64::from(remove_old(&entry, limit)?);
+            }
+        }
+    }
+    Ok(removed)
+}
+
+fn remove_old(entry: &fs::DirEntry, limit: Timestamp) -> io::Result<bool> {
+    let gone =
+        |error: io::Error| if error.kind() == io::ErrorKind::NotFound { Ok(false) } else { Err(error) };
+    let modified = match entry.metadata().and_then(|metadata| metadata.modified()) {
+        Ok(modified) => modified,
+        Err(error) => return gone(error),
+    };
+    if Timestamp::try_from(modified).is_ok_and(|modified| modified > limit) {
+        return Ok(false);
+    }
+    dormouse_runtime::failpoint::hit_blocking("store.sweep.remove")?;
+    fs::remove_file(entry.path()).map(|()| true).or_else(gone)
+}
