@@ -19,5 +19,6 @@ pub mod chunk;
 pub mod branch;
 pub mod hydrate;
 pub mod wal;
+pub mod gc;
 
 pub use object::{Store, StoreError};

@@ -45,7 +45,9 @@ fn record(name: &str, origin: Origin, spans: Vec<Span>, snapshots: Vec<SnapshotR
         epoch: spans.last().map_or(Epoch(0), |s| s.epoch),
         spans,
         snapshots,
+        retired: Vec::new(),
         history_start: Lsn(0),
+        deleted_at: None,
         meta: serde_json::Value::Null,
     }
 }

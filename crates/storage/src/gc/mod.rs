@@ -1,0 +1,3 @@
+//! Garbage: what nothing reaches any more, found and deleted.
+
+pub mod plan;
