@@ -2,3 +2,4 @@
 
 pub mod line;
 pub mod record;
+pub mod register;

@@ -1,4 +1,4 @@
-//! The content of a branch's register.
+//! The content of registers: of a branch, and of a project.
 
 use dormouse_base::{BranchId, Epoch, Lsn, ProjectId, Timeline, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -29,10 +29,6 @@ pub struct BranchRecord {
     pub retired: Vec<Retired>,
     /// Points before this one cannot be restored any more.
     pub history_start: Lsn,
-    /// When it was deleted. The register stays until nothing of the branch is left, and as long as a
-    /// child needs it to know its own line.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deleted_at: Option<Timestamp>,
     /// What the control plane wants to find again after a disaster. Not understood here.
     pub meta: serde_json::Value,
 }
@@ -119,4 +115,19 @@ pub struct Retired {
     pub of: Option<BranchId>,
     /// When it was taken off the list.
     pub at: Timestamp,
+}
+
+/// What the store knows of a project. Whether it was deleted is told by its register.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProjectRecord {
+    /// Version of this format.
+    pub format: u32,
+    /// Its identifier.
+    pub project: ProjectId,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The major version of PostgreSQL, such as 18.
+    pub pg_version: u32,
+    /// What the control plane wants to find again after a disaster. Not understood here.
+    pub meta: serde_json::Value,
 }

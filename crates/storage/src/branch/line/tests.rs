@@ -47,7 +47,6 @@ fn record(name: &str, origin: Origin, spans: Vec<Span>, snapshots: Vec<SnapshotR
         snapshots,
         retired: Vec::new(),
         history_start: Lsn(0),
-        deleted_at: None,
         meta: serde_json::Value::Null,
     }
 }

@@ -11,9 +11,10 @@
 //!   its window, and all later ones; if its own snapshots do not reach back that far, the same question goes
 //!   to its parent, up to the fork; and so on. Snapshots that nobody needs are *retired* ([`retire`]): they
 //!   leave the list but stay in the register under `retired`, with the time.
-//! - **Listed**: whatever a register lists, retired or not, is live. So are the WAL from the first `redo`
-//!   that a window needs and the WAL behind a retired snapshot. A retired entry is dropped from the
-//!   register after the grace period, unless it is pinned.
+//! - **Listed**: whatever the register of a living branch lists, retired or not, is live. So are the WAL from
+//!   the first `redo` that a window needs and the WAL behind a retired snapshot. A retired entry is dropped
+//!   from the register after the grace period, unless it is pinned. The register of a deleted branch cannot
+//!   change any more: after the grace period only what its children need of it is live.
 //! - **Dead** ([`objects`]): what is stored but not listed, and older than the grace period.
 //!
 //! So every object has a grace period after it was written (its register entry may be on the way) and one
@@ -108,6 +109,8 @@ pub struct Known {
     pub record: BranchRecord,
     /// That version's number.
     pub seq: u64,
+    /// When it was deleted. Then the register is its last version and cannot be changed any more.
+    pub deleted_at: Option<Timestamp>,
     /// Where its window begins by the clock; `None` keeps everything that is still there.
     pub keep_from: Option<Lsn>,
 }
@@ -160,14 +163,14 @@ impl Look {
         self.branches.iter().map(|(id, known)| (id.clone(), known.record.clone())).collect()
     }
 
-    /// Whether a branch is to be gone.
-    fn is_deleted(&self, record: &BranchRecord) -> bool {
-        self.deleted_at.is_some() || record.deleted_at.is_some()
+    /// Since when a branch is to be gone, if it is.
+    fn deleted_since(&self, known: &Known) -> Option<Timestamp> {
+        known.deleted_at.or(self.deleted_at)
     }
 
-    /// Since when a branch is to be gone.
-    fn deleted_since(&self, record: &BranchRecord) -> Option<Timestamp> {
-        record.deleted_at.or(self.deleted_at)
+    /// Whether a branch still has a window: it lives, or somebody may not know yet that it does not.
+    fn has_window(&self, known: &Known, limits: &Limits, now: Timestamp) -> bool {
+        self.deleted_since(known).is_none_or(|at| age(now, at) < limits.grace)
     }
 
     /// Whether an object may belong to something that is being written.
@@ -262,7 +265,7 @@ pub fn plan(look: &Look, limits: &Limits, now: Timestamp) -> Plan {
         Ok(found) => found,
         Err(error) => return Plan { frozen: Some(error.to_string()), ..Plan::default() },
     };
-    let live = match need::Live::of(look, &records) {
+    let live = match need::Live::of(look, &records, limits, now) {
         Ok(live) => live,
         Err(error) => return Plan { frozen: Some(error.to_string()), ..Plan::default() },
     };

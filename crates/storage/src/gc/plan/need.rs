@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dormouse_base::{BranchId, Epoch, Lsn};
+use dormouse_base::{BranchId, Epoch, Lsn, Timestamp};
 
-use super::{Look, Pin};
+use super::{Limits, Look, Pin};
 use crate::branch::line::{LineError, MAX_DEPTH, Records, line};
 use crate::branch::record::{BranchRecord, Origin, SnapshotRecord};
 use crate::key::Key;
@@ -19,6 +19,12 @@ pub(super) struct Chosen {
     pub(super) bases: BTreeSet<Key>,
     /// Later ones of a window.
     pub(super) later: BTreeSet<Key>,
+}
+
+impl Chosen {
+    fn has(&self, manifest: &Key) -> bool {
+        self.bases.contains(manifest) || self.later.contains(manifest)
+    }
 }
 
 /// Where the window of a branch begins.
@@ -97,32 +103,49 @@ pub(super) struct Live {
 
 impl Live {
     /// Of these registers.
-    pub(super) fn of(look: &Look, records: &Records) -> Result<Self, LineError> {
+    pub(super) fn of(
+        look: &Look,
+        records: &Records,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Result<Self, LineError> {
         let mut live = Self::default();
         let mut needs = Needs::new(records);
-        for (id, record) in records {
-            let last = if look.is_deleted(record) { Epoch(u32::MAX) } else { record.epoch };
-            live.newest_epoch.insert(id.clone(), last);
-            let listed = record.snapshots.iter().chain(record.retired.iter().map(|r| &r.snapshot));
-            for snapshot in listed {
-                live.manifests.insert(snapshot.manifest.clone());
-                live.boots.insert(snapshot.boot.clone());
+        for (id, known) in &look.branches {
+            let Some(record) = records.get(id) else { continue };
+            if !look.has_window(known, limits, now) {
+                live.newest_epoch.insert(id.clone(), Epoch(u32::MAX));
+                continue;
             }
+            live.newest_epoch.insert(id.clone(), record.epoch);
+            live.list(record.snapshots.iter().chain(record.retired.iter().map(|r| &r.snapshot)));
             if let Some(redo) = record.retired.iter().map(|r| r.snapshot.redo).min() {
                 live.keep_wal(records, id, redo)?;
             }
-            if !look.is_deleted(record) {
-                let reach = needs.root(id, record.history_start)?;
-                live.keep_wal(records, id, reach.redo)?;
-            }
+            let reach = needs.root(id, record.history_start)?;
+            live.keep_wal(records, id, reach.redo)?;
+        }
+        for (id, chosen) in &needs.chosen {
+            let needed = |s: &&SnapshotRecord| chosen.has(&s.manifest);
+            let record = needs.record(id)?;
+            live.list(record.snapshots.iter().chain(retired(record)).filter(needed));
         }
         for pin in &look.pins {
             let (Pin::Point { branch, .. } | Pin::Snapshot { branch, .. }) = pin else { continue };
-            if let Some(redo) = pinned(records, pin)?.iter().map(|s| s.redo).min() {
+            let pinned = pinned(records, pin)?;
+            live.list(pinned.iter().copied());
+            if let Some(redo) = pinned.iter().map(|s| s.redo).min() {
                 live.keep_wal(records, branch, redo)?;
             }
         }
         Ok(live)
+    }
+
+    fn list<'a>(&mut self, snapshots: impl Iterator<Item = &'a SnapshotRecord>) {
+        for snapshot in snapshots {
+            self.manifests.insert(snapshot.manifest.clone());
+            self.boots.insert(snapshot.boot.clone());
+        }
     }
 
     fn keep_wal(&mut self, records: &Records, branch: &BranchId, from: Lsn) -> Result<(), LineError> {
@@ -143,11 +166,6 @@ impl Live {
         let spans = self.wal.get(branch).and_then(|epochs| epochs.get(&epoch));
         spans.is_some_and(|spans| spans.iter().any(|(from, to)| start < *to && *from < end))
             || self.newest_epoch.get(branch).is_none_or(|newest| epoch > *newest)
-    }
-
-    /// Whether any WAL or snapshot of this branch counts for somebody.
-    pub(super) fn has_any(&self, branch: &BranchId) -> bool {
-        self.wal.contains_key(branch)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Each object of the listing: live, dead, waiting for its time, or strange.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dormouse_base::{BranchId, Epoch, Timestamp};
 
@@ -134,20 +134,18 @@ impl Sorter<'_> {
     /// Whether a deleted branch's register itself can go: nothing else of it is stored, and no other
     /// register names it as its parent.
     fn is_gone(&self, id: &BranchId, known: &Known, plan: &Plan) -> bool {
-        let record = &known.record;
         let old = |at: Timestamp| age(self.now, at) >= self.limits.version_grace;
         let is_child =
             |other: &BranchRecord| matches!(&other.origin, Origin::Branch { parent, .. } if parent == id);
         let prefix = format!("{}/", key::branch(&self.look.project, id));
-        let lingers = |key: &Key| key.as_str().starts_with(&prefix);
-        self.look.is_deleted(record)
-            && self.look.deleted_since(record).is_some_and(old)
-            && record.snapshots.is_empty()
-            && record.retired.is_empty()
-            && !self.live.has_any(id)
+        let of_it = |key: &Key| key.as_str().starts_with(&prefix);
+        let is_register = |key: &Key| key.as_str()[prefix.len()..].starts_with("register/");
+        let dying: BTreeSet<&Key> = plan.dead.iter().map(|dead| &dead.key).collect();
+        let mut rest = self.look.objects.iter().map(|o| &o.key).filter(|key| of_it(key) && !is_register(key));
+        self.look.deleted_since(known).is_some_and(old)
             && !self.look.branches.values().any(|other| is_child(&other.record))
-            && !plan.waiting.iter().any(|waiting| lingers(&waiting.key))
-            && !plan.strange.iter().any(|strange| lingers(&strange.key))
+            && rest.all(|key| dying.contains(key))
+            && !plan.strange.iter().any(|strange| of_it(&strange.key))
     }
 
     /// Superseded versions, oldest first; when the register itself can go, the newest one too, as the last.

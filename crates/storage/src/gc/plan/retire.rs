@@ -17,7 +17,7 @@ pub(super) fn changes(
     now: Timestamp,
 ) -> Result<(Vec<Change>, Records), LineError> {
     let mut records = look.records();
-    let reaches = reaches(look, &records)?;
+    let reaches = reaches(look, &records, limits, now)?;
     let mut pins = BTreeSet::new();
     for pin in &look.pins {
         pins.extend(pinned(&records, pin)?.into_iter().map(|s| s.manifest.clone()));
@@ -25,7 +25,8 @@ pub(super) fn changes(
     let stored: BTreeSet<&Key> = look.objects.iter().map(|object| &object.key).collect();
     let context = Context { limits, now, pins: &pins, stored: &stored };
     let mut changes = Vec::new();
-    for (id, known) in &look.branches {
+    let living = look.branches.iter().filter(|(_, known)| look.deleted_since(known).is_none());
+    for (id, known) in living {
         let chosen = reaches.chosen.get(id);
         let change = context.change(id, known, chosen, reaches.of.get(id));
         if change.record != known.record {
@@ -42,12 +43,12 @@ struct Reaches {
     of: BTreeMap<BranchId, (Reach, Reach)>,
 }
 
-fn reaches(look: &Look, records: &Records) -> Result<Reaches, LineError> {
+fn reaches(look: &Look, records: &Records, limits: &Limits, now: Timestamp) -> Result<Reaches, LineError> {
     let (mut before, mut needs) = (Needs::new(records), Needs::new(records));
     let mut of = BTreeMap::new();
     for (id, known) in &look.branches {
         let record = &known.record;
-        if look.is_deleted(record) {
+        if !look.has_window(known, limits, now) {
             continue;
         }
         let pinned = look.pins.iter().filter_map(|pin| match pin {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dormouse_base::Timestamp;
 
-use super::{Dead, Kind, Limits, Live, Strange, age};
-use crate::branch::record::{BranchRecord, Origin};
+use super::{Dead, Kind, Known, Limits, Live, Strange, age};
+use crate::branch::record::Origin;
 use crate::key::{self, Key};
 use crate::object::Listed;
 
@@ -28,12 +28,13 @@ impl Templates {
     }
 
     /// What a register uses: a template that it lists as a snapshot, or began with and has not left yet.
-    pub fn used_by(&mut self, record: &BranchRecord) {
+    pub fn used_by(&mut self, known: &Known) {
+        let record = &known.record;
         let listed = record.snapshots.iter().chain(record.retired.iter().map(|r| &r.snapshot));
         let keys: Vec<&Key> = listed.flat_map(|s| [&s.manifest, &s.boot]).collect();
         self.used.extend(keys.iter().filter_map(|key| template_of(key)).map(str::to_owned));
         if let Origin::Template { template } = &record.origin
-            && record.deleted_at.is_none()
+            && known.deleted_at.is_none()
             && record.snapshots.is_empty()
         {
             self.want(template);

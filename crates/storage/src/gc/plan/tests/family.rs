@@ -155,17 +155,23 @@ fn a_deleted_branch_goes_and_its_register_last() {
     let child = world.child("child", &main, Lsn(220));
     world.write(&child, 30);
     world.now += 1000;
-    world.update(&main, |record| record.deleted_at = Some(seconds(11_000)));
+    world.delete(&main);
     world.settle();
-    assert_eq!(listed(&world, &main), [200], "its child still needs it");
+    let manifests = world.objects.keys().filter(|key| key.name().ends_with(".manifest")).count();
+    assert_eq!(manifests, 1, "its child still needs one");
     world.objects_for(&child, Lsn(250)).unwrap();
     world.snapshot(&child, 0);
     window(&mut world, &child, 250);
+    world.collect();
+    world.now += 99;
+    world.collect();
+    let manifests = world.objects.keys().filter(|key| key.name().ends_with(".manifest")).count();
+    assert_eq!(manifests, 2, "there may be a reader of the child's old window");
     world.settle();
     let left: Vec<&Key> = world.objects.keys().filter(|key| key.as_str().contains("br-main")).collect();
     assert!(left.iter().all(|key| key.as_str().contains("register")), "{left:?}");
     assert!(!left.is_empty(), "the child's line goes through it");
-    world.update(&child, |record| record.deleted_at = Some(seconds(14_000)));
+    world.delete(&child);
     world.settle();
     assert!(world.objects.is_empty(), "{:?}", world.objects.keys());
 }
@@ -216,6 +222,7 @@ fn what_is_not_understood_is_left_alone() {
                 ..world.branches[&main].record.clone()
             },
             seq: 1,
+            deleted_at: None,
             keep_from: None,
         },
     );
@@ -246,7 +253,7 @@ fn sparse_packs_are_found_and_shared_parts_count_once() {
 #[test]
 fn templates_go_when_nobody_uses_them() {
     let (world, main) = main();
-    let record = &world.branches[&main].record;
+    let mut fresh = world.branches[&main].clone();
     let listed = |name: &str| Listed { key: key::template(name), size: 1, modified: seconds(0) };
     let object = |name: &str, rest: &str| {
         let key = Key::from_store(&format!("{}/{rest}", key::template(name)));
@@ -260,8 +267,7 @@ fn templates_go_when_nobody_uses_them() {
     ];
     let mut users = Templates::default();
     users.want("w");
-    let mut fresh = record.clone();
-    fresh.snapshots.clear();
+    fresh.record.snapshots.clear();
     users.used_by(&fresh);
     let now = seconds(1_000_000);
     let (dead, strange) = templates(&objects, &users, &world.limits, now);

@@ -72,6 +72,12 @@ impl World {
         self.version(branch);
     }
 
+    /// Deletes a branch: its register has a last version.
+    pub(crate) fn delete(&mut self, branch: &BranchId) {
+        self.update(branch, |_| ());
+        self.branches.get_mut(branch).unwrap().deleted_at = Some(seconds(self.now));
+    }
+
     pub(crate) fn create(&mut self, name: &str, origin: Origin) -> BranchId {
         let branch = id(name);
         let start = match &origin {
@@ -89,10 +95,9 @@ impl World {
             snapshots: Vec::new(),
             retired: Vec::new(),
             history_start: start,
-            deleted_at: None,
             meta: serde_json::Value::Null,
         };
-        self.branches.insert(branch.clone(), Known { record, seq: 1, keep_from: None });
+        self.branches.insert(branch.clone(), Known { record, seq: 1, deleted_at: None, keep_from: None });
         self.ends.insert(branch.clone(), start);
         self.version(&branch);
         branch
@@ -165,7 +170,13 @@ impl World {
     pub(crate) fn snapshot(&mut self, branch: &BranchId, back: u64) {
         let end = self.ends[branch];
         let kind = if back == 0 { SnapshotKind::Clean } else { SnapshotKind::Online };
-        let first = self.branches[branch].record.spans.first().map_or(end, |span| span.from);
+        let record = &self.branches[branch].record;
+        let first = record.spans.first().map_or(end, |span| span.from);
+        // Checkpoints only move forward, and one place has one snapshot of a writer.
+        let first = record.snapshots.iter().map(|s| s.redo).max().unwrap_or_default().max(first);
+        if record.snapshots.iter().any(|s| (s.lsn, s.epoch) == (end, record.epoch)) {
+            return;
+        }
         self.publish(branch, kind, Lsn(end.0 - back).max(first), end);
     }
 
@@ -232,7 +243,7 @@ impl World {
     }
 
     pub(crate) fn living(&self) -> Vec<BranchId> {
-        let living = self.branches.iter().filter(|(_, known)| known.record.deleted_at.is_none());
+        let living = self.branches.iter().filter(|(_, known)| known.deleted_at.is_none());
         living.map(|(id, _)| id.clone()).collect()
     }
 
