@@ -9,13 +9,19 @@
 //! ```
 //!
 //! Read in this order. [`key`] is the layout of the store, in one place. [`object`] talks to it.
-//! [`chunk`] is the unit of data.
+//! [`chunk`] is the unit of data, [`pack`] the object that holds many, [`manifest`] the list of a snapshot;
+//! [`snapshot`] makes one of a directory and [`restore`] a directory of one.
 //! [`branch`] says what a branch is and finds, for any point of its history, the snapshot and the WAL
 //! that make it ([`branch::line`], pure).
 
 pub mod key;
 pub mod object;
 pub mod chunk;
+pub mod pack;
+pub mod manifest;
+pub mod snapshot;
+pub mod restore;
+
 pub mod branch;
 pub mod hydrate;
 pub mod wal;

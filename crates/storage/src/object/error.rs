@@ -26,6 +26,17 @@ pub enum StoreError {
         #[source]
         source: Arc<dyn StdError + Send + Sync>,
     },
+    /// The bucket itself does not exist (any more).
+    #[error("the store's bucket or container does not exist: cannot {what} {key}")]
+    NoBucket {
+        /// What was tried: `read`, `write`, `list`, `delete`.
+        what: &'static str,
+        /// The object, or the beginning of what was listed.
+        key: Key,
+        /// The cause.
+        #[source]
+        source: Arc<dyn StdError + Send + Sync>,
+    },
     /// The store knows us not, or does not let us.
     #[error("the store does not allow to {what} {key}: check the credentials and what they may do")]
     Denied {
@@ -167,6 +178,7 @@ pub(super) enum Cause {
 pub(super) enum Verdict {
     Again,
     NotFound,
+    NoBucket,
     Exists,
     Full,
     Denied,
@@ -193,6 +205,7 @@ impl Cause {
         match self.verdict() {
             Verdict::NotFound => StoreError::NotFound(key),
             Verdict::Full => StoreError::Full { key, source: Arc::new(self) },
+            Verdict::NoBucket => StoreError::NoBucket { what, key, source: Arc::new(self) },
             Verdict::Denied => StoreError::Denied { what, key, source: Arc::new(self) },
             _ => StoreError::Failed { what, key, source: Arc::new(self) },
         }
@@ -202,6 +215,8 @@ impl Cause {
 fn of_backend(error: &object_store::Error) -> Verdict {
     use object_store::Error;
     match error {
+        // A missing bucket must not pass for a missing object: "there is no next version" is an answer.
+        Error::NotFound { .. } if no_bucket(&error.to_string()) => Verdict::NoBucket,
         Error::NotFound { .. } => Verdict::NotFound,
         Error::AlreadyExists { .. } if error.to_string().contains(UNDECIDED) => Verdict::Again,
         Error::AlreadyExists { .. } | Error::Precondition { .. } => Verdict::Exists,
@@ -227,7 +242,10 @@ fn of_generic(store: &str, error: &object_store::Error) -> Verdict {
             _ => {}
         }
     }
-    match status(&error.to_string()) {
+    let text = error.to_string();
+    match status(&text) {
+        Some(404) if no_bucket(&text) => Verdict::NoBucket,
+        Some(401 | 403) => Verdict::Denied,
         // 507 is WebDAV's "insufficient storage".
         Some(507) => Verdict::Full,
         Some(405 | 501) => Verdict::Unsupported,
@@ -262,6 +280,11 @@ fn io_cause(error: &object_store::Error) -> Option<&io::Error> {
     None
 }
 
+/// The codes of S3 (and Google's XML) and of Azure.
+fn no_bucket(text: &str) -> bool {
+    text.contains("NoSuchBucket") || text.contains("ContainerNotFound")
+}
+
 /// The HTTP status in the text of an error: the type that carries it is private to the backend's crate.
 fn status(text: &str) -> Option<u16> {
     let (_, rest) = text.split_once("status code: ")?;
@@ -293,6 +316,8 @@ mod tests {
         assert_eq!(raw(Errno::MFILE), Verdict::Again);
         assert_eq!(http("Server returned non-2xx status code: 503 Service Unavailable"), Verdict::Again);
         assert_eq!(http("Server returned non-2xx status code: 400 Bad Request"), Verdict::Never);
+        assert_eq!(http("non-2xx status code: 404 Not Found: <Code>NoSuchBucket</Code>"), Verdict::NoBucket);
+        assert_eq!(http("non-2xx status code: 403 Forbidden"), Verdict::Denied);
         assert_eq!(http("Server returned non-2xx status code: 429 Too Many"), Verdict::Again);
         assert_eq!(http("HTTP error: error sending request"), Verdict::Again);
         let conflict = |text: &str| {

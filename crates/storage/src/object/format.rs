@@ -94,7 +94,7 @@ pub(super) async fn settle(store: &Store, read_only: bool) -> Result<(), OpenErr
 
 /// Writes the marker where there is nothing yet.
 async fn begin(store: &Store) -> Result<Bytes, OpenError> {
-    if let Some(found) = store.any().await.map_err(|error| no_bucket(store, error))? {
+    if let Some(found) = store.any().await.map_err(|error| opening(store, error))? {
         // Another server may have begun between our two looks.
         return match store.get(&key::format()).await {
             Ok(marker) => Ok(marker),
@@ -113,9 +113,9 @@ async fn begin(store: &Store) -> Result<Bytes, OpenError> {
             // WebDAV, and file systems without hard links, have no such operation.
             Verdict::Unsupported => {
                 store.does_not_arbitrate();
-                store.create(&key::format(), marker).await.map_err(|error| no_bucket(store, error))?;
+                store.create(&key::format(), marker).await.map_err(|error| opening(store, error))?;
             }
-            _ => return Err(no_bucket(store, cause.into_error("write", &key::format()))),
+            _ => return Err(opening(store, cause.into_error("write", &key::format()))),
         }
     }
     store.get(&key::format()).await.map_err(|error| opening(store, error))
@@ -153,13 +153,11 @@ async fn honours_create(store: &Store, marker: &Bytes) -> Result<bool, OpenError
 }
 
 fn opening(store: &Store, source: StoreError) -> OpenError {
-    OpenError::Store { url: store.url().to_owned(), source }
-}
-
-/// "Not found" for a listing or a write means that the bucket itself is missing.
-fn no_bucket(store: &Store, source: StoreError) -> OpenError {
     let url = store.url().to_owned();
-    if source.is_not_found() { OpenError::NoBucket { url, source } } else { OpenError::Store { url, source } }
+    match source {
+        StoreError::NoBucket { .. } => OpenError::NoBucket { url, source },
+        source => OpenError::Store { url, source },
+    }
 }
 
 fn foreign(store: &Store, found: &str) -> OpenError {

@@ -1,0 +1,133 @@
+//! Makes files: the part of a wake that the file system decides. Blocking.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::RestoreError;
+use super::decide::Step;
+use super::tree::Tree;
+use crate::chunk::{self, CHUNK};
+use crate::manifest::{Manifest, WalPages};
+use crate::pack::DataError;
+use crate::pack::boot::BootPack;
+use crate::pack::reader::{Wanted, expand};
+use crate::snapshot::control_file;
+use dormouse_base::lsn::WAL_SEGMENT;
+
+/// Files that a thread takes at once. Neighbours share a directory, in which one thread works at a time.
+const BATCH: usize = 64;
+
+/// What the threads share.
+pub(super) struct Making {
+    pub(super) tree: Tree,
+    pub(super) manifest: std::sync::Arc<Manifest>,
+    pub(super) boot: std::sync::Arc<BootPack>,
+    pub(super) steps: Vec<Step>,
+    pub(super) next: AtomicUsize,
+}
+
+impl Making {
+    /// One thread: takes steps until none is left. Tells the bytes written.
+    pub(super) fn work(&self) -> Result<u64, RestoreError> {
+        let mut written = 0;
+        loop {
+            let first = self.next.fetch_add(BATCH, Ordering::Relaxed);
+            let Some(batch) = self.steps.get(first..) else { return Ok(written) };
+            for step in batch.iter().take(BATCH) {
+                written += self.step(step)?;
+            }
+        }
+    }
+
+    fn step(&self, step: &Step) -> Result<u64, RestoreError> {
+        let Step::Write { file, exists, boot, zeros } = step else { return Ok(0) };
+        let (entry, mut written) = (&self.manifest.files[*file], 0);
+        let target = self.tree.file(&entry.path, !exists)?;
+        for (chunk, at) in boot {
+            let Some(stored) = self.boot.stored(at.hash) else { continue };
+            let wanted = Wanted { at: at.clone(), plain: chunk::plain_len(entry.size, *chunk) };
+            let plain = expand(&wanted, stored).map_err(RestoreError::Data)?;
+            self.write(&target, &entry.path, *chunk, &plain)?;
+            written += plain.len() as u64;
+        }
+        for chunk in zeros {
+            let plain = vec![0; chunk::plain_len(entry.size, *chunk) as usize];
+            self.write(&target, &entry.path, *chunk, &plain)?;
+            written += plain.len() as u64;
+        }
+        // A file whose last chunk was just written has its size; asking costs more than setting it.
+        let ends_with_data = !exists && boot.last().is_some_and(|(chunk, _)| chunk + 1 == entry.chunks());
+        if !ends_with_data && (entry.size > 0 || *exists) {
+            target.set_len(entry.size).map_err(|e| self.tree.failed("size", &entry.path, e))?;
+        }
+        Ok(written)
+    }
+
+    fn write(&self, file: &File, path: &str, chunk: u32, plain: &[u8]) -> Result<(), RestoreError> {
+        file.write_all_at(plain, u64::from(chunk) * CHUNK).map_err(|e| self.tree.failed("write", path, e))
+    }
+
+    /// Writes fetched chunks: file and chunk of each, and its stored bytes.
+    pub(super) fn fetched(&self, chunks: &[(usize, u32, Wanted, bytes::Bytes)]) -> Result<u64, RestoreError> {
+        let mut written = 0;
+        let mut open: Option<(usize, File)> = None;
+        for (number, chunk, wanted, stored) in chunks {
+            let path = &self.manifest.files[*number].path;
+            if open.as_ref().is_none_or(|(at, _)| at != number) {
+                open = Some((*number, self.tree.file(path, false)?));
+            }
+            let Some((_, file)) = &open else { continue };
+            let plain = expand(wanted, stored).map_err(RestoreError::Data)?;
+            self.write(file, path, *chunk, &plain)?;
+            written += plain.len() as u64;
+        }
+        Ok(written)
+    }
+
+    /// Writes the pages of WAL that a clean start reads, as whole segment files that are sparse.
+    pub(super) fn wal(&self) -> Result<u64, RestoreError> {
+        let mut written = 0;
+        for pages in &self.manifest.wal {
+            written += self.wal_run(pages)?;
+        }
+        Ok(written)
+    }
+
+    fn wal_run(&self, pages: &WalPages) -> Result<u64, RestoreError> {
+        let (mut at, mut rest) = (pages.at, pages.bytes.as_slice());
+        while !rest.is_empty() {
+            let name = self.manifest.header.timeline.segment_name(at);
+            let path = format!("pg_wal/{name}");
+            let inside = at.since(at.segment_start());
+            let len = rest.len().min(usize::try_from(WAL_SEGMENT - inside).unwrap_or(usize::MAX));
+            let file = match self.tree.file(&path, true) {
+                Err(RestoreError::File { source, .. })
+                    if source.kind() == std::io::ErrorKind::AlreadyExists =>
+                {
+                    self.tree.file(&path, false)?
+                }
+                other => other?,
+            };
+            let failed = |e| self.tree.failed("write", &path, e);
+            file.write_all_at(&rest[..len], inside).map_err(failed)?;
+            file.set_len(WAL_SEGMENT).map_err(failed)?;
+            (at, rest) = (at.plus(len as u64), &rest[len..]);
+        }
+        Ok(pages.bytes.len() as u64)
+    }
+
+    /// Writes the control file, the last of all: under its own name, or hidden while files have holes.
+    pub(super) fn control(&self, plain: &[u8], hidden: bool) -> Result<(), RestoreError> {
+        self.tree.remove(control_file::PATH)?;
+        self.tree.remove(control_file::HIDDEN_PATH)?;
+        let path = if hidden { control_file::HIDDEN_PATH } else { control_file::PATH };
+        let file = self.tree.file(path, true)?;
+        file.write_all_at(plain, 0).map_err(|e| self.tree.failed("write", path, e))
+    }
+}
+
+/// What a manifest without a control file is.
+pub(super) fn no_control(manifest: &crate::key::Key) -> RestoreError {
+    RestoreError::Data(DataError::damaged(manifest, 0, "it has no control file"))
+}

@@ -1,0 +1,100 @@
+//! What a directory looked like when its last snapshot was taken, so that the next one reads only what
+//! changed.
+//!
+//! A file on the node beside the cluster's directory, never in it. It is a hint: one that is missing,
+//! damaged or of another snapshot costs time, nothing else. A file that changed within two seconds of the
+//! scan is *racy*: a later change might leave the same times, so it is looked at again.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+
+use super::scan::{Found, Stamp};
+use crate::key::Key;
+use crate::manifest::codec::{path as read_path, put_path};
+use crate::manifest::wire::{Reader, Short, put_bytes, put_number};
+use crate::manifest::{unwrap_envelope, wrap_envelope};
+
+/// What the file begins with; the last byte is the version.
+const MAGIC: [u8; 8] = *b"DMSTATE\x01";
+
+/// The longest that is read, plain bytes.
+const MAX_BYTES: u64 = 512 * 1024 * 1024;
+
+/// Changes nearer to the scan than this are racy, nanoseconds.
+const RACY: i64 = 2_000_000_000;
+
+/// What is remembered of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Remembered {
+    pub(crate) stamp: Stamp,
+    pub(crate) racy: bool,
+}
+
+/// What a directory looked like.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct State {
+    pub(crate) files: HashMap<String, Remembered>,
+}
+
+impl State {
+    /// Reads the state that belongs to the snapshot `base`.
+    pub(crate) fn load(path: &Path, base: &Key) -> Option<Self> {
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    tracing::warn!(%error, path = %path.display(), "the state of the last snapshot cannot be read");
+                }
+                return None;
+            }
+        };
+        let plain = unwrap_envelope(MAGIC, &bytes, MAX_BYTES).ok()?;
+        parse(&plain, base).ok().flatten()
+    }
+
+    /// Writes the state of a snapshot, by renaming a finished file over the old one.
+    pub(crate) fn save<'a>(
+        path: &Path,
+        base: &Key,
+        scanned_at: i64,
+        files: impl ExactSizeIterator<Item = &'a Found>,
+    ) -> io::Result<()> {
+        let mut out = Vec::new();
+        put_bytes(&mut out, base.as_str().as_bytes());
+        put_number(&mut out, files.len() as u64);
+        let mut before = "";
+        for file in files {
+            put_path(&mut out, &mut before, &file.path);
+            let newest = file.stamp.modified.max(file.stamp.changed);
+            out.push(u8::from(newest > scanned_at.saturating_sub(RACY)));
+            put_number(&mut out, file.stamp.size);
+            put_number(&mut out, file.stamp.inode);
+            out.extend_from_slice(&file.stamp.modified.to_le_bytes());
+            out.extend_from_slice(&file.stamp.changed.to_le_bytes());
+        }
+        dormouse_runtime::failpoint::hit_blocking("snapshot.state.before_write")?;
+        let draft = path.with_extension("new");
+        std::fs::write(&draft, wrap_envelope(MAGIC, &out))?;
+        // Not synced: after a power loss it may be empty, which its hash tells.
+        std::fs::rename(&draft, path)
+    }
+}
+
+fn parse(plain: &[u8], base: &Key) -> Result<Option<State>, Short> {
+    let mut reader = Reader::new(plain);
+    if reader.text()? != base.as_str() {
+        return Ok(None);
+    }
+    let count = reader.count(20)?;
+    let (mut files, mut before) = (HashMap::with_capacity(count), String::new());
+    for _ in 0..count {
+        let path = read_path(&mut reader, &mut before)?;
+        let racy = reader.u8()? != 0;
+        let (size, inode) = (reader.number()?, reader.number()?);
+        let (modified, changed) = (i64::from_le_bytes(reader.array()?), i64::from_le_bytes(reader.array()?));
+        files.insert(path, Remembered { stamp: Stamp { size, inode, modified, changed }, racy });
+    }
+    reader.end()?;
+    Ok(Some(State { files }))
+}
