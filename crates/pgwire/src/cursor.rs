@@ -1,7 +1,7 @@
 //! Reading a message body from front to back. Every read can fail; none can panic.
 //!
 //! ```text
-//!  u8 · u32 (big endian) · text: bytes up to a zero byte · rest: all that is left
+//!  u8 · u16 · u32 · u64 (big endian) · bytes · text: bytes up to a zero byte · rest: all that is left
 //! ```
 
 /// A message whose bytes do not have the shape that its tag promises.
@@ -44,6 +44,31 @@ impl<'a> Cursor<'a> {
         };
         self.left = rest;
         Ok(u32::from_be_bytes(*first))
+    }
+
+    pub(crate) fn u16(&mut self) -> Result<u16, Malformed> {
+        let Some((first, rest)) = self.left.split_first_chunk::<2>() else {
+            return self.fail("it ends too early");
+        };
+        self.left = rest;
+        Ok(u16::from_be_bytes(*first))
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, Malformed> {
+        let Some((first, rest)) = self.left.split_first_chunk::<8>() else {
+            return self.fail("it ends too early");
+        };
+        self.left = rest;
+        Ok(u64::from_be_bytes(*first))
+    }
+
+    /// So many bytes.
+    pub(crate) fn bytes(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
+        let Some((first, rest)) = self.left.split_at_checked(count) else {
+            return self.fail("it ends too early");
+        };
+        self.left = rest;
+        Ok(first)
     }
 
     /// A zero-terminated string, without its zero.

@@ -30,3 +30,9 @@ pub const MAX_ERROR_FIELDS: usize = 64;
 
 /// Characters of a name (role, database) that we repeat back in an error. PostgreSQL's names have 63 bytes.
 pub const MAX_QUOTED_NAME: usize = 128;
+
+/// Bytes of one message in a replication session. A walsender puts at most 128 KiB of WAL into one.
+pub const MAX_REPLICATION_MESSAGE: usize = 4 * 1024 * 1024;
+
+/// Columns of one row in a replication session; the widest answer of its commands has six.
+pub const MAX_ROW_COLUMNS: u16 = 64;

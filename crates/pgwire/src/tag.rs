@@ -57,4 +57,12 @@ pub mod backend {
     pub const COMMAND_COMPLETE: u8 = b'C';
     /// The statement was empty.
     pub const EMPTY_QUERY_RESPONSE: u8 = b'I';
+    /// What the columns of the rows to come are.
+    pub const ROW_DESCRIPTION: u8 = b'T';
+    /// From now on both sides send COPY data: replication begins.
+    pub const COPY_BOTH_RESPONSE: u8 = b'W';
+    /// A piece of COPY data.
+    pub const COPY_DATA: u8 = b'd';
+    /// End of COPY data.
+    pub const COPY_DONE: u8 = b'c';
 }

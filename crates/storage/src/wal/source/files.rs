@@ -1,0 +1,111 @@
+//! The `files` source: a compute's own WAL files, read where they are.
+//!
+//! Nothing is copied before it is filed, so the compute pays nothing but a cheap statement every few seconds
+//! while it writes, and nothing at all while it does not: whether it wrote is seen from outside, by the time
+//! stamps of the segment it is in and of the next.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use dormouse_base::lsn::WAL_SEGMENT;
+use dormouse_base::{Lsn, Timeline, clock};
+use dormouse_runtime::task::blocking;
+use parking_lot::Mutex;
+
+use super::dir::{Mark, WalDir};
+use super::tap::{SlotState, Tap};
+use super::{Chunk, Progress, Source, SourceError};
+use crate::wal::reader::Reader;
+
+/// A file that changed this recently may change again without its time stamp showing it (kernels count in
+/// steps of up to 10 ms), in nanoseconds.
+const TIME_STAMP_STEP: i128 = 100_000_000;
+/// Bytes read at a time.
+const READ: usize = 4 * 1024 * 1024;
+
+/// The files of one compute on one timeline.
+#[derive(Debug)]
+pub struct Files {
+    dir: Arc<WalDir>,
+    timeline: Timeline,
+    tap: Arc<dyn Tap>,
+    /// What the files looked like when nothing was on its way.
+    settled: Mutex<Option<[Mark; 2]>>,
+}
+
+impl Files {
+    /// A source over an open `pg_wal`.
+    #[must_use]
+    pub fn new(dir: Arc<WalDir>, timeline: Timeline, tap: Arc<dyn Tap>) -> Self {
+        Self { dir, timeline, tap, settled: Mutex::new(None) }
+    }
+
+    async fn marks(&self, from: Lsn) -> [Mark; 2] {
+        let (dir, timeline) = (Arc::clone(&self.dir), self.timeline);
+        blocking(move || [dir.mark(timeline, from), dir.mark(timeline, from.plus(WAL_SEGMENT))]).await
+    }
+}
+
+#[async_trait]
+impl Source for Files {
+    async fn changed(&self, from: Lsn) -> bool {
+        let marks = self.marks(from).await;
+        *self.settled.lock() != Some(marks)
+    }
+
+    async fn progress(&self, from: Lsn) -> Result<Progress, SourceError> {
+        // Looked at before the question: what is written after it changes the marks again.
+        let marks = self.marks(from).await;
+        let now = i128::from(clock::now().as_microsecond()) * 1000;
+        let flushed = self.tap.flushed().await?;
+        if flushed.timeline != self.timeline {
+            return Err(SourceError::Timeline { expected: self.timeline, found: flushed.timeline });
+        }
+        if matches!(flushed.slot, SlotState::Missing | SlotState::Lost) {
+            self.tap.ensure_slot().await?;
+        }
+        let quiet = marks.iter().all(|mark| mark.modified + TIME_STAMP_STEP < now);
+        let at_rest = quiet && flushed.written == flushed.lsn && flushed.lsn.segment() <= from.segment() + 1;
+        *self.settled.lock() = at_rest.then_some(marks);
+        Ok(Progress { upto: flushed.lsn, slot_lost: flushed.slot == SlotState::Lost })
+    }
+
+    async fn read(&self, from: Lsn, upto: Lsn) -> Result<Chunk, SourceError> {
+        let (dir, timeline) = (Arc::clone(&self.dir), self.timeline);
+        let max = usize::try_from(upto.since(from)).unwrap_or(READ).min(READ);
+        let what = || format!("read the compute's WAL at {from}");
+        let read = blocking(move || match dir.read(timeline, from, max)? {
+            Some(bytes) => Ok(Some(Ok(bytes))),
+            None => Ok(dir.oldest_behind(timeline, from)?.map(Err)),
+        });
+        match read.await.map_err(SourceError::io(what()))? {
+            Some(Ok(bytes)) => Ok(Chunk::Bytes { timeline, bytes }),
+            Some(Err(until)) if until <= upto => Ok(Chunk::Lost { until }),
+            _ => Err(SourceError::io(what())(std::io::ErrorKind::NotFound.into())),
+        }
+    }
+
+    async fn release(&self, upto: Lsn) -> Result<(), SourceError> {
+        Ok(self.tap.release(upto).await?)
+    }
+
+    async fn rest(&self, reader: Reader) -> Result<Lsn, SourceError> {
+        let (dir, timeline) = (Arc::clone(&self.dir), self.timeline);
+        let at = reader.position();
+        let end = blocking(move || end_of(&dir, timeline, reader)).await;
+        end.map_err(SourceError::io(format!("read the compute's WAL from {at} to its end")))
+    }
+}
+
+/// Where the WAL of a stopped compute ends: behind the last valid record. Blocks.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn end_of(dir: &WalDir, timeline: Timeline, mut reader: Reader) -> std::io::Result<Lsn> {
+    while let Some(bytes) = dir.read(timeline, reader.position(), READ)? {
+        if reader.push(&bytes, |_| ()).is_err() {
+            break;
+        }
+    }
+    Ok(reader.end())
+}
