@@ -8,8 +8,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dormouse_base::ProjectId;
+use dormouse_base::{BranchId, ProjectId, clock};
 use parking_lot::Mutex;
+use tokio::sync::{RwLock, RwLockWriteGuard};
 
 use super::plan::Pin;
 
@@ -31,6 +32,8 @@ struct State {
 #[derive(Debug, Clone, Default)]
 pub struct Leases {
     state: Arc<Mutex<State>>,
+    /// Held for writing while unlisted snapshots are deleted, see [`Leases::upload`].
+    gate: Arc<RwLock<()>>,
 }
 
 /// One lease; ends when it is dropped.
@@ -54,6 +57,23 @@ impl Leases {
         state.next += 1;
         state.held.insert(number, (project.clone(), pin));
         Ok(Lease { state: Arc::clone(&self.state), number })
+    }
+
+    /// A snapshot of a branch begins to be written. A second try takes the boot pack of the first, if it
+    /// finds one, and the collector deletes boot packs that are not listed; so this waits while it does.
+    /// Take the lease before the first request, and choose the base of the snapshot after that: it has to
+    /// be one that the registers list *now*, because a manifest may have been rewritten.
+    ///
+    /// # Errors
+    /// When [`MAX_LEASES`] are held.
+    pub async fn upload(&self, project: &ProjectId, branch: &BranchId) -> Result<Lease, TooManyLeases> {
+        let _open = self.gate.read().await;
+        self.pin(project, Pin::Upload { branch: branch.clone(), since: clock::now() })
+    }
+
+    /// Keeps uploads from beginning until it is dropped.
+    pub(crate) async fn close_uploads(&self) -> RwLockWriteGuard<'_, ()> {
+        self.gate.write().await
     }
 
     /// What is pinned of a project.

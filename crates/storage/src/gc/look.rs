@@ -40,7 +40,12 @@ fn opaque(error: RegisterError) -> Result<Option<Key>, GcError> {
 impl Registers {
     pub(crate) fn new(store: &Store, project: &ProjectId) -> Self {
         let register = ProjectRegister::of(store, project);
-        Self { store: store.clone(), project_id: project.clone(), project: register, branches: BTreeMap::new() }
+        Self {
+            store: store.clone(),
+            project_id: project.clone(),
+            project: register,
+            branches: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn branch(&mut self, id: &BranchId) -> &BranchRegister {
@@ -49,10 +54,7 @@ impl Registers {
     }
 
     /// Lists and reads everything. `windows` says how far back is kept, at the time `now`.
-    pub(crate) async fn look(
-        &mut self,
-        windows: Option<(&dyn Windows, Timestamp)>,
-    ) -> Result<Seen, GcError> {
+    pub(crate) async fn look(&mut self, windows: Option<(&dyn Windows, Timestamp)>) -> Result<Seen, GcError> {
         let objects = self.store.list(&key::project(&self.project_id), None).await.map_err(GcError::Store)?;
         self.read(objects, windows).await
     }

@@ -78,7 +78,8 @@ mod tests {
         };
         let at = |seconds_there: i64| seconds(POSTGRES_EPOCH + seconds_there);
         let writer = (main.clone(), record.epoch);
-        let pieces = Pieces::from([(writer, vec![piece(100, 150, 10), piece(150, 180, 10), piece(180, 200, 20)])]);
+        let pieces =
+            Pieces::from([(writer, vec![piece(100, 150, 10), piece(150, 180, 10), piece(180, 200, 20)])]);
         assert_eq!(keep_from(&record, &pieces, at(9)), Lsn(100), "the snapshot is older");
         assert_eq!(keep_from(&record, &pieces, at(10)), Lsn(180));
         assert_eq!(keep_from(&record, &pieces, at(30)), Lsn(200));

@@ -74,7 +74,11 @@ impl DataError {
     pub fn object(&self) -> &Key {
         match self {
             Self::Store(
-                StoreError::NotFound(key) | StoreError::Full { key, .. } | StoreError::Failed { key, .. },
+                StoreError::NotFound(key)
+                | StoreError::Full { key, .. }
+                | StoreError::NoBucket { key, .. }
+                | StoreError::Denied { key, .. }
+                | StoreError::Failed { key, .. },
             ) => key,
             Self::Damaged { object, .. } => object,
         }

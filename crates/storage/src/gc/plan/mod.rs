@@ -132,8 +132,10 @@ pub enum Pin {
         /// The manifest.
         manifest: Key,
     },
-    /// Objects that no register lists yet are being written since then.
+    /// A snapshot of a branch is being written: since then there are objects that no register lists yet.
     Upload {
+        /// The branch.
+        branch: BranchId,
         /// When the first of them may have been written.
         since: Timestamp,
     },
@@ -173,13 +175,19 @@ impl Look {
         self.deleted_since(known).is_none_or(|at| age(now, at) < limits.grace)
     }
 
-    /// Whether an object may belong to something that is being written.
+    /// Whether a pack may belong to a snapshot that is being written.
     fn is_in_upload(&self, modified: Timestamp) -> bool {
-        let covers = |pin: &Pin| {
-            matches!(pin, Pin::Upload { since } if age(modified, *since) > Duration::ZERO
-            || age(*since, modified) <= CLOCK_SKEW)
+        let covers = |pin: &Pin| match pin {
+            Pin::Upload { since, .. } => age(*since, modified) <= CLOCK_SKEW,
+            _ => false,
         };
         self.pins.iter().any(covers)
+    }
+
+    /// Whether a snapshot of this branch is being written. It may find the boot pack of an earlier try and
+    /// use it, however old that is.
+    fn is_uploading(&self, id: &BranchId) -> bool {
+        self.pins.iter().any(|pin| matches!(pin, Pin::Upload { branch, .. } if branch == id))
     }
 }
 
@@ -250,8 +258,11 @@ pub struct Plan {
     pub waiting: Vec<Dead>,
     /// Objects that were not understood.
     pub strange: Vec<Strange>,
-    /// Manifests that are live: what they reference is live too.
+    /// Manifests that stay: what they reference is live.
     pub manifests: BTreeSet<Key>,
+    /// Boot packs that stay without being listed: a snapshot that is tried again takes what it finds, so
+    /// what *they* reference is live too.
+    pub unlisted: BTreeSet<Key>,
 }
 
 /// Makes the plan of a project.
@@ -273,7 +284,8 @@ pub fn plan(look: &Look, limits: &Limits, now: Timestamp) -> Plan {
     if !changes.is_empty() {
         plan.dead.clear();
     }
-    Plan { changes, manifests: live.manifests, ..plan }
+    plan.manifests.extend(live.manifests);
+    Plan { changes, ..plan }
 }
 
 /// How much later `now` is than `then`; zero if it is not.

@@ -60,11 +60,20 @@ impl Sorter<'_> {
         };
         let dead = Dead { kind, key: object.key.clone(), size: object.size };
         let young = age(self.now, object.modified) < self.limits.grace;
-        if young || self.look.is_in_upload(object.modified) {
-            plan.waiting.push(dead);
-        } else {
-            plan.dead.push(dead);
+        if !young && !(matches!(kind, Kind::Manifest | Kind::Boot) && self.is_uploading(&object.key)) {
+            return plan.dead.push(dead);
         }
+        match kind {
+            Kind::Manifest => plan.manifests.insert(object.key.clone()),
+            Kind::Boot => plan.unlisted.insert(object.key.clone()),
+            _ => false,
+        };
+        plan.waiting.push(dead);
+    }
+
+    fn is_uploading(&self, key: &Key) -> bool {
+        let branch = key.as_str().rsplit('/').nth(2).and_then(|id| id.parse().ok());
+        branch.is_some_and(|id| self.look.is_uploading(&id))
     }
 
     fn of_branch<'o>(

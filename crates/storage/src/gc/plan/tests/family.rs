@@ -122,13 +122,18 @@ fn pins_hold_points_snapshots_and_uploads() {
     assert!(pieces(&world).contains(&(200, 250)));
     assert!(!pieces(&world).contains(&(100, 150)));
     let pack = key::pack(&key::packs(&project()), "1-x");
-    world.pins = vec![Pin::Upload { since: seconds(world.now) }];
+    world.pins = vec![Pin::Upload { branch: main.clone(), since: seconds(world.now) }];
     world.put(pack.clone());
     world.settle();
     let now = seconds(world.now);
     assert!(!world.objects.contains_key(&manifest), "no longer pinned");
     assert_eq!(packs(&world.look(), &Live::default(), &world.limits, now).waiting.len(), 1);
+    let orphan = key::boot(&project(), &main, Lsn(1), dormouse_base::Epoch(1));
+    world.put(orphan.clone());
+    world.now += 5000;
+    assert!(world.plan().unlisted.contains(&orphan), "a second try may find it");
     world.pins.clear();
+    assert!(world.plan().dead.iter().any(|dead| dead.key == orphan));
     assert_eq!(packs(&world.look(), &Live::default(), &world.limits, now).dead.len(), 1);
 }
 
