@@ -45,6 +45,7 @@ async fn a_server_of_the_python_world() {
     contract::opening(server.port, "secret-of-the-moto-test").await;
     let options = contract::options(server.port, "secret-of-the-moto-test");
     let store = Store::open(&format!("s3://{BUCKET}/main"), options).await.unwrap();
-    contract::objects(&store).await;
+    // More than one page.
+    contract::objects(&store, 1010).await;
     contract::registers(&store).await;
 }

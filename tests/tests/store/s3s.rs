@@ -53,7 +53,7 @@ async fn a_server_of_the_rust_world() {
     contract::opening(server.port, SECRET).await;
     let url = format!("s3://{BUCKET}/main");
     let store = Store::open(&url, contract::options(server.port, SECRET)).await.unwrap();
-    contract::objects(&store).await;
+    contract::objects(&store, 100).await;
     contract::registers(&store).await;
     let refused = Store::open(&url, contract::options(server.port, "wrong")).await.unwrap_err();
     let OpenError::Store { source, .. } = &refused else { panic!("{refused:?}") };

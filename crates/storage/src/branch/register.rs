@@ -23,6 +23,8 @@
 
 mod error;
 pub mod kinds;
+mod known;
+mod trim;
 mod version;
 
 #[cfg(test)]
@@ -44,6 +46,9 @@ use crate::object::{Created, Store, StoreError};
 
 pub use error::{RegisterError, UpdateError};
 pub use kinds::{BranchRegister, ProjectRegister};
+pub use known::FRESH;
+use known::Known;
+pub use trim::TRIM_AGE;
 use version::Sealed;
 
 /// Lost races after which an update gives up.
@@ -57,12 +62,6 @@ pub const LISTINGS: u32 = 4;
 
 /// Reads of one version whose checksum does not fit.
 pub const DAMAGED_READS: u32 = 8;
-
-/// How long what was read may be taken for the newest without a listing.
-pub const FRESH: Duration = Duration::from_secs(600);
-
-/// A version is trimmed when its successor is older than this.
-pub const TRIM_AGE: Duration = Duration::from_secs(3600);
 
 /// Bytes of the largest version.
 pub const MAX_BYTES: usize = 8 * 1024 * 1024;
@@ -92,22 +91,6 @@ struct Inner<T> {
     known: Mutex<Option<Known<T>>>,
     /// Writers of one process wait for each other here instead of racing in the store.
     writing: tokio::sync::Mutex<()>,
-}
-
-/// The newest version that was seen, and when it certainly was the newest.
-#[derive(Clone)]
-struct Known<T> {
-    version: Version<T>,
-    seen: Mono,
-    /// The monotonic clock stands still while a machine is suspended; this one does not.
-    seen_at: Timestamp,
-}
-
-impl<T> Known<T> {
-    fn is_fresh(&self) -> bool {
-        let by_wall = clock::now().duration_since(self.seen_at);
-        self.seen.elapsed() < FRESH && !by_wall.is_negative() && by_wall.unsigned_abs() < FRESH
-    }
 }
 
 /// Where a reader that remembers nothing begins.
@@ -247,32 +230,6 @@ impl<T: Serialize + DeserializeOwned + Clone> Register<T> {
             Ok(Step::Write { value: version.value, deleted_at: Some(clock::now()) })
         })
         .await
-    }
-
-    /// Removes old versions, oldest first; the newest `keep` (at least one) stay, and so does every version
-    /// whose successor is younger than [`TRIM_AGE`]. Tells how many went.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn trim(&self, keep: usize) -> Result<u64, RegisterError> {
-        self.trim_older(keep, TRIM_AGE).await
-    }
-
-    async fn trim_older(&self, keep: usize, age: Duration) -> Result<u64, RegisterError> {
-        let listed = self.inner.store.list(&self.inner.prefix, None).await?;
-        let versions: Vec<_> = listed.iter().filter(|l| key::register_seq(&l.key).is_some()).collect();
-        let limit = clock::now() - age;
-        let mut removed = 0;
-        for pair in versions.windows(2).take(versions.len().saturating_sub(keep.max(1))) {
-            if pair[1].modified > limit {
-                break;
-            }
-            self.reach("register.trim.delete").await?;
-            // One by one and oldest first: what is left never has a gap.
-            self.inner.store.delete(&pair[0].key).await?;
-            removed += 1;
-        }
-        Ok(removed)
     }
 
     // ---- Reading -----------------------------------------------------------------------------------

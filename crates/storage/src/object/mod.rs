@@ -17,6 +17,7 @@ mod attempt;
 mod error;
 pub mod fault;
 pub mod format;
+mod listing;
 mod local;
 mod metrics;
 mod open;
