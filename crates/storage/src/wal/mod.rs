@@ -20,6 +20,7 @@ pub mod reader;
 pub mod piece;
 pub mod source;
 pub mod filer;
+pub mod read;
 
 pub use filer::Filer;
 pub use page::Major;
