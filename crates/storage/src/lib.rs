@@ -26,5 +26,6 @@ pub mod branch;
 pub mod hydrate;
 pub mod wal;
 pub mod gc;
+pub mod fsck;
 
 pub use object::{Store, StoreError};

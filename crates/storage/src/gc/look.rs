@@ -8,7 +8,6 @@ use dormouse_base::{BranchId, Lsn, ProjectId, Timestamp};
 use super::GcError;
 use super::plan::{Known, Look};
 use super::window::{Pieces, Windows, keep_from, piece_of};
-use crate::branch::record::ProjectRecord;
 use crate::branch::register::{BranchRegister, ProjectRegister, RegisterError};
 use crate::key::{self, FORMAT_VERSION, Key};
 use crate::object::{Listed, Store};
@@ -21,10 +20,9 @@ pub(crate) struct Registers {
     branches: BTreeMap<BranchId, BranchRegister>,
 }
 
-/// A look, and what only the sweep and the inventory want of it.
+/// A look, and the pieces of WAL in it.
 pub(crate) struct Seen {
     pub(crate) look: Look,
-    pub(crate) project: Option<ProjectRecord>,
     pub(crate) pieces: Pieces,
 }
 
@@ -65,11 +63,9 @@ impl Registers {
         objects: Vec<Listed>,
         windows: Option<(&dyn Windows, Timestamp)>,
     ) -> Result<Seen, GcError> {
-        let (mut opaque_keys, mut deleted_at, mut project) = (Vec::new(), None, None);
+        let (mut opaque_keys, mut deleted_at) = (Vec::new(), None);
         match self.project.version().await {
-            Ok(version) if version.value.format <= FORMAT_VERSION => {
-                (deleted_at, project) = (version.deleted_at, Some(version.value));
-            }
+            Ok(version) if version.value.format <= FORMAT_VERSION => deleted_at = version.deleted_at,
             Ok(_) => opaque_keys.push(self.project.prefix().clone()),
             Err(error) => opaque_keys.extend(opaque(error)?),
         }
@@ -94,7 +90,7 @@ impl Registers {
         }
         let (project_id, pins) = (self.project_id.clone(), Vec::new());
         let look = Look { project: project_id, deleted_at, opaque: opaque_keys, branches, objects, pins };
-        Ok(Seen { look, project, pieces })
+        Ok(Seen { look, pieces })
     }
 
     /// Whether no register has changed since a look.

@@ -38,12 +38,12 @@
 pub mod plan;
 
 mod lease;
-mod look;
+pub(crate) mod look;
 mod metrics;
-mod reach;
+pub(crate) mod reach;
 mod rewrite;
 mod sweep;
-mod window;
+pub(crate) mod window;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

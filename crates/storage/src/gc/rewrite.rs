@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dormouse_base::{BranchId, Epoch, clock};
+use dormouse_base::{BranchId, Epoch, Timestamp};
 use dormouse_runtime::task;
 
 use super::look::Registers;
@@ -32,10 +32,10 @@ use crate::pack::writer::{PackWriter, WriteError};
 use crate::pack::{DataError, PackReader};
 
 /// Packs that one run rewrites, of one project.
-pub const MAX_PACKS: usize = 16;
+pub(super) const MAX_PACKS: usize = 16;
 
 /// Manifests that one run rewrites, of one project; more make it cheaper to wait until some are gone.
-pub const MAX_MANIFESTS: usize = 256;
+pub(super) const MAX_MANIFESTS: usize = 256;
 
 /// Chunks that are read at once, at most 16 MiB.
 const CHUNKS_AT_ONCE: usize = 64;
@@ -62,13 +62,13 @@ pub(super) async fn packs(
     look: &Look,
     sparse: &[Sparse],
     live: &Live,
-    registers: &mut Registers,
+    (registers, now): (&mut Registers, Timestamp),
 ) -> Result<u64, GcError> {
     let uploading = look.pins.iter().any(|pin| matches!(pin, Pin::Upload { .. }));
     if uploading || look.deleted_at.is_some() || sparse.is_empty() {
         return Ok(0);
     }
-    let rewriting = rewrite(collector, look, sparse, live, registers).await;
+    let rewriting = rewrite(collector, look, sparse, live, (registers, now)).await;
     match rewriting {
         Ok(count) => {
             collector.metrics.rewritten.inc_by(count);
@@ -88,7 +88,7 @@ async fn rewrite(
     look: &Look,
     sparse: &[Sparse],
     live: &Live,
-    registers: &mut Registers,
+    (registers, now): (&mut Registers, Timestamp),
 ) -> Result<u64, RewriteError> {
     let reader = PackReader::new(collector.store.clone());
     let mut wanted: BTreeSet<Key> = sparse.iter().map(|pack| pack.key.clone()).collect();
@@ -123,7 +123,7 @@ async fn rewrite(
     for (user, bytes) in users.iter().zip(new) {
         let after = put(&reader, user, bytes, &maps).await?;
         hit("gc.rewrite.manifest.after").await?;
-        swap(registers, user, after).await?;
+        swap(registers, user, after, now).await?;
         hit("gc.rewrite.register.after").await?;
     }
     Ok(chosen.len() as u64)
@@ -306,11 +306,16 @@ fn boot_chunks(old: &BootPack, maps: &HashMap<ChunkRef, NewMap>) -> Vec<(Hash, B
     chunks.into_iter().collect()
 }
 
-async fn swap(registers: &mut Registers, user: &User, after: SnapshotRecord) -> Result<(), GcError> {
+async fn swap(
+    registers: &mut Registers,
+    user: &User,
+    after: SnapshotRecord,
+    now: Timestamp,
+) -> Result<(), GcError> {
     let update = registers.branch(&user.branch).update(|mut record: BranchRecord| {
         let listed = record.snapshots.iter_mut().find(|s| s.manifest == user.snapshot.manifest);
         let snapshot = std::mem::replace(listed.ok_or(Unlisted)?, after.clone());
-        record.retired.push(Retired { snapshot, of: None, at: clock::now() });
+        record.retired.push(Retired { snapshot, of: None, at: now });
         Ok(record)
     });
     match update.await {

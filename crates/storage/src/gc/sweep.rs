@@ -33,7 +33,10 @@ impl Collector {
     /// # Errors
     /// When the projects cannot be listed, or the last failure of a project, when all others are done.
     pub async fn collect(&self) -> Result<Collected, GcError> {
-        let now = clock::now();
+        self.collect_at(clock::now()).await
+    }
+
+    pub(crate) async fn collect_at(&self, now: Timestamp) -> Result<Collected, GcError> {
         let mut run = Run::new(self, now);
         let mut failed = None;
         for project in kinds::projects(&self.store).await.map_err(GcError::Store)? {
@@ -194,7 +197,8 @@ impl<'a> Run<'a> {
         }
         self.report.waiting += waiting;
         if let (Ok(live), true) = (&live, options.rewrite && !options.dry_run) {
-            self.report.rewritten += rewrite::packs(self.collector, look, &sparse, live, registers).await?;
+            self.report.rewritten +=
+                rewrite::packs(self.collector, look, &sparse, live, (registers, self.now)).await?;
         }
         Ok(Attempt::Done)
     }

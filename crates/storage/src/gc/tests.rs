@@ -1,1 +1,4 @@
-
+pub(crate) mod lab;
+mod crashes;
+mod rewriting;
+mod sweeping;

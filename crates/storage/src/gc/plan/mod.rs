@@ -36,6 +36,7 @@ use std::time::Duration;
 
 use dormouse_base::{BranchId, Lsn, ProjectId, Timestamp};
 
+pub(crate) use need::{Needs, Reach};
 pub use packs::{Live, Packs, Sparse, packs};
 pub use templates::{Templates, templates};
 

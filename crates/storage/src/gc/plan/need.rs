@@ -29,16 +29,16 @@ impl Chosen {
 
 /// Where the window of a branch begins.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Reach {
+pub(crate) struct Reach {
     /// The snapshot, and whose it is; `None` = the beginning of everything.
-    pub(super) base: Option<(BranchId, SnapshotRecord)>,
+    pub(crate) base: Option<(BranchId, SnapshotRecord)>,
     /// The first byte of WAL that is needed.
-    pub(super) redo: Lsn,
+    pub(crate) redo: Lsn,
 }
 
 /// All that the roots need, collected one by one.
 #[derive(Debug)]
-pub(super) struct Needs<'a> {
+pub(crate) struct Needs<'a> {
     records: &'a Records,
     pub(super) chosen: BTreeMap<BranchId, Chosen>,
 }
@@ -53,8 +53,18 @@ fn retired(record: &BranchRecord) -> impl Iterator<Item = &SnapshotRecord> {
 }
 
 impl<'a> Needs<'a> {
-    pub(super) fn new(records: &'a Records) -> Self {
+    pub(crate) fn new(records: &'a Records) -> Self {
         Self { records, chosen: BTreeMap::new() }
+    }
+
+    /// All snapshots that are needed so far, ancestors' too.
+    pub(crate) fn snapshots(&self) -> Vec<&'a SnapshotRecord> {
+        let of = |(id, chosen): (&BranchId, &Chosen)| {
+            let record = self.records.get(id);
+            let all = record.into_iter().flat_map(|record| record.snapshots.iter().chain(retired(record)));
+            all.filter(|s| chosen.has(&s.manifest)).collect::<Vec<_>>()
+        };
+        self.chosen.iter().flat_map(of).collect()
     }
 
     fn record(&self, id: &BranchId) -> Result<&'a BranchRecord, LineError> {
@@ -62,7 +72,7 @@ impl<'a> Needs<'a> {
     }
 
     /// Marks what the points of `branch` from `low` on need, in it and in its ancestors.
-    pub(super) fn root(&mut self, branch: &BranchId, low: Lsn) -> Result<Reach, LineError> {
+    pub(crate) fn root(&mut self, branch: &BranchId, low: Lsn) -> Result<Reach, LineError> {
         let (mut id, mut low, mut high, mut redo) = (branch.clone(), low, END, END);
         for _ in 0..MAX_DEPTH {
             let record = self.record(&id)?;
