@@ -34,6 +34,8 @@ pub(super) struct Data {
     done: HashMap<Key, Option<u16>>,
     /// Packs as far as they were read; `None` = not whole, each chunk has to be asked for.
     packs: HashMap<Arc<Key>, Option<Entries>>,
+    /// Packs that are not whole, and have not been told yet.
+    damaged: Vec<(Key, String)>,
     /// Packs that snapshots of the project refer to.
     pub(super) used: BTreeSet<Key>,
     pub(super) objects: u64,
@@ -53,6 +55,7 @@ impl Data {
             sizes: Sizes::new(),
             done: HashMap::new(),
             packs: HashMap::new(),
+            damaged: Vec::new(),
             used: BTreeSet::new(),
             objects: 0,
             bytes: 0,
@@ -173,7 +176,11 @@ impl Data {
     async fn refs(&mut self, manifest: &Manifest, found: &mut impl FnMut(String, String)) {
         let mut told = 0;
         for file in &manifest.files {
-            if let Err(error) = self.file(file).await {
+            let checked = self.file(file).await;
+            for (pack, problem) in self.damaged.drain(..) {
+                found(pack.to_string(), problem);
+            }
+            if let Err(error) = checked {
                 found(error.object().to_string(), format!("{}: {}", file.path, with_causes(&error)));
                 told += 1;
                 if told == MAX_FILES {
@@ -217,10 +224,15 @@ impl Data {
             self.used.insert((**pack).clone());
             self.objects += 1;
             self.bytes += self.size(pack).unwrap_or_default();
-            let proven = self.reader.prove(pack).await.ok();
-            let entries = proven.map(|entries| {
-                entries.into_iter().map(|e| (e.offset, (e.len, e.plain, e.hash))).collect::<Entries>()
-            });
+            let entries = match self.reader.prove(pack).await {
+                Ok(entries) => {
+                    Some(entries.into_iter().map(|e| (e.offset, (e.len, e.plain, e.hash))).collect())
+                }
+                Err(error) => {
+                    self.damaged.push(((**pack).clone(), with_causes(&error)));
+                    None
+                }
+            };
             self.packs.insert(Arc::clone(pack), entries);
         }
         self.used.insert((**pack).clone());

@@ -164,6 +164,9 @@ impl Collector {
 
 /// An interruption for a test.
 async fn hit(failpoint: &'static str) -> Result<(), GcError> {
+    // Failpoints are of the process; tests of this module run beside others.
+    #[cfg(test)]
+    tests::trap::step_on(failpoint).await?;
     dormouse_runtime::failpoint::hit(failpoint).await.map_err(|error| GcError::Interrupted(Arc::new(error)))
 }
 
@@ -173,4 +176,4 @@ fn unreadable(key: &Key, error: &dyn std::error::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

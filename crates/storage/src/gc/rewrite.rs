@@ -9,6 +9,8 @@
 //! and the old pack dies in a later sweep. Until the swap nothing has happened: a crash leaves garbage. A
 //! snapshot that is taken meanwhile may build on the old manifest and so keep the old pack alive, which
 //! costs another rewrite later and nothing else.
+//!
+//! A rewrite has to free more than the manifests and boot packs that it writes anew.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -105,7 +107,15 @@ async fn rewrite(
     if users.is_empty() || users.len() > MAX_MANIFESTS {
         return Ok(0);
     }
+    // Each snapshot gets a new manifest and a new boot pack; that should not cost more than it frees.
+    let size =
+        |key: &Key| look.objects.iter().find(|object| object.key == *key).map_or(0, |object| object.size);
+    let cost: u64 = users.iter().map(|u| size(&u.snapshot.manifest) + size(&u.snapshot.boot)).sum();
+    let total: u64 = chosen.iter().map(size).sum();
     let bytes: u64 = chosen.iter().map(|pack| live.bytes(pack)).sum();
+    if total - bytes.min(total) < cost {
+        return Ok(0);
+    }
     tracing::info!(project = %look.project, packs = chosen.len(), manifests = users.len(), bytes, "rewriting");
     let writer = PackWriter::new(collector.store.clone(), key::packs(&look.project), Epoch(0));
     let mut mover =

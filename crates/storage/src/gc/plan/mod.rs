@@ -295,4 +295,4 @@ fn age(now: Timestamp, then: Timestamp) -> Duration {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

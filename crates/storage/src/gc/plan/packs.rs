@@ -10,6 +10,12 @@ use dormouse_base::Timestamp;
 use super::{Dead, Kind, Limits, Look, Strange, age};
 use crate::key::{self, Key};
 
+/// Bytes that a part takes besides itself: its entry in the index.
+const PART_COST: u64 = 29;
+
+/// Bytes that a pack takes besides its parts.
+const PACK_COST: u64 = 40;
+
 /// The live parts of packs.
 #[derive(Debug, Default)]
 pub struct Live {
@@ -31,6 +37,12 @@ impl Live {
     #[must_use]
     pub fn bytes(&self, pack: &Key) -> u64 {
         self.packs.get(pack).map_or(0, |parts| parts.values().map(|len| u64::from(*len)).sum())
+    }
+
+    /// What a pack with only the live parts of this one would take.
+    fn dense(&self, pack: &Key) -> u64 {
+        let parts = self.packs.get(pack).map_or(0, HashMap::len) as u64;
+        self.bytes(pack) + parts * PART_COST + PACK_COST
     }
 
     /// The packs with live parts.
@@ -84,7 +96,7 @@ pub fn packs(look: &Look, live: &Live, limits: &Limits, now: Timestamp) -> Packs
         let (key, size, bytes) = (object.key.clone(), object.size, live.bytes(&object.key));
         let waits = age(now, object.modified) < limits.grace || look.is_in_upload(object.modified);
         if live.contains(&key) {
-            if !waits && bytes * 100 < size * limits.sparse_percent {
+            if !waits && live.dense(&object.key) * 100 < size * limits.sparse_percent {
                 found.sparse.push(Sparse { key, size, live: bytes });
             }
             continue;

@@ -76,6 +76,21 @@ pub(crate) fn content(seed: u8, chunks: usize) -> Vec<u8> {
         .collect()
 }
 
+/// Contents that do not compress.
+pub(crate) fn noise(seed: u64, chunks: usize) -> Vec<u8> {
+    let mut state = seed * 2 + 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    (0..chunks * CHUNK as usize / 8).flat_map(|_| next()).collect()
+}
+
+/// Chunks of each file that are in the boot pack.
+const BOOT_CHUNKS: usize = 1;
+
 impl Lab {
     pub(crate) fn new() -> Self {
         let store = Store::with_limits(Arc::new(InMemory::new()), crate::object::Limits::default());
@@ -91,7 +106,8 @@ impl Lab {
     }
 
     pub(crate) async fn update(&self, branch: &BranchId, change: impl Fn(&mut BranchRecord)) {
-        let update = self.register(branch).update(|mut record| {
+        let register = self.register(branch);
+        let update = register.update(|mut record| {
             change(&mut record);
             Ok::<_, GcError>(record)
         });
@@ -198,7 +214,9 @@ impl Lab {
                     let at = writer.add(Kind::Chunk, len, hash, &stored).await.unwrap();
                     known.insert(hash, at);
                 }
-                boot_chunks.push((hash, Bytes::from(stored)));
+                if refs.len() < BOOT_CHUNKS {
+                    boot_chunks.push((hash, Bytes::from(stored)));
+                }
                 refs.push(known[&hash].clone());
             }
             let content = if refs.len() > INLINE_CHUNKS as usize {

@@ -242,16 +242,17 @@ fn sparse_packs_are_found_and_shared_parts_count_once() {
     let [full, sparse, dead] = ["1-full", "1-sparse", "1-dead"].map(|name| key::pack(&packs_key, name));
     for key in [&full, &sparse, &dead] {
         world.put(key.clone());
+        world.objects.get_mut(key).unwrap().size = 1000;
     }
     world.now += 1000;
     let mut live = Live::default();
     for _ in 0..3 {
-        live.add(&full, 0, 5);
-        live.add(&sparse, 3, 2);
-        live.add(&sparse, 7, 2);
+        live.add(&full, 0, 440);
+        live.add(&sparse, 3, 200);
+        live.add(&sparse, 703, 200);
     }
     let found = packs(&world.look(), &live, &world.limits, seconds(world.now));
-    assert_eq!(found.sparse, [Sparse { key: sparse, size: 10, live: 4 }]);
+    assert_eq!(found.sparse, [Sparse { key: sparse, size: 1000, live: 400 }]);
     assert_eq!(found.dead.iter().map(|dead| &dead.key).collect::<Vec<_>>(), [&dead]);
 }
 
