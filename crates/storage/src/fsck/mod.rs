@@ -23,6 +23,7 @@ use dormouse_base::{BranchId, ProjectId, clock, with_causes};
 
 pub use inventory::{FoundBranch, FoundProject, Inventory, inventory};
 pub use wal::wal_line;
+pub(crate) use wal::window_line;
 
 use crate::branch::line::{MAX_DEPTH, Records};
 use crate::branch::record::Origin;

@@ -67,7 +67,7 @@ fn to_line(project: &ProjectId, pg_major: u16, spans: &[LineSpan]) -> Option<Lin
 }
 
 /// The line of a branch from the beginning of its window on.
-pub(super) fn window_line(
+pub(crate) fn window_line(
     records: &Records,
     branch: &BranchId,
     reach: &Reach,
