@@ -136,7 +136,8 @@ impl Usage {
         }
         let mut parts = Parts::new();
         for (by, newest, snapshot, references) in &reached {
-            for extent in references.extents() {
+            // Packs of templates belong to the store.
+            for extent in references.extents().filter(|extent| stored.contains_key(&*extent.pack)) {
                 note(&mut parts, (&extent.pack, extent.offset), u64::from(extent.len), (*by, *newest));
             }
             for key in [&snapshot.manifest, &snapshot.boot] {

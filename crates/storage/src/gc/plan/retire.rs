@@ -8,7 +8,7 @@ use super::need::{Chosen, Needs, Reach, pinned};
 use super::{Change, Known, Limits, Look, Pin, age};
 use crate::branch::line::{LineError, Records};
 use crate::branch::record::{BranchRecord, Retired, SnapshotRecord};
-use crate::key::Key;
+use crate::key::{self, Key};
 
 /// The changes, and the registers as they are with them.
 pub(super) fn changes(
@@ -93,7 +93,9 @@ impl Context<'_> {
     fn restore(&self, record: &mut BranchRecord, chosen: &Chosen) -> usize {
         let wanted = |retired: &Retired| {
             let key = &retired.snapshot.manifest;
-            retired.of.is_none() && chosen.bases.contains(key) && self.stored.contains(key)
+            // A template's is not in this listing, but it stays as long as a register lists it.
+            let stored = self.stored.contains(key) || key.as_str().starts_with(key::templates().as_str());
+            retired.of.is_none() && chosen.bases.contains(key) && stored
         };
         let (back, stay): (Vec<_>, Vec<_>) = record.retired.drain(..).partition(wanted);
         record.retired = stay;
