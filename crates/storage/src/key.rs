@@ -9,10 +9,13 @@
 //! projects/P/branches/B/snapshots/<lsn>-<epoch>.manifest
 //! projects/P/branches/B/boot/<lsn>-<epoch>.boot
 //! projects/P/branches/B/wal/<epoch>/<start>-<end>-<time>.wal
+//! projects/P/branches/B/snapshots/<lsn>-<epoch>-<generation>.manifest   the same snapshot with its chunks in other
+//! projects/P/branches/B/boot/<lsn>-<epoch>-<generation>.boot            packs, made by garbage collection
 //! projects/P/packs/<epoch>-<ulid>.pack                    chunks and segment maps of all its branches
 //! ```
 //!
-//! `<lsn>`, `<start>`, `<end>`, `<seq>` and `<time>` are 16 hexadecimal digits, `<epoch>` is 8. `<time>` is the
+//! `<lsn>`, `<start>`, `<end>`, `<seq>` and `<time>` are 16 hexadecimal digits, `<epoch>` is 8,
+//! `<generation>` is 4 (from 1; what has none is generation 0). `<time>` is the
 //! time of the last commit up to the end of the piece, microseconds since 2000-01-01 (PostgreSQL's clock),
 //! so that one listing answers "which piece holds this moment". A register is a chain of immutable
 //! versions: the highest number wins, and a version is made with *create if absent*, which is the only
@@ -151,6 +154,22 @@ pub fn boot(project: &ProjectId, id: &BranchId, lsn: Lsn, epoch: Epoch) -> Key {
     branch(project, id).join(&format!("boot/{}-{}.boot", lsn.key(), epoch.key()))
 }
 
+/// The key of the same manifest or boot pack in its next generation: its chunks are in other packs, all else
+/// is the same. `None` when it is not such a key, or there are no more generations.
+#[must_use]
+pub fn next_generation(key: &Key) -> Option<Key> {
+    let (place, name) = key.0.rsplit_once('/')?;
+    let (stem, ending) = name.rsplit_once('.')?;
+    let mut parts = stem.split('-');
+    let (lsn, epoch) = (Lsn::from_key(parts.next()?)?, Epoch::from_key(parts.next()?)?);
+    let generation = parts.next().map_or(Some(0), |text| u16::from_str_radix(text, 16).ok())?;
+    let next = generation.checked_add(1)?;
+    if parts.next().is_some() || !matches!(ending, "manifest" | "boot") {
+        return None;
+    }
+    Some(Key(format!("{place}/{}-{}-{next:04x}.{ending}", lsn.key(), epoch.key())))
+}
+
 /// The beginning of the WAL of one epoch of a branch.
 #[must_use]
 pub fn wal(project: &ProjectId, id: &BranchId, epoch: Epoch) -> Key {
@@ -199,5 +218,23 @@ impl PieceName {
         let mut parts = key.name().strip_suffix(".wal")?.split('-').map(Lsn::from_key);
         let (start, end, time) = (parts.next()??, parts.next()??, parts.next()??);
         (parts.next().is_none() && start < end).then_some(Self { start, end, last_commit: time.0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generations_follow_each_other() {
+        let (project, id): (ProjectId, BranchId) = ("p".parse().unwrap(), "br-a".parse().unwrap());
+        let first = next_generation(&manifest(&project, &id, Lsn(16), Epoch(2))).unwrap();
+        assert!(first.as_str().ends_with("snapshots/0000000000000010-00000002-0001.manifest"));
+        let second = next_generation(&first).unwrap();
+        assert!(second.as_str().ends_with("0000000000000010-00000002-0002.manifest"));
+        let boot = next_generation(&boot(&project, &id, Lsn(16), Epoch(2))).unwrap();
+        assert!(boot.as_str().ends_with("boot/0000000000000010-00000002-0001.boot"));
+        assert_eq!(next_generation(&Key::from_store("a/0000000000000010-00000002-ffff.boot")), None);
+        assert_eq!(next_generation(&template_manifest("t")), None);
     }
 }

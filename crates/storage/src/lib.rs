@@ -12,7 +12,8 @@
 //! [`chunk`] is the unit of data, [`pack`] the object that holds many, [`manifest`] the list of a snapshot;
 //! [`snapshot`] makes one of a directory and [`restore`] a directory of one.
 //! [`branch`] says what a branch is and finds, for any point of its history, the snapshot and the WAL
-//! that make it ([`branch::line`], pure).
+//! that make it ([`branch::line`], pure). [`gc`] deletes what nothing reaches any more, [`fsck`] proves that
+//! what is reached is whole, [`usage`] tells what it takes.
 
 pub mod key;
 pub mod object;
@@ -25,5 +26,8 @@ pub mod restore;
 pub mod branch;
 pub mod hydrate;
 pub mod wal;
+pub mod gc;
+pub mod fsck;
+pub mod usage;
 
 pub use object::{Store, StoreError};

@@ -24,6 +24,9 @@ pub struct BranchRecord {
     pub spans: Vec<Span>,
     /// Its snapshots, by LSN.
     pub snapshots: Vec<SnapshotRecord>,
+    /// Snapshots that are on their way out, see [`Retired`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retired: Vec<Retired>,
     /// Points before this one cannot be restored any more.
     pub history_start: Lsn,
     /// Nor can moments before this one.
@@ -100,6 +103,20 @@ pub struct SnapshotRecord {
     pub logical_bytes: u64,
     /// Bytes that it added to the store.
     pub added_bytes: u64,
+}
+
+/// A snapshot that is no longer offered to anybody, but whose objects stay for a grace period, because
+/// somebody who read an older version of the register may be using them. Only the collector of garbage
+/// writes this list, see `gc`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retired {
+    /// The snapshot as it was listed.
+    pub snapshot: SnapshotRecord,
+    /// Whose it was; `None` = this branch's own. Another's was where this branch's window began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<BranchId>,
+    /// When it was taken off the list.
+    pub at: Timestamp,
 }
 
 /// What the store knows of a project. Whether it was deleted is told by its register.

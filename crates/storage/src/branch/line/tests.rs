@@ -45,6 +45,7 @@ fn record(name: &str, origin: Origin, spans: Vec<Span>, snapshots: Vec<SnapshotR
         epoch: spans.last().map_or(Epoch(0), |s| s.epoch),
         spans,
         snapshots,
+        retired: Vec::new(),
         history_start: Lsn(0),
         history_start_at: Timestamp::UNIX_EPOCH,
         meta: serde_json::Value::Null,

@@ -1,0 +1,144 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use dormouse_base::clock;
+
+use super::*;
+use crate::gc::tests::lab::{Lab, at, id, later, project};
+use crate::key::Key;
+
+async fn checked(lab: &Lab, quick: bool) -> Checked {
+    check(&lab.store, &Scope { quick, ..Scope::default() }).await.unwrap()
+}
+
+/// The objects that are complained about.
+async fn complaints(lab: &Lab, quick: bool) -> BTreeSet<String> {
+    checked(lab, quick).await.findings.into_iter().map(|finding| finding.object).collect()
+}
+
+async fn flip(lab: &Lab, key: &Key) {
+    let mut bytes = lab.store.get(key).await.unwrap().to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    lab.store.put(key, bytes.into()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_whole_family_is_whole() {
+    let lab = Lab::new();
+    lab.family().await;
+    let full = checked(&lab, false).await;
+    assert_eq!(full.findings, []);
+    // Three snapshots of two objects, two packs, three pieces and the child's.
+    assert_eq!((full.branches, full.objects, full.orphans), (2, 12, 0));
+    assert!(full.bytes > 1000);
+    assert_eq!(checked(&lab, true).await.findings, []);
+    let one = Scope { project: Some(project()), branch: Some(id("child")), quick: false };
+    let child = check(&lab.store, &one).await.unwrap();
+    assert_eq!((child.branches, child.findings.len(), child.objects), (1, 0, 6));
+    let orphan = key::pack(&key::packs(&project()), "00000001-x");
+    lab.store.put(&orphan, "abc".into()).await.unwrap();
+    let full = checked(&lab, false).await;
+    assert_eq!((full.orphans, full.orphan_bytes, full.findings.len()), (1, 3, 0));
+    let nobody = Scope { project: Some(project()), branch: Some(id("nobody")), quick: true };
+    assert_eq!(check(&lab.store, &nobody).await.unwrap().findings.len(), 1);
+}
+
+#[tokio::test]
+async fn every_object_that_is_missing_damaged_or_cut_is_found() {
+    let lab = Lab::new();
+    lab.family().await;
+    let objects = lab.keys("").await;
+    let objects: Vec<&Key> = objects.iter().filter(|key| !key.as_str().contains("register")).collect();
+    assert_eq!(objects.len(), 12);
+    for key in objects {
+        let good = lab.store.get(key).await.unwrap();
+        let wal = key.name().ends_with(".wal");
+        // A missing piece is told of the branch's WAL; missing at the end it is only not there yet.
+        let is_last =
+            wal && *key == *lab.keys(".wal").await.iter().rfind(|k| k.as_str().contains("br-main")).unwrap();
+        let is_last = is_last || key.as_str().contains("br-child/wal");
+        let told = if wal {
+            key.as_str().split("/wal").next().unwrap().to_owned() + "/wal"
+        } else {
+            key.to_string()
+        };
+
+        flip(&lab, key).await;
+        assert!(complaints(&lab, false).await.contains(key.as_str()), "flipped {key}");
+        lab.store.put(key, good.slice(..good.len() - 5)).await.unwrap();
+        assert!(complaints(&lab, false).await.contains(key.as_str()), "cut {key}");
+        if key.name().ends_with(".pack") {
+            lab.store.put(key, good.slice(..good.len() / 3)).await.unwrap();
+            assert!(complaints(&lab, true).await.contains(key.as_str()), "cut {key}, quick");
+        }
+        lab.store.delete(key).await.unwrap();
+        for quick in [false, true] {
+            assert_eq!(complaints(&lab, quick).await.contains(&told), !is_last, "missing {key}, {quick}");
+        }
+        lab.store.put(key, good).await.unwrap();
+    }
+    assert_eq!(checked(&lab, false).await.findings, []);
+}
+
+#[tokio::test]
+async fn what_is_shared_is_told_of_the_parent_and_deleted_branches_are_not_asked() {
+    let lab = Lab::new();
+    let (main, _) = lab.family().await;
+    let snapshot = lab.record(&main).await.snapshots[1].clone();
+    lab.store.delete(&snapshot.boot).await.unwrap();
+    let findings = checked(&lab, false).await.findings;
+    assert_eq!(findings.len(), 1);
+    assert_eq!(findings[0].branch.as_ref(), Some(&main));
+    lab.register(&main).delete(|_| Ok::<_, GcError>(())).await.unwrap();
+    let findings = checked(&lab, false).await.findings;
+    assert_eq!(findings[0].branch, Some(id("child")));
+}
+
+#[tokio::test]
+async fn damaged_registers_are_findings() {
+    let lab = Lab::new();
+    let (main, _) = lab.family().await;
+    lab.update(&main, |record| record.snapshots.clear()).await;
+    let findings = checked(&lab, false).await.findings;
+    assert!(findings.iter().any(|f| f.branch.as_ref() == Some(&main) && f.problem.contains("no snapshot")));
+    let register = lab.keys("br-main/register").await.pop().unwrap();
+    flip(&lab, &register).await;
+    let findings = checked(&lab, true).await.findings;
+    assert!(findings.iter().any(|f| f.problem.contains("cannot be understood")), "{findings:?}");
+    assert!(findings.iter().any(|f| f.branch == Some(id("child"))), "its parent is not known");
+}
+
+#[tokio::test]
+async fn a_rewritten_and_collected_store_is_whole() {
+    let lab = Lab::new();
+    lab.family().await;
+    let collector = lab.collector(Duration::from_secs(3600));
+    for hours in [2, 4, 6, 8] {
+        collector.collect_at(later(hours)).await.unwrap();
+        assert_eq!(checked(&lab, false).await.findings, []);
+    }
+}
+
+#[tokio::test]
+async fn the_inventory_knows_what_lives_and_how_far_it_is_stored() {
+    let lab = Lab::new();
+    let (main, child) = lab.family().await;
+    let gone = lab.child("gone", &main, 12).await;
+    lab.register(&gone).delete(|_| Ok::<_, GcError>(())).await.unwrap();
+    // A hole, and something behind it.
+    lab.file(&main, 32, 34, clock::now()).await;
+    let fresh = lab.child("fresh", &child, 18).await;
+    let found = inventory(&lab.store).await.unwrap();
+    let ends: Vec<_> =
+        found.projects[0].branches.iter().map(|b| (b.record.branch.clone(), b.stored)).collect();
+    assert_eq!(ends, [(main.clone(), at(30)), (child, at(20)), (fresh, at(18))]);
+    assert!(found.problems.is_empty());
+    assert_eq!(found.projects[0].record.project, project());
+    for key in lab.keys("br-main/snapshots").await {
+        lab.store.delete(&key).await.unwrap();
+    }
+    lab.update(&main, |record| record.snapshots.clear()).await;
+    let found = inventory(&lab.store).await.unwrap();
+    assert_eq!(found.problems.len(), 3, "{:?}", found.problems);
+}

@@ -1,0 +1,3 @@
+mod family;
+pub(crate) mod world;
+mod points;

@@ -1,0 +1,5 @@
+pub(crate) mod lab;
+pub(crate) mod trap;
+mod crashes;
+mod rewriting;
+mod sweeping;
