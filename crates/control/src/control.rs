@@ -27,6 +27,7 @@ use crate::locate::{self, LocateError, Located, Locator};
 use crate::metrics::Metrics;
 use crate::model::settings::Timeouts;
 use crate::node::Node;
+use crate::node::sizes::Retention;
 use crate::operation::apply_config::ApplyConfig;
 use crate::operation::create_branch::CreateBranch;
 use crate::operation::create_endpoint::CreateEndpoint;
@@ -124,6 +125,7 @@ impl Foundation {
             config.identities,
             config.data.clone(),
             config.run_root.clone(),
+            Arc::new(Retention { db: db.clone() }),
             &Scope::new(),
         );
         let keeper = Keeper::new(db.clone(), node.clone(), config.timeouts, Arc::clone(&metrics))

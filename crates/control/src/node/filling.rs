@@ -9,7 +9,10 @@ use bytes::Bytes;
 use dormouse_base::EndpointId;
 use dormouse_compute::spec::{Directory, Spec};
 use dormouse_runtime::task;
+use dormouse_storage::gc::Lease;
+use dormouse_storage::gc::plan::Pin;
 use dormouse_storage::hydrate::{self, Hydration, Place, Plan, Source, SourceError, Tuning, symbols};
+use dormouse_storage::key::Key;
 use dormouse_storage::manifest::Manifest;
 use dormouse_storage::pack::{DataError, PackReader};
 use dormouse_storage::restore::{self, ChunkSource, Materialised, Mode};
@@ -104,6 +107,7 @@ impl Node {
             None => return self.note_complete(home, held).await,
         };
         let metrics = self.inner.hydration.clone();
+        held.lease = Some(self.keep(&resident, key_of(&resident)?)?);
         let resumed = Hydration::resume(place, source, Tuning::default(), metrics, &self.inner.scope).await;
         match resumed.map_err(NodeError::part("go on filling a directory"))? {
             Some(hydration) => held.hydration = Some(Arc::new(hydration)),
@@ -114,14 +118,18 @@ impl Node {
 
     /// Chunks for a plan, by the manifest of the snapshot that the directory was made from.
     async fn source_of(&self, resident: &Resident, plan: &Plan) -> Result<Arc<dyn Source>, NodeError> {
-        let nothing = || NodeError::Nothing("nobody knows what the directory was made from".to_owned());
-        let key = resident.made_from.as_ref().ok_or_else(nothing)?;
-        let manifest = Manifest::load(&self.inner.store, key).await;
+        let manifest = Manifest::load(&self.inner.store, &key_of(resident)?).await;
         let manifest = manifest.map_err(NodeError::part("read the snapshot of a directory with holes"))?;
         let entries: Option<Vec<_>> = plan.files.iter().map(|file| manifest.file(&file.path)).collect();
-        let entries = entries.ok_or_else(nothing)?;
+        let entries = entries.ok_or_else(unknown_origin)?;
         let reader = PackReader::new(self.inner.store.clone());
         Ok(Arc::new(FromPacks(ChunkSource::new(reader, entries.into_iter(), None))))
+    }
+
+    /// Keeps the snapshot that a directory is filled from in the store, for as long as the lease lives.
+    pub(super) fn keep(&self, resident: &Resident, manifest: Key) -> Result<Lease, NodeError> {
+        let pin = Pin::Snapshot { branch: resident.branch.clone(), manifest };
+        self.inner.leases.pin(&resident.project, pin).map_err(NodeError::part("keep a snapshot in the store"))
     }
 
     /// What a start behind the front needs.
@@ -155,6 +163,7 @@ impl Node {
         let (resident, path) = (resident.clone(), home.path.clone());
         let written = task::blocking(move || resident.write(&path)).await;
         held.hydration = None;
+        held.lease = None;
         written.map_err(NodeError::file("record the completion of", &home.path))
     }
 
@@ -168,6 +177,14 @@ impl Node {
             gid: identity.gid,
         }
     }
+}
+
+fn unknown_origin() -> NodeError {
+    NodeError::Nothing("nobody knows what the directory was made from".to_owned())
+}
+
+fn key_of(resident: &Resident) -> Result<Key, NodeError> {
+    resident.made_from.clone().ok_or_else(unknown_origin)
 }
 
 /// The same bits in the filler's words.

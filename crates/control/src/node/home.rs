@@ -12,6 +12,7 @@ use std::time::Duration;
 use dormouse_base::clock::Mono;
 use dormouse_base::{EndpointId, Lsn};
 use dormouse_compute::endpoint::Run;
+use dormouse_storage::gc::Lease;
 use dormouse_storage::hydrate::Hydration;
 use dormouse_storage::manifest::Bits;
 use dormouse_storage::snapshot::Missing;
@@ -49,6 +50,8 @@ pub(super) struct Held {
     pub(super) capture: Option<Capture>,
     /// What fills its holes.
     pub(super) hydration: Option<Arc<Hydration>>,
+    /// Keeps what it is filled from in the store.
+    pub(super) lease: Option<Lease>,
     /// The end of its WAL that was seen when it stopped last, well or not.
     pub(super) stopped_at: Option<Lsn>,
 }
@@ -152,6 +155,7 @@ impl Held {
         if let Some(hydration) = self.hydration.take() {
             hydration.stop().await;
         }
+        self.lease = None;
     }
 
     /// The resident, if it writes and the register knows it.

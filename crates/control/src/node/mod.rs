@@ -26,6 +26,8 @@ use dormouse_compute::Host;
 use dormouse_compute::event::Happening;
 use dormouse_compute::sandbox::identity::Identities;
 use dormouse_runtime::task::Scope;
+use dormouse_storage::gc::{Leases, Windows};
+use dormouse_storage::usage::Usage;
 use dormouse_storage::{Store, StoreError};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -58,12 +60,17 @@ use registers::Registers;
 const TASKS_END_WITHIN: Duration = Duration::from_secs(3);
 
 /// What this node holds of branches. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Node {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("store", &self.inner.store).finish_non_exhaustive()
+    }
+}
+
 struct Inner {
     store: Store,
     registers: Registers,
@@ -85,6 +92,12 @@ struct Inner {
     hydration: dormouse_storage::hydrate::Metrics,
     /// For sockets: a short path.
     run_root: PathBuf,
+    /// What is in use of the past, so that the collector leaves it alone.
+    leases: Leases,
+    windows: Arc<dyn Windows>,
+    usage: Usage,
+    /// Held while garbage is collected.
+    collecting: tokio::sync::Mutex<()>,
     /// For what an operator should read in an endpoint's events.
     troubles: OnceLock<Keeper>,
 }
@@ -98,8 +111,10 @@ impl Node {
         identities: Identities,
         data: PathBuf,
         run_root: PathBuf,
+        windows: Arc<dyn Windows>,
         scope: &Scope,
     ) -> Self {
+        let usage = Usage::new(&store);
         let registers = Registers::new(store.clone());
         let inner = Inner {
             store,
@@ -117,6 +132,10 @@ impl Node {
             front: OnceLock::new(),
             hydration: dormouse_storage::hydrate::Metrics::default(),
             run_root,
+            leases: Leases::default(),
+            windows,
+            usage,
+            collecting: tokio::sync::Mutex::default(),
             troubles: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }

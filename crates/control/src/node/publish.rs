@@ -104,6 +104,7 @@ mod tests {
             epoch: Epoch(0),
             spans: Vec::new(),
             snapshots: Vec::new(),
+            retired: Vec::new(),
             history_start: Lsn(0),
             history_start_at: Timestamp::UNIX_EPOCH,
             meta: serde_json::Value::Null,

@@ -11,11 +11,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dormouse_base::{BranchId, Epoch, Lsn};
+use dormouse_base::{BranchId, Epoch, Lsn, Timeline};
 use dormouse_compute::sandbox::identity::Identity;
 use dormouse_compute::spec::{Directory, Mode, Recovery, Spec};
 use dormouse_runtime::{failpoint, task};
 use dormouse_storage::branch::line::{self, Plan, Records};
+use dormouse_storage::gc::plan::Pin;
 use dormouse_storage::key::Key;
 use dormouse_storage::manifest::Manifest;
 use dormouse_storage::restore::{self, Materialised};
@@ -87,6 +88,9 @@ impl Node {
     }
 
     async fn make(&self, home: &Arc<Home>, spec: &Spec, purpose: Purpose) -> Result<Directory, NodeError> {
+        // Before anything is read that says what will be used.
+        let pin = Pin::Point { branch: spec.branch.clone(), lsn: spec.pinned.unwrap_or(Lsn(u64::MAX)) };
+        let lease = self.inner.leases.pin(&spec.project, pin).map_err(NodeError::part("keep a point"))?;
         let records = self.inner.registers.family(&spec.project, &spec.branch).await?;
         let record = &records[&spec.branch];
         let target = match purpose {
@@ -98,6 +102,8 @@ impl Node {
         // What the parent has not filed yet is read from its files, if it is on this node.
         let hands = self.hands(&wish).await?;
         let plan = line::plan(&wish.records, &spec.branch, target).map_err(NodeError::Line)?;
+        let manifest = plan.snapshot.manifest.clone();
+        lease.change(Pin::Snapshot { branch: spec.branch.clone(), manifest });
         let draft = home.path.join("data.new");
         let identity = self.inner.identities.for_slot(spec.slot);
         let made = self.files(home, &draft, &plan, spec, identity).await?;
@@ -115,7 +121,9 @@ impl Node {
         let snapshot = &plan.snapshot;
         let base = Some((snapshot.manifest.clone(), snapshot.redo, snapshot.lsn));
         let resident = Resident::new(fresh, base, !made.lazy.is_empty());
-        self.place(home, &draft, resident, made, spec, recovery).await
+        let directory = self.place(home, &draft, resident, made, spec, recovery).await?;
+        home.held().await?.lease = Some(lease);
+        Ok(directory)
     }
 
     /// The files of the snapshot, in the draft.
@@ -172,6 +180,9 @@ impl Node {
                 dir: &dir,
                 system_identifier: Some(manifest.header.system_identifier),
             };
+            let mut hands = hands.to_vec();
+            hands.extend(SnapshotWal::of(plan, manifest));
+            let hands = &hands;
             let assembling: BoxFuture<'_, _> = Box::pin(assemble(&self.inner.store, &line, target, hands));
             let assembled = assembling.await;
             let assembled = assembled.map_err(NodeError::part("bring the write-ahead log back"))?;
@@ -243,6 +254,48 @@ impl Node {
 
 fn made_from(resident: &Resident) -> Result<Key, NodeError> {
     resident.base.clone().ok_or_else(|| NodeError::Nothing("a directory made from nothing".to_owned()))
+}
+
+/// The WAL that a clean snapshot brings along: the last record before its end, which no writer filed.
+#[derive(Debug)]
+struct SnapshotWal {
+    timeline: Timeline,
+    system_identifier: u64,
+    at: Lsn,
+    bytes: Vec<u8>,
+}
+
+impl SnapshotWal {
+    fn of(plan: &Plan, manifest: &Manifest) -> Option<Arc<dyn AtHand>> {
+        let pages = manifest.wal.iter().max_by_key(|pages| pages.at)?;
+        let whole = usize::try_from(plan.snapshot.lsn.since(pages.at)).ok()?;
+        Some(Arc::new(Self {
+            timeline: plan.snapshot.timeline,
+            system_identifier: manifest.header.system_identifier,
+            at: pages.at,
+            bytes: pages.bytes.get(..whole)?.to_vec(),
+        }))
+    }
+}
+
+impl AtHand for SnapshotWal {
+    fn timeline(&self) -> Timeline {
+        self.timeline
+    }
+
+    fn range(&self) -> (Lsn, Lsn) {
+        (self.at, self.at.plus(self.bytes.len() as u64))
+    }
+
+    fn read(&self, from: Lsn, max: usize) -> std::io::Result<Vec<u8>> {
+        let at = usize::try_from(from.since(self.at)).unwrap_or(usize::MAX);
+        let rest = self.bytes.get(at..).unwrap_or_default();
+        Ok(rest[..rest.len().min(max)].to_vec())
+    }
+
+    fn system_identifier(&self) -> Option<u64> {
+        Some(self.system_identifier)
+    }
 }
 
 /// Whose writer's directory it is.

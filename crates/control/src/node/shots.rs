@@ -19,6 +19,7 @@ use dormouse_compute::State;
 use dormouse_runtime::{failpoint, task};
 use dormouse_storage::branch::record::{BranchRecord, SnapshotRecord};
 use dormouse_storage::branch::register::UpdateError;
+use dormouse_storage::key::Key;
 use dormouse_storage::manifest::{Manifest, Owner};
 use dormouse_storage::snapshot::{self, Base, Options, Request, SnapshotError, Taken};
 use tokio_util::sync::CancellationToken;
@@ -132,7 +133,13 @@ impl Node {
     pub(super) async fn shoot(&self, home: &Arc<Home>) -> Result<Lsn, NodeError> {
         let _one_at_a_time = self.inner.shooting.lock().await;
         let (token, tracker) = home.job();
-        let (resident, request) = self.request(home, token).await?;
+        let nothing = || {
+            NodeError::Nothing("this endpoint has no directory that a snapshot could be taken of".to_owned())
+        };
+        let resident = home.held().await?.writer().cloned().ok_or_else(nothing)?;
+        let lease = self.inner.leases.upload(&resident.project, &resident.branch).await;
+        let _kept = lease.map_err(NodeError::part("keep what a snapshot writes"))?;
+        let request = self.request(home, &resident, token).await?;
         // Whoever ends the job waits for this one.
         let taken = tracker.track_future(self.take(home, request)).await?;
         self.publish_snapshot(home, &resident, taken).await
@@ -141,22 +148,19 @@ impl Node {
     async fn request(
         &self,
         home: &Arc<Home>,
+        resident: &Resident,
         cancel: CancellationToken,
-    ) -> Result<(Resident, Request), NodeError> {
+    ) -> Result<Request, NodeError> {
         let held = home.held().await?;
-        let nothing = || {
-            NodeError::Nothing("this endpoint has no directory that a snapshot could be taken of".to_owned())
-        };
-        let resident = held.writer().cloned().ok_or_else(nothing)?;
         let missing = held.hydration.as_ref().filter(|h| !h.is_complete()).map(missing);
         let hot = held.hydration.as_ref().map(|h| h.touched_paths()).unwrap_or_default();
         drop(held);
-        let base = match &resident.base {
+        let base = match self.listed_base(resident).await? {
             None => None,
             Some(key) => {
-                let manifest = Manifest::load(&self.inner.store, key).await;
+                let manifest = Manifest::load(&self.inner.store, &key).await;
                 let manifest = Arc::new(manifest.map_err(NodeError::part("read the snapshot before"))?);
-                Some(Base { manifest, key: key.clone(), boot: None })
+                Some(Base { manifest, key, boot: None })
             }
         };
         let request = Request {
@@ -171,7 +175,20 @@ impl Node {
             options: Options::default(),
             cancel,
         };
-        Ok((resident, request))
+        Ok(request)
+    }
+
+    /// The snapshot that a directory was last stored as, as the registers list it *now*: its manifest may
+    /// have been written anew, and then only the new one's packs stay.
+    async fn listed_base(&self, resident: &Resident) -> Result<Option<Key>, NodeError> {
+        let Some(key) = &resident.base else { return Ok(None) };
+        let records = self.inner.registers.family(&resident.project, &resident.branch).await?;
+        let mut listed = records.values().flat_map(|record| &record.snapshots);
+        if listed.clone().any(|snapshot| snapshot.manifest == *key) {
+            return Ok(Some(key.clone()));
+        }
+        let same = listed.find(|s| s.lsn == resident.base_lsn && s.redo == resident.base_redo);
+        Ok(same.map(|snapshot| snapshot.manifest.clone()))
     }
 
     async fn take(&self, home: &Arc<Home>, request: Request) -> Result<Taken, NodeError> {

@@ -1,9 +1,10 @@
 //! [`Vault`] for this node: what control asks of branches, done in the store and in local directories.
 
-use dormouse_base::{BranchId, EndpointId, Epoch, Kind, Lsn, ProjectId, clock};
+use dormouse_base::{BranchId, EndpointId, Epoch, Lsn, ProjectId, clock};
 use dormouse_runtime::failpoint;
 use dormouse_storage::branch::record::{BranchRecord, Origin, ProjectRecord};
 use dormouse_storage::branch::register::{RegisterError, UpdateError};
+use dormouse_storage::gc::plan::Pin;
 use dormouse_storage::key::FORMAT_VERSION;
 
 use super::{Node, NodeError};
@@ -69,6 +70,7 @@ impl Node {
             epoch: Epoch(0),
             spans: Vec::new(),
             snapshots: vec![template.record.clone()],
+            retired: Vec::new(),
             history_start: template.record.lsn,
             history_start_at: now,
             meta,
@@ -77,6 +79,8 @@ impl Node {
     }
 
     async fn make_branch(&self, new: NewBranch) -> Result<(), NodeError> {
+        let pin = Pin::Point { branch: new.parent.clone(), lsn: new.fork.lsn };
+        let _kept = self.inner.leases.pin(&new.project, pin).map_err(NodeError::part("make a branch"))?;
         let register = self.inner.registers.branch(&new.project, &new.branch);
         failpoint::hit("branch.create.before").await.map_err(NodeError::part("make a branch"))?;
         let now = clock::now();
@@ -89,6 +93,7 @@ impl Node {
             epoch: Epoch(0),
             spans: Vec::new(),
             snapshots: Vec::new(),
+            retired: Vec::new(),
             history_start: new.fork.lsn,
             history_start_at: new.fork.at.unwrap_or(now),
             meta: new.meta,
@@ -213,19 +218,10 @@ impl Vault for Node {
     }
 
     async fn check(&self, of: Option<(&ProjectId, Option<&BranchId>)>) -> Result<Checked, VaultError> {
-        let _later = of;
-        Err(VaultError {
-            kind: Kind::Unavailable,
-            code: "storage-unavailable",
-            message: "not yet".to_owned(),
-        })
+        Ok(self.check_store(of).await?)
     }
 
     async fn collect(&self) -> Result<Collected, VaultError> {
-        Err(VaultError {
-            kind: Kind::Unavailable,
-            code: "storage-unavailable",
-            message: "not yet".to_owned(),
-        })
+        Ok(self.collect_garbage().await?)
     }
 }

@@ -145,7 +145,12 @@ impl<'a> Run<'a> {
     ) -> Result<(), GcError> {
         for change in changes {
             let before = &look.branches[&change.branch].record;
-            let (wanted, metrics) = (change.record, &self.collector.metrics);
+            let (mut wanted, metrics) = (change.record, &self.collector.metrics);
+            if wanted.history_start > before.history_start
+                && let Some(window) = self.collector.windows.window(&wanted.project, before)
+            {
+                wanted.history_start_at = wanted.history_start_at.max(self.now - window);
+            }
             hit("gc.register.before").await?;
             let update = registers
                 .branch(&change.branch)
