@@ -87,6 +87,9 @@ async fn round_trip(major: u32) {
     let target = Target { redo: base.redo, upto: inside, dir: &dir, system_identifier: None };
     let cut = assemble(&store, &whole, target, &[Arc::clone(&base.tail)]).await.unwrap();
     assert!(cut.end < inside);
+    let last = std::fs::read(dir.join(one.segment_name(cut.end))).unwrap();
+    let behind = usize::try_from(cut.end.since(cut.end.segment_start())).unwrap();
+    assert!(last.len() == 1 << 24 && last[behind..].iter().all(|byte| *byte == 0));
 
     // The moment between two commits.
     let Moment::At(at) = find_moment(&store, &whole, between, &[]).await.unwrap() else {
