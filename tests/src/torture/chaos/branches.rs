@@ -92,7 +92,7 @@ fn create(site: &mut Site, words: &[&str], from: Life, place: Option<Cut>) -> Op
     let name = format!("b{before}");
     let made = site.ask(&[&["branch", "create", &name], words].concat());
     let made = made.or_else(|refusal| found_again(site, &name, refusal));
-    let cut = place.unwrap_or(Cut { before, after: site.world.ledger.tick() });
+    let cut = place.unwrap_or_else(|| Cut { before, after: site.world.ledger.tick() });
     match made {
         Ok(reply) => {
             let life = site.world.history.lock().unwrap().branch(from, cut);
