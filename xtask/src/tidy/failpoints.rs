@@ -1,16 +1,17 @@
 //! The failpoints of the source and the list in `docs/reference/failpoints.md` are the same.
 //!
 //! The torture draws the names that it arms from the list: one that is missing there is never tortured, and one
-//! that is not in the source tortures nothing. Both would go unnoticed, so both are failures. A name stands as a
-//! string literal in the call (`failpoint::hit("area.thing.moment")`): a constant or a variable would hide it
-//! from people who search for it, and from this check. Test code may arm and hit what it likes.
+//! that is not in the source tortures nothing. Both would go unnoticed, so both are failures.
+//!
+//! A name is the first argument of `hit` or `hit_blocking`. Some code hands names on through a function of its
+//! own; so each other string of the form `area.thing.moment` counts too, when its area is that of a failpoint.
+//! Test code may arm and hit what it likes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proc_macro2::{Group, Literal, TokenStream, TokenTree};
+use proc_macro2::{TokenStream, TokenTree};
 
 use crate::finding::Finding;
-use crate::source::RustFile;
 use crate::tree::Tree;
 
 const LIST: &str = "docs/reference/failpoints.md";
@@ -25,9 +26,10 @@ const VISITS: [&str; 2] = ["hit", "hit_blocking"];
 const HOME: &str = "crates/runtime/src/failpoint.rs";
 
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
-    let (used, mut found) = used(tree);
     let text = tree.file(LIST).map_or("", |file| file.text.as_str());
     let listed = listed(text);
+    let used = used(tree, &listed);
+    let mut found = Vec::new();
     for (name, (path, line)) in &used {
         if !is_well_named(name) {
             let advice = format!("failpoint `{name}`: a name is area.thing.moment, lower case with dots");
@@ -71,70 +73,81 @@ fn is_well_named(name: &str) -> bool {
     let is_word = |part: &str| {
         !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     };
-    name.split('.').count() >= 2 && name.split('.').all(is_word)
+    name.split('.').count() >= 3 && name.split('.').all(is_word)
 }
 
 type Used = BTreeMap<String, (String, usize)>;
 
-/// Every name in the product's code with the first place of it, and calls whose name is hidden.
-fn used(tree: &Tree) -> (Used, Vec<Finding>) {
-    let (mut used, mut found) = (Used::new(), Vec::new());
+/// Every name in the product's code, with the first place of it.
+fn used(tree: &Tree, listed: &BTreeMap<&str, usize>) -> Used {
+    let mut strings = Vec::new();
     for file in tree.rust.iter().filter(|file| file.path.starts_with("crates/") && file.path != HOME) {
-        visit(file, file.tokens.clone(), &mut |line, name| match name {
-            Some(name) => {
-                used.entry(name).or_insert_with(|| (file.path.clone(), line));
+        let mut see = |text: Text| {
+            if !file.is_test_line(text.line) {
+                strings.push((file.path.as_str(), text));
             }
-            None => {
-                let advice = "write the name of a failpoint as a string literal in the call";
-                found.push(Finding::failure(&file.path, line, advice.to_owned()));
-            }
-        });
+        };
+        visit(file.tokens.clone(), &mut see);
     }
-    (used, found)
-}
-
-/// Calls `see` for each `failpoint::hit(…)` outside test code, whatever stands before `failpoint`.
-fn visit(file: &RustFile, tokens: TokenStream, see: &mut impl FnMut(usize, Option<String>)) {
-    let all: Vec<TokenTree> = tokens.into_iter().collect();
-    for (at, token) in all.iter().enumerate() {
-        if let TokenTree::Group(group) = token {
-            if is_visit(&all[..at]) && !file.is_test_line(group.span_open().start().line) {
-                see(group.span_open().start().line, name_in(group));
-            }
-            visit(file, group.stream(), see);
+    let visited = strings.iter().filter(|(_, text)| text.is_visited).map(|(_, text)| text.value.as_str());
+    let areas: BTreeSet<String> = visited.chain(listed.keys().copied()).map(area).collect();
+    let mut used = Used::new();
+    for (path, text) in strings {
+        let is_alike = is_well_named(&text.value) && areas.contains(&area(&text.value));
+        if text.is_visited || is_alike {
+            used.entry(text.value).or_insert_with(|| (path.to_owned(), text.line));
         }
     }
+    used
 }
 
-/// Whether the tokens before an argument list are `failpoint :: hit`.
-fn is_visit(before: &[TokenTree]) -> bool {
-    let [
-        ..,
-        TokenTree::Ident(module),
-        TokenTree::Punct(first),
-        TokenTree::Punct(second),
-        TokenTree::Ident(name),
-    ] = before
-    else {
-        return false;
-    };
-    module == "failpoint"
-        && first.as_char() == ':'
-        && second.as_char() == ':'
-        && VISITS.iter().any(|visit| name == visit)
+fn area(name: &str) -> String {
+    name.split('.').next().unwrap_or_default().to_owned()
 }
 
-fn name_in(arguments: &Group) -> Option<String> {
-    let first: Option<TokenTree> = arguments.stream().into_iter().next();
-    match first {
-        Some(TokenTree::Literal(literal)) => text_of(literal),
-        _ => None,
+/// A string of the source.
+struct Text {
+    value: String,
+    line: usize,
+    /// It is the argument of `hit` or `hit_blocking`.
+    is_visited: bool,
+}
+
+/// Shows every string, comments excepted.
+fn visit(tokens: TokenStream, see: &mut impl FnMut(Text)) {
+    let all: Vec<TokenTree> = tokens.into_iter().collect();
+    for (at, token) in all.iter().enumerate() {
+        let TokenTree::Group(group) = token else { continue };
+        let is_visit = is_visit(&all[..at]);
+        for (place, inside) in group.stream().into_iter().enumerate() {
+            if let Some((value, line)) = text_of(&inside) {
+                see(Text { value, line, is_visited: is_visit && place == 0 });
+            }
+        }
+        visit(group.stream(), see);
     }
 }
 
-fn text_of(literal: Literal) -> Option<String> {
-    match syn::Lit::new(literal) {
-        syn::Lit::Str(text) => Some(text.value()),
+/// Whether the tokens before an argument list are `hit` or `failpoint :: hit`, and not a method or definition.
+fn is_visit(before: &[TokenTree]) -> bool {
+    let [rest @ .., TokenTree::Ident(name)] = before else { return false };
+    let before_it = match rest {
+        [.., TokenTree::Ident(module), TokenTree::Punct(sign), TokenTree::Punct(_)]
+            if sign.as_char() == ':' =>
+        {
+            return module == "failpoint" && VISITS.iter().any(|visit| name == visit);
+        }
+        [.., TokenTree::Punct(sign)] => sign.as_char() != '.',
+        [.., TokenTree::Ident(word)] => word != "fn",
+        _ => true,
+    };
+    before_it && VISITS.iter().any(|visit| name == visit)
+}
+
+fn text_of(token: &TokenTree) -> Option<(String, usize)> {
+    let TokenTree::Literal(literal) = token else { return None };
+    match syn::Lit::new(literal.clone()) {
+        syn::Lit::Str(text) => Some((text.value(), literal.span().start().line)),
         _ => None,
     }
 }
@@ -172,17 +185,24 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_a_literal_and_looks_like_one() {
-        let hidden = ("crates/x/src/a.rs", "fn a() { failpoint::hit_blocking(NAME); }\n");
-        assert!(complaints(&[hidden])[0].contains("string literal"));
-        let odd = ("crates/x/src/a.rs", "fn a() { failpoint::hit_blocking(\"Put\"); }\n");
+    fn a_name_that_is_handed_on_counts() {
+        let handed =
+            ("crates/x/src/a.rs", "fn a() { step(\"wal.piece.named\"); b(\"other.piece.named\"); }\n");
+        let found = complaints(&[USED, handed, (LIST, ROWS)]);
+        assert!(found.iter().any(|text| text.contains("`wal.piece.named` has no row")), "{found:?}");
+        assert!(!found.iter().any(|text| text.contains("other.piece")), "{found:?}");
+    }
+
+    #[test]
+    fn a_name_looks_like_one() {
+        let odd = ("crates/x/src/a.rs", "fn a() { hit_blocking(\"Put\"); }\n");
         assert!(complaints(&[odd, (LIST, "| `Put` | x |\n")])[0].contains("area.thing.moment"));
     }
 
     #[test]
-    fn tests_and_other_functions_do_not_count() {
-        let test = "#[cfg(test)]\nmod tests {\n    fn a() { failpoint::hit_blocking(\"a.b\"); }\n}\n";
-        let other = "fn a() { target::hit(\"c.d\"); failpoint::arm(\"e.f=kill\"); }\n";
+    fn tests_comments_and_other_functions_do_not_count() {
+        let test = "#[cfg(test)]\nmod tests {\n    fn a() { failpoint::hit_blocking(\"a.b.c\"); }\n}\n";
+        let other = "/// See `hit(\"a.b.c\")`.\nfn a() { target::hit(\"c.d.e\"); x.hit(\"c.d.e\"); arm(\"e.f.g=kill\"); }\n";
         let files = [("crates/x/src/a.rs", test), ("crates/x/src/b.rs", other), ("tests/src/c.rs", USED.1)];
         assert!(complaints(&files).is_empty());
     }
