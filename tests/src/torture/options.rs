@@ -67,6 +67,7 @@ impl Options {
                 },
                 "--keep" => options.keep = true,
                 "--quiet" => options.loud = false,
+                "--help" => return Err("torture: breaks a server at random, and looks".to_owned()),
                 other => return Err(format!("unknown: {other}")),
             }
         }

@@ -70,10 +70,14 @@ fn lose_the_node(site: &mut Site) {
         }
         site.server.kill_9();
     } else {
-        site.server.stop();
+        let (took, well) = site.server.stop();
+        site.world.say(
+            "check",
+            &format!("the server stopped after {took:.1?}, {}", if well { "well" } else { "not well" }),
+        );
     }
-    let lost = site.server.data().to_owned();
-    std::fs::remove_dir_all(&lost).unwrap();
+    // Out of reach is as good as gone, and quicker; nobody looks under another name.
+    std::fs::rename(site.server.data(), site.world.dir.join("lost")).unwrap();
     let new = site.world.dir.join("recovered");
     let (store, dir) = (format!("file://{}", site.store.display()), new.display().to_string());
     if let Err(refusal) = run_command(&["recover", "--store", &store, "--data", &dir]) {

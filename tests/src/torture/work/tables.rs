@@ -23,7 +23,7 @@ pub(super) fn any(draw: &mut Seed, (client, n): Id) -> Work {
             "widen",
             vec![
                 format!("alter table if exists {table} add column if not exists c{n} text default 'given'"),
-                format!("alter table if exists {table} drop column if exists c{}", n - 7),
+                format!("alter table if exists {table} drop column if exists c{}", (n - 7).max(0)),
             ],
         ),
         8 => (
