@@ -67,7 +67,12 @@ pub fn checkout() -> PathBuf {
 
 /// A temporary directory that computes (other users) can pass through.
 pub fn passable_dir() -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
+    passable_dir_in(&std::env::temp_dir())
+}
+
+/// The same somewhere else.
+pub fn passable_dir_in(parent: &Path) -> tempfile::TempDir {
+    let dir = tempfile::tempdir_in(parent).unwrap();
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
     dir
 }

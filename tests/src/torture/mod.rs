@@ -73,7 +73,10 @@ pub struct Report {
 /// # Errors
 /// What went wrong; the directory of the run is kept.
 pub fn run(options: &Options, seed: u64) -> Result<Report, Failure> {
-    let holder = crate::passable_dir();
+    let holder = match &options.dir {
+        Some(parent) => crate::passable_dir_in(parent),
+        None => crate::passable_dir(),
+    };
     let dir = holder.path().to_owned();
     let world = Arc::new(World::new(options.clone(), seed, dir.clone()));
     let repeat = options.to_repeat(seed);

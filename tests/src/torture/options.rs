@@ -1,19 +1,22 @@
 //! The command line of a torture, and what a seed decides.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use super::seed::Seed;
 use crate::storage;
 
 /// What can be asked for.
 pub const USAGE: &str = "\
-usage: torture [--seed N] [--seconds S] [--runs R] [--pg 15|16|17|18] [--storage on|off] [--keep] [--quiet]
+usage: torture [--seed N] [--seconds S] [--runs R] [--pg 15|16|17|18] [--storage on|off] [--dir DIR]
+               [--keep] [--quiet]
 
   --seed      the first seed; run i uses seed N + i [default: taken from the clock]
   --seconds   how long each run works and breaks things; the checks come on top [default: 60]
   --runs      how many runs, one after the other [default: 1]
   --pg        the PostgreSQL version, instead of the seed's choice
   --storage   also torture branches, the store and recovery [default: whether this build has the feature]
+  --dir       where the directory of a run is made [default: the place for temporary files]
   --keep      keep the directory of a run that went well, too
   --quiet     do not show the timeline while it grows";
 
@@ -30,6 +33,8 @@ pub struct Options {
     pub pg: Option<u64>,
     /// Torture the storage as well.
     pub storage: bool,
+    /// Where the directory of a run is made; the place for temporary files when `None`.
+    pub dir: Option<PathBuf>,
     /// Keep the directory of a good run.
     pub keep: bool,
     /// Show the timeline.
@@ -40,7 +45,7 @@ impl Options {
     /// The defaults with this seed.
     pub fn with_seed(seed: u64) -> Self {
         let storage = storage::IS_READY;
-        Self { seed, seconds: 60, runs: 1, pg: None, storage, keep: false, loud: true }
+        Self { seed, seconds: 60, runs: 1, pg: None, storage, dir: None, keep: false, loud: true }
     }
 
     /// Reads the words of a command line.
@@ -65,6 +70,7 @@ impl Options {
                     Some("off") => options.storage = false,
                     _ => return Err("--storage needs on or off".to_owned()),
                 },
+                "--dir" => options.dir = Some(words.next().ok_or("--dir needs a value")?.into()),
                 "--keep" => options.keep = true,
                 "--quiet" => options.loud = false,
                 "--help" => return Err("torture: breaks a server at random, and looks".to_owned()),

@@ -22,7 +22,7 @@ pub(super) fn any(draw: &mut Seed, (client, _): Id) -> Work {
         7 => format!("reindex table concurrently {table}"),
         8 => "checkpoint".to_owned(),
         9 => "select pg_switch_wal()".to_owned(),
-        10 => format!("cluster {own} using {own}_pkey"),
+        10 => "cluster large using large_pkey".to_owned(),
         _ => format!("analyze {table}"),
     };
     Work { end: End::None, ..Work::new("upkeep", 0, vec![sql(statement)]) }
