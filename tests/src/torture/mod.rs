@@ -88,6 +88,7 @@ pub fn run(options: &Options, seed: u64) -> Result<Report, Failure> {
         let mut site = Site::open(Arc::clone(&world), runtime.handle().clone());
         load_and_chaos(&mut site);
         check::end::run(&mut site);
+        world.say("torture", &format!("commands, done + refused: {}", site.tally()));
         site.server.stop();
     }));
     if ran.is_err() {

@@ -1,8 +1,9 @@
 //! The server under torture, and asking things of it that it may refuse, survive or die of.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
@@ -20,6 +21,9 @@ const COMMAND_SECONDS: &str = "60";
 
 /// A start that dies of a failpoint is tried again so often before the failpoints go.
 const STARTS: u32 = 3;
+
+/// A command that was refused so often and never done does not work.
+const NEVER: u32 = 4;
 
 /// A place in the history of the main branch that can be asked for.
 #[derive(Debug, Clone)]
@@ -64,6 +68,8 @@ pub(crate) struct Site {
     /// Everything acknowledged before is in the store.
     pub(crate) stored: Tick,
     pub(crate) restores: u32,
+    /// How often each command was done and refused while nothing was made to fail.
+    tally: Mutex<BTreeMap<String, (u32, u32)>>,
     pub(crate) runtime: tokio::runtime::Handle,
     arguments: Vec<String>,
 }
@@ -98,6 +104,7 @@ impl Site {
             marks,
             stored: 0,
             restores: 0,
+            tally: Mutex::default(),
             runtime,
             arguments,
         }
@@ -135,7 +142,32 @@ impl Site {
     /// The same, without naming the project.
     pub(crate) fn ask_plainly(&self, words: &[&str]) -> Result<Value, Refusal> {
         let data = self.server.data().display().to_string();
-        run_command(&[words, &["--data", &data]].concat())
+        let answer = run_command(&[words, &["--data", &data]].concat());
+        let command = words.iter().take(2).filter(|word| !word.starts_with('-')).copied().collect::<Vec<_>>();
+        let mut tally = self.tally.lock().unwrap();
+        let (done, refused) = tally.entry(command.join(" ")).or_default();
+        match &answer {
+            Ok(_) => *done += 1,
+            Err(_) if self.weather.is_fair() => *refused += 1,
+            Err(_) => {}
+        }
+        drop(tally);
+        answer
+    }
+
+    /// What was asked for, how often it was done, and how often refused in fair weather. A command that
+    /// was only ever refused tortured nothing, and that must not pass for success.
+    pub(crate) fn tally(&self) -> String {
+        let tally = self.tally.lock().unwrap();
+        for (command, (done, refused)) in tally.iter() {
+            // An endpoint that works all the time cannot be paused.
+            if *done == 0 && *refused >= NEVER && command != "endpoint pause" {
+                self.world
+                    .complain("torture", &format!("`{command}` was refused {refused} times and never done"));
+            }
+        }
+        let each = tally.iter().map(|(command, (done, refused))| format!("{command} {done}+{refused}"));
+        each.collect::<Vec<_>>().join(", ")
     }
 
     /// Kills the server the hard way, and starts it again in this weather.

@@ -32,6 +32,8 @@ async fn what_is_not_kept_and_what_has_not_been_is_refused() {
     let mut site = Site::new(&[]);
     let main = site.server.default_project();
     site.run(&main, FILL).await;
+    let place = site.place(&main).await;
+    site.server.branch(&main, "now", &["--at", &place]);
     for at in ["2001-01-01T00:00:00Z", "0/28", "2999-01-01T00:00:00Z", "FFFF/0", "yesterday-ish", "0/xyz"] {
         let refused = site.server.try_branch(&main, "never", &["--at", at]).unwrap_err();
         assert!(matches!(refused.status, Some(1 | 2)), "{at}: {refused:?}");
