@@ -41,9 +41,23 @@ const QUERIES: [&str; 7] = [
      where name not in (select datname from pg_database)",
 ];
 
+/// The same for vectors, where there are any; the second reads the HNSW index.
+const VECTORS: [&str; 2] = [
+    "select format('(%s, %s): vector %s, ledger %s', client, n, a.client is not null, l.kind) \
+     from vectors a full join (select * from ledger where kind = 'vector') l using (client, n) \
+     where a.client is null or l.kind is null",
+    "select format('the index finds %s vectors', found) from (select count(*) as found from \
+     (select 1 from vectors order by v <-> '[1,2,3,4,5,6,7,8]' limit 5) nearest) counted \
+     where found < least(5, (select count(*) from vectors))",
+];
+
 /// Everything.
 pub(crate) async fn all(world: &World, client: &Client, dsn: &str, name: &str) -> Result<(), Error> {
     ask(world, client, name, &QUERIES.map(str::to_owned)).await?;
+    let there = client.query_one("select to_regclass('vectors') is not null", &[]).await?;
+    if there.get(0) {
+        ask(world, client, name, &VECTORS.map(str::to_owned)).await?;
+    }
     both_ways(world, client, name).await?;
     for row in client.query("select name, rows from tables_made", &[]).await? {
         let (table, wanted): (String, i64) = (row.get(0), row.get(1));

@@ -15,7 +15,7 @@ const CHECKS: [(&str, &str); 2] = [
     ),
     (
         "select indexrelid::regclass::text, \
-         format('select null::text from bt_index_parent_check(%s, true) limit 0', indexrelid) \
+         format('select '''' from bt_index_parent_check(%s, true)', indexrelid) \
          from pg_index join pg_class c on c.oid = indexrelid join pg_am a on a.oid = c.relam \
          where amname = 'btree' and indisvalid and relpersistence = 'p'",
         "index",
@@ -34,6 +34,10 @@ pub(super) async fn all(world: &World, client: &Client, name: &str) -> Result<()
                 Ok(found) => {
                     for line in found {
                         let told: String = line.get(0);
+                        // An index that is well still gives a row, an empty one.
+                        if told.is_empty() {
+                            continue;
+                        }
                         world.complain("amcheck", &format!("{name}: {kind} {what}: {told}"));
                     }
                 }
