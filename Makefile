@@ -2,13 +2,13 @@
 
 # The scripts are bash; so is this.
 SHELL := bash
-# Arguments for `make run` and `make bench`: make run ARGS="--verbose"
+# Arguments for `make run`, `make bench` and `make torture`: make run ARGS="--verbose"
 ARGS ?=
 # Shell programs, found by their first line so that a new script is checked from its first day.
 SHELL_SCRIPTS = $(shell grep -lsE '^#!.*[/ ](ba)?sh' scripts/* .ci/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test lint bench
+.PHONY: help setup build run test torture lint bench
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.* ## /\1|/' | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -24,6 +24,10 @@ run: ## Set up, build and start Dormouse (ARGS="...")
 
 test: ## Run every test; the last line is the sum
 	scripts/test
+
+torture: ## Break a server at random for long (ARGS="--seed N --seconds S --runs R")
+	cargo build --locked -p dormouse-cli
+	cargo run --quiet --locked -p dormouse-tests --bin torture -- $(ARGS)
 
 lint: ## Check shell scripts, format, rules of the house, clippy
 	@for script in $(SHELL_SCRIPTS); do bash -n "$$script" || exit 1; done

@@ -26,6 +26,8 @@ mod remains;
 pub mod programs;
 pub mod raw;
 mod sessions;
+pub mod storage;
+pub mod torture;
 
 pub use project::{Project, free_port, note, posix_segments, sysv_segments};
 pub use sessions::Session;
@@ -41,6 +43,7 @@ const STATE_WITHIN: Duration = Duration::from_secs(40);
 pub struct Server {
     child: Child,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     data: PathBuf,
     ready: Value,
     _dir: Option<tempfile::TempDir>,
@@ -48,11 +51,11 @@ pub struct Server {
 
 /// The binary under test.
 pub fn binary() -> PathBuf {
-    let mut path = std::env::current_exe().unwrap();
-    // target/debug/deps/e2e-… → target/debug/dormouse
-    path.pop();
-    path.pop();
-    let binary = path.join("dormouse");
+    let path = std::env::current_exe().unwrap();
+    // target/debug/deps/e2e-… or target/debug/torture → target/debug/dormouse
+    let dir = path.parent().unwrap();
+    let dir = if dir.ends_with("deps") { dir.parent().unwrap() } else { dir };
+    let binary = dir.join("dormouse");
     assert!(binary.is_file(), "build it first: cargo build -p dormouse-cli");
     binary
 }
@@ -64,7 +67,12 @@ pub fn checkout() -> PathBuf {
 
 /// A temporary directory that computes (other users) can pass through.
 pub fn passable_dir() -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
+    passable_dir_in(&std::env::temp_dir())
+}
+
+/// The same somewhere else.
+pub fn passable_dir_in(parent: &Path) -> tempfile::TempDir {
+    let dir = tempfile::tempdir_in(parent).unwrap();
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
     dir
 }
@@ -82,9 +90,15 @@ impl Server {
 
     /// Starts a server on a given data directory.
     pub fn start_on(data: &Path, arguments: &[&str]) -> Self {
+        Self::start_in(data, arguments, &[])
+    }
+
+    /// Starts a server on a given data directory with further environment variables.
+    pub fn start_in(data: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
-        let (child, ready) = launch(data, &arguments);
-        Self { child, arguments, data: data.to_owned(), ready, _dir: None }
+        let environment = owned(environment);
+        let (child, ready) = launch(data, &arguments, &environment).unwrap_or_else(|why| panic!("{why}"));
+        Self { child, arguments, environment, data: data.to_owned(), ready, _dir: None }
     }
 
     /// Starts a server as another user (user ID, group ID) with a home of its own. Only root can.
@@ -98,8 +112,8 @@ impl Server {
         let data = home.path().join("data");
         let mut command = launcher(&program, &data, &arguments);
         command.uid(uid).gid(gid).env("HOME", home.path()).current_dir(home.path());
-        let (child, ready) = run_until_ready(command, &data);
-        Self { child, arguments, data, ready, _dir: Some(home) }
+        let (child, ready) = run_until_ready(command, &data).unwrap_or_else(|why| panic!("{why}"));
+        Self { child, arguments, environment: Vec::new(), data, ready, _dir: Some(home) }
     }
 
     /// What `dormouse up --output json` printed.
@@ -263,7 +277,23 @@ impl Server {
     /// Starts it again on the same data, with the same options. Ports and passwords stay the same
     /// only if they were fixed; use [`Server::dsn`] again.
     pub fn start_again(&mut self) {
-        (self.child, self.ready) = launch(&self.data, &self.arguments);
+        let started = launch(&self.data, &self.arguments, &self.environment);
+        (self.child, self.ready) = started.unwrap_or_else(|why| panic!("{why}"));
+    }
+
+    /// The same with other environment variables from now on, for a start that may fail.
+    ///
+    /// # Errors
+    /// It ended, or was not ready in time; the text says what it printed.
+    pub fn try_start_again(&mut self, environment: &[(&str, &str)]) -> Result<(), String> {
+        self.environment = owned(environment);
+        (self.child, self.ready) = launch(&self.data, &self.arguments, &self.environment)?;
+        Ok(())
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     /// All processes that work in a compute's data directory.
@@ -294,11 +324,21 @@ fn log_path(data: &Path) -> PathBuf {
     data.with_extension("log")
 }
 
-fn launch(data: &Path, arguments: &[String]) -> (Child, Value) {
-    run_until_ready(launcher(&binary(), data, arguments), data)
+fn owned(environment: &[(&str, &str)]) -> Vec<(String, String)> {
+    environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-fn run_until_ready(mut command: Command, data: &Path) -> (Child, Value) {
+fn launch(
+    data: &Path,
+    arguments: &[String],
+    environment: &[(String, String)],
+) -> Result<(Child, Value), String> {
+    let mut command = launcher(&binary(), data, arguments);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    run_until_ready(command, data)
+}
+
+fn run_until_ready(mut command: Command, data: &Path) -> Result<(Child, Value), String> {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(log_path(data)).unwrap();
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -310,14 +350,12 @@ fn run_until_ready(mut command: Command, data: &Path) -> (Child, Value) {
     });
     let line = receiver.recv_timeout(READY_WITHIN).unwrap_or_default();
     match serde_json::from_str(&line) {
-        Ok(ready) => (child, ready),
+        Ok(ready) => Ok((child, ready)),
         Err(error) => {
             let _dead = child.kill();
             let _reaped = child.wait();
-            panic!(
-                "the server did not start ({error}): {line}\n{}",
-                std::fs::read_to_string(log_path(data)).unwrap_or_default()
-            );
+            let log = std::fs::read_to_string(log_path(data)).unwrap_or_default();
+            Err(format!("the server did not start ({error}): {line}\n{log}"))
         }
     }
 }

@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use tokio_postgres::{Client, Error};
 
 /// A small file system of its own.
-struct SmallDisk {
+pub(crate) struct SmallDisk {
     dir: tempfile::TempDir,
 }
 
 impl SmallDisk {
-    fn mount(megabytes: u32) -> Option<Self> {
+    pub(crate) fn mount(megabytes: u32) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             note("only root can mount a small disk");
             return None;
@@ -32,12 +32,12 @@ impl SmallDisk {
         Some(Self { dir })
     }
 
-    fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.dir.path().join("data")
     }
 
     /// Uses up all that is left.
-    fn fill(&self) {
+    pub(crate) fn fill(&self) {
         let mut ballast = std::fs::File::options().create(true).append(true).open(self.ballast()).unwrap();
         for size in [1 << 20, 4096, 1] {
             while ballast.write_all(&vec![0u8; size]).is_ok() {}
@@ -48,7 +48,7 @@ impl SmallDisk {
         self.dir.path().join("ballast")
     }
 
-    fn free(&self) {
+    pub(crate) fn free(&self) {
         std::fs::remove_file(self.ballast()).unwrap();
     }
 }

@@ -19,6 +19,7 @@ mod purity;
 
 // Rules about words.
 mod error_pages;
+mod failpoints;
 mod file_name;
 mod foreign_words;
 mod loose_ends;
@@ -38,6 +39,7 @@ pub(crate) fn run(tree: &Tree) -> Vec<Finding> {
         manifest::check,
         purity::check,
         error_pages::check,
+        failpoints::check,
         file_name::check,
         foreign_words::check,
         loose_ends::check,

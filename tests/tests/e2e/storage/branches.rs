@@ -1,0 +1,78 @@
+//! A branch has the data of its parent, and a life of its own.
+
+use super::{FILL, ROWS, Site};
+
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn a_branch_of_a_running_parent_has_what_was_acknowledged() {
+    let mut site = Site::new(&[]);
+    let main = site.server.default_project();
+    site.run(&main, FILL).await;
+    let client = site.open(&main).await;
+    client.batch_execute("begin; insert into t values (-1, 'open')").await.unwrap();
+    let branch = site.server.branch(&main, "feature", &[]);
+    client.batch_execute("commit; insert into t values (-2, 'later')").await.unwrap();
+    assert_eq!(site.number(&branch.at, "select count(*) from t").await, 1000, "neither open nor later");
+
+    site.run(&branch.at, "delete from t where n <= 500; create table mine(n int)").await;
+    assert_eq!(site.number(&main, "select count(*) from t").await, 1002, "the parent does not notice");
+    assert_eq!(site.number(&branch.at, "select count(*) from t").await, 500);
+    assert!(site.open(&main).await.batch_execute("select * from mine").await.is_err());
+    site.server.fsck();
+    assert!(site.server.stop().1);
+}
+
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn a_branch_of_a_sleeping_parent_does_not_wake_it() {
+    let mut site = Site::new(&[]);
+    let main = site.server.default_project();
+    site.run(&main, FILL).await;
+    assert_eq!(site.server.act(&main, "suspend").0, 200);
+    let branch = site.server.branch(&main, "feature", &[]);
+    assert_eq!(site.number(&branch.at, ROWS).await, 1000);
+    assert_eq!(site.server.state_of(&main), "stopped");
+    // The same when the parent is nowhere but in the store.
+    site.only_in_the_store(&main);
+    let branch = site.server.branch(&main, "second", &[]);
+    assert_eq!(site.number(&branch.at, ROWS).await, 1000);
+    assert_eq!(site.server.state_of(&main), "stopped");
+    assert!(site.server.stop().1);
+}
+
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn branches_of_branches_see_their_own_line() {
+    let mut site = Site::new(&[]);
+    let main = site.server.default_project();
+    site.run(&main, FILL).await;
+    let child = site.server.branch(&main, "child", &[]);
+    site.run(&child.at, "insert into t select g, md5(g::text) from generate_series(1001, 1100) g").await;
+    site.run(&main, "truncate t").await;
+    let grandchild = site.server.branch(&main, "grandchild", &["--parent", "child"]);
+    site.run(&child.at, "drop table t").await;
+    let shown = site.server.branch_shown(&main, "grandchild");
+    assert_eq!(shown["parent_id"], child.id.as_str(), "{shown}");
+    assert_eq!(site.number(&grandchild.at, ROWS).await, 1100);
+    // It never ran before its own child is made.
+    let unborn = site.server.branch(&main, "unborn", &["--parent", "grandchild"]);
+    let last = site.server.branch(&main, "last", &["--parent", "unborn"]);
+    assert_eq!(site.number(&last.at, ROWS).await, 1100);
+    assert_eq!(site.number(&unborn.at, ROWS).await, 1100);
+    site.server.fsck();
+    assert!(site.server.stop().1);
+}
+
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn a_branch_without_an_endpoint_and_a_name_that_is_taken() {
+    let mut site = Site::new(&[]);
+    let main = site.server.default_project();
+    let bare = site.server.branch(&main, "bare", &["--no-endpoint"]);
+    assert!(bare.at.endpoint.is_empty(), "{bare:?}");
+    let refused = site.server.try_branch(&main, "bare", &[]).unwrap_err();
+    assert!(refused.text.contains("bare"), "{refused:?}");
+    let refused = site.server.try_branch(&main, "x", &["--parent", "nobody"]).unwrap_err();
+    assert_eq!(refused.status, Some(3), "{refused:?}");
+    assert!(site.server.stop().1);
+}

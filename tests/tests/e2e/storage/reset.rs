@@ -1,0 +1,62 @@
+//! Restore and reset put other data under the same connection string.
+
+use super::{FILL, ROWS, Site};
+
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn a_restore_keeps_the_connection_string_and_the_old_data() {
+    let mut site = Site::new(&[]);
+    let main = site.server.default_project();
+    site.run(&main, FILL).await;
+    let place = site.place(&main).await;
+    site.run(&main, "drop table t; create table mistake(n int)").await;
+    let open = site.open(&main).await;
+
+    site.server.branch_verb(&main, "restore", "main", &["--at", &place]).unwrap();
+    assert_eq!(site.number(&main, ROWS).await, 1000, "the same connection string");
+    assert!(open.simple_query("select * from mistake").await.is_err(), "old sessions do not see old data");
+    site.run(&main, "insert into t values (-1, 'new life')").await;
+
+    let list = site.server.ask(&["branch", "list", "--project", &main.id]).unwrap();
+    let names: Vec<&str> =
+        list["branches"].as_array().unwrap().iter().filter_map(|b| b["name"].as_str()).collect();
+    let old = names.iter().find(|name| name.starts_with("main_old_")).unwrap_or_else(|| panic!("{names:?}"));
+    let again = site.server.branch(&main, "look-back", &["--parent", old]);
+    site.run(&again.at, "select * from mistake").await;
+    site.only_in_the_store(&main);
+    assert_eq!(site.number(&main, "select count(*) from t").await, 1001);
+    assert!(site.server.stop().1);
+}
+
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn a_reset_gives_a_branch_its_parents_data_of_now() {
+    let mut site = Site::new(&[]);
+    let main = site.server.default_project();
+    site.run(&main, FILL).await;
+    let branch = site.server.branch(&main, "feature", &[]);
+    site.run(&branch.at, "drop table t").await;
+    site.run(&main, "insert into t select g, md5(g::text) from generate_series(1001, 1200) g").await;
+    site.server.branch_verb(&main, "reset", "feature", &[]).unwrap();
+    assert_eq!(site.number(&branch.at, ROWS).await, 1200, "the same connection string");
+    let refused = site.server.branch_verb(&main, "reset", "main", &[]).unwrap_err();
+    assert!(matches!(refused.status, Some(1 | 2)), "a root has no parent: {refused:?}");
+    assert!(site.server.stop().1);
+}
+
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn restores_from_another_branch_and_twice() {
+    let mut site = Site::new(&[]);
+    let main = site.server.default_project();
+    site.run(&main, FILL).await;
+    let (first, branch) = (site.place(&main).await, site.server.branch(&main, "other", &[]));
+    site.run(&branch.at, "insert into t select g, md5(g::text) from generate_series(1001, 1300) g").await;
+    let of_branch = site.place(&branch.at).await;
+    site.server.branch_verb(&main, "restore", "main", &["--from", "other", "--at", &of_branch]).unwrap();
+    assert_eq!(site.number(&main, ROWS).await, 1300);
+    site.server.branch_verb(&main, "restore", "main", &["--at", &first]).unwrap();
+    assert_eq!(site.number(&main, ROWS).await, 1000);
+    site.server.fsck();
+    assert!(site.server.stop().1);
+}

@@ -1,0 +1,59 @@
+//! Suspend, evict, wake: the data is there, wherever it was meanwhile.
+
+use super::{FILL, ROWS, Site};
+
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn an_evicted_database_wakes_with_everything() {
+    let mut site = Site::new(&[]);
+    let main = site.server.default_project();
+    site.run(&main, FILL).await;
+    let before = site.text(&main, "select system_identifier::text from pg_control_system()").await;
+    for round in 1..=3 {
+        assert_eq!(site.server.act(&main, "suspend").0, 200);
+        site.only_in_the_store(&main);
+        assert_eq!(site.number(&main, ROWS).await, 1000, "round {round}");
+        site.run(&main, &format!("create table again{round} as select * from t; vacuum t")).await;
+    }
+    for round in 1..=3 {
+        let rows = site.number(&main, &format!("select count(*) from again{round}")).await;
+        assert_eq!(rows, 1000, "round {round}");
+    }
+    let after = site.text(&main, "select system_identifier::text from pg_control_system()").await;
+    assert_eq!(before, after, "it is the same cluster");
+    assert!(site.server.stop().1);
+}
+
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn a_running_database_is_evicted_only_with_everything_it_acknowledged() {
+    let mut site = Site::new(&[]);
+    let main = site.server.default_project();
+    site.run(&main, FILL).await;
+    // No suspend first: the command has to do it.
+    site.run(&main, "insert into t select g, md5(g::text) from generate_series(1001, 1500) g").await;
+    site.only_in_the_store(&main);
+    assert_eq!(site.number(&main, ROWS).await, 1500);
+    assert!(site.server.stop().1);
+}
+
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn adoption_goes_on_while_pages_are_still_missing() {
+    let mut site = Site::with(&[], &[("DORMOUSE_STORE_FAULTS", "seed=1,latency=60ms")]);
+    let main = site.server.default_project();
+    let large = "create table t(n int, t text); \
+                 insert into t select g, repeat(md5(g::text), 8) from generate_series(1, 60000) g";
+    site.run(&main, large).await;
+    site.only_in_the_store(&main);
+    let client = site.open(&main).await;
+    let some: i32 = client.query_one("select n from t limit 1", &[]).await.unwrap().get(0);
+    assert_eq!(some, 1);
+    let postmaster = site.server.postmaster_of(&main);
+    site.server.kill_9();
+    site.server.start_again();
+    let rows = site.number(&main, "select count(*) from t where t = repeat(md5(n::text), 8)").await;
+    assert_eq!(rows, 60_000);
+    assert_eq!(site.server.postmaster_of(&main), postmaster, "it was adopted, with its holes");
+    assert!(site.server.stop().1);
+}
