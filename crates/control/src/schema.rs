@@ -67,9 +67,10 @@ fn have(found: &[u16]) -> String {
 /// [`SchemaError::NoProgram`].
 pub fn program(installed: &Installations, major: u16) -> Result<PathBuf, SchemaError> {
     let all = || SUPPORTED.filter_map(|version| Some((version, program_of(installed, version)?)));
-    all().find(|(version, _)| *version >= major).map(|(_, path)| path).ok_or_else(|| {
-        SchemaError::NoProgram { major, found: all().map(|(version, _)| version).collect() }
-    })
+    all()
+        .find(|(version, _)| *version >= major)
+        .map(|(_, path)| path)
+        .ok_or_else(|| SchemaError::NoProgram { major, found: all().map(|(version, _)| version).collect() })
 }
 
 fn program_of(installed: &Installations, major: u16) -> Option<PathBuf> {
@@ -111,8 +112,8 @@ pub async fn dump(
     let mut child = command.spawn().map_err(failed("start"))?;
     let (out, complaint) = (child.stdout.take(), child.stderr.take());
     let work = async {
-        let (text, complaint) =
-            tokio::try_join!(read(out, MAX_SCHEMA), read(complaint, MAX_COMPLAINT)).map_err(failed("read"))?;
+        let (text, complaint) = tokio::try_join!(read(out, MAX_SCHEMA), read(complaint, MAX_COMPLAINT))
+            .map_err(failed("read"))?;
         if text.len() as u64 > MAX_SCHEMA {
             return Err(SchemaError::Large);
         }

@@ -87,14 +87,8 @@ async fn what_cannot_be_made_says_why() {
         (j!({"branch": {"init_source": "magic"}}), (400, "bad-body")),
         (j!({"branch": {"expires_at": "2020-01-01T00:00:00Z"}}), (400, "bad-expiry")),
         (j!({"branch": {"parent_lsn": 7}}), (400, "bad-body")),
-        (
-            j!({"endpoints": [{"type": "read_write"}, {"type": "read_write"}]}),
-            (409, "branch-has-endpoint"),
-        ),
-        (
-            j!({"endpoints": [{"type": "read_write", "suspend_timeout_seconds": -7}]}),
-            (400, "bad-setting"),
-        ),
+        (j!({"endpoints": [{"type": "read_write"}, {"type": "read_write"}]}), (409, "branch-has-endpoint")),
+        (j!({"endpoints": [{"type": "read_write", "suspend_timeout_seconds": -7}]}), (400, "bad-setting")),
     ] {
         let reply = scene.post(&branches, body.clone()).await;
         assert_eq!(refused(&reply), expected, "{body}: {}", reply.1);
@@ -199,7 +193,8 @@ async fn a_restore_keeps_the_connection_string_and_the_old_data() {
     assert_eq!(list["branches"].as_array().unwrap().len(), 1, "kept under a dated name");
     patch(&scene, &branch, j!({"branch": {"protected": true}})).await;
     assert_eq!(refused(&scene.post(&restore, reset).await), (409, "branch-protected"));
-    let taken = j!({"source_branch_id": main["branch"]["id"], "source_lsn": THEN, "preserve_under_name": "dev"});
+    let taken =
+        j!({"source_branch_id": main["branch"]["id"], "source_lsn": THEN, "preserve_under_name": "dev"});
     let of_main = format!("{project}/branches/main/restore");
     assert_eq!(refused(&scene.post(&of_main, taken).await), (409, "branch-exists"));
     let yesterday = j!({"source_branch_id": main["branch"]["id"], "source_lsn": THEN});
@@ -214,7 +209,8 @@ async fn endpoints_come_and_go_and_readers_are_found_by_their_id() {
     let (project, branch, dev) = with_dev(&scene).await;
     let endpoints = format!("{project}/endpoints");
     let id = &dev["branch"]["id"];
-    let reader = j!({"endpoint": {"branch_id": id, "type": "read_only", "pinned_timestamp": "2026-01-02T03:04:05Z"}});
+    let reader =
+        j!({"endpoint": {"branch_id": id, "type": "read_only", "pinned_timestamp": "2026-01-02T03:04:05Z"}});
     let (status, made) = scene.post(&endpoints, reader).await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
     assert_eq!((&made["endpoint"]["type"], &made["endpoint"]["pinned_lsn"]), (&j!("read_only"), &j!(THEN)));
@@ -240,7 +236,10 @@ async fn endpoints_come_and_go_and_readers_are_found_by_their_id() {
     assert_eq!((status, scene.vault.calls_of("evict")), (StatusCode::OK, vec![writer.to_string()]));
     assert_eq!(scene.delete(&format!("{endpoints}/{writer}")).await.0, StatusCode::OK);
     assert!(matches!(by_name(), Err(LocateError::NoWriter(name)) if name == "dev"));
-    assert_eq!(refused(&scene.post(&format!("{branch}/snapshot"), Value::Null).await), (409, "branch-has-no-endpoint"));
+    assert_eq!(
+        refused(&scene.post(&format!("{branch}/snapshot"), Value::Null).await),
+        (409, "branch-has-no-endpoint")
+    );
     // Without an endpoint a change waits for the first start of the next one.
     let (status, role) = scene.post(&format!("{branch}/roles"), j!({"role": {"name": "late"}})).await;
     assert_eq!(status, StatusCode::CREATED, "{role}");
@@ -372,4 +371,18 @@ async fn a_project_comes_and_goes_with_its_root_in_the_store() {
     let reply = scene.post("/projects", j!({"project": {}})).await;
     assert_eq!(refused(&reply), (409, "store-refuses"));
     assert_eq!(scene.get("/projects").await.1["projects"], j!([]));
+}
+
+#[tokio::test]
+async fn a_right_that_is_taken_away_is_gone_on_every_branch() {
+    let scene = Scene::new();
+    let (project, _, _) = with_dev(&scene).await;
+    // As if both had started once.
+    let rows = rusqlite::Connection::open(scene.data().join("metadata.sqlite")).unwrap();
+    rows.execute("UPDATE roles SET pending = NULL", []).unwrap();
+    let power = j!({"project": {"settings": {"owner_is_superuser": true}}});
+    assert_eq!(patch(&scene, &project, power).await.0, StatusCode::OK);
+    let count = "SELECT count(*) FROM roles WHERE protected = 1 AND pending = 'alter'";
+    let written: i64 = rows.query_row(count, [], |row| row.get(0)).unwrap();
+    assert_eq!(written, 2);
 }

@@ -2,9 +2,7 @@
 //! history says that it is not there.
 
 use dormouse_base::{BranchId, EndpointId, Kind, Lsn, ProjectId};
-use dormouse_control::vault::{
-    Checked, Collected, Fork, NewBranch, Point, Sizes, Vault, VaultError, Window,
-};
+use dormouse_control::vault::{Checked, Collected, Fork, NewBranch, Point, Sizes, Vault, VaultError, Window};
 
 /// See the module.
 #[derive(Debug)]

@@ -34,7 +34,8 @@ fn project(name: &str, second: i64) -> Project {
 }
 
 fn branch(project: &Project) -> Branch {
-    let new = Branch::new(BranchId::generate(), &project.id, "main".to_owned(), "app_owner".to_owned(), at(0));
+    let new =
+        Branch::new(BranchId::generate(), &project.id, "main".to_owned(), "app_owner".to_owned(), at(0));
     Branch { is_default: true, ..new }
 }
 

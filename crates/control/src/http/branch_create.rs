@@ -45,7 +45,7 @@ pub(super) async fn create(
     let endpoints = new_endpoints(&request.endpoints, &parent, &new, now)?;
     let (fork, trust) = control.fork(&parent, point(wish.parent_lsn, wish.parent_timestamp)?).await?;
 
-    let writer = endpoints.iter().find(|e| e.mode == Mode::ReadWrite).or(endpoints.first());
+    let writer = endpoints.iter().find(|e| e.mode == Mode::ReadWrite).or_else(|| endpoints.first());
     let target = Target {
         project_id: parent.project.id.clone(),
         branch_id: Some(new.id.clone()),
@@ -70,8 +70,9 @@ fn check_source(source: Option<&str>) -> Result<(), Error> {
         Some(SCHEMA_ONLY) => Err(Error {
             status: StatusCode::NOT_IMPLEMENTED.as_u16(),
             code: "schema-only-not-supported".into(),
-            message: "a branch cannot be made of definitions alone: branch with the data, which takes no space"
-                .to_owned(),
+            message:
+                "a branch cannot be made of definitions alone: branch with the data, which takes no space"
+                    .to_owned(),
             hint: Some("then delete what must not be there, for example with TRUNCATE".to_owned()),
         }),
         Some(other) => {
@@ -158,7 +159,8 @@ impl Rows {
 
 /// Another operation came first.
 pub(super) fn changed_meanwhile(branch: &Branch) -> Error {
-    let message = format!("branch `{}` was restored or deleted meanwhile: look at it and try again", branch.name);
+    let message =
+        format!("branch `{}` was restored or deleted meanwhile: look at it and try again", branch.name);
     Error::new(Kind::Conflict, "branch-changed", message)
 }
 

@@ -75,7 +75,8 @@ pub(super) async fn restore(
 fn check(place: &Place, source: &Place, point: Point) -> Result<(), Error> {
     let is_self = place.branch.id == source.branch.id;
     if is_self && point == Point::Head {
-        let message = format!("branch `{}` is already what it is now: name a point of its past", place.branch.name);
+        let message =
+            format!("branch `{}` is already what it is now: name a point of its past", place.branch.name);
         return Err(Error::new(Kind::Invalid, "bad-point", message));
     }
     let is_parent =
@@ -84,12 +85,7 @@ fn check(place: &Place, source: &Place, point: Point) -> Result<(), Error> {
 }
 
 /// Looks again, now that nothing else is under way, and chooses the name for what was.
-fn decide(
-    db: &Transaction<'_>,
-    before: &Branch,
-    from: &Branch,
-    preserve: Option<String>,
-) -> Decided<String> {
+fn decide(db: &Transaction<'_>, before: &Branch, from: &Branch, preserve: Option<String>) -> Decided<String> {
     let all = branches::of_project(db, &before.project_id)?;
     for expected in [before, from] {
         let found = all.iter().find(|row| row.id == expected.id && !row.deleting);

@@ -37,7 +37,8 @@ pub(super) async fn list(
     Path(project): Path<String>,
 ) -> Result<Json<Endpoints>, Error> {
     let project = control.project(&project)?;
-    let mut rows = control.foundation.db.read("list endpoints", |db| endpoints::of_project(db, &project.id))?;
+    let mut rows =
+        control.foundation.db.read("list endpoints", |db| endpoints::of_project(db, &project.id))?;
     rows.retain(|row| !row.deleting);
     Ok(Json(Endpoints { endpoints: rows.into_iter().map(|row| control.show_endpoint(row)).collect() }))
 }

@@ -114,7 +114,8 @@ impl Control {
             Point::Lsn(_) | Point::Time(_) => Some(self.resolve(place, point).await?.lsn),
         };
         let (project, now) = (&place.project, clock::now());
-        let new = Endpoint::new(EndpointId::generate(), &project.id, &place.branch.id, &project.settings, now);
+        let new =
+            Endpoint::new(EndpointId::generate(), &project.id, &place.branch.id, &project.settings, now);
         let new = Endpoint { mode: Mode::ReadOnly, pinned_lsn, expires_at: Some(now + ASKED_WITHIN), ..new };
         let (row, _) = self.add_endpoint(place, new).await?;
         Ok(row)
@@ -136,8 +137,11 @@ impl From<SchemaError> for Error {
     fn from(error: SchemaError) -> Self {
         let message = error.to_string();
         match error {
-            SchemaError::NoProgram { major, .. } => Self::new(Kind::Unavailable, "pg-dump-not-found", message)
-                .hint(format!("install PostgreSQL's client tools on the server, on Debian `postgresql-client-{major}`")),
+            SchemaError::NoProgram { major, .. } => {
+                Self::new(Kind::Unavailable, "pg-dump-not-found", message).hint(format!(
+                    "install PostgreSQL's client tools on the server, on Debian `postgresql-client-{major}`"
+                ))
+            }
             SchemaError::Refused(_) => Self::new(Kind::Conflict, "schema-not-read", message),
             SchemaError::Large => Self::new(Kind::Limit, "schema-not-read", message),
             SchemaError::Slow => Self::new(Kind::Unavailable, "schema-not-read", message),

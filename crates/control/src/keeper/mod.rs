@@ -349,9 +349,7 @@ impl Host for Keeper {
         self.inner.memory.set_exact(endpoint, false);
         let row = self.inner.db.read("read an endpoint", |db| endpoints::get(db, endpoint));
         let row = row.map_err(|e| db_error("read the endpoint", e))?;
-        if row.is_some_and(|row| {
-            row.mode == Mode::ReadOnly || (row.roles_stale && row.next_wake.is_none())
-        }) {
+        if row.is_some_and(|row| row.mode == Mode::ReadOnly || (row.roles_stale && row.next_wake.is_none())) {
             return Ok(());
         }
         let id = endpoint.clone();

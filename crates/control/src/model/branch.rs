@@ -129,10 +129,7 @@ pub fn old_name(name: &str, taken: &[Branch], now: Timestamp) -> String {
     }
     let first = format!("{}{stamp}", &name[..end]);
     let is_free = |candidate: &String| !taken.iter().any(|b| b.name == *candidate);
-    (1..)
-        .map(|n| if n == 1 { first.clone() } else { format!("{first}_{n}") })
-        .find(is_free)
-        .unwrap_or(first)
+    (1..).map(|n| if n == 1 { first.clone() } else { format!("{first}_{n}") }).find(is_free).unwrap_or(first)
 }
 
 /// Checks a name that a new branch is to have.

@@ -41,7 +41,6 @@ struct Scene {
     dev_endpoint: EndpointId,
 }
 
-
 fn scene() -> Scene {
     let dir = tempfile::tempdir().unwrap();
     let db = Db::open(dir.path()).unwrap();
@@ -234,7 +233,10 @@ async fn a_branch_is_made_once_whatever_happens() {
         assert_eq!(scene.keeper.has_pending(&endpoint), from_the_past, "old passwords are written over");
         assert!(scene.keeper.spec(&endpoint).await.is_ok());
         let meta = scene.vault.metas.lock()[id.as_str()].clone();
-        assert_eq!((meta["name"].as_str(), meta["endpoints"][0]["id"].as_str()), (Some("new"), Some(endpoint.as_str())));
+        assert_eq!(
+            (meta["name"].as_str(), meta["endpoints"][0]["id"].as_str()),
+            (Some("new"), Some(endpoint.as_str()))
+        );
         assert!(!meta.to_string().contains("sealed"));
     }
 }
@@ -410,7 +412,10 @@ async fn a_reset_brings_the_parents_databases_and_keeps_the_branchs_passwords() 
     };
     assert_eq!(names(&scene.dev), ["app", "stock"]);
     assert_eq!(names(&args.old), ["app", "scratch"]);
-    assert!(scene.branch(&args.old).unwrap().expires_at.is_some(), "nothing hangs on it: it goes when it would have");
+    assert!(
+        scene.branch(&args.old).unwrap().expires_at.is_some(),
+        "nothing hangs on it: it goes when it would have"
+    );
 }
 
 #[tokio::test]

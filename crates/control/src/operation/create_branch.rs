@@ -68,9 +68,9 @@ impl Work for CreateBranch {
 
     async fn undo(&self, operation: &Operation, step: u32) -> Result<(), StepFailure> {
         let Some(id) = operation.target.branch_id.clone().filter(|_| step == 0) else { return Ok(()) };
-        let found = self.db.read("read a branch", |db| {
-            Ok((branches::get(db, &id)?, endpoints::all_of_branch(db, &id)?))
-        })?;
+        let found = self
+            .db
+            .read("read a branch", |db| Ok((branches::get(db, &id)?, endpoints::all_of_branch(db, &id)?)))?;
         let (Some(row), endpoints) = found else { return Ok(()) };
         self.vault.delete_branch(&row.project_id, &row.storage_id).await?;
         self.db.write("remove a branch", move |db| branches::delete(db, &id)).await?;

@@ -153,7 +153,11 @@ pub trait Work: Send + Sync + Debug + 'static {
 fn arguments<T: serde::de::DeserializeOwned>(operation: &Operation) -> Result<T, StepFailure> {
     serde_json::from_value(operation.args.clone()).map_err(|error| {
         tracing::error!(operation = %operation.id, %error, "the arguments of an operation cannot be read");
-        StepFailure::fatal(Kind::Internal, "operation-failed", "the operation cannot be read: see the server's log")
+        StepFailure::fatal(
+            Kind::Internal,
+            "operation-failed",
+            "the operation cannot be read: see the server's log",
+        )
     })
 }
 

@@ -57,22 +57,20 @@ impl Mirror {
     }
 }
 
-fn of_project(
-    db: &rusqlite::Connection,
-    row: &crate::model::record::Project,
-) -> rusqlite::Result<Vec<News>> {
+fn of_project(db: &rusqlite::Connection, row: &crate::model::record::Project) -> rusqlite::Result<Vec<News>> {
     let all = branches::of_project(db, &row.id)?;
     let mut news = Vec::new();
     // Without a ready branch the project is still being made, and the store may not know it.
     let ready: Vec<_> = all.iter().filter(|branch| branch.ready && !branch.deleting).collect();
-    let mut compare = |branch: Option<&BranchId>, key: &str, meta: serde_json::Value| -> rusqlite::Result<()> {
-        let hash = meta::hash(&meta);
-        if metas::hash(db, key)?.as_deref() != Some(hash.as_str()) {
-            let (project, branch) = (row.id.clone(), branch.cloned());
-            news.push(News { project, branch, key: key.to_owned(), hash, meta });
-        }
-        Ok(())
-    };
+    let mut compare =
+        |branch: Option<&BranchId>, key: &str, meta: serde_json::Value| -> rusqlite::Result<()> {
+            let hash = meta::hash(&meta);
+            if metas::hash(db, key)?.as_deref() != Some(hash.as_str()) {
+                let (project, branch) = (row.id.clone(), branch.cloned());
+                news.push(News { project, branch, key: key.to_owned(), hash, meta });
+            }
+            Ok(())
+        };
     if !ready.is_empty() {
         compare(None, row.id.as_str(), as_json(&meta::project(db, row)?))?;
     }
@@ -99,9 +97,9 @@ impl Reconciler for Mirror {
         for news in self.news()? {
             match self.vault.set_meta(&news.project, news.branch.as_ref(), news.meta).await {
                 Ok(()) => {
-                    let stored = self.db.write("note what the store keeps", move |db| {
-                        metas::put(db, &news.key, &news.hash)
-                    });
+                    let stored = self
+                        .db
+                        .write("note what the store keeps", move |db| metas::put(db, &news.key, &news.hash));
                     stored.await.map_err(Trouble::in_doing("note what the store keeps"))?;
                     told += 1;
                 }
