@@ -63,14 +63,11 @@ pub(crate) async fn endpoint(
     let place = branch(session, project, given).await?;
     let call = client::endpoint::list_of_branch(&place.project.id, &place.branch.id);
     let endpoints = session.call(call).await?.endpoints;
-    endpoints
-        .into_iter()
-        .find(|endpoint| endpoint.kind == EndpointType::ReadWrite)
-        .ok_or_else(|| {
-            let name = &place.branch.name;
-            Error::not_found(format!("branch `{name}` has no endpoint"))
-                .hint(format!("Create one with `dormouse endpoint create --branch {name}`."))
-        })
+    endpoints.into_iter().find(|endpoint| endpoint.kind == EndpointType::ReadWrite).ok_or_else(|| {
+        let name = &place.branch.name;
+        Error::not_found(format!("branch `{name}` has no endpoint"))
+            .hint(format!("Create one with `dormouse endpoint create --branch {name}`."))
+    })
 }
 
 /// Every project of the server.

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 pub use crate::model::meta::{BranchMeta, DatabaseMeta, EndpointMeta, ProjectMeta, RoleMeta, VERSION};
 
 use crate::db::{Db, DbError, branches, databases, endpoints, projects, roles, settings};
+use crate::model::branch::old_name;
 use crate::model::record::{Branch, Database, Endpoint, Project, ProjectSettings, Role};
 
 /// A project could not be made again.
@@ -26,8 +27,8 @@ pub enum RestoreError {
         /// The version in the store.
         found: u32,
     },
-    /// Two branches claim the same ID, name or line.
-    #[error("the store names the same branch, endpoint or project twice, or the project exists already")]
+    /// The project exists already, or an endpoint is named twice.
+    #[error("the project exists already, or the store names the same line or endpoint twice")]
     Twice(#[source] DbError),
     /// The metadata failed.
     #[error("the rows of a project cannot be stored")]
@@ -148,7 +149,7 @@ pub fn restore(
             updated_at: now,
         };
         projects::insert(db, &row)?;
-        metas.iter().try_for_each(|meta| restore_branch(db, project, meta, now))?;
+        settled(metas, now).iter().try_for_each(|meta| restore_branch(db, project, meta, now))?;
         if project.is_default {
             settings::put(db, settings::DEFAULT_PROJECT, project.id.as_str())?;
         }
@@ -157,6 +158,28 @@ pub fn restore(
     stored.map_err(|error| {
         if error.is_conflict() { RestoreError::Twice(error) } else { RestoreError::Metadata(error) }
     })
+}
+
+/// Around a restore two lines claim to be the same branch, because the store is told of one after the other.
+/// The one that was reset last is; another keeps its data under a name and an ID of its own.
+fn settled(metas: &[BranchMeta], now: Timestamp) -> Vec<BranchMeta> {
+    let mut metas = metas.to_vec();
+    metas.sort_by(|a, b| b.last_reset_at.cmp(&a.last_reset_at));
+    let mut settled: Vec<BranchMeta> = Vec::new();
+    for mut meta in metas {
+        if settled.iter().any(|known| known.id == meta.id) {
+            meta.id = BranchId::generate();
+            meta.endpoints.clear();
+        }
+        let name = meta.name.clone();
+        let mut tries = 1;
+        while settled.iter().any(|known| known.name == meta.name) {
+            meta.name = if tries == 1 { old_name(&name, &[], now) } else { format!("{name}_old_{tries}") };
+            tries += 1;
+        }
+        settled.push(meta);
+    }
+    settled
 }
 
 fn restore_branch(

@@ -91,3 +91,23 @@ fn a_changed_meta_has_another_hash() {
     assert_eq!(hash(&one), hash(&serde_json::json!({"a": 1})));
     assert_ne!(hash(&one), hash(&serde_json::json!({"a": 2})));
 }
+
+#[test]
+fn a_disaster_in_the_middle_of_a_restore_loses_neither_line() {
+    let now = clock::now();
+    let id = BranchId::generate();
+    let line = |storage_id: &BranchId, last_reset_at| {
+        let new = Branch::new(id.clone(), &"p-a-b".parse().unwrap(), "dev".into(), "o".into(), now);
+        let row = Branch { storage_id: storage_id.clone(), last_reset_at, ready: true, ..new };
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open(dir.path()).unwrap();
+        db.read("", |db| branch(db, &row)).unwrap()
+    };
+    let (old, new) = (line(&id, None), line(&"br-new-line".parse().unwrap(), Some(now)));
+    for metas in [[old.clone(), new.clone()], [new, old]] {
+        let settled = settled(&metas, now);
+        assert_eq!((&settled[0].id, settled[0].storage_id.as_str()), (&id, "br-new-line"));
+        assert_eq!(settled[1].storage_id, id);
+        assert!(settled[1].id != id && settled[1].name.starts_with("dev_old_"));
+    }
+}

@@ -372,3 +372,17 @@ async fn a_project_comes_and_goes_with_its_root_in_the_store() {
     assert_eq!(refused(&reply), (409, "store-refuses"));
     assert_eq!(scene.get("/projects").await.1["projects"], j!([]));
 }
+
+#[tokio::test]
+async fn a_right_that_is_taken_away_is_gone_on_every_branch() {
+    let scene = Scene::new();
+    let (project, _, _) = with_dev(&scene).await;
+    // As if both had started once.
+    let rows = rusqlite::Connection::open(scene.data().join("metadata.sqlite")).unwrap();
+    rows.execute("UPDATE roles SET pending = NULL", []).unwrap();
+    let power = j!({"project": {"settings": {"owner_is_superuser": true}}});
+    assert_eq!(patch(&scene, &project, power).await.0, StatusCode::OK);
+    let count = "SELECT count(*) FROM roles WHERE protected = 1 AND pending = 'alter'";
+    let written: i64 = rows.query_row(count, [], |row| row.get(0)).unwrap();
+    assert_eq!(written, 2);
+}

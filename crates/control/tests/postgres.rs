@@ -316,7 +316,10 @@ async fn spares_are_kept_and_used_and_events_are_written() {
     .await;
     until("spares again", async || count() >= 2).await;
     let names: Vec<&str> = scene.control.reconcilers().iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["events", "heal", "operations", "pending", "pressure", "schedule", "spares"]);
+    assert_eq!(
+        names,
+        ["events", "expire", "heal", "mirror", "operations", "pending", "pressure", "schedule", "spares"]
+    );
     assert!(
         scene.control.reconcilers().iter().all(|(_, status)| status.ok),
         "{:?}",
@@ -325,5 +328,42 @@ async fn spares_are_kept_and_used_and_events_are_written() {
     let (status, reply) = scene.delete(&project).await;
     assert_eq!(status, StatusCode::OK, "{reply}");
     assert!(!scene.data().join("computes").join(endpoint.as_str()).exists());
+    scene.end().await;
+}
+
+/// The installation with client tools that every development machine has.
+const WITH_PG_DUMP: u16 = 15;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn definitions_are_read_from_a_running_endpoint() {
+    if Installations::discover(&[]).get(WITH_PG_DUMP).is_none() {
+        return;
+    }
+    let scene = awake();
+    let (status, made) =
+        scene.post("/projects", j!({"project": {"name": "old", "pg_version": WITH_PG_DUMP}})).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    let (project, branch) = scene::paths(&made);
+    let endpoint = scene::endpoint(&made);
+    let (status, reply) = scene.get(&format!("{branch}/schema?db_name=app")).await;
+    assert_eq!(status, StatusCode::OK, "it is woken for the question: {reply}");
+    run_sql(&scene, &endpoint, "app", "CREATE TABLE public.\"Stock\" (id int PRIMARY KEY)").await;
+    let (_, reply) = scene.get(&format!("{branch}/schema?db_name=app")).await;
+    let sql = reply["sql"].as_str().unwrap();
+    assert!(sql.contains("CREATE TABLE public.\"Stock\"") && !sql.contains("\\restrict"), "{sql}");
+
+    // A branch without an endpoint gets one for the question, which is gone afterwards.
+    let body = j!({"branch": {"name": "dev"}});
+    let (_, dev) = scene.post(&format!("{project}/branches"), body).await;
+    let dev = dev["branch"]["id"].as_str().unwrap();
+    let (status, reply) = scene.get(&format!("{project}/branches/{dev}/schema?db_name=app")).await;
+    assert_eq!(status, StatusCode::OK, "{reply}");
+    let (_, all) = scene.get(&format!("{project}/endpoints")).await;
+    assert_eq!(all["endpoints"].as_array().unwrap().len(), 1, "{all}");
+    // The recorder gives every branch the template's data, so the table is missing there.
+    let compare = format!("{project}/branches/{dev}/compare_schema?db_name=app");
+    let (status, reply) = scene.get(&compare).await;
+    assert_eq!(status, StatusCode::OK, "{reply}");
+    assert!(reply["diff"].as_str().unwrap().contains("-CREATE TABLE public.\"Stock\""), "{reply}");
     scene.end().await;
 }

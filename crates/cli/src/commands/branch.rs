@@ -186,7 +186,8 @@ fn state(state: BranchState) -> &'static str {
 }
 
 fn fields(branch: &Resource) -> Table {
-    let text = |id: &Option<dormouse_base::BranchId>| id.as_ref().map(ToString::to_string).unwrap_or_default();
+    let text =
+        |id: &Option<dormouse_base::BranchId>| id.as_ref().map(ToString::to_string).unwrap_or_default();
     Table::fields([
         ("ID", branch.id.to_string()),
         ("Name", branch.name.clone()),

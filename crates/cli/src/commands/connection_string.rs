@@ -73,7 +73,11 @@ pub(crate) async fn fetch(
 }
 
 /// The named database, or the oldest.
-pub(crate) fn choose<'a>(databases: &'a [Database], given: Option<&str>, branch: &str) -> Result<&'a Database, Error> {
+pub(crate) fn choose<'a>(
+    databases: &'a [Database],
+    given: Option<&str>,
+    branch: &str,
+) -> Result<&'a Database, Error> {
     let found = match given {
         Some(given) => databases.iter().find(|database| database.name == given),
         None => databases.iter().min_by_key(|database| (database.created_at, database.id)),

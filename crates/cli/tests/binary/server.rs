@@ -95,9 +95,7 @@ fn reply(method: &str, path: &str) -> (u16, String) {
         ("GET", path) if path == format!("{dev}/schema") => {
             ok(r#"{"sql":"CREATE TABLE a (id int);\n"}"#.into())
         }
-        ("GET", path) if path == format!("{dev}/databases") => {
-            ok(format!(r#"{{"databases":[{DATABASE}]}}"#))
-        }
+        ("GET", path) if path == format!("{dev}/databases") => ok(format!(r#"{{"databases":[{DATABASE}]}}"#)),
         ("GET", path) if path == format!("{dev}/endpoints") => ok(r#"{"endpoints":[]}"#.into()),
         ("POST", path) if path == format!("{branch}/snapshot") => ok(r#"{"lsn":"0/16B3748"}"#.into()),
         ("PATCH" | "DELETE", path) if path == dev => changed(),

@@ -45,7 +45,7 @@ pub(super) async fn create(
     let endpoints = new_endpoints(&request.endpoints, &parent, &new, now)?;
     let (fork, trust) = control.fork(&parent, point(wish.parent_lsn, wish.parent_timestamp)?).await?;
 
-    let writer = endpoints.iter().find(|e| e.mode == Mode::ReadWrite).or(endpoints.first());
+    let writer = endpoints.iter().find(|e| e.mode == Mode::ReadWrite).or_else(|| endpoints.first());
     let target = Target {
         project_id: parent.project.id.clone(),
         branch_id: Some(new.id.clone()),

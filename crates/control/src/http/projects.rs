@@ -9,6 +9,7 @@ use dormouse_api::project::{
 };
 use dormouse_api::{CreatedProject, Page, PageQuery, Projects};
 use dormouse_base::{Kind, clock};
+use dormouse_compute::spec::Mode;
 
 use super::error::Error;
 use super::extract::{Asked, Body, Window};
@@ -16,7 +17,7 @@ use super::shape;
 use crate::control::Control;
 use crate::db::{branches, endpoints, projects, roles};
 use crate::model::name;
-use crate::model::record::{Operation, Pending, Project, ProjectSettings, Target};
+use crate::model::record::{Branch, Operation, Pending, Project, ProjectSettings, Role, Target};
 use crate::operation::apply_config::Change;
 use crate::operation::{delete_project, draft};
 use crate::plan::{self, Plan, Wish};
@@ -141,14 +142,25 @@ pub(super) async fn update(
     Ok(Json(ProjectChanged { project: show(&control, row)?, operations }))
 }
 
-/// Has the owner's rights written again.
+/// Has the owner's rights written again, on every branch: a right that was taken away must be gone everywhere.
 async fn change_owner(control: &Control, project: &Project) -> Result<Operation, Error> {
     let branch = control.foundation.db.read("find a branch", |db| branches::default_of(db, &project.id))?;
     let branch = branch.ok_or_else(|| Error::not_found("branch", "branch-not-found", "default"))?;
     let place = control.branch(project.id.as_str(), branch.id.as_str())?;
     let (branch_id, owner, before) = (branch.id, branch.owner, project.clone());
+    let place_project = project.id.clone();
+    // Before anybody looks at the endpoints' states: see the keeper.
+    let writers =
+        control.foundation.db.read("list endpoints", |db| endpoints::of_project(db, &project.id))?;
+    for writer in writers.iter().filter(|endpoint| endpoint.mode == Mode::ReadWrite) {
+        control.foundation.keeper.set_pending(&writer.id, true);
+    }
     let result = control
         .change(&place, move |db| {
+            let others = branches::of_project(db, &place_project)?.into_iter().filter(|b| b.id != branch_id);
+            for other in others {
+                write_owner_again(db, &other)?;
+            }
             let Some(mut role) = roles::get(db, &branch_id, &owner)? else {
                 return Ok(Ok(Change::default()));
             };
@@ -159,6 +171,7 @@ async fn change_owner(control: &Control, project: &Project) -> Result<Operation,
             Ok(Ok(Change { role: Some(owner), role_before, ..Change::default() }))
         })
         .await;
+    control.foundation.keeper.signals().pending.notify_one();
     if result.is_err() {
         let put_back = move |db: &rusqlite::Transaction<'_>| {
             projects::update(db, &before.id, &before.name, &before.settings, clock::now())
@@ -166,6 +179,12 @@ async fn change_owner(control: &Control, project: &Project) -> Result<Operation,
         control.foundation.db.write("take a change back", put_back).await?;
     }
     result
+}
+
+fn write_owner_again(db: &rusqlite::Connection, branch: &Branch) -> rusqlite::Result<()> {
+    let Some(role) = roles::get(db, &branch.id, &branch.owner)? else { return Ok(()) };
+    let pending = role.pending.or(Some(Pending::Alter));
+    roles::put(db, &Role { pending, updated_at: clock::now(), ..role })
 }
 
 /// `DELETE /projects/{project_id}`.

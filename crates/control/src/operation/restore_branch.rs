@@ -217,7 +217,9 @@ fn move_over(
     };
     branches::put(db, &after)?;
     branches::insert(db, &old)?;
-    let trust = if args.exact { Trust::Exact } else { Trust::Wish };
+    // A run that did not end in order took what clients changed in SQL with it.
+    let stale = endpoints::of_branch(db, id)?.is_some_and(|endpoint| endpoint.roles_stale);
+    let trust = if args.exact && !stale { Trust::Exact } else { Trust::Wish };
     descent::inherit(db, secrets, (id, &old.id), trust, now)?;
     if args.source != *id {
         for database in databases::all(db, id)? {

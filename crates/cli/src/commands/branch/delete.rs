@@ -25,8 +25,10 @@ pub(crate) struct Delete {
 pub(super) async fn run(args: &Delete, session: &Session, cx: &Context) -> Result<(), Error> {
     let place = args.which.find(session).await?;
     let below = if args.recursive { ", the branches below it," } else { "" };
-    let question =
-        format!("Branch `{}` ({}){below} and all their data will be removed.", place.branch.name, place.branch.id);
+    let question = format!(
+        "Branch `{}` ({}){below} and all their data will be removed.",
+        place.branch.name, place.branch.id
+    );
     cx.ui.confirm(&question, args.consent.yes)?;
     let progress = cx.ui.progress("Removing the branch");
     let query = DeleteBranchQuery { recursive: args.recursive.then_some(true) };

@@ -50,9 +50,9 @@ pub(super) async fn run(args: &Diff, session: &Session, cx: &Context) -> Result<
         session.call(client::database::list(&place.project.id, &place.branch.id)).await?.databases;
     let database = connection_string::choose(&databases, args.database.as_deref(), &place.branch.name)?;
     // From the old to the new: a parent, or a past, comes first.
-    let (this, other) = (Side { place: &place, at: args.at }, Side { place: other.as_ref().unwrap_or(&place), at: None });
-    let (from, to) =
-        if args.other.is_none() && args.at.is_none() { (other, this) } else { (this, other) };
+    let (this, other) =
+        (Side { place: &place, at: args.at }, Side { place: other.as_ref().unwrap_or(&place), at: None });
+    let (from, to) = if args.other.is_none() && args.at.is_none() { (other, this) } else { (this, other) };
     let progress = cx.ui.progress("Reading the definitions");
     let before = definitions(&from, &database.name, session).await?;
     let after = definitions(&to, &database.name, session).await?;
