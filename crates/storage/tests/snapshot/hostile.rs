@@ -58,14 +58,24 @@ async fn a_cancelled_snapshot_leaves_only_packs_and_can_be_tried_again() {
     cluster.sql("create table t as select g, md5(g::text) from generate_series(1, 400000) g");
     let content = cluster.content();
     cluster.stop();
+    let mut request = lab.request(&cluster, None);
+    // Cancelled when it has looked at half of the files and read none.
+    let (cancel, asked) = (request.cancel.clone(), std::sync::atomic::AtomicU32::new(0));
+    request.missing = Some(Arc::new(move |_: &str| {
+        if asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 500 {
+            cancel.cancel();
+        }
+        None
+    }));
+    assert!(snapshot::clean(request).await.unwrap_err().is_cancelled());
+    // Cancelled right after it began.
     let request = lab.request(&cluster, None);
     let cancel = request.cancel.clone();
-    // Cancelled as soon as the first object is seen, or at the latest when it is half done.
-    let watch = async {
-        tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+    let soon = async {
+        tokio::task::yield_now().await;
         cancel.cancel();
     };
-    let (taken, ()) = tokio::join!(snapshot::clean(request), watch);
+    let (taken, ()) = tokio::join!(snapshot::clean(request), soon);
     assert!(taken.unwrap_err().is_cancelled());
     let before = snapshot::clean({
         let request = lab.request(&cluster, None);
