@@ -47,15 +47,18 @@ use crate::object::{Created, Store, StoreError};
 pub use error::{RegisterError, UpdateError};
 pub use kinds::{BranchRegister, ProjectRegister};
 pub use known::FRESH;
-use known::Known;
+use known::{Hint, Known, Walk};
 pub use trim::TRIM_AGE;
 use version::Sealed;
 
 /// Lost races after which an update gives up.
 pub const UPDATE_TRIES: u32 = 64;
 
-/// Versions that a reader walks from where it began before it lists again.
+/// Versions that a reader walks from what a listing showed before it lists again.
 pub const PROBES: u64 = 256;
+
+/// Versions that a reader walks from what it remembers before it lists.
+pub const PROBES_FROM_MEMORY: u64 = 4;
 
 /// Listings of one read.
 pub const LISTINGS: u32 = 4;
@@ -91,14 +94,6 @@ struct Inner<T> {
     known: Mutex<Option<Known<T>>>,
     /// Writers of one process wait for each other here instead of racing in the store.
     writing: tokio::sync::Mutex<()>,
-}
-
-/// Where a reader that remembers nothing begins.
-enum Hint<T> {
-    Version(Version<T>),
-    /// The listing shows a version that is gone.
-    Trimmed,
-    Nothing,
 }
 
 /// What an update wants.
@@ -236,19 +231,26 @@ impl<T: Serialize + DeserializeOwned + Clone> Register<T> {
 
     /// The newest version, from what is remembered or from a listing, and then forward.
     async fn newest(&self) -> Result<Known<T>, RegisterError> {
-        let mut begin = self.remembered().map(|known| known.version);
+        let mut far = match self.remembered() {
+            Some(known) => match self.walk(known.version, PROBES_FROM_MEMORY).await? {
+                Walk::Newest(known) => return Ok(known),
+                Walk::Far(version) => Some(version),
+            },
+            None => None,
+        };
         for _ in 0..LISTINGS {
-            let from = match begin.take() {
-                Some(version) => version,
-                None => match self.hint().await? {
-                    Hint::Version(version) => version,
-                    Hint::Nothing => return Err(RegisterError::Missing(self.inner.prefix.clone())),
-                    Hint::Trimmed => continue,
-                },
+            let listed = match self.hint().await? {
+                Hint::Version(version) => version,
+                Hint::Nothing if far.is_none() => {
+                    return Err(RegisterError::Missing(self.inner.prefix.clone()));
+                }
+                Hint::Nothing | Hint::Trimmed => continue,
             };
-            if let Some(known) = self.walk(from).await? {
-                self.remember(&known);
-                return Ok(known);
+            // A listing can be behind what was seen already.
+            let from = far.take().filter(|far| far.seq > listed.seq).unwrap_or(listed);
+            match self.walk(from, PROBES).await? {
+                Walk::Newest(known) => return Ok(known),
+                Walk::Far(version) => far = Some(version),
             }
         }
         Err(RegisterError::Busy { register: self.inner.prefix.clone(), tries: LISTINGS })
@@ -281,21 +283,23 @@ impl<T: Serialize + DeserializeOwned + Clone> Register<T> {
         })
     }
 
-    /// Goes forward to the last version; `None` when it is too far away.
-    async fn walk(&self, from: Version<T>) -> Result<Option<Known<T>>, RegisterError> {
+    /// Goes forward to the last version, at most `limit` steps.
+    async fn walk(&self, from: Version<T>, limit: u64) -> Result<Walk<T>, RegisterError> {
         let mut version = from;
-        for _ in 0..PROBES {
+        for _ in 0..limit {
             let (seen, seen_at) = (Mono::now(), clock::now());
             // Nothing comes after a deletion.
-            if version.deleted_at.is_some() {
-                return Ok(Some(Known { version, seen, seen_at }));
-            }
-            match self.fetch(version.seq + 1).await? {
+            let next = if version.deleted_at.is_some() { None } else { self.fetch(version.seq + 1).await? };
+            match next {
                 Some(next) => version = next.version,
-                None => return Ok(Some(Known { version, seen, seen_at })),
+                None => {
+                    let known = Known { version, seen, seen_at };
+                    self.remember(&known);
+                    return Ok(Walk::Newest(known));
+                }
             }
         }
-        Ok(None)
+        Ok(Walk::Far(version))
     }
 
     /// One version, if there is one. One that is damaged is read again: it may be the wire.

@@ -92,3 +92,28 @@ fn remove_old(entry: &fs::DirEntry, limit: Timestamp) -> io::Result<bool> {
     dormouse_runtime::failpoint::hit_blocking("store.sweep.remove")?;
     fs::remove_file(entry.path()).map(|()| true).or_else(gone)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_backend_syncs_what_it_writes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (backend, _) = open(dir.path().join("new"), true).await.unwrap();
+        // Nothing short of cutting the power shows it; at least it was asked for.
+        assert!(format!("{backend:?}").contains("fsync: true"), "{backend:?}");
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(dir.path().join("new")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, MODE);
+    }
+
+    #[test]
+    fn only_names_of_writes_under_way_are_swept() {
+        for (name, staged) in
+            [("k#1", true), ("k#123", true), ("k", false), ("k#", false), ("#k", false), ("k#1a", false)]
+        {
+            assert_eq!(is_staged(name), staged, "{name}");
+        }
+    }
+}

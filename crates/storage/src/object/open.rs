@@ -38,6 +38,12 @@ const PREFIXES: [&str; 5] = ["AWS_", "GOOGLE_", "AZURE_", "SERVICE_ACCOUNT", "ID
 /// Time to reach a server before the try counts as failed.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 
+/// Tries of one request while a store is opened.
+const OPENING_ATTEMPTS: u32 = 5;
+
+/// No new try of a request begins later than this while a store is opened.
+const OPENING_DEADLINE: Duration = Duration::from_secs(30);
+
 /// Idle connections kept per server; reads come in bursts of this size.
 const IDLE_CONNECTIONS: usize = 96;
 
@@ -93,9 +99,22 @@ impl Store {
             None => (backend, None),
         };
         let parts = Parts { backend, url, limits: options.limits, directory, faults };
+        let opening = Store::of(Parts { limits: at_opening(options.limits), ..parts.clone() });
+        format::settle(&opening, options.read_only).await?;
         let store = Store::of(parts);
-        format::settle(&store, options.read_only).await?;
+        if !opening.arbitrates() {
+            store.does_not_arbitrate();
+        }
         Ok(store)
+    }
+}
+
+/// Whoever opens a store waits at a prompt: a wrong address must be told sooner than an outage.
+fn at_opening(limits: Limits) -> Limits {
+    Limits {
+        attempts: limits.attempts.min(OPENING_ATTEMPTS),
+        deadline: limits.deadline.min(OPENING_DEADLINE),
+        ..limits
     }
 }
 

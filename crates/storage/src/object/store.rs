@@ -87,6 +87,7 @@ impl fmt::Debug for Store {
 }
 
 /// What [`Store::open`] found out before the handle exists.
+#[derive(Clone)]
 pub(super) struct Parts {
     pub(super) backend: Arc<dyn ObjectStore>,
     pub(super) url: String,

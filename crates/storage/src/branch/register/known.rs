@@ -1,4 +1,4 @@
-//! What is remembered of a register.
+//! What is remembered of a register, and what a search for the newest version found.
 
 use std::time::Duration;
 
@@ -24,4 +24,19 @@ impl<T> Known<T> {
         let by_wall = clock::now().duration_since(self.seen_at);
         self.seen.elapsed() < FRESH && !by_wall.is_negative() && by_wall.unsigned_abs() < FRESH
     }
+}
+
+/// Where a reader that remembers nothing begins.
+pub(super) enum Hint<T> {
+    Version(Version<T>),
+    /// The listing shows a version that is gone.
+    Trimmed,
+    Nothing,
+}
+
+/// Where a walk ended.
+pub(super) enum Walk<T> {
+    Newest(Known<T>),
+    /// There is more behind this one.
+    Far(Version<T>),
 }

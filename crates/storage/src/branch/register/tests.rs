@@ -97,6 +97,21 @@ async fn the_usual_read_and_update_are_one_request_each() {
 }
 
 #[tokio::test]
+async fn who_is_far_behind_catches_up_by_a_listing() {
+    let store = calm();
+    let (ahead, behind) = (register(&store), register(&store));
+    ahead.create_first(vec![]).await.unwrap();
+    behind.read().await.unwrap();
+    for n in 0..50 {
+        push(&ahead, n).await.unwrap();
+    }
+    let before = store.stats();
+    assert_eq!(behind.read().await.unwrap().0, 51);
+    let after = store.stats();
+    assert_eq!((after.reads - before.reads, after.lists - before.lists), (PROBES_FROM_MEMORY + 2, 1));
+}
+
+#[tokio::test]
 async fn a_deleted_one_stays_deleted() {
     let store = calm();
     let (late, other) = (register(&store), register(&store));
