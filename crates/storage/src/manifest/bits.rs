@@ -41,6 +41,12 @@ impl Bits {
         self.words[at as usize / 64] |= 1 << (at % 64);
     }
 
+    /// The bits in words of 64, the first bit lowest.
+    #[must_use]
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
     /// How many are one.
     #[must_use]
     pub fn ones(&self) -> u32 {

@@ -3,11 +3,12 @@
 //! ```text
 //!  same entry in the base           ──► kept as it is
 //!  every chunk: here (base, boot pack), zeros, or to be fetched   ──► whole: written in place
-//!  some chunk absent                ──► lazy: made anew as a sparse file, what the boot pack has is written
+//!  some chunk absent                ──► lazy: emptied, then sparse; what the boot pack has is written
 //! ```
 //!
-//! A lazy file is never made of a base's file in place: its old bytes would look like filled chunks after a
-//! crash, because holes are the durable truth of what is absent.
+//! A lazy file keeps nothing of a base's file: its old bytes would look like filled chunks after a crash,
+//! because holes are the durable truth of what is absent. Its inode is used again, for making inodes is what
+//! file systems are slow at.
 
 use crate::chunk::{self, ChunkRef};
 use crate::manifest::segment::{self, MAP_CHUNKS};
@@ -29,6 +30,8 @@ pub(super) enum Step {
         file: usize,
         /// Whether the base has a file of this name.
         exists: bool,
+        /// Whether the base's bytes must go: the file has holes.
+        reset: bool,
         /// Chunks whose stored bytes are in the boot pack.
         boot: Vec<(u32, ChunkRef)>,
         /// Chunks of zeros that must be written as such, because something else may be there.
@@ -131,7 +134,7 @@ impl One<'_> {
         if !whole {
             out.lazy.push((self.number, present));
         }
-        out.steps.push(Step::Write { file: self.number, exists, boot, zeros });
+        out.steps.push(Step::Write { file: self.number, exists, reset: exists && !whole, boot, zeros });
     }
 
     /// Whether a chunk stays absent.

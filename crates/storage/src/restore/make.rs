@@ -41,9 +41,13 @@ impl Making {
     }
 
     fn step(&self, step: &Step) -> Result<u64, RestoreError> {
-        let Step::Write { file, exists, boot, zeros } = step else { return Ok(0) };
+        let Step::Write { file, exists, reset, boot, zeros } = step else { return Ok(0) };
         let (entry, mut written) = (&self.manifest.files[*file], 0);
         let target = self.tree.file(&entry.path, !exists)?;
+        if *reset {
+            target.set_len(0).map_err(|e| self.tree.failed("empty", &entry.path, e))?;
+        }
+        let empty = !exists || *reset;
         for (chunk, at) in boot {
             let Some(stored) = self.boot.stored(at.hash) else { continue };
             let wanted = Wanted { at: at.clone(), plain: chunk::plain_len(entry.size, *chunk) };
@@ -57,8 +61,8 @@ impl Making {
             written += plain.len() as u64;
         }
         // A file whose last chunk was just written has its size; asking costs more than setting it.
-        let ends_with_data = !exists && boot.last().is_some_and(|(chunk, _)| chunk + 1 == entry.chunks());
-        if !ends_with_data && (entry.size > 0 || *exists) {
+        let ends_with_data = empty && boot.last().is_some_and(|(chunk, _)| chunk + 1 == entry.chunks());
+        if !ends_with_data && (entry.size > 0 || !empty) {
             target.set_len(entry.size).map_err(|e| self.tree.failed("size", &entry.path, e))?;
         }
         Ok(written)
@@ -119,10 +123,12 @@ impl Making {
 
     /// Writes the control file, the last of all: under its own name, or hidden while files have holes.
     pub(super) fn control(&self, plain: &[u8], hidden: bool) -> Result<(), RestoreError> {
-        self.tree.remove(control_file::PATH)?;
-        self.tree.remove(control_file::HIDDEN_PATH)?;
         let path = if hidden { control_file::HIDDEN_PATH } else { control_file::PATH };
-        let file = self.tree.file(path, true)?;
+        self.tree.remove(control_file::HIDDEN_PATH)?;
+        let there =
+            if hidden { self.tree.rename(control_file::PATH, path)? } else { self.tree.exists(path)? };
+        // All of it is overwritten: the bytes of the snapshot are as long as the file always is.
+        let file = self.tree.file(path, !there)?;
         file.write_all_at(plain, 0).map_err(|e| self.tree.failed("write", path, e))
     }
 }

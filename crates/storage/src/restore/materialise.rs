@@ -64,7 +64,7 @@ pub async fn materialise(order: Order) -> Result<Materialised, RestoreError> {
     let control = control_page(&manifest, &boot, &order, &reader).await?;
     let mut fetch = Fetch::new(decided.fetch);
     let lazy_names: Vec<usize> = decided.lazy.iter().map(|(file, _)| *file).collect();
-    let making = start_making(&order, &manifest, &boot, decided.steps, &lazy_names);
+    let making = start_making(&order, &manifest, &boot, decided.steps);
     let make_started = Mono::now();
     let (making, ()) = tokio::try_join!(make_all(making, &mut stats), fetch.ahead(&reader))?;
     stats.make_time = make_started.elapsed();
@@ -154,25 +154,13 @@ fn start_making(
     manifest: &Arc<Manifest>,
     boot: &Arc<BootPack>,
     steps: Vec<Step>,
-    lazy: &[usize],
 ) -> impl FnOnce() -> Result<Arc<Making>, RestoreError> + Send + 'static {
     let (dir, base, owner) = (order.dir.clone(), order.base.clone(), order.owner);
     let (manifest, boot) = (Arc::clone(manifest), Arc::clone(boot));
-    let mut steps = steps;
-    let lazy: std::collections::HashSet<usize> = lazy.iter().copied().collect();
     move || {
         let tree = Tree::open(&dir, &manifest.dirs, base.is_some(), owner)?;
         if let Some(base) = base {
             tree.prune(&manifest, &base)?;
-        }
-        for step in &mut steps {
-            if let Step::Write { file, exists, .. } = step
-                && *exists
-                && lazy.contains(file)
-            {
-                tree.remove(&manifest.files[*file].path)?;
-                *exists = false;
-            }
         }
         Ok(Arc::new(Making { tree, manifest, boot, steps, next: AtomicUsize::new(0) }))
     }

@@ -31,6 +31,14 @@ pub enum SourceError {
     Data(#[source] DataError),
 }
 
+impl SourceError {
+    /// Whether asking again may help: the store did not answer, which is not the same as a wrong answer.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Data(DataError::Store(error)) if !error.is_not_found())
+    }
+}
+
 /// Gives chunks of the files of [`super::Materialised::lazy`], by their number there. Segment maps are
 /// loaded when they are first needed, each once; that bounds memory at 230 KB for each GiB of the database.
 #[derive(Debug)]

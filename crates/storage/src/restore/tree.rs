@@ -102,6 +102,26 @@ impl Tree {
         }
     }
 
+    /// Whether there is such a file.
+    pub(super) fn exists(&self, path: &str) -> Result<bool, RestoreError> {
+        let (dir, name) = self.parent(path)?;
+        match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(self.failed("look at", path, errno.into())),
+        }
+    }
+
+    /// Renames a file, if it is there. Tells whether it was.
+    pub(super) fn rename(&self, from: &str, to: &str) -> Result<bool, RestoreError> {
+        let ((from_dir, from_name), (to_dir, to_name)) = (self.parent(from)?, self.parent(to)?);
+        match rustix::fs::renameat(from_dir, from_name, to_dir, to_name) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(self.failed("rename", from, errno.into())),
+        }
+    }
+
     /// Removes everything that is not in both manifests, and gives away what stays.
     pub(super) fn prune(&self, manifest: &Manifest, base: &Manifest) -> Result<(), RestoreError> {
         let dirs: BTreeSet<&str> = manifest.dirs.iter().map(|dir| dir.path.as_str()).collect();

@@ -28,6 +28,7 @@ pub(super) struct Collector {
     pub(super) fresh: HashMap<Hash, Bytes>,
     fresh_bytes: u64,
     added: HashMap<Hash, ChunkRef>,
+    plan: Arc<Plan>,
     slots: Vec<Slot>,
 }
 
@@ -40,7 +41,7 @@ struct Slot {
 }
 
 impl Collector {
-    pub(super) fn new(writer: PackWriter, plan: &Plan, hot: &[(String, u32)]) -> Self {
+    pub(super) fn new(writer: PackWriter, plan: Arc<Plan>, hot: &[(String, u32)]) -> Self {
         let slots = plan.jobs.iter().map(|job| Slot {
             size: job.found.stamp.size,
             gone: false,
@@ -55,6 +56,7 @@ impl Collector {
             fresh_bytes: 0,
             added: HashMap::new(),
             slots: slots.collect(),
+            plan,
         }
     }
 
@@ -66,7 +68,14 @@ impl Collector {
         let _stop = shared.cancel.clone().drop_guard();
         let workers = (0..threads).map(|_| {
             let (shared, sender) = (Arc::clone(&shared), sender.clone());
-            task::blocking(move || worker::work(&shared, &sender))
+            task::blocking(move || {
+                let done = worker::work(&shared, &sender);
+                if done.is_err() {
+                    // The others would work for nothing.
+                    shared.cancel.cancel();
+                }
+                done
+            })
         });
         let workers: Vec<_> = workers.collect();
         drop(sender);
@@ -138,7 +147,7 @@ impl Collector {
     }
 
     async fn store(&mut self, plain: u32, hash: Hash, stored: Vec<u8>) -> Result<ChunkRef, SnapshotError> {
-        if let Some(at) = self.added.get(&hash) {
+        if let Some(at) = self.added.get(&hash).or_else(|| self.plan.known.get(&hash)) {
             self.stats.kept_chunks += 1;
             return Ok(at.clone());
         }
@@ -171,7 +180,8 @@ impl Collector {
     }
 
     /// The entries of all files of the plan, unsorted.
-    pub(super) async fn entries(&mut self, plan: &Plan) -> Result<Vec<FileEntry>, SnapshotError> {
+    pub(super) async fn entries(&mut self) -> Result<Vec<FileEntry>, SnapshotError> {
+        let plan = Arc::clone(&self.plan);
         let mut entries = Vec::with_capacity(plan.jobs.len() + plan.kept.len());
         for (found, content) in &plan.kept {
             let (path, size) = (found.path.clone(), found.stamp.size);

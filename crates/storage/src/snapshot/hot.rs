@@ -121,7 +121,8 @@ pub(super) async fn gather(
         let bytes = reader.store().get(boot).await.map_err(DataError::Store);
         match bytes.and_then(|bytes| BootPack::decode(boot, &bytes)) {
             Ok(pack) => {
-                found.extend(chosen.iter().filter_map(|w| Some((w.at.hash, pack.stored(w.at.hash)?.clone()))))
+                let there = |w: &Wanted| Some((w.at.hash, pack.stored(w.at.hash)?.clone()));
+                found.extend(chosen.iter().filter_map(there));
             }
             // It only repeats what packs hold.
             Err(error) => tracing::warn!(%error, %boot, "the base's boot pack cannot be used"),

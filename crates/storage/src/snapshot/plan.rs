@@ -10,8 +10,10 @@
 //!
 //! Why the LSN may be trusted: every change of a page of a logged relation is in the WAL, and puts its
 //! position into the page; what the base contains is the state at its redo position or later. Hint bits are
-//! the exception, and do not matter. A file with another inode may be a new relation under an old name,
-//! whose pages carry old positions (a copied database), so it is read.
+//! the exception, and do not matter. But without page checksums one more thing changes without a new
+//! position: the flag "all visible" of a heap page, and an old flag beside a new visibility map makes
+//! index-only scans wrong. So clusters without checksums are compared by hash. A file with another inode may
+//! be a new relation under an old name, whose pages carry old positions (a copied database), so it is read.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -103,7 +105,9 @@ pub(super) async fn plan(inputs: Inputs<'_>, reader: &PackReader) -> Result<Plan
         }
         let by_lsn = comparable.filter(|_| {
             let main = relation_of(&found).is_some_and(|r| r.fork == Fork::Main);
-            main && !is_unlogged && then.is_some_and(|then| then.stamp.inode == found.stamp.inode)
+            main && !is_unlogged
+                && inputs.header.checksums
+                && then.is_some_and(|then| then.stamp.inode == found.stamp.inode)
         });
         let how = by_lsn.map_or(How::ByHash, |base| How::ByLsn(base.manifest.header.redo));
         let missing = inputs.missing.and_then(|missing| missing(&found.path));

@@ -137,7 +137,7 @@ async fn copy(
     let plan: Arc<Plan> = Arc::new(plan::plan(inputs, &reader).await?);
     let packs = Places::of(&request.owner, header.lsn, request.epoch).packs;
     let writer = PackWriter::new(request.store.clone(), packs, request.epoch);
-    let mut collector = Collector::new(writer, &plan, &request.hot);
+    let mut collector = Collector::new(writer, Arc::clone(&plan), &request.hot);
     let shared = Shared {
         root: Arc::clone(root),
         runs: worker::runs(&plan),
@@ -149,7 +149,7 @@ async fn copy(
         cancel: request.cancel.child_token(),
     };
     collector.run(Arc::new(shared), threads(request.options.threads)).await?;
-    let entries: Vec<FileEntry> = collector.entries(&plan).await?;
+    let entries: Vec<FileEntry> = collector.entries().await?;
     let dirs = dirs.into_iter().map(|(path, mode)| Directory { path, mode }).collect();
     let manifest = Manifest { header, dirs, files: entries, wal: Vec::new() };
     Ok(Copied { manifest, collector, reader, files, scanned_at })

@@ -53,7 +53,7 @@ pub(crate) type ReadPage<'a> = &'a dyn Fn(Lsn) -> io::Result<Vec<u8>>;
 pub(crate) fn end_of_checkpoint(checkpoint: Lsn, read: ReadPage<'_>) -> Result<Lsn, WalEndError> {
     let wrong = |what| WalEndError::NotACheckpoint { at: checkpoint, what };
     let mut at = checkpoint.0;
-    if at % 8 != 0 || at % WAL_PAGE < SHORT_HEADER {
+    if !at.is_multiple_of(8) || at % WAL_PAGE < SHORT_HEADER {
         return Err(wrong("its position is impossible"));
     }
     let mut record = Vec::new();

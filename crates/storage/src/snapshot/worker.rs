@@ -149,7 +149,7 @@ impl Worker<'_> {
             return base.map(|at| Some(Outcome::Known(at.clone()))).ok_or_else(absent);
         }
         let (Some(at), How::ByLsn(redo)) = (base, job.how) else { return Ok(None) };
-        if len % PAGE != 0 {
+        if !len.is_multiple_of(PAGE) {
             return Ok(None);
         }
         // Eight bytes of each page: a quarter of the time that reading the whole chunk takes.
