@@ -104,6 +104,13 @@ impl Cluster {
         self.data.with_extension("log")
     }
 
+    /// Adds settings for the next start.
+    pub(crate) fn set(&self, settings: &str) {
+        let path = self.data.join("postgresql.auto.conf");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, text + settings + "\n").unwrap();
+    }
+
     pub(crate) fn start(&self) {
         let log = self.log();
         // Output goes to the log, or the server would hold this command's pipe open.

@@ -9,3 +9,4 @@ mod reading;
 mod restoring;
 mod filing;
 mod streaming;
+mod measuring;

@@ -73,7 +73,8 @@ async fn round_trip(major: u32) {
     let report = check(&store, &whole, (base.end, filed)).await.unwrap();
     assert!(report.problems.is_empty() && report.bytes == filed.since(base.end), "{report:?}");
     let (restored, done) = restore(&base, "whole", &store, &whole, flushed).await;
-    assert_eq!((done.end, done.timeline), (flushed, one));
+    // The WAL writer may have flushed a part of a record of no transaction, up to the end of a page.
+    assert!(done.end <= flushed && flushed.since(done.end) < 100_000 && done.timeline == one, "{done:?}");
     let there = restored.promoted().await;
     assert_eq!(count(&there).await, expected);
     let two = Timeline(2);
@@ -86,6 +87,9 @@ async fn round_trip(major: u32) {
     let target = Target { redo: base.redo, upto: inside, dir: &dir, system_identifier: None };
     let cut = assemble(&store, &whole, target, &[Arc::clone(&base.tail)]).await.unwrap();
     assert!(cut.end < inside);
+    let last = std::fs::read(dir.join(one.segment_name(cut.end))).unwrap();
+    let behind = usize::try_from(cut.end.since(cut.end.segment_start())).unwrap();
+    assert!(last.len() == 1 << 24 && last[behind..].iter().all(|byte| *byte == 0));
 
     // The moment between two commits.
     let Moment::At(at) = find_moment(&store, &whole, between, &[]).await.unwrap() else {

@@ -53,7 +53,8 @@ pub(super) fn cut(reader: &Reader, timeline: Timeline, bytes: &[u8], whole: bool
         Reader::at(reader.major(), end).with_last_commit(ahead.last_commit())
     };
     // A record may begin in the piece and end in a later one.
-    let first_record = first_record.or_else(|| begins_clean.then_some(start)).or(last.filter(|at| *at < end));
+    let first_record =
+        first_record.or_else(|| begins_clean.then_some(start)).or_else(|| last.filter(|at| *at < end));
     let header = PieceHeader {
         major: reader.major(),
         timeline,

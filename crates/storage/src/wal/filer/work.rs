@@ -7,7 +7,7 @@ use dormouse_base::clock::Mono;
 use dormouse_base::{Lsn, with_causes};
 use dormouse_runtime::failpoint;
 use dormouse_runtime::task::blocking;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::cut::{Cut, cut};
 use super::status::MAX_GAPS;
@@ -17,6 +17,10 @@ use crate::object::{Store, StoreError};
 use crate::wal::piece::{self, MAX_PIECE};
 use crate::wal::reader::Reader;
 use crate::wal::source::{Chunk, Source, SourceError};
+
+/// Pieces that all filers of this process make at the same time: each costs up to three times 16 MiB of memory.
+const MAX_PIECES: usize = 8;
+static PIECES: Semaphore = Semaphore::const_new(MAX_PIECES);
 
 /// Why filing stopped for now.
 #[derive(Debug, thiserror::Error)]
@@ -161,6 +165,7 @@ impl Worker {
         self.begin().await?;
         let target = match wanted {
             Wanted::Rest => {
+                failpoint::hit("wal.filer.finish").await.map_err(Stopped::Failpoint)?;
                 let reader = self.reader().clone();
                 self.source.rest(reader).await.map_err(Stopped::Source)?
             }
@@ -267,6 +272,7 @@ impl Worker {
                 self.clear_dirty();
             }
             let filed = self.filed();
+            failpoint::hit("wal.filer.release").await.map_err(Stopped::Failpoint)?;
             // Filed is filed; a slot that is moved later holds a little more until then.
             if let Err(error) = self.source.release(filed).await {
                 tracing::debug!(error = with_causes(&error), "cannot release WAL now");
@@ -281,6 +287,7 @@ impl Worker {
 
     /// Files one piece. False: the rest is a part of a record.
     async fn file_piece(&mut self, target: Lsn, must: bool) -> Result<bool, Stopped> {
+        let _turn = PIECES.acquire().await.expect("it is never closed");
         let start = self.filed();
         let (timeline, bytes) = match self.gather(start, target).await? {
             Ok(gathered) => gathered,
@@ -343,7 +350,7 @@ impl Worker {
             match (chunk, &mut gathered) {
                 (Chunk::Bytes { timeline, bytes }, None) => gathered = Some((timeline, bytes)),
                 (Chunk::Bytes { timeline, bytes }, Some((first, all))) if timeline == *first => {
-                    all.extend(bytes)
+                    all.extend(bytes);
                 }
                 (Chunk::Lost { until }, None) => return Ok(Err(until)),
                 // Another timeline or a gap begins: what comes before it is a piece of its own.

@@ -82,7 +82,7 @@ pub async fn assemble(
         (segments, reader) = done.await?;
     }
     let known = target.system_identifier.or_else(|| hands.iter().find_map(|hand| hand.system_identifier()));
-    let identity = known.or(reader.system_identifier());
+    let identity = known.or_else(|| reader.system_identifier());
     finish(line, &target, segments, &reader, Gaps { begin, page, names, identity }).await
 }
 
@@ -103,12 +103,13 @@ async fn finish(
 ) -> Result<Assembled, ReadError> {
     let (end, last_commit) = (reader.end(), reader.last_commit());
     let histories = histories(line, target.upto);
-    let timeline = gaps.names.newest().or(line.timeline_at(target.redo)).unwrap_or(Timeline(1));
+    let timeline = gaps.names.newest().or_else(|| line.timeline_at(target.redo)).unwrap_or(Timeline(1));
     let (dir, major) = (target.dir.to_owned(), line.major);
     let mut files = blocking(move || {
         front(&mut segments, major, &gaps)?;
         let mut files = segments.cut(end).map_err(ReadError::io("cut the assembled WAL"))?;
         for (name, text) in histories {
+            failpoint::hit_blocking("wal.assemble.history").map_err(ReadError::io("write a history file"))?;
             let path = dir.join(name);
             std::fs::write(&path, text).map_err(ReadError::io(format!("write {}", path.display())))?;
             files.push(path);

@@ -71,11 +71,11 @@ pub(super) fn parts<'a>(
     hands: &'a Hands,
 ) -> impl Stream<Item = Result<(Part, Vec<u8>), ReadError>> + Send + 'a {
     // What is at hand can be large (all that a compute has not filed): in steps of a piece.
-    let steps = parts.into_iter().flat_map(steps);
+    let steps = parts.into_iter().flat_map(|part| steps(&part));
     futures_util::stream::iter(steps).map(move |p| part(store, p, hands)).buffered(PARALLEL).into_stream()
 }
 
-fn steps(part: Part) -> Vec<Part> {
+fn steps(part: &Part) -> Vec<Part> {
     let mut out = Vec::new();
     let mut from = part.from;
     while from < part.to {

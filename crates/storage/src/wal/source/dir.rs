@@ -46,10 +46,11 @@ impl WalDir {
     #[must_use]
     pub fn mark(&self, timeline: Timeline, lsn: Lsn) -> Mark {
         let stat = statat(&self.dir, timeline.segment_name(lsn), AtFlags::SYMLINK_NOFOLLOW);
-        stat.map_or(Mark::default(), |stat| Mark {
+        stat.map(|stat| Mark {
             inode: stat.st_ino,
             modified: i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec),
         })
+        .unwrap_or_default()
     }
 
     /// Reads from `from` on, at most `max` bytes and never beyond the segment. `None`: no such segment.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use dormouse_base::lsn::WAL_SEGMENT;
 use dormouse_base::{Lsn, Timeline, clock};
+use dormouse_runtime::failpoint;
 use dormouse_runtime::task::blocking;
 use parking_lot::Mutex;
 
@@ -31,13 +32,15 @@ pub struct Files {
     tap: Arc<dyn Tap>,
     /// What the files looked like when nothing was on its way.
     settled: Mutex<Option<[Mark; 2]>>,
+    /// How far it was when it was asked last. Segments behind it are prepared for later and hold old bytes.
+    flushed: Mutex<Lsn>,
 }
 
 impl Files {
     /// A source over an open `pg_wal`.
     #[must_use]
     pub fn new(dir: Arc<WalDir>, timeline: Timeline, tap: Arc<dyn Tap>) -> Self {
-        Self { dir, timeline, tap, settled: Mutex::new(None) }
+        Self { dir, timeline, tap, settled: Mutex::new(None), flushed: Mutex::new(Lsn::ZERO) }
     }
 
     async fn marks(&self, from: Lsn) -> [Mark; 2] {
@@ -62,10 +65,12 @@ impl Source for Files {
             return Err(SourceError::Timeline { expected: self.timeline, found: flushed.timeline });
         }
         if matches!(flushed.slot, SlotState::Missing | SlotState::Lost) {
+            failpoint::hit("wal.slot.ensure").await.map_err(SourceError::io("make the slot"))?;
             self.tap.ensure_slot().await?;
         }
         let quiet = marks.iter().all(|mark| mark.modified + TIME_STAMP_STEP < now);
         let at_rest = quiet && flushed.written == flushed.lsn && flushed.lsn.segment() <= from.segment() + 1;
+        *self.flushed.lock() = flushed.lsn;
         *self.settled.lock() = at_rest.then_some(marks);
         Ok(Progress { upto: flushed.lsn, slot_lost: flushed.slot == SlotState::Lost })
     }
@@ -80,7 +85,7 @@ impl Source for Files {
         });
         match read.await.map_err(SourceError::io(what()))? {
             Some(Ok(bytes)) => Ok(Chunk::Bytes { timeline, bytes }),
-            Some(Err(until)) if until <= upto => Ok(Chunk::Lost { until }),
+            Some(Err(until)) if until <= *self.flushed.lock() => Ok(Chunk::Lost { until }),
             _ => Err(SourceError::io(what())(std::io::ErrorKind::NotFound.into())),
         }
     }

@@ -13,10 +13,12 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use dormouse_base::{Lsn, Timeline, with_causes};
+use dormouse_runtime::failpoint;
 use dormouse_runtime::task::{Scope, blocking};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -76,10 +78,19 @@ pub struct Settings {
 
 #[derive(Debug)]
 struct Shared {
+    /// Held while bytes are synced: not to be asked for from the executor's threads.
     spool: Mutex<Spool>,
+    /// Behind the last byte that is durable in the spool; 0 = it is empty.
+    end: AtomicU64,
     released: watch::Sender<Lsn>,
     lost: Mutex<bool>,
     problem: Mutex<Option<String>>,
+}
+
+impl Shared {
+    fn end(&self) -> Lsn {
+        Lsn(self.end.load(Ordering::Acquire))
+    }
 }
 
 /// A running stream.
@@ -102,6 +113,7 @@ impl Stream {
         let dir = dir.to_owned();
         let spool = blocking(move || Spool::open(&dir)).await?;
         let shared = Arc::new(Shared {
+            end: AtomicU64::new(spool.end().unwrap_or_default().0),
             spool: Mutex::new(spool),
             released: watch::Sender::new(settings.from),
             lost: Mutex::new(false),
@@ -133,17 +145,20 @@ impl Stream {
 async fn run(shared: &Arc<Shared>, connect: &dyn Connect, settings: &Settings) {
     let mut timeline = settings.timeline;
     let mut pause = RETRY_FIRST;
+    // The WAL that is needed was removed, as the last session said (when it read it, not when it started).
+    let mut gone = false;
     loop {
-        let before = shared.spool.lock().end();
-        let error = match receive(shared, connect, settings, &mut timeline).await {
+        let before = shared.end();
+        let error = match receive(shared, connect, settings, &mut timeline, gone).await {
             Ok(()) => continue,
             Err(error) => error,
         };
+        gone = matches!(error, SessionError::Gone(_)) || (gone && shared.end() == before);
         let problem = with_causes(&error);
         tracing::debug!(problem, "replication session ended");
         *shared.problem.lock() = Some(problem);
         // A session that brought something was a good one.
-        pause = if shared.spool.lock().end() == before { (pause * 2).min(RETRY_MAX) } else { RETRY_FIRST };
+        pause = if shared.end() == before { (pause * 2).min(RETRY_MAX) } else { RETRY_FIRST };
         tokio::time::sleep(pause).await;
     }
 }
@@ -154,8 +169,10 @@ async fn receive(
     connect: &dyn Connect,
     settings: &Settings,
     timeline: &mut Timeline,
+    gone: bool,
 ) -> Result<(), SessionError> {
     let open = async {
+        failpoint::hit("wal.stream.open").await.map_err(SessionError::Io)?;
         let stream = connect.connect().await.map_err(SessionError::Io)?;
         let mut session = Session::open(stream, &settings.user).await?;
         session.identify().await?;
@@ -167,18 +184,15 @@ async fn receive(
     let known = { shared.spool.lock().timeline() };
     *timeline = known.unwrap_or(*timeline).max(*timeline);
     let mut at = { shared.spool.lock().end() }.unwrap_or_else(|| *shared.released.borrow());
-    match session.start(at, *timeline).await {
-        Err(SessionError::Gone(why)) => {
-            tracing::error!(%at, why, "the compute removed WAL that was not received");
-            session.drop_slot().await?;
-            session.ensure_slot().await?;
-            *shared.lost.lock() = true;
-            let from = session.slot_start().await?;
-            at = from.filter(|from| *from > at).ok_or_else(|| SessionError::Protocol(why))?;
-            session.start(at, *timeline).await?;
-        }
-        other => other?,
+    if gone {
+        tracing::error!(%at, "the compute removed WAL that was not received");
+        session.drop_slot().await?;
+        session.ensure_slot().await?;
+        *shared.lost.lock() = true;
+        let from = session.slot_start().await?.filter(|from| *from > at);
+        at = from.ok_or_else(|| SessionError::Protocol("the new slot holds nothing newer".to_owned()))?;
     }
+    session.start(at, *timeline).await?;
     *shared.problem.lock() = None;
     stream(shared, &mut session, settings.acknowledge, timeline, at).await
 }
@@ -230,6 +244,7 @@ async fn stream(
             answer = true;
         }
         if answer {
+            failpoint::hit("wal.stream.report").await.map_err(SessionError::Io)?;
             session.report(at, flushed(at)).await?;
         }
     }
@@ -247,18 +262,23 @@ async fn spool(
     }
     let (shared, start, bytes) = (Arc::clone(shared), *at, std::mem::take(batch));
     *at = start.plus(bytes.len() as u64);
-    let written = blocking(move || shared.spool.lock().append(start, timeline, &bytes));
+    let written = blocking(move || {
+        let mut spool = shared.spool.lock();
+        spool.append(start, timeline, &bytes)?;
+        shared.end.store(start.plus(bytes.len() as u64).0, Ordering::Release);
+        Ok(())
+    });
     written.await.map_err(SessionError::Io)
 }
 
 #[async_trait]
 impl Source for Stream {
     async fn changed(&self, from: Lsn) -> bool {
-        self.shared.spool.lock().end().is_some_and(|end| end > from)
+        self.shared.end() > from
     }
 
     async fn progress(&self, from: Lsn) -> Result<Progress, SourceError> {
-        let upto = { self.shared.spool.lock().end() }.unwrap_or(from).max(from);
+        let upto = self.shared.end().max(from);
         Ok(Progress { upto, slot_lost: std::mem::take(&mut *self.shared.lost.lock()) })
     }
 
@@ -286,7 +306,6 @@ impl Source for Stream {
     }
 
     async fn rest(&self, reader: Reader) -> Result<Lsn, SourceError> {
-        let at = reader.position();
-        Ok({ self.shared.spool.lock().end() }.unwrap_or(at).max(at))
+        Ok(self.shared.end().max(reader.position()))
     }
 }

@@ -17,6 +17,8 @@ use crate::wal::source::tap::SLOT;
 const CLOCK_OFFSET_SECONDS: i64 = 946_684_800;
 /// The slot exists already.
 const DUPLICATE_OBJECT: &str = "42710";
+/// The slot does not exist.
+const UNDEFINED_OBJECT: &str = "42704";
 /// A segment was removed, or a slot that was lost is used.
 const GONE: [&str; 2] = ["58P01", "55000"];
 
@@ -101,7 +103,10 @@ impl Session {
 
     /// Removes the slot (it is lost).
     pub(super) async fn drop_slot(&mut self) -> Result<(), SessionError> {
-        self.command(&format!("DROP_REPLICATION_SLOT \"{SLOT}\"")).await.map(drop)
+        match self.command(&format!("DROP_REPLICATION_SLOT \"{SLOT}\"")).await {
+            Err(SessionError::Refused { code, .. }) if code == UNDEFINED_OBJECT => Ok(()),
+            other => other.map(drop),
+        }
     }
 
     /// Starts the stream.
@@ -135,7 +140,7 @@ impl Session {
                 tag::backend::DATA_ROW if first.is_none() => {
                     first = Some(DataRow::decode(&body).map_err(|e| SessionError::Protocol(e.to_string()))?);
                 }
-                tag::backend::ERROR_RESPONSE => error = Some(error_of(&body)?),
+                tag::backend::ERROR_RESPONSE => error = Some(refused(&decode_error(&body)?)),
                 tag::backend::READY_FOR_QUERY => return error.map_or(Ok(first), Err),
                 _ => {}
             }
@@ -200,15 +205,20 @@ impl Session {
     }
 }
 
+fn decode_error(body: &[u8]) -> Result<ErrorResponse, SessionError> {
+    ErrorResponse::decode(body).map_err(|e| SessionError::Protocol(e.to_string()))
+}
+
+/// The error of a stream, where some codes mean that WAL is missing.
 fn error_of(body: &[u8]) -> Result<SessionError, SessionError> {
-    let error = ErrorResponse::decode(body).map_err(|e| SessionError::Protocol(e.to_string()))?;
-    Ok(refused(&error))
+    Ok(match refused(&decode_error(body)?) {
+        SessionError::Refused { code, message } if GONE.contains(&code.as_str()) => {
+            SessionError::Gone(message)
+        }
+        other => other,
+    })
 }
 
 fn refused(error: &ErrorResponse) -> SessionError {
-    let (code, message) = (error.fields.code().to_owned(), error.fields.message().to_owned());
-    if GONE.contains(&code.as_str()) {
-        return SessionError::Gone(message);
-    }
-    SessionError::Refused { code, message }
+    SessionError::Refused { code: error.fields.code().to_owned(), message: error.fields.message().to_owned() }
 }

@@ -153,6 +153,7 @@ impl Spool {
     }
 
     fn begin(&mut self, start: Lsn) -> io::Result<()> {
+        failpoint::hit_blocking("wal.spool.begin")?;
         let path = self.dir.join(format!("{}.spool", start.key()));
         // A file of this name can only hold frames that did not count.
         let file = OpenOptions::new().create(true).write(true).read(true).truncate(true).open(&path)?;
