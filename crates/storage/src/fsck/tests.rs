@@ -23,10 +23,19 @@ async fn flip(lab: &Lab, key: &Key) {
     lab.store.put(key, bytes.into()).await.unwrap();
 }
 
+/// Servers run these in tasks.
+fn is_send<T: Send>(future: T) -> T {
+    future
+}
+
 #[tokio::test]
 async fn a_whole_family_is_whole() {
     let lab = Lab::new();
     lab.family().await;
+    drop(is_send(lab.collector(Duration::ZERO).collect()));
+    drop(is_send(inventory(&lab.store)));
+    drop(is_send(check(&lab.store, &Scope::default())));
+    drop(is_send(crate::usage::Usage::new(&lab.store).project(&project())));
     let full = checked(&lab, false).await;
     assert_eq!(full.findings, []);
     // Three snapshots of two objects, two packs, three pieces and the child's.

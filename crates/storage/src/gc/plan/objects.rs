@@ -11,6 +11,7 @@ use crate::key::{self, Key, PieceName};
 use crate::object::Listed;
 
 /// What is to become of an object.
+#[derive(Clone, Copy)]
 enum Fate {
     Live,
     Dead(Kind),
@@ -60,7 +61,9 @@ impl Sorter<'_> {
         };
         let dead = Dead { kind, key: object.key.clone(), size: object.size };
         let young = age(self.now, object.modified) < self.limits.grace;
-        if !young && !(matches!(kind, Kind::Manifest | Kind::Boot) && self.is_uploading(&object.key)) {
+        let findable = matches!(kind, Kind::Manifest | Kind::Boot);
+        let stays = young || findable && self.is_uploading(&object.key);
+        if !stays {
             return plan.dead.push(dead);
         }
         match kind {

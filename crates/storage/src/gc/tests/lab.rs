@@ -1,6 +1,7 @@
 //! A store in memory with real objects: packs, manifests, boot packs, pieces of valid WAL, registers.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -209,10 +210,9 @@ impl Lab {
             for plain in bytes.chunks(CHUNK as usize) {
                 let hash = Hash::of(plain);
                 let stored = compressor.compress(plain).unwrap();
-                if !known.contains_key(&hash) {
+                if let Entry::Vacant(new) = known.entry(hash) {
                     let len = u32::try_from(plain.len()).unwrap();
-                    let at = writer.add(Kind::Chunk, len, hash, &stored).await.unwrap();
-                    known.insert(hash, at);
+                    new.insert(writer.add(Kind::Chunk, len, hash, &stored).await.unwrap());
                 }
                 if refs.len() < BOOT_CHUNKS {
                     boot_chunks.push((hash, Bytes::from(stored)));
