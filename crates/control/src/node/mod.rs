@@ -49,6 +49,10 @@ pub(crate) mod shots;
 pub(crate) mod backup;
 pub(crate) mod evict;
 pub(crate) mod sizes;
+pub(crate) mod upkeep;
+pub(crate) mod overview;
+pub(crate) mod metrics;
+pub(crate) mod watch;
 pub(crate) mod template;
 pub mod vault;
 
@@ -89,7 +93,7 @@ struct Inner {
     /// How directories of a version are made.
     fronts: Mutex<HashMap<u16, dormouse_storage::restore::Mode>>,
     front: OnceLock<PathBuf>,
-    hydration: dormouse_storage::hydrate::Metrics,
+    metrics: metrics::Metrics,
     /// For sockets: a short path.
     run_root: PathBuf,
     /// What is in use of the past, so that the collector leaves it alone.
@@ -130,7 +134,7 @@ impl Node {
             templates: tokio::sync::Mutex::default(),
             fronts: Mutex::default(),
             front: OnceLock::new(),
-            hydration: dormouse_storage::hydrate::Metrics::default(),
+            metrics: metrics::Metrics::default(),
             run_root,
             leases: Leases::default(),
             windows,
@@ -146,6 +150,8 @@ impl Node {
         if self.inner.computes.set(computes).is_ok() {
             let node = self.clone();
             self.inner.scope.spawn("snapshots", async move { node.keep_snapshots().await });
+            let node = self.clone();
+            self.inner.scope.spawn("storage-watch", async move { node.keep_watch().await });
         }
     }
 
@@ -183,6 +189,11 @@ impl Node {
         if let Some(keeper) = self.inner.troubles.get() {
             keeper.happened(endpoint, Happening::Trouble { message });
         }
+    }
+
+    /// Whether an endpoint has a directory here.
+    pub(crate) fn is_here(&self, endpoint: &EndpointId) -> bool {
+        resident::is_in(&self.inner.data.join("computes").join(endpoint.as_str()))
     }
 
     /// After a start of the server, before computes are adopted: looks at every directory of this node. Those
