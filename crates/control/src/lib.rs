@@ -37,6 +37,7 @@ pub mod locate;
 pub mod password;
 pub mod plan;
 pub mod schema;
+pub(crate) mod amcheck;
 pub mod first;
 pub mod http;
 pub mod metrics;
