@@ -5,6 +5,7 @@ use dormouse_compute::sandbox::identity::{Identities, Identity};
 use dormouse_compute::spec::PauseTimeout;
 
 use super::*;
+use crate::directory::Directories;
 use crate::plan::Wish;
 use crate::secrets::Secrets;
 
@@ -21,7 +22,8 @@ fn keeper(dir: &tempfile::TempDir, preload: &[&str]) -> (Keeper, EndpointId) {
         branches::mark_ready(db, &plan.branch.id, clock::now())
     })
     .unwrap();
-    (Keeper::new(db, directories, Timeouts::default(), Arc::default()).unwrap(), plan.endpoint.id)
+    let node = Node::of_test(dir.path(), &db, directories);
+    (Keeper::new(db, node, Timeouts::default(), Arc::default()).unwrap(), plan.endpoint.id)
 }
 
 fn row(keeper: &Keeper, id: &EndpointId) -> Endpoint {

@@ -275,3 +275,19 @@ impl Node {
 fn store_error(what: &'static str) -> impl FnOnce(StoreError) -> NodeError {
     move |source| NodeError::Store { what, source }
 }
+
+#[cfg(test)]
+impl Node {
+    /// A node on an empty store in memory, on which nothing is started.
+    pub(crate) fn of_test(data: &std::path::Path, db: &crate::db::Db, directories: Directories) -> Self {
+        use dormouse_compute::sandbox::identity::Identity;
+        use futures_util::FutureExt;
+
+        let opened = Store::open("memory://", dormouse_storage::object::StoreOptions::default());
+        let store = opened.now_or_never().expect("memory answers at once").expect("an empty store");
+        let identities = Identities::Own(Identity { uid: 1, gid: 1 });
+        let windows = Arc::new(sizes::Retention { db: db.clone() });
+        let (data, run_root) = (data.to_owned(), data.join("run"));
+        Self::new(store, directories, identities, data, run_root, windows, &Scope::new())
+    }
+}

@@ -19,6 +19,7 @@ use crate::descent::{self, Trust};
 use crate::directory::Directories;
 use crate::keeper::Keeper;
 use crate::model::record::{Branch, Database, Endpoint, Origin, Pending, ProjectSettings, Role};
+use crate::node::Node;
 use crate::operation::phase::Phase;
 use crate::plan::{Plan, Wish};
 use crate::secrets::Secrets;
@@ -47,8 +48,8 @@ fn scene() -> Scene {
     let secrets = Arc::new(Secrets::open(dir.path()).unwrap());
     let identity = Identities::Own(Identity { uid: 1, gid: 1 });
     let directories = Directories::open(dir.path(), Installations::default(), identity).unwrap();
-    let keeper =
-        Keeper::new(db.clone(), directories.clone(), crate::Timeouts::default(), Arc::default()).unwrap();
+    let node = Node::of_test(dir.path(), &db, directories.clone());
+    let keeper = Keeper::new(db.clone(), node, crate::Timeouts::default(), Arc::default()).unwrap();
     let now = clock::now();
     let mut plan = Wish::default().plan(&Installations::discover(&[]), &secrets, now).unwrap();
     let (project, root) = (plan.project.id.clone(), plan.branch.id.clone());

@@ -14,6 +14,7 @@ use crate::computes::recorder::Recorder;
 use crate::db::{Db, endpoints};
 use crate::directory::Directories;
 use crate::keeper::Keeper;
+use crate::node::Node;
 use crate::plan::Wish;
 use crate::secrets::Secrets;
 
@@ -29,7 +30,8 @@ fn scene() -> Scene {
     let db = Db::open(dir.path()).unwrap();
     let identity = Identities::Own(Identity { uid: 1, gid: 1 });
     let directories = Directories::open(dir.path(), Installations::default(), identity).unwrap();
-    let keeper = Keeper::new(db.clone(), directories, crate::Timeouts::default(), Arc::default()).unwrap();
+    let node = Node::of_test(dir.path(), &db, directories);
+    let keeper = Keeper::new(db.clone(), node, crate::Timeouts::default(), Arc::default()).unwrap();
     Scene { dir, db, keeper, computes: Arc::default() }
 }
 
@@ -76,13 +78,19 @@ async fn a_scheduled_job_wakes_its_endpoint_in_time_and_once() {
 #[tokio::test]
 async fn only_endpoints_that_ended_badly_are_healed() {
     let scene = scene();
-    let (well, ill) = (scene.endpoint(), scene.endpoint());
-    scene.keeper.opened(&ill).await.unwrap();
+    let (well, ill, recovered) = (scene.endpoint(), scene.endpoint(), scene.endpoint());
+    for endpoint in [&ill, &recovered] {
+        scene.db.write_now("", |db| endpoints::mark_opened(db, endpoint)).unwrap();
+    }
+    for endpoint in [&well, &ill] {
+        let home = scene.dir.path().join("computes").join(endpoint.as_str());
+        std::fs::create_dir_all(&home).unwrap();
+        std::fs::write(home.join("resident.json"), "{}").unwrap();
+    }
     let (db, keeper, computes) = (scene.db.clone(), scene.keeper.clone(), scene.computes());
     let mut heal = heal::Heal { db, keeper, computes, scope: Scope::new() };
     heal.run().await.unwrap();
-    assert_eq!(scene.wakes(), [(ill, Cause::Heal)]);
-    assert!(!scene.wakes().iter().any(|(id, _)| *id == well));
+    assert_eq!(scene.wakes(), [(ill, Cause::Heal)], "not {recovered}, which has nothing here");
 }
 
 #[tokio::test]
@@ -92,7 +100,7 @@ async fn a_new_server_remembers_what_is_pending() {
     assert!(!scene.keeper.has_pending(&endpoint), "nobody said so in this life");
     let identity = Identities::Own(Identity { uid: 1, gid: 1 });
     let directories = Directories::open(scene.dir.path(), Installations::default(), identity).unwrap();
-    let next =
-        Keeper::new(scene.db.clone(), directories, crate::Timeouts::default(), Arc::default()).unwrap();
+    let node = Node::of_test(scene.dir.path(), &scene.db, directories);
+    let next = Keeper::new(scene.db.clone(), node, crate::Timeouts::default(), Arc::default()).unwrap();
     assert!(next.has_pending(&endpoint));
 }
