@@ -28,6 +28,7 @@ pub mod computes;
 pub mod vault;
 pub mod node;
 pub mod meta;
+pub mod recover;
 pub mod descent;
 pub mod operation;
 pub mod reconcile;
