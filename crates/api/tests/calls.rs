@@ -10,6 +10,7 @@ use dormouse_api::connection::ConnectionUriQuery;
 use dormouse_api::database::{CreateDatabase, NewDatabase, UpdateDatabase};
 use dormouse_api::endpoint::{EndpointPatch, UpdateEndpoint};
 use dormouse_api::event::EventsQuery;
+use dormouse_api::import::ImportDirectory;
 use dormouse_api::project::{CreateProject, UpdateProject};
 use dormouse_api::role::{CreateRole, NewRole};
 use dormouse_api::routes::{self, Method};
@@ -39,6 +40,7 @@ fn every_call() -> Vec<Line> {
     vec![
         line(&client::project::list(page)),
         line(&client::project::create(&CreateProject::default())),
+        line(&client::project::import(&ImportDirectory::default())),
         line(&client::project::get(p)),
         line(&client::project::update(p, &UpdateProject::default())),
         line(&client::project::delete(p)),

@@ -28,6 +28,7 @@ use crate::model::settings::Timeouts;
 use crate::operation::apply_config::ApplyConfig;
 use crate::operation::create_project::CreateProject;
 use crate::operation::delete_project::DeleteProject;
+use crate::operation::import_directory::ImportDirectory;
 use crate::operation::restart_compute::RestartCompute;
 use crate::operation::start_compute::StartCompute;
 use crate::operation::suspend_compute::SuspendCompute;
@@ -134,6 +135,12 @@ impl Control {
                 db: db.clone(),
                 directories: directories.clone(),
                 keeper: keeper.clone(),
+            }),
+            Arc::new(ImportDirectory {
+                db: db.clone(),
+                directories: directories.clone(),
+                keeper: keeper.clone(),
+                vault: None,
             }),
             Arc::new(DeleteProject {
                 db: db.clone(),

@@ -222,13 +222,14 @@ impl Keeper {
             let Some(endpoint) = endpoints::get(db, endpoint)? else { return Ok(None) };
             let Some(project) = projects::get(db, &endpoint.project_id)? else { return Ok(None) };
             let first = databases::all(db, &endpoint.branch_id)?.into_iter().next();
-            let known = branches::get(db, &endpoint.branch_id)?.is_some();
+            let branch = branches::get(db, &endpoint.branch_id)?;
             let database = first.map_or_else(|| defaults::DATABASE.to_owned(), |d| d.name);
-            Ok(known.then_some((project, endpoint, database)))
+            Ok(branch.map(|branch| (project, endpoint, database, branch.ready)))
         });
         match found.map_err(|e| host_error("read the endpoint", e))? {
             Some((project, ..)) if project.deleting => Err(HostError::new("the project is being deleted")),
-            Some(rows) => Ok(rows),
+            Some((.., false)) => Err(HostError::new("the branch is still being made: look at its operation")),
+            Some((project, endpoint, database, true)) => Ok((project, endpoint, database)),
             None => Err(HostError::new("the endpoint does not exist any more")),
         }
     }

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`create_project`] | template · cluster · ready |
 //! | [`delete_project`] | stop · remove files · remove rows (cannot be undone, so it never gives up) |
+//! | [`import_directory`] | copy · prepare · place · adopt · ready |
 //! | [`start_compute`], [`suspend_compute`], [`restart_compute`] | the compute's own |
 //! | [`apply_config`] | make PostgreSQL agree with the metadata, if it is awake |
 //!
@@ -28,6 +29,7 @@ pub mod phase;
 pub mod executor;
 pub mod create_project;
 pub mod delete_project;
+pub mod import_directory;
 pub mod start_compute;
 pub mod suspend_compute;
 pub mod restart_compute;
@@ -86,6 +88,12 @@ impl From<DirectoryError> for StepFailure {
         match error {
             DirectoryError::NotInstalled { .. } => {
                 Self::fatal(Kind::Invalid, "version-not-installed", error.to_string())
+            }
+            DirectoryError::NotImportable(_) => {
+                Self::fatal(Kind::Invalid, "directory-not-importable", error.to_string())
+            }
+            DirectoryError::Import { source } => {
+                Self::fatal(Kind::Conflict, "import-failed", format!("the imported cluster cannot be prepared: {source}"))
             }
             DirectoryError::File { .. } | DirectoryError::Template { .. } => Self::passing(
                 Kind::Internal,
