@@ -50,9 +50,12 @@ pub fn prepare(
     data: &Path,
     owner: &str,
 ) -> Result<Vec<Imported>, TemplateError> {
-    for (name, text) in
-        [("postgresql.conf", CONFIGURATION), ("postgresql.auto.conf", ""), ("pg_hba.conf", ACCESS), ("pg_ident.conf", "")]
-    {
+    for (name, text) in [
+        ("postgresql.conf", CONFIGURATION),
+        ("postgresql.auto.conf", ""),
+        ("pg_hba.conf", ACCESS),
+        ("pg_ident.conf", ""),
+    ] {
         write(&data.join(name), text, identity)?;
     }
     let single = |database: &str, statements: &str| {
@@ -90,11 +93,7 @@ fn databases(output: &str) -> Vec<Imported> {
     let rows = output.lines().filter_map(|line| {
         let value = line.split_once("dormouse_database = \"")?.1.split('"').next()?;
         let mut parts = value.split('/').map(unhex);
-        Some(Imported {
-            name: parts.next()??,
-            owner: parts.next()??,
-            visible: parts.next()?? == "t",
-        })
+        Some(Imported { name: parts.next()??, owner: parts.next()??, visible: parts.next()?? == "t" })
     });
     rows.take(MAX_DATABASES).collect()
 }

@@ -15,3 +15,4 @@ mod schedule;
 mod storm;
 mod versions;
 mod disk;
+mod import;

@@ -84,8 +84,12 @@ const OWNED: [(&str, &str, &str); 15] = [
     ("pg_namespace", "nspowner", "true"),
     ("pg_class", "relowner", "relkind IN ('r', 'p', 'v', 'm', 'f', 'S')"),
     ("pg_proc", "proowner", "true"),
-    ("pg_type", "typowner", "(typtype IN ('b', 'd', 'e', 'r') AND typcategory <> 'A') OR (typtype = 'c' AND EXISTS \
-      (SELECT FROM pg_catalog.pg_class c WHERE c.oid = typrelid AND c.relkind = 'c'))"),
+    (
+        "pg_type",
+        "typowner",
+        "(typtype IN ('b', 'd', 'e', 'r') AND typcategory <> 'A') OR (typtype = 'c' AND EXISTS \
+      (SELECT FROM pg_catalog.pg_class c WHERE c.oid = typrelid AND c.relkind = 'c'))",
+    ),
     ("pg_collation", "collowner", "true"),
     ("pg_conversion", "conowner", "true"),
     ("pg_operator", "oprowner", "true"),
@@ -105,10 +109,12 @@ pub(super) fn database(owner: &str) -> String {
     let each: Vec<String> = OWNED
         .iter()
         .map(|(catalog, column, filter)| {
-            let class = if *catalog == "pg_largeobject_metadata" { "pg_largeobject" } else { catalog };
+            // Large objects may have any number, and are named by the catalog of their contents.
+            let large = *catalog == "pg_largeobject_metadata";
+            let (class, first) = if large { ("pg_largeobject", 0) } else { (*catalog, FIRST_NORMAL) };
             format!(
                 "SELECT 'pg_catalog.{class}'::pg_catalog.regclass::oid AS class, '{catalog}' AS catalog, oid AS object \
-                 FROM pg_catalog.{catalog} WHERE {column} = {BOOTSTRAP} AND oid >= {FIRST_NORMAL} AND ({filter})"
+                 FROM pg_catalog.{catalog} WHERE {column} = {BOOTSTRAP} AND oid >= {first} AND ({filter})"
             )
         })
         .collect();

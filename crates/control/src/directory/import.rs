@@ -111,7 +111,10 @@ pub fn examine(given: &Path, own: &Path, installed: &Installations) -> Result<Im
     for above in path.ancestors().skip(1) {
         let meta = fs::metadata(above).map_err(|error| unreadable(above, &error))?;
         if meta.mode() & 0o002 != 0 && meta.mode() & 0o1000 == 0 {
-            return Err(no(format!("everybody may write to {}: somebody could exchange the directory", above.display())));
+            return Err(no(format!(
+                "everybody may write to {}: somebody could exchange the directory",
+                above.display()
+            )));
         }
     }
     let root = open_dir(&path)?;
@@ -123,11 +126,16 @@ pub fn examine(given: &Path, own: &Path, installed: &Installations) -> Result<Im
     }
     for file in ["standby.signal", "recovery.signal"] {
         if statat(&root, file, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
-            return Err(no(format!("it is a standby or is being recovered ({file} exists): promote it, then stop it")));
+            return Err(no(format!(
+                "it is a standby or is being recovered ({file} exists): promote it, then stop it"
+            )));
         }
     }
     for (dir, what) in [
-        ("pg_tblspc", "it has tablespaces: move everything to `pg_default` (ALTER TABLE … SET TABLESPACE) and drop them"),
+        (
+            "pg_tblspc",
+            "it has tablespaces: move everything to `pg_default` (ALTER TABLE … SET TABLESPACE) and drop them",
+        ),
         ("pg_twophase", "it has prepared transactions: commit or roll back each of them"),
     ] {
         if !is_empty(&root, &path, dir)? {
@@ -141,8 +149,12 @@ pub fn examine(given: &Path, own: &Path, installed: &Installations) -> Result<Im
 fn unreadable(path: &Path, error: &io::Error) -> DirectoryError {
     let shown = path.display();
     match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => no(format!("there is no directory {shown} on the server's machine")),
-        io::ErrorKind::PermissionDenied => no(format!("the server may not read {shown}: run it as a user who may, or copy the directory")),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            no(format!("there is no directory {shown} on the server's machine"))
+        }
+        io::ErrorKind::PermissionDenied => {
+            no(format!("the server may not read {shown}: run it as a user who may, or copy the directory"))
+        }
         _ => no(format!("{shown} cannot be read: {error}")),
     }
 }
@@ -177,7 +189,10 @@ fn beginning(root: &OwnedFd, path: &Path, name: &str, length: usize) -> Result<V
 
 fn version(root: &OwnedFd, path: &Path) -> Result<u16, DirectoryError> {
     if statat(root, "PG_VERSION", AtFlags::SYMLINK_NOFOLLOW).is_err() {
-        return Err(no(format!("{} is not a PostgreSQL data directory: it has no PG_VERSION", path.display())));
+        return Err(no(format!(
+            "{} is not a PostgreSQL data directory: it has no PG_VERSION",
+            path.display()
+        )));
     }
     let text = beginning(root, path, "PG_VERSION", 16)?;
     let major = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
@@ -188,23 +203,32 @@ fn version(root: &OwnedFd, path: &Path) -> Result<u16, DirectoryError> {
 fn not_running(root: &OwnedFd, path: &Path) -> Result<(), DirectoryError> {
     if statat(root, "postmaster.pid", AtFlags::SYMLINK_NOFOLLOW).is_ok() {
         let text = beginning(root, path, "postmaster.pid", 64)?;
-        let pid = String::from_utf8_lossy(&text).lines().next().and_then(|line| line.trim().parse::<i32>().ok());
+        let pid =
+            String::from_utf8_lossy(&text).lines().next().and_then(|line| line.trim().parse::<i32>().ok());
         if let Some(pid) = pid.map(i32::abs).and_then(rustix::process::Pid::from_raw)
             && rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
         {
-            return Err(no(format!("it runs (process {}): stop it with `pg_ctl stop -D {}`", pid.as_raw_nonzero(), path.display())));
+            return Err(no(format!(
+                "it runs (process {}): stop it with `pg_ctl stop -D {}`",
+                pid.as_raw_nonzero(),
+                path.display()
+            )));
         }
     }
     let bytes = beginning(root, path, "global/pg_control", control_file::LENGTH)?;
-    let control = ControlFile::parse(&bytes).ok_or_else(|| no("its global/pg_control is damaged or of another kind of machine"))?;
+    let control = ControlFile::parse(&bytes)
+        .ok_or_else(|| no("its global/pg_control is damaged or of another kind of machine"))?;
     match control.left {
         Left::ShutDown => {}
         Left::ShutDownInRecovery => return Err(no("it is a standby: promote it, then stop it")),
         Left::InUse => {
-            return Err(no("it was not shut down in an orderly way, or it runs on another machine: start it once, then stop it with `pg_ctl stop -m fast`"));
+            return Err(no(
+                "it was not shut down in an orderly way, or it runs on another machine: start it once, then stop it with `pg_ctl stop -m fast`",
+            ));
         }
     }
-    let layout = (control.block_size, control.segment_pages, control.wal_block_size, control.wal_segment_size);
+    let layout =
+        (control.block_size, control.segment_pages, control.wal_block_size, control.wal_segment_size);
     if layout != LAYOUT {
         return Err(no(format!(
             "it was made with other sizes (page {} bytes, segment {} pages, WAL page {} bytes, WAL segment {} bytes; needed are {}, {}, {}, {}): import it from the running server, by its address",
@@ -233,7 +257,13 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// One directory, `below` the source, to `target`. Returns the bytes of its files.
-    fn directory(&self, dir: &OwnedFd, below: &Path, target: &Path, depth: usize) -> Result<u64, DirectoryError> {
+    fn directory(
+        &self,
+        dir: &OwnedFd,
+        below: &Path,
+        target: &Path,
+        depth: usize,
+    ) -> Result<u64, DirectoryError> {
         let here = self.source.join(below);
         if depth > MAX_DEPTH {
             return Err(no(format!("{} is nested too deeply", here.display())));
@@ -250,7 +280,10 @@ impl Walk<'_> {
         for entry in Dir::read_from(dir).map_err(|errno| unreadable(&here, &errno.into()))? {
             let entry = entry.map_err(|errno| unreadable(&here, &errno.into()))?;
             let name = entry.file_name().to_bytes();
-            if matches!(name, b"." | b"..") || (depth == 0 && !KEPT.iter().any(|kept| kept.as_bytes() == name)) || is_scratch(name) {
+            if matches!(name, b"." | b"..")
+                || (depth == 0 && !KEPT.iter().any(|kept| kept.as_bytes() == name))
+                || is_scratch(name)
+            {
                 continue;
             }
             bytes += self.entry(dir, OsStr::from_bytes(name), below, target, depth)?;
@@ -258,14 +291,23 @@ impl Walk<'_> {
         Ok(bytes)
     }
 
-    fn entry(&self, dir: &OwnedFd, name: &OsStr, below: &Path, target: &Path, depth: usize) -> Result<u64, DirectoryError> {
+    fn entry(
+        &self,
+        dir: &OwnedFd,
+        name: &OsStr,
+        below: &Path,
+        target: &Path,
+        depth: usize,
+    ) -> Result<u64, DirectoryError> {
         let (below, target) = (below.join(name), target.join(name));
         let shown = self.source.join(&below);
-        let stat = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|errno| unreadable(&shown, &errno.into()))?;
+        let stat = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|errno| unreadable(&shown, &errno.into()))?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let inner = openat(dir, name, flags, Mode::empty()).map_err(|errno| unreadable(&shown, &errno.into()))?;
+                let inner = openat(dir, name, flags, Mode::empty())
+                    .map_err(|errno| unreadable(&shown, &errno.into()))?;
                 self.directory(&inner, &below, &target, depth + 1)
             }
             FileType::RegularFile => {
@@ -275,14 +317,21 @@ impl Walk<'_> {
                 }
                 Ok(u64::try_from(stat.st_size).unwrap_or(0))
             }
-            FileType::Symlink => Err(no(format!("{} is a link: put what it points to in its place", shown.display()))),
+            FileType::Symlink => {
+                Err(no(format!("{} is a link: put what it points to in its place", shown.display())))
+            }
             _ => Err(no(format!("{} is neither a file nor a directory", shown.display()))),
         }
     }
 
     fn file(&self, dir: &OwnedFd, name: &OsStr, shown: &Path, target: &Path) -> Result<(), DirectoryError> {
         let mut source = open_file(dir, name, shown)?;
-        let mut made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(target).map_err(failed("create", target))?;
+        let mut made = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(target)
+            .map_err(failed("create", target))?;
         if rustix::fs::ioctl_ficlone(&made, &source).is_ok() {
             return Ok(());
         }
@@ -338,7 +387,12 @@ impl Directories {
     ///
     /// # Errors
     /// When the version is not installed or PostgreSQL refuses.
-    pub fn prepare_import(&self, endpoint: &EndpointId, major: u16, owner: &str) -> Result<Vec<Imported>, DirectoryError> {
+    pub fn prepare_import(
+        &self,
+        endpoint: &EndpointId,
+        major: u16,
+        owner: &str,
+    ) -> Result<Vec<Imported>, DirectoryError> {
         let install = self.installation(major)?;
         let (draft, identity) = (self.draft_of(endpoint), self.inner.identities.template());
         identity.own(&draft).map_err(failed("give away", &draft))?;
@@ -365,13 +419,18 @@ impl Directories {
 /// Checks that a copy fits. A copy that shares its blocks needs no room.
 fn room_for(found: &Importable, home: &Path) -> Result<(), DirectoryError> {
     let target = rustix::fs::statfs(home).map_err(|errno| failed("look at", home)(errno.into()))?;
-    let same_disk = fs::metadata(home).ok().zip(fs::metadata(&found.path).ok()).is_some_and(|(a, b)| a.dev() == b.dev());
+    let same_disk =
+        fs::metadata(home).ok().zip(fs::metadata(&found.path).ok()).is_some_and(|(a, b)| a.dev() == b.dev());
     if same_disk && SHARING.contains(&target.f_type.unsigned_abs().into()) {
         return Ok(());
     }
     let free = target.f_bavail.saturating_mul(target.f_bsize.unsigned_abs().into());
     if found.bytes.saturating_add(ROOM_LEFT) > free {
-        return Err(no(format!("the copy needs {} MiB, and the server's disk has {} MiB free", (found.bytes + ROOM_LEFT) >> 20, free >> 20)));
+        return Err(no(format!(
+            "the copy needs {} MiB, and the server's disk has {} MiB free",
+            (found.bytes + ROOM_LEFT) >> 20,
+            free >> 20
+        )));
     }
     Ok(())
 }

@@ -61,7 +61,10 @@ fn other_layouts_and_versions_are_refused() {
     let wal = refusal(|c| fs::write(c.join("global/pg_control"), control(1, 64 << 20)).unwrap());
     assert!(wal.contains("WAL segment 67108864"), "{wal}");
     assert!(refusal(|c| fs::write(c.join("global/pg_control"), "x").unwrap()).contains("damaged"));
-    assert!(refusal(|c| fs::write(c.join("PG_VERSION"), "12\n").unwrap()).contains("PostgreSQL 12 is not installed"));
+    assert!(
+        refusal(|c| fs::write(c.join("PG_VERSION"), "12\n").unwrap())
+            .contains("PostgreSQL 12 is not installed")
+    );
     assert!(refusal(|c| fs::write(c.join("PG_VERSION"), "9.6\n").unwrap()).contains("15 to 18"));
     assert!(refusal(|c| fs::remove_file(c.join("PG_VERSION")).unwrap()).contains("no PG_VERSION"));
 }
@@ -115,7 +118,13 @@ fn a_copy_has_the_data_and_nothing_else() {
     for name in ["base/1/pgsql_tmp", "pg_wal/archive_status", "pg_replslot/old"] {
         fs::create_dir_all(source.join(name)).unwrap();
     }
-    for name in ["base/1/1259", "base/1/pg_internal.init", "pg_wal/archive_status/x.ready", "server.key", "postgresql.auto.conf"] {
+    for name in [
+        "base/1/1259",
+        "base/1/pg_internal.init",
+        "pg_wal/archive_status/x.ready",
+        "server.key",
+        "postgresql.auto.conf",
+    ] {
         fs::write(source.join(name), name).unwrap();
     }
     let target = dir.path().join("b");
@@ -123,7 +132,14 @@ fn a_copy_has_the_data_and_nothing_else() {
     Walk { source: &source, copy: true }.directory(&root, Path::new(""), &target, 0).unwrap();
     assert_eq!(fs::read_to_string(target.join("base/1/1259")).unwrap(), "base/1/1259");
     assert!(target.join("pg_replslot").is_dir() && target.join("pg_wal/archive_status").is_dir());
-    for gone in ["base/1/pg_internal.init", "base/1/pgsql_tmp", "pg_wal/archive_status/x.ready", "pg_replslot/old", "server.key", "postgresql.auto.conf"] {
+    for gone in [
+        "base/1/pg_internal.init",
+        "base/1/pgsql_tmp",
+        "pg_wal/archive_status/x.ready",
+        "pg_replslot/old",
+        "server.key",
+        "postgresql.auto.conf",
+    ] {
         assert!(!target.join(gone).exists(), "{gone}");
     }
 }

@@ -34,7 +34,8 @@ pub(super) async fn directory(
     }
     let foundation = &control.foundation;
     let (directories, given) = (foundation.directories.clone(), PathBuf::from(request.data_directory));
-    let found = task::blocking(move || directories.examine_import(&given)).await.map_err(StepFailure::from)?;
+    let found =
+        task::blocking(move || directories.examine_import(&given)).await.map_err(StepFailure::from)?;
     let wish = Wish {
         name: request.name,
         pg_version: Some(found.major),
@@ -45,7 +46,11 @@ pub(super) async fn directory(
     plain_name(&plan.role.name)?;
     plan.operation.kind = import_directory::KIND.to_owned();
     let Some(path) = found.path.to_str() else {
-        return Err(Error::new(Kind::Invalid, "directory-not-importable", "its path is not UTF-8: rename it"));
+        return Err(Error::new(
+            Kind::Invalid,
+            "directory-not-importable",
+            "its path is not UTF-8: rename it",
+        ));
     };
     plan.operation.args = serde_json::json!({ import_directory::DIRECTORY: path });
     // It may exist already: whatever it was, it gets this password and the owner's rights.
@@ -63,7 +68,8 @@ pub(super) async fn directory(
 /// The name goes through single-user mode, which cuts its input at line ends, and into a quoted block.
 fn plain_name(name: &str) -> Result<(), Refused> {
     if name.chars().any(|c| c == '$' || c.is_control()) {
-        let message = format!("the role name `{name}` contains `$` or a control character: choose another one");
+        let message =
+            format!("the role name `{name}` contains `$` or a control character: choose another one");
         return Err(Refused::new("bad-name", message));
     }
     Ok(())
@@ -82,7 +88,8 @@ fn store(plan: &mut Plan, db: &Transaction<'_>) -> rusqlite::Result<()> {
 fn imported(control: &Control, plan: Plan, operation: Operation) -> Result<ImportedProject, Error> {
     let db = &control.foundation.db;
     let found = db.read("list databases", |db| databases::all(db, &plan.branch.id))?;
-    let branch = db.read("find a branch", |db| branches::get(db, &plan.branch.id))?.unwrap_or(plan.branch.clone());
+    let branch =
+        db.read("find a branch", |db| branches::get(db, &plan.branch.id))?.unwrap_or(plan.branch.clone());
     let connection_uris = found.iter().map(|database| connection(control, &plan, database)).collect();
     Ok(ImportedProject {
         project: control.show_project(plan.project, Some(&branch)),

@@ -61,11 +61,16 @@ impl ImportDirectory {
         let rows = self.db.read("read a new project", |db| {
             let project = projects::get(db, &target.project_id)?;
             let branch = target.branch_id.as_ref().map(|id| branches::get(db, id)).transpose()?.flatten();
-            let endpoint = target.endpoint_id.as_ref().map(|id| endpoints::get(db, id)).transpose()?.flatten();
+            let endpoint =
+                target.endpoint_id.as_ref().map(|id| endpoints::get(db, id)).transpose()?.flatten();
             Ok(project.zip(branch).zip(endpoint))
         })?;
         let gone = || {
-            StepFailure::fatal(Kind::NotFound, "project-not-found", "the project was removed while it was being made")
+            StepFailure::fatal(
+                Kind::NotFound,
+                "project-not-found",
+                "the project was removed while it was being made",
+            )
         };
         rows.map(|((project, branch), endpoint)| (project, branch, endpoint)).ok_or_else(gone)
     }
@@ -80,8 +85,16 @@ impl ImportDirectory {
             for Imported { name, owner, .. } in found.into_iter().filter(|database| database.visible) {
                 let branch_id = branch.clone();
                 let (pending, rename_from) = (None, None);
-                let row =
-                    Database { id: 0, branch_id, name, owner, pending, rename_from, created_at: now, updated_at: now };
+                let row = Database {
+                    id: 0,
+                    branch_id,
+                    name,
+                    owner,
+                    pending,
+                    rename_from,
+                    created_at: now,
+                    updated_at: now,
+                };
                 databases::insert(db, &row)?;
             }
             Ok(())

@@ -77,6 +77,9 @@ impl From<DbError> for StepFailure {
 
 impl From<DirectoryError> for StepFailure {
     fn from(error: DirectoryError) -> Self {
+        if let DirectoryError::NotImportable(_) = &error {
+            return Self::fatal(Kind::Invalid, "directory-not-importable", error.to_string());
+        }
         tracing::error!(error = &error as &dyn std::error::Error, "cluster");
         if error.is_disk_full() {
             return Self::passing(
@@ -89,13 +92,14 @@ impl From<DirectoryError> for StepFailure {
             DirectoryError::NotInstalled { .. } => {
                 Self::fatal(Kind::Invalid, "version-not-installed", error.to_string())
             }
-            DirectoryError::NotImportable(_) => {
-                Self::fatal(Kind::Invalid, "directory-not-importable", error.to_string())
-            }
-            DirectoryError::Import { source } => {
-                Self::fatal(Kind::Conflict, "import-failed", format!("the imported cluster cannot be prepared: {source}"))
-            }
-            DirectoryError::File { .. } | DirectoryError::Template { .. } => Self::passing(
+            DirectoryError::Import { source } => Self::fatal(
+                Kind::Conflict,
+                "import-failed",
+                format!("the imported cluster cannot be prepared: {source}"),
+            ),
+            DirectoryError::NotImportable(_)
+            | DirectoryError::File { .. }
+            | DirectoryError::Template { .. } => Self::passing(
                 Kind::Internal,
                 "cluster-failed",
                 "the database's files cannot be made ready: see the server's log",

@@ -38,7 +38,10 @@ impl Address {
             Error::usage(format!("the address is wrong: {what}"))
                 .hint("Write it like `postgresql://user:password@host:5432/database`; special characters of a password as %XX.")
         };
-        let rest = SCHEMES.iter().find_map(|scheme| text.strip_prefix(scheme)).ok_or_else(|| wrong("unknown scheme"))?;
+        let rest = SCHEMES
+            .iter()
+            .find_map(|scheme| text.strip_prefix(scheme))
+            .ok_or_else(|| wrong("unknown scheme"))?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         // A password may contain a slash or an @ that somebody forgot to escape: the last @ counts.
         let (user, rest) = match rest.rsplit_once('@') {
@@ -62,7 +65,8 @@ impl Address {
                 "password" => password = Some(Secret::new(decode(value)?)),
                 "dbname" => database = Some(decode(value)?),
                 "sslpassword" => {
-                    return Err(wrong("`sslpassword` would be seen by everybody on this machine").hint("Use a key without a password, or a service file."));
+                    return Err(wrong("`sslpassword` would be seen by everybody on this machine")
+                        .hint("Use a key without a password, or a service file."));
                 }
                 _ => kept.push(option.to_owned()),
             }
@@ -106,16 +110,27 @@ mod tests {
 
     #[test]
     fn what_only_libpq_understands_stays() {
-        let address = Address::parse("postgresql://a,b:6432/x%20y?target_session_attrs=primary&host=/run/pg").unwrap();
+        let address =
+            Address::parse("postgresql://a,b:6432/x%20y?target_session_attrs=primary&host=/run/pg").unwrap();
         assert_eq!(address.database.as_deref(), Some("x y"));
-        assert_eq!(address.connection("é/?"), "postgresql://a,b:6432/%C3%A9%2F%3F?target_session_attrs=primary&host=/run/pg");
+        assert_eq!(
+            address.connection("é/?"),
+            "postgresql://a,b:6432/%C3%A9%2F%3F?target_session_attrs=primary&host=/run/pg"
+        );
         assert_eq!(Address::parse("postgresql://").unwrap().connection("d"), "postgresql:///d");
-        assert_eq!(Address::parse("postgresql://[::1]:5432").unwrap().connection("d"), "postgresql://[::1]:5432/d");
+        assert_eq!(
+            Address::parse("postgresql://[::1]:5432").unwrap().connection("d"),
+            "postgresql://[::1]:5432/d"
+        );
     }
 
     #[test]
     fn wrong_ones_are_refused_without_showing_them() {
-        for text in ["postgresql://u:secret@h/d?x", "postgresql://u:%FF%FEsecret@h/d", "postgresql://u@h/d?sslpassword=secret"] {
+        for text in [
+            "postgresql://u:secret@h/d?x",
+            "postgresql://u:%FF%FEsecret@h/d",
+            "postgresql://u@h/d?sslpassword=secret",
+        ] {
             let error = Address::parse(text).unwrap_err();
             assert_eq!(error.class().status(), 2);
             assert!(!error.report().to_string().contains("secret@"), "{text}");

@@ -41,8 +41,11 @@ pub(super) fn choose(all: &[Known], named: &[String], address: Option<&str>) -> 
                 .hint(format!("It has: {}.", names.join(", "))));
         };
         if known.bytes.is_none() {
-            return Err(Error::new(Class::Refused, format!("you may not connect to the source's database `{source}`"))
-                .hint("Name those that you may with `--database`."));
+            return Err(Error::new(
+                Class::Refused,
+                format!("you may not connect to the source's database `{source}`"),
+            )
+            .hint("Name those that you may with `--database`."));
         }
         if target == MAINTENANCE {
             return Err(Error::usage("a database cannot be called `postgres` here")
@@ -68,7 +71,12 @@ mod tests {
 
     fn chosen(named: &[&str], address: Option<&str>) -> Result<String, String> {
         let known = |name: &str, bytes| Known { name: name.into(), bytes };
-        let all = [known("postgres", Some(1)), known("shop", Some(1)), known("a=b", Some(1)), known("closed", None)];
+        let all = [
+            known("postgres", Some(1)),
+            known("shop", Some(1)),
+            known("a=b", Some(1)),
+            known("closed", None),
+        ];
         let named: Vec<String> = named.iter().map(|name| (*name).to_owned()).collect();
         let pairs = choose(&all[..3 + usize::from(address == Some("closed"))], &named, address);
         let text = |pairs: Vec<Pair>| {

@@ -49,7 +49,8 @@ async fn wait(session: &Session, imported: &mut ImportedProject) -> Result<(), E
             _ => {}
         }
         tokio::time::sleep(PAUSE).await;
-        *operation = session.call(client::operation::get(&imported.project.id, &operation.id)).await?.operation;
+        *operation =
+            session.call(client::operation::get(&imported.project.id, &operation.id)).await?.operation;
     }
     Ok(())
 }

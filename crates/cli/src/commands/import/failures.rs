@@ -13,8 +13,13 @@ const MAX_KEPT: usize = 1000;
 const MAX_COMMAND: usize = 300;
 
 /// Things that only a superuser may make. They stay behind, and the report says so.
-const ONLY_SUPERUSER: [&str; 5] =
-    [" EVENT TRIGGER ", " PUBLICATION ", " PUBLICATION TABLE", " PROCEDURAL LANGUAGE ", " FOREIGN DATA WRAPPER "];
+const ONLY_SUPERUSER: [&str; 5] = [
+    " EVENT TRIGGER ",
+    " PUBLICATION ",
+    " PUBLICATION TABLE",
+    " PROCEDURAL LANGUAGE ",
+    " FOREIGN DATA WRAPPER ",
+];
 
 /// A statement that failed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,12 +70,15 @@ impl Failures {
         if let Some(entry) = line.strip_prefix("pg_restore: from TOC entry ") {
             self.close();
             entry.clone_into(&mut self.entry);
-        } else if let Some(message) = line.strip_prefix("pg_restore: error: ").or_else(|| line.strip_prefix("pg_dump: error: ")) {
+        } else if let Some(message) =
+            line.strip_prefix("pg_restore: error: ").or_else(|| line.strip_prefix("pg_dump: error: "))
+        {
             self.close();
             self.heard += 1;
             let message = message.strip_prefix("could not execute query: ").unwrap_or(message);
             let message = message.strip_prefix("ERROR:").unwrap_or(message).trim().to_owned();
-            self.open = Some(Failure { entry: std::mem::take(&mut self.entry), message, command: String::new() });
+            self.open =
+                Some(Failure { entry: std::mem::take(&mut self.entry), message, command: String::new() });
         } else if line.starts_with("pg_restore: ") || line.starts_with("pg_dump: ") {
             self.close();
         } else if let (Some(open), Some(command)) = (&mut self.open, line.strip_prefix("Command was: ")) {
@@ -98,7 +106,8 @@ impl Failures {
             self.fatal.push(Failure { message, ..Failure::default() });
         }
         if !ok && self.heard == 0 {
-            self.fatal.push(Failure { message: format!("{program} failed without a word"), ..Failure::default() });
+            self.fatal
+                .push(Failure { message: format!("{program} failed without a word"), ..Failure::default() });
         }
         (self.notes, self.fatal)
     }
@@ -114,7 +123,8 @@ fn weigh(failure: &Failure) -> Weight {
     let forbidden = forbidden.iter().any(|words| message.contains(words));
     let ownership = command.starts_with("ALTER ") && command.contains(" OWNER TO ");
     let no_role = message.starts_with("role \"") && message.contains("does not exist");
-    let grant = ["GRANT ", "REVOKE ", "ALTER DEFAULT PRIVILEGES "].iter().any(|verb| command.starts_with(verb));
+    let grant =
+        ["GRANT ", "REVOKE ", "ALTER DEFAULT PRIVILEGES "].iter().any(|verb| command.starts_with(verb));
     if (ownership || grant) && (forbidden || no_role) {
         return Weight::Note;
     }
@@ -158,7 +168,10 @@ mod tests {
         assert_eq!(notes.len(), 2, "{notes:?}");
         assert_eq!(fatal.len(), 1, "{fatal:?}");
         let shown = fatal[0].shown();
-        assert!(shown.contains("COPY failed for table \"orders\"") && shown.contains("Failing row contains (1)."), "{shown}");
+        assert!(
+            shown.contains("COPY failed for table \"orders\"") && shown.contains("Failing row contains (1)."),
+            "{shown}"
+        );
     }
 
     #[test]
@@ -166,7 +179,9 @@ mod tests {
         assert_eq!(Failures::default().finish(false, "pg_dump").1.len(), 1);
         assert_eq!(Failures::default().finish(true, "pg_dump").1.len(), 0);
         let mut harmless = Failures::default();
-        harmless.line("pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter \"x\"");
+        harmless.line(
+            "pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter \"x\"",
+        );
         harmless.line("Command was: SET x = 0;");
         assert_eq!(harmless.finish(false, "pg_restore"), (Vec::new(), Vec::new()));
     }

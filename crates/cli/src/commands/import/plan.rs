@@ -26,20 +26,28 @@ pub(super) fn versions(source: u16, wanted: Option<u16>) -> Result<Vec<u16>, Err
 }
 
 /// Refuses when an extension of the source cannot be had: says all of them at once.
-pub(super) fn extensions(wanted: &[(String, Vec<String>)], available: &[String], version: u16) -> Result<(), Error> {
+pub(super) fn extensions(
+    wanted: &[(String, Vec<String>)],
+    available: &[String],
+    version: u16,
+) -> Result<(), Error> {
     let missing: Vec<String> = wanted
         .iter()
         .filter_map(|(database, names)| {
-            let names: Vec<&str> = names.iter().filter(|name| !available.contains(name)).map(String::as_str).collect();
+            let names: Vec<&str> =
+                names.iter().filter(|name| !available.contains(name)).map(String::as_str).collect();
             (!names.is_empty()).then(|| format!("{} (in `{database}`)", names.join(", ")))
         })
         .collect();
     if missing.is_empty() {
         return Ok(());
     }
-    Err(Error::failed(format!("PostgreSQL {version} here lacks extensions that the source uses: {}", missing.join("; ")))
-        .hint("Install them for that version on the server's machine, or try another `--pg-version`.")
-        .hint("Or drop them in the source, if nothing uses them. Nothing was imported."))
+    Err(Error::failed(format!(
+        "PostgreSQL {version} here lacks extensions that the source uses: {}",
+        missing.join("; ")
+    ))
+    .hint("Install them for that version on the server's machine, or try another `--pg-version`.")
+    .hint("Or drop them in the source, if nothing uses them. Nothing was imported."))
 }
 
 #[cfg(test)]
@@ -60,10 +68,16 @@ mod tests {
     #[test]
     fn all_missing_extensions_are_named() {
         let wanted = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let all = [("shop".to_owned(), wanted(&["hstore", "postgis"])), ("blog".to_owned(), wanted(&["vector", "zombo"]))];
+        let all = [
+            ("shop".to_owned(), wanted(&["hstore", "postgis"])),
+            ("blog".to_owned(), wanted(&["vector", "zombo"])),
+        ];
         let have = wanted(&["hstore", "vector"]);
         let report = extensions(&all, &have, 18).unwrap_err().report().to_string();
-        assert!(report.contains("postgis (in `shop`); zombo (in `blog`)") && !report.contains("hstore"), "{report}");
+        assert!(
+            report.contains("postgis (in `shop`); zombo (in `blog`)") && !report.contains("hstore"),
+            "{report}"
+        );
         assert!(extensions(&all[..0], &have, 18).is_ok());
     }
 }

@@ -41,7 +41,8 @@ impl Login {
     pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         if self.ours {
-            for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
+            for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG"))
+            {
                 command.env_remove(name);
             }
             command.env("PGAPPNAME", "dormouse-import");

@@ -28,15 +28,28 @@ pub(super) struct Psql {
 impl Psql {
     /// Opens a session. `whose` is `source` or `target`, for error texts; what psql complains about is
     /// collected in `scratch`.
-    pub(super) async fn open(tools: &Tools, login: &Login, whose: &'static str, scratch: &Path) -> Result<Self, Error> {
+    pub(super) async fn open(
+        tools: &Tools,
+        login: &Login,
+        whose: &'static str,
+        scratch: &Path,
+    ) -> Result<Self, Error> {
         let program = tools.program("psql");
         let complaints = scratch.join(format!("{whose}-{}.txt", dormouse_base::rand::token(8)));
         let cannot = |error| Error::failed(format!("cannot run {}", program.display())).because(error);
-        let file = File::create(&complaints)
-            .map_err(|error| Error::failed(format!("cannot write {}", complaints.display())).because(error))?;
+        let file = File::create(&complaints).map_err(|error| {
+            Error::failed(format!("cannot write {}", complaints.display())).because(error)
+        })?;
         let mut child = login
             .command(&program)
-            .args(["--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "--set=ON_ERROR_STOP=1", "--file=-"])
+            .args([
+                "--no-psqlrc",
+                "--no-align",
+                "--tuples-only",
+                "--quiet",
+                "--set=ON_ERROR_STOP=1",
+                "--file=-",
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(file)
@@ -73,8 +86,10 @@ impl Psql {
     /// Asks for one value as JSON.
     pub(super) async fn ask<T: DeserializeOwned>(&mut self, sql: &str) -> Result<T, Error> {
         let rows = self.rows(sql).await?;
-        serde_json::from_str(&rows.concat())
-            .map_err(|error| Error::failed(format!("the {} gave an answer that this version does not understand", self.whose)).because(error))
+        serde_json::from_str(&rows.concat()).map_err(|error| {
+            Error::failed(format!("the {} gave an answer that this version does not understand", self.whose))
+                .because(error)
+        })
     }
 }
 
@@ -133,7 +148,10 @@ mod tests {
         assert_eq!(class(&format!("{at}FATAL:  password authentication failed for user \"ann\"")), 5);
         assert_eq!(class(&format!("{at}fe_sendauth: no password supplied")), 5);
         assert_eq!(class(&format!("{at}Connection refused\n\tIs the server running on that host?")), 4);
-        assert_eq!(class("psql: error: could not translate host name \"x\" to address: Name or service not known"), 4);
+        assert_eq!(
+            class("psql: error: could not translate host name \"x\" to address: Name or service not known"),
+            4
+        );
         assert_eq!(class(&format!("{at}FATAL:  database \"shop\" does not exist")), 3);
         assert_eq!(class("psql:<stdin>:1: ERROR:  permission denied for table secrets"), 5);
         assert_eq!(class("psql:<stdin>:1: ERROR:  syntax error"), 1);

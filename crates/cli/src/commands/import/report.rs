@@ -64,7 +64,12 @@ impl Report {
 }
 
 /// The error for a database that did not come over as a whole; writes a log of everything.
-pub(super) fn incomplete(database: &str, fatal: &[Failure], differences: &[String], place: Option<&Path>) -> Error {
+pub(super) fn incomplete(
+    database: &str,
+    fatal: &[Failure],
+    differences: &[String],
+    place: Option<&Path>,
+) -> Error {
     let mut all: Vec<String> = fatal.iter().map(Failure::shown).collect();
     all.extend_from_slice(differences);
     let mut message = format!("database `{database}` is not complete: {} problems", all.len());

@@ -30,7 +30,12 @@ pub(super) async fn make(target: &Target, wanted: &[&Party]) -> Result<Vec<Strin
 
 /// Whoever is to own something must be allowed to create it in its place; for the time of the
 /// restore, `given` says.
-pub(super) async fn may_create(session: &mut Psql, database: &str, wanted: &[&Party], given: bool) -> Result<(), Error> {
+pub(super) async fn may_create(
+    session: &mut Psql,
+    database: &str,
+    wanted: &[&Party],
+    given: bool,
+) -> Result<(), Error> {
     if wanted.is_empty() {
         return Ok(());
     }
@@ -39,7 +44,9 @@ pub(super) async fn may_create(session: &mut Psql, database: &str, wanted: &[&Pa
     let sql = if given {
         format!("GRANT CREATE ON DATABASE {database} TO {names}; GRANT CREATE ON SCHEMA public TO {names}")
     } else {
-        format!("REVOKE CREATE ON DATABASE {database} FROM {names}; REVOKE CREATE ON SCHEMA public FROM {names}")
+        format!(
+            "REVOKE CREATE ON DATABASE {database} FROM {names}; REVOKE CREATE ON SCHEMA public FROM {names}"
+        )
     };
     session.rows(&sql).await.map(drop)
 }

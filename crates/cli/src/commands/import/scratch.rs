@@ -38,8 +38,9 @@ impl Scratch {
 
     /// Makes sure that a dump of this size fits. Compressed it is smaller, but nobody knows by how much.
     pub(super) fn room_for(&self, bytes: u64) -> Result<(), Error> {
-        let stat = rustix::fs::statvfs(&self.path)
-            .map_err(|error| Error::failed(format!("cannot look at {}", self.path.display())).because(error))?;
+        let stat = rustix::fs::statvfs(&self.path).map_err(|error| {
+            Error::failed(format!("cannot look at {}", self.path.display())).because(error)
+        })?;
         enough(bytes, stat.f_bavail.saturating_mul(stat.f_frsize), &self.path)
     }
 }
@@ -50,8 +51,12 @@ fn enough(bytes: u64, free: u64, path: &Path) -> Result<(), Error> {
         return Ok(());
     }
     let place = path.parent().unwrap_or(path).display();
-    Err(Error::failed(format!("a dump may need {} MiB, but {place} has {} MiB free", wanted >> 20, free >> 20))
-        .hint("Name a place with more room with `--temp DIR`, or import one database at a time."))
+    Err(Error::failed(format!(
+        "a dump may need {} MiB, but {place} has {} MiB free",
+        wanted >> 20,
+        free >> 20
+    ))
+    .hint("Name a place with more room with `--temp DIR`, or import one database at a time."))
 }
 
 impl Drop for Scratch {

@@ -47,14 +47,18 @@ impl Source {
                 .hint("`scripts/postgres --extras` brings those of PostgreSQL 16 and 18.")
                 .hint("Or install them with the system's package manager (on Debian: `apt install postgresql-client`).")
         })?;
-        let first = address.database.clone().or_else(|| args.databases.first().and_then(|d| d.split('=').next()).map(str::to_owned));
+        let first = address
+            .database
+            .clone()
+            .or_else(|| args.databases.first().and_then(|d| d.split('=').next()).map(str::to_owned));
         let first = first.unwrap_or_else(|| databases::MAINTENANCE.to_owned());
         let mut session = Psql::open(newest, &Self::login(&address, &first), "source", scratch).await?;
         let facts = Facts::ask(&mut session).await?;
         let pairs = databases::choose(&facts.databases, &args.databases, address.database.as_deref())?;
         let mut found = Vec::new();
         for pair in pairs {
-            let mut session = Psql::open(newest, &Self::login(&address, &pair.source), "source", scratch).await?;
+            let mut session =
+                Psql::open(newest, &Self::login(&address, &pair.source), "source", scratch).await?;
             found.push((pair, Contents::ask(&mut session).await?));
         }
         Ok(Self { address, facts, databases: found })
@@ -90,7 +94,12 @@ pub(super) async fn run(args: &Import, cx: &Context) -> Result<(), Error> {
     run.all().await.map_err(|error| target.how_to_go_on(error))
 }
 
-async fn find_target(args: &Import, cx: &Context, source: &Source, versions: &[u16]) -> Result<Target, Error> {
+async fn find_target(
+    args: &Import,
+    cx: &Context,
+    source: &Source,
+    versions: &[u16],
+) -> Result<Target, Error> {
     let session = cx.session()?;
     if let Some(given) = &args.into {
         return Target::existing(session, given, versions).await;
@@ -141,8 +150,12 @@ impl Run<'_> {
             let sql = "SELECT json_agg(name) FROM pg_catalog.pg_available_extensions";
             available = Some(session.ask(sql).await?);
         }
-        let wanted: Vec<(String, Vec<String>)> =
-            self.source.databases.iter().map(|(pair, contents)| (pair.source.clone(), contents.extensions.clone())).collect();
+        let wanted: Vec<(String, Vec<String>)> = self
+            .source
+            .databases
+            .iter()
+            .map(|(pair, contents)| (pair.source.clone(), contents.extensions.clone()))
+            .collect();
         plan::extensions(&wanted, &available.unwrap_or_default(), self.target.project.pg_version)
     }
 
@@ -185,7 +198,10 @@ impl Run<'_> {
         if self.args.roles {
             let made = roles::make(self.target, &self.source.parties()).await?;
             if !made.is_empty() {
-                report.notes.push(format!("new roles, with new passwords (`dormouse role reveal`): {}", made.join(", ")));
+                report.notes.push(format!(
+                    "new roles, with new passwords (`dormouse role reveal`): {}",
+                    made.join(", ")
+                ));
             }
         }
         for (pair, contents) in &self.source.databases {
@@ -233,7 +249,8 @@ impl Run<'_> {
         if !fatal.is_empty() || !differences.is_empty() {
             return Err(report::incomplete(name, &fatal, &differences, self.args.temp.as_deref()));
         }
-        let rows = counts.as_ref().filter(|_| !self.args.schema_only).map(|counts| counts.rows.values().sum());
+        let rows =
+            counts.as_ref().filter(|_| !self.args.schema_only).map(|counts| counts.rows.values().sum());
         report.databases.push(Done {
             source: pair.source.clone(),
             name: name.clone(),
@@ -255,7 +272,9 @@ impl Run<'_> {
     ) -> Result<(Option<Counts>, std::collections::BTreeMap<String, (i64, bool)>), Error> {
         let login = Source::login(&self.source.address, &pair.source);
         let mut session = Psql::open(self.tools, &login, "source", self.scratch).await?;
-        session.rows("SET search_path = pg_catalog; SET row_security = off; SET statement_timeout = 0").await?;
+        session
+            .rows("SET search_path = pg_catalog; SET row_security = off; SET statement_timeout = 0")
+            .await?;
         session.rows("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let snapshot = session.rows("SELECT pg_catalog.pg_export_snapshot()").await?.concat();
         let verify = !self.args.no_verify;
@@ -267,6 +286,7 @@ impl Run<'_> {
             if self.args.schema_only {
                 // Nothing of these comes over.
                 (now.sequences, now.large) = (Vec::new(), 0);
+                now.tables.retain(|table| !table.materialized);
             }
             counts = Some(Counts::ask(&mut session, &now, !self.args.schema_only).await?);
             drop(progress);
@@ -286,5 +306,6 @@ impl Run<'_> {
 }
 
 fn remove(dump: &PathBuf) -> Result<(), Error> {
-    fs::remove_dir_all(dump).map_err(|error| Error::failed(format!("cannot remove {}", dump.display())).because(error))
+    fs::remove_dir_all(dump)
+        .map_err(|error| Error::failed(format!("cannot remove {}", dump.display())).because(error))
 }

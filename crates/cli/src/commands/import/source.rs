@@ -62,6 +62,8 @@ pub(super) struct Relation {
     pub(super) name: String,
     /// Without its indexes.
     pub(super) bytes: u64,
+    /// Its rows come from a query, which is run again here.
+    pub(super) materialized: bool,
 }
 
 impl Relation {
@@ -99,7 +101,7 @@ impl Contents {
         let relations = |kinds: &str, filter: &str| {
             format!(
                 "(SELECT coalesce(json_agg(json_build_object('schema', n.nspname, 'name', c.relname, \
-                 'bytes', pg_table_size(c.oid)) ORDER BY n.nspname, c.relname), '[]') FROM pg_catalog.pg_class c \
+                 'bytes', pg_table_size(c.oid), 'materialized', c.relkind = 'm') ORDER BY n.nspname, c.relname), '[]') FROM pg_catalog.pg_class c \
                  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ({kinds}) AND {FOREIGN} AND {LOOSE} {filter})"
             )
         };

@@ -47,7 +47,8 @@ impl Target {
     ) -> Result<Self, Error> {
         let mut refused = Error::failed("there is no version to choose from");
         for version in versions {
-            let branch = NewProjectBranch { database_name: Some(first.target.clone()), ..NewProjectBranch::default() };
+            let branch =
+                NewProjectBranch { database_name: Some(first.target.clone()), ..NewProjectBranch::default() };
             let project = NewProject {
                 name: name.clone(),
                 pg_version: Some(*version),
@@ -57,13 +58,20 @@ impl Target {
             match session.call(client::project::create(&CreateProject { project })).await {
                 Ok(made) => {
                     let owner = made.roles.first().map(|role| role.name.clone()).unwrap_or_default();
-                    return Ok(Self { session, project: made.project, branch: made.branch.id, owner, made: true });
+                    return Ok(Self {
+                        session,
+                        project: made.project,
+                        branch: made.branch.id,
+                        owner,
+                        made: true,
+                    });
                 }
                 Err(error) if error.code() == Some(NOT_INSTALLED) => refused = error,
                 Err(error) => return Err(error),
             }
         }
-        Err(refused.hint("A project is never older than its source. `scripts/postgres` installs newer versions."))
+        Err(refused
+            .hint("A project is never older than its source. `scripts/postgres` installs newer versions."))
     }
 
     /// An existing project; its version must be one of these.
@@ -137,7 +145,8 @@ impl Target {
     /// Makes a role; the server gives it a password that nobody has seen.
     pub(super) async fn make_role(&self, name: &str, login: bool) -> Result<(), Error> {
         let role = dormouse_api::role::NewRole { name: name.to_owned(), no_login: (!login).then_some(true) };
-        let call = client::role::create(&self.project.id, &self.branch, &dormouse_api::role::CreateRole { role });
+        let call =
+            client::role::create(&self.project.id, &self.branch, &dormouse_api::role::CreateRole { role });
         self.session.call(call).await.map(drop)
     }
 
@@ -170,7 +179,10 @@ impl Target {
             return error;
         }
         error
-            .hint(format!("Project `{}` ({}) has what was imported so far.", self.project.name, self.project.id))
+            .hint(format!(
+                "Project `{}` ({}) has what was imported so far.",
+                self.project.name, self.project.id
+            ))
             .hint(format!("To try again: the same command with `--into {} --clean`.", self.project.id))
             .hint(format!("To remove it: `dormouse project delete {}`.", self.project.id))
     }

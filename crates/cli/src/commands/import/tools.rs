@@ -54,7 +54,8 @@ pub(super) fn find(named: Option<&Path>) -> Result<Vec<Tools>, Error> {
         [format!("/usr/lib/postgresql/{major}/bin"), format!("/usr/pgsql-{major}/bin")].map(PathBuf::from)
     });
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let places = crate::serve::installation_directories().into_iter().chain(usual).chain(std::env::split_paths(&path));
+    let places =
+        crate::serve::installation_directories().into_iter().chain(usual).chain(std::env::split_paths(&path));
     let mut found: Vec<Tools> = Vec::new();
     for tools in places.filter_map(Tools::at) {
         if !found.iter().any(|known| known.major == tools.major) {
@@ -100,7 +101,8 @@ mod tests {
         fs::create_dir(&directory).unwrap();
         for program in programs {
             let path = directory.join(program);
-            fs::write(&path, format!("#!/bin/sh\necho '{program} (PostgreSQL) {major}.3 (made up)'\n")).unwrap();
+            fs::write(&path, format!("#!/bin/sh\necho '{program} (PostgreSQL) {major}.3 (made up)'\n"))
+                .unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         }
         directory
@@ -139,7 +141,10 @@ mod tests {
         let old = [Tools { major: 15, directory: PathBuf::new() }];
         let report = check(&old, 17).unwrap_err().report().to_string();
         assert!(report.contains("version 17 or newer: the newest here is 15"), "{report}");
-        assert!(report.contains("scripts/postgres --extras") && report.contains("postgresql-client-17"), "{report}");
+        assert!(
+            report.contains("scripts/postgres --extras") && report.contains("postgresql-client-17"),
+            "{report}"
+        );
         assert!(check(&[], 15).unwrap_err().report().to_string().contains("there is none here"));
     }
 }

@@ -25,9 +25,22 @@ pub(super) struct Transfer<'a> {
 
 impl Transfer<'_> {
     /// Dumps what `snapshot` sees.
-    pub(super) async fn dump(&self, from: &Login, contents: &Contents, snapshot: &str, shown: &str) -> Result<(), Error> {
+    pub(super) async fn dump(
+        &self,
+        from: &Login,
+        contents: &Contents,
+        snapshot: &str,
+        shown: &str,
+    ) -> Result<(), Error> {
         let mut command = from.command(&self.tools.program("pg_dump"));
-        command.args(["--format=directory", "--compress=1", "--no-sync", "--verbose", "--no-subscriptions", "--no-tablespaces"]);
+        command.args([
+            "--format=directory",
+            "--compress=1",
+            "--no-sync",
+            "--verbose",
+            "--no-subscriptions",
+            "--no-tablespaces",
+        ]);
         command.arg(format!("--jobs={}", self.jobs)).arg(format!("--snapshot={snapshot}"));
         command.arg("--file").arg(self.dump);
         if contents.encoding != "SQL_ASCII" {
@@ -36,7 +49,8 @@ impl Transfer<'_> {
         if self.schema_only {
             command.arg("--schema-only");
         }
-        let (ok, (notes, mut fatal)) = self.watch(command, contents, "pg_dump", &format!("Reading {shown}")).await?;
+        let (ok, (notes, mut fatal)) =
+            self.watch(command, contents, "pg_dump", &format!("Reading {shown}")).await?;
         fatal.extend(notes);
         match fatal.first() {
             None if ok => Ok(()),
@@ -49,7 +63,12 @@ impl Transfer<'_> {
     }
 
     /// Restores the dump. Returns what stays behind and what failed.
-    pub(super) async fn restore(&self, to: &Login, contents: &Contents, shown: &str) -> Result<(Vec<Failure>, Vec<Failure>), Error> {
+    pub(super) async fn restore(
+        &self,
+        to: &Login,
+        contents: &Contents,
+        shown: &str,
+    ) -> Result<(Vec<Failure>, Vec<Failure>), Error> {
         let mut command = to.command(&self.tools.program("pg_restore"));
         command.args(["--format=directory", "--verbose", "--no-subscriptions", "--no-tablespaces"]);
         command.arg(format!("--jobs={}", self.jobs));
@@ -124,13 +143,24 @@ mod tests {
 
     #[test]
     fn progress_follows_the_programs_words() {
-        let table = |name: &str, bytes| Relation { schema: "public".into(), name: name.into(), bytes };
-        let contents = Contents { tables: vec![table("a", 10), table("B c", 20), table("d", 40)], ..Contents::default() };
+        let table = |name: &str, bytes| Relation {
+            schema: "public".into(),
+            name: name.into(),
+            bytes,
+            materialized: false,
+        };
+        let contents = Contents {
+            tables: vec![table("a", 10), table("B c", 20), table("d", 40)],
+            ..Contents::default()
+        };
         let mut flow = Flow::new(&contents, 1);
         let mut read = |line: &str| flow.begins(line).map(|(table, done)| (table.to_owned(), done));
         assert_eq!(read("pg_dump: reading schemas"), None);
         assert_eq!(read("pg_dump: dumping contents of table \"public.a\""), Some(("public.a".into(), 0)));
-        assert_eq!(read("pg_dump: dumping contents of table \"public.\"B c\"\""), Some(("public.\"B c\"".into(), 10)));
+        assert_eq!(
+            read("pg_dump: dumping contents of table \"public.\"B c\"\""),
+            Some(("public.\"B c\"".into(), 10))
+        );
         assert_eq!(read("pg_restore: processing data for table \"public.d\""), Some(("public.d".into(), 20)));
     }
 }

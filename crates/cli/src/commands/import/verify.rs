@@ -26,7 +26,9 @@ impl Counts {
     pub(super) async fn ask(session: &mut Psql, contents: &Contents, rows: bool) -> Result<Self, Error> {
         let mut counts = Self { large: contents.large, ..Self::default() };
         if rows {
-            let select = |number: usize, table: &str| format!("SELECT json_build_array({number}, count(*)) FROM ONLY {table}");
+            let select = |number: usize, table: &str| {
+                format!("SELECT json_build_array({number}, count(*)) FROM ONLY {table}")
+            };
             for (relation, row) in each(session, &contents.tables, select).await? {
                 let (_, count): (usize, i64) = read(&row)?;
                 counts.rows.insert(relation.shown(), count);
@@ -40,8 +42,13 @@ impl Counts {
 }
 
 /// Where all sequences are.
-pub(super) async fn sequences(session: &mut Psql, contents: &Contents) -> Result<BTreeMap<String, (i64, bool)>, Error> {
-    let select = |number: usize, name: &str| format!("SELECT json_build_array({number}, last_value, is_called) FROM {name}");
+pub(super) async fn sequences(
+    session: &mut Psql,
+    contents: &Contents,
+) -> Result<BTreeMap<String, (i64, bool)>, Error> {
+    let select = |number: usize, name: &str| {
+        format!("SELECT json_build_array({number}, last_value, is_called) FROM {name}")
+    };
     let mut all = BTreeMap::new();
     for (relation, row) in each(session, &contents.sequences, select).await? {
         let (_, value, called): (usize, i64, bool) = read(&row)?;
@@ -64,7 +71,9 @@ async fn each<'a>(
         let statements: Vec<String> = batch
             .iter()
             .enumerate()
-            .map(|(number, relation)| select(number, &format!("{}.{}", ident(&relation.schema), ident(&relation.name))))
+            .map(|(number, relation)| {
+                select(number, &format!("{}.{}", ident(&relation.schema), ident(&relation.name)))
+            })
             .collect();
         let rows = session.rows(&statements.join(";\n")).await?;
         if rows.len() != batch.len() {
@@ -76,7 +85,11 @@ async fn each<'a>(
 }
 
 /// What differs. `after` is where the source's sequences were after the dump.
-pub(super) fn differences(source: &Counts, after: &BTreeMap<String, (i64, bool)>, target: &Counts) -> Vec<String> {
+pub(super) fn differences(
+    source: &Counts,
+    after: &BTreeMap<String, (i64, bool)>,
+    target: &Counts,
+) -> Vec<String> {
     let mut found = Vec::new();
     for (table, rows) in &source.rows {
         match target.rows.get(table) {
@@ -89,7 +102,9 @@ pub(super) fn differences(source: &Counts, after: &BTreeMap<String, (i64, bool)>
         let after = after.get(name).unwrap_or(before);
         match target.sequences.get(name) {
             Some(here) if here == before || here == after || between(before.0, here.0, after.0) => {}
-            Some(here) => found.push(format!("sequence {name}: at {} in the source, at {} here", before.0, here.0)),
+            Some(here) => {
+                found.push(format!("sequence {name}: at {} in the source, at {} here", before.0, here.0))
+            }
             None => found.push(format!("sequence {name} is missing")),
         }
     }
@@ -111,7 +126,10 @@ mod tests {
     fn counts(rows: &[(&str, i64)], sequences: &[(&str, i64, bool)], large: u64) -> Counts {
         Counts {
             rows: rows.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
-            sequences: sequences.iter().map(|(name, value, called)| ((*name).to_owned(), (*value, *called))).collect(),
+            sequences: sequences
+                .iter()
+                .map(|(name, value, called)| ((*name).to_owned(), (*value, *called)))
+                .collect(),
             large,
         }
     }
