@@ -3,7 +3,7 @@
 //! The directory is somebody else's and may be anything. So it is looked at as a whole before
 //! anything is copied; links are never followed, nothing is opened by a path that was checked
 //! earlier; and only what belongs to a cluster's *data* comes along: no settings, no access rules, no
-//! keys, no logs. [`dormouse_compute::import`] then makes the copy ours.
+//! keys, no logs. [`super::import_copy`] does it, [`dormouse_compute::import`] then makes the copy ours.
 //!
 //! ```text
 //!  examine          copy_import                prepare_import            place_import
@@ -20,13 +20,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use dormouse_base::EndpointId;
-use dormouse_compute::import::{self, Imported};
 use dormouse_compute::postgres::control_file::{self, ControlFile, Left};
 use dormouse_compute::postgres::discover::Installations;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, statat};
 
-use super::{Directories, DirectoryError, clone, failed, remove, sync_dir};
+use super::{DirectoryError, failed};
 
 /// What belongs to a cluster's data, at the top of its directory.
 const KEPT: [&str; 18] = [
@@ -71,15 +69,6 @@ const LAYOUT: (u32, u32, u32, u32) = (8192, 131_072, 8192, 16 << 20);
 /// Directories inside directories; a cluster has three levels.
 const MAX_DEPTH: usize = 8;
 
-/// Room on the disk that an import leaves free, bytes.
-const ROOM_LEFT: u64 = 256 << 20;
-
-/// File systems that share blocks (`f_type`): btrfs, XFS.
-const SHARING: [u64; 2] = [0x9123_683E, 0x5846_5342];
-
-/// The draft beside the endpoint's cluster.
-const DRAFT: &str = "data.import";
-
 /// A directory that can be imported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Importable {
@@ -91,7 +80,7 @@ pub struct Importable {
     pub bytes: u64,
 }
 
-fn no(why: impl Into<String>) -> DirectoryError {
+pub(super) fn no(why: impl Into<String>) -> DirectoryError {
     DirectoryError::NotImportable(why.into())
 }
 
@@ -159,7 +148,7 @@ fn unreadable(path: &Path, error: &io::Error) -> DirectoryError {
     }
 }
 
-fn open_dir(path: &Path) -> Result<OwnedFd, DirectoryError> {
+pub(super) fn open_dir(path: &Path) -> Result<OwnedFd, DirectoryError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(rustix::fs::CWD, path, flags, Mode::empty()).map_err(|errno| unreadable(path, &errno.into()))
 }
@@ -200,7 +189,7 @@ fn version(root: &OwnedFd, path: &Path) -> Result<u16, DirectoryError> {
 }
 
 /// Refuses a cluster that runs, was killed, or is laid out in another way than ours.
-fn not_running(root: &OwnedFd, path: &Path) -> Result<(), DirectoryError> {
+pub(super) fn not_running(root: &OwnedFd, path: &Path) -> Result<(), DirectoryError> {
     if statat(root, "postmaster.pid", AtFlags::SYMLINK_NOFOLLOW).is_ok() {
         let text = beginning(root, path, "postmaster.pid", 64)?;
         let pid =
@@ -250,14 +239,14 @@ fn is_empty(root: &OwnedFd, path: &Path, name: &str) -> Result<bool, DirectoryEr
 }
 
 /// Goes through what is kept of a data directory, and copies it if asked to.
-struct Walk<'a> {
-    source: &'a Path,
-    copy: bool,
+pub(super) struct Walk<'a> {
+    pub(super) source: &'a Path,
+    pub(super) copy: bool,
 }
 
 impl Walk<'_> {
     /// One directory, `below` the source, to `target`. Returns the bytes of its files.
-    fn directory(
+    pub(super) fn directory(
         &self,
         dir: &OwnedFd,
         below: &Path,
@@ -349,90 +338,6 @@ fn writable(path: &Path, mode: u32) -> Result<(), DirectoryError> {
         return Ok(());
     }
     Err(no(format!("others than its owner may write to {}: take that away with chmod first", path.display())))
-}
-
-impl Directories {
-    /// Looks at a directory that is to be imported.
-    ///
-    /// # Errors
-    /// When a rule forbids it; see [`examine`].
-    pub fn examine_import(&self, given: &Path) -> Result<Importable, DirectoryError> {
-        let own = self.inner.computes.parent().unwrap_or(&self.inner.computes);
-        examine(given, own, &self.inner.installations)
-    }
-
-    fn draft_of(&self, endpoint: &EndpointId) -> PathBuf {
-        self.inner.computes.join(endpoint.as_str()).join(DRAFT)
-    }
-
-    /// Copies a directory to a draft of the endpoint's cluster. Doing it again begins anew.
-    ///
-    /// # Errors
-    /// When a rule forbids it, the copy does not fit, or the disk does not play along.
-    pub fn copy_import(&self, endpoint: &EndpointId, given: &Path) -> Result<(), DirectoryError> {
-        let found = self.examine_import(given)?;
-        let home = self.inner.computes.join(endpoint.as_str());
-        fs::DirBuilder::new().recursive(true).mode(0o711).create(&home).map_err(failed("create", &home))?;
-        let draft = self.draft_of(endpoint);
-        remove(&draft)?;
-        room_for(&found, &home)?;
-        let root = open_dir(&found.path)?;
-        Walk { source: &found.path, copy: true }.directory(&root, Path::new(""), &draft, 0)?;
-        // Somebody may have started it meanwhile.
-        not_running(&root, &found.path)?;
-        clone::sync(&draft)
-    }
-
-    /// Makes the draft a cluster of ours; tells its databases. May be done again.
-    ///
-    /// # Errors
-    /// When the version is not installed or PostgreSQL refuses.
-    pub fn prepare_import(
-        &self,
-        endpoint: &EndpointId,
-        major: u16,
-        owner: &str,
-    ) -> Result<Vec<Imported>, DirectoryError> {
-        let install = self.installation(major)?;
-        let (draft, identity) = (self.draft_of(endpoint), self.inner.identities.template());
-        identity.own(&draft).map_err(failed("give away", &draft))?;
-        import::prepare(install, identity, &draft, owner).map_err(|source| DirectoryError::Import { source })
-    }
-
-    /// Puts the draft into the endpoint's place. May be done again.
-    ///
-    /// # Errors
-    /// When the disk does not play along.
-    pub fn place_import(&self, endpoint: &EndpointId, slot: u32) -> Result<(), DirectoryError> {
-        let (draft, data) = (self.draft_of(endpoint), self.data_of(endpoint));
-        if !draft.exists() && data.join("PG_VERSION").is_file() {
-            return Ok(());
-        }
-        self.inner.identities.for_slot(slot).own(&draft).map_err(failed("give away", &draft))?;
-        clone::sync(&draft)?;
-        fs::rename(&draft, &data).map_err(failed("place", &data))?;
-        sync_dir(&self.inner.computes.join(endpoint.as_str()))?;
-        sync_dir(&self.inner.computes)
-    }
-}
-
-/// Checks that a copy fits. A copy that shares its blocks needs no room.
-fn room_for(found: &Importable, home: &Path) -> Result<(), DirectoryError> {
-    let target = rustix::fs::statfs(home).map_err(|errno| failed("look at", home)(errno.into()))?;
-    let same_disk =
-        fs::metadata(home).ok().zip(fs::metadata(&found.path).ok()).is_some_and(|(a, b)| a.dev() == b.dev());
-    if same_disk && SHARING.contains(&target.f_type.unsigned_abs().into()) {
-        return Ok(());
-    }
-    let free = target.f_bavail.saturating_mul(target.f_bsize.unsigned_abs().into());
-    if found.bytes.saturating_add(ROOM_LEFT) > free {
-        return Err(no(format!(
-            "the copy needs {} MiB, and the server's disk has {} MiB free",
-            (found.bytes + ROOM_LEFT) >> 20,
-            free >> 20
-        )));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+//! The rules of imports, each broken once by a directory that is otherwise fine; and what a copy has.
+
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;

@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 
 pub mod clone;
 pub mod import;
+pub mod import_copy;
 pub mod template;
 pub mod spare;
 

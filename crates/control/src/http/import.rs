@@ -88,8 +88,9 @@ fn store(plan: &mut Plan, db: &Transaction<'_>) -> rusqlite::Result<()> {
 fn imported(control: &Control, plan: Plan, operation: Operation) -> Result<ImportedProject, Error> {
     let db = &control.foundation.db;
     let found = db.read("list databases", |db| databases::all(db, &plan.branch.id))?;
-    let branch =
-        db.read("find a branch", |db| branches::get(db, &plan.branch.id))?.unwrap_or(plan.branch.clone());
+    let branch = db
+        .read("find a branch", |db| branches::get(db, &plan.branch.id))?
+        .unwrap_or_else(|| plan.branch.clone());
     let connection_uris = found.iter().map(|database| connection(control, &plan, database)).collect();
     Ok(ImportedProject {
         project: control.show_project(plan.project, Some(&branch)),

@@ -50,6 +50,7 @@ impl From<VaultError> for StepFailure {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn interrupted(error: std::io::Error) -> StepFailure {
     tracing::error!(%error, "import");
     StepFailure::passing(Kind::Internal, "cluster-failed", "the import was interrupted: see the server's log")
