@@ -1,11 +1,13 @@
 //! `dormouse import`: from a running PostgreSQL 15 and from the directory of a stopped one.
 
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 
 use dormouse_compute::postgres::discover::Installations;
+use dormouse_compute::sandbox::process;
 use dormouse_tests::foreign::{Foreign, fake_tools};
 use dormouse_tests::{Server, note};
+use rustix::process::Signal;
 use serde_json::Value;
 use tokio_postgres::Client;
 
@@ -201,6 +203,43 @@ async fn what_cannot_be_imported_says_why_and_leaves_nothing() {
     let report =
         server.cli_json(&["import", &source.address("shop"), "--into", "shop", "--clean", "--temp", temp]);
     assert_eq!(report["databases"][0]["rows"].as_i64(), Some(1), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupt_ends_the_programs_and_removes_the_dump() {
+    let Some(source) = Foreign::start(15) else { return note("PostgreSQL 15 is not installed") };
+    if !has_tools(15) {
+        return note("the client programs of PostgreSQL 15 are not installed");
+    }
+    let server = Server::start(&[]);
+    let admin = server.try_connect(&source.address("postgres")).await.unwrap();
+    admin.batch_execute("create database shop").await.unwrap();
+    // A pg_dump that takes its time.
+    let (tools, temp) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fake_tools(tools.path(), 15);
+    let (file, pid) = (tools.path().join("pg_dump"), tools.path().join("pid"));
+    let script = std::fs::read_to_string(&file).unwrap();
+    let end = script.find("exec ").unwrap();
+    let sleep = format!("{}echo $$ > {}\nexec sleep 100\n", &script[..end], pid.display());
+    std::fs::write(&file, sleep).unwrap();
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let child = Command::new(dormouse_tests::binary())
+        .args(["--data", &text(server.data()), "import", &source.address("shop")])
+        .args(["--tools", &text(tools.path()), "--temp", &text(temp.path())])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    server
+        .until_true("pg_dump runs", || std::fs::read_to_string(&pid).is_ok_and(|text| text.ends_with('\n')));
+    process::signal(child.id(), Signal::INT);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", talk(&output));
+    assert!(talk(&output).contains("interrupted") && talk(&output).contains("--clean"), "{}", talk(&output));
+    assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0);
+    let pid = std::fs::read_to_string(&pid).unwrap();
+    assert!(!Path::new("/proc").join(pid.trim()).exists(), "pg_dump lives on");
 }
 
 /// A cluster with what must not come along as it is.

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::path::Path;
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dormouse_base::Secret;
@@ -23,6 +24,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(15);
 
 /// Seconds to reach a server, unless the environment says otherwise.
 const CONNECT_SECONDS: &str = "15";
+
+/// Whether [`run`] has a program to end before this one may end.
+static BUSY: AtomicBool = AtomicBool::new(false);
 
 /// How to reach one database.
 #[derive(Debug, Clone)]
@@ -69,6 +73,8 @@ pub(super) async fn run(mut command: Command, mut line: impl FnMut(&str)) -> Res
     let cannot = |error| Error::failed(format!("cannot run {name}")).because(error);
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(cannot)?;
+    BUSY.store(true, Ordering::SeqCst);
+    let _idle = Idle;
     let mut lines = child.stderr.take().map(|stderr| BufReader::new(stderr).split(b'\n'));
     loop {
         let next = async {
@@ -93,6 +99,15 @@ pub(super) async fn run(mut command: Command, mut line: impl FnMut(&str)) -> Res
     }
 }
 
+/// Says that no program runs any more, when dropped.
+struct Idle;
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        BUSY.store(false, Ordering::SeqCst);
+    }
+}
+
 /// Asks a program to end, so that its own children end and its sessions close; then insists.
 async fn end(child: &mut Child) -> Error {
     if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
@@ -113,8 +128,8 @@ fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal, Error> {
     signal(kind).map_err(|error| Error::failed("cannot listen for signals").because(error))
 }
 
-/// Work that an interrupt ends in an orderly way: [`run`] notices by itself, everything else is given
-/// a moment, then dropped. What must be removed is removed by destructors.
+/// Work that an interrupt ends in an orderly way: [`run`] notices by itself and is given
+/// a moment, everything else is dropped. What must be removed is removed by destructors.
 pub(super) async fn interruptible<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
     let mut work = pin!(work);
@@ -122,6 +137,9 @@ pub(super) async fn interruptible<T>(work: impl Future<Output = Result<T, Error>
         result = &mut work => return result,
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+    }
+    if !BUSY.load(Ordering::SeqCst) {
+        return Err(interrupted());
     }
     tokio::time::timeout(STOP_WITHIN, work).await.unwrap_or_else(|_| Err(interrupted()))
 }

@@ -103,7 +103,7 @@ pub(super) fn differences(
         match target.sequences.get(name) {
             Some(here) if here == before || here == after || between(before.0, here.0, after.0) => {}
             Some(here) => {
-                found.push(format!("sequence {name}: at {} in the source, at {} here", before.0, here.0))
+                found.push(format!("sequence {name}: at {} in the source, at {} here", before.0, here.0));
             }
             None => found.push(format!("sequence {name} is missing")),
         }
