@@ -82,6 +82,7 @@ pub(crate) enum Command {
     ConnectionString(commands::connection_string::ConnectionString),
     #[command(subcommand)]
     Project(commands::project::Project),
+    Import(Box<commands::import::Import>),
     #[command(subcommand)]
     Branch(commands::branch::Branch),
     #[command(subcommand)]

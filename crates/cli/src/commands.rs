@@ -17,6 +17,7 @@ pub(crate) mod connection_string;
 pub(crate) mod database;
 pub(crate) mod doctor;
 pub(crate) mod endpoint;
+pub(crate) mod import;
 pub(crate) mod operation;
 pub(crate) mod project;
 pub(crate) mod psql;
@@ -54,6 +55,7 @@ pub(crate) fn run(command: Command, cx: Context) -> Result<(), Error> {
         Command::Endpoint(args) => wait(endpoint::run(args, &cx)),
         Command::Role(args) => wait(role::run(args, &cx)),
         Command::Database(args) => wait(database::run(args, &cx)),
+        Command::Import(args) => wait(import::run(*args, &cx)),
         Command::ApiKey(args) => wait(api_key::run(args, &cx)),
         Command::Operation(args) => wait(operation::run(args, &cx)),
         Command::Completion(args) => completion::run(&args, &cx),

@@ -4,9 +4,9 @@
 #[cfg(feature = "server")]
 mod full;
 #[cfg(feature = "server")]
-pub(crate) use full::{examine, psql_of_installation, up};
+pub(crate) use full::{examine, installation_directories, psql_of_installation, up};
 
 #[cfg(not(feature = "server"))]
 mod absent;
 #[cfg(not(feature = "server"))]
-pub(crate) use absent::{examine, psql_of_installation, up};
+pub(crate) use absent::{examine, installation_directories, psql_of_installation, up};

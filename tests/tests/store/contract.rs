@@ -83,7 +83,9 @@ fn branch_record(project: &ProjectId, branch: &BranchId) -> BranchRecord {
         epoch: Epoch(0),
         spans: vec![],
         snapshots: vec![],
+        retired: Vec::new(),
         history_start: Lsn(0),
+        history_start_at: Timestamp::UNIX_EPOCH,
         meta: serde_json::Value::Null,
     }
 }

@@ -55,6 +55,11 @@ impl Session {
         Ok(Self { target, http })
     }
 
+    /// Whether the server is on this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        matches!(self.target.origin, Origin::File { .. }) || is_loopback(&self.target.api)
+    }
+
     /// Sends a call and waits for its reply. While the project is locked by another operation the
     /// call is tried again.
     pub(crate) async fn call<T: DeserializeOwned>(&self, call: Call<T>) -> Result<T, Error> {

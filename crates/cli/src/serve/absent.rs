@@ -19,6 +19,10 @@ pub(crate) fn psql_of_installation() -> Option<PathBuf> {
     None
 }
 
+pub(crate) fn installation_directories() -> Vec<PathBuf> {
+    Vec::new()
+}
+
 fn missing() -> Error {
     Error::failed("this `dormouse` is a client only; it was built without the server")
         .hint("Use a full build, or make one with `cargo build -p dormouse-cli --features server`.")

@@ -121,6 +121,11 @@ fn finding(found: doctor::Finding) -> Finding {
     Finding { area: found.area, level, what: found.what, advice: found.advice }
 }
 
+/// The directories of programs of the installations that the server would use.
+pub(crate) fn installation_directories() -> Vec<PathBuf> {
+    Installations::discover(&[]).iter().map(|installation| installation.bin.clone()).collect()
+}
+
 /// The newest `psql` among the installations that the server would use.
 pub(crate) fn psql_of_installation() -> Option<PathBuf> {
     let installations = Installations::discover(&[]);

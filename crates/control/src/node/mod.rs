@@ -48,6 +48,7 @@ pub(crate) mod filling;
 pub(crate) mod shots;
 pub(crate) mod backup;
 pub(crate) mod evict;
+pub(crate) mod import;
 pub(crate) mod sizes;
 pub(crate) mod template;
 pub mod vault;
@@ -139,6 +140,15 @@ impl Node {
             troubles: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// A node on a store in memory.
+    #[cfg(test)]
+    pub(crate) fn in_memory(data: &std::path::Path, directories: Directories) -> Self {
+        let store = Store::new(Arc::new(object_store::memory::InMemory::new()));
+        let identities = Identities::Own(dormouse_compute::sandbox::identity::Identity { uid: 1, gid: 1 });
+        let windows = Arc::new(dormouse_storage::gc::Always(None));
+        Self::new(store, directories, identities, data.to_owned(), data.join("run"), windows, &Scope::new())
     }
 
     /// Gives it the computes, and starts what runs all the time. Only the first call counts.

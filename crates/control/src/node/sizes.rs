@@ -44,7 +44,8 @@ impl Node {
     ) -> Result<Checked, NodeError> {
         let (project, branch) = of.map_or((None, None), |(p, b)| (Some(p.clone()), b.cloned()));
         let scope = fsck::Scope { project, branch, quick: false };
-        let found = fsck::check(&self.inner.store, &scope).await.map_err(NodeError::part("check the store"))?;
+        let found =
+            fsck::check(&self.inner.store, &scope).await.map_err(NodeError::part("check the store"))?;
         let findings = found.findings.into_iter().map(|f| Finding {
             project: f.project,
             branch: f.branch,

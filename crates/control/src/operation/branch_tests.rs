@@ -47,8 +47,8 @@ fn scene() -> Scene {
     let secrets = Arc::new(Secrets::open(dir.path()).unwrap());
     let identity = Identities::Own(Identity { uid: 1, gid: 1 });
     let directories = Directories::open(dir.path(), Installations::default(), identity).unwrap();
-    let keeper =
-        Keeper::new(db.clone(), directories.clone(), crate::Timeouts::default(), Arc::default()).unwrap();
+    let node = crate::node::Node::in_memory(dir.path(), directories.clone());
+    let keeper = Keeper::new(db.clone(), node, crate::Timeouts::default(), Arc::default()).unwrap();
     let now = clock::now();
     let mut plan = Wish::default().plan(&Installations::discover(&[]), &secrets, now).unwrap();
     let (project, root) = (plan.project.id.clone(), plan.branch.id.clone());

@@ -29,7 +29,8 @@ fn scene() -> Scene {
     let db = Db::open(dir.path()).unwrap();
     let identity = Identities::Own(Identity { uid: 1, gid: 1 });
     let directories = Directories::open(dir.path(), Installations::default(), identity).unwrap();
-    let keeper = Keeper::new(db.clone(), directories, crate::Timeouts::default(), Arc::default()).unwrap();
+    let node = crate::node::Node::in_memory(dir.path(), directories);
+    let keeper = Keeper::new(db.clone(), node, crate::Timeouts::default(), Arc::default()).unwrap();
     Scene { dir, db, keeper, computes: Arc::default() }
 }
 
@@ -92,7 +93,7 @@ async fn a_new_server_remembers_what_is_pending() {
     assert!(!scene.keeper.has_pending(&endpoint), "nobody said so in this life");
     let identity = Identities::Own(Identity { uid: 1, gid: 1 });
     let directories = Directories::open(scene.dir.path(), Installations::default(), identity).unwrap();
-    let next =
-        Keeper::new(scene.db.clone(), directories, crate::Timeouts::default(), Arc::default()).unwrap();
+    let node = crate::node::Node::in_memory(scene.dir.path(), directories);
+    let next = Keeper::new(scene.db.clone(), node, crate::Timeouts::default(), Arc::default()).unwrap();
     assert!(next.has_pending(&endpoint));
 }

@@ -81,6 +81,8 @@ pub fn config(data: &Path, installed: &[PathBuf]) -> Config {
         timeouts: Timeouts::default(),
         installations: Installations::discover(installed),
         identities: Identities::detect(None, data).expect("an account for computes: run scripts/setup"),
+        store: dormouse_storage::Store::new(Arc::new(object_store::memory::InMemory::new())),
+        run_root: data.join("run"),
     }
 }
 
