@@ -21,6 +21,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tokio_postgres::{Client, NoTls};
 
+pub mod foreign;
 mod project;
 mod remains;
 pub mod programs;

@@ -16,6 +16,7 @@ pub mod error;
 pub mod page;
 
 pub mod project;
+pub mod import;
 
 pub mod branch;
 pub mod schema;

@@ -12,6 +12,8 @@ pub const BASE: &str = "/api/v2";
 pub const PROJECTS: &str = "/projects";
 /// `GET`: projects that others share with this user; always empty here, but `neonctl` asks.
 pub const PROJECTS_SHARED: &str = "/projects/shared";
+/// `POST` *(extension)*: a project from a stopped data directory on the server's machine.
+pub const PROJECTS_IMPORT: &str = "/projects/import";
 /// `GET`, `PATCH`, `DELETE`.
 pub const PROJECT: &str = "/projects/{project_id}";
 /// `GET` with [`crate::connection::ConnectionUriQuery`].
@@ -118,6 +120,7 @@ pub const ALL: &[(Method, &str)] = &[
     (Method::Get, PROJECTS),
     (Method::Post, PROJECTS),
     (Method::Get, PROJECTS_SHARED),
+    (Method::Post, PROJECTS_IMPORT),
     (Method::Get, PROJECT),
     (Method::Patch, PROJECT),
     (Method::Delete, PROJECT),

@@ -12,6 +12,7 @@ use dormouse_api::endpoint::{
     CreateEndpoint, EndpointPatch, EndpointType, NewEndpoint, NewEndpointLimits, UpdateEndpoint,
 };
 use dormouse_api::event::EventsQuery;
+use dormouse_api::import::ImportDirectory;
 use dormouse_api::project::{CreateProject, UpdateProject};
 use dormouse_api::role::{CreateRole, NewRole};
 use dormouse_api::routes::{self, Method};
@@ -81,6 +82,7 @@ fn every_call() -> Vec<Line> {
     calls.extend([
         line(&client::project::list(page)),
         line(&client::project::create(&CreateProject::default())),
+        line(&client::project::import(&ImportDirectory::default())),
         line(&client::project::get(p)),
         line(&client::project::update(p, &UpdateProject::default())),
         line(&client::project::delete(p)),

@@ -82,6 +82,7 @@ pub(crate) enum Command {
     ConnectionString(commands::connection_string::ConnectionString),
     #[command(subcommand)]
     Project(commands::project::Project),
+    Import(Box<commands::import::Import>),
     #[command(subcommand)]
     Branch(commands::branch::Branch),
     #[command(subcommand)]
@@ -94,6 +95,10 @@ pub(crate) enum Command {
     ApiKey(commands::api_key::ApiKey),
     #[command(subcommand)]
     Operation(commands::operation::Operation),
+    Storage(commands::storage::Storage),
+    Fsck(commands::fsck::Fsck),
+    Gc(commands::gc::Gc),
+    Recover(commands::recover::Recover),
     Completion(commands::completion::Completion),
     #[command(name = "__reference", hide = true)]
     Reference,

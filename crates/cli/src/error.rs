@@ -63,6 +63,8 @@ impl From<Class> for ExitCode {
 pub(crate) struct Error {
     class: Class,
     message: String,
+    /// The server's own word for it.
+    code: Option<String>,
     hints: Vec<String>,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -71,7 +73,7 @@ pub(crate) struct Error {
 impl Error {
     /// An error of any class.
     pub(crate) fn new(class: Class, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), hints: Vec::new(), source: None }
+        Self { class, message: message.into(), code: None, hints: Vec::new(), source: None }
     }
 
     /// It was tried and did not work.
@@ -106,6 +108,11 @@ impl Error {
         self
     }
 
+    /// The server's code, if the server refused.
+    pub(crate) fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+
     /// What the exit status tells.
     pub(crate) fn class(&self) -> Class {
         self.class
@@ -123,6 +130,7 @@ impl From<Failure> for Error {
             Failure::Refused { status, error } => {
                 let class = Class::of_http(status);
                 let mut made = Error::new(class, error.message);
+                made.code = Some(error.code);
                 if let Some(hint) = error.hint {
                     made = made.hint(hint);
                 } else if status == 401 {

@@ -14,7 +14,7 @@ mod progress;
 mod prompt;
 mod table;
 
-pub(crate) use progress::Progress;
+pub(crate) use progress::{Bar, Progress};
 pub(crate) use table::{Table, bytes, seconds, time};
 
 /// How data is printed.
@@ -87,6 +87,11 @@ impl Ui {
     /// Shows that work is going on, when somebody watches.
     pub(crate) fn progress(self, what: &str) -> Progress {
         Progress::start(what)
+    }
+
+    /// Shows how much of `total` bytes is done, when somebody watches.
+    pub(crate) fn bar(self, what: &str, total: u64) -> Bar {
+        Bar::start(what, total)
     }
 
     /// Makes sure that the person means it.

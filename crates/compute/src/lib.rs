@@ -9,6 +9,7 @@
 //!
 //! This crate never *makes* a data directory (storage does, through [`host::Host`]); the one
 //! exception is [`template`], which builds the pristine cluster that new projects are copied from.
+//! [`import`] turns the copy of a foreign cluster into one of ours.
 
 pub mod activity;
 pub mod admission;
@@ -16,6 +17,7 @@ pub mod endpoint;
 pub mod event;
 pub mod fleet;
 pub mod host;
+pub mod import;
 pub mod metrics;
 pub mod postgres;
 pub mod sandbox;

@@ -88,12 +88,12 @@ pub fn build(
 }
 
 /// What a compute finds in `postgresql.conf`; everything else comes as arguments at each start.
-const CONFIGURATION: &str = "# Dormouse passes its settings as arguments. Use ALTER DATABASE, ALTER ROLE or the project's settings.\n\
+pub(crate) const CONFIGURATION: &str = "# Dormouse passes its settings as arguments. Use ALTER DATABASE, ALTER ROLE or the project's settings.\n\
     timezone = 'UTC'\nlog_timezone = 'UTC'\ndatestyle = 'iso, mdy'\n\
     default_text_search_config = 'pg_catalog.english'\n";
 
 /// Only the private socket exists, and only the proxy reaches it: it has authenticated the client.
-const ACCESS: &str = "# Only the private socket is open, and only Dormouse can reach it.\n\
+pub(crate) const ACCESS: &str = "# Only the private socket is open, and only Dormouse can reach it.\n\
     local all all trust\nlocal replication all trust\n";
 
 fn initdb_args(major: u16, target: &Path) -> Vec<String> {
@@ -137,15 +137,15 @@ fn seed_sql(major: u16, seed: &Seed) -> String {
     )
 }
 
-/// Runs a program as `identity` and waits for it.
-fn run(
+/// Runs a program as `identity`, waits for it, and returns what it printed.
+pub(crate) fn run(
     name: &'static str,
     program: &Path,
     args: &[String],
     identity: Identity,
     input: &str,
     target: &Path,
-) -> Result<(), TemplateError> {
+) -> Result<String, TemplateError> {
     let file = |source| TemplateError::File { what: "prepare files for", path: target.to_owned(), source };
     let mut output = tempfile::tempfile().map_err(file)?;
     let mut stdin = tempfile::tempfile().map_err(file)?;
@@ -175,7 +175,7 @@ fn run(
         return Err(TemplateError::Start(name, error));
     }
     if status.ok().flatten().and_then(|s| s.exit_status()) == Some(0) && !reports_error(&mut output) {
-        return Ok(());
+        return Ok(read_all(&mut output));
     }
     Err(TemplateError::Failed { program: name, output: last_lines(&mut output) })
 }

@@ -36,6 +36,7 @@ use crate::operation::delete_branch::DeleteBranch;
 use crate::operation::delete_endpoint::DeleteEndpoint;
 use crate::operation::delete_project::DeleteProject;
 use crate::operation::evict_compute::EvictCompute;
+use crate::operation::import_directory::ImportDirectory;
 use crate::operation::restart_compute::RestartCompute;
 use crate::operation::restore_branch::RestoreBranch;
 use crate::operation::start_compute::StartCompute;
@@ -290,6 +291,7 @@ fn kinds(
     let vault = || Arc::clone(vault);
     vec![
         Arc::new(CreateProject { db: db(), directories: directories(), vault: vault(), keeper: keeper() }),
+        Arc::new(ImportDirectory { db: db(), directories: directories(), keeper: keeper(), vault: vault() }),
         Arc::new(DeleteProject {
             db: db(),
             directories: directories(),

@@ -106,6 +106,17 @@ pub trait Vault: Send + Sync + Debug + 'static {
         meta: serde_json::Value,
     ) -> Result<(), VaultError>;
 
+    /// Makes the first branch of a project from the directory that its endpoint has on this machine:
+    /// adopt the directory of this endpoint as the beginning of its branch. The cluster in it is cleanly
+    /// stopped and already ours. Durable when it returns; doing it again changes nothing.
+    async fn import(
+        &self,
+        project: &ProjectId,
+        branch: &BranchId,
+        endpoint: &EndpointId,
+        pg_version: u16,
+    ) -> Result<(), VaultError>;
+
     /// Finds a point of a branch's history. Outside the window: an error that names the window.
     /// `endpoint` is the branch's read-write endpoint: if it runs, the head is asked there.
     async fn resolve(

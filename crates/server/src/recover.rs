@@ -6,7 +6,8 @@
 
 use std::path::Path;
 
-use dormouse_control::recover::{RecoverError, Recovered};
+use dormouse_control::recover::RecoverError;
+pub use dormouse_control::recover::{Problem, Recovered, RecoveredBranch, RecoveredProject};
 use dormouse_runtime::task;
 use dormouse_storage::Store;
 use dormouse_storage::fsck::{self, FsckError};

@@ -16,3 +16,4 @@ mod storm;
 mod versions;
 mod disk;
 mod storage;
+mod import;

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dormouse_base::{BranchId, Epoch, Lsn, ProjectId, Secret, clock};
+use dormouse_base::{BranchId, Epoch, Lsn, ProjectId, Secret, Timestamp, clock};
 use dormouse_storage::branch::record::{BranchRecord, Origin, ProjectRecord};
 use dormouse_storage::branch::register::{
     BranchRegister, ProjectRegister, RegisterError, UpdateError, kinds,
@@ -83,7 +83,9 @@ fn branch_record(project: &ProjectId, branch: &BranchId) -> BranchRecord {
         epoch: Epoch(0),
         spans: vec![],
         snapshots: vec![],
+        retired: Vec::new(),
         history_start: Lsn(0),
+        history_start_at: Timestamp::UNIX_EPOCH,
         meta: serde_json::Value::Null,
     }
 }

@@ -5,6 +5,7 @@ use dormouse_base::ProjectId;
 use super::Call;
 use crate::PageQuery;
 use crate::connection::{ConnectionUriQuery, ConnectionUriReply};
+use crate::import::{ImportDirectory, ImportedProject};
 use crate::project::{CreateProject, CreatedProject, ProjectChanged, ProjectReply, Projects, UpdateProject};
 use crate::routes::{self, Method};
 
@@ -19,6 +20,11 @@ pub fn list(page: &PageQuery) -> Call<Projects> {
 /// Makes a project with a branch, an endpoint, a role and a database.
 pub fn create(request: &CreateProject) -> Call<CreatedProject> {
     Call::new(Method::Post, routes::PROJECTS, &[]).with_body(request)
+}
+
+/// Makes a project from a data directory on the server's machine.
+pub fn import(request: &ImportDirectory) -> Call<ImportedProject> {
+    Call::new(Method::Post, routes::PROJECTS_IMPORT, &[]).with_body(request)
 }
 
 /// One project.

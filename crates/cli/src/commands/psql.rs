@@ -67,16 +67,16 @@ pub(crate) fn run(args: &Psql, cx: &Context) -> Result<(), Error> {
 
 /// What psql gets.
 #[derive(Debug, PartialEq, Eq)]
-struct Plan {
+pub(super) struct Plan {
     /// The connection string without its password.
-    connection: String,
+    pub(super) connection: String,
     /// Goes into `PGPASSWORD`.
-    password: Option<Secret<String>>,
+    pub(super) password: Option<Secret<String>>,
     /// The host name means this machine, but the system's resolver does not know it.
-    needs_loopback: bool,
+    pub(super) needs_loopback: bool,
 }
 
-fn plan(uri: &Secret<String>, resolves: impl Fn(&str, u16) -> bool) -> Result<Plan, Error> {
+pub(super) fn plan(uri: &Secret<String>, resolves: impl Fn(&str, u16) -> bool) -> Result<Plan, Error> {
     // The error must not show the URI: the password is in it.
     let wrong = || Error::failed("the server sent a connection string that this version does not understand");
     let mut url = Url::parse(uri.expose()).map_err(|_| wrong())?;
@@ -92,7 +92,7 @@ fn plan(uri: &Secret<String>, resolves: impl Fn(&str, u16) -> bool) -> Result<Pl
     Ok(Plan { connection: url.into(), password, needs_loopback })
 }
 
-fn resolves(host: &str, port: u16) -> bool {
+pub(super) fn resolves(host: &str, port: u16) -> bool {
     (host, port).to_socket_addrs().is_ok_and(|mut found| found.next().is_some())
 }
 

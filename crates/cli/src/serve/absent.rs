@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::commands::Context;
 use crate::commands::doctor::{Doctor, Finding};
+use crate::commands::recover::{Recover, Recovered};
 use crate::commands::up::Up;
 use crate::error::Error;
 
@@ -15,8 +16,16 @@ pub(crate) fn examine(_: Doctor, _: &Context) -> Result<Vec<Finding>, Error> {
     Err(missing())
 }
 
+pub(crate) fn recover(_: &Recover, _: &Context) -> Result<Recovered, Error> {
+    Err(missing())
+}
+
 pub(crate) fn psql_of_installation() -> Option<PathBuf> {
     None
+}
+
+pub(crate) fn installation_directories() -> Vec<PathBuf> {
+    Vec::new()
 }
 
 fn missing() -> Error {

@@ -23,6 +23,8 @@ use dormouse_compute::template::TemplateError;
 use parking_lot::Mutex;
 
 pub mod clone;
+pub mod import;
+pub mod import_copy;
 pub mod template;
 pub mod spare;
 
@@ -48,6 +50,16 @@ pub enum DirectoryError {
         /// Those that are there.
         installed: String,
     },
+    /// A foreign directory breaks a rule of imports. The text may be shown to the caller.
+    #[error("the directory cannot be imported: {0}")]
+    NotImportable(String),
+    /// PostgreSQL did not take the copy of a foreign directory.
+    #[error("the imported cluster cannot be prepared")]
+    Import {
+        /// The cause.
+        #[source]
+        source: TemplateError,
+    },
     /// The template could not be built.
     #[error("cannot build the template for PostgreSQL {major}")]
     Template {
@@ -66,13 +78,13 @@ impl DirectoryError {
         let full =
             |e: &io::Error| matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
         match self {
-            Self::File { source, .. } | Self::Template { source: TemplateError::File { source, .. }, .. } => {
-                full(source)
-            }
-            Self::Template { source: TemplateError::Failed { output, .. }, .. } => {
-                output.contains("No space left on device")
-            }
-            Self::NotInstalled { .. } | Self::Template { .. } => false,
+            Self::File { source, .. } => full(source),
+            Self::Template { source, .. } | Self::Import { source } => match source {
+                TemplateError::File { source, .. } => full(source),
+                TemplateError::Failed { output, .. } => output.contains("No space left on device"),
+                TemplateError::Start(..) => false,
+            },
+            Self::NotInstalled { .. } | Self::NotImportable(_) => false,
         }
     }
 }

@@ -25,6 +25,7 @@ pub mod find;
 pub mod shape;
 pub mod submit;
 pub mod projects;
+pub mod import;
 pub mod connection;
 pub mod branches;
 pub mod branch_create;
@@ -46,6 +47,7 @@ pub(crate) fn router(control: &Control) -> Router {
     let resources = Router::new()
         .route(routes::PROJECTS, get(projects::list).post(projects::create))
         .route(routes::PROJECTS_SHARED, get(projects::list_shared))
+        .route(routes::PROJECTS_IMPORT, post(import::directory))
         .route(routes::PROJECT, get(projects::get).patch(projects::update).delete(projects::delete))
         .route(routes::CONNECTION_URI, get(connection::uri))
         .route(routes::BRANCHES, get(branches::list).post(branch_create::create))

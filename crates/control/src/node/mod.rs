@@ -48,6 +48,7 @@ pub(crate) mod filling;
 pub(crate) mod shots;
 pub(crate) mod backup;
 pub(crate) mod evict;
+pub(crate) mod import;
 pub(crate) mod sizes;
 pub(crate) mod upkeep;
 pub(crate) mod overview;
@@ -143,6 +144,15 @@ impl Node {
             troubles: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// A node on a store in memory.
+    #[cfg(test)]
+    pub(crate) fn in_memory(data: &std::path::Path, directories: Directories) -> Self {
+        let store = Store::new(Arc::new(object_store::memory::InMemory::new()));
+        let identities = Identities::Own(dormouse_compute::sandbox::identity::Identity { uid: 1, gid: 1 });
+        let windows = Arc::new(dormouse_storage::gc::Always(None));
+        Self::new(store, directories, identities, data.to_owned(), data.join("run"), windows, &Scope::new())
     }
 
     /// Gives it the computes, and starts what runs all the time. Only the first call counts.
@@ -274,20 +284,4 @@ impl Node {
 /// A store error as ours.
 fn store_error(what: &'static str) -> impl FnOnce(StoreError) -> NodeError {
     move |source| NodeError::Store { what, source }
-}
-
-#[cfg(test)]
-impl Node {
-    /// A node on an empty store in memory, on which nothing is started.
-    pub(crate) fn of_test(data: &std::path::Path, db: &crate::db::Db, directories: Directories) -> Self {
-        use dormouse_compute::sandbox::identity::Identity;
-        use futures_util::FutureExt;
-
-        let opened = Store::open("memory://", dormouse_storage::object::StoreOptions::default());
-        let store = opened.now_or_never().expect("memory answers at once").expect("an empty store");
-        let identities = Identities::Own(Identity { uid: 1, gid: 1 });
-        let windows = Arc::new(sizes::Retention { db: db.clone() });
-        let (data, run_root) = (data.to_owned(), data.join("run"));
-        Self::new(store, directories, identities, data, run_root, windows, &Scope::new())
-    }
 }

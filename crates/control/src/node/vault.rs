@@ -41,7 +41,7 @@ fn made(result: Result<(), RegisterError>) -> Result<(), NodeError> {
 }
 
 impl Node {
-    async fn make_project(&self, project: &ProjectId, pg_version: u16) -> Result<(), NodeError> {
+    pub(super) async fn make_project(&self, project: &ProjectId, pg_version: u16) -> Result<(), NodeError> {
         let record = ProjectRecord {
             format: FORMAT_VERSION,
             project: project.clone(),
@@ -139,6 +139,16 @@ impl Vault for Node {
         meta: serde_json::Value,
     ) -> Result<(), VaultError> {
         Ok(self.make_root(project, branch, pg_version, meta).await?)
+    }
+
+    async fn import(
+        &self,
+        project: &ProjectId,
+        branch: &BranchId,
+        endpoint: &EndpointId,
+        pg_version: u16,
+    ) -> Result<(), VaultError> {
+        Ok(self.import_directory(project, branch, endpoint, pg_version).await?)
     }
 
     async fn resolve(

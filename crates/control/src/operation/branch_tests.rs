@@ -19,7 +19,6 @@ use crate::descent::{self, Trust};
 use crate::directory::Directories;
 use crate::keeper::Keeper;
 use crate::model::record::{Branch, Database, Endpoint, Origin, Pending, ProjectSettings, Role};
-use crate::node::Node;
 use crate::operation::phase::Phase;
 use crate::plan::{Plan, Wish};
 use crate::secrets::Secrets;
@@ -48,7 +47,7 @@ fn scene() -> Scene {
     let secrets = Arc::new(Secrets::open(dir.path()).unwrap());
     let identity = Identities::Own(Identity { uid: 1, gid: 1 });
     let directories = Directories::open(dir.path(), Installations::default(), identity).unwrap();
-    let node = Node::of_test(dir.path(), &db, directories.clone());
+    let node = crate::node::Node::in_memory(dir.path(), directories.clone());
     let keeper = Keeper::new(db.clone(), node, crate::Timeouts::default(), Arc::default()).unwrap();
     let now = clock::now();
     let mut plan = Wish::default().plan(&Installations::discover(&[]), &secrets, now).unwrap();

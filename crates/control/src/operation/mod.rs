@@ -13,6 +13,7 @@
 //! | [`delete_branch`] | stop · remove files · remove from the store · remove rows (never gives up) |
 //! | [`restore_branch`] | new line in the store · stop · evict · move |
 //! | [`create_endpoint`], [`delete_endpoint`], [`evict_compute`] | a compute's row and files |
+//! | [`import_directory`] | copy · prepare · place · adopt · ready |
 //! | [`start_compute`], [`suspend_compute`], [`restart_compute`] | the compute's own |
 //! | [`apply_config`] | make PostgreSQL agree with the metadata, if it is awake |
 //!
@@ -39,6 +40,7 @@ pub mod restore_branch;
 pub mod create_endpoint;
 pub mod delete_endpoint;
 pub mod evict_compute;
+pub mod import_directory;
 pub mod start_compute;
 pub mod suspend_compute;
 pub mod restart_compute;
@@ -92,6 +94,9 @@ impl From<DbError> for StepFailure {
 
 impl From<DirectoryError> for StepFailure {
     fn from(error: DirectoryError) -> Self {
+        if let DirectoryError::NotImportable(_) = &error {
+            return Self::fatal(Kind::Invalid, "directory-not-importable", error.to_string());
+        }
         tracing::error!(error = &error as &dyn std::error::Error, "cluster");
         if error.is_disk_full() {
             return Self::passing(
@@ -104,7 +109,14 @@ impl From<DirectoryError> for StepFailure {
             DirectoryError::NotInstalled { .. } => {
                 Self::fatal(Kind::Invalid, "version-not-installed", error.to_string())
             }
-            DirectoryError::File { .. } | DirectoryError::Template { .. } => Self::passing(
+            DirectoryError::Import { source } => Self::fatal(
+                Kind::Conflict,
+                "import-failed",
+                format!("the imported cluster cannot be prepared: {source}"),
+            ),
+            DirectoryError::NotImportable(_)
+            | DirectoryError::File { .. }
+            | DirectoryError::Template { .. } => Self::passing(
                 Kind::Internal,
                 "cluster-failed",
                 "the database's files cannot be made ready: see the server's log",

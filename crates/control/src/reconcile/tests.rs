@@ -14,7 +14,6 @@ use crate::computes::recorder::Recorder;
 use crate::db::{Db, endpoints};
 use crate::directory::Directories;
 use crate::keeper::Keeper;
-use crate::node::Node;
 use crate::plan::Wish;
 use crate::secrets::Secrets;
 
@@ -30,7 +29,7 @@ fn scene() -> Scene {
     let db = Db::open(dir.path()).unwrap();
     let identity = Identities::Own(Identity { uid: 1, gid: 1 });
     let directories = Directories::open(dir.path(), Installations::default(), identity).unwrap();
-    let node = Node::of_test(dir.path(), &db, directories);
+    let node = crate::node::Node::in_memory(dir.path(), directories);
     let keeper = Keeper::new(db.clone(), node, crate::Timeouts::default(), Arc::default()).unwrap();
     Scene { dir, db, keeper, computes: Arc::default() }
 }
@@ -100,7 +99,7 @@ async fn a_new_server_remembers_what_is_pending() {
     assert!(!scene.keeper.has_pending(&endpoint), "nobody said so in this life");
     let identity = Identities::Own(Identity { uid: 1, gid: 1 });
     let directories = Directories::open(scene.dir.path(), Installations::default(), identity).unwrap();
-    let node = Node::of_test(scene.dir.path(), &scene.db, directories);
+    let node = crate::node::Node::in_memory(scene.dir.path(), directories);
     let next = Keeper::new(scene.db.clone(), node, crate::Timeouts::default(), Arc::default()).unwrap();
     assert!(next.has_pending(&endpoint));
 }

@@ -90,6 +90,20 @@ impl Vault for Recorder {
         Ok(())
     }
 
+    async fn import(
+        &self,
+        project: &ProjectId,
+        branch: &BranchId,
+        _endpoint: &EndpointId,
+        _pg_version: u16,
+    ) -> Result<(), VaultError> {
+        self.called("import", branch.as_str()).await?;
+        self.branches.lock().insert(branch.clone(), None);
+        self.metas.lock().insert(project.to_string(), serde_json::Value::Null);
+        self.done("import").await;
+        Ok(())
+    }
+
     async fn resolve(
         &self,
         _: &ProjectId,

@@ -19,8 +19,6 @@ use dormouse_control::vault::{
 };
 use dormouse_control::{Address, ComputeError, Computes, Config, Control, Foundation, Timeouts, WayIn};
 use dormouse_runtime::task::Scope;
-use dormouse_storage::Store;
-use dormouse_storage::object::StoreOptions;
 use http_body_util::BodyExt;
 use recorder::Recorder;
 use serde_json::Value;
@@ -85,21 +83,9 @@ pub fn config(data: &Path, installed: &[PathBuf]) -> Config {
         timeouts: Timeouts::default(),
         installations: Installations::discover(installed),
         identities: Identities::detect(None, data).expect("an account for computes: run scripts/setup"),
-        store: store(&data.join("store")),
+        store: dormouse_storage::Store::new(Arc::new(object_store::memory::InMemory::new())),
         run_root: data.join("run"),
     }
-}
-
-/// A store in a directory. Opened beside the test's own runtime, because a scene is made without waiting.
-fn store(directory: &Path) -> Store {
-    let (tell, opened) = std::sync::mpsc::channel();
-    let url = format!("file://{}", directory.display());
-    dormouse_runtime::task::thread("open-store", move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let store = runtime.block_on(Store::open(&url, StoreOptions::default())).unwrap();
-        tell.send(store).unwrap();
-    });
-    opened.recv().unwrap()
 }
 
 /// A directory that computes may pass through.

@@ -1,0 +1,105 @@
+//! The copy of a foreign data directory on its way to being an endpoint's cluster. Whether it may be
+//! copied is decided in [`super::import`]; every step here can be done again.
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use dormouse_base::EndpointId;
+use dormouse_compute::import::{self, Imported};
+
+use super::import::{Importable, Walk, examine, no, not_running, open_dir};
+use super::{Directories, DirectoryError, clone, failed, remove, sync_dir};
+
+/// Room on the disk that an import leaves free, bytes.
+const ROOM_LEFT: u64 = 256 << 20;
+
+/// File systems that share blocks (`f_type`): btrfs, XFS.
+const SHARING: [u64; 2] = [0x9123_683E, 0x5846_5342];
+
+/// The draft beside the endpoint's cluster.
+const DRAFT: &str = "data.import";
+
+impl Directories {
+    /// Looks at a directory that is to be imported.
+    ///
+    /// # Errors
+    /// When a rule forbids it; see [`examine`].
+    pub fn examine_import(&self, given: &Path) -> Result<Importable, DirectoryError> {
+        let own = self.inner.computes.parent().unwrap_or(&self.inner.computes);
+        examine(given, own, &self.inner.installations)
+    }
+
+    fn draft_of(&self, endpoint: &EndpointId) -> PathBuf {
+        self.inner.computes.join(endpoint.as_str()).join(DRAFT)
+    }
+
+    /// Copies a directory to a draft of the endpoint's cluster. Doing it again begins anew.
+    ///
+    /// # Errors
+    /// When a rule forbids it, the copy does not fit, or the disk does not play along.
+    pub fn copy_import(&self, endpoint: &EndpointId, given: &Path) -> Result<(), DirectoryError> {
+        let found = self.examine_import(given)?;
+        let home = self.inner.computes.join(endpoint.as_str());
+        fs::DirBuilder::new().recursive(true).mode(0o711).create(&home).map_err(failed("create", &home))?;
+        let draft = self.draft_of(endpoint);
+        remove(&draft)?;
+        room_for(&found, &home)?;
+        let root = open_dir(&found.path)?;
+        Walk { source: &found.path, copy: true }.directory(&root, Path::new(""), &draft, 0)?;
+        // Somebody may have started it meanwhile.
+        not_running(&root, &found.path)?;
+        clone::sync(&draft)
+    }
+
+    /// Makes the draft a cluster of ours; tells its databases. May be done again.
+    ///
+    /// # Errors
+    /// When the version is not installed or PostgreSQL refuses.
+    pub fn prepare_import(
+        &self,
+        endpoint: &EndpointId,
+        major: u16,
+        owner: &str,
+    ) -> Result<Vec<Imported>, DirectoryError> {
+        let install = self.installation(major)?;
+        let (draft, identity) = (self.draft_of(endpoint), self.inner.identities.template());
+        identity.own(&draft).map_err(failed("give away", &draft))?;
+        import::prepare(install, identity, &draft, owner).map_err(|source| DirectoryError::Import { source })
+    }
+
+    /// Puts the draft into the endpoint's place. May be done again.
+    ///
+    /// # Errors
+    /// When the disk does not play along.
+    pub fn place_import(&self, endpoint: &EndpointId, slot: u32) -> Result<(), DirectoryError> {
+        let (draft, data) = (self.draft_of(endpoint), self.data_of(endpoint));
+        if !draft.exists() && data.join("PG_VERSION").is_file() {
+            return Ok(());
+        }
+        self.inner.identities.for_slot(slot).own(&draft).map_err(failed("give away", &draft))?;
+        clone::sync(&draft)?;
+        fs::rename(&draft, &data).map_err(failed("place", &data))?;
+        sync_dir(&self.inner.computes.join(endpoint.as_str()))?;
+        sync_dir(&self.inner.computes)
+    }
+}
+
+/// Checks that a copy fits. A copy that shares its blocks needs no room.
+fn room_for(found: &Importable, home: &Path) -> Result<(), DirectoryError> {
+    let target = rustix::fs::statfs(home).map_err(|errno| failed("look at", home)(errno.into()))?;
+    let same_disk =
+        fs::metadata(home).ok().zip(fs::metadata(&found.path).ok()).is_some_and(|(a, b)| a.dev() == b.dev());
+    if same_disk && SHARING.contains(&target.f_type.unsigned_abs()) {
+        return Ok(());
+    }
+    let free = target.f_bavail.saturating_mul(target.f_bsize.unsigned_abs());
+    if found.bytes.saturating_add(ROOM_LEFT) > free {
+        return Err(no(format!(
+            "the copy needs {} MiB, and the server's disk has {} MiB free",
+            (found.bytes + ROOM_LEFT) >> 20,
+            free >> 20
+        )));
+    }
+    Ok(())
+}
