@@ -140,9 +140,10 @@ impl Node {
         let resident = home.held().await?.writer().cloned().ok_or_else(nothing)?;
         let lease = self.inner.leases.upload(&resident.project, &resident.branch).await;
         let _kept = lease.map_err(NodeError::part("keep what a snapshot writes"))?;
-        let request = self.request(home, &resident, token).await?;
-        // Whoever ends the job waits for this one.
-        let taken = tracker.track_future(self.take(home, request)).await?;
+        let request = self.request(home, &resident, token.clone()).await?;
+        // Whoever ends the job waits for this one. Who ended it before it began may have removed the directory.
+        let taken = tracker.track_future(self.take(home, request)).await;
+        let taken = taken.map_err(|error| if token.is_cancelled() { gave_way() } else { error })?;
         self.publish_snapshot(home, &resident, taken).await
     }
 
@@ -216,7 +217,7 @@ impl Node {
             }
         };
         taken.map_err(|error| match error {
-            SnapshotError::Cancelled => NodeError::Busy("the snapshot gave way to a start".to_owned()),
+            SnapshotError::Cancelled => gave_way(),
             error => NodeError::part("take a snapshot")(error),
         })
     }
@@ -260,6 +261,10 @@ impl Node {
         let written = task::blocking(move || resident.write(&path)).await;
         written.map_err(NodeError::file("record the snapshot of", &home.path))
     }
+}
+
+fn gave_way() -> NodeError {
+    NodeError::Busy("the snapshot gave way to a start".to_owned())
 }
 
 /// The register with one more snapshot, if the one who took it is still the writer.
