@@ -30,6 +30,7 @@ pub mod operation;
 pub mod project;
 pub mod role;
 pub mod server;
+pub mod storage;
 
 /// The largest reply that a caller should read, bytes.
 pub const MAX_REPLY_BODY: usize = 32 * 1024 * 1024;

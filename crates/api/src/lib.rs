@@ -37,6 +37,7 @@ pub mod user;
 
 pub mod server_file;
 pub mod status;
+pub mod storage;
 
 pub mod body;
 

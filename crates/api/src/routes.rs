@@ -76,6 +76,12 @@ pub const USER: &str = "/users/me";
 pub const USER_ORGANIZATIONS: &str = "/users/me/organizations";
 /// `GET` *(extension)*: the version and every endpoint's state, in one reply.
 pub const STATUS: &str = "/status";
+/// `GET` *(extension)*: where the store is, and how far each endpoint's data is in it.
+pub const STORAGE: &str = "/storage";
+/// `POST` *(extension)*: check that branches can be restored. No time limit.
+pub const STORAGE_CHECK: &str = "/storage/check";
+/// `POST` *(extension)*: delete what nothing needs. No time limit.
+pub const STORAGE_COLLECT: &str = "/storage/collect";
 
 /// An HTTP method that the API uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -160,4 +166,7 @@ pub const ALL: &[(Method, &str)] = &[
     (Method::Get, USER),
     (Method::Get, USER_ORGANIZATIONS),
     (Method::Get, STATUS),
+    (Method::Get, STORAGE),
+    (Method::Post, STORAGE_CHECK),
+    (Method::Post, STORAGE_COLLECT),
 ];

@@ -17,6 +17,7 @@ use dormouse_api::project::{CreateProject, UpdateProject};
 use dormouse_api::role::{CreateRole, NewRole};
 use dormouse_api::routes::{self, Method};
 use dormouse_api::schema::{CompareQuery, SchemaQuery};
+use dormouse_api::storage::{CheckStorage, CollectStorage};
 use dormouse_api::{PageQuery, Status};
 use serde::de::DeserializeOwned;
 
@@ -118,6 +119,9 @@ fn every_call() -> Vec<Line> {
         line(&client::server::user()),
         line(&client::server::organizations()),
         line(&client::server::shared_projects()),
+        line(&client::storage::status()),
+        line(&client::storage::check(&CheckStorage::default())),
+        line(&client::storage::collect(&CollectStorage::default())),
     ]);
     calls
 }

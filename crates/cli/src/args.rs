@@ -95,6 +95,10 @@ pub(crate) enum Command {
     ApiKey(commands::api_key::ApiKey),
     #[command(subcommand)]
     Operation(commands::operation::Operation),
+    Storage(commands::storage::Storage),
+    Fsck(commands::fsck::Fsck),
+    Gc(commands::gc::Gc),
+    Recover(commands::recover::Recover),
     Completion(commands::completion::Completion),
     #[command(name = "__reference", hide = true)]
     Reference,

@@ -17,13 +17,17 @@ pub(crate) mod connection_string;
 pub(crate) mod database;
 pub(crate) mod doctor;
 pub(crate) mod endpoint;
+pub(crate) mod fsck;
+pub(crate) mod gc;
 pub(crate) mod import;
 pub(crate) mod operation;
 pub(crate) mod project;
 pub(crate) mod psql;
+pub(crate) mod recover;
 pub(crate) mod reference;
 pub(crate) mod role;
 pub(crate) mod status;
+pub(crate) mod storage;
 pub(crate) mod up;
 
 /// What every command gets besides its own arguments.
@@ -58,6 +62,10 @@ pub(crate) fn run(command: Command, cx: Context) -> Result<(), Error> {
         Command::Import(args) => wait(import::run(*args, &cx)),
         Command::ApiKey(args) => wait(api_key::run(args, &cx)),
         Command::Operation(args) => wait(operation::run(args, &cx)),
+        Command::Storage(args) => wait(storage::run(&args, &cx)),
+        Command::Fsck(args) => wait(fsck::run(&args, &cx)),
+        Command::Gc(args) => wait(gc::run(&args, &cx)),
+        Command::Recover(args) => recover::run(&args, &cx),
         Command::Completion(args) => completion::run(&args, &cx),
         Command::Reference => reference::run(&cx),
     }

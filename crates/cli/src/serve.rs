@@ -1,12 +1,12 @@
 //! The one place that touches the server crates. A build without the feature `server` is a client
-//! only: everything but `up` and `doctor` works, and it compiles in a fraction of the time.
+//! only: everything but `up`, `doctor` and `recover` works, and it compiles in a fraction of the time.
 
 #[cfg(feature = "server")]
 mod full;
 #[cfg(feature = "server")]
-pub(crate) use full::{examine, installation_directories, psql_of_installation, up};
+pub(crate) use full::{examine, installation_directories, psql_of_installation, recover, up};
 
 #[cfg(not(feature = "server"))]
 mod absent;
 #[cfg(not(feature = "server"))]
-pub(crate) use absent::{examine, installation_directories, psql_of_installation, up};
+pub(crate) use absent::{examine, installation_directories, psql_of_installation, recover, up};

@@ -15,7 +15,7 @@ mod prompt;
 mod table;
 
 pub(crate) use progress::{Bar, Progress};
-pub(crate) use table::{Table, seconds, time};
+pub(crate) use table::{Table, bytes, seconds, time};
 
 /// How data is printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]

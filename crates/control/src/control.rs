@@ -168,7 +168,7 @@ pub struct Control {
     pub(crate) vault: Arc<dyn Vault>,
     pub(crate) executor: Executor,
     pub(crate) statuses: Statuses,
-    scope: Scope,
+    pub(crate) scope: Scope,
 }
 
 impl Control {
@@ -207,6 +207,7 @@ impl Control {
     /// Makes control's counters visible.
     pub fn register_metrics(&self, metrics: &dormouse_runtime::telemetry::Metrics) {
         self.foundation.metrics.register(metrics);
+        self.foundation.node.register_metrics(metrics);
     }
 
     /// Which endpoint a route means. Takes microseconds.

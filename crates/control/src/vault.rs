@@ -11,8 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::computes::ComputeError;
 
+pub mod upkeep;
+
 #[cfg(test)]
 pub(crate) mod recorder;
+
+pub use upkeep::{CheckWish, Checked, CollectWish, Collected, Finding, Overview};
 
 /// Storage did not do what was asked. Safe to show to the owner of the project.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -90,45 +94,6 @@ pub struct Sizes {
     pub history: u64,
 }
 
-/// Something that a check of the store found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finding {
-    /// The project, if it is about one.
-    pub project: Option<ProjectId>,
-    /// The storage ID of the branch, if it is about one.
-    pub branch: Option<BranchId>,
-    /// The object, or the part of it.
-    pub object: String,
-    /// What is wrong.
-    pub problem: String,
-}
-
-/// What a check of the store looked at and found.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Checked {
-    /// Branches.
-    pub branches: u64,
-    /// Objects read.
-    pub objects: u64,
-    /// Bytes read.
-    pub bytes: u64,
-    /// Problems; empty = every branch can be restored.
-    pub findings: Vec<Finding>,
-}
-
-/// What a collection of garbage did.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Collected {
-    /// Objects that nothing reaches and that were deleted.
-    pub deleted: u64,
-    /// Their bytes.
-    pub deleted_bytes: u64,
-    /// Objects that nothing reaches but that are too young to be deleted.
-    pub waiting: u64,
-    /// Packs that were rewritten because most of them was dead.
-    pub rewritten: u64,
-}
-
 /// The storage of this server.
 #[async_trait::async_trait]
 pub trait Vault: Send + Sync + Debug + 'static {
@@ -192,9 +157,12 @@ pub trait Vault: Send + Sync + Debug + 'static {
     /// Removes an endpoint's local directory; what only it holds is stored first. It is Stopped.
     async fn evict(&self, endpoint: &EndpointId) -> Result<(), VaultError>;
 
-    /// Checks that every reference of a branch (or of all) resolves and every hash holds.
-    async fn check(&self, of: Option<(&ProjectId, Option<&BranchId>)>) -> Result<Checked, VaultError>;
+    /// Checks that every reference resolves and every hash holds.
+    async fn check(&self, wish: &CheckWish) -> Result<Checked, VaultError>;
 
     /// Deletes what nothing reaches.
-    async fn collect(&self) -> Result<Collected, VaultError>;
+    async fn collect(&self, wish: CollectWish) -> Result<Collected, VaultError>;
+
+    /// The store, and what this server holds of branches. Asks the store nothing that takes long.
+    async fn overview(&self) -> Result<Overview, VaultError>;
 }

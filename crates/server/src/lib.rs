@@ -5,6 +5,7 @@
 //! * [`run`]: start everything in order, wait for a signal, stop everything in the opposite order.
 //! * [`wake`]: how the proxy's questions are answered by control and computes.
 //! * [`http`]: the HTTP port: the API, `/healthz`, `/metrics`, the start page.
+//! * [`recover`]: a new data directory from nothing but a store.
 //! * [`doctor`]: what this machine has and lacks, without starting anything.
 
 pub mod config;
@@ -13,6 +14,7 @@ pub mod wake;
 pub mod http;
 pub mod limited;
 pub mod run;
+pub mod recover;
 pub mod doctor;
 
 pub use config::{CgroupChoice, Ready, ReadyProject, ServerConfig};

@@ -11,7 +11,7 @@ use crate::args::{InProject, name};
 use crate::connect::http::Session;
 use crate::error::Error;
 use crate::resolve::{self, Place};
-use crate::ui::{Table, time};
+use crate::ui::{Table, bytes, time};
 
 mod create;
 mod delete;
@@ -201,7 +201,7 @@ fn fields(branch: &Resource) -> Table {
         ("Expires", time(branch.expires_at)),
         ("Restored from", text(&branch.restored_from)),
         ("Restored", time(branch.last_reset_at)),
-        ("Size", branch.sizes.logical_size.map(measure::bytes).unwrap_or_default()),
+        ("Size", branch.sizes.logical_size.map(bytes).unwrap_or_default()),
         ("Created", time(Some(branch.created_at))),
         ("Updated", time(Some(branch.updated_at))),
     ])

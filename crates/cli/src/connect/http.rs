@@ -18,6 +18,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for one whole call. Long, because a reply may wait for a database to start or to stop.
 const CALL_TIMEOUT: Duration = Duration::from_secs(180);
 
+/// Time for a call that reads or tidies a whole store.
+const LONG_CALL_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
+
 /// Tries of a call while another operation holds the project (HTTP 423).
 const LOCKED_TRIES: u32 = 20;
 
@@ -38,7 +41,6 @@ impl Session {
         let _already_installed = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(CALL_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("dormouse/", env!("CARGO_PKG_VERSION")));
         if is_loopback(&target.api) {
@@ -60,12 +62,17 @@ impl Session {
         matches!(self.target.origin, Origin::File { .. }) || is_loopback(&self.target.api)
     }
 
+    /// The same for a call that looks at a whole store, which takes as long as it takes.
+    pub(crate) async fn call_patiently<T: DeserializeOwned>(&self, call: Call<T>) -> Result<T, Error> {
+        Ok(self.once(&call, LONG_CALL_TIMEOUT).await??)
+    }
+
     /// Sends a call and waits for its reply. While the project is locked by another operation the
     /// call is tried again.
     pub(crate) async fn call<T: DeserializeOwned>(&self, call: Call<T>) -> Result<T, Error> {
         let mut tries = 1;
         loop {
-            match self.once(&call).await? {
+            match self.once(&call, CALL_TIMEOUT).await? {
                 Err(Failure::Refused { status: 423, .. }) if tries < LOCKED_TRIES => {
                     tries += 1;
                     tokio::time::sleep(LOCKED_PAUSE).await;
@@ -75,7 +82,11 @@ impl Session {
         }
     }
 
-    async fn once<T: DeserializeOwned>(&self, call: &Call<T>) -> Result<Result<T, Failure>, Error> {
+    async fn once<T: DeserializeOwned>(
+        &self,
+        call: &Call<T>,
+        within: Duration,
+    ) -> Result<Result<T, Failure>, Error> {
         let request = call.request();
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
@@ -84,14 +95,14 @@ impl Session {
             Method::Delete => reqwest::Method::DELETE,
         };
         let url = format!("{}{}", self.target.api, request.relative());
-        let mut send = self.http.request(method, url).bearer_auth(self.target.key.expose());
+        let mut send = self.http.request(method, url).bearer_auth(self.target.key.expose()).timeout(within);
         if let Some(body) = &request.body {
             send = send.json(body);
         }
-        let mut reply = send.send().await.map_err(|error| self.unsent(error))?;
+        let mut reply = send.send().await.map_err(|error| self.unsent(error, within))?;
         let status = reply.status().as_u16();
         let mut body = Vec::new();
-        while let Some(chunk) = reply.chunk().await.map_err(|error| self.unsent(error))? {
+        while let Some(chunk) = reply.chunk().await.map_err(|error| self.unsent(error, within))? {
             if body.len() + chunk.len() > MAX_REPLY_BODY {
                 return Err(Error::failed(format!("the reply is larger than {MAX_REPLY_BODY} bytes")));
             }
@@ -101,13 +112,13 @@ impl Session {
     }
 
     /// What it means that a call got no reply, depending on how the server was found.
-    fn unsent(&self, error: reqwest::Error) -> Error {
+    fn unsent(&self, error: reqwest::Error, within: Duration) -> Error {
         let error = error.without_url();
         let api = &self.target.api;
         if error.is_timeout() && !error.is_connect() {
             return Error::unreachable(format!(
                 "the server at {api} gave no reply within {} seconds",
-                CALL_TIMEOUT.as_secs()
+                within.as_secs()
             ))
             .hint("The work may still go on: look at `dormouse operation list`.");
         }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::commands::Context;
 use crate::commands::doctor::{Doctor, Finding};
+use crate::commands::recover::{Recover, Recovered};
 use crate::commands::up::Up;
 use crate::error::Error;
 
@@ -12,6 +13,10 @@ pub(crate) fn up(_: Up, _: Context) -> Result<(), Error> {
 }
 
 pub(crate) fn examine(_: Doctor, _: &Context) -> Result<Vec<Finding>, Error> {
+    Err(missing())
+}
+
+pub(crate) fn recover(_: &Recover, _: &Context) -> Result<Recovered, Error> {
     Err(missing())
 }
 

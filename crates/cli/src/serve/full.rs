@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dormouse_base::Lsn;
 use dormouse_compute::postgres::discover::Installations;
 use dormouse_compute::spec::PauseTimeout;
 use dormouse_runtime::{failpoint, telemetry};
@@ -13,6 +14,7 @@ use dormouse_server::{CgroupChoice, Ready, ServerConfig};
 
 use crate::commands::Context;
 use crate::commands::doctor::{Doctor, Finding, Level};
+use crate::commands::recover::{Branch, Problem, Project, Recover, Recovered};
 use crate::commands::up::{Announcement, Cgroup, LogFormat, Up};
 use crate::error::Error;
 use crate::place;
@@ -22,6 +24,9 @@ use crate::ui::Ui;
 /// What is logged when DORMOUSE_LOG says nothing: all that matters to a log, but on a terminal only
 /// what a person should look at.
 const DEFAULT_LOG_FILTER: (&str, &str) = ("info,rustls=error", "warn,rustls=error");
+
+/// What a command logs that does its work and ends: its own words say the rest.
+const QUIET_LOG_FILTER: &str = "error";
 
 /// The idle time that `--idle-timeout 0` means.
 const DEFAULT_IDLE: Duration = Duration::from_secs(300);
@@ -102,6 +107,36 @@ fn pause(timeout: Timeout) -> PauseTimeout {
         Ok(seconds) => PauseTimeout::After(Duration::from_secs(seconds)),
         Err(_negative) => PauseTimeout::Forever,
     }
+}
+
+/// Makes a new data directory from a store.
+pub(crate) fn recover(args: &Recover, cx: &Context) -> Result<Recovered, Error> {
+    telemetry::start_logging(telemetry::LogFormat::Text, QUIET_LOG_FILTER);
+    let data = place::data_directory(cx.data.clone())?;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::failed("cannot start").because(error))?
+        .block_on(dormouse_server::recover::recover(&data, &args.store))
+        .map(recovered)
+        .map_err(|error| Error::failed("nothing was recovered").because(error))
+}
+
+fn recovered(made: dormouse_server::recover::Recovered) -> Recovered {
+    let branch = |branch: dormouse_server::recover::RecoveredBranch| Branch {
+        id: branch.id.to_string(),
+        name: branch.name,
+        endpoints: branch.endpoints.iter().map(ToString::to_string).collect(),
+        restorable_lsn: (branch.restorable != Lsn::ZERO).then(|| branch.restorable.to_string()),
+    };
+    let projects = made.projects.into_iter().map(|project| Project {
+        id: project.id.to_string(),
+        name: project.name,
+        pg_version: project.pg_version,
+        branches: project.branches.into_iter().map(branch).collect(),
+    });
+    let problems = made.problems.into_iter().map(|problem| Problem { what: problem.what, why: problem.why });
+    Recovered { projects: projects.collect(), problems: problems.collect() }
 }
 
 /// Looks at this machine.

@@ -61,6 +61,18 @@ pub(crate) fn time(at: Option<Timestamp>) -> String {
     at.map(|at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()).unwrap_or_default()
 }
 
+/// A number of bytes.
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
 /// A timeout in seconds, with the words for its special values.
 pub(crate) fn seconds(value: i64, zero: &str, minus_one: &str) -> String {
     match value {
@@ -84,6 +96,14 @@ mod tests {
         1     main
         1234  -
         ");
+    }
+
+    #[test]
+    fn sizes_for_people() {
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(1023), "1023 B");
+        assert_eq!(bytes(1536), "1.5 KiB");
+        assert_eq!(bytes(7 * 1024 * 1024 * 1024), "7.0 GiB");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use dormouse_api::ErrorBody;
+use dormouse_api::{ErrorBody, routes};
 use dormouse_base::clock::Mono;
 use dormouse_base::{Kind, rand};
 use tracing::Instrument;
@@ -63,8 +63,15 @@ fn in_json(mut response: Response, id: &str) -> Response {
     out
 }
 
+/// What looks at a whole store takes as long as it takes. These are not started by the thousand.
+const UNLIMITED: [&str; 2] = [routes::STORAGE_CHECK, routes::STORAGE_COLLECT];
+
 /// Ends a request that takes too long; what it started goes on.
 pub(super) async fn time_limit(request: Request, next: Next) -> Response {
+    let path = request.uri().path().strip_prefix(routes::BASE).unwrap_or_default();
+    if UNLIMITED.contains(&path) {
+        return next.run(request).await;
+    }
     match tokio::time::timeout(REQUEST_WITHIN, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Error::new(

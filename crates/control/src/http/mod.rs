@@ -39,6 +39,8 @@ pub mod operations;
 pub mod api_keys;
 pub mod users;
 pub mod status;
+pub mod storage;
+pub mod storage_restore;
 
 /// All routes below [`routes::BASE`].
 pub(crate) fn router(control: &Control) -> Router {
@@ -77,6 +79,9 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::USER, get(users::me))
         .route(routes::USER_ORGANIZATIONS, get(users::organizations))
         .route(routes::STATUS, get(status::status))
+        .route(routes::STORAGE, get(storage::status))
+        .route(routes::STORAGE_CHECK, post(storage::check))
+        .route(routes::STORAGE_COLLECT, post(storage::collect))
         .fallback(error::no_route);
     Router::new()
         .nest(routes::BASE, resources)

@@ -143,6 +143,12 @@ impl Keeper {
         !endpoint.roles_stale || self.inner.memory.is_exact(&endpoint.id)
     }
 
+    /// Whether an endpoint has a data directory on this machine.
+    #[must_use]
+    pub fn is_here(&self, endpoint: &EndpointId) -> bool {
+        self.inner.node.is_here(endpoint)
+    }
+
     /// Endpoints that are Paused, the longest first.
     #[must_use]
     pub fn paused(&self) -> Vec<EndpointId> {

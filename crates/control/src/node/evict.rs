@@ -68,7 +68,7 @@ impl Node {
                 self.close_span(&resident, end).await?;
             }
         }
-        failpoint::hit("evict.before_remove").await.map_err(NodeError::file("remove", &home.path))?;
+        failpoint::hit("node.evict.before_remove").await.map_err(NodeError::file("remove", &home.path))?;
         self.discard(home, held).await
     }
 
@@ -94,7 +94,7 @@ impl Node {
         let endpoint = home.endpoint.clone();
         let removed = task::blocking(move || {
             Resident::remove(&path).map_err(NodeError::file("forget", &path))?;
-            failpoint::hit_blocking("evict.forgotten").map_err(NodeError::file("remove", &path))?;
+            failpoint::hit_blocking("node.evict.forgotten").map_err(NodeError::file("remove", &path))?;
             directories.remove_data(&endpoint).map_err(NodeError::Directory)
         });
         removed.await?;

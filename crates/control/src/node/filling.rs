@@ -78,7 +78,7 @@ impl Node {
         // What starts were seen to read came with the boot pack; the rest has no order.
         let plan = Plan { files: files.collect(), hot: Vec::new() };
         let source = Arc::new(FromPacks(made.source));
-        let (place, metrics) = (self.filler_place(home, slot), self.inner.hydration.clone());
+        let (place, metrics) = (self.filler_place(home, slot), self.inner.metrics.hydration.clone());
         let state = place.state.clone();
         let _left_by_another_directory = task::blocking(move || std::fs::remove_dir_all(state)).await;
         let begun =
@@ -106,7 +106,7 @@ impl Node {
             Some(plan) => self.source_of(&resident, plan).await?,
             None => return self.note_complete(home, held).await,
         };
-        let metrics = self.inner.hydration.clone();
+        let metrics = self.inner.metrics.hydration.clone();
         held.lease = Some(self.keep(&resident, key_of(&resident)?)?);
         let resumed = Hydration::resume(place, source, Tuning::default(), metrics, &self.inner.scope).await;
         match resumed.map_err(NodeError::part("go on filling a directory"))? {

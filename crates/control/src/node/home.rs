@@ -25,6 +25,7 @@ use super::NodeError;
 use super::capture::Capture;
 use super::resident::{Resident, data_of};
 use super::shots::Shots;
+use super::watch::Seen;
 
 /// See the module.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(crate) struct Home {
     run: Mutex<Weak<Run>>,
     /// How its last snapshots went.
     pub(super) shots: Mutex<Shots>,
+    /// What the last look at its WAL saw.
+    pub(super) seen: Mutex<Seen>,
     since: Mono,
 }
 
@@ -77,6 +80,7 @@ impl Home {
             job: Mutex::default(),
             run: Mutex::default(),
             shots: Mutex::default(),
+            seen: Mutex::default(),
             since: Mono::now(),
         }
     }
@@ -99,6 +103,11 @@ impl Home {
             held.loaded = true;
         }
         Ok(held)
+    }
+
+    /// The same for those who do not wait; `None` = somebody holds it, or it was not read yet.
+    pub(super) fn try_held(&self) -> Option<MutexGuard<'_, Held>> {
+        self.held.try_lock().ok().filter(|held| held.loaded)
     }
 
     /// The run that is open on it, if there is one.

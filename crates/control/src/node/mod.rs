@@ -50,6 +50,10 @@ pub(crate) mod backup;
 pub(crate) mod evict;
 pub(crate) mod import;
 pub(crate) mod sizes;
+pub(crate) mod upkeep;
+pub(crate) mod overview;
+pub(crate) mod metrics;
+pub(crate) mod watch;
 pub(crate) mod template;
 pub mod vault;
 
@@ -90,7 +94,7 @@ struct Inner {
     /// How directories of a version are made.
     fronts: Mutex<HashMap<u16, dormouse_storage::restore::Mode>>,
     front: OnceLock<PathBuf>,
-    hydration: dormouse_storage::hydrate::Metrics,
+    metrics: metrics::Metrics,
     /// For sockets: a short path.
     run_root: PathBuf,
     /// What is in use of the past, so that the collector leaves it alone.
@@ -131,7 +135,7 @@ impl Node {
             templates: tokio::sync::Mutex::default(),
             fronts: Mutex::default(),
             front: OnceLock::new(),
-            hydration: dormouse_storage::hydrate::Metrics::default(),
+            metrics: metrics::Metrics::default(),
             run_root,
             leases: Leases::default(),
             windows,
@@ -156,6 +160,8 @@ impl Node {
         if self.inner.computes.set(computes).is_ok() {
             let node = self.clone();
             self.inner.scope.spawn("snapshots", async move { node.keep_snapshots().await });
+            let node = self.clone();
+            self.inner.scope.spawn("storage-watch", async move { node.keep_watch().await });
         }
     }
 
@@ -193,6 +199,11 @@ impl Node {
         if let Some(keeper) = self.inner.troubles.get() {
             keeper.happened(endpoint, Happening::Trouble { message });
         }
+    }
+
+    /// Whether an endpoint has a directory here.
+    pub(crate) fn is_here(&self, endpoint: &EndpointId) -> bool {
+        resident::is_in(&self.inner.data.join("computes").join(endpoint.as_str()))
     }
 
     /// After a start of the server, before computes are adopted: looks at every directory of this node. Those

@@ -163,6 +163,11 @@ impl Resident {
     }
 }
 
+/// Whether an endpoint's home has a directory to speak of.
+pub(crate) fn is_in(home: &Path) -> bool {
+    home.join(FILE).exists()
+}
+
 fn sync_dir(path: &Path) -> io::Result<()> {
     fs::File::open(path)?.sync_all()
 }

@@ -94,6 +94,7 @@ impl Node {
         if matches!(error, NodeError::Busy(_)) {
             return;
         }
+        self.inner.metrics.snapshot_failures.inc();
         tracing::error!(endpoint = %home.endpoint, error = with_causes(error), "no snapshot");
         self.trouble(&home.endpoint, format!("no snapshot: {}", with_causes(error)));
         home.shots.lock().failed = Some(Mono::now());
@@ -242,6 +243,7 @@ impl Node {
         self.remember(home, &taken).await?;
         home.shots.lock().taken = Some(Mono::now());
         let stats = taken.stats;
+        self.inner.metrics.snapshot(taken.record.kind, stats.written_bytes(), stats.time);
         tracing::info!(endpoint = %home.endpoint, kind = ?taken.record.kind, lsn = %taken.record.lsn,
             read = stats.read_bytes, written = stats.written_bytes(), ms = stats.time.as_millis(), "snapshot");
         Ok(taken.record.lsn)

@@ -1,18 +1,15 @@
-//! What a branch takes in the store, whether it is all there, and what nobody needs any more.
+//! What a branch takes in the store, and how long its past is kept.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_base::{BranchId, ProjectId};
 use dormouse_storage::branch::record::BranchRecord;
-use dormouse_storage::fsck;
-use dormouse_storage::gc::{Collector, Options, Windows};
+use dormouse_storage::gc::Windows;
 
 use super::{Node, NodeError};
 use crate::db::{Db, projects};
 use crate::model::defaults;
-use crate::vault::{Checked, Collected, Finding, Sizes};
+use crate::vault::Sizes;
 
 /// How long the past of each project's branches is kept, as its settings say.
 #[derive(Debug, Clone)]
@@ -36,46 +33,5 @@ impl Node {
         let sizes = self.inner.usage.branch(project, branch).await;
         let sizes = sizes.map_err(NodeError::part("measure a branch"))?;
         Ok(Sizes { logical: sizes.logical, own: sizes.own, history: sizes.history })
-    }
-
-    pub(super) async fn check_store(
-        &self,
-        of: Option<(&ProjectId, Option<&BranchId>)>,
-    ) -> Result<Checked, NodeError> {
-        let (project, branch) = of.map_or((None, None), |(p, b)| (Some(p.clone()), b.cloned()));
-        let scope = fsck::Scope { project, branch, quick: false };
-        let found =
-            fsck::check(&self.inner.store, &scope).await.map_err(NodeError::part("check the store"))?;
-        let findings = found.findings.into_iter().map(|f| Finding {
-            project: f.project,
-            branch: f.branch,
-            object: f.object,
-            problem: f.problem,
-        });
-        Ok(Checked {
-            branches: found.branches,
-            objects: found.objects,
-            bytes: found.bytes,
-            findings: findings.collect(),
-        })
-    }
-
-    pub(super) async fn collect_garbage(&self) -> Result<Collected, NodeError> {
-        let _one_at_a_time = self.inner.collecting.lock().await;
-        let templates: BTreeSet<String> =
-            self.inner.templates.lock().await.values().map(|template| template.id.clone()).collect();
-        let options = Options { templates, ..Options::default() };
-        let (store, leases) = (self.inner.store.clone(), self.inner.leases.clone());
-        let collector = Collector::new(store, leases, Arc::clone(&self.inner.windows), options);
-        let done = collector.collect().await.map_err(NodeError::part("collect garbage"))?;
-        for (project, why) in &done.frozen {
-            tracing::warn!(%project, why, "nothing of this project is deleted");
-        }
-        Ok(Collected {
-            deleted: done.deleted,
-            deleted_bytes: done.deleted_bytes,
-            waiting: done.waiting,
-            rewritten: done.rewritten,
-        })
     }
 }

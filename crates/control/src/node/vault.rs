@@ -8,7 +8,9 @@ use dormouse_storage::gc::plan::Pin;
 use dormouse_storage::key::FORMAT_VERSION;
 
 use super::{Node, NodeError};
-use crate::vault::{Checked, Collected, Fork, NewBranch, Point, Sizes, Vault, VaultError, Window};
+use crate::vault::{
+    CheckWish, Checked, CollectWish, Collected, Fork, NewBranch, Overview, Point, Sizes, Vault, VaultError, Window,
+};
 
 /// Nothing is refused, so there is nothing to say.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
@@ -227,11 +229,15 @@ impl Vault for Node {
         Ok(self.evict_endpoint(endpoint).await?)
     }
 
-    async fn check(&self, of: Option<(&ProjectId, Option<&BranchId>)>) -> Result<Checked, VaultError> {
-        Ok(self.check_store(of).await?)
+    async fn check(&self, wish: &CheckWish) -> Result<Checked, VaultError> {
+        Ok(self.check_store(wish).await?)
     }
 
-    async fn collect(&self) -> Result<Collected, VaultError> {
-        Ok(self.collect_garbage().await?)
+    async fn collect(&self, wish: CollectWish) -> Result<Collected, VaultError> {
+        Ok(self.collect_garbage(wish).await?)
+    }
+
+    async fn overview(&self) -> Result<Overview, VaultError> {
+        Ok(self.look().await)
     }
 }

@@ -1,6 +1,9 @@
 //! `heal`: an endpoint whose last run ended badly is started once, so that PostgreSQL recovers and
 //! the metadata learns its roles again. Usually done before anybody asks for them; whoever asks
 //! first ([`crate::password`]) does the same.
+//!
+//! Only what has a directory here: after `dormouse recover` the roles of all endpoints are uncertain, and
+//! waking every database of a store because its server is new would be worse than to ask when somebody comes.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -41,7 +44,8 @@ impl Heal {
             self.db.read("list endpoints", endpoints::all).map_err(Trouble::in_doing("list endpoints"))?;
         let ill = all
             .into_iter()
-            .filter(|e| !self.keeper.is_exact(e) && self.computes.state(&e.id) == State::Stopped);
+            .filter(|e| !self.keeper.is_exact(e) && self.computes.state(&e.id) == State::Stopped)
+            .filter(|e| self.keeper.is_here(&e.id));
         Ok(ill.map(|e| e.id).collect())
     }
 }

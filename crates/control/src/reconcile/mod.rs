@@ -25,6 +25,7 @@ pub mod pressure;
 pub mod events;
 pub mod mirror;
 pub mod expire;
+pub mod garbage;
 
 /// Tells what a run did, for people, and when to run again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,6 +132,7 @@ pub(crate) fn start_all(control: &Control, scope: &Scope) {
             vault: Arc::clone(&control.vault),
         }),
         Box::new(expire::Expire { control: control.clone() }),
+        Box::new(garbage::Garbage { vault: Arc::clone(&control.vault), settled: false }),
         Box::new(pressure::Pressure { keeper: foundation.keeper(), computes: Arc::clone(computes) }),
     ];
     for reconciler in all {

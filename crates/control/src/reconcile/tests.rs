@@ -77,13 +77,19 @@ async fn a_scheduled_job_wakes_its_endpoint_in_time_and_once() {
 #[tokio::test]
 async fn only_endpoints_that_ended_badly_are_healed() {
     let scene = scene();
-    let (well, ill) = (scene.endpoint(), scene.endpoint());
-    scene.keeper.opened(&ill).await.unwrap();
+    let (well, ill, recovered) = (scene.endpoint(), scene.endpoint(), scene.endpoint());
+    for endpoint in [&ill, &recovered] {
+        scene.db.write_now("", |db| endpoints::mark_opened(db, endpoint)).unwrap();
+    }
+    for endpoint in [&well, &ill] {
+        let home = scene.dir.path().join("computes").join(endpoint.as_str());
+        std::fs::create_dir_all(&home).unwrap();
+        std::fs::write(home.join("resident.json"), "{}").unwrap();
+    }
     let (db, keeper, computes) = (scene.db.clone(), scene.keeper.clone(), scene.computes());
     let mut heal = heal::Heal { db, keeper, computes, scope: Scope::new() };
     heal.run().await.unwrap();
-    assert_eq!(scene.wakes(), [(ill, Cause::Heal)]);
-    assert!(!scene.wakes().iter().any(|(id, _)| *id == well));
+    assert_eq!(scene.wakes(), [(ill, Cause::Heal)], "not {recovered}, which has nothing here");
 }
 
 #[tokio::test]

@@ -9,7 +9,9 @@ use dormouse_base::{BranchId, EndpointId, Kind, Lsn, ProjectId, clock};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{Checked, Collected, Fork, NewBranch, Point, Sizes, Vault, VaultError, Window};
+use super::{
+    CheckWish, Checked, CollectWish, Collected, Fork, NewBranch, Overview, Point, Sizes, Vault, VaultError, Window,
+};
 
 /// The earliest position of every branch.
 pub const START: Lsn = Lsn(0x100_0000);
@@ -31,6 +33,10 @@ pub struct Recorder {
     pub fails: Mutex<Option<&'static str>>,
     /// The call that does its work and then never returns, like a server that is killed there.
     pub hangs: Mutex<Option<&'static str>>,
+    /// What a check finds.
+    pub checked: Mutex<Checked>,
+    /// What a look shows.
+    pub overview: Mutex<Overview>,
     /// Told when a call hangs.
     pub reached: Notify,
 }
@@ -179,13 +185,19 @@ impl Vault for Recorder {
         Ok(())
     }
 
-    async fn check(&self, _: Option<(&ProjectId, Option<&BranchId>)>) -> Result<Checked, VaultError> {
-        self.called("check", "").await?;
-        Ok(Checked::default())
+    async fn check(&self, wish: &CheckWish) -> Result<Checked, VaultError> {
+        let of = wish.branch.as_ref().map_or("everything", BranchId::as_str);
+        self.called("check", &format!("{of} quick={}", wish.quick)).await?;
+        Ok(self.checked.lock().clone())
     }
 
-    async fn collect(&self) -> Result<Collected, VaultError> {
-        self.called("collect", "").await?;
-        Ok(Collected::default())
+    async fn collect(&self, wish: CollectWish) -> Result<Collected, VaultError> {
+        self.called("collect", &format!("dry_run={} grace={:?}", wish.dry_run, wish.grace)).await?;
+        Ok(Collected { deleted: 3, deleted_bytes: 4096, waiting: 1, ..Collected::default() })
+    }
+
+    async fn overview(&self) -> Result<Overview, VaultError> {
+        self.called("overview", "").await?;
+        Ok(self.overview.lock().clone())
     }
 }

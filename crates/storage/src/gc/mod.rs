@@ -155,6 +155,12 @@ impl Collector {
         Self { store, leases, windows, options, metrics: Metrics::default() }
     }
 
+    /// The same with counters that outlive it.
+    #[must_use]
+    pub fn counting(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
+    }
+
     /// What it counts.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {

@@ -46,28 +46,3 @@ pub(super) async fn snapshot(args: &Get, session: &Session, cx: &Context) -> Res
         Table::fields([("Branch", place.branch.name.clone()), ("Snapshot at", taken.lsn.to_string())])
     })
 }
-
-/// A number of bytes for people.
-pub(super) fn bytes(count: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = count as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::bytes;
-
-    #[test]
-    fn sizes_for_people() {
-        assert_eq!(bytes(0), "0 B");
-        assert_eq!(bytes(1023), "1023 B");
-        assert_eq!(bytes(1536), "1.5 KiB");
-        assert_eq!(bytes(7 * 1024 * 1024 * 1024), "7.0 GiB");
-    }
-}

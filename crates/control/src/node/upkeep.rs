@@ -1,0 +1,73 @@
+//! Whether everything is in the store, and what nobody needs any more.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_storage::fsck;
+use dormouse_storage::gc::plan::Limits;
+use dormouse_storage::gc::{Collector, Options};
+
+use super::{Node, NodeError};
+use crate::vault::{CheckWish, Checked, CollectWish, Collected, Finding};
+
+impl Node {
+    pub(super) async fn check_store(&self, wish: &CheckWish) -> Result<Checked, NodeError> {
+        let CheckWish { project, branch, quick } = wish.clone();
+        let scope = fsck::Scope { project, branch, quick };
+        let found = fsck::check(&self.inner.store, &scope).await.map_err(NodeError::part("check the store"))?;
+        let findings = found.findings.into_iter().map(|f| Finding {
+            project: f.project,
+            branch: f.branch,
+            object: f.object,
+            problem: f.problem,
+        });
+        Ok(Checked {
+            branches: found.branches,
+            objects: found.objects,
+            bytes: found.bytes,
+            orphans: found.orphans,
+            orphan_bytes: found.orphan_bytes,
+            findings: findings.collect(),
+        })
+    }
+
+    /// One collection at a time. It trims registers as well.
+    pub(super) async fn collect_garbage(&self, wish: CollectWish) -> Result<Collected, NodeError> {
+        let _one_at_a_time = self.inner.collecting.lock().await;
+        let templates: BTreeSet<String> =
+            self.inner.templates.lock().await.values().map(|template| template.id.clone()).collect();
+        let limits = limits(wish.grace);
+        let options = Options { templates, limits, dry_run: wish.dry_run, ..Options::default() };
+        let (store, leases) = (self.inner.store.clone(), self.inner.leases.clone());
+        let collector = Collector::new(store, leases, Arc::clone(&self.inner.windows), options);
+        let collector = collector.counting(self.inner.metrics.garbage.clone());
+        let done = collector.collect().await.map_err(NodeError::part("collect garbage"))?;
+        for (project, why) in &done.frozen {
+            tracing::warn!(%project, why, "nothing of this project is deleted");
+        }
+        let leftovers = if wish.dry_run { 0 } else { self.sweep_leftovers().await? };
+        Ok(Collected {
+            deleted: done.deleted,
+            deleted_bytes: done.deleted_bytes,
+            waiting: done.waiting,
+            retired: done.retired,
+            rewritten: done.rewritten,
+            leftovers,
+            frozen: done.frozen,
+            strange: done.strange_count,
+        })
+    }
+
+    /// What writes that a crash interrupted left in a directory store.
+    async fn sweep_leftovers(&self) -> Result<u64, NodeError> {
+        let place = self.inner.store.directory().unwrap_or(&self.inner.data).to_owned();
+        let swept = self.inner.store.sweep_leftovers().await;
+        swept.map_err(NodeError::file("remove what interrupted writes left in", &place))
+    }
+}
+
+fn limits(grace: Option<Duration>) -> Limits {
+    let usual = Limits::default();
+    Limits { grace: grace.unwrap_or(usual.grace), ..usual }
+}
