@@ -15,7 +15,8 @@ impl Node {
     pub(super) async fn check_store(&self, wish: &CheckWish) -> Result<Checked, NodeError> {
         let CheckWish { project, branch, quick } = wish.clone();
         let scope = fsck::Scope { project, branch, quick };
-        let found = fsck::check(&self.inner.store, &scope).await.map_err(NodeError::part("check the store"))?;
+        let found =
+            fsck::check(&self.inner.store, &scope).await.map_err(NodeError::part("check the store"))?;
         let findings = found.findings.into_iter().map(|f| Finding {
             project: f.project,
             branch: f.branch,

@@ -9,7 +9,8 @@ use dormouse_storage::key::FORMAT_VERSION;
 
 use super::{Node, NodeError};
 use crate::vault::{
-    CheckWish, Checked, CollectWish, Collected, Fork, NewBranch, Overview, Point, Sizes, Vault, VaultError, Window,
+    CheckWish, Checked, CollectWish, Collected, Fork, NewBranch, Overview, Point, Sizes, Vault, VaultError,
+    Window,
 };
 
 /// Nothing is refused, so there is nothing to say.
