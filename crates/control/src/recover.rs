@@ -14,8 +14,8 @@ use dormouse_storage::fsck::{FoundBranch, FoundProject, Inventory};
 
 use crate::db::{self, Db, DbError, projects, settings};
 use crate::meta::{self, BranchMeta, DatabaseMeta, EndpointMeta, ProjectMeta, RoleMeta, VERSION};
-use crate::model::record::{Endpoint, Origin, ProjectSettings};
 use crate::model::defaults;
+use crate::model::record::{Endpoint, Origin, ProjectSettings};
 
 /// The metadata is made beside its place, so that it is there as a whole or not at all.
 const DRAFT: &str = "recover.draft";
@@ -125,7 +125,10 @@ fn fill(db: &Db, inventory: &Inventory) -> Result<Recovered, DbError> {
     let now = clock::now();
     let mut recovered = Recovered::default();
     for finding in &inventory.problems {
-        let of = [finding.project.as_ref().map(ToString::to_string), finding.branch.as_ref().map(ToString::to_string)];
+        let of = [
+            finding.project.as_ref().map(ToString::to_string),
+            finding.branch.as_ref().map(ToString::to_string),
+        ];
         let of: Vec<String> = of.into_iter().flatten().collect();
         let what = if of.is_empty() { finding.object.clone() } else { of.join("/") };
         recovered.problems.push(Problem { what, why: finding.problem.clone() });
@@ -169,7 +172,8 @@ fn shown(db: &Db, project: &ProjectMeta, found: &FoundProject) -> Result<Recover
         let mut all = Vec::new();
         for FoundBranch { record, stored } in &found.branches {
             let Some(row) = db::branches::by_storage(db, &record.branch)? else { continue };
-            let endpoints = db::endpoints::all_of_branch(db, &row.id)?.into_iter().map(|row| row.id).collect();
+            let endpoints =
+                db::endpoints::all_of_branch(db, &row.id)?.into_iter().map(|row| row.id).collect();
             all.push(RecoveredBranch { id: row.id, name: row.name, endpoints, restorable: *stored });
         }
         let (id, name) = (project.id.clone(), project.name.clone());
@@ -193,14 +197,20 @@ fn rows(found: &FoundProject, taken: &mut BTreeSet<EndpointId>, problems: &mut V
             let record = &branch.record;
             let what = format!("{}/{}", record.project, record.branch);
             let told = read::<BranchMeta>(&record.meta, || {
-                say(what.clone(), "its names, endpoints and roles were not told to the store: it has new ones");
+                say(
+                    what.clone(),
+                    "its names, endpoints and roles were not told to the store: it has new ones",
+                );
             });
             let mut meta = told.unwrap_or_else(|| new_branch(record));
             meta.storage_id = record.branch.clone();
             meta.endpoints.retain(|endpoint| {
                 let is_new = taken.insert(endpoint.id.clone());
                 if !is_new {
-                    say(what.clone(), &format!("its endpoint {} belongs to another branch as well", endpoint.id));
+                    say(
+                        what.clone(),
+                        &format!("its endpoint {} belongs to another branch as well", endpoint.id),
+                    );
                 }
                 is_new
             });
@@ -208,7 +218,10 @@ fn rows(found: &FoundProject, taken: &mut BTreeSet<EndpointId>, problems: &mut V
         })
         .collect();
     let told = read::<ProjectMeta>(&record.meta, || {
-        say(record.project.to_string(), "its name and settings were not told to the store: its ID is its name");
+        say(
+            record.project.to_string(),
+            "its name and settings were not told to the store: its ID is its name",
+        );
     });
     let mut project = told.unwrap_or_else(|| new_project(record));
     project.id = record.project.clone();

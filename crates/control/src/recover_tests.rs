@@ -62,7 +62,12 @@ fn what_was_told_comes_back_and_what_was_not_is_sensible() {
                 branches: vec![
                     branch_record("shop-x", "br-a", root(), told("shop-x", "br-a", "trunk", "ep-one")),
                     // Its endpoint is somebody else's.
-                    branch_record("shop-x", "br-b", child_of("br-a"), told("shop-x", "br-b", "dev", "ep-one")),
+                    branch_record(
+                        "shop-x",
+                        "br-b",
+                        child_of("br-a"),
+                        told("shop-x", "br-b", "dev", "ep-one"),
+                    ),
                 ],
             },
             FoundProject {
@@ -108,7 +113,10 @@ fn what_was_told_comes_back_and_what_was_not_is_sensible() {
     })
     .unwrap();
     drop(db);
-    assert!(matches!(recover(dir.path(), &inventory), Err(RecoverError::NotEmpty(_))), "not over what is there");
+    assert!(
+        matches!(recover(dir.path(), &inventory), Err(RecoverError::NotEmpty(_))),
+        "not over what is there"
+    );
 }
 
 #[test]
@@ -124,5 +132,8 @@ fn a_project_of_the_future_does_not_keep_the_others_from_it() {
     ];
     let done = recover(dir.path(), &Inventory { projects, problems: Vec::new() }).unwrap();
     assert_eq!(done.projects.iter().map(|project| project.id.as_str()).collect::<Vec<_>>(), ["old-y"]);
-    assert!(done.problems.iter().any(|p| p.what == "newer-x" && p.why.contains("newer Dormouse")), "{done:?}");
+    assert!(
+        done.problems.iter().any(|p| p.what == "newer-x" && p.why.contains("newer Dormouse")),
+        "{done:?}"
+    );
 }

@@ -42,7 +42,10 @@ async fn a_check_is_of_what_was_named_and_its_findings_name_branches() {
     let (status, _) =
         scene.post("/storage/check", j!({"project": "shop", "branch": "main", "quick": true})).await;
     assert_eq!(status, StatusCode::OK);
-    assert_eq!(scene.vault.calls_of("check"), ["everything quick=false".to_owned(), format!("{branch} quick=true")]);
+    assert_eq!(
+        scene.vault.calls_of("check"),
+        ["everything quick=false".to_owned(), format!("{branch} quick=true")]
+    );
     let (status, reply) = scene.post("/storage/check", j!({"branch": "main"})).await;
     assert_eq!((status, &reply["code"]), (StatusCode::BAD_REQUEST, &j!("bad-body")));
     let (status, reply) = scene.post("/storage/check", j!({"project": "nothing"})).await;
@@ -73,7 +76,10 @@ async fn a_collection_says_what_it_did_and_is_never_in_a_hurry() {
     assert_eq!((status, &reply["code"]), (StatusCode::BAD_REQUEST, &j!("bad-grace")));
     let (status, _) = scene.post("/storage/collect", j!({"grace_seconds": 60})).await;
     assert_eq!(status, StatusCode::OK);
-    assert_eq!(scene.vault.calls_of("collect"), ["dry_run=true grace=Some(0ns)", "dry_run=false grace=Some(60s)"]);
+    assert_eq!(
+        scene.vault.calls_of("collect"),
+        ["dry_run=true grace=Some(0ns)", "dry_run=false grace=Some(60s)"]
+    );
     *scene.vault.fails.lock() = Some("collect");
     let (status, reply) = scene.post("/storage/collect", j!({})).await;
     assert_eq!((status, &reply["code"]), (StatusCode::CONFLICT, &j!("store-refuses")));

@@ -98,8 +98,7 @@ impl Control {
         };
         let mut found = Vec::new();
         for project in projects {
-            let rows =
-                self.foundation.db.read("list branches", |db| branches::of_project(db, &project))?;
+            let rows = self.foundation.db.read("list branches", |db| branches::of_project(db, &project))?;
             found.extend(rows.into_iter().filter(|row| row.ready && !row.deleting && !row.resetting));
         }
         Ok(found)

@@ -15,7 +15,8 @@ use dormouse_compute::postgres::discover::Installations;
 use dormouse_compute::sandbox::identity::Identities;
 // What the recorder imports from its parent module.
 use dormouse_control::vault::{
-    CheckWish, Checked, CollectWish, Collected, Fork, NewBranch, Overview, Point, Sizes, Vault, VaultError, Window,
+    CheckWish, Checked, CollectWish, Collected, Fork, NewBranch, Overview, Point, Sizes, Vault, VaultError,
+    Window,
 };
 use dormouse_control::{Address, ComputeError, Computes, Config, Control, Foundation, Timeouts, WayIn};
 use dormouse_runtime::task::Scope;
