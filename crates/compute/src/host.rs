@@ -23,6 +23,8 @@ pub struct HostError {
     pub what: String,
     /// The disk is full: clients get 53100 instead of 57P03.
     pub disk_full: bool,
+    /// The object store did not play along: clients get 58030 instead of 57P03.
+    pub storage: bool,
     /// The cause.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -31,7 +33,7 @@ pub struct HostError {
 impl HostError {
     /// An error without a further cause.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), disk_full: false, source: None }
+        Self { what: what.into(), disk_full: false, storage: false, source: None }
     }
 }
 

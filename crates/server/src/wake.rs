@@ -166,6 +166,9 @@ fn not_awake(error: &WakeError) -> ClientError {
     let code = SqlState::ALL.iter().map(|(_, code)| *code).find(|code| code.as_str() == error.sqlstate());
     let told = ClientError::fatal(code.unwrap_or(SqlState::CANNOT_CONNECT_NOW), error.to_string());
     let advice = match error {
+        WakeError::Storage | WakeError::BackedOff { storage: true, .. } => {
+            "Connect again in a moment; if it stays, the operator finds the reason with `dormouse endpoint events`. "
+        }
         WakeError::Start { .. } | WakeError::BackedOff { .. } | WakeError::Admin(_) => {
             "The operator finds the reason with `dormouse endpoint events`. "
         }

@@ -32,6 +32,7 @@ const MAX_UNSTABLE: u32 = 5;
 pub(super) struct Backoff {
     pub(super) until: Mono,
     pub(super) reason: String,
+    storage: bool,
     failures: u32,
 }
 
@@ -165,7 +166,8 @@ impl Actor {
                 self.backoff.as_ref().filter(|b| b.until > Mono::now() && cause != Cause::Request)
         {
             let retry_in = wait.until.since(Mono::now());
-            return Err(WakeError::BackedOff { reason: wait.reason.clone(), retry_in });
+            let (reason, storage) = (wait.reason.clone(), wait.storage);
+            return Err(WakeError::BackedOff { reason, storage, retry_in });
         }
         match self.step(Event::Wake) {
             Step::Boot => self.boot_and_open(cause).await,
@@ -187,7 +189,8 @@ impl Actor {
             }
             Err(failure) => {
                 self.step(Event::StartFailed);
-                let retry_in = self.back_off(failure.error.to_string());
+                let storage = failure.error == WakeError::Storage;
+                let retry_in = self.back_off(failure.error.to_string(), storage);
                 self.around.metrics.start_failures.inc();
                 tracing::warn!(reason = %failure.error, ?retry_in, "start failed");
                 let happening = Happening::StartFailed {
@@ -214,10 +217,11 @@ impl Actor {
         (cause == Cause::Client).then_some(ticket)
     }
 
-    pub(super) fn back_off(&mut self, reason: String) -> Duration {
+    pub(super) fn back_off(&mut self, reason: String, storage: bool) -> Duration {
         let failures = self.backoff.as_ref().map_or(0, |b| b.failures);
         let wait = BACKOFF.0.saturating_mul(1 << failures.min(5)).min(BACKOFF.1);
-        self.backoff = Some(Backoff { until: Mono::now().plus(wait), reason, failures: failures + 1 });
+        self.backoff =
+            Some(Backoff { until: Mono::now().plus(wait), reason, storage, failures: failures + 1 });
         wait
     }
 
@@ -236,7 +240,7 @@ impl Actor {
         self.heal_wanted = true;
         self.unstable = if lived < STABLE_AFTER { self.unstable + 1 } else { 0 };
         if self.unstable > MAX_UNSTABLE {
-            self.back_off(format!("PostgreSQL ended unexpectedly ({ending})"));
+            self.back_off(format!("PostgreSQL ended unexpectedly ({ending})"), false);
         }
     }
 

@@ -20,9 +20,14 @@ pub enum WakeError {
     BackedOff {
         /// The reason of the last failure.
         reason: String,
+        /// The last failure was [`WakeError::Storage`].
+        storage: bool,
         /// Time until the next try.
         retry_in: Duration,
     },
+    /// What it needs of the object store could not be read or written.
+    #[error("the endpoint could not be started: its storage cannot be reached")]
+    Storage,
     /// The disk is full.
     #[error("the endpoint could not be started: no space left on the server's disk")]
     DiskFull,
@@ -67,6 +72,7 @@ impl WakeError {
     pub fn sqlstate(&self) -> &'static str {
         match self {
             Self::DiskFull => "53100",
+            Self::Storage | Self::BackedOff { storage: true, .. } => "58030",
             Self::QueueFull => "53300",
             Self::RunEnded => "57P01",
             Self::NotActive | Self::Busy(_) => "55000",
@@ -83,6 +89,7 @@ impl WakeError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::DiskFull => "storage-full",
+            Self::Storage | Self::BackedOff { storage: true, .. } => "storage-unavailable",
             Self::QueueFull => "too-many-connections",
             Self::RunEnded | Self::ServerStopping => "endpoint-is-stopping",
             Self::NotActive | Self::Busy(_) => "endpoint-state",

@@ -46,6 +46,8 @@ impl Failure {
         let mut failure = Self::of(reason, with_causes(error));
         if error.disk_full {
             failure.error = WakeError::DiskFull;
+        } else if error.storage {
+            failure.error = WakeError::Storage;
         }
         failure
     }

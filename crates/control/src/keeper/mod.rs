@@ -264,7 +264,12 @@ impl Keeper {
 }
 
 fn host_error(what: &str, error: impl std::error::Error + Send + Sync + 'static) -> HostError {
-    HostError { what: format!("cannot {what}"), disk_full: false, source: Some(Box::new(error)) }
+    HostError {
+        what: format!("cannot {what}"),
+        disk_full: false,
+        storage: false,
+        source: Some(Box::new(error)),
+    }
 }
 
 fn db_error(what: &str, error: DbError) -> HostError {

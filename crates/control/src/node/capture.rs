@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dormouse_base::{EndpointId, Lsn};
+use dormouse_compute::State;
 use dormouse_compute::endpoint::Run;
 use dormouse_runtime::task::Scope;
 use dormouse_storage::wal::filer::{Filer, Limits, Status, Writer};
@@ -22,6 +23,9 @@ use super::{Node, NodeError};
 
 /// After a wake, the client's first rows come first.
 const AFTER_WAKE: Duration = Duration::from_millis(300);
+
+/// A running compute that does not answer for so long may have gone to sleep.
+const ASK_AGAIN: Duration = Duration::from_secs(12);
 
 /// A filer's task ends at once; it holds nothing that must be finished.
 const END_WITHIN: Duration = Duration::from_secs(5);
@@ -128,9 +132,21 @@ impl Node {
             let Some(capture) = &held.capture else { return Ok(None) };
             capture.filer.clone()
         };
-        let running = home.run().is_some();
-        let filed = if running { filer.file_now(upto).await } else { filer.finish().await };
-        filed.map(Some).map_err(NodeError::part("file the WAL of a compute"))
+        loop {
+            // A frozen compute answers nothing, and what it wrote is in its files.
+            let state = self.inner.computes.get().map(|computes| computes.state(&home.endpoint));
+            let answers = home.run().is_some() && state.is_none_or(|state| state == State::Active);
+            let filed = if answers {
+                // It may be frozen or stop meanwhile.
+                match tokio::time::timeout(ASK_AGAIN, filer.file_now(upto)).await {
+                    Ok(filed) => filed,
+                    Err(_) => continue,
+                }
+            } else {
+                filer.finish().await
+            };
+            return filed.map(Some).map_err(NodeError::part("file the WAL of a compute"));
+        }
     }
 
     /// It was frozen or has stopped: file what it left, then see whether a snapshot is due. A start ends this.

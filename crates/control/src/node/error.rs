@@ -8,6 +8,7 @@ use dormouse_compute::host::HostError;
 use dormouse_storage::StoreError;
 use dormouse_storage::branch::line::LineError;
 use dormouse_storage::branch::register::RegisterError;
+use dormouse_storage::pack::DataError;
 
 use crate::directory::DirectoryError;
 use crate::vault::VaultError;
@@ -102,6 +103,12 @@ impl NodeError {
         }
     }
 
+    /// Whether it is the object store that failed, or what is in it.
+    #[must_use]
+    pub fn is_of_store(&self) -> bool {
+        matches!(self, Self::Stale { .. }) || says_store(self)
+    }
+
     /// Whether a disk or a store is full.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -112,6 +119,12 @@ impl NodeError {
             _ => false,
         }
     }
+}
+
+/// Whether one of the causes is the object store, or damage in it.
+fn says_store(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source())
+        .any(|error| error.is::<StoreError>() || error.is::<DataError>())
 }
 
 /// Whether one of the causes is a full disk or store.
@@ -133,7 +146,8 @@ fn says_full(error: &(dyn std::error::Error + 'static)) -> bool {
 
 impl From<NodeError> for HostError {
     fn from(error: NodeError) -> Self {
-        HostError { what: error.to_string(), disk_full: error.is_full(), source: Some(Box::new(error)) }
+        let (disk_full, storage) = (error.is_full(), error.is_of_store());
+        HostError { what: error.to_string(), disk_full, storage, source: Some(Box::new(error)) }
     }
 }
 

@@ -27,10 +27,7 @@ impl Node {
     /// When the endpoint is not Stopped, or the store cannot take what is left.
     pub(crate) async fn evict_endpoint(&self, endpoint: &EndpointId) -> Result<(), NodeError> {
         let home = self.home(endpoint);
-        let state = self.computes()?.settled(endpoint).await;
-        if state != State::Stopped {
-            return Err(NodeError::Busy(format!("the endpoint is {}: suspend it first", state.name())));
-        }
+        self.stopped(endpoint, self.computes()?.settled(endpoint).await)?;
         // A clean snapshot makes the next start quick; without one it replays.
         if self.wants_snapshot(&home).await?
             && let Err(error) = self.shoot(&home).await
@@ -39,7 +36,18 @@ impl Node {
         }
         home.quiet().await;
         let mut held = home.held().await?;
+        // Somebody may have come while the snapshot was taken. Whoever starts it says so before he asks for
+        // the directory, and that needs this lock.
+        self.stopped(endpoint, self.computes()?.state(endpoint))?;
         self.leave(&home, &mut held).await
+    }
+
+    fn stopped(&self, endpoint: &EndpointId, state: State) -> Result<(), NodeError> {
+        if state == State::Stopped {
+            return Ok(());
+        }
+        tracing::debug!(%endpoint, state = state.name(), "not evicted");
+        Err(NodeError::Busy(format!("the endpoint is {}: suspend it first", state.name())))
     }
 
     async fn wants_snapshot(&self, home: &Arc<Home>) -> Result<bool, NodeError> {

@@ -11,18 +11,21 @@ use dormouse_compute::spec::{Directory, Spec};
 use dormouse_runtime::task;
 use dormouse_storage::gc::Lease;
 use dormouse_storage::gc::plan::Pin;
-use dormouse_storage::hydrate::{self, Hydration, Place, Plan, Source, SourceError, Tuning, symbols};
+use dormouse_storage::hydrate::{
+    self, HydrateError, Hydration, Place, Plan, Source, SourceError, Tuning, symbols,
+};
 use dormouse_storage::key::Key;
 use dormouse_storage::manifest::Manifest;
 use dormouse_storage::pack::{DataError, PackReader};
 use dormouse_storage::restore::{self, ChunkSource, Materialised, Mode};
+use dormouse_storage::snapshot::control_file;
 
 use super::home::{Held, Home};
 use super::resident::Resident;
 use super::{Node, NodeError};
 
 /// The filler's own files, beside the cluster.
-const STATE: &str = "hydrate";
+pub(super) const STATE: &str = "hydrate";
 
 /// Chunks from packs, in the filler's words.
 #[derive(Debug)]
@@ -79,15 +82,14 @@ impl Node {
         let plan = Plan { files: files.collect(), hot: Vec::new() };
         let source = Arc::new(FromPacks(made.source));
         let (place, metrics) = (self.filler_place(home, slot), self.inner.metrics.hydration.clone());
-        let state = place.state.clone();
-        let _left_by_another_directory = task::blocking(move || std::fs::remove_dir_all(state)).await;
         let begun =
             Hydration::begin(place, plan, source, Tuning::default(), metrics, &self.inner.scope).await;
         held.hydration = Some(Arc::new(begun.map_err(NodeError::part("begin to fill a directory"))?));
         Ok(())
     }
 
-    /// Goes on filling after a restart of the server. Does nothing when it is being filled already.
+    /// Goes on filling after a restart of the server. Does nothing when it is being filled already. A directory
+    /// that was never finished is removed: nobody was ever let into it.
     pub(super) async fn resume_filling(
         &self,
         home: &Arc<Home>,
@@ -104,16 +106,31 @@ impl Node {
         let plan = plan.map_err(NodeError::part("read what a directory lacks"))?;
         let source = match &plan {
             Some(plan) => self.source_of(&resident, plan).await?,
-            None => return self.note_complete(home, held).await,
+            None if home.data().join(control_file::PATH).is_file() => {
+                return self.note_complete(home, held).await;
+            }
+            // A crash came between its new name and the plan of what it lacks.
+            None => return self.make_again(home, held).await,
         };
         let metrics = self.inner.metrics.hydration.clone();
         held.lease = Some(self.keep(&resident, key_of(&resident)?)?);
         let resumed = Hydration::resume(place, source, Tuning::default(), metrics, &self.inner.scope).await;
-        match resumed.map_err(NodeError::part("go on filling a directory"))? {
-            Some(hydration) => held.hydration = Some(Arc::new(hydration)),
-            None => self.note_complete(home, held).await?,
+        match resumed {
+            Ok(Some(hydration)) => held.hydration = Some(Arc::new(hydration)),
+            Ok(None) => self.note_complete(home, held).await?,
+            Err(HydrateError::NotDurable) => self.make_again(home, held).await?,
+            Err(error) => return Err(NodeError::part("go on filling a directory")(error)),
         }
         Ok(())
+    }
+
+    async fn make_again(&self, home: &Arc<Home>, held: &mut Held) -> Result<(), NodeError> {
+        if held.writer().is_some() {
+            // It was on the disk before it was published, so this is something else.
+            return Err(NodeError::Nothing("the directory of a writer is not complete any more".to_owned()));
+        }
+        tracing::warn!(endpoint = %home.endpoint, "a directory that was never finished is made again");
+        self.discard(home, held).await
     }
 
     /// Chunks for a plan, by the manifest of the snapshot that the directory was made from.

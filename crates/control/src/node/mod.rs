@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use dormouse_base::EndpointId;
+use dormouse_base::{EndpointId, with_causes};
 use dormouse_compute::Host;
 use dormouse_compute::event::Happening;
 use dormouse_compute::sandbox::identity::Identities;
@@ -60,6 +60,9 @@ pub mod vault;
 pub use error::NodeError;
 use home::Home;
 use registers::Registers;
+
+/// Between two tries to fill the directory of a compute that an earlier server left running.
+const FILL_AGAIN: Duration = Duration::from_secs(2);
 
 /// How long tasks may take to end with the server.
 const TASKS_END_WITHIN: Duration = Duration::from_secs(3);
@@ -231,9 +234,30 @@ impl Node {
                 && let Err(error) = self.resume_filling(&home, &mut held, slot).await
             {
                 tracing::error!(endpoint = %id, error = &error as &dyn std::error::Error, "not filled");
+                drop(held);
+                self.fill_later(home, slot);
             }
         }
         Ok(())
+    }
+
+    /// Tries again to fill a directory whose PostgreSQL may be running and waiting, until it works.
+    fn fill_later(&self, home: Arc<Home>, slot: u32) {
+        let node = self.clone();
+        self.inner.scope.spawn("fill-later", async move {
+            let token = node.inner.scope.token();
+            while tokio::time::timeout(FILL_AGAIN, token.cancelled()).await.is_err() {
+                let Ok(mut held) = home.held().await else { continue };
+                if held.resident.as_ref().is_none_or(|resident| !resident.lazy) || held.hydration.is_some() {
+                    return;
+                }
+                match node.resume_filling(&home, &mut held, slot).await {
+                    Ok(()) => return,
+                    Err(error) => tracing::debug!(endpoint = %home.endpoint, error = with_causes(&error),
+                        "still not filled"),
+                }
+            }
+        });
     }
 
     /// After computes were adopted: what stands still may have left something that is not in the store yet.

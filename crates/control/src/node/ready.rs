@@ -58,9 +58,12 @@ impl Node {
                 && resident.purpose == purpose
                 && data.join("PG_VERSION").is_file()
             {
-                return self.existing(&home, &mut held, spec).await;
+                if let Some(directory) = self.existing(&home, &mut held, spec).await? {
+                    return Ok(directory);
+                }
+            } else {
+                self.leave(&home, &mut held).await?;
             }
-            self.leave(&home, &mut held).await?;
         }
         drop(held);
         let making: BoxFuture<'_, _> = Box::pin(self.make(&home, spec, purpose));
@@ -72,19 +75,35 @@ impl Node {
         made
     }
 
-    async fn existing(&self, home: &Arc<Home>, held: &mut Held, spec: &Spec) -> Result<Directory, NodeError> {
+    /// The directory that is there; `None`: it was not usable, never let anybody in, and is gone now.
+    async fn existing(
+        &self,
+        home: &Arc<Home>,
+        held: &mut Held,
+        spec: &Spec,
+    ) -> Result<Option<Directory>, NodeError> {
         let data = home.data();
+        // From now on it may write more.
+        held.stopped_at = None;
+        if held.resident.as_ref().is_some_and(Resident::is_of_another_boot) {
+            tracing::warn!(endpoint = %home.endpoint, "the machine stopped before a new directory was on its disk");
+            self.discard(home, held).await?;
+            return Ok(None);
+        }
+        if held.resident.as_ref().is_some_and(|resident| resident.lazy) {
+            self.resume_filling(home, held, spec.slot).await?;
+        }
+        if held.resident.is_none() {
+            return Ok(None);
+        }
         let recovery = match () {
             () if data.join(PROMOTE).is_file() => Recovery::Promote,
             () if data.join(STANDBY).is_file() => Recovery::Standby,
             () => Recovery::Ordinary,
         };
         let mut directory = Directory { recovery, ..Directory::plain(data) };
-        if held.resident.as_ref().is_some_and(|resident| resident.lazy) {
-            self.resume_filling(home, held, spec.slot).await?;
-            self.behind_front(held, &mut directory)?;
-        }
-        Ok(directory)
+        self.behind_front(held, &mut directory)?;
+        Ok(Some(directory))
     }
 
     async fn make(&self, home: &Arc<Home>, spec: &Spec, purpose: Purpose) -> Result<Directory, NodeError> {
@@ -213,15 +232,20 @@ impl Node {
         remembered.map_err(NodeError::part("remember what a new directory looks like"))?;
         let mut held = home.held().await?;
         let (path, data, from, kept) = (home.path.clone(), home.data(), draft.to_owned(), resident.clone());
+        let plan = home.path.join(super::filling::STATE);
         let placed = task::blocking(move || {
-            match std::fs::remove_dir_all(&data) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-                _ => {}
+            // What an earlier directory lacked says nothing of this one.
+            for old in [&data, &plan] {
+                match std::fs::remove_dir_all(old) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
             }
             kept.write(&path)?;
             failpoint::hit_blocking("ready.place.rename")?;
             std::fs::rename(&from, &data)?;
-            std::fs::File::open(&path)?.sync_all()
+            std::fs::File::open(&path)?.sync_all()?;
+            failpoint::hit_blocking("ready.placed")
         });
         placed.await.map_err(NodeError::file("place the directory of", &home.path))?;
         held.resident = Some(resident);

@@ -72,6 +72,9 @@ pub(crate) struct Resident {
     pub(crate) made_from: Option<Key>,
     /// The directory was made with holes; they are filled when the hydration says so.
     pub(crate) lazy: bool,
+    /// The machine's boot in which it was made. Before it is published, the disk may not have all of it.
+    #[serde(default)]
+    pub(crate) boot: String,
 }
 
 /// What a new directory is.
@@ -107,7 +110,13 @@ impl Resident {
             base_redo,
             base_lsn,
             lazy,
+            boot: boot(),
         }
+    }
+
+    /// Whether the machine was started again since it was made, and it is not known to have been on the disk.
+    pub(crate) fn is_of_another_boot(&self) -> bool {
+        self.epoch.is_none() && !self.boot.is_empty() && self.boot != boot()
     }
 
     /// Reads the file of an endpoint's home; `None` = there is no directory to speak of.
@@ -168,6 +177,11 @@ pub(crate) fn is_in(home: &Path) -> bool {
     home.join(FILE).exists()
 }
 
+/// The machine's current boot; empty where there is no such number.
+fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
 fn sync_dir(path: &Path) -> io::Result<()> {
     fs::File::open(path)?.sync_all()
 }
@@ -200,6 +214,25 @@ mod tests {
         Resident::remove(dir.path()).unwrap();
         Resident::remove(dir.path()).unwrap();
         assert_eq!(Resident::read(dir.path()).unwrap(), None);
+    }
+
+    #[test]
+    fn what_an_earlier_boot_made_counts_only_when_it_was_published() {
+        let fresh = Fresh {
+            project: "p".parse().unwrap(),
+            branch: "br-a".parse().unwrap(),
+            pg_major: 18,
+            purpose: Purpose::Write,
+            seen: Epoch(1),
+            timeline: Timeline(2),
+            from: Lsn(16),
+        };
+        let mut resident = Resident::new(fresh, None, false);
+        assert!(!resident.is_of_another_boot());
+        resident.boot = "another".to_owned();
+        assert!(resident.is_of_another_boot());
+        resident.epoch = Some(Epoch(2));
+        assert!(!resident.is_of_another_boot());
     }
 
     #[test]
