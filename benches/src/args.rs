@@ -29,7 +29,7 @@ pub(crate) struct Args {
     pub(crate) quick: bool,
 
     /// 10 adds a database of 10 GiB to what `storage` measures of starts and branches.
-    #[arg(long, default_value_t = 1, value_name = "GIB", value_parser = clap::builder::PossibleValuesParser::new(["1", "10"]).map(|text| if text == "10" { 10 } else { 1 }))]
+    #[arg(long, default_value_t = 1, value_name = "GIB", value_parser = clap::builder::PossibleValuesParser::new(["1", "10"]).map(|text| if text == "10" { 10_u32 } else { 1 }))]
     pub(crate) size: u32,
 
     /// Measure this program instead of building the checkout's own.

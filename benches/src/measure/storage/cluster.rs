@@ -101,9 +101,10 @@ impl Cluster {
         running.stop()
     }
 
-    /// Bytes of its files.
+    /// Bytes of its files; its WAL, which nobody copies of a stopped cluster, does not count.
     pub(super) fn bytes(&self) -> u64 {
-        super::tool::bytes_below(&self.bare.data())
+        let below = |path: PathBuf| super::tool::bytes_below(&path);
+        below(self.bare.data()).saturating_sub(below(self.bare.data().join("pg_wal")))
     }
 }
 

@@ -56,6 +56,7 @@ impl Node {
         if let Some(resident) = &held.resident {
             if resident.branch == spec.branch
                 && resident.purpose == purpose
+                && resident.is_whole()
                 && data.join("PG_VERSION").is_file()
             {
                 return self.existing(&home, &mut held, spec).await;
@@ -218,10 +219,10 @@ impl Node {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
-            kept.write(&path)?;
+            // Neither is on the disk before it is published; until then it may be made again.
+            kept.note(&path)?;
             failpoint::hit_blocking("ready.place.rename")?;
-            std::fs::rename(&from, &data)?;
-            std::fs::File::open(&path)?.sync_all()
+            std::fs::rename(&from, &data)
         });
         placed.await.map_err(NodeError::file("place the directory of", &home.path))?;
         held.resident = Some(resident);

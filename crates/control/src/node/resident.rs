@@ -8,7 +8,9 @@
 //! `<computes>/<endpoint>/resident.json` is written before the directory gets its name and removed before
 //! the directory goes: a directory without it is a draft or a leftover and is never started. Between
 //! *materialised* and *published* the writer is not in the branch's register yet; publishing happens while
-//! PostgreSQL boots, before any client gets in.
+//! PostgreSQL boots, before any client gets in. Until then nothing of the directory need be on the disk, so
+//! neither is this file: what a machine that lost its power finds of it does not count
+//! ([`Resident::is_whole`]), and the directory is made again.
 
 use std::fs;
 use std::io::{self, Write};
@@ -22,6 +24,12 @@ use serde::{Deserialize, Serialize};
 
 /// The file's name beside the data directory.
 const FILE: &str = "resident.json";
+
+/// The same while it is being written.
+const DRAFT: &str = ".resident.json";
+
+/// Tells one boot of the machine from another.
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Beside it: what the directory looked like at its last snapshot.
 pub(crate) const SNAPSHOT_STATE: &str = "snapshot.state";
@@ -72,6 +80,9 @@ pub(crate) struct Resident {
     pub(crate) made_from: Option<Key>,
     /// The directory was made with holes; they are filled when the hydration says so.
     pub(crate) lazy: bool,
+    /// The boot of the machine in which the directory was made; empty when it is not known.
+    #[serde(default)]
+    made_in: String,
 }
 
 /// What a new directory is.
@@ -107,7 +118,14 @@ impl Resident {
             base_redo,
             base_lsn,
             lazy,
+            made_in: boot(),
         }
+    }
+
+    /// Whether the directory is what it was made as. One that was not published is perhaps not on the disk, which
+    /// shows only after the machine itself went down.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.epoch.is_some() || (!self.made_in.is_empty() && self.made_in == boot())
     }
 
     /// Reads the file of an endpoint's home; `None` = there is no directory to speak of.
@@ -133,16 +151,29 @@ impl Resident {
     /// # Errors
     /// When the disk refuses; the old file is still there then.
     pub(crate) fn write(&self, home: &Path) -> io::Result<()> {
-        let (path, draft) = (home.join(FILE), home.join(".resident.json"));
-        failpoint::hit_blocking("resident.write.before")?;
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-        file.write_all(&serde_json::to_vec(self).map_err(io::Error::other)?)?;
-        file.sync_all()?;
+        self.write_draft(home)?.sync_all()?;
         failpoint::hit_blocking("resident.write.rename")?;
-        fs::rename(&draft, &path)?;
+        fs::rename(home.join(DRAFT), home.join(FILE))?;
         sync_dir(home)?;
         failpoint::hit_blocking("resident.write.after")
+    }
+
+    /// Writes the file of a directory that is not published, in one step that the machine may forget.
+    ///
+    /// # Errors
+    /// When the disk refuses; the old file is still there then.
+    pub(crate) fn note(&self, home: &Path) -> io::Result<()> {
+        self.write_draft(home)?;
+        failpoint::hit_blocking("resident.write.rename")?;
+        fs::rename(home.join(DRAFT), home.join(FILE))
+    }
+
+    fn write_draft(&self, home: &Path) -> io::Result<fs::File> {
+        failpoint::hit_blocking("resident.write.before")?;
+        let mut draft = fs::OpenOptions::new();
+        let mut file = draft.write(true).create(true).truncate(true).mode(0o600).open(home.join(DRAFT))?;
+        file.write_all(&serde_json::to_vec(self).map_err(io::Error::other)?)?;
+        Ok(file)
     }
 
     /// Removes the file, durably: from now on the directory is a leftover.
@@ -161,6 +192,11 @@ impl Resident {
     pub(crate) fn writes(&self) -> bool {
         self.purpose == Purpose::Write
     }
+}
+
+/// The machine's current boot; empty where the kernel does not tell.
+fn boot() -> String {
+    fs::read_to_string(BOOT).map(|text| text.trim().to_owned()).unwrap_or_default()
 }
 
 fn sync_dir(path: &Path) -> io::Result<()> {
@@ -195,6 +231,30 @@ mod tests {
         Resident::remove(dir.path()).unwrap();
         Resident::remove(dir.path()).unwrap();
         assert_eq!(Resident::read(dir.path()).unwrap(), None);
+    }
+
+    #[test]
+    fn an_unpublished_directory_does_not_survive_the_machine() {
+        let dir = tempfile::tempdir().unwrap();
+        let fresh = Fresh {
+            project: "p".parse().unwrap(),
+            branch: "br-a".parse().unwrap(),
+            pg_major: 18,
+            purpose: Purpose::Write,
+            seen: Epoch(1),
+            timeline: Timeline(2),
+            from: Lsn(16),
+        };
+        let mut resident = Resident::new(fresh, None, true);
+        resident.note(dir.path()).unwrap();
+        assert_eq!(Resident::read(dir.path()).unwrap(), Some(resident.clone()));
+        assert!(resident.is_whole());
+        resident.made_in = "another".to_owned();
+        assert!(!resident.is_whole());
+        resident.made_in.clear();
+        assert!(!resident.is_whole());
+        resident.epoch = Some(Epoch(2));
+        assert!(resident.is_whole());
     }
 
     #[test]
