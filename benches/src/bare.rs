@@ -212,7 +212,9 @@ impl Running {
                 return Ok(());
             }
             if !matches!(self.child.try_wait(), Ok(None)) {
-                return Err(Error::unexpected("a bare postgres ended while starting"));
+                let log = fs::read_to_string(data.with_file_name("log")).unwrap_or_default();
+                let last = log.lines().last().unwrap_or_default();
+                return Err(Error::unexpected(format!("a bare postgres ended while starting: {last}")));
             }
             stop::check()?;
             let patience = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };

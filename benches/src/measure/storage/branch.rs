@@ -7,6 +7,7 @@
 //! ```
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -186,7 +187,10 @@ fn copies(args: &Args) -> Result<Copies, Error> {
 
 fn basebackup(cluster: &Cluster, copy: &Bare) -> Result<Duration, Error> {
     let start = Mono::now();
-    fs::create_dir(copy.data())
+    let mut private = fs::DirBuilder::new();
+    private
+        .mode(0o700)
+        .create(copy.data())
         .and_then(|()| copy.identity().own(&copy.data()))
         .map_err(Error::system("make a directory for a copy"))?;
     let mut command = tool::command(&cluster.install.bin.join("pg_basebackup"), cluster.bare.identity());

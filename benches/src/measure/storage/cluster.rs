@@ -87,6 +87,8 @@ impl Cluster {
             cluster.fill()?;
             fs::write(root.join(FILLED), b"").map_err(Error::system("note that a cluster is filled"))?;
         }
+        // A run that was interrupted leaves it as after a crash.
+        cluster.bare.boot()?.stop()?;
         Ok(cluster)
     }
 

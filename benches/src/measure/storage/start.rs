@@ -93,7 +93,7 @@ fn report(all: &[(Size, u64, Measured)]) -> PartReport {
         let name = format!("{}, {latency} ms", size.name);
         rows.push(m.local.row(&format!("{name}: all here → row"), None));
         rows.push(m.stored.row(&format!("{name}: store only → row"), Some(("all here", &m.local))));
-        rows.push(m.complete.row(&format!("{name}: until all is here"), None));
+        rows.push(m.complete.row(&format!("{name}: from that query until all is here"), None));
         queries.push(m.local_query.row(&format!("{name}: all here"), None));
         queries.push(m.stored_query.row(&format!("{name}: store only"), Some(("all here", &m.local_query))));
         phases.push(m.local_phases.row(&format!("{name}: all here")));

@@ -121,7 +121,8 @@ impl Node {
         };
         let snapshot = &plan.snapshot;
         let base = Some((snapshot.manifest.clone(), snapshot.redo, snapshot.lsn));
-        let resident = Resident::new(fresh, base, !made.lazy.is_empty());
+        let mut resident = Resident::new(fresh, base, !made.lazy.is_empty());
+        resident.hot.clone_from(&made.hot);
         let directory = self.place(home, &draft, resident, made, spec, recovery).await?;
         home.held().await?.lease = Some(lease);
         Ok(directory)

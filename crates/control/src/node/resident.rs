@@ -28,6 +28,12 @@ const FILE: &str = "resident.json";
 /// The same while it is being written.
 const DRAFT: &str = ".resident.json";
 
+/// Chunks of [`Resident::hot`]: each makes a start fetch and write up to 256 KiB.
+const MAX_HOT: usize = 64;
+
+/// Those of them that one start adds: what it read first.
+const MAX_TOUCHED: usize = 24;
+
 /// Tells one boot of the machine from another.
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -83,6 +89,9 @@ pub(crate) struct Resident {
     /// The boot of the machine in which the directory was made; empty when it is not known.
     #[serde(default)]
     made_in: String,
+    /// Path and number of chunks that starts were seen to read, most wanted first: for the next snapshot.
+    #[serde(default)]
+    pub(crate) hot: Vec<(String, u32)>,
 }
 
 /// What a new directory is.
@@ -119,7 +128,16 @@ impl Resident {
             base_lsn,
             lazy,
             made_in: boot(),
+            hot: Vec::new(),
         }
+    }
+
+    /// What starts were seen to read: what was asked for this time, first, and what came along because it was
+    /// asked for earlier. What nobody asks for again is forgotten after some starts.
+    pub(crate) fn hot_with(&self, touched: &[(String, u32)]) -> Vec<(String, u32)> {
+        let mut seen = std::collections::HashSet::new();
+        let all = touched.iter().take(MAX_TOUCHED).chain(&self.hot);
+        all.filter(|chunk| seen.insert(*chunk)).take(MAX_HOT).cloned().collect()
     }
 
     /// Whether the directory is what it was made as. One that was not published is perhaps not on the disk, which
@@ -255,6 +273,31 @@ mod tests {
         assert!(!resident.is_whole());
         resident.epoch = Some(Epoch(2));
         assert!(resident.is_whole());
+    }
+
+    #[test]
+    fn what_starts_read_is_remembered_for_a_while() {
+        let chunks = |names: std::ops::Range<u32>| names.map(|n| ("f".to_owned(), n)).collect::<Vec<_>>();
+        let fresh = Fresh {
+            project: "p".parse().unwrap(),
+            branch: "br-a".parse().unwrap(),
+            pg_major: 18,
+            purpose: Purpose::Write,
+            seen: Epoch(1),
+            timeline: Timeline(2),
+            from: Lsn(16),
+        };
+        let mut resident = Resident::new(fresh, None, true);
+        resident.hot = resident.hot_with(&chunks(0..100));
+        assert_eq!(resident.hot, chunks(0..MAX_TOUCHED as u32));
+        // Asked for again: once in the list, at its head.
+        resident.hot = resident.hot_with(&chunks(5..6));
+        assert_eq!((resident.hot[0].1, resident.hot.len()), (5, MAX_TOUCHED));
+        for n in 1..10 {
+            resident.hot = resident.hot_with(&chunks(n * 1000..n * 1000 + 20));
+        }
+        assert_eq!(resident.hot.len(), MAX_HOT);
+        assert!(!resident.hot.contains(&("f".to_owned(), 5)));
     }
 
     #[test]
