@@ -56,6 +56,7 @@ impl Node {
         if let Some(resident) = &held.resident {
             if resident.branch == spec.branch
                 && resident.purpose == purpose
+                && resident.is_whole()
                 && data.join("PG_VERSION").is_file()
             {
                 if let Some(directory) = self.existing(&home, &mut held, spec).await? {
@@ -85,11 +86,6 @@ impl Node {
         let data = home.data();
         // From now on it may write more.
         held.stopped_at = None;
-        if held.resident.as_ref().is_some_and(Resident::is_of_another_boot) {
-            tracing::warn!(endpoint = %home.endpoint, "the machine stopped before a new directory was on its disk");
-            self.discard(home, held).await?;
-            return Ok(None);
-        }
         if held.resident.as_ref().is_some_and(|resident| resident.lazy) {
             self.resume_filling(home, held, spec.slot).await?;
         }
@@ -139,7 +135,8 @@ impl Node {
         };
         let snapshot = &plan.snapshot;
         let base = Some((snapshot.manifest.clone(), snapshot.redo, snapshot.lsn));
-        let resident = Resident::new(fresh, base, !made.lazy.is_empty());
+        let mut resident = Resident::new(fresh, base, !made.lazy.is_empty());
+        resident.hot.clone_from(&made.hot);
         let directory = self.place(home, &draft, resident, made, spec, recovery).await?;
         home.held().await?.lease = Some(lease);
         Ok(directory)
@@ -241,11 +238,11 @@ impl Node {
                     _ => {}
                 }
             }
-            kept.write(&path)?;
+            // Neither is on the disk before it is published; until then it may be made again.
+            kept.note(&path)?;
             failpoint::hit_blocking("ready.place.rename")?;
             std::fs::rename(&from, &data)?;
-            std::fs::File::open(&path)?.sync_all()?;
-            failpoint::hit_blocking("ready.placed")
+            failpoint::hit_blocking("ready.place.after")
         });
         placed.await.map_err(NodeError::file("place the directory of", &home.path))?;
         held.resident = Some(resident);

@@ -63,6 +63,7 @@ pub async fn materialise(order: Order) -> Result<Materialised, RestoreError> {
     stats.kept_files = decided.kept;
     stats.lazy_files = decided.lazy.len() as u64;
     let control = control_page(&manifest, &boot, &order, &reader).await?;
+    let hot = decided.hot(&manifest);
     let mut fetch = Fetch::new(decided.fetch);
     let lazy_names: Vec<usize> = decided.lazy.iter().map(|(file, _)| *file).collect();
     let making = start_making(&order, &manifest, &boot, decided.steps);
@@ -90,7 +91,7 @@ pub async fn materialise(order: Order) -> Result<Materialised, RestoreError> {
         .collect();
     let source = ChunkSource::new(reader, lazy_names.iter().map(|file| &manifest.files[*file]), Some(boot));
     stats.time = started.elapsed();
-    Ok(Materialised { manifest, lazy, source, stats })
+    Ok(Materialised { manifest, lazy, source, hot, stats })
 }
 
 /// Writes everything of the file system that holds `dir` to the disk: one call is much cheaper than one for

@@ -1,3 +1,5 @@
+//! A family of branches, and what their points are made of.
+
 use dormouse_base::{ProjectId, Timestamp};
 
 use super::*;
