@@ -88,14 +88,19 @@ async fn the_status_tells_what_is_stored() {
         lsn(&status["endpoints"][0]["filed"]) >= Some(wanted)
     });
     let status = site.server.ask(&["storage"]).unwrap();
-    assert!(status["url"].as_str().unwrap().starts_with("file:///") && status["arbitrates"] == true, "{status}");
+    assert!(
+        status["url"].as_str().unwrap().starts_with("file:///") && status["arbitrates"] == true,
+        "{status}"
+    );
     let endpoint = &status["endpoints"][0];
     assert_eq!((&endpoint["branch"], &endpoint["epoch"]), (&"main".into(), &1.into()), "{endpoint}");
     assert!(endpoint["alarm"].is_null() && endpoint["read_only"] == false, "{endpoint}");
     site.server.evict(&main);
     assert_eq!(site.server.ask(&["storage"]).unwrap()["endpoints"], serde_json::json!([]));
     let metrics = site.server.metrics();
-    for name in ["dormouse_wal_filed_bytes_total{form=\"stored\"}", "dormouse_snapshots_total{kind=\"clean\"}"] {
+    for name in
+        ["dormouse_wal_filed_bytes_total{form=\"stored\"}", "dormouse_snapshots_total{kind=\"clean\"}"]
+    {
         assert!(metrics.contains(name), "{name}\n{metrics}");
     }
     assert!(site.server.stop().1);
@@ -104,8 +109,10 @@ async fn the_status_tells_what_is_stored() {
 #[tokio::test]
 async fn a_branch_is_started_and_looked_at() {
     let mut site = Site::new(&[]);
-    let project = |version: u16| serde_json::json!({ "name": format!("on-{version}"), "pg_version": version });
-    let (with, without) = (site.server.create_project(&project(18)), site.server.create_project(&project(16)));
+    let project =
+        |version: u16| serde_json::json!({ "name": format!("on-{version}"), "pg_version": version });
+    let (with, without) =
+        (site.server.create_project(&project(18)), site.server.create_project(&project(16)));
     site.run(&with, FILL).await;
     site.run(&without, FILL).await;
     for (project, has_amcheck) in [(&with, true), (&without, false)] {
@@ -123,6 +130,9 @@ async fn a_branch_is_started_and_looked_at() {
     let (status, reply) = fsck(&site, &["--restore", "--project", &with.id]);
     assert_eq!(status, Some(1), "{reply}");
     let found = reply["findings"].as_array().unwrap();
-    assert!(found.len() == 1 && found[0]["object"].as_str().unwrap().ends_with("index public.odd"), "{reply}");
+    assert!(
+        found.len() == 1 && found[0]["object"].as_str().unwrap().ends_with("index public.odd"),
+        "{reply}"
+    );
     assert!(site.server.stop().1);
 }
