@@ -1,6 +1,5 @@
 //! `dormouse branch size`, `history` and `snapshot`: what the store has of a branch.
 
-use crate::ui::bytes;
 use dormouse_api::client;
 
 use super::Get;
