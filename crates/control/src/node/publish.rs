@@ -32,7 +32,7 @@ impl Node {
         // What the machine's disk does not have yet must not be lost together with an acknowledged commit.
         match &held_hydration {
             Some(hydration) => {
-                hydration.make_durable().await.map_err(NodeError::part("store the directory"))?
+                hydration.make_durable().await.map_err(NodeError::part("store the directory"))?;
             }
             None => restore::sync(&home.data()).await.map_err(NodeError::part("store the directory"))?,
         }

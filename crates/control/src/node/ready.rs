@@ -245,7 +245,7 @@ impl Node {
             failpoint::hit_blocking("ready.place.rename")?;
             std::fs::rename(&from, &data)?;
             std::fs::File::open(&path)?.sync_all()?;
-            failpoint::hit_blocking("ready.placed")
+            failpoint::hit_blocking("ready.place.after")
         });
         placed.await.map_err(NodeError::file("place the directory of", &home.path))?;
         held.resident = Some(resident);

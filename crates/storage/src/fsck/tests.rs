@@ -1,3 +1,5 @@
+//! What a check finds when something of a store is changed or missing.
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Lines of branches in examples that fit on a page.
+
 use dormouse_base::{ProjectId, Timestamp};
 
 use super::*;
