@@ -94,7 +94,8 @@ impl Server {
     /// A new endpoint that shows the branch at a place and takes no writes.
     #[track_caller]
     pub fn read_only(&self, project: &Project, branch: &str, at: &str) -> Project {
-        let words = ["endpoint", "create", branch, "--read-only", "--at", at, "--project", &project.id];
+        let branch = ["--branch", branch, "--project", &project.id];
+        let words = [&["endpoint", "create", "--read-only", "--at", at][..], &branch].concat();
         let made = self.ask(&words).unwrap();
         let endpoint = made["endpoint"]["id"].as_str().unwrap().to_owned();
         let dsn = project.dsn.replace(&project.endpoint, &endpoint);

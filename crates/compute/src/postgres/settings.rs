@@ -20,11 +20,15 @@ const MAX_FILES_PER_PROCESS: u32 = 200;
 /// The WAL that replication slots may hold back.
 const MAX_SLOT_WAL: &str = "4GB";
 
+/// The WAL that is kept whether anybody has read it or not: between a start and the making of the slot that
+/// holds it, a checkpoint must not take away what the store does not have yet.
+const WAL_KEEP: &str = "128MB";
+
 /// Connections kept for Dormouse itself.
 const RESERVED: u32 = 3;
 
 /// Settings that users may not change, because the product depends on them.
-pub const FIXED: [&str; 16] = [
+pub const FIXED: [&str; 17] = [
     "listen_addresses",
     "unix_socket_directories",
     "unix_socket_permissions",
@@ -39,6 +43,7 @@ pub const FIXED: [&str; 16] = [
     "fsync",
     "full_page_writes",
     "max_slot_wal_keep_size",
+    "wal_keep_size",
     "restore_command",
     "hot_standby",
 ];
@@ -96,6 +101,7 @@ pub fn arguments(
     set("cluster_name", spec.endpoint.as_str());
     // What nobody fetches must not fill the disk: the WAL service takes an alarm and a snapshot instead.
     set("max_slot_wal_keep_size", MAX_SLOT_WAL);
+    set("wal_keep_size", WAL_KEEP);
     recovery(directory.recovery, &mut set);
     args
 }

@@ -75,8 +75,13 @@ impl Node {
     pub(crate) fn awake(&self, endpoint: &EndpointId, run: &Arc<Run>) {
         let home = self.home(endpoint);
         home.set_run(run);
+        // What was done while it stood still ends now; what begins from now on may stay.
+        let before = home.hush();
+        self.inner.look.notify_one();
         let node = self.clone();
         self.inner.scope.spawn("capture", async move {
+            before.wait().await;
+            // What it writes is kept by `wal_keep_size` until then.
             tokio::time::sleep(AFTER_WAKE).await;
             if home.run().is_none() {
                 return;
@@ -89,9 +94,7 @@ impl Node {
     }
 
     async fn begin_capture(&self, home: &Arc<Home>) -> Result<(), NodeError> {
-        home.quiet().await;
         let mut held = home.held().await?;
-        held.stopped_at = None;
         let stuck = held.capture.as_ref().is_some_and(|capture| capture.status().diverged);
         if stuck && let Some(capture) = held.capture.take() {
             capture.end().await;
@@ -165,6 +168,7 @@ impl Node {
                 let end = filer.finish().await.map_err(NodeError::part("file the WAL of a compute"))?;
                 if stopped {
                     home.held().await?.stopped_at = Some(end);
+                    home.stir();
                     node.inner.look.notify_one();
                 }
                 Ok::<(), NodeError>(())

@@ -7,6 +7,8 @@ use dormouse_compute::State;
 use dormouse_runtime::{failpoint, task};
 use dormouse_storage::branch::record::BranchRecord;
 use dormouse_storage::branch::register::UpdateError;
+use dormouse_storage::snapshot::control_file::{self, ControlFile};
+use dormouse_storage::wal::filer::{Gap, Status};
 
 use super::home::{Held, Home};
 use super::resident::Resident;
@@ -53,7 +55,10 @@ impl Node {
     async fn wants_snapshot(&self, home: &Arc<Home>) -> Result<bool, NodeError> {
         let end = self.file_all_in_time(home).await?;
         let held = home.held().await?;
-        Ok(held.writer().zip(end).is_some_and(|(resident, end)| end > resident.base_lsn))
+        let gaps = held.capture.as_ref().map(|capture| capture.status().gaps).unwrap_or_default();
+        Ok(held.writer().zip(end).is_some_and(|(resident, end)| {
+            end > resident.base_lsn || gaps.iter().any(|gap| gap.to > resident.base_lsn)
+        }))
     }
 
     async fn file_all_in_time(&self, home: &Arc<Home>) -> Result<Option<Lsn>, NodeError> {
@@ -73,11 +78,43 @@ impl Node {
                 let late = || NodeError::Busy("the store does not take the rest of the WAL".to_owned());
                 let end =
                     finish.map_err(|_| late())?.map_err(NodeError::part("file the WAL of a compute"))?;
+                self.is_whole(home, &resident, &capture.status(), end).await?;
                 self.close_span(&resident, end).await?;
             }
         }
         failpoint::hit("node.evict.before_remove").await.map_err(NodeError::file("remove", &home.path))?;
         self.discard(home, held).await
+    }
+
+    /// Proves that the store has everything: all WAL up to where PostgreSQL itself says that it stopped, without
+    /// a gap behind the newest snapshot.
+    async fn is_whole(
+        &self,
+        home: &Arc<Home>,
+        resident: &Resident,
+        status: &Status,
+        end: Lsn,
+    ) -> Result<(), NodeError> {
+        if let Some(gap) = status.gaps.iter().find(|gap| gap.to > resident.base_lsn) {
+            let Gap { from, to } = gap;
+            return Err(NodeError::Nothing(format!(
+                "WAL from {from} to {to} was gone before it could be stored, and no snapshot was taken since"
+            )));
+        }
+        let data = home.data();
+        let control = task::blocking(move || {
+            let page = std::fs::read(data.join(control_file::PATH));
+            page.or_else(|_| std::fs::read(data.join(control_file::HIDDEN_PATH)))
+        });
+        let page = control.await.map_err(NodeError::file("read the control file of", &home.path))?;
+        let control = ControlFile::parse(&page).map_err(NodeError::part("read a control file"))?;
+        if control.checkpoint >= end {
+            return Err(NodeError::Nothing(format!(
+                "the stored WAL ends at {end}, but the compute wrote at least up to {}",
+                control.checkpoint
+            )));
+        }
+        Ok(())
     }
 
     /// The branch ends here until its next writer, so that nobody has to list its WAL to know that.

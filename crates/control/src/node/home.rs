@@ -6,6 +6,7 @@
 //! ([`Home::quiet`]): a client never waits for a snapshot.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub(crate) struct Home {
     /// What the last look at its WAL saw.
     pub(super) seen: Mutex<Seen>,
     since: Mono,
+    /// It stopped, and nobody has looked since whether a snapshot is due.
+    stirred: AtomicBool,
 }
 
 /// What is true of the directory.
@@ -82,6 +85,7 @@ impl Home {
             shots: Mutex::default(),
             seen: Mutex::default(),
             since: Mono::now(),
+            stirred: AtomicBool::new(false),
         }
     }
 
@@ -124,6 +128,21 @@ impl Home {
         self.run.lock().clone()
     }
 
+    /// Notes that a snapshot may be due although nothing runs.
+    pub(super) fn stir(&self) {
+        self.stirred.store(true, Ordering::Release);
+    }
+
+    /// Whether a look at it can find anything: it runs, or something happened since the last look.
+    pub(super) fn is_lively(&self) -> bool {
+        self.stirred.load(Ordering::Acquire) || self.run.lock().strong_count() > 0
+    }
+
+    /// Whether something happened since the last look, which is this one.
+    pub(super) fn look(&self) {
+        self.stirred.store(false, Ordering::Release);
+    }
+
     /// How long this server has known it.
     pub(super) fn age(&self) -> Duration {
         self.since.elapsed()
@@ -137,10 +156,15 @@ impl Home {
 
     /// Ends the jobs and waits for that; new ones may begin after.
     pub(super) async fn quiet(&self) {
+        self.hush().wait().await;
+    }
+
+    /// Tells the jobs to end, and gives what knows when they have.
+    pub(super) fn hush(&self) -> TaskTracker {
         let job = std::mem::take(&mut *self.job.lock());
         job.token.cancel();
         job.tracker.close();
-        job.tracker.wait().await;
+        job.tracker
     }
 }
 

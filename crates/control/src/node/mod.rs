@@ -271,14 +271,7 @@ impl Node {
 
     /// The server ends: what computes left behind is filed, as far as that takes no longer than `within`.
     pub async fn close(&self, within: Duration) {
-        let filing = async {
-            for home in self.homes() {
-                if let Err(error) = self.file_all(&home, None).await {
-                    tracing::warn!(endpoint = %home.endpoint, error = &error as &dyn std::error::Error, "not filed");
-                }
-            }
-        };
-        if tokio::time::timeout(within, filing).await.is_err() {
+        if !self.file_everything(within).await {
             tracing::warn!("some WAL is on this machine only; the next start files it");
         }
         for home in self.homes() {
@@ -290,6 +283,20 @@ impl Node {
             }
         }
         self.inner.scope.close(TASKS_END_WITHIN).await;
+    }
+
+    /// Files what computes have written up to now. False: it took longer than `within`.
+    async fn file_everything(&self, within: Duration) -> bool {
+        let filing = async {
+            for home in self.homes() {
+                // What stopped was filed then; of what nobody touched there is nothing new.
+                let known = home.held().await.is_ok_and(|held| held.stopped_at.is_some());
+                if !known && let Err(error) = self.file_all(&home, None).await {
+                    tracing::warn!(endpoint = %home.endpoint, error = &error as &dyn std::error::Error, "not filed");
+                }
+            }
+        };
+        tokio::time::timeout(within, filing).await.is_ok()
     }
 
     /// Forgets a deleted endpoint.

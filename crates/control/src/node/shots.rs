@@ -67,7 +67,13 @@ impl Node {
     pub(super) async fn keep_snapshots(&self) {
         let token = self.inner.scope.token();
         loop {
+            let mut lively = false;
             for home in self.homes() {
+                if !home.is_lively() {
+                    continue;
+                }
+                lively = true;
+                home.look();
                 let due = match self.due(&home).await {
                     Ok(due) => due,
                     Err(error) => {
@@ -77,6 +83,7 @@ impl Node {
                 };
                 if due && let Err(error) = self.shoot(&home).await {
                     self.note_failure(&home, &error).await;
+                    home.stir();
                 }
                 if token.is_cancelled() {
                     return;
@@ -85,7 +92,8 @@ impl Node {
             tokio::select! {
                 () = token.cancelled() => return,
                 () = self.inner.look.notified() => {}
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                // What sleeps costs nothing.
+                () = tokio::time::sleep(LOOK_EVERY), if lively => {}
             }
         }
     }
@@ -103,6 +111,7 @@ impl Node {
     async fn due(&self, home: &Arc<Home>) -> Result<bool, NodeError> {
         let shots = *home.shots.lock();
         if shots.failed.is_some_and(|at| at.elapsed() < AFTER_FAILURE) {
+            home.stir();
             return Ok(false);
         }
         let state = self.computes()?.state(&home.endpoint);

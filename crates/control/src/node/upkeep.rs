@@ -11,9 +11,14 @@ use dormouse_storage::gc::{Collector, Options};
 use super::{Node, NodeError};
 use crate::vault::{CheckWish, Checked, CollectWish, Collected, Finding};
 
+/// What runs is filed within this time before a check; later it is a finding.
+const FILE_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+
 impl Node {
     pub(super) async fn check_store(&self, wish: &CheckWish) -> Result<Checked, NodeError> {
         let CheckWish { project, branch, quick } = wish.clone();
+        // Branches of a running parent begin where its WAL may not be in the store yet.
+        self.file_everything(FILE_WITHIN).await;
         let scope = fsck::Scope { project, branch, quick };
         let found =
             fsck::check(&self.inner.store, &scope).await.map_err(NodeError::part("check the store"))?;

@@ -1,6 +1,6 @@
 //! [`Vault`] for this node: what control asks of branches, done in the store and in local directories.
 
-use dormouse_base::{BranchId, EndpointId, Epoch, Lsn, ProjectId, clock};
+use dormouse_base::{BranchId, EndpointId, Epoch, Lsn, ProjectId, clock, with_causes};
 use dormouse_runtime::failpoint;
 use dormouse_storage::branch::record::{BranchRecord, Origin, ProjectRecord};
 use dormouse_storage::branch::register::{RegisterError, UpdateError};
@@ -110,7 +110,26 @@ impl Node {
             updated(register.delete(|_| Ok::<(), Never>(())).await)?;
             return Err(NodeError::Window(Gone.to_string()));
         }
+        self.file_soon(new.parent);
         Ok(())
+    }
+
+    /// What a new branch begins with shall not be on this machine only for longer than it must.
+    fn file_soon(&self, parent: BranchId) {
+        let node = self.clone();
+        self.inner.scope.spawn("file-parent", async move {
+            let filing = async {
+                let Some(writer) = node.writer_of(&parent).await? else { return Ok(None) };
+                node.file_all(&node.home(&writer), None).await
+            };
+            let token = node.inner.scope.token();
+            tokio::select! {
+                filed = filing => if let Err(error) = filed {
+                    tracing::warn!(branch = %parent, error = with_causes(&error), "not filed at once");
+                },
+                () = token.cancelled() => {}
+            }
+        });
     }
 
     /// The newest position of a branch, whoever has it.
@@ -228,6 +247,13 @@ impl Vault for Node {
 
     async fn evict(&self, endpoint: &EndpointId) -> Result<(), VaultError> {
         Ok(self.evict_endpoint(endpoint).await?)
+    }
+
+    async fn abandon(&self, endpoint: &EndpointId) -> Result<(), VaultError> {
+        let home = self.home(endpoint);
+        home.quiet().await;
+        let mut held = home.held().await?;
+        Ok(self.discard(&home, &mut held).await?)
     }
 
     async fn check(&self, wish: &CheckWish) -> Result<Checked, VaultError> {

@@ -86,6 +86,9 @@ impl Work for DeleteBranch {
                 }
             }
             1 => {
+                for endpoint in &endpoints {
+                    self.vault.abandon(&endpoint.id).await?;
+                }
                 let directories = self.directories.clone();
                 task::blocking(move || endpoints.iter().try_for_each(|e| directories.remove(&e.id))).await?;
             }

@@ -59,6 +59,9 @@ impl Work for DeleteProject {
                 }
             }
             1 => {
+                for endpoint in &endpoints {
+                    self.vault.abandon(&endpoint.id).await?;
+                }
                 let directories = self.directories.clone();
                 task::blocking(move || endpoints.iter().try_for_each(|e| directories.remove(&e.id))).await?;
             }

@@ -10,7 +10,7 @@ use dormouse_base::{Lsn, Timeline, lsn::WAL_SEGMENT};
 pub const PATH: &str = "global/pg_control";
 
 /// Where it is while files of the directory are still being filled; only the hydrator's front resolves it.
-pub const HIDDEN_PATH: &str = "global/pg_control.hydrating";
+pub const HIDDEN_PATH: &str = dormouse_hydrate::layout::HIDDEN_CONTROL;
 
 /// Bytes of it that are looked at; the file is 8 KiB, the rest is zeros.
 pub const LEN: usize = 512;

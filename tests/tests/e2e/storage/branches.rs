@@ -42,6 +42,24 @@ async fn a_branch_of_a_sleeping_parent_does_not_wake_it() {
 
 #[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
 #[tokio::test]
+async fn a_branch_of_a_paused_parent_neither_waits_for_it_nor_wakes_it() {
+    let mut site = Site::new(&["--idle-timeout", "-1"]);
+    let main = site.server.default_project();
+    site.run(&main, FILL).await;
+    // Long enough for its WAL to be watched.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    site.run(&main, "insert into t values (0, md5('0'))").await;
+    site.server.until_true("it is paused", || site.server.act(&main, "pause").0 == 200);
+    let before = dormouse_base::clock::Mono::now();
+    let branch = site.server.branch(&main, "feature", &[]);
+    assert!(before.elapsed().as_secs() < 5, "{:?}", before.elapsed());
+    assert_eq!(site.number(&branch.at, ROWS).await, 1001);
+    assert_eq!(site.server.state_of(&main), "paused");
+    assert!(site.server.stop().1);
+}
+
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
 async fn branches_of_branches_see_their_own_line() {
     let mut site = Site::new(&[]);
     let main = site.server.default_project();

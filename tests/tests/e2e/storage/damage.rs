@@ -10,9 +10,9 @@ use super::{ROWS, Site};
 
 /// Rows that need far more than what comes with the boot pack.
 const MANY: &str = "create table t(n int, t text); \
-     insert into t select g, md5(g::text) from generate_series(1, 150000) g";
+     insert into t select g, md5(g::text) from generate_series(1, 60000) g";
 
-const ALL: i64 = 150_000;
+const ALL: i64 = 60_000;
 
 /// Every object of this kind, changed by `damage`.
 fn damage_all(store: &Path, ending: &str, damage: impl Fn(&Path)) {

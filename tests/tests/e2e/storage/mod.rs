@@ -21,6 +21,7 @@ mod recovery;
 mod reset;
 mod s3;
 mod sleep;
+mod templates;
 mod upkeep;
 
 use std::path::PathBuf;
@@ -48,7 +49,10 @@ impl Site {
         let url = url_of(&store);
         let ports = [free_port().to_string(), free_port().to_string()];
         let fixed = ["--store", &url, "--pg-port", &ports[0], "--http-port", &ports[1]];
-        let server = Server::start_in(&dir.path().join("data"), &[&fixed, arguments].concat(), environment);
+        let data = dir.path().join("data");
+        templates::give(&data);
+        let server = Server::start_in(&data, &[&fixed, arguments].concat(), environment);
+        templates::keep(&data);
         Self { server, store, dir }
     }
 

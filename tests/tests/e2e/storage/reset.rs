@@ -55,7 +55,13 @@ async fn restores_from_another_branch_and_twice() {
     let of_branch = site.place(&branch.at).await;
     site.server.branch_verb(&main, "restore", "main", &["--from", "other", "--at", &of_branch]).unwrap();
     assert_eq!(site.number(&main, ROWS).await, 1300);
-    site.server.branch_verb(&main, "restore", "main", &["--at", &first]).unwrap();
+    // The first place is on the line that the branch has left.
+    let refused = site.server.branch_verb(&main, "restore", "main", &["--at", &first]).unwrap_err();
+    assert!(refused.text.contains("history"), "{refused:?}");
+    let list = site.server.ask(&["branch", "list", "--project", &main.id]).unwrap();
+    let names = list["branches"].as_array().unwrap().iter().filter_map(|b| b["name"].as_str());
+    let old = names.filter(|name| name.starts_with("main_old_")).last().unwrap();
+    site.server.branch_verb(&main, "restore", "main", &["--from", old, "--at", &first]).unwrap();
     assert_eq!(site.number(&main, ROWS).await, 1000);
     site.server.fsck();
     assert!(site.server.stop().1);

@@ -13,7 +13,8 @@ async fn an_evicted_database_wakes_with_everything() {
         assert_eq!(site.server.act(&main, "suspend").0, 200);
         site.only_in_the_store(&main);
         assert_eq!(site.number(&main, ROWS).await, 1000, "round {round}");
-        site.run(&main, &format!("create table again{round} as select * from t; vacuum t")).await;
+        site.run(&main, &format!("create table again{round} as select * from t")).await;
+        site.run(&main, "vacuum t").await;
     }
     for round in 1..=3 {
         let rows = site.number(&main, &format!("select count(*) from again{round}")).await;
@@ -55,5 +56,40 @@ async fn adoption_goes_on_while_pages_are_still_missing() {
     let rows = site.number(&main, "select count(*) from t where t = repeat(md5(n::text), 8)").await;
     assert_eq!(rows, 60_000);
     assert_eq!(site.server.postmaster_of(&main), postmaster, "it was adopted, with its holes");
+    assert!(site.server.stop().1);
+}
+
+/// Enough to be filled for seconds, with a slow store.
+async fn filled_slowly() -> (Site, dormouse_tests::Project) {
+    let mut site = Site::with(&[], &[("DORMOUSE_STORE_FAULTS", "seed=1,latency=5ms")]);
+    let main = site.server.default_project();
+    let large = "create table t(n int, t text); insert into t select g, md5(g::text) from generate_series(1, 250000) g";
+    site.run(&main, large).await;
+    site.server.evict(&main);
+    let ports = site.server.pg_port();
+    site.server.kill_9();
+    site.server.try_start_again(&[("DORMOUSE_STORE_FAULTS", "seed=1,latency=900ms")]).unwrap();
+    assert_eq!(site.server.pg_port(), ports);
+    (site, main)
+}
+
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn snapshots_and_branches_while_pages_are_missing() {
+    let (mut site, main) = filled_slowly().await;
+    site.run(&main, "create table new as select 1 as n").await;
+    site.server.branch_verb(&main, "snapshot", "main", &[]).unwrap();
+    site.run(&main, "insert into new values (2)").await;
+    // Suspended and taken away before everything was there, and there once more.
+    assert_eq!(site.server.act(&main, "suspend").0, 200);
+    site.server.branch_verb(&main, "snapshot", "main", &[]).unwrap();
+    assert_eq!(site.number(&main, "select count(*) from new").await, 2);
+    let branch = site.server.branch(&main, "feature", &[]);
+    site.server.evict(&main);
+    for at in [&branch.at, &main] {
+        assert_eq!(site.number(at, ROWS).await, 250_000);
+        assert_eq!(site.number(at, "select count(*) from new").await, 2);
+    }
+    site.server.fsck();
     assert!(site.server.stop().1);
 }

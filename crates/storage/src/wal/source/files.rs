@@ -98,19 +98,35 @@ impl Source for Files {
         let (dir, timeline) = (Arc::clone(&self.dir), self.timeline);
         let at = reader.position();
         let end = blocking(move || end_of(&dir, timeline, reader)).await;
-        end.map_err(SourceError::io(format!("read the compute's WAL from {at} to its end")))
+        let end = end.map_err(SourceError::io(format!("read the compute's WAL from {at} to its end")))?;
+        // What is gone before this position is a gap, and will not come.
+        let mut flushed = self.flushed.lock();
+        *flushed = end.max(*flushed);
+        Ok(end)
     }
 }
 
-/// Where the WAL of a stopped compute ends: behind the last valid record. Blocks.
+/// Where the WAL of a stopped compute ends: behind the last valid record. Segments that are gone are passed
+/// over: PostgreSQL may have removed what nobody had read yet. Blocks.
 ///
 /// # Errors
 /// When a file cannot be read.
 pub fn end_of(dir: &WalDir, timeline: Timeline, mut reader: Reader) -> std::io::Result<Lsn> {
-    while let Some(bytes) = dir.read(timeline, reader.position(), READ)? {
-        if reader.push(&bytes, |_| ()).is_err() {
-            break;
+    let mut end = reader.end();
+    loop {
+        while let Some(bytes) = dir.read(timeline, reader.position(), READ)? {
+            let mut found = None;
+            let pushed = reader.push(&bytes, |record| found = Some(record.end));
+            // What was only sought and not found says nothing.
+            end = found.unwrap_or(end);
+            if pushed.is_err() {
+                return Ok(end);
+            }
+        }
+        // Segments behind the end are prepared for later: no record in them is of its place.
+        match dir.oldest_behind(timeline, reader.position())? {
+            Some(next) => reader = Reader::seek(reader.major(), next),
+            None => return Ok(end),
         }
     }
-    Ok(reader.end())
 }
