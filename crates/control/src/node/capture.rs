@@ -73,6 +73,8 @@ impl Node {
         home.set_run(run);
         let node = self.clone();
         self.inner.scope.spawn("capture", async move {
+            // What was being done while it slept; what somebody asks for from now on goes on.
+            home.quiet().await;
             tokio::time::sleep(AFTER_WAKE).await;
             if home.run().is_none() {
                 return;
@@ -85,7 +87,6 @@ impl Node {
     }
 
     async fn begin_capture(&self, home: &Arc<Home>) -> Result<(), NodeError> {
-        home.quiet().await;
         let mut held = home.held().await?;
         held.stopped_at = None;
         let stuck = held.capture.as_ref().is_some_and(|capture| capture.status().diverged);
