@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dormouse_base::{BranchId, Epoch, Lsn, ProjectId, Secret, clock};
+use dormouse_base::{BranchId, Epoch, Lsn, ProjectId, Secret, Timestamp, clock};
 use dormouse_storage::branch::record::{BranchRecord, Origin, ProjectRecord};
 use dormouse_storage::branch::register::{
     BranchRegister, ProjectRegister, RegisterError, UpdateError, kinds,
