@@ -11,6 +11,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use dormouse_base::clock::Mono;
 use dormouse_base::{BranchId, Epoch, Lsn, Timeline};
 use dormouse_compute::sandbox::identity::Identity;
 use dormouse_compute::spec::{Directory, Mode, Recovery, Spec};
@@ -19,6 +20,7 @@ use dormouse_storage::branch::line::{self, Plan, Records};
 use dormouse_storage::gc::plan::Pin;
 use dormouse_storage::key::Key;
 use dormouse_storage::manifest::Manifest;
+use dormouse_storage::pack::boot::BootPack;
 use dormouse_storage::restore::{self, Materialised};
 use dormouse_storage::snapshot;
 use dormouse_storage::wal::read::{AtHand, Target, assemble};
@@ -40,6 +42,12 @@ struct Wish<'a> {
     purpose: Purpose,
     target: Lsn,
     records: Records,
+}
+
+/// A boot pack that was read on suspicion.
+struct Early {
+    from: restore::From,
+    loaded: (BootPack, u64),
 }
 
 impl Node {
@@ -106,7 +114,10 @@ impl Node {
         // Before anything is read that says what will be used.
         let pin = Pin::Point { branch: spec.branch.clone(), lsn: spec.pinned.unwrap_or(Lsn(u64::MAX)) };
         let lease = self.inner.leases.pin(&spec.project, pin).map_err(NodeError::part("keep a point"))?;
-        let records = self.inner.registers.family(&spec.project, &spec.branch).await?;
+        // The last snapshot that is remembered is probably the right one: it comes while the register is read.
+        let family = self.inner.registers.family(&spec.project, &spec.branch);
+        let (records, early) = tokio::join!(family, self.early(spec));
+        let records = records?;
         let record = &records[&spec.branch];
         let target = match purpose {
             Purpose::Read { pinned: Some(lsn) } => lsn,
@@ -121,7 +132,8 @@ impl Node {
         lease.change(Pin::Snapshot { branch: spec.branch.clone(), manifest });
         let draft = home.path.join("data.new");
         let identity = self.inner.identities.for_slot(spec.slot);
-        let made = self.files(home, &draft, &plan, spec, identity).await?;
+        let early = early.filter(|early| early.from == restore::From::Boot(plan.snapshot.boot.clone()));
+        let made = self.files(home, &draft, &plan, (spec, identity), early).await?;
         let (recovery, end) = self.wal(&draft, &plan, &wish, &made.manifest, &hands, identity).await?;
         failpoint::hit("ready.files.made").await.map_err(NodeError::file("make", &draft))?;
         let fresh = Fresh {
@@ -142,15 +154,30 @@ impl Node {
         Ok(directory)
     }
 
+    /// The boot pack of the snapshot that is remembered as the last one. A wrong guess costs a request.
+    async fn early(&self, spec: &Spec) -> Option<Early> {
+        if spec.pinned.is_some() {
+            return None;
+        }
+        let record = self.inner.registers.hint(&spec.project, &spec.branch)?;
+        let from = restore::From::Boot(record.snapshots.last()?.boot.clone());
+        match restore::load(&self.inner.store, &from).await {
+            Ok(loaded) => Some(Early { from, loaded }),
+            // It is tried again where it counts.
+            Err(_) => None,
+        }
+    }
+
     /// The files of the snapshot, in the draft.
     async fn files(
         &self,
         home: &Home,
         draft: &Path,
         plan: &Plan,
-        spec: &Spec,
-        identity: Identity,
+        (spec, identity): (&Spec, Identity),
+        early: Option<Early>,
     ) -> Result<Materialised, NodeError> {
+        let started = Mono::now();
         let (directories, major) = (self.inner.directories.clone(), spec.pg_major);
         let (path, to) = (home.path.clone(), draft.to_owned());
         let spared = task::blocking(move || directories.spare_to(&path, &to, major)).await;
@@ -167,7 +194,10 @@ impl Node {
             owner: Some((identity.uid, identity.gid)),
             durable: false,
         };
-        let making: BoxFuture<'_, _> = Box::pin(restore::materialise(order));
+        let making: BoxFuture<'_, _> = match early {
+            Some(early) => Box::pin(restore::materialise_loaded(order, early.loaded, started)),
+            None => Box::pin(restore::materialise(order)),
+        };
         making.await.map_err(NodeError::part("make a directory from the store"))
     }
 

@@ -52,7 +52,19 @@ pub async fn load(store: &Store, from: &From) -> Result<(BootPack, u64), DataErr
 /// caller to remove.
 pub async fn materialise(order: Order) -> Result<Materialised, RestoreError> {
     let started = Mono::now();
-    let (boot, boot_bytes) = load(&order.store, &order.from).await.map_err(RestoreError::Data)?;
+    let loaded = load(&order.store, &order.from).await.map_err(RestoreError::Data)?;
+    materialise_loaded(order, loaded, started).await
+}
+
+/// The same with what [`load`] gave for `order.from` already, begun at `started`.
+///
+/// # Errors
+/// As [`materialise`].
+pub async fn materialise_loaded(
+    order: Order,
+    (boot, boot_bytes): (BootPack, u64),
+    started: Mono,
+) -> Result<Materialised, RestoreError> {
     let (manifest, boot) = (Arc::clone(&boot.manifest), Arc::new(boot));
     let mut stats = Stats { boot_bytes, files: manifest.files.len() as u64, ..Stats::default() };
     stats.read_time = started.elapsed();

@@ -33,7 +33,7 @@ pub mod source;
 mod tree;
 
 pub use clone::clone_directory;
-pub use materialise::{load, materialise, sync};
+pub use materialise::{load, materialise, materialise_loaded, sync};
 pub use source::{ChunkSource, SourceError};
 
 /// A directory could not be made.
