@@ -28,7 +28,7 @@ async fn hydrate(dir: &Path, made: &Materialised) {
         assert!(made.source.chunk(number, chunk).await.is_err());
     }
     if !made.lazy.is_empty() {
-        std::fs::rename(dir.join("global/pg_control.hydrating"), dir.join("global/pg_control")).unwrap();
+        std::fs::rename(dir.join("pg_control.hydrating"), dir.join("global/pg_control")).unwrap();
     }
 }
 
