@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use clap::builder::TypedValueParser as _;
+
 /// How fast sleeping databases wake, what the proxy costs, what sleep costs.
 #[derive(Debug, clap::Parser)]
 #[command(name = "benches")]
@@ -18,9 +20,17 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) n: u32,
 
-    /// Length of each pgbench run of `direct`, seconds.
+    /// Length of each pgbench run of `direct` and `storage`, seconds.
     #[arg(long, default_value_t = 5, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=600))]
     pub(crate) seconds: u32,
+
+    /// Small databases and few rounds: whether it works, not what it says. For `storage`.
+    #[arg(long)]
+    pub(crate) quick: bool,
+
+    /// 10 adds a database of 10 GiB to what `storage` measures of starts and branches.
+    #[arg(long, default_value_t = 1, value_name = "GIB", value_parser = clap::builder::PossibleValuesParser::new(["1", "10"]).map(|text| if text == "10" { 10_u32 } else { 1 }))]
+    pub(crate) size: u32,
 
     /// Measure this program instead of building the checkout's own.
     #[arg(long, value_name = "PATH")]
@@ -38,7 +48,19 @@ pub(crate) enum Part {
     Direct,
     /// 1,000 sleeping databases.
     Idle,
-    /// All of these.
+    /// All that begins with `storage-`.
+    Storage,
+    /// Snapshots and directories made of them, beside `pg_basebackup` and pgBackRest.
+    StorageSnapshot,
+    /// Starts from the store alone, beside starts of what is there.
+    StorageStart,
+    /// Branches of a running database, beside copies of it.
+    StorageBranch,
+    /// pgbench behind the hydration front, beside plain PostgreSQL.
+    StorageFront,
+    /// pgbench with the WAL service on, beside plain PostgreSQL and `pg_receivewal`.
+    StorageWal,
+    /// Everything.
     All,
 }
 
@@ -50,16 +72,29 @@ impl Part {
             Part::Storm => "storm",
             Part::Direct => "direct",
             Part::Idle => "idle",
+            Part::Storage => "storage",
+            Part::StorageSnapshot => "storage-snapshot",
+            Part::StorageStart => "storage-start",
+            Part::StorageBranch => "storage-branch",
+            Part::StorageFront => "storage-front",
+            Part::StorageWal => "storage-wal",
             Part::All => "all",
         }
     }
 }
 
+/// The parts of `storage`.
+const STORAGE: [Part; 5] =
+    [Part::StorageSnapshot, Part::StorageStart, Part::StorageBranch, Part::StorageFront, Part::StorageWal];
+
 impl Args {
     /// The parts to run, in order.
     pub(crate) fn parts(&self) -> Vec<Part> {
         match self.part {
-            Part::All => vec![Part::Wake, Part::Storm, Part::Direct, Part::Idle],
+            Part::All => {
+                [Part::Wake, Part::Storm, Part::Direct, Part::Idle].into_iter().chain(STORAGE).collect()
+            }
+            Part::Storage => STORAGE.to_vec(),
             one => vec![one],
         }
     }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use dormouse_base::clock::Mono;
 use dormouse_base::with_causes;
+use dormouse_compute::postgres::SUPERUSER;
 use dormouse_compute::postgres::discover::{Installation, Installations};
 use dormouse_compute::postgres::pidfile::PidFile;
 use dormouse_compute::sandbox::identity::{Identities, Identity};
@@ -35,7 +36,7 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 
 /// The owner role and the database of the template.
-const SEED: (&str, &str) = ("app_owner", "app");
+pub(crate) const SEED: (&str, &str) = ("app_owner", "app");
 
 /// A stopped cluster and how to start it.
 #[derive(Debug)]
@@ -44,6 +45,7 @@ pub(crate) struct Bare {
     arguments: Vec<String>,
     identity: Identity,
     root: PathBuf,
+    sockets: PathBuf,
 }
 
 /// A running one. Dropping it ends it.
@@ -63,18 +65,34 @@ impl Bare {
     /// When the cluster cannot be made.
     pub(crate) fn like(compute: &Compute, root: &Path) -> Result<Self, Error> {
         let install = installation_of(compute)?;
-        let identities = Identities::detect(None, root).map_err(|e| Error::unexpected(with_causes(&e)))?;
-        let bare = Self {
-            program: install.bin.join("postgres"),
-            arguments: compute.arguments.get(1..).unwrap_or_default().to_vec(),
-            identity: identities.template(),
-            root: root.to_owned(),
-        };
+        let arguments = compute.arguments.get(1..).unwrap_or_default().to_vec();
+        let bare = Self::at(&install, arguments, root, &root.join("s"))?;
         let seed = Seed { owner: SEED.0.to_owned(), database: SEED.1.to_owned() };
         template::build(&install, &bare.identity, &bare.data(), &seed)
             .map_err(|e| Error::unexpected(with_causes(&e)))?;
         bare.make_socket_dir()?;
         Ok(bare)
+    }
+
+    /// What is, or will be, in `root/data`; sockets go below `sockets`, whose path must be short. The paths
+    /// in `arguments` do not matter.
+    ///
+    /// # Errors
+    /// When the user that it runs as cannot be found.
+    pub(crate) fn at(
+        install: &Installation,
+        arguments: Vec<String>,
+        root: &Path,
+        sockets: &Path,
+    ) -> Result<Self, Error> {
+        let identities = Identities::detect(None, root).map_err(|e| Error::unexpected(with_causes(&e)))?;
+        Ok(Self {
+            program: install.bin.join("postgres"),
+            arguments,
+            identity: identities.template(),
+            root: root.to_owned(),
+            sockets: sockets.to_owned(),
+        })
     }
 
     /// The same cluster once more, below another directory.
@@ -90,22 +108,34 @@ impl Bare {
             return Err(Error::unexpected("a cluster cannot be copied"));
         }
         let (program, arguments) = (self.program.clone(), self.arguments.clone());
-        let copy = Self { program, arguments, identity: self.identity, root: root.to_owned() };
+        let (root, sockets) = (root.to_owned(), root.join("s"));
+        let copy = Self { program, arguments, identity: self.identity, root, sockets };
         copy.make_socket_dir()?;
         Ok(copy)
     }
 
-    fn make_socket_dir(&self) -> Result<(), Error> {
-        let made = fs::create_dir(self.socket_dir()).and_then(|()| self.identity.own(&self.socket_dir()));
+    /// Makes the directory of its socket.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn make_socket_dir(&self) -> Result<(), Error> {
+        let made = fs::create_dir(&self.sockets).and_then(|()| self.identity.own(&self.sockets));
         made.map_err(Error::system("make a socket directory"))
     }
 
-    fn data(&self) -> PathBuf {
+    /// Its data directory.
+    pub(crate) fn data(&self) -> PathBuf {
         self.root.join("data")
     }
 
-    fn socket_dir(&self) -> PathBuf {
-        self.root.join("s")
+    /// The directory of its socket.
+    pub(crate) fn socket_dir(&self) -> &Path {
+        &self.sockets
+    }
+
+    /// Whom it runs as.
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
     }
 
     /// Starts it and waits until it accepts connections.
@@ -113,6 +143,14 @@ impl Bare {
     /// # Errors
     /// When it does not.
     pub(crate) fn boot(&self) -> Result<Running, Error> {
+        self.boot_with(&[])
+    }
+
+    /// The same with further variables in its environment.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(crate) fn boot_with(&self, environment: &[(String, String)]) -> Result<Running, Error> {
         let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
             .and_then(|watch| {
                 let events = WatchFlags::MODIFY | WatchFlags::CLOSE_WRITE | WatchFlags::CREATE;
@@ -129,6 +167,7 @@ impl Bare {
             .args(self.own_arguments())
             .env_clear()
             .envs([("PATH", "/usr/local/bin:/usr/bin:/bin"), ("LC_ALL", "C.UTF-8"), ("TZ", "UTC")])
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -169,11 +208,13 @@ impl Running {
         let start = Mono::now();
         let mut buffer = [0; 4096];
         while start.elapsed() < READY_WITHIN {
-            if PidFile::read(data).is_some_and(|file| file.pid == self.child.id() && file.is_ready()) {
+            if PidFile::read(data).is_some_and(|file| file.pid == self.child.id() && file.is_ready(false)) {
                 return Ok(());
             }
             if !matches!(self.child.try_wait(), Ok(None)) {
-                return Err(Error::unexpected("a bare postgres ended while starting"));
+                let log = fs::read_to_string(data.with_file_name("log")).unwrap_or_default();
+                let last = log.lines().last().unwrap_or_default();
+                return Err(Error::unexpected(format!("a bare postgres ended while starting: {last}")));
             }
             stop::check()?;
             let patience = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
@@ -182,6 +223,11 @@ impl Running {
             let _read = rustix::io::read(&self.watch, &mut buffer);
         }
         Err(Error::unexpected("a bare postgres did not become ready"))
+    }
+
+    /// Its postmaster.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Its socket.
@@ -222,6 +268,11 @@ impl Drop for Running {
             let _reaped = self.child.wait();
         }
     }
+}
+
+/// The same as the superuser.
+pub(crate) fn superuser() -> Login {
+    Login { user: SUPERUSER.to_owned(), ..login() }
 }
 
 /// How to log in to a bare cluster.

@@ -34,6 +34,11 @@ pub(crate) fn of_process(pid: u32) -> Duration {
     TICK * ticks(pid).own
 }
 
+/// Processor time of the children of this process that have ended, theirs included.
+pub(crate) fn of_ended_children() -> Duration {
+    TICK * ticks(std::process::id()).children
+}
+
 /// Processor time of a postmaster and all its children, those that ended included.
 pub(crate) fn of_compute(postmaster: u32, data: &Path) -> Duration {
     let running: u32 = process::in_directory(data).into_iter().map(|pid| ticks(pid).own).sum();

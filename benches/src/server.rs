@@ -13,6 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use dormouse_api::client::{self, Call};
+use dormouse_api::operation::{Operation, OperationStatus};
 use dormouse_api::project::CreatedProject;
 use dormouse_api::{LiveState, StatusEndpoint};
 use dormouse_base::clock::Mono;
@@ -58,7 +59,7 @@ pub(crate) struct Server {
     log: PathBuf,
     told: Announcement,
     agent: ureq::Agent,
-    _dir: tempfile::TempDir,
+    _dir: Option<tempfile::TempDir>,
 }
 
 /// An endpoint and how to log in to it.
@@ -86,12 +87,28 @@ impl Server {
         // Computes are other users and must pass through.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711))
             .map_err(Error::system("open the temporary directory"))?;
-        let (data, log) = (dir.path().join("data"), dir.path().join("server.log"));
+        let root = dir.path().to_owned();
+        Self::start_in(binary, options, &[], &root, Some(dir))
+    }
+
+    /// Starts a server on what an earlier one left below `root`, if one did; `environment` is added to ours.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub(crate) fn start_in(
+        binary: &Path,
+        options: &[&str],
+        environment: &[(&str, String)],
+        root: &Path,
+        dir: Option<tempfile::TempDir>,
+    ) -> Result<Self, Error> {
+        let (data, log) = (root.join("data"), root.join("server.log"));
         let log_file = fs::File::create(&log).map_err(Error::system("make a log file"))?;
         let child = Command::new(binary)
             .args(["up", "--output", "json", "--pg-port", "0", "--http-port", "0", "--data"])
             .arg(&data)
             .args(options)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log_file)
@@ -135,6 +152,11 @@ impl Server {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         Error::unexpected(format!("{what}:\n{}", lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")))
+    }
+
+    /// Its data directory.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
     }
 
     /// The server's process ID.
@@ -181,8 +203,17 @@ impl Server {
     /// # Errors
     /// When it cannot be made.
     pub(crate) fn new_place(&self, name: &str) -> Result<Place, Error> {
+        self.new_place_of(name, None)
+    }
+
+    /// A new project's endpoint, of a version of PostgreSQL.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn new_place_of(&self, name: &str, pg_version: Option<u16>) -> Result<Place, Error> {
         let mut wishes = dormouse_api::project::CreateProject::default();
         wishes.project.name = Some(name.to_owned());
+        wishes.project.pg_version = pg_version;
         let CreatedProject { project, endpoints, connection_uris, .. } =
             self.call(&client::project::create(&wishes))?;
         match (endpoints.into_iter().next(), connection_uris.first()) {
@@ -199,7 +230,11 @@ impl Server {
         Ok(SocketAddr::from(([127, 0, 0, 1], port)))
     }
 
-    fn place(&self, project: ProjectId, id: EndpointId, uri: &str) -> Result<Place, Error> {
+    /// How to log in to an endpoint, by its connection string.
+    ///
+    /// # Errors
+    /// When the string cannot be read.
+    pub(crate) fn place(&self, project: ProjectId, id: EndpointId, uri: &str) -> Result<Place, Error> {
         let unreadable = || Error::unexpected("the server printed an unreadable connection string");
         let decode = |text: &str| {
             percent_encoding::percent_decode_str(text)
@@ -245,6 +280,29 @@ impl Server {
             }
         }
         self.expect(place, LiveState::Paused)
+    }
+
+    /// Waits until operations have ended.
+    ///
+    /// # Errors
+    /// When one fails or takes too long.
+    pub(crate) fn finish(&self, operations: &[Operation]) -> Result<(), Error> {
+        let start = Mono::now();
+        for operation in operations {
+            let call = client::operation::get(&operation.project_id, &operation.id);
+            loop {
+                let found = self.call(&call)?.operation;
+                if found.status == OperationStatus::Finished {
+                    break;
+                }
+                stop::check()?;
+                if found.status == OperationStatus::Failed || start.elapsed() > CALL_WITHIN {
+                    return Err(self.broken(&format!("operation {} did not end well: {found:?}", found.id)));
+                }
+                std::thread::sleep(LOOK_EVERY);
+            }
+        }
+        Ok(())
     }
 
     fn expect(&self, place: &Place, state: LiveState) -> Result<(), Error> {

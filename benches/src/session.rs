@@ -23,8 +23,9 @@ use dormouse_pgwire::{Encode, Frame, frame};
 
 use crate::error::Error;
 
-/// A server that is silent for longer than this is broken. Longer than any storm.
-const SILENCE: Duration = Duration::from_secs(60);
+/// A server that is silent for longer than this is broken. Longer than any storm, and than the copy of a
+/// database of 10 GiB.
+const SILENCE: Duration = Duration::from_secs(300);
 
 /// What every client asks first.
 const FIRST_QUERY: &str = "select 1";
@@ -203,19 +204,31 @@ impl<S: Read + Write> Session<S> {
     /// # Errors
     /// When no row comes.
     pub(crate) fn first_row(&mut self) -> Result<Mono, Error> {
-        self.send(&Query::new(FIRST_QUERY).encode())?;
-        let mut arrived = None;
+        let (row, _) = self.query(FIRST_QUERY)?;
+        row.ok_or_else(|| Error::unexpected("the query gave no row"))
+    }
+
+    /// Runs SQL; tells when the last row arrived and what its first column is.
+    ///
+    /// # Errors
+    /// When PostgreSQL refuses it.
+    pub(crate) fn query(&mut self, text: &str) -> Result<(Option<Mono>, Option<String>), Error> {
+        self.send(&Query::new(text).encode())?;
+        let (mut arrived, mut value) = (None, None);
+        let mut failed = None;
         loop {
             let frame = self.receive()?;
             match frame.tag {
-                backend::DATA_ROW => arrived = Some(Mono::now()),
+                backend::DATA_ROW => {
+                    arrived = Some(Mono::now());
+                    value = first_column(&frame.body);
+                }
                 backend::ERROR_RESPONSE => {
                     let error = ErrorResponse::decode(&frame.body);
-                    return Err(refused("query", &error.map_err(|e| Error::unexpected(e.to_string()))?));
+                    let error = error.map_err(|e| Error::unexpected(e.to_string()))?;
+                    failed = Some(refused("query", &error));
                 }
-                backend::READY_FOR_QUERY => {
-                    return arrived.ok_or_else(|| Error::unexpected("the query gave no row"));
-                }
+                backend::READY_FOR_QUERY => return failed.map_or(Ok((arrived, value)), Err),
                 _ => {}
             }
         }
@@ -227,6 +240,13 @@ impl<S: Read + Write> Drop for Session<S> {
         // The goodbye is a courtesy; the server may be gone.
         let _gone = self.stream.write_all(&Terminate.encode());
     }
+}
+
+/// The first column of a data row: the number of columns, then a length and bytes for each.
+fn first_column(row: &[u8]) -> Option<String> {
+    let length: [u8; 4] = row.get(2..6)?.try_into().ok()?;
+    let length = usize::try_from(i32::from_be_bytes(length)).ok()?;
+    Some(String::from_utf8_lossy(row.get(6..6 + length)?).into_owned())
 }
 
 fn refused(what: &'static str, error: &ErrorResponse) -> Error {
@@ -243,5 +263,12 @@ mod tests {
         let (salt, rounds) = salt_and_rounds(b"r=abc,s=AAEC,i=4096").unwrap();
         assert_eq!((salt, rounds), (vec![0, 1, 2], 4096));
         assert!(salt_and_rounds(b"r=abc,s=AAEC").is_none());
+    }
+
+    #[test]
+    fn reads_the_first_column() {
+        assert_eq!(first_column(b"\0\x01\0\0\0\x02ab").as_deref(), Some("ab"));
+        assert_eq!(first_column(b"\0\x01\xff\xff\xff\xff"), None);
+        assert_eq!(first_column(b"\0\x01\0\0\0\x09ab"), None);
     }
 }

@@ -186,6 +186,13 @@ impl Server {
         (reply.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
+    /// All metrics, as text.
+    pub fn metrics(&self) -> String {
+        let console = self.text("console").trim_end_matches('/');
+        let reply = ureq::get(format!("{console}/metrics")).call();
+        reply.unwrap().body_mut().read_to_string().unwrap()
+    }
+
     /// Runs the command line against this server.
     pub fn cli(&self, arguments: &[&str]) -> Output {
         Command::new(binary())

@@ -9,6 +9,8 @@ mod direct;
 
 mod idle;
 
+mod storage;
+
 use std::path::Path;
 
 use crate::args::{Args, Part};
@@ -28,6 +30,11 @@ pub(crate) fn run(part: Part, binary: &Path, args: &Args) -> Result<PartReport, 
         Part::Storm => storm::run(binary),
         Part::Direct => direct::run(binary, args.seconds),
         Part::Idle => idle::run(binary),
-        Part::All => Err(Error::unexpected("all parts are more than one part")),
+        Part::StorageSnapshot => storage::snapshot::run(args),
+        Part::StorageStart => storage::start::run(binary, args),
+        Part::StorageBranch => storage::branch::run(binary, args),
+        Part::StorageFront => storage::front::run(args),
+        Part::StorageWal => storage::wal::run(binary, args),
+        Part::All | Part::Storage => Err(Error::unexpected("these are more than one part")),
     }
 }

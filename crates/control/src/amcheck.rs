@@ -24,14 +24,14 @@ const WHERE: &str = "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON
      WHERE e.extname = 'amcheck'";
 
 /// Tables with what is stored beside them; a row is (name, object ID).
-const TABLES: &str = "SELECT oid::regclass::text, oid::bigint FROM pg_class \
-     WHERE relkind IN ('r', 't', 'm') AND relpersistence = 'p' ORDER BY oid";
+const TABLES: &str = "SELECT c.oid::regclass::text, c.oid::bigint FROM pg_class c \
+     WHERE relkind IN ('r', 't', 'm') AND relpersistence = 'p' ORDER BY c.oid";
 
 /// Unlogged ones are empty after a recovery.
 const INDEXES: &str = "SELECT indexrelid::regclass::text, indexrelid::bigint FROM pg_index \
      JOIN pg_class c ON c.oid = indexrelid JOIN pg_am a ON a.oid = c.relam \
      WHERE a.amname = 'btree' AND indisvalid AND indisready AND c.relkind = 'i' \
-     AND c.relpersistence = 'p' ORDER BY indexrelid";
+     AND c.relpersistence = 'p' ORDER BY c.oid";
 
 /// What was looked at, and what is wrong.
 #[derive(Debug, Default)]

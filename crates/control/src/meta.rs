@@ -164,7 +164,7 @@ pub fn restore(
 /// The one that was reset last is; another keeps its data under a name and an ID of its own.
 fn settled(metas: &[BranchMeta], now: Timestamp) -> Vec<BranchMeta> {
     let mut metas = metas.to_vec();
-    metas.sort_by(|a, b| b.last_reset_at.cmp(&a.last_reset_at));
+    metas.sort_by_key(|meta| std::cmp::Reverse(meta.last_reset_at));
     let mut settled: Vec<BranchMeta> = Vec::new();
     for mut meta in metas {
         if settled.iter().any(|known| known.id == meta.id) {

@@ -318,7 +318,18 @@ async fn spares_are_kept_and_used_and_events_are_written() {
     let names: Vec<&str> = scene.control.reconcilers().iter().map(|(name, _)| *name).collect();
     assert_eq!(
         names,
-        ["events", "expire", "heal", "mirror", "operations", "pending", "pressure", "schedule", "spares"]
+        [
+            "events",
+            "expire",
+            "garbage",
+            "heal",
+            "mirror",
+            "operations",
+            "pending",
+            "pressure",
+            "schedule",
+            "spares"
+        ]
     );
     assert!(
         scene.control.reconcilers().iter().all(|(_, status)| status.ok),
@@ -360,10 +371,14 @@ async fn definitions_are_read_from_a_running_endpoint() {
     assert_eq!(status, StatusCode::OK, "{reply}");
     let (_, all) = scene.get(&format!("{project}/endpoints")).await;
     assert_eq!(all["endpoints"].as_array().unwrap().len(), 1, "{all}");
-    // The recorder gives every branch the template's data, so the table is missing there.
+    run_sql(&scene, &endpoint, "app", "CREATE TABLE public.\"Later\" (id int PRIMARY KEY)").await;
     let compare = format!("{project}/branches/{dev}/compare_schema?db_name=app");
     let (status, reply) = scene.get(&compare).await;
     assert_eq!(status, StatusCode::OK, "{reply}");
-    assert!(reply["diff"].as_str().unwrap().contains("-CREATE TABLE public.\"Stock\""), "{reply}");
+    let diff = reply["diff"].as_str().unwrap();
+    assert!(
+        diff.contains("CREATE TABLE public.\"Later\"") && !diff.contains("+CREATE TABLE public.\"Stock\""),
+        "{reply}"
+    );
     scene.end().await;
 }

@@ -8,15 +8,20 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 pub use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// A group of tasks that ends together. Cheap to clone; clones are the same group.
+///
+/// Its tasks run where the scope was made, not where somebody happens to start one: a session on a shard
+/// that wakes an endpoint must not take the endpoint's tasks into its shard, which ends before they do.
 #[derive(Clone, Debug)]
 pub struct Scope {
     tracker: TaskTracker,
     token: CancellationToken,
+    runtime: Option<Handle>,
 }
 
 impl Default for Scope {
@@ -29,13 +34,15 @@ impl Scope {
     /// A scope of its own.
     #[must_use]
     pub fn new() -> Self {
-        Self { tracker: TaskTracker::new(), token: CancellationToken::new() }
+        let runtime = Handle::try_current().ok();
+        Self { tracker: TaskTracker::new(), token: CancellationToken::new(), runtime }
     }
 
     /// A scope that is cancelled with this one, but can be closed and awaited alone.
     #[must_use]
     pub fn child(&self) -> Self {
-        Self { tracker: TaskTracker::new(), token: self.token.child_token() }
+        let runtime = self.runtime.clone();
+        Self { tracker: TaskTracker::new(), token: self.token.child_token(), runtime }
     }
 
     /// Becomes ready when the scope is asked to end. Tasks select on it.
@@ -56,7 +63,11 @@ impl Scope {
             future.await;
             guard.done = true;
         };
-        tokio::spawn(self.tracker.track_future(watched))
+        let tracked = self.tracker.track_future(watched);
+        match &self.runtime {
+            Some(runtime) => runtime.spawn(tracked),
+            None => tokio::spawn(tracked),
+        }
     }
 
     /// Asks every task to end and waits for them, at most `grace`. Tells whether all had ended.
@@ -109,4 +120,25 @@ where
         .name(name.to_owned())
         .spawn(work)
         .expect("the system grants a thread at start")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_outlives_the_runtime_that_happened_to_start_it() {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (home, shard) = (runtime(), runtime());
+        let scope = home.block_on(async { Scope::new() });
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        shard.block_on(async {
+            scope.child().spawn("task", async move {
+                tokio::task::yield_now().await;
+                sender.send(()).unwrap();
+            });
+        });
+        drop(shard);
+        home.block_on(receiver).unwrap();
+    }
 }

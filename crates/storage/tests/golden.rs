@@ -101,7 +101,9 @@ fn main_record() -> BranchRecord {
             logical_bytes: 30_000_000,
             added_bytes: 123_456,
         }],
+        retired: Vec::new(),
         history_start: Lsn(0x100_0000),
+        history_start_at: at("2026-11-25T20:00:00Z"),
         meta: serde_json::json!({"name": "main"}),
         project,
         branch,
@@ -116,7 +118,9 @@ fn child_record() -> BranchRecord {
         epoch: Epoch(0),
         spans: vec![],
         snapshots: vec![],
+        retired: Vec::new(),
         history_start: lsn,
+        history_start_at: at("2026-11-25T20:00:00Z"),
         meta: serde_json::Value::Null,
         ..main_record()
     }

@@ -54,9 +54,6 @@ async fn the_metadata_is_exact_only_while_nobody_can_change_postgresql() {
 async fn the_spec_is_read_afresh_and_not_for_a_deleted_project() {
     let dir = tempfile::tempdir().unwrap();
     let (keeper, id) = keeper(&dir, &["pg_cron"]);
-    assert!(keeper.spec(&id).await.is_err(), "the branch is not ready");
-    let branch = row(&keeper, &id).branch_id;
-    keeper.inner.db.write_now("", |db| branches::mark_ready(db, &branch, clock::now())).unwrap();
     let spec = keeper.spec(&id).await.unwrap();
     assert_eq!(spec.pause_timeout, PauseTimeout::After(crate::model::settings::PAUSE_TIMEOUT));
     assert!(spec.settings.contains(&("cron.database_name".to_owned(), "shop".to_owned())));

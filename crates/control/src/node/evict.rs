@@ -133,6 +133,7 @@ impl Node {
     /// # Errors
     /// When a file cannot be removed; calling again goes on.
     pub(super) async fn discard(&self, home: &Arc<Home>, held: &mut Held) -> Result<(), NodeError> {
+        self.count_last(home, held);
         held.end().await;
         held.stopped_at = None;
         let (path, directories) = (home.path.clone(), self.inner.directories.clone());

@@ -3,6 +3,7 @@
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -26,6 +27,9 @@ use super::{Node, NodeError};
 
 /// The filler's own files, beside the cluster.
 pub(super) const STATE: &str = "hydrate";
+
+/// A start and the client's first rows come first; what they need is filled at once all the same.
+const AFTER_START: Duration = Duration::from_millis(500);
 
 /// Chunks from packs, in the filler's words.
 #[derive(Debug)]
@@ -82,8 +86,7 @@ impl Node {
         let plan = Plan { files: files.collect(), hot: Vec::new() };
         let source = Arc::new(FromPacks(made.source));
         let (place, metrics) = (self.filler_place(home, slot), self.inner.metrics.hydration.clone());
-        let begun =
-            Hydration::begin(place, plan, source, Tuning::default(), metrics, &self.inner.scope).await;
+        let begun = Hydration::begin(place, plan, source, tuning(), metrics, &self.inner.scope).await;
         held.hydration = Some(Arc::new(begun.map_err(NodeError::part("begin to fill a directory"))?));
         Ok(())
     }
@@ -114,7 +117,7 @@ impl Node {
         };
         let metrics = self.inner.metrics.hydration.clone();
         held.lease = Some(self.keep(&resident, key_of(&resident)?)?);
-        let resumed = Hydration::resume(place, source, Tuning::default(), metrics, &self.inner.scope).await;
+        let resumed = Hydration::resume(place, source, tuning(), metrics, &self.inner.scope).await;
         match resumed {
             Ok(Some(hydration)) => held.hydration = Some(Arc::new(hydration)),
             Ok(None) => self.note_complete(home, held).await?,
@@ -177,6 +180,9 @@ impl Node {
     pub(super) async fn note_complete(&self, home: &Home, held: &mut Held) -> Result<(), NodeError> {
         let Some(resident) = held.resident.as_mut().filter(|resident| resident.lazy) else { return Ok(()) };
         resident.lazy = false;
+        if let Some(hydration) = &held.hydration {
+            resident.hot = resident.hot_with(&hydration.touched_paths());
+        }
         let (resident, path) = (resident.clone(), home.path.clone());
         let written = task::blocking(move || resident.write(&path)).await;
         held.hydration = None;
@@ -194,6 +200,10 @@ impl Node {
             gid: identity.gid,
         }
     }
+}
+
+fn tuning() -> Tuning {
+    Tuning { rest: AFTER_START, ..Tuning::default() }
 }
 
 fn unknown_origin() -> NodeError {

@@ -29,17 +29,23 @@ impl Node {
         let Some(resident) = held.resident.as_mut().filter(|r| r.writes() && r.epoch.is_none()) else {
             return Ok(());
         };
-        // What the machine's disk does not have yet must not be lost together with an acknowledged commit.
-        match &held_hydration {
-            Some(hydration) => {
-                hydration.make_durable().await.map_err(NodeError::part("store the directory"))?
+        // What the machine's disk does not have yet must not be lost together with an acknowledged commit. A
+        // machine that loses it after the register was written leaves a writer that never wrote.
+        let data = home.data();
+        let durable = async {
+            match &held_hydration {
+                Some(hydration) => {
+                    hydration.make_durable().await.map_err(NodeError::part("store the directory"))
+                }
+                None => restore::sync(&data).await.map_err(NodeError::part("store the directory")),
             }
-            None => restore::sync(&home.data()).await.map_err(NodeError::part("store the directory"))?,
-        }
+        };
         failpoint::hit("publish.register.before").await.map_err(NodeError::file("publish", &home.path))?;
         let register = self.inner.registers.branch(&resident.project, &resident.branch);
         let wanted = resident.clone();
-        let updated = register.update(move |record| with_writer(record, &wanted)).await;
+        let update = register.update(move |record| with_writer(record, &wanted));
+        let (stored, updated) = tokio::join!(durable, update);
+        stored?;
         let (_, record) = match updated {
             Ok(updated) => updated,
             Err(UpdateError::Refused(TakenOver)) => {

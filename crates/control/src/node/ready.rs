@@ -11,6 +11,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use dormouse_base::clock::Mono;
 use dormouse_base::{BranchId, Epoch, Lsn, Timeline};
 use dormouse_compute::sandbox::identity::Identity;
 use dormouse_compute::spec::{Directory, Mode, Recovery, Spec};
@@ -19,6 +20,7 @@ use dormouse_storage::branch::line::{self, Plan, Records};
 use dormouse_storage::gc::plan::Pin;
 use dormouse_storage::key::Key;
 use dormouse_storage::manifest::Manifest;
+use dormouse_storage::pack::boot::BootPack;
 use dormouse_storage::restore::{self, Materialised};
 use dormouse_storage::snapshot;
 use dormouse_storage::wal::read::{AtHand, Target, assemble};
@@ -42,6 +44,12 @@ struct Wish<'a> {
     records: Records,
 }
 
+/// A boot pack that was read on suspicion.
+struct Early {
+    from: restore::From,
+    loaded: (BootPack, u64),
+}
+
 impl Node {
     /// See the module. Ends what is being done with the directory meanwhile.
     ///
@@ -56,6 +64,7 @@ impl Node {
         if let Some(resident) = &held.resident {
             if resident.branch == spec.branch
                 && resident.purpose == purpose
+                && resident.is_whole()
                 && data.join("PG_VERSION").is_file()
             {
                 if let Some(directory) = self.existing(&home, &mut held, spec).await? {
@@ -85,11 +94,6 @@ impl Node {
         let data = home.data();
         // From now on it may write more.
         held.stopped_at = None;
-        if held.resident.as_ref().is_some_and(Resident::is_of_another_boot) {
-            tracing::warn!(endpoint = %home.endpoint, "the machine stopped before a new directory was on its disk");
-            self.discard(home, held).await?;
-            return Ok(None);
-        }
         if held.resident.as_ref().is_some_and(|resident| resident.lazy) {
             self.resume_filling(home, held, spec.slot).await?;
         }
@@ -110,7 +114,10 @@ impl Node {
         // Before anything is read that says what will be used.
         let pin = Pin::Point { branch: spec.branch.clone(), lsn: spec.pinned.unwrap_or(Lsn(u64::MAX)) };
         let lease = self.inner.leases.pin(&spec.project, pin).map_err(NodeError::part("keep a point"))?;
-        let records = self.inner.registers.family(&spec.project, &spec.branch).await?;
+        // The last snapshot that is remembered is probably the right one: it comes while the register is read.
+        let family = self.inner.registers.family(&spec.project, &spec.branch);
+        let (records, early) = tokio::join!(family, self.early(spec));
+        let records = records?;
         let record = &records[&spec.branch];
         let target = match purpose {
             Purpose::Read { pinned: Some(lsn) } => lsn,
@@ -125,7 +132,8 @@ impl Node {
         lease.change(Pin::Snapshot { branch: spec.branch.clone(), manifest });
         let draft = home.path.join("data.new");
         let identity = self.inner.identities.for_slot(spec.slot);
-        let made = self.files(home, &draft, &plan, spec, identity).await?;
+        let early = early.filter(|early| early.from == restore::From::Boot(plan.snapshot.boot.clone()));
+        let made = self.files(home, &draft, &plan, (spec, identity), early).await?;
         let (recovery, end) = self.wal(&draft, &plan, &wish, &made.manifest, &hands, identity).await?;
         failpoint::hit("ready.files.made").await.map_err(NodeError::file("make", &draft))?;
         let fresh = Fresh {
@@ -139,10 +147,25 @@ impl Node {
         };
         let snapshot = &plan.snapshot;
         let base = Some((snapshot.manifest.clone(), snapshot.redo, snapshot.lsn));
-        let resident = Resident::new(fresh, base, !made.lazy.is_empty());
+        let mut resident = Resident::new(fresh, base, !made.lazy.is_empty());
+        resident.hot.clone_from(&made.hot);
         let directory = self.place(home, &draft, resident, made, spec, recovery).await?;
         home.held().await?.lease = Some(lease);
         Ok(directory)
+    }
+
+    /// The boot pack of the snapshot that is remembered as the last one. A wrong guess costs a request.
+    async fn early(&self, spec: &Spec) -> Option<Early> {
+        if spec.pinned.is_some() {
+            return None;
+        }
+        let record = self.inner.registers.hint(&spec.project, &spec.branch)?;
+        let from = restore::From::Boot(record.snapshots.last()?.boot.clone());
+        match restore::load(&self.inner.store, &from).await {
+            Ok(loaded) => Some(Early { from, loaded }),
+            // It is tried again where it counts.
+            Err(_) => None,
+        }
     }
 
     /// The files of the snapshot, in the draft.
@@ -151,9 +174,10 @@ impl Node {
         home: &Home,
         draft: &Path,
         plan: &Plan,
-        spec: &Spec,
-        identity: Identity,
+        (spec, identity): (&Spec, Identity),
+        early: Option<Early>,
     ) -> Result<Materialised, NodeError> {
+        let started = Mono::now();
         let (directories, major) = (self.inner.directories.clone(), spec.pg_major);
         let (path, to) = (home.path.clone(), draft.to_owned());
         let spared = task::blocking(move || directories.spare_to(&path, &to, major)).await;
@@ -170,7 +194,10 @@ impl Node {
             owner: Some((identity.uid, identity.gid)),
             durable: false,
         };
-        let making: BoxFuture<'_, _> = Box::pin(restore::materialise(order));
+        let making: BoxFuture<'_, _> = match early {
+            Some(early) => Box::pin(restore::materialise_loaded(order, early.loaded, started)),
+            None => Box::pin(restore::materialise(order)),
+        };
         making.await.map_err(NodeError::part("make a directory from the store"))
     }
 
@@ -241,11 +268,11 @@ impl Node {
                     _ => {}
                 }
             }
-            kept.write(&path)?;
+            // Neither is on the disk before it is published; until then it may be made again.
+            kept.note(&path)?;
             failpoint::hit_blocking("ready.place.rename")?;
             std::fs::rename(&from, &data)?;
-            std::fs::File::open(&path)?.sync_all()?;
-            failpoint::hit_blocking("ready.placed")
+            failpoint::hit_blocking("ready.place.after")
         });
         placed.await.map_err(NodeError::file("place the directory of", &home.path))?;
         held.resident = Some(resident);

@@ -37,6 +37,11 @@ impl Registers {
         all.entry(key).or_insert_with(|| BranchRegister::of(&self.store, project, branch)).clone()
     }
 
+    /// What a branch was when it was read last; nothing is asked of the store.
+    pub(crate) fn hint(&self, project: &ProjectId, branch: &BranchId) -> Option<BranchRecord> {
+        self.branch(project, branch).hint_of_value()
+    }
+
     /// The register of a project. Nothing is read yet.
     pub(crate) fn project(&self, project: &ProjectId) -> ProjectRegister {
         ProjectRegister::of(&self.store, project)

@@ -8,7 +8,9 @@
 //! `<computes>/<endpoint>/resident.json` is written before the directory gets its name and removed before
 //! the directory goes: a directory without it is a draft or a leftover and is never started. Between
 //! *materialised* and *published* the writer is not in the branch's register yet; publishing happens while
-//! PostgreSQL boots, before any client gets in.
+//! PostgreSQL boots, before any client gets in. Until then nothing of the directory need be on the disk, so
+//! neither is this file: what a machine that lost its power finds of it does not count
+//! ([`Resident::is_whole`]), and the directory is made again.
 
 use std::fs;
 use std::io::{self, Write};
@@ -22,6 +24,18 @@ use serde::{Deserialize, Serialize};
 
 /// The file's name beside the data directory.
 const FILE: &str = "resident.json";
+
+/// The same while it is being written.
+const DRAFT: &str = ".resident.json";
+
+/// Chunks of [`Resident::hot`]: each makes a start fetch and write up to 256 KiB.
+const MAX_HOT: usize = 64;
+
+/// Those of them that one start adds: what it read first.
+const MAX_TOUCHED: usize = 24;
+
+/// Tells one boot of the machine from another.
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Beside it: what the directory looked like at its last snapshot.
 pub(crate) const SNAPSHOT_STATE: &str = "snapshot.state";
@@ -72,9 +86,12 @@ pub(crate) struct Resident {
     pub(crate) made_from: Option<Key>,
     /// The directory was made with holes; they are filled when the hydration says so.
     pub(crate) lazy: bool,
-    /// The machine's boot in which it was made. Before it is published, the disk may not have all of it.
+    /// The boot of the machine in which the directory was made; empty when it is not known.
     #[serde(default)]
-    pub(crate) boot: String,
+    made_in: String,
+    /// Path and number of chunks that starts were seen to read, most wanted first: for the next snapshot.
+    #[serde(default)]
+    pub(crate) hot: Vec<(String, u32)>,
 }
 
 /// What a new directory is.
@@ -110,13 +127,23 @@ impl Resident {
             base_redo,
             base_lsn,
             lazy,
-            boot: boot(),
+            made_in: boot(),
+            hot: Vec::new(),
         }
     }
 
-    /// Whether the machine was started again since it was made, and it is not known to have been on the disk.
-    pub(crate) fn is_of_another_boot(&self) -> bool {
-        self.epoch.is_none() && !self.boot.is_empty() && self.boot != boot()
+    /// What starts were seen to read: what was asked for this time, first, and what came along because it was
+    /// asked for earlier. What nobody asks for again is forgotten after some starts.
+    pub(crate) fn hot_with(&self, touched: &[(String, u32)]) -> Vec<(String, u32)> {
+        let mut seen = std::collections::HashSet::new();
+        let all = touched.iter().take(MAX_TOUCHED).chain(&self.hot);
+        all.filter(|chunk| seen.insert(*chunk)).take(MAX_HOT).cloned().collect()
+    }
+
+    /// Whether the directory is what it was made as. One that was not published is perhaps not on the disk, which
+    /// shows only after the machine itself went down.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.epoch.is_some() || (!self.made_in.is_empty() && self.made_in == boot())
     }
 
     /// Reads the file of an endpoint's home; `None` = there is no directory to speak of.
@@ -142,16 +169,29 @@ impl Resident {
     /// # Errors
     /// When the disk refuses; the old file is still there then.
     pub(crate) fn write(&self, home: &Path) -> io::Result<()> {
-        let (path, draft) = (home.join(FILE), home.join(".resident.json"));
-        failpoint::hit_blocking("resident.write.before")?;
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-        file.write_all(&serde_json::to_vec(self).map_err(io::Error::other)?)?;
-        file.sync_all()?;
+        self.write_draft(home)?.sync_all()?;
         failpoint::hit_blocking("resident.write.rename")?;
-        fs::rename(&draft, &path)?;
+        fs::rename(home.join(DRAFT), home.join(FILE))?;
         sync_dir(home)?;
         failpoint::hit_blocking("resident.write.after")
+    }
+
+    /// Writes the file of a directory that is not published, in one step that the machine may forget.
+    ///
+    /// # Errors
+    /// When the disk refuses; the old file is still there then.
+    pub(crate) fn note(&self, home: &Path) -> io::Result<()> {
+        self.write_draft(home)?;
+        failpoint::hit_blocking("resident.write.rename")?;
+        fs::rename(home.join(DRAFT), home.join(FILE))
+    }
+
+    fn write_draft(&self, home: &Path) -> io::Result<fs::File> {
+        failpoint::hit_blocking("resident.write.before")?;
+        let mut draft = fs::OpenOptions::new();
+        let mut file = draft.write(true).create(true).truncate(true).mode(0o600).open(home.join(DRAFT))?;
+        file.write_all(&serde_json::to_vec(self).map_err(io::Error::other)?)?;
+        Ok(file)
     }
 
     /// Removes the file, durably: from now on the directory is a leftover.
@@ -177,9 +217,9 @@ pub(crate) fn is_in(home: &Path) -> bool {
     home.join(FILE).exists()
 }
 
-/// The machine's current boot; empty where there is no such number.
+/// The machine's current boot; empty where the kernel does not tell.
 fn boot() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+    fs::read_to_string(BOOT).map(|text| text.trim().to_owned()).unwrap_or_default()
 }
 
 fn sync_dir(path: &Path) -> io::Result<()> {
@@ -217,7 +257,8 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_boot_made_counts_only_when_it_was_published() {
+    fn an_unpublished_directory_does_not_survive_the_machine() {
+        let dir = tempfile::tempdir().unwrap();
         let fresh = Fresh {
             project: "p".parse().unwrap(),
             branch: "br-a".parse().unwrap(),
@@ -227,12 +268,41 @@ mod tests {
             timeline: Timeline(2),
             from: Lsn(16),
         };
-        let mut resident = Resident::new(fresh, None, false);
-        assert!(!resident.is_of_another_boot());
-        resident.boot = "another".to_owned();
-        assert!(resident.is_of_another_boot());
+        let mut resident = Resident::new(fresh, None, true);
+        resident.note(dir.path()).unwrap();
+        assert_eq!(Resident::read(dir.path()).unwrap(), Some(resident.clone()));
+        assert!(resident.is_whole());
+        resident.made_in = "another".to_owned();
+        assert!(!resident.is_whole());
+        resident.made_in.clear();
+        assert!(!resident.is_whole());
         resident.epoch = Some(Epoch(2));
-        assert!(!resident.is_of_another_boot());
+        assert!(resident.is_whole());
+    }
+
+    #[test]
+    fn what_starts_read_is_remembered_for_a_while() {
+        let chunks = |names: std::ops::Range<u32>| names.map(|n| ("f".to_owned(), n)).collect::<Vec<_>>();
+        let fresh = Fresh {
+            project: "p".parse().unwrap(),
+            branch: "br-a".parse().unwrap(),
+            pg_major: 18,
+            purpose: Purpose::Write,
+            seen: Epoch(1),
+            timeline: Timeline(2),
+            from: Lsn(16),
+        };
+        let mut resident = Resident::new(fresh, None, true);
+        resident.hot = resident.hot_with(&chunks(0..100));
+        assert_eq!(resident.hot, chunks(0..MAX_TOUCHED as u32));
+        // Asked for again: once in the list, at its head.
+        resident.hot = resident.hot_with(&chunks(5..6));
+        assert_eq!((resident.hot[0].1, resident.hot.len()), (5, MAX_TOUCHED));
+        for n in 1..10 {
+            resident.hot = resident.hot_with(&chunks(n * 1000..n * 1000 + 20));
+        }
+        assert_eq!(resident.hot.len(), MAX_HOT);
+        assert!(!resident.hot.contains(&("f".to_owned(), 5)));
     }
 
     #[test]

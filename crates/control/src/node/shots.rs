@@ -162,9 +162,10 @@ impl Node {
         let resident = home.held().await?.writer().cloned().ok_or_else(nothing)?;
         let lease = self.inner.leases.upload(&resident.project, &resident.branch).await;
         let _kept = lease.map_err(NodeError::part("keep what a snapshot writes"))?;
-        let request = self.request(home, &resident, token).await?;
-        // Whoever ends the job waits for this one.
-        let taken = tracker.track_future(self.take(home, request)).await?;
+        let request = self.request(home, &resident, token.clone()).await?;
+        // Whoever ends the job waits for this one. Who ended it before it began may have removed the directory.
+        let taken = tracker.track_future(self.take(home, request)).await;
+        let taken = taken.map_err(|error| if token.is_cancelled() { gave_way() } else { error })?;
         self.publish_snapshot(home, &resident, taken).await
     }
 
@@ -176,7 +177,9 @@ impl Node {
     ) -> Result<Request, NodeError> {
         let held = home.held().await?;
         let missing = held.hydration.as_ref().filter(|h| !h.is_complete()).map(missing);
-        let hot = held.hydration.as_ref().map(|h| h.touched_paths()).unwrap_or_default();
+        let touched = held.hydration.as_ref().map(|h| h.touched_paths()).unwrap_or_default();
+        let hot =
+            held.resident.as_ref().map_or_else(|| resident.hot_with(&touched), |r| r.hot_with(&touched));
         drop(held);
         let base = match self.listed_base(resident).await? {
             None => None,
@@ -238,7 +241,7 @@ impl Node {
             }
         };
         taken.map_err(|error| match error {
-            SnapshotError::Cancelled => NodeError::Busy("the snapshot gave way to a start".to_owned()),
+            SnapshotError::Cancelled => gave_way(),
             error => NodeError::part("take a snapshot")(error),
         })
     }
@@ -282,6 +285,10 @@ impl Node {
         let written = task::blocking(move || resident.write(&path)).await;
         written.map_err(NodeError::file("record the snapshot of", &home.path))
     }
+}
+
+fn gave_way() -> NodeError {
+    NodeError::Busy("the snapshot gave way to a start".to_owned())
 }
 
 /// The register with one more snapshot, if the one who took it is still the writer.

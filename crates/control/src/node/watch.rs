@@ -6,7 +6,7 @@ use std::time::Duration;
 use dormouse_storage::wal::filer::{Limits, Status};
 
 use super::Node;
-use super::home::Home;
+use super::home::{Held, Home};
 use super::metrics::Counted;
 
 /// Between two looks.
@@ -58,6 +58,13 @@ impl Node {
         metrics.lag_bytes.set(i64::try_from(sums.lag_bytes).unwrap_or(i64::MAX));
         metrics.lag.set(sums.lag_seconds);
         metrics.alarms.set(sums.alarms);
+    }
+
+    /// Counts what a filer has done since the last look: it is about to end.
+    pub(super) fn count_last(&self, home: &Home, held: &Held) {
+        if let Some(capture) = &held.capture {
+            self.inner.metrics.filed(&mut home.seen.lock().counted, &capture.status());
+        }
     }
 
     fn watch_one(&self, home: &Home, status: &Status, sums: &mut Sums) {

@@ -229,6 +229,12 @@ impl<T: Serialize + DeserializeOwned + Clone> Register<T> {
 
     // ---- Reading -----------------------------------------------------------------------------------
 
+    /// What was read last, however long ago; nothing is asked of the store. A hint, not the truth.
+    #[must_use]
+    pub fn hint_of_value(&self) -> Option<T> {
+        self.inner.known.lock().as_ref().map(|known| known.version.value.clone())
+    }
+
     /// The newest version, from what is remembered or from a listing, and then forward.
     async fn newest(&self) -> Result<Known<T>, RegisterError> {
         let mut far = match self.remembered() {
@@ -236,7 +242,10 @@ impl<T: Serialize + DeserializeOwned + Clone> Register<T> {
                 Walk::Newest(known) => return Ok(known),
                 Walk::Far(version) => Some(version),
             },
-            None => None,
+            None => match self.unchanged().await? {
+                Some(known) => return Ok(known),
+                None => None,
+            },
         };
         for _ in 0..LISTINGS {
             let listed = match self.hint().await? {
@@ -258,6 +267,22 @@ impl<T: Serialize + DeserializeOwned + Clone> Register<T> {
 
     fn remembered(&self) -> Option<Known<T>> {
         self.inner.known.lock().clone().filter(Known::is_fresh)
+    }
+
+    /// What was remembered too long ago, if it still is the newest: the usual case after a long sleep. It asks
+    /// what a reader without a memory asks, but at once instead of in a row.
+    async fn unchanged(&self) -> Result<Option<Known<T>>, RegisterError> {
+        let Some(old) = self.inner.known.lock().as_ref().map(|known| known.version.seq) else {
+            return Ok(None);
+        };
+        let (seen, seen_at) = (Mono::now(), clock::now());
+        let listed = async { Ok(self.inner.store.list(&self.inner.prefix, None).await?) };
+        let (listed, this, next) = tokio::try_join!(listed, self.fetch(old), self.fetch(old + 1))?;
+        let highest = listed.iter().filter_map(|listed| key::register_seq(&listed.key)).max();
+        let Some(this) = this.filter(|_| highest == Some(old) && next.is_none()) else { return Ok(None) };
+        let known = Known { version: this.version, seen, seen_at };
+        self.remember(&known);
+        Ok(Some(known))
     }
 
     fn remember(&self, known: &Known<T>) {

@@ -1,3 +1,5 @@
+//! Every kind of object missing, cut and flipped: the check must say so and name it.
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

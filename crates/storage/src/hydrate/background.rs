@@ -52,6 +52,7 @@ async fn finish(filler: &Arc<Filler>) {
     if let Err(error) = make_durable(filler).await {
         tracing::warn!(%error, "the new directory could not be synchronised");
     }
+    tokio::time::sleep(filler.tuning.rest).await;
     let mut pause = FIRST_PAUSE;
     loop {
         let round = if filler.tuning.background > 0 { round(filler).await } else { Round::Clean };

@@ -50,11 +50,13 @@ pub struct Tuning {
     pub patience: Duration,
     /// Chunks in flight that nobody waits for: read-ahead and background. 0 = only what is asked for.
     pub background: usize,
+    /// How long the background waits at first: a start needs processors and disk more than it does.
+    pub rest: Duration,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { patience: Duration::from_millis(u64::from(WAIT_MILLIS)), background: 64 }
+        Self { patience: Duration::from_millis(u64::from(WAIT_MILLIS)), background: 64, rest: Duration::ZERO }
     }
 }
 

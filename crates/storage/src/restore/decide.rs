@@ -50,6 +50,21 @@ pub(super) struct Decided {
     pub(super) lazy: Vec<(usize, Bits)>,
 }
 
+impl Decided {
+    /// The chunks of the boot pack that belong to files which starts can do without.
+    pub(super) fn hot(&self, manifest: &Manifest) -> Vec<(String, u32)> {
+        let needs = needs(manifest);
+        let of = |step: &Step| match step {
+            Step::Write { file, boot, .. } if needs[*file] == Need::Later => {
+                let path = &manifest.files[*file].path;
+                boot.iter().map(|(chunk, _)| (path.clone(), *chunk)).collect()
+            }
+            _ => Vec::new(),
+        };
+        self.steps.iter().flat_map(of).collect()
+    }
+}
+
 /// What is known of a file's references without asking the store.
 pub(super) struct Known {
     /// One for each chunk; `None` where only a segment map in a pack says it.

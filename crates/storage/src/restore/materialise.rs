@@ -52,7 +52,19 @@ pub async fn load(store: &Store, from: &From) -> Result<(BootPack, u64), DataErr
 /// caller to remove.
 pub async fn materialise(order: Order) -> Result<Materialised, RestoreError> {
     let started = Mono::now();
-    let (boot, boot_bytes) = load(&order.store, &order.from).await.map_err(RestoreError::Data)?;
+    let loaded = load(&order.store, &order.from).await.map_err(RestoreError::Data)?;
+    materialise_loaded(order, loaded, started).await
+}
+
+/// The same with what [`load`] gave for `order.from` already, begun at `started`.
+///
+/// # Errors
+/// As [`materialise`].
+pub async fn materialise_loaded(
+    order: Order,
+    (boot, boot_bytes): (BootPack, u64),
+    started: Mono,
+) -> Result<Materialised, RestoreError> {
     let (manifest, boot) = (Arc::clone(&boot.manifest), Arc::new(boot));
     let mut stats = Stats { boot_bytes, files: manifest.files.len() as u64, ..Stats::default() };
     stats.read_time = started.elapsed();
@@ -63,6 +75,7 @@ pub async fn materialise(order: Order) -> Result<Materialised, RestoreError> {
     stats.kept_files = decided.kept;
     stats.lazy_files = decided.lazy.len() as u64;
     let control = control_page(&manifest, &boot, &order, &reader).await?;
+    let hot = decided.hot(&manifest);
     let mut fetch = Fetch::new(decided.fetch);
     let lazy_names: Vec<usize> = decided.lazy.iter().map(|(file, _)| *file).collect();
     let making = start_making(&order, &manifest, &boot, decided.steps);
@@ -90,7 +103,7 @@ pub async fn materialise(order: Order) -> Result<Materialised, RestoreError> {
         .collect();
     let source = ChunkSource::new(reader, lazy_names.iter().map(|file| &manifest.files[*file]), Some(boot));
     stats.time = started.elapsed();
-    Ok(Materialised { manifest, lazy, source, stats })
+    Ok(Materialised { manifest, lazy, source, hot, stats })
 }
 
 /// Writes everything of the file system that holds `dir` to the disk: one call is much cheaper than one for

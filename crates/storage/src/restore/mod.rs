@@ -33,7 +33,7 @@ pub mod source;
 mod tree;
 
 pub use clone::clone_directory;
-pub use materialise::{load, materialise, sync};
+pub use materialise::{load, materialise, materialise_loaded, sync};
 pub use source::{ChunkSource, SourceError};
 
 /// A directory could not be made.
@@ -127,6 +127,9 @@ pub struct Materialised {
     pub lazy: Vec<LazyFile>,
     /// Gives what is absent.
     pub source: ChunkSource,
+    /// Path and number of the chunks that came along because starts were seen to read them. They were not
+    /// asked for this time, so only this tells that the next start wants them again.
+    pub hot: Vec<(String, u32)>,
     /// What it took.
     pub stats: Stats,
 }

@@ -207,7 +207,7 @@ mod tests {
             "backup_label",
             "base/5/pg_internal.init.77",
             "pg_subtrans/0000",
-            "global/pg_control.hydrating",
+            crate::snapshot::control_file::HIDDEN_PATH,
             "standby.signal",
         ] {
             assert_eq!(verdict(path), Verdict::LeftOut, "{path}");

@@ -8,7 +8,7 @@ use dormouse_storage::hydrate::Tuning;
 use super::cluster::{SUM, Sparse, sum};
 
 fn impatient() -> Tuning {
-    Tuning { patience: Duration::from_millis(700), background: 0 }
+    Tuning { patience: Duration::from_millis(700), background: 0, ..Tuning::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]

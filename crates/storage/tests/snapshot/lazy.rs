@@ -70,7 +70,7 @@ async fn lazily(major: u16) {
         }
         let made = restore::materialise(order).await.unwrap();
         println!("{major} base {with_base}: {:?}", made.stats);
-        assert!(dir.join("global/pg_control.hydrating").exists() && !dir.join("global/pg_control").exists());
+        assert!(dir.join("pg_control.hydrating").exists() && !dir.join("global/pg_control").exists());
         assert!(!dir.join("base/1/junk").exists() && !dir.join("postmaster.opts").exists());
         assert!(made.lazy.iter().all(|file| !file.present.is_full()));
         let large = cluster.sql_path(&made, "a");

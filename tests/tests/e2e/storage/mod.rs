@@ -6,7 +6,8 @@
 //!
 //! [`sleep`] is suspend, evict and wake; [`branches`], [`past`], [`reset`], [`readers`] and [`deletion`]
 //! are what people do with branches; [`contents`] is what a database may hold; [`damage`], [`disk`]
-//! and [`crashes`] are what goes wrong; [`recovery`] begins with the store alone; [`s3`] with another one.
+//! and [`crashes`] are what goes wrong; [`upkeep`] is fsck, gc and the status of the store; [`recovery`]
+//! begins with the store alone; [`s3`] with another one.
 
 mod branches;
 mod contents;
@@ -21,6 +22,7 @@ mod reset;
 mod s3;
 mod sleep;
 mod templates;
+mod upkeep;
 
 use std::path::PathBuf;
 

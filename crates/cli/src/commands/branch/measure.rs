@@ -1,13 +1,12 @@
 //! `dormouse branch size`, `history` and `snapshot`: what the store has of a branch.
 
-use crate::ui::bytes;
 use dormouse_api::client;
 
 use super::Get;
 use crate::commands::Context;
 use crate::connect::http::Session;
 use crate::error::Error;
-use crate::ui::{Table, time};
+use crate::ui::{Table, bytes, time};
 
 pub(super) async fn size(args: &Get, session: &Session, cx: &Context) -> Result<(), Error> {
     let place = args.find(session).await?;

@@ -1,3 +1,5 @@
+//! A family of branches, and what their points are made of.
+
 use dormouse_base::{ProjectId, Timestamp};
 
 use super::*;
@@ -74,7 +76,10 @@ fn family() -> Records {
     [main, child].into_iter().map(|r| (r.branch.clone(), r)).collect()
 }
 
-fn shape(plan: &Plan) -> (u64, Vec<(String, u32, u32, u64, u64)>) {
+/// Branch, epoch, timeline, first byte, behind the last byte.
+type Part = (String, u32, u32, u64, u64);
+
+fn shape(plan: &Plan) -> (u64, Vec<Part>) {
     let spans = plan.line.iter();
     let spans = spans.map(|s| (s.branch.to_string(), s.epoch.0, s.timeline.0, s.from.0, s.to.0));
     (plan.snapshot.lsn.0, spans.collect())

@@ -97,6 +97,26 @@ async fn the_usual_read_and_update_are_one_request_each() {
 }
 
 #[tokio::test]
+async fn an_old_memory_is_proved_by_requests_at_once() {
+    let store = calm();
+    let (one, other) = (register(&store), register(&store));
+    one.create_first(vec![7]).await.unwrap();
+    assert_eq!((one.hint_of_value(), other.hint_of_value()), (Some(vec![7]), None));
+    age(&one);
+    let before = store.stats();
+    assert_eq!(one.read().await.unwrap(), (1, vec![7]));
+    let proved = store.stats();
+    assert_eq!((proved.reads - before.reads, proved.lists - before.lists), (2, 1));
+    // It is remembered as if it had been read for the first time.
+    one.read().await.unwrap();
+    assert_eq!((store.stats().reads - proved.reads, store.stats().lists - proved.lists), (1, 0));
+    push(&other, 8).await.unwrap();
+    age(&one);
+    assert_eq!(one.read().await.unwrap(), (2, vec![7, 8]));
+    assert_eq!(one.hint_of_value(), Some(vec![7, 8]));
+}
+
+#[tokio::test]
 async fn who_is_far_behind_catches_up_by_a_listing() {
     let store = calm();
     let (ahead, behind) = (register(&store), register(&store));

@@ -128,6 +128,7 @@ impl Lab {
             snapshots: Vec::new(),
             retired: Vec::new(),
             history_start: start,
+            history_start_at: Timestamp::UNIX_EPOCH,
             meta: serde_json::Value::Null,
         };
         self.register(&branch).create_first(record).await.unwrap();

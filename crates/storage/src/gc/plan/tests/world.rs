@@ -95,6 +95,7 @@ impl World {
             snapshots: Vec::new(),
             retired: Vec::new(),
             history_start: start,
+            history_start_at: Timestamp::UNIX_EPOCH,
             meta: serde_json::Value::Null,
         };
         self.branches.insert(branch.clone(), Known { record, seq: 1, deleted_at: None, keep_from: None });
