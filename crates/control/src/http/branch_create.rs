@@ -21,6 +21,7 @@ use crate::db::{branches, databases, endpoints, roles};
 use crate::descent::{self, Trust};
 use crate::model::branch::{self as rules, MAX_BRANCHES, MAX_ENDPOINTS};
 use crate::model::record::{Branch, Endpoint, Origin, Pending, Target};
+use crate::model::settings::give_room;
 use crate::operation::{create_branch, draft};
 use crate::secrets::Secrets;
 use crate::vault::Fork;
@@ -149,7 +150,11 @@ impl Rows {
         let storage_id = self.parent.storage_id.clone();
         self.new.parent = Some(Origin { storage_id, lsn: self.fork.lsn, at: self.fork.at });
         branches::insert(db, &self.new)?;
-        for endpoint in self.endpoints {
+        let writer = endpoints::of_branch(db, &self.parent.id)?;
+        for mut endpoint in self.endpoints {
+            if let Some(writer) = &writer {
+                give_room(&writer.pg_settings, &mut endpoint.pg_settings);
+            }
             endpoints::insert(db, &Endpoint { slot: endpoints::free_slot(db)?, ..endpoint })?;
         }
         descent::inherit(db, secrets, (&self.parent.id, &self.new.id), self.trust, self.now)?;

@@ -181,6 +181,10 @@ impl Control {
                     );
                     return Ok(Err(Error::new(Kind::Limit, "too-many-endpoints", message)));
                 }
+                let mut new = new;
+                if let Some(writer) = all.iter().find(|e| e.mode == Mode::ReadWrite) {
+                    settings::give_room(&writer.pg_settings, &mut new.pg_settings);
+                }
                 endpoints::insert(db, &Endpoint { slot: endpoints::free_slot(db)?, ..new })?;
                 Ok(Ok(()))
             })

@@ -169,6 +169,28 @@ pub fn size(min: f64, max: f64) -> Result<(), Refused> {
     ))
 }
 
+/// Settings that decide how much a recovery has room for: less than the one had who wrote the WAL, and
+/// PostgreSQL does not start on it.
+const ROOM: [&str; 5] = [
+    "max_connections",
+    "max_prepared_transactions",
+    "max_locks_per_transaction",
+    "max_worker_processes",
+    "max_wal_senders",
+];
+
+/// An endpoint that replays what another one wrote begins with at least the room that that one has.
+pub fn give_room(of: &BTreeMap<String, String>, to: &mut BTreeMap<String, String>) {
+    for name in ROOM {
+        let number = |text: Option<&String>| text.and_then(|text| text.trim().parse::<u64>().ok());
+        if let Some(value) = of.get(name)
+            && number(to.get(name)) < number(Some(value))
+        {
+            to.insert(name.to_owned(), value.clone());
+        }
+    }
+}
+
 /// Checks PostgreSQL settings.
 ///
 /// # Errors
@@ -236,6 +258,17 @@ pub fn preload(libraries: &[String]) -> Result<(), Refused> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_replays_has_the_room_of_who_wrote() {
+        let map =
+            |all: &[(&str, &str)]| all.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let parent =
+            map(&[("max_prepared_transactions", "5"), ("max_wal_senders", "9"), ("work_mem", "8MB")]);
+        let mut child: BTreeMap<String, String> = map(&[("max_wal_senders", "12")]);
+        give_room(&parent, &mut child);
+        assert_eq!(child, map(&[("max_prepared_transactions", "5"), ("max_wal_senders", "12")]));
+    }
 
     fn one(name: &str, value: &str) -> Result<(), Refused> {
         pg_settings(&BTreeMap::from([(name.to_owned(), value.to_owned())]))

@@ -81,7 +81,7 @@ impl Node {
                         false
                     }
                 };
-                if due && let Err(error) = self.shoot(&home).await {
+                if due && let Err(error) = self.shoot_if_due(&home).await {
                     self.note_failure(&home, &error).await;
                     home.stir();
                 }
@@ -142,6 +142,19 @@ impl Node {
     /// When it cannot be taken, or gave way to a start.
     pub(super) async fn shoot(&self, home: &Arc<Home>) -> Result<Lsn, NodeError> {
         let _one_at_a_time = self.inner.shooting.lock().await;
+        self.shoot_alone(home).await
+    }
+
+    /// Takes one if one is due when it is its turn; somebody else may have taken it before.
+    async fn shoot_if_due(&self, home: &Arc<Home>) -> Result<(), NodeError> {
+        let _one_at_a_time = self.inner.shooting.lock().await;
+        if self.due(home).await? {
+            self.shoot_alone(home).await?;
+        }
+        Ok(())
+    }
+
+    async fn shoot_alone(&self, home: &Arc<Home>) -> Result<Lsn, NodeError> {
         let (token, tracker) = home.job();
         let nothing = || {
             NodeError::Nothing("this endpoint has no directory that a snapshot could be taken of".to_owned())

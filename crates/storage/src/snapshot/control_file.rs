@@ -1,7 +1,7 @@
 //! Reads `pg_control`, the page that says what a cluster is and how it was stopped.
 //!
 //! The layout is a C struct of a 64-bit little-endian build, so fields have fixed places. Version 1300
-//! (PostgreSQL 15 to 17) and 1800 (18) differ in one byte near the end. The tests compare with what
+//! (PostgreSQL 15 and 16), 1700 (17) and 1800 (18), which has one byte more near the end. The tests compare with what
 //! `pg_controldata` prints for real clusters. Pure: bytes in, data out.
 
 use dormouse_base::{Lsn, Timeline, lsn::WAL_SEGMENT};
@@ -54,7 +54,9 @@ pub enum ControlError {
     #[error("the control file is too short")]
     Short,
     /// A version that is not known here.
-    #[error("the control file has version {0}; known are 1300 (PostgreSQL 15 to 17) and 1800 (18)")]
+    #[error(
+        "the control file has version {0}; known are 1300 (PostgreSQL 15 and 16), 1700 (17) and 1800 (18)"
+    )]
     Version(u32),
     /// The checksum is wrong.
     #[error("the control file is damaged: its checksum is wrong")]
@@ -85,7 +87,7 @@ impl ControlFile {
         let u64_at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
         let version = u32_at(8);
         let crc_at = match version {
-            1300 => 288,
+            1300 | 1700 => 288,
             1800 => 292,
             other => return Err(ControlError::Version(other)),
         };

@@ -171,7 +171,8 @@ impl Worker {
             }
             Wanted::Now | Wanted::Upto(_) => self.ask().await?,
         };
-        self.file(target, true).await?;
+        // One that stands still cannot be told what it need not hold any more.
+        self.file(target, true, wanted != Wanted::Rest).await?;
         let filed = self.filed();
         Ok(match wanted {
             Wanted::Upto(upto) => (filed >= upto).then_some(filed),
@@ -201,7 +202,7 @@ impl Worker {
             return Ok(());
         }
         if old || upto.since(self.filed()) >= MAX_PIECE {
-            self.file(upto, false).await?;
+            self.file(upto, false, true).await?;
         }
         Ok(())
     }
@@ -258,7 +259,8 @@ impl Worker {
     }
 
     /// Files everything up to `target`; unless it `must` be all, what belongs to an unfinished record waits.
-    async fn file(&mut self, target: Lsn, must: bool) -> Result<(), Stopped> {
+    /// What is filed the compute need not hold, if it can be told.
+    async fn file(&mut self, target: Lsn, must: bool, tell: bool) -> Result<(), Stopped> {
         let before = self.filed();
         let mut result = Ok(true);
         while self.filed() < target && matches!(result, Ok(true)) {
@@ -274,7 +276,7 @@ impl Worker {
             let filed = self.filed();
             failpoint::hit("wal.filer.release").await.map_err(Stopped::Failpoint)?;
             // Filed is filed; a slot that is moved later holds a little more until then.
-            if let Err(error) = self.source.release(filed).await {
+            if tell && let Err(error) = self.source.release(filed).await {
                 tracing::debug!(error = with_causes(&error), "cannot release WAL now");
             }
         } else if self.filed() < target && matches!(result, Ok(false)) {
