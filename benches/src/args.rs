@@ -91,7 +91,9 @@ impl Args {
     /// The parts to run, in order.
     pub(crate) fn parts(&self) -> Vec<Part> {
         match self.part {
-            Part::All => [Part::Wake, Part::Storm, Part::Direct, Part::Idle].into_iter().chain(STORAGE).collect(),
+            Part::All => {
+                [Part::Wake, Part::Storm, Part::Direct, Part::Idle].into_iter().chain(STORAGE).collect()
+            }
             Part::Storage => STORAGE.to_vec(),
             one => vec![one],
         }

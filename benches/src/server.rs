@@ -13,8 +13,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use dormouse_api::client::{self, Call};
-use dormouse_api::project::CreatedProject;
 use dormouse_api::operation::{Operation, OperationStatus};
+use dormouse_api::project::CreatedProject;
 use dormouse_api::{LiveState, StatusEndpoint};
 use dormouse_base::clock::Mono;
 use dormouse_base::{EndpointId, ProjectId};

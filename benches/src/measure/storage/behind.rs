@@ -139,7 +139,8 @@ impl Behind {
     /// When that takes too long.
     pub(super) fn complete(&self, lab: &Lab) -> Result<(), Error> {
         let mut complete = self.hydration.complete();
-        let done = async { tokio::time::timeout(COMPLETE_WITHIN, complete.wait_for(|done| *done)).await.is_ok() };
+        let done =
+            async { tokio::time::timeout(COMPLETE_WITHIN, complete.wait_for(|done| *done)).await.is_ok() };
         if lab.wait(done) { Ok(()) } else { Err(Error::unexpected("a hole was not filled")) }
     }
 

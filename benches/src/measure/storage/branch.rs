@@ -91,10 +91,8 @@ pub(crate) fn run(binary: &Path, args: &Args) -> Result<PartReport, Error> {
 }
 
 fn wish(endpoint: bool) -> CreateBranch {
-    let endpoint = endpoint.then(|| NewBranchEndpoint {
-        kind: EndpointType::ReadWrite,
-        limits: NewEndpointLimits::default(),
-    });
+    let endpoint = endpoint
+        .then(|| NewBranchEndpoint { kind: EndpointType::ReadWrite, limits: NewEndpointLimits::default() });
     CreateBranch { endpoints: endpoint.into_iter().collect(), ..CreateBranch::default() }
 }
 
@@ -106,7 +104,9 @@ fn round(served: &Served, to: &mut Measured) -> Result<(), Error> {
     to.create.push(start.elapsed());
     served.delete(&created.branch.id)?;
 
-    served.server.call(&client::branch::snapshot(project, &created.branch.parent_id.ok_or_else(no_parent)?))?;
+    served
+        .server
+        .call(&client::branch::snapshot(project, &created.branch.parent_id.ok_or_else(no_parent)?))?;
     let from = lsn(served)?;
     branch(served, &mut to.quiet, &mut to.quiet_whole, &mut to.quiet_phases)?;
     served.bench(&TAIL)?;
@@ -211,7 +211,8 @@ fn report(all: &[(Size, Measured)], copies: &Copies, store: unwritten::Bytes) ->
         copies.basebackup.row("pg_basebackup, start → row", None),
     ];
     let (mut phases, mut targets) = (Vec::new(), Vec::new());
-    let (template, basebackup) = (("CREATE DATABASE", &copies.template), ("pg_basebackup", &copies.basebackup));
+    let (template, basebackup) =
+        (("CREATE DATABASE", &copies.template), ("pg_basebackup", &copies.basebackup));
     for (size, m) in all {
         let name = size.name;
         let tail = median(&m.tails);
@@ -222,9 +223,19 @@ fn report(all: &[(Size, Measured)], copies: &Copies, store: unwritten::Bytes) ->
         rows.push(m.busy.row(&format!("{name}: connect → row behind it"), Some(basebackup)));
         phases.push(m.quiet_phases.row(&format!("{name}: no tail")));
         phases.push(m.busy_phases.row(&format!("{name}: tail of {tail:.0} MiB")));
-        targets.push(Target::at_most(&format!("{name}: branch created, p50"), m.create.p50(), CREATE_MS, "ms"));
+        targets.push(Target::at_most(
+            &format!("{name}: branch created, p50"),
+            m.create.p50(),
+            CREATE_MS,
+            "ms",
+        ));
         let row = m.quiet_whole.p50();
-        targets.push(Target::at_most(&format!("{name}: created → row, no tail, p50"), row, FIRST_ROW_MS, "ms"));
+        targets.push(Target::at_most(
+            &format!("{name}: created → row, no tail, p50"),
+            row,
+            FIRST_ROW_MS,
+            "ms",
+        ));
         targets.push(Target::at_most(&format!("{name}: tail"), tail, TAIL_MIB, "MiB"));
     }
     let (rows_of_store, target) = store.report();

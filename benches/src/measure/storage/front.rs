@@ -144,7 +144,13 @@ impl Stage {
         cluster::sql(running, "CHECKPOINT").map(drop)
     }
 
-    fn busy(&self, bare: &Bare, running: &Running, behind: Option<&Behind>, work: Option<&str>) -> Result<Run, Error> {
+    fn busy(
+        &self,
+        bare: &Bare,
+        running: &Running,
+        behind: Option<&Behind>,
+        work: Option<&str>,
+    ) -> Result<Run, Error> {
         let mut words = vec!["-n", "-Mprepared", "-c16", "-j2", &self.seconds];
         words.extend(work);
         let cpu = || cpu::of_compute(running.pid(), &bare.data()) + cpu::of_process(std::process::id());
@@ -171,7 +177,8 @@ fn of(runs: &[Run], figure: impl Fn(&Run) -> f64) -> f64 {
 
 fn report(all: &[(usize, Way, Vec<Run>)], size: Size, rounds: u32) -> PartReport {
     let tps = |runs: &[Run]| of(runs, |run| run.outcome.tps);
-    let find = |work: usize, way: Way| all.iter().find(|(w, y, _)| (*w, *y) == (work, way)).map(|(_, _, runs)| runs);
+    let find =
+        |work: usize, way: Way| all.iter().find(|(w, y, _)| (*w, *y) == (work, way)).map(|(_, _, runs)| runs);
     let share = |work, runs: &[Run]| find(work, Way::Plain).and_then(|plain| ratio(tps(runs), tps(plain)));
     let row = |(work, way, runs): &(usize, Way, Vec<Run>)| {
         let name = WAYS.iter().find(|(other, _)| other == way).map_or("", |(_, name)| *name);

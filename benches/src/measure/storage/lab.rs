@@ -87,7 +87,8 @@ impl Lab {
     /// When it cannot be taken.
     pub(super) fn template(&self, cluster: &Cluster) -> Result<Taken, Error> {
         let owner = Owner::Template { template: "15-0000000000000001".to_owned() };
-        self.take(Request { dir: cluster.template.clone(), owner, ..self.request(cluster, None) }).map(|(taken, _)| taken)
+        self.take(Request { dir: cluster.template.clone(), owner, ..self.request(cluster, None) })
+            .map(|(taken, _)| taken)
     }
 
     /// A snapshot of the stopped cluster with one thread, and what it took.

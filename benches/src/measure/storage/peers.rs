@@ -63,7 +63,9 @@ impl<'a> PgBackRest<'a> {
         let path = |name: &str, path: &Path| format!("--{name}={}", path.display());
         command.args(["--no-config", "--stanza=bench", "--no-online", "--log-level-console=warn"]);
         command.args(["--log-level-file=off", "--lock-path"]).arg(self.root.join("lock"));
-        command.arg(path("pg1-path", &self.cluster.bare.data())).arg(path("repo1-path", &self.root.join("repo")));
+        command
+            .arg(path("pg1-path", &self.cluster.bare.data()))
+            .arg(path("repo1-path", &self.root.join("repo")));
         if words.contains(&"backup") {
             command.args(["--compress-type=zst", "--process-max=1", "--repo1-retention-full=9"]);
             command.arg(format!("--compress-level={}", self.level));
@@ -82,7 +84,11 @@ fn compressions(level: i32) -> [(&'static str, String); 2] {
 ///
 /// # Errors
 /// When it fails.
-pub(super) fn basebackup(cluster: &Cluster, root: &Path, level: i32) -> Result<(Took, u64, &'static str), Error> {
+pub(super) fn basebackup(
+    cluster: &Cluster,
+    root: &Path,
+    level: i32,
+) -> Result<(Took, u64, &'static str), Error> {
     let running = cluster.bare.boot()?;
     let out = root.join("basebackup");
     let mut last = None;

@@ -105,4 +105,3 @@ fn written(running: &Running) -> Result<f64, Error> {
     let value = cluster::sql(running, "SELECT (pg_current_wal_flush_lsn() - '0/0')::text")?;
     value.and_then(|text| text.parse().ok()).ok_or_else(|| Error::unexpected("PostgreSQL tells no position"))
 }
-

@@ -61,13 +61,7 @@ impl Served {
         size::passable(&root)?;
         let faults = format!("latency={}ms", latency.as_millis());
         let faults = (!latency.is_zero()).then_some(("DORMOUSE_STORE_FAULTS", faults));
-        let server = Server::start_in(
-            binary,
-            &crate::measure::STAY_AWAKE,
-            faults.as_slice(),
-            &root,
-            None,
-        )?;
+        let server = Server::start_in(binary, &crate::measure::STAY_AWAKE, faults.as_slice(), &root, None)?;
         let place = server.first_place()?;
         let login = place.login.salted(place.address, &place.password)?;
         let served = Self { server, place, login, size, pgbench: pgbench::find()? };
@@ -174,7 +168,8 @@ impl Served {
     fn spare(&self) -> Result<(), Error> {
         let start = Mono::now();
         let is_spare = |entry: fs::DirEntry| {
-            entry.file_name().to_string_lossy().starts_with("spare-") && entry.path().join("PG_VERSION").is_file()
+            entry.file_name().to_string_lossy().starts_with("spare-")
+                && entry.path().join("PG_VERSION").is_file()
         };
         let templates = self.server.data().join("templates");
         while start.elapsed() < SPARE_WITHIN {

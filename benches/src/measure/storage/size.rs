@@ -62,8 +62,8 @@ pub(super) fn cache() -> Result<PathBuf, Error> {
 /// # Errors
 /// When it cannot be made.
 pub(super) fn passable(dir: &Path) -> Result<(), Error> {
-    let made = fs::create_dir_all(dir)
-        .and_then(|()| fs::set_permissions(dir, fs::Permissions::from_mode(0o711)));
+    let made =
+        fs::create_dir_all(dir).and_then(|()| fs::set_permissions(dir, fs::Permissions::from_mode(0o711)));
     made.map_err(Error::system(format!("make the directory {}", dir.display())))
 }
 

@@ -126,7 +126,12 @@ pub(crate) fn run(args: &Args) -> Result<PartReport, Error> {
     Ok(measured.report(&cluster))
 }
 
-fn first(lab: &Lab, cluster: &Cluster, peer: Option<&PgBackRest<'_>>, to: &mut Measured) -> Result<(), Error> {
+fn first(
+    lab: &Lab,
+    cluster: &Cluster,
+    peer: Option<&PgBackRest<'_>>,
+    to: &mut Measured,
+) -> Result<(), Error> {
     stop::check()?;
     let (taken, took) = lab.snapshot(cluster, None)?;
     to.first.push(took, taken.stats.written_bytes());
@@ -138,7 +143,10 @@ fn first(lab: &Lab, cluster: &Cluster, peer: Option<&PgBackRest<'_>>, to: &mut M
     let (took, bytes, how) = peers::basebackup(cluster, lab.path(), chunk::LEVEL)?;
     to.basebackup.push(took, bytes);
     if to.basebackup.took.len() == 1 {
-        to.notes.push(format!("zstd level {} everywhere; pg_basebackup: tar, {how}, the server's time included", chunk::LEVEL));
+        to.notes.push(format!(
+            "zstd level {} everywhere; pg_basebackup: tar, {how}, the server's time included",
+            chunk::LEVEL
+        ));
     }
     Ok(())
 }
@@ -163,7 +171,12 @@ fn next(
     Ok(taken)
 }
 
-fn directories(lab: &Lab, cluster: &Cluster, taken: (&Taken, &Taken), to: &mut Measured) -> Result<(), Error> {
+fn directories(
+    lab: &Lab,
+    cluster: &Cluster,
+    taken: (&Taken, &Taken),
+    to: &mut Measured,
+) -> Result<(), Error> {
     stop::check()?;
     let (template, taken) = taken;
     let spare = Some(template.manifest.clone());
@@ -222,14 +235,34 @@ impl Measured {
     fn targets(&self, data: f64) -> Vec<Target> {
         let times = |a: f64, b: f64| ratio(a, b).unwrap_or_default();
         let mut targets = vec![
-            Target::at_least("1 % changed: times faster than first", times(self.first.wall(), self.next.wall()), FASTER, "×"),
-            Target::at_least("1 % changed: times smaller than first", times(self.first.written(), self.next.written()), SMALLER, "×"),
+            Target::at_least(
+                "1 % changed: times faster than first",
+                times(self.first.wall(), self.next.wall()),
+                FASTER,
+                "×",
+            ),
+            Target::at_least(
+                "1 % changed: times smaller than first",
+                times(self.first.written(), self.next.written()),
+                SMALLER,
+                "×",
+            ),
         ];
         if !self.full.took.is_empty() && data > 0.0 {
             let cpu = times(self.full.cpu(), self.first.cpu());
             let wall = times(self.full.wall(), self.first.wall());
-            targets.push(Target::at_least("first: MB per CPU second against pgBackRest", cpu, AGAINST_PGBACKREST, "×"));
-            targets.push(Target::at_least("first: MB/s with one worker against pgBackRest", wall, AGAINST_PGBACKREST, "×"));
+            targets.push(Target::at_least(
+                "first: MB per CPU second against pgBackRest",
+                cpu,
+                AGAINST_PGBACKREST,
+                "×",
+            ));
+            targets.push(Target::at_least(
+                "first: MB/s with one worker against pgBackRest",
+                wall,
+                AGAINST_PGBACKREST,
+                "×",
+            ));
         }
         targets
     }

@@ -120,11 +120,21 @@ fn targets(all: &[(Size, u64, Measured)]) -> Vec<Target> {
         let name = format!("{}, {latency} ms", size.name);
         let limit = DISTANCES.iter().find(|(at, _)| at == latency).and_then(|(_, limit)| *limit);
         if let Some(limit) = limit {
-            targets.push(Target::at_most(&format!("{name}: store only → row, p50"), m.stored.p50(), limit, "ms"));
+            targets.push(Target::at_most(
+                &format!("{name}: store only → row, p50"),
+                m.stored.p50(),
+                limit,
+                "ms",
+            ));
         }
         if *latency == QUERY_MORE.0 {
             let more = m.stored_query.p50() - m.local_query.p50();
-            targets.push(Target::at_most(&format!("{name}: indexed query, p50, more"), more, QUERY_MORE.1, "ms"));
+            targets.push(Target::at_most(
+                &format!("{name}: indexed query, p50, more"),
+                more,
+                QUERY_MORE.1,
+                "ms",
+            ));
         }
         let usual = all.iter().find(|(other, at, _)| at == latency && other != size);
         if let Some((_, _, usual)) = usual.filter(|(other, _, _)| other.scale < size.scale) {

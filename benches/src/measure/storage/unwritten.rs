@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dormouse_api::branch::CreateBranch;
-use dormouse_api::client;
 use dormouse_api::branch::NewBranchEndpoint;
+use dormouse_api::client;
 use dormouse_api::endpoint::{EndpointType, NewEndpointLimits};
 use dormouse_base::clock::Mono;
 
@@ -103,8 +103,10 @@ impl Bytes {
             baseline: None,
             ratio: None,
         };
-        let rows =
-            vec![row("a branch that was created", self.created), row("started, read, asleep again", self.used)];
+        let rows = vec![
+            row("a branch that was created", self.created),
+            row("started, read, asleep again", self.used),
+        ];
         let targets = vec![
             Target::at_most("branch created, in the store", kib(self.created), LIMIT_KIB, "KiB"),
             Target::at_most("branch used without a write, in the store", kib(self.used), LIMIT_KIB, "KiB"),

@@ -181,7 +181,8 @@ fn settle() {
 type Used = (Duration, Duration);
 
 fn run_of(outcome: Outcome, before: Used, after: Used, wal: f64) -> Run {
-    let each = |a: Duration, b: Duration| a.saturating_sub(b).as_secs_f64() * 1e6 / outcome.transactions.max(1.0);
+    let each =
+        |a: Duration, b: Duration| a.saturating_sub(b).as_secs_f64() * 1e6 / outcome.transactions.max(1.0);
     Run {
         outcome,
         postgres_us: each(after.0, before.0),
@@ -191,7 +192,8 @@ fn run_of(outcome: Outcome, before: Used, after: Used, wal: f64) -> Run {
 }
 
 fn report(all: &[(Way, &str, Vec<Run>)], size: Size, rounds: u32) -> PartReport {
-    let of = |runs: &[Run], figure: &dyn Fn(&Run) -> f64| median(&runs.iter().map(figure).collect::<Vec<_>>());
+    let of =
+        |runs: &[Run], figure: &dyn Fn(&Run) -> f64| median(&runs.iter().map(figure).collect::<Vec<_>>());
     let tps = |way: Way| {
         let runs = all.iter().find(|(other, _, _)| *other == way).map(|(_, _, runs)| runs.as_slice());
         of(runs.unwrap_or_default(), &|run| run.outcome.tps)
@@ -219,10 +221,16 @@ fn report(all: &[(Way, &str, Vec<Run>)], size: Size, rounds: u32) -> PartReport 
         }],
         targets: vec![
             Target::at_least("WAL service: share of plain", share(Way::Service, Way::Plain), SHARE, "×"),
-            Target::at_least("WAL service: against pg_receivewal", share(Way::Service, Way::Receiver), 1.0, "×"),
+            Target::at_least(
+                "WAL service: against pg_receivewal",
+                share(Way::Service, Way::Receiver),
+                1.0,
+                "×",
+            ),
         ],
         notes: vec![
-            "other CPU: the server's (proxy idle), or pg_receivewal's, which was seen to stream it all".into(),
+            "other CPU: the server's (proxy idle), or pg_receivewal's, which was seen to stream it all"
+                .into(),
             "each run begins with a checkpoint; snapshots that fall into a run are part of it".into(),
         ],
     }

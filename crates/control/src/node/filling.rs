@@ -85,8 +85,7 @@ impl Node {
         let (place, metrics) = (self.filler_place(home, slot), self.inner.hydration.clone());
         let state = place.state.clone();
         let _left_by_another_directory = task::blocking(move || std::fs::remove_dir_all(state)).await;
-        let begun =
-            Hydration::begin(place, plan, source, tuning(), metrics, &self.inner.scope).await;
+        let begun = Hydration::begin(place, plan, source, tuning(), metrics, &self.inner.scope).await;
         held.hydration = Some(Arc::new(begun.map_err(NodeError::part("begin to fill a directory"))?));
         Ok(())
     }

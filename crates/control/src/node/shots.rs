@@ -154,7 +154,8 @@ impl Node {
         let held = home.held().await?;
         let missing = held.hydration.as_ref().filter(|h| !h.is_complete()).map(missing);
         let touched = held.hydration.as_ref().map(|h| h.touched_paths()).unwrap_or_default();
-        let hot = held.resident.as_ref().map_or_else(|| resident.hot_with(&touched), |r| r.hot_with(&touched));
+        let hot =
+            held.resident.as_ref().map_or_else(|| resident.hot_with(&touched), |r| r.hot_with(&touched));
         drop(held);
         let base = match self.listed_base(resident).await? {
             None => None,

@@ -56,11 +56,7 @@ pub struct Tuning {
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self {
-            patience: Duration::from_millis(u64::from(WAIT_MILLIS)),
-            background: 64,
-            rest: Duration::ZERO,
-        }
+        Self { patience: Duration::from_millis(u64::from(WAIT_MILLIS)), background: 64, rest: Duration::ZERO }
     }
 }
 
