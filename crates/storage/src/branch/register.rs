@@ -269,22 +269,6 @@ impl<T: Serialize + DeserializeOwned + Clone> Register<T> {
         self.inner.known.lock().clone().filter(Known::is_fresh)
     }
 
-    /// What was remembered too long ago, if it still is the newest: the usual case after a long sleep. It asks
-    /// what a reader without a memory asks, but at once instead of in a row.
-    async fn unchanged(&self) -> Result<Option<Known<T>>, RegisterError> {
-        let Some(old) = self.inner.known.lock().as_ref().map(|known| known.version.seq) else {
-            return Ok(None);
-        };
-        let (seen, seen_at) = (Mono::now(), clock::now());
-        let listed = async { Ok(self.inner.store.list(&self.inner.prefix, None).await?) };
-        let (listed, this, next) = tokio::try_join!(listed, self.fetch(old), self.fetch(old + 1))?;
-        let highest = listed.iter().filter_map(|listed| key::register_seq(&listed.key)).max();
-        let Some(this) = this.filter(|_| highest == Some(old) && next.is_none()) else { return Ok(None) };
-        let known = Known { version: this.version, seen, seen_at };
-        self.remember(&known);
-        Ok(Some(known))
-    }
-
     fn remember(&self, known: &Known<T>) {
         let mut slot = self.inner.known.lock();
         if slot.as_ref().is_none_or(|old| old.version.seq <= known.version.seq) {

@@ -11,6 +11,11 @@ use dormouse_base::{Lsn, Timeline};
 use dormouse_runtime::failpoint;
 use rustix::fs::OFlags;
 
+/// Bytes that are looked at together.
+const BLOCK: usize = 32 * 1024;
+
+static ZEROS: [u8; BLOCK] = [0; BLOCK];
+
 /// Segment files in the making.
 #[derive(Debug)]
 pub(super) struct Segments {
@@ -43,7 +48,16 @@ impl Segments {
             self.files.insert(start, (path, file));
         }
         let (_, file) = &self.files[&start];
-        file.write_all_at(bytes, at.since(start))
+        let mut place = at.since(start);
+        for block in bytes.chunks(BLOCK) {
+            // The file is new: zeros are there already. Behind a switch they are most of a segment, and whoever
+            // stores the directory would have to wait for them.
+            if *block != ZEROS[..block.len()] {
+                file.write_all_at(block, place)?;
+            }
+            place += block.len() as u64;
+        }
+        Ok(())
     }
 
     /// Reads back what was written.
