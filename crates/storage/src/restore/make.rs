@@ -14,6 +14,8 @@ use crate::pack::boot::BootPack;
 use crate::pack::reader::{Wanted, expand};
 use crate::snapshot::control_file;
 use dormouse_base::lsn::WAL_SEGMENT;
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
 
 /// Files that a thread takes at once. Neighbours share a directory, in which one thread works at a time.
 const BATCH: usize = 64;
@@ -25,6 +27,14 @@ pub(super) struct Making {
     pub(super) boot: std::sync::Arc<BootPack>,
     pub(super) steps: Vec<Step>,
     pub(super) next: AtomicUsize,
+}
+
+/// Gives a segment its size, with the room it needs on the disk where the file system can promise that.
+fn allocate(file: &std::fs::File) -> std::io::Result<()> {
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, WAL_SEGMENT) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(WAL_SEGMENT),
+        other => Ok(other?),
+    }
 }
 
 impl Making {
@@ -115,7 +125,8 @@ impl Making {
             };
             let failed = |e| self.tree.failed("write", &path, e);
             file.write_all_at(&rest[..len], inside).map_err(failed)?;
-            file.set_len(WAL_SEGMENT).map_err(failed)?;
+            // Not sparse: PostgreSQL goes on in it, and a full disk is a PANIC there.
+            allocate(&file).map_err(failed)?;
             (at, rest) = (at.plus(len as u64), &rest[len..]);
         }
         Ok(pages.bytes.len() as u64)

@@ -10,7 +10,7 @@ use dormouse_tests::{Project, checkout, note};
 use super::{FILL, ROWS, Site};
 
 /// One test has time for so many deaths; the torture finds the rest.
-const DEATHS: usize = 5;
+const DEATHS: usize = 3;
 
 /// Evenly chosen names that begin so.
 fn failpoints(areas: &[&str]) -> Vec<String> {

@@ -115,7 +115,8 @@ impl Worker {
             }
             Err(stopped) => {
                 let problem = with_causes(&stopped);
-                if self.failures == 0 {
+                // One failure is a compute that stops at this moment, or a hiccup of the store.
+                if self.failures == 1 {
                     tracing::warn!(branch = %self.writer.branch, problem, "cannot file WAL; will try again");
                 }
                 self.failures = self.failures.saturating_add(1);
