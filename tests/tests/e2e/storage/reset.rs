@@ -59,8 +59,8 @@ async fn restores_from_another_branch_and_twice() {
     let refused = site.server.branch_verb(&main, "restore", "main", &["--at", &first]).unwrap_err();
     assert!(refused.text.contains("history"), "{refused:?}");
     let list = site.server.ask(&["branch", "list", "--project", &main.id]).unwrap();
-    let names = list["branches"].as_array().unwrap().iter().filter_map(|b| b["name"].as_str());
-    let old = names.filter(|name| name.starts_with("main_old_")).last().unwrap();
+    let mut names = list["branches"].as_array().unwrap().iter().filter_map(|b| b["name"].as_str());
+    let old = names.rfind(|name| name.starts_with("main_old_")).unwrap();
     site.server.branch_verb(&main, "restore", "main", &["--from", old, "--at", &first]).unwrap();
     assert_eq!(site.number(&main, ROWS).await, 1000);
     site.server.fsck();

@@ -55,7 +55,7 @@ async fn a_crash_at_any_step_leaves_every_window_whole_and_no_garbage() {
 #[tokio::test]
 async fn a_branch_made_at_any_step_is_whole_or_refused() {
     for step in ["gc.look.after", "gc.register.before", "gc.register.after", "gc.references.after"] {
-        race(step).await;
+        Box::pin(race(step)).await;
     }
 }
 
