@@ -60,7 +60,8 @@ async fn restores_from_another_branch_and_twice() {
     assert!(refused.text.contains("history"), "{refused:?}");
     let list = site.server.ask(&["branch", "list", "--project", &main.id]).unwrap();
     let names = list["branches"].as_array().unwrap().iter().filter_map(|b| b["name"].as_str());
-    let old = names.filter(|name| name.starts_with("main_old_")).last().unwrap();
+    let mut old = names.filter(|name| name.starts_with("main_old_"));
+    let old = old.next_back().unwrap();
     site.server.branch_verb(&main, "restore", "main", &["--from", old, "--at", &first]).unwrap();
     assert_eq!(site.number(&main, ROWS).await, 1000);
     site.server.fsck();
