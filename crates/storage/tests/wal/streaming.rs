@@ -70,7 +70,8 @@ async fn captured(major: u32, acknowledge: Acknowledge) {
         .unwrap_or_else(|_| panic!("{:?} {:?}", source.problem(), filer.status().borrow()))
         .unwrap();
     let spooled = source.spooled();
-    assert!(filed >= flushed && spooled < 1 << 20, "{spooled}");
+    // Files that are filed as a whole are gone; the one that is being written may hold some of it.
+    assert!(filed >= flushed && spooled < 32 << 20, "{spooled}");
 
     // A clean stop waits until the receiver has everything.
     cluster.stop("fast");
