@@ -142,41 +142,6 @@ impl Directories {
         self.inner.computes.join(endpoint.as_str()).join("data")
     }
 
-    /// Makes the cluster of an endpoint if it does not exist, from a spare or from the template.
-    ///
-    /// # Errors
-    /// When the version is not installed or the disk does not play along.
-    pub fn ensure(&self, endpoint: &EndpointId, major: u16, slot: u32) -> Result<PathBuf, DirectoryError> {
-        let data = self.data_of(endpoint);
-        if data.join("PG_VERSION").is_file() {
-            return Ok(data);
-        }
-        self.installation(major)?;
-        let home = self.inner.computes.join(endpoint.as_str());
-        fs::DirBuilder::new().recursive(true).mode(0o711).create(&home).map_err(failed("create", &home))?;
-        let draft = home.join("data.new");
-        remove(&draft)?;
-        let was_spare = {
-            let _one_at_a_time = self.inner.making.lock();
-            let taken = self.take_spare(major, &draft)?;
-            if !taken {
-                let template = self.template_locked(major)?;
-                clone::tree(&template, &draft)?;
-            }
-            taken
-        };
-        self.inner.identities.for_slot(slot).own(&draft).map_err(failed("give away", &draft))?;
-        if !was_spare {
-            // A spare's contents are on disk already, and journals keep the order of changes of owner
-            // and the rename below: who sees the new name sees the new owner.
-            clone::sync(&draft)?;
-        }
-        fs::rename(&draft, &data).map_err(failed("place", &data))?;
-        sync_dir(&home)?;
-        sync_dir(&self.inner.computes)?;
-        Ok(data)
-    }
-
     /// Puts a copy of a version's template, without owner, at `draft` in an endpoint's home. False: there is no
     /// spare one and making one now would take longer than not having it.
     ///
