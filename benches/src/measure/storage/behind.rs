@@ -93,13 +93,8 @@ pub(super) fn present(lab: &Lab, bare: &Bare, completing: bool) -> Result<Behind
 /// # Errors
 /// When the hydration cannot begin.
 pub(super) fn absent(lab: &Lab, bare: &Bare, made: Materialised) -> Result<Behind, Error> {
-    let files = made.lazy.into_iter().map(|file| {
-        let mut present = Bits::none(file.present.len());
-        (0..file.present.len()).filter(|bit| file.present.get(*bit)).for_each(|bit| present.set(bit));
-        LazyFile { path: file.path, size: file.size, present }
-    });
     let source = Arc::new(FromPacks(made.source));
-    begin(lab, bare, files.collect(), source, Tuning::default().background)
+    begin(lab, bare, made.lazy, source, Tuning::default().background)
 }
 
 fn begin(

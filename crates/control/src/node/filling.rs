@@ -77,13 +77,8 @@ impl Node {
         made: Materialised,
         slot: u32,
     ) -> Result<(), NodeError> {
-        let files = made.lazy.into_iter().map(|file| hydrate::LazyFile {
-            path: file.path,
-            size: file.size,
-            present: bits(&file.present),
-        });
         // What starts were seen to read came with the boot pack; the rest has no order.
-        let plan = Plan { files: files.collect(), hot: Vec::new() };
+        let plan = Plan { files: made.lazy, hot: Vec::new() };
         let source = Arc::new(FromPacks(made.source));
         let (place, metrics) = (self.filler_place(home, slot), self.inner.metrics.hydration.clone());
         let begun = Hydration::begin(place, plan, source, tuning(), metrics, &self.inner.scope).await;
@@ -212,13 +207,6 @@ fn unknown_origin() -> NodeError {
 
 fn key_of(resident: &Resident) -> Result<Key, NodeError> {
     resident.made_from.clone().ok_or_else(unknown_origin)
-}
-
-/// The same bits in the filler's words.
-fn bits(given: &dormouse_storage::manifest::Bits) -> hydrate::Bits {
-    let mut bits = hydrate::Bits::none(given.len());
-    (0..given.len()).filter(|bit| given.get(*bit)).for_each(|bit| bits.set(bit));
-    bits
 }
 
 /// A socket's path is short, and an endpoint's ID need not be; its end is the random part.

@@ -15,7 +15,6 @@ use dormouse_base::{EndpointId, Lsn};
 use dormouse_compute::endpoint::Run;
 use dormouse_storage::gc::Lease;
 use dormouse_storage::hydrate::Hydration;
-use dormouse_storage::manifest::Bits;
 use dormouse_storage::snapshot::Missing;
 use parking_lot::Mutex;
 use tokio::sync::MutexGuard;
@@ -171,12 +170,7 @@ impl Home {
 /// What a snapshot must not read, because it is not there yet.
 pub(super) fn missing(hydration: &Arc<Hydration>) -> Missing {
     let hydration = Arc::clone(hydration);
-    Arc::new(move |path| {
-        let absent = hydration.missing(hydration.file(path)?);
-        let mut bits = Bits::new(absent.len());
-        absent.iter().for_each(|chunk| bits.set(chunk));
-        Some(bits)
-    })
+    Arc::new(move |path| Some(hydration.missing(hydration.file(path)?)))
 }
 
 impl Held {

@@ -73,6 +73,12 @@ impl Bits {
         self.words.iter().map(|word| word.count_ones()).sum()
     }
 
+    /// Whether all are set.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.count() == self.len
+    }
+
     /// The set bits, in order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         (0..self.len).filter(|bit| self.get(*bit))

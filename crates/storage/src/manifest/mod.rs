@@ -20,7 +20,6 @@ use crate::chunk::{self, ChunkRef};
 use crate::key::Key;
 use crate::pack::{DataError, PackReader};
 
-pub mod bits;
 pub mod codec;
 mod envelope;
 pub mod references;
@@ -29,7 +28,7 @@ pub mod segment;
 pub mod verify;
 pub(crate) mod wire;
 
-pub use bits::Bits;
+pub use crate::hydrate::Bits;
 pub use codec::ManifestError;
 pub(crate) use envelope::{unwrap as unwrap_envelope, wrap as wrap_envelope};
 

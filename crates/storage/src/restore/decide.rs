@@ -128,7 +128,7 @@ impl One<'_> {
     fn decide(&self, out: &mut Decided) {
         let exists = self.before.is_some();
         let whole = (0..self.file.chunks()).all(|chunk| !self.is_absent(chunk));
-        let (mut boot, mut zeros, mut present) = (Vec::new(), Vec::new(), Bits::new(self.file.chunks()));
+        let (mut boot, mut zeros, mut present) = (Vec::new(), Vec::new(), Bits::none(self.file.chunks()));
         for (chunk, at) in (0..).zip(self.refs) {
             let Some(at) = at else { continue };
             if at.is_zeros() {

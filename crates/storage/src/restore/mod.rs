@@ -20,8 +20,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Store;
+pub use crate::hydrate::LazyFile;
 use crate::key::Key;
-use crate::manifest::{Bits, Manifest};
+use crate::manifest::Manifest;
 use crate::pack::DataError;
 
 pub mod clone;
@@ -104,17 +105,6 @@ pub struct Order {
     pub owner: Option<(u32, u32)>,
     /// Whether everything shall be on the disk, not only in memory, before this returns.
     pub durable: bool,
-}
-
-/// A file with holes that the hydrator has to fill.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LazyFile {
-    /// Its path below the directory.
-    pub path: String,
-    /// Its bytes.
-    pub size: u64,
-    /// The chunks that are there.
-    pub present: Bits,
 }
 
 /// A directory that was made.

@@ -110,7 +110,7 @@ async fn absent_chunks_keep_their_reference_and_are_never_read() {
     let chunks = file.chunks();
     request.missing = Some(Arc::new(move |asked: &str| {
         (asked == absent).then(|| {
-            let mut bits = Bits::new(chunks);
+            let mut bits = Bits::none(chunks);
             (0..chunks).for_each(|chunk| bits.set(chunk));
             bits
         })

@@ -131,7 +131,7 @@ async fn recorded_chunks_come_with_the_boot_pack() {
     let taken = snapshot::clean(request).await.unwrap();
     let made = restore::materialise(lab.order(&taken, Mode::Lazy)).await.unwrap();
     let file = made.lazy.iter().find(|file| file.path == path).unwrap();
-    assert!(file.present.get(0) && file.present.get(3) && file.present.ones() == 2);
+    assert!(file.present.get(0) && file.present.get(3) && file.present.count() == 2);
 }
 
 #[tokio::test]
