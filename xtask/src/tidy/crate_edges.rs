@@ -8,7 +8,7 @@ use crate::finding::Finding;
 use crate::tree::{Manifest, Tree};
 
 /// Product crates, by directory name, with the product crates each may use. Order: from the bottom up.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("base", &[]),
     ("hydrate", &[]),
     ("runtime", &["base"]),
@@ -16,9 +16,10 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("api", &["base"]),
     ("storage", &["base", "hydrate", "runtime", "pgwire"]),
     ("compute", &["base", "runtime", "pgwire"]),
-    ("proxy", &["base", "runtime", "pgwire"]),
+    ("pooler", &["base", "pgwire"]),
+    ("proxy", &["base", "runtime", "pgwire", "pooler"]),
     ("control", &["base", "runtime", "pgwire", "api", "storage", "compute"]),
-    ("server", &["base", "runtime", "pgwire", "api", "storage", "compute", "proxy", "control"]),
+    ("server", &["base", "runtime", "pgwire", "api", "storage", "compute", "pooler", "proxy", "control"]),
     ("cli", &["base", "runtime", "api", "compute", "server"]),
 ];
 

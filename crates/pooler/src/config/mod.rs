@@ -1,0 +1,1 @@
+//! Limits and time limits in PgBouncer's vocabulary.

@@ -1,0 +1,1 @@
+//! One pool's books: backends, waiting clients, limits.

@@ -1,0 +1,1 @@
+//! What a statement's text does to the state of its session.
