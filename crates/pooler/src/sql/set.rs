@@ -158,17 +158,29 @@ fn values<'a>(lexer: &mut Lexer<'a>, setting: &str) -> Option<Value<'a>> {
         return lexer.peek().is_none().then_some(Value::Default);
     }
     let quote = NAME_LISTS.iter().any(|list| list.eq_ignore_ascii_case(setting));
-    let first = value(lexer)?;
-    if lexer.peek().is_none() && !quote {
+    let first = element(lexer, quote)?;
+    if lexer.peek().is_none() {
         return Some(Value::Plain(first));
     }
-    let mut list = if quote { spelling::quoted(&first).into_owned() } else { first.into_owned() };
+    let mut list = first.into_owned();
     while lexer.symbol(b',') {
-        let next = value(lexer)?;
         list.push_str(", ");
-        list.push_str(&if quote { spelling::quoted(&next) } else { Cow::Borrowed(&*next) });
+        list.push_str(&element(lexer, quote)?);
     }
     lexer.peek().is_none().then_some(Value::Plain(Cow::Owned(list)))
+}
+
+/// One value as it stands in a list. Numbers are never quoted.
+fn element<'a>(lexer: &mut Lexer<'a>, quote: bool) -> Option<Cow<'a, str>> {
+    let number = matches!(lexer.peek()?, Token::Number(_) | Token::Symbol(_));
+    let value = value(lexer)?;
+    if number || !quote {
+        return Some(value);
+    }
+    match spelling::quoted(&value) {
+        Cow::Owned(quoted) => Some(Cow::Owned(quoted)),
+        Cow::Borrowed(_) => Some(value),
+    }
 }
 
 /// One name, text or number.

@@ -64,7 +64,7 @@ fn cut(name: Cow<'_, str>) -> Cow<'_, str> {
     if name.len() <= MAX_NAME {
         return name;
     }
-    let end = name.floor_char_boundary(MAX_NAME);
+    let end = (0..=MAX_NAME).rev().find(|at| name.is_char_boundary(*at)).unwrap_or_default();
     match name {
         Cow::Borrowed(name) => Cow::Borrowed(&name[..end]),
         Cow::Owned(mut name) => {

@@ -94,6 +94,7 @@ const CASES: &[(&str, &str)] = &[
     ("set search_path = ''", "set search_path=\"\""),
     ("set search_path = user", "set search_path=\"user\""),
     ("set search_path = A", "set search_path=a"),
+    ("set search_path = a, 1", "set search_path=a, 1"),
     ("set schema 'App'", "set search_path=\"App\""),
     ("set datestyle = ISO, MDY", "set datestyle=iso, mdy"),
     ("SET DateStyle='ISO'", "set datestyle=ISO"),
