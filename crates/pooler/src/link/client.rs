@@ -19,6 +19,8 @@ pub struct Client {
     pub(super) passing: usize,
     /// Of a message that nobody needs.
     pub(super) dropping: usize,
+    /// What is in `partial` waits for the outcome of what was sent before.
+    pub(super) stalled: bool,
     /// It said goodbye.
     pub(super) left: bool,
     /// The session keeps its backend until it ends.
@@ -36,6 +38,13 @@ impl Client {
     #[must_use]
     pub fn is_between(&self) -> bool {
         self.passing == 0 && self.dropping == 0 && self.partial.is_empty()
+    }
+
+    /// Whether what it said waits for the backend's next answer: then nothing more is read from it, and
+    /// [`super::up`] is called again, without input, after that answer.
+    #[must_use]
+    pub fn is_stalled(&self) -> bool {
+        self.stalled
     }
 
     /// Whether it said goodbye.

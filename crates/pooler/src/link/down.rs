@@ -3,11 +3,11 @@
 //! Rows and whatever else is only data passes by its length, unread and never held back. A message that changes
 //! what is known is read as a whole: a few bytes of ReadyForQuery, a command's tag, a parameter, an error.
 
+use dormouse_pgwire::ClientError;
 use dormouse_pgwire::backend::{ErrorResponse, TxStatus};
 use dormouse_pgwire::frame::{self, HEADER_LEN, Header};
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pgwire::tag::backend as tag;
-use dormouse_pgwire::ClientError;
 
 use super::client::Client;
 use super::expect::{Answer, Expect};
@@ -81,15 +81,16 @@ pub fn down(
 /// Gives the answers whose turn it is without the backend. Call it when nothing was sent to the backend, or
 /// after it: a client that asks for nothing else waits for them.
 pub fn answers(client: &mut Client, server: &mut Server, out: &mut Vec<u8>) {
-    // As long as the backend will say something, they go along with that.
-    if server.expect.iter().all(|expect| matches!(expect, Expect::Answer(_) | Expect::CopyEnd)) {
+    // As long as the backend will say something, or stopped in the middle of a message, they go along with that.
+    let between = server.passing == 0 && server.partial.is_empty();
+    if between && server.expect.iter().all(|expect| matches!(expect, Expect::Answer(_) | Expect::CopyEnd)) {
         give_answers(client, server, out);
     }
 }
 
 fn give_answers(_client: &mut Client, server: &mut Server, out: &mut Vec<u8>) {
     while let Some(Expect::Answer(_) | Expect::CopyEnd) = server.expect.front() {
-        match server.expect.pop_front() {
+        match server.pop() {
             Some(Expect::Answer(Answer::Parsed(_))) => parts::empty(out, PARSE_COMPLETE),
             Some(Expect::Answer(Answer::Closed(_))) => parts::empty(out, CLOSE_COMPLETE),
             Some(Expect::Answer(Answer::Command(command))) => {
@@ -211,7 +212,9 @@ impl Down<'_> {
                 (false, false, false)
             }
             // Inside a query or an execution: rows and the like.
-            (_, Expect::Query(_) | Expect::Function | Expect::Execute(_) | Expect::Describe) => (true, false, true),
+            (_, Expect::Query(_) | Expect::Function | Expect::Execute(_) | Expect::Describe) => {
+                (true, false, true)
+            }
             _ => (false, false, false),
         };
         if !matches {
@@ -224,7 +227,7 @@ impl Down<'_> {
             self.note_command(body);
         }
         if pops
-            && let Some(Expect::Execute(Some(statement))) = self.server.expect.pop_front()
+            && let Some(Expect::Execute(Some(statement))) = self.server.pop()
             && tag == tag::COMMAND_COMPLETE
         {
             self.executed(statement.stateful(), statement.text());
@@ -268,10 +271,10 @@ impl Down<'_> {
         let status = body.first().copied().and_then(TxStatus::from_byte);
         let status = status.ok_or_else(|| broken(tag::READY_FOR_QUERY, "has no status"))?;
         let before = std::mem::replace(&mut self.server.status, status);
-        let mut ended = self.server.expect.pop_front();
+        let mut ended = self.server.pop();
         // COPY data that ended after its COPY had failed.
         while let Some(Expect::CopyEnd) = ended {
-            ended = self.server.expect.pop_front();
+            ended = self.server.pop();
         }
         self.server.copy_in = false;
         match ended {
@@ -285,8 +288,8 @@ impl Down<'_> {
                 self.server.erred = false;
                 return Ok(false);
             }
-            Some(Expect::Query(text)) => {
-                if let Some(text) = text {
+            Some(Expect::Query(asked)) => {
+                if let Some(text) = asked.text {
                     self.queried(&text, before, status);
                 }
             }
@@ -303,7 +306,8 @@ impl Down<'_> {
     /// A simple query that may have left something behind is over.
     fn queried(&mut self, text: &[u8], before: TxStatus, after: TxStatus) {
         let stateful = Stateful::of(text);
-        let alone = before == TxStatus::Idle && after == TxStatus::Idle && !stateful.any(Stateful::TRANSACTION);
+        let alone =
+            before == TxStatus::Idle && after == TxStatus::Idle && !stateful.any(Stateful::TRANSACTION);
         if alone && self.server.erred {
             // All of it was rolled back, except what is never rolled back.
             self.server.touched = self.server.touched.with(stateful.and(Stateful::ADVISORY));
@@ -328,8 +332,9 @@ impl Down<'_> {
         if stateful.any(Stateful::SPOILS) {
             self.server.spoiled = true;
         }
-        if stateful.any(Stateful::DEALLOCATE.with(Stateful::DISCARD_ALL)) {
-            self.deallocated(text);
+        if stateful.any(Stateful::DISCARD_ALL) {
+            self.server.applied.clear();
+            self.client.wanted = self.client.startup.clone();
         }
         if stateful.any(Stateful::SETTING) {
             if alone && !stateful.any(Stateful::UNKNOWN_SETTING) {
@@ -341,23 +346,6 @@ impl Down<'_> {
         }
         let rest = Stateful::PINS.with(Stateful::UNKNOWN_SETTING).with(Stateful::RELEASE);
         self.server.touched = self.server.touched.with(stateful.and(rest));
-    }
-
-    /// What the backend drops when it deallocates.
-    fn deallocated(&mut self, text: &[u8]) {
-        classify(text, &mut |effect| match effect {
-            Effect::DeallocateAll => {
-                self.server.prepared.clear();
-                self.client.names.clear();
-            }
-            Effect::DiscardAll => {
-                self.server.prepared.clear();
-                self.client.names.clear();
-                self.server.applied.clear();
-                self.client.wanted = self.client.startup.clone();
-            }
-            _ => {}
-        });
     }
 
     /// Settings that a text certainly changed.
@@ -460,4 +448,3 @@ fn must_be_whole(tag: u8, own: bool) -> bool {
 fn broken(tag: u8, what: &'static str) -> Broken {
     Broken { tag, what }
 }
-

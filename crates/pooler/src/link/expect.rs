@@ -7,8 +7,8 @@ use crate::statement::Statement;
 /// One thing that is expected.
 #[derive(Debug)]
 pub(super) enum Expect {
-    /// A simple query of the client: everything up to ReadyForQuery. The text, if it may leave something behind.
-    Query(Option<Box<[u8]>>),
+    /// A simple query of the client: everything up to ReadyForQuery.
+    Query(Asked),
     /// A call of the old fast path: up to ReadyForQuery.
     Function,
     /// The client's Parse: ParseComplete.
@@ -36,6 +36,15 @@ pub(super) enum Expect {
     CopyEnd,
 }
 
+/// A simple query.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// Its text, if it may leave something behind.
+    pub(super) text: Option<Box<[u8]>>,
+    /// The unnamed statement, which it ended.
+    pub(super) unnamed: Option<Arc<Statement>>,
+}
+
 /// What to put back when a Parse or Close did not happen after all.
 #[derive(Debug)]
 pub(super) struct Undo {
@@ -45,6 +54,15 @@ pub(super) struct Undo {
     pub(super) old: Option<Arc<Statement>>,
     /// The statement that the backend would have under its number.
     pub(super) added: Option<Arc<Statement>>,
+}
+
+/// What something that is expected will change about statements.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Definition<'a> {
+    /// The client's name.
+    pub(super) name: Option<&'a [u8]>,
+    /// The statement on the backend.
+    pub(super) id: Option<u32>,
 }
 
 impl Undo {
@@ -65,8 +83,36 @@ pub(super) enum Answer {
 }
 
 impl Expect {
+    /// What it defines or takes away, if it does either.
+    pub(super) fn definition(&self) -> Option<Definition<'_>> {
+        match self {
+            Self::Parse(undo) | Self::Answer(Answer::Parsed(undo) | Answer::Closed(undo)) => {
+                Some(Definition { name: Some(undo.name()), id: undo.added.as_ref().map(|added| added.id()) })
+            }
+            Self::Query(_) => Some(Definition { name: Some(b""), id: None }),
+            Self::Inject(statement) | Self::Evict(statement) => {
+                Some(Definition { name: None, id: Some(statement.id()) })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a new series begins behind it: an error before it does not reach what follows.
+    pub(super) fn is_boundary(&self) -> bool {
+        matches!(self, Self::Sync | Self::Query(_) | Self::Function)
+    }
+
     /// Whether it is answered as part of a series that an error cuts short up to Sync.
     pub(super) fn is_extended(&self) -> bool {
-        matches!(self, Self::Parse(_) | Self::Inject(_) | Self::Evict(_) | Self::Bind | Self::Describe | Self::Execute(_) | Self::Close)
+        matches!(
+            self,
+            Self::Parse(_)
+                | Self::Inject(_)
+                | Self::Evict(_)
+                | Self::Bind
+                | Self::Describe
+                | Self::Execute(_)
+                | Self::Close
+        )
     }
 }

@@ -4,9 +4,12 @@
 //! Sync. What was sent and skipped will not be answered, and what we believed it would bring about did not happen:
 //! names and statements go back to what they were, from the last to the first.
 
+use std::sync::Arc;
+
 use super::client::Client;
-use super::expect::{Answer, Expect, Undo};
+use super::expect::{Answer, Expect};
 use super::server::Server;
+use crate::statement::Statement;
 
 /// The backend has sent an error.
 pub(super) fn failed(client: &mut Client, server: &mut Server) {
@@ -20,6 +23,7 @@ pub(super) fn failed(client: &mut Client, server: &mut Server) {
     // Without a Sync yet: whatever comes before it is not read either.
     server.skipping = skipped.is_none();
     let mut undone: Vec<Expect> = server.expect.drain(..skipped.unwrap_or(server.expect.len())).collect();
+    server.definitions -= undone.iter().filter(|expect| expect.definition().is_some()).count();
     let first = undone.first().and_then(|first| match first {
         Expect::Parse(undo) if undo.name.is_none() => Some(()),
         _ => None,
@@ -29,7 +33,7 @@ pub(super) fn failed(client: &mut Client, server: &mut Server) {
     }
     if first.is_some() {
         // The Parse that failed ended the unnamed statement before it.
-        client.names.put(b"", None);
+        put_back(client, server, b"", None);
     }
     server.prepared.set_unnamed(None);
 }
@@ -37,19 +41,39 @@ pub(super) fn failed(client: &mut Client, server: &mut Server) {
 fn undo(client: &mut Client, server: &mut Server, expect: Expect) {
     match expect {
         Expect::Parse(undo) | Expect::Answer(Answer::Parsed(undo) | Answer::Closed(undo)) => {
-            put_back(client, server, undo);
+            if let Some(added) = &undo.added {
+                server.prepared.remove(added.id());
+            }
+            put_back(client, server, undo.name.as_deref().unwrap_or_default(), undo.old);
         }
+        Expect::Query(asked) => put_back(client, server, b"", asked.unnamed),
         Expect::Inject(statement) => server.prepared.remove(statement.id()),
         // It still has it, as it was.
-        Expect::Evict(statement) => server.prepared.add(&statement, 0),
+        Expect::Evict(statement) => {
+            server.prepared.add(&statement, 0);
+            server.prepared.outdate(&statement);
+        }
         _ => {}
     }
 }
 
-fn put_back(client: &mut Client, server: &mut Server, mut undo: Undo) {
-    if let Some(added) = &undo.added {
-        server.prepared.remove(added.id());
+/// A name means again what it meant, unless a later series of messages has given it another meaning: then that is
+/// what it would go back to.
+fn put_back(client: &mut Client, server: &mut Server, name: &[u8], old: Option<Arc<Statement>>) {
+    for later in &mut server.expect {
+        match later {
+            Expect::Parse(undo) | Expect::Answer(Answer::Parsed(undo) | Answer::Closed(undo))
+                if undo.name() == name =>
+            {
+                undo.old = old;
+                return;
+            }
+            Expect::Query(asked) if name.is_empty() => {
+                asked.unnamed = old;
+                return;
+            }
+            _ => {}
+        }
     }
-    let old = undo.old.take();
-    client.names.put(undo.name(), old);
+    client.names.put(name, old);
 }

@@ -35,7 +35,11 @@ pub struct Lost {
 /// What follows from the loss of a backend. `error` is a whole ErrorResponse that is not fatal.
 #[must_use]
 pub fn after_loss(client: &Client, server: &Server, error: &[u8]) -> Loss {
-    let cut = client.passing > 0 || client.dropping > 0 || server.passing > 0 || server.dropping > 0;
+    let cut = client.stalled
+        || client.passing > 0
+        || client.dropping > 0
+        || server.passing > 0
+        || server.dropping > 0;
     if cut || server.copy_in || client.keeps || !server.pinned.is_empty() {
         return Loss::Ends;
     }
@@ -47,7 +51,10 @@ pub fn after_loss(client: &Client, server: &Server, error: &[u8]) -> Loss {
         return Loss::GoesOn(Vec::new(), Some(Lost { error: error.to_vec(), told: server.skipping }));
     }
     let mut out = Vec::new();
-    let ends = server.expect.iter().filter(|expect| matches!(expect, Expect::Query(_) | Expect::Function | Expect::Sync));
+    let ends = server
+        .expect
+        .iter()
+        .filter(|expect| matches!(expect, Expect::Query(_) | Expect::Function | Expect::Sync));
     for _ in ends {
         out.extend_from_slice(error);
         out.extend_from_slice(&READY);
@@ -91,4 +98,5 @@ impl Lost {
         }
         client.partial = rest.to_vec();
         None
-    }}
+    }
+}

@@ -38,7 +38,7 @@ mod tests;
 pub use client::Client;
 pub use down::{Broken, Got, answers, down};
 pub use inspect::Findings;
-pub use lost::{Lost, Loss, after_loss};
+pub use lost::{Loss, Lost, after_loss};
 pub use own::{catch_up, greet, inspect, replay, reset};
 pub use server::Server;
 pub use stateful::Stateful;

@@ -57,6 +57,6 @@ fn own(server: &mut Server, sql: &str) -> Vec<u8> {
     // A simple query ends the unnamed statement.
     server.prepared.set_unnamed(None);
     server.own = Some(Findings::default());
-    server.expect.push_back(Expect::Own);
+    server.push(Expect::Own);
     out
 }

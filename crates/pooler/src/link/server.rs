@@ -20,6 +20,8 @@ pub struct Server {
     pub(super) applied: Settings,
     pub(super) status: TxStatus,
     pub(super) expect: VecDeque<Expect>,
+    /// How many of them define a statement, or take one away.
+    pub(super) definitions: usize,
     /// The beginning of a message whose rest has not come.
     pub(super) partial: Vec<u8>,
     /// Bytes to come of a message that is being passed on.
@@ -61,6 +63,7 @@ impl Server {
             applied: Settings::default(),
             status,
             expect: VecDeque::new(),
+            definitions: 0,
             partial: Vec::new(),
             passing: 0,
             dropping: 0,
@@ -77,6 +80,33 @@ impl Server {
             reported,
             last_words: None,
         }
+    }
+
+    /// One more reply is expected.
+    pub(super) fn push(&mut self, expect: Expect) {
+        self.definitions += usize::from(expect.definition().is_some());
+        self.expect.push_back(expect);
+    }
+
+    /// The first of them has come.
+    pub(super) fn pop(&mut self) -> Option<Expect> {
+        let expect = self.expect.pop_front()?;
+        self.definitions -= usize::from(expect.definition().is_some());
+        Some(expect)
+    }
+
+    /// Whether it is open what a name or a statement will be when the backend reads the next message: an earlier
+    /// series of messages, whose outcome is not known, is about it too.
+    pub(super) fn is_unsure(&self, name: Option<&[u8]>, id: Option<u32>) -> bool {
+        if self.definitions == 0 {
+            return false;
+        }
+        let begin = self.expect.iter().rposition(Expect::is_boundary).map_or(0, |at| at + 1);
+        let named = |expect: &Expect| name.is_some() && expect.definition().is_some_and(|d| d.name == name);
+        let earlier = self.expect.range(..begin);
+        let by_name = self.expect.range(begin..).all(|expect| !named(expect)) && earlier.clone().any(named);
+        by_name
+            || earlier.clone().any(|expect| id.is_some() && expect.definition().is_some_and(|d| d.id == id))
     }
 
     /// Whether nothing is under way: it waits for the next command.
@@ -100,7 +130,13 @@ impl Server {
     /// Whether another client may have it now.
     #[must_use]
     pub fn is_free(&self, client: &Client) -> bool {
-        self.is_idle() && client.passing == 0 && client.dropping == 0 && !client.keeps && self.pinned.is_empty() && self.ask.is_empty()
+        self.is_idle()
+            && client.passing == 0
+            && client.dropping == 0
+            && !client.stalled
+            && !client.keeps
+            && self.pinned.is_empty()
+            && self.ask.is_empty()
     }
 
     /// What has to be found out before it is free, if it is idle otherwise: see [`super::inspect`].

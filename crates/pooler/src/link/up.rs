@@ -5,17 +5,18 @@
 
 use std::sync::Arc;
 
+use dormouse_pgwire::backend::TxStatus;
 use dormouse_pgwire::frame::{self, HEADER_LEN, Header};
 use dormouse_pgwire::tag::frontend as tag;
 
 use super::client::Client;
-use super::expect::{Answer, Expect, Undo};
+use super::expect::{Answer, Asked, Expect, Undo};
 use super::server::Server;
 use super::stateful::Stateful;
 use super::write::Write;
 use super::{Common, parts};
 use crate::sql::{Effect, classify};
-use crate::statement::{Need, Statement};
+use crate::statement::{NOBODYS, Need, Statement, is_others};
 
 /// A query or statement that must be read as a whole may have so many bytes. PostgreSQL takes more, but not
 /// through a pool: ten thousand clients could fill the memory.
@@ -74,6 +75,7 @@ pub fn up(
     // The beginning of a message waited for its rest: together they are a new input.
     let mut whole = std::mem::take(&mut client.partial);
     whole.extend_from_slice(input);
+    client.stalled = false;
     let sent = Up { client, server, common }.run(&whole, out)?;
     if sent == Sent::AsItIs {
         out.extend_from_slice(&whole);
@@ -93,6 +95,8 @@ enum Fate {
     Pass,
     /// It does not.
     Drop,
+    /// It cannot be decided yet, nor anything that follows.
+    Stall,
     /// Its first bytes were replaced; from this offset (in the message) on it goes on.
     Rest(usize),
 }
@@ -118,6 +122,10 @@ impl Up<'_> {
             let end = at + whole.min(rest.len());
             let to_come = (at + whole).saturating_sub(input.len());
             match fate {
+                Fate::Stall => {
+                    self.client.stalled = true;
+                    break;
+                }
                 Fate::Pass => self.client.passing = to_come,
                 Fate::Drop => {
                     write.leave_out(at, end);
@@ -138,7 +146,13 @@ impl Up<'_> {
     }
 
     /// Looks at one message; `seen` is all of it, or for those that are passed on unread, what is there.
-    fn message(&mut self, header: Header, seen: &[u8], at: usize, write: &mut Write<'_>) -> Result<Fate, Violation> {
+    fn message(
+        &mut self,
+        header: Header,
+        seen: &[u8],
+        at: usize,
+        write: &mut Write<'_>,
+    ) -> Result<Fate, Violation> {
         let body = seen.get(HEADER_LEN..).unwrap_or_default();
         if self.server.skipping && header.tag != tag::SYNC && header.tag != tag::TERMINATE {
             // The backend would not read it either.
@@ -154,15 +168,17 @@ impl Up<'_> {
             tag::SYNC => Ok(self.sync()),
             tag::FLUSH => Ok(Fate::Pass),
             tag::FUNCTION_CALL => {
-                self.server.expect.push_back(Expect::Function);
+                self.server.push(Expect::Function);
                 Ok(Fate::Pass)
             }
             // Nobody waits for these any more: the COPY has failed, and the backend would ignore them.
-            tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL if self.server.expect.is_empty() => Ok(Fate::Drop),
+            tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL if self.server.expect.is_empty() => {
+                Ok(Fate::Drop)
+            }
             tag::COPY_DATA => Ok(Fate::Pass),
             tag::COPY_DONE | tag::COPY_FAIL => {
                 if !std::mem::take(&mut self.server.copy_in) {
-                    self.server.expect.push_back(Expect::CopyEnd);
+                    self.server.push(Expect::CopyEnd);
                 }
                 Ok(Fate::Pass)
             }
@@ -176,20 +192,31 @@ impl Up<'_> {
 
     fn query(&mut self, body: &[u8]) -> Result<Fate, Violation> {
         let text = body.strip_suffix(&[0]).ok_or_else(|| invalid(tag::QUERY, "its text does not end"))?;
-        // As in PostgreSQL: a simple query ends the unnamed statement.
-        self.client.names.put(b"", None);
         let stateful = Stateful::of(text);
-        if stateful.any(Stateful::DEALLOCATE.with(Stateful::DISCARD_ALL))
-            && let Some(command) = self.only_names(text)
-        {
-            self.server.expect.push_back(Expect::Answer(Answer::Command(command)));
+        let names = stateful.any(Stateful::DEALLOCATE.with(Stateful::DISCARD_ALL));
+        if names && !self.server.expect.is_empty() {
+            return Ok(Fate::Stall);
+        }
+        // As in PostgreSQL: a simple query ends the unnamed statement.
+        let unnamed = self.client.names.put(b"", None);
+        if names && let Some(command) = self.only_names(text) {
+            self.server.push(Expect::Answer(Answer::Command(command)));
             return Ok(Fate::Drop);
         }
         self.server.prepared.set_unnamed(None);
         self.server.unsynced = false;
-        let kept = stateful.outlives().then(|| text.into());
-        self.server.expect.push_back(Expect::Query(kept));
+        self.deallocates(stateful);
+        let text = stateful.outlives().then(|| text.into());
+        self.server.push(Expect::Query(Asked { text, unnamed }));
         Ok(Fate::Pass)
+    }
+
+    /// The backend may drop statements when it comes to this: whatever is used from now on is parsed again.
+    fn deallocates(&mut self, stateful: Stateful) {
+        if stateful.any(Stateful::DEALLOCATE.with(Stateful::DISCARD_ALL)) {
+            self.server.prepared.outdate_all();
+            self.client.names.clear();
+        }
     }
 
     /// `DEALLOCATE` and `DISCARD ALL` concern names that only we know, unless the client has something of its
@@ -224,25 +251,32 @@ impl Up<'_> {
             return Err(Violation::TooManyNames(self.client.names.len()));
         }
         let statement = self.common.registry.intern(rest, Stateful::of);
+        if self.server.is_unsure((!name.is_empty()).then_some(name), Some(statement.id())) {
+            return Ok(Fate::Stall);
+        }
         let again = !name.is_empty() && self.client.names.get(name).is_some();
         let old = self.client.names.put(name, Some(Arc::clone(&statement)));
         let undo = |added| Undo { name: (!name.is_empty()).then(|| name.into()), old, added };
         if name.is_empty() && !statement.is_used_again() {
             // Seen for the first time: not worth a place among those that are kept.
             self.server.prepared.set_unnamed(Some(statement));
-            self.server.expect.push_back(Expect::Parse(undo(None)));
+            self.server.push(Expect::Parse(undo(None)));
             self.server.unsynced = true;
             return Ok(Fate::Pass);
         }
+        if self.server.status == TxStatus::Failed {
+            // PostgreSQL decides whether it may be parsed now, which it can only when it does not have it.
+            self.server.prepared.outdate(&statement);
+        }
         if self.server.prepared.has(&statement, self.common.generation) && !again {
-            self.server.expect.push_back(Expect::Answer(Answer::Parsed(undo(None))));
+            self.server.push(Expect::Answer(Answer::Parsed(undo(None))));
             return Ok(Fate::Drop);
         }
         // A name that is taken: PostgreSQL refuses, in its own words, if it is there already.
         let out = write.put_at(at);
         self.ensure(&statement, out, !again);
         parts::parse(out, statement.name(), rest);
-        self.server.expect.push_back(Expect::Parse(undo((!again).then_some(statement))));
+        self.server.push(Expect::Parse(undo((!again).then_some(statement))));
         self.server.unsynced = true;
         Ok(Fate::Drop)
     }
@@ -257,25 +291,39 @@ impl Up<'_> {
         self.server.unsynced = true;
         if need == Need::Renew {
             parts::of_statement(out, tag::CLOSE, statement.name());
-            self.server.expect.push_back(Expect::Evict(Arc::clone(statement)));
+            self.server.push(Expect::Evict(Arc::clone(statement)));
         }
         if !parsed_next {
             parts::parse(out, statement.name(), statement.body());
-            self.server.expect.push_back(Expect::Inject(Arc::clone(statement)));
+            self.server.push(Expect::Inject(Arc::clone(statement)));
         }
         while let Some(old) = self.server.prepared.surplus(self.common.max_prepared.max(1)) {
             parts::of_statement(out, tag::CLOSE, old.name());
-            self.server.expect.push_back(Expect::Evict(old));
+            self.server.push(Expect::Evict(old));
         }
     }
 
-    fn bind(&mut self, header: Header, body: &[u8], at: usize, write: &mut Write<'_>) -> Result<Fate, Violation> {
+    fn bind(
+        &mut self,
+        header: Header,
+        body: &[u8],
+        at: usize,
+        write: &mut Write<'_>,
+    ) -> Result<Fate, Violation> {
         let unreadable = || invalid(tag::BIND, "its names do not end");
         let (portal, rest) = parts::cut(body).ok_or_else(unreadable)?;
         let (name, _) = parts::cut(rest).ok_or_else(unreadable)?;
         let statement = self.client.names.get(name).cloned();
+        if self.server.is_unsure(Some(name), statement.as_ref().map(|statement| statement.id())) {
+            return Ok(Fate::Stall);
+        }
         self.note_portal(portal, statement.as_ref());
         let fate = match statement {
+            None if is_others(name) => {
+                let names = portal.len() + 1 + name.len() + 1;
+                parts::bind(write.put_at(at), portal, NOBODYS, header.body_len - names);
+                Fate::Rest(HEADER_LEN + names)
+            }
             // Not ours: prepared by SQL, or a mistake that PostgreSQL will tell.
             None => Fate::Pass,
             Some(statement) if name.is_empty() && self.server.prepared.unnamed_is(&statement) => Fate::Pass,
@@ -287,7 +335,7 @@ impl Up<'_> {
                 Fate::Rest(HEADER_LEN + names)
             }
         };
-        self.server.expect.push_back(Expect::Bind);
+        self.server.push(Expect::Bind);
         self.server.unsynced = true;
         Ok(fate)
     }
@@ -304,6 +352,10 @@ impl Up<'_> {
     fn describe(&mut self, body: &[u8], at: usize, write: &mut Write<'_>) -> Result<Fate, Violation> {
         let (kind, name) = kind_and_name(tag::DESCRIBE, body)?;
         let statement = (kind == b'S').then(|| self.client.names.get(name).cloned()).flatten();
+        let named = (kind == b'S').then_some(name);
+        if self.server.is_unsure(named, statement.as_ref().map(|statement| statement.id())) {
+            return Ok(Fate::Stall);
+        }
         let fate = match statement {
             Some(statement) if !(name.is_empty() && self.server.prepared.unnamed_is(&statement)) => {
                 let out = write.put_at(at);
@@ -311,32 +363,43 @@ impl Up<'_> {
                 parts::of_statement(out, tag::DESCRIBE, statement.name());
                 Fate::Drop
             }
+            None if kind == b'S' && is_others(name) => {
+                parts::of_statement(write.put_at(at), tag::DESCRIBE, NOBODYS);
+                Fate::Drop
+            }
             _ => Fate::Pass,
         };
-        self.server.expect.push_back(Expect::Describe);
+        self.server.push(Expect::Describe);
         self.server.unsynced = true;
         Ok(fate)
     }
 
     fn close(&mut self, body: &[u8]) -> Result<Fate, Violation> {
         let (kind, name) = kind_and_name(tag::CLOSE, body)?;
+        if kind == b'S' && self.server.is_unsure(Some(name), None) {
+            return Ok(Fate::Stall);
+        }
         if kind == b'S'
             && let Some(old) = self.client.names.put(name, None)
         {
             let name = (!name.is_empty()).then(|| name.into());
             let undo = Undo { name, old: Some(old), added: None };
-            self.server.expect.push_back(Expect::Answer(Answer::Closed(undo)));
+            self.server.push(Expect::Answer(Answer::Closed(undo)));
             return Ok(Fate::Drop);
         }
-        self.server.expect.push_back(Expect::Close);
+        self.server.push(Expect::Close);
         self.server.unsynced = true;
         Ok(Fate::Pass)
     }
 
     fn execute(&mut self, body: &[u8]) -> Result<Fate, Violation> {
         let (portal, _) = parts::cut(body).ok_or_else(|| invalid(tag::EXECUTE, "its portal does not end"))?;
-        let statement = if self.server.portals.is_empty() { None } else { self.server.portals.get(portal).cloned() };
-        self.server.expect.push_back(Expect::Execute(statement));
+        let statement =
+            if self.server.portals.is_empty() { None } else { self.server.portals.get(portal).cloned() };
+        if let Some(statement) = &statement {
+            self.deallocates(statement.stateful());
+        }
+        self.server.push(Expect::Execute(statement));
         self.server.unsynced = true;
         Ok(Fate::Pass)
     }
@@ -344,7 +407,7 @@ impl Up<'_> {
     fn sync(&mut self) -> Fate {
         // While it waits for COPY data the backend ignores a Sync.
         if !(self.server.copy_in && matches!(self.server.expect.front(), Some(Expect::Execute(_)))) {
-            self.server.expect.push_back(Expect::Sync);
+            self.server.push(Expect::Sync);
             self.server.unsynced = false;
             self.server.skipping = false;
         }

@@ -27,6 +27,15 @@ use crate::link::Stateful;
 /// What a pool's statements are called on its backends. Not a name that a client would choose.
 const PREFIX: &str = "dormouse_";
 
+/// A name that no backend has a statement under.
+pub(crate) const NOBODYS: &str = "dormouse_none";
+
+/// Whether a name that means nothing to its client could mean something on the backend that is not the client's:
+/// the unnamed statement of another client, or one of the pool.
+pub(crate) fn is_others(name: &[u8]) -> bool {
+    name.is_empty() || name.starts_with(PREFIX.as_bytes())
+}
+
 /// A statement that was prepared by at least one client of a pool.
 #[derive(Debug)]
 pub struct Statement {

@@ -30,9 +30,7 @@ impl Names {
     pub fn put(&mut self, name: &[u8], statement: Option<Arc<Statement>>) -> Option<Arc<Statement>> {
         match (name, statement) {
             (b"", statement) => std::mem::replace(&mut self.unnamed, statement),
-            (name, Some(statement)) => {
-                self.named.get_or_insert_default().insert(name.into(), statement)
-            }
+            (name, Some(statement)) => self.named.get_or_insert_default().insert(name.into(), statement),
             (name, None) => self.named.as_mut()?.remove(name),
         }
     }
