@@ -65,6 +65,10 @@ pub(crate) struct Up {
     #[arg(long, value_name = "URL", env = "DORMOUSE_STORE")]
     pub(crate) store: Option<String>,
 
+    /// Whether a new branch whose parent stands still on this machine begins as a clone of the parent's files.
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub(crate) local_clone: LocalClone,
+
     /// Leave endpoints running when the server stops; the next one takes them over.
     #[arg(long)]
     pub(crate) keep_computes: bool,
@@ -86,6 +90,18 @@ pub(crate) enum Cgroup {
     V1,
     /// None: pausing uses signals, and nothing is limited.
     Off,
+}
+
+/// The value of `--local-clone`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LocalClone {
+    /// Where files can share blocks (XFS, btrfs).
+    #[default]
+    Auto,
+    /// Everywhere; where blocks cannot be shared, bytes are copied.
+    Always,
+    /// Every directory comes from the object store.
+    Never,
 }
 
 /// The value of `--log-format`.

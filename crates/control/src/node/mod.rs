@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Control says which branch an endpoint is for; this module makes the directory, in whatever way is the
-//! quickest (the one that is there; a spare copy of the template; the store), tells the branch's register
+//! quickest (the one that is there; a clone of the parent's; the store and a spare copy of the template),
+//! tells the branch's register
 //! that there is a new writer, and keeps the store in step with what the writer does. [`vault`] is the
 //! other side: what control asks of branches, on the way down.
 //!
@@ -42,6 +43,9 @@ pub(crate) mod error;
 pub(crate) mod registers;
 pub(crate) mod head;
 pub(crate) mod ready;
+pub(crate) mod hands;
+pub(crate) mod twin;
+pub mod ways;
 pub(crate) mod publish;
 pub(crate) mod capture;
 pub(crate) mod filling;
@@ -58,6 +62,7 @@ pub(crate) mod template;
 pub mod vault;
 
 pub use error::NodeError;
+pub use ways::{LocalClone, Ways};
 use home::Home;
 use registers::Registers;
 
@@ -94,6 +99,9 @@ struct Inner {
     /// Held while a snapshot is taken.
     shooting: tokio::sync::Mutex<()>,
     templates: tokio::sync::Mutex<HashMap<u16, Arc<template::Template>>>,
+    ways: Ways,
+    /// Whether files of two directories can share blocks, once it was tried.
+    shares: tokio::sync::OnceCell<bool>,
     /// How directories of a version are made.
     fronts: Mutex<HashMap<u16, dormouse_storage::restore::Mode>>,
     front: OnceLock<PathBuf>,
@@ -120,6 +128,7 @@ impl Node {
         data: PathBuf,
         run_root: PathBuf,
         windows: Arc<dyn Windows>,
+        ways: Ways,
         scope: &Scope,
     ) -> Self {
         let usage = Usage::new(&store);
@@ -136,6 +145,8 @@ impl Node {
             look: Notify::new(),
             shooting: tokio::sync::Mutex::default(),
             templates: tokio::sync::Mutex::default(),
+            ways,
+            shares: tokio::sync::OnceCell::new(),
             fronts: Mutex::default(),
             front: OnceLock::new(),
             metrics: metrics::Metrics::default(),
@@ -155,7 +166,8 @@ impl Node {
         let store = Store::new(Arc::new(object_store::memory::InMemory::new()));
         let identities = Identities::Own(dormouse_compute::sandbox::identity::Identity { uid: 1, gid: 1 });
         let windows = Arc::new(dormouse_storage::gc::Always(None));
-        Self::new(store, directories, identities, data.to_owned(), data.join("run"), windows, &Scope::new())
+        let (data, run) = (data.to_owned(), data.join("run"));
+        Self::new(store, directories, identities, data, run, windows, Ways::default(), &Scope::new())
     }
 
     /// Gives it the computes, and starts what runs all the time. Only the first call counts.

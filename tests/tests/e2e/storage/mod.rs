@@ -5,11 +5,12 @@
 //! when that is in its `default`, they run in CI.
 //!
 //! [`sleep`] is suspend, evict and wake; [`branches`], [`past`], [`reset`], [`readers`] and [`deletion`]
-//! are what people do with branches; [`contents`] is what a database may hold; [`damage`], [`disk`]
+//! are what people do with branches, [`clones`] how some begin; [`contents`] is what a database may hold; [`damage`], [`disk`]
 //! and [`crashes`] are what goes wrong; [`upkeep`] is fsck, gc and the status of the store; [`recovery`]
 //! begins with the store alone; [`s3`] with another one.
 
 mod branches;
+mod clones;
 mod contents;
 mod crashes;
 mod damage;
