@@ -1,13 +1,17 @@
 //! The keeper without PostgreSQL.
 
+use dormouse_compute::Host;
 use dormouse_compute::postgres::discover::Installations;
 use dormouse_compute::sandbox::identity::{Identities, Identity};
 use dormouse_compute::spec::PauseTimeout;
 
 use super::*;
+use crate::db::{branches, projects};
 use crate::directory::Directories;
+use crate::model::record::Branch;
 use crate::plan::Wish;
 use crate::secrets::Secrets;
+use dormouse_compute::Host;
 
 fn keeper(dir: &tempfile::TempDir, preload: &[&str]) -> (Keeper, EndpointId) {
     let db = Db::open(dir.path()).unwrap();
