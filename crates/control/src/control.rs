@@ -26,8 +26,8 @@ use crate::keeper::Keeper;
 use crate::locate::{self, LocateError, Located, Locator};
 use crate::metrics::Metrics;
 use crate::model::settings::Timeouts;
-use crate::node::{Node, Ways};
 use crate::node::sizes::Retention;
+use crate::node::{Node, Ways};
 use crate::operation::apply_config::ApplyConfig;
 use crate::operation::create_branch::CreateBranch;
 use crate::operation::create_endpoint::CreateEndpoint;
@@ -126,8 +126,7 @@ impl Foundation {
             config.store.clone(),
             directories.clone(),
             config.identities,
-            config.data.clone(),
-            config.run_root.clone(),
+            (config.data.clone(), config.run_root.clone()),
             Arc::new(Retention { db: db.clone() }),
             config.ways,
             &Scope::new(),

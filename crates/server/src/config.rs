@@ -7,7 +7,7 @@ use std::time::Duration;
 use dormouse_base::{ProjectId, Secret};
 pub use dormouse_compute::sandbox::cgroup::Choice as CgroupChoice;
 use dormouse_compute::spec::PauseTimeout;
-pub use dormouse_control::{LocalClone, Ways};
+pub use dormouse_control::{LocalClone, WalSource, Ways};
 
 /// Clients at the same time (PgBouncer's `max_client_conn`).
 pub const MAX_CLIENT_CONN: usize = 10_000;

@@ -69,6 +69,10 @@ pub(crate) struct Up {
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     pub(crate) local_clone: LocalClone,
 
+    /// Where the write-ahead log of running endpoints is read.
+    #[arg(long, value_enum, default_value_t, value_name = "SOURCE")]
+    pub(crate) wal_source: WalSource,
+
     /// Leave endpoints running when the server stops; the next one takes them over.
     #[arg(long)]
     pub(crate) keep_computes: bool,
@@ -102,6 +106,16 @@ pub(crate) enum LocalClone {
     Always,
     /// Every directory comes from the object store.
     Never,
+}
+
+/// The value of `--wal-source`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum WalSource {
+    /// In their own files: nothing is copied before it is stored.
+    #[default]
+    Files,
+    /// By physical replication, into files of the server's own.
+    Stream,
 }
 
 /// The value of `--log-format`.

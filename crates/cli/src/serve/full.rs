@@ -10,7 +10,7 @@ use dormouse_compute::postgres::discover::Installations;
 use dormouse_compute::spec::PauseTimeout;
 use dormouse_runtime::{failpoint, telemetry};
 use dormouse_server::doctor::{self, DoctorOptions};
-use dormouse_server::{CgroupChoice, LocalClone, Ready, ServerConfig, Ways};
+use dormouse_server::{CgroupChoice, LocalClone, Ready, ServerConfig, WalSource, Ways};
 
 use crate::commands::Context;
 use crate::commands::doctor::{Doctor, Finding, Level};
@@ -95,6 +95,10 @@ fn config(args: Up, data: PathBuf) -> ServerConfig {
                 words::LocalClone::Auto => LocalClone::Auto,
                 words::LocalClone::Always => LocalClone::Always,
                 words::LocalClone::Never => LocalClone::Never,
+            },
+            wal_source: match args.wal_source {
+                words::WalSource::Files => WalSource::Files,
+                words::WalSource::Stream => WalSource::Stream,
             },
         },
     }

@@ -168,7 +168,7 @@ impl Directories {
     /// When something cannot be removed; calling again goes on.
     pub fn remove_data(&self, endpoint: &EndpointId) -> Result<(), DirectoryError> {
         let home = self.inner.computes.join(endpoint.as_str());
-        for name in ["data", "data.new", "hydrate"] {
+        for name in ["data", "data.new", "hydrate", "spool"] {
             remove(&home.join(name))?;
         }
         let _not_there = fs::remove_file(home.join("snapshot.state"));

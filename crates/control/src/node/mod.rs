@@ -48,6 +48,7 @@ pub(crate) mod twin;
 pub mod ways;
 pub(crate) mod publish;
 pub(crate) mod capture;
+pub(crate) mod walsender;
 pub(crate) mod filling;
 pub(crate) mod shots;
 pub(crate) mod backup;
@@ -62,9 +63,9 @@ pub(crate) mod template;
 pub mod vault;
 
 pub use error::NodeError;
-pub use ways::{LocalClone, Ways};
 use home::Home;
 use registers::Registers;
+pub use ways::{LocalClone, WalSource, Ways};
 
 /// Between two tries to fill the directory of a compute that an earlier server left running.
 const FILL_AGAIN: Duration = Duration::from_secs(2);
@@ -100,11 +101,7 @@ struct Inner {
     shooting: tokio::sync::Mutex<()>,
     templates: tokio::sync::Mutex<HashMap<u16, Arc<template::Template>>>,
     ways: Ways,
-    /// Whether files of two directories can share blocks, once it was tried.
-    shares: tokio::sync::OnceCell<bool>,
-    /// How directories of a version are made.
-    fronts: Mutex<HashMap<u16, dormouse_storage::restore::Mode>>,
-    front: OnceLock<PathBuf>,
+    found: ways::Found,
     metrics: metrics::Metrics,
     /// For sockets: a short path.
     run_root: PathBuf,
@@ -119,14 +116,13 @@ struct Inner {
 }
 
 impl Node {
-    /// A node on a store. Its tasks live in `scope`.
+    /// A node on a store, with its data directory and a short one for sockets. Its tasks live in `scope`.
     #[must_use]
     pub fn new(
         store: Store,
         directories: Directories,
         identities: Identities,
-        data: PathBuf,
-        run_root: PathBuf,
+        (data, run_root): (PathBuf, PathBuf),
         windows: Arc<dyn Windows>,
         ways: Ways,
         scope: &Scope,
@@ -146,9 +142,7 @@ impl Node {
             shooting: tokio::sync::Mutex::default(),
             templates: tokio::sync::Mutex::default(),
             ways,
-            shares: tokio::sync::OnceCell::new(),
-            fronts: Mutex::default(),
-            front: OnceLock::new(),
+            found: ways::Found::default(),
             metrics: metrics::Metrics::default(),
             run_root,
             leases: Leases::default(),
@@ -166,8 +160,8 @@ impl Node {
         let store = Store::new(Arc::new(object_store::memory::InMemory::new()));
         let identities = Identities::Own(dormouse_compute::sandbox::identity::Identity { uid: 1, gid: 1 });
         let windows = Arc::new(dormouse_storage::gc::Always(None));
-        let (data, run) = (data.to_owned(), data.join("run"));
-        Self::new(store, directories, identities, data, run, windows, Ways::default(), &Scope::new())
+        let places = (data.to_owned(), data.join("run"));
+        Self::new(store, directories, identities, places, windows, Ways::default(), &Scope::new())
     }
 
     /// Gives it the computes, and starts what runs all the time. Only the first call counts.

@@ -154,9 +154,9 @@ impl Node {
         let made = match self.twin(home, &wish, &draft).await? {
             Some(twin) => {
                 lease.change(Pin::Snapshot { branch: spec.branch.clone(), manifest: twin.base.0.clone() });
-                Made { resident: twin.resident(wish), recovery: Recovery::Ordinary, holes: None }
+                Made { resident: twin.resident(&wish), recovery: Recovery::Ordinary, holes: None }
             }
-            None => self.from_store(home, wish, &draft, &lease, early).await?,
+            None => self.materialised(home, wish, &draft, &lease, early).await?,
         };
         let directory = self.place(home, &draft, made, spec.slot).await?;
         home.held().await?.lease = Some(lease);
@@ -164,7 +164,7 @@ impl Node {
     }
 
     /// The draft of a directory, made of a snapshot and WAL.
-    async fn from_store(
+    async fn materialised(
         &self,
         home: &Arc<Home>,
         wish: Wish<'_>,
@@ -296,10 +296,10 @@ impl Node {
         let Made { resident, recovery, holes } = made;
         let mut held = home.held().await?;
         let (path, data, from, kept) = (home.path.clone(), home.data(), draft.to_owned(), resident.clone());
-        let plan = home.path.join(super::filling::STATE);
+        let [plan, spool] = [super::filling::STATE, super::capture::SPOOL].map(|name| home.path.join(name));
         let placed = task::blocking(move || {
-            // What an earlier directory lacked says nothing of this one.
-            for old in [&data, &plan] {
+            // What an earlier directory lacked or sent says nothing of this one.
+            for old in [&data, &plan, &spool] {
                 match std::fs::remove_dir_all(old) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
                     _ => {}

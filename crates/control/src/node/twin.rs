@@ -45,7 +45,7 @@ pub(super) struct Twin {
 }
 
 impl Twin {
-    pub(super) fn resident(self, wish: Wish<'_>) -> Resident {
+    pub(super) fn resident(self, wish: &Wish<'_>) -> Resident {
         let mut resident = Resident::new(wish.fresh(self.timeline, self.end), Some(self.base), false);
         resident.hot = self.hot;
         resident
@@ -110,7 +110,8 @@ impl Node {
             LocalClone::Always => Some(Sharing::May),
             LocalClone::Auto => {
                 let computes = self.inner.data.join("computes");
-                let tried = self.inner.shares.get_or_init(|| task::blocking(move || can_share(&computes)));
+                let tried =
+                    self.inner.found.shares.get_or_init(|| task::blocking(move || can_share(&computes)));
                 tried.await.then_some(Sharing::Must)
             }
         }
