@@ -11,7 +11,6 @@ use crate::directory::Directories;
 use crate::model::record::Branch;
 use crate::plan::Wish;
 use crate::secrets::Secrets;
-use dormouse_compute::Host;
 
 fn keeper(dir: &tempfile::TempDir, preload: &[&str]) -> (Keeper, EndpointId) {
     let db = Db::open(dir.path()).unwrap();
