@@ -26,8 +26,8 @@ use crate::keeper::Keeper;
 use crate::locate::{self, LocateError, Located, Locator};
 use crate::metrics::Metrics;
 use crate::model::settings::Timeouts;
-use crate::node::Node;
 use crate::node::sizes::Retention;
+use crate::node::{Node, Ways};
 use crate::operation::apply_config::ApplyConfig;
 use crate::operation::create_branch::CreateBranch;
 use crate::operation::create_endpoint::CreateEndpoint;
@@ -69,6 +69,8 @@ pub struct Config {
     pub store: Store,
     /// A directory with a short path, for sockets.
     pub run_root: PathBuf,
+    /// The ways of its node.
+    pub ways: Ways,
 }
 
 /// Control could not start.
@@ -124,9 +126,9 @@ impl Foundation {
             config.store.clone(),
             directories.clone(),
             config.identities,
-            config.data.clone(),
-            config.run_root.clone(),
+            (config.data.clone(), config.run_root.clone()),
             Arc::new(Retention { db: db.clone() }),
+            config.ways,
             &Scope::new(),
         );
         let keeper = Keeper::new(db.clone(), node.clone(), config.timeouts, Arc::clone(&metrics))

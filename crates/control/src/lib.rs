@@ -51,6 +51,6 @@ pub use first::FirstProject;
 pub use keeper::Keeper;
 pub use locate::{LocateError, Located, Locator};
 pub use model::settings::Timeouts;
-pub use node::Node;
+pub use node::{LocalClone, Node, WalSource, Ways};
 pub use password::{PasswordError, StoredRole};
 pub use vault::{Vault, VaultError};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use dormouse_base::{ProjectId, Secret};
 pub use dormouse_compute::sandbox::cgroup::Choice as CgroupChoice;
 use dormouse_compute::spec::PauseTimeout;
+pub use dormouse_control::{LocalClone, WalSource, Ways};
 
 /// Clients at the same time (PgBouncer's `max_client_conn`).
 pub const MAX_CLIENT_CONN: usize = 10_000;
@@ -36,6 +37,8 @@ pub struct ServerConfig {
     pub store: Option<String>,
     /// Leave computes running at the end, for the next server.
     pub keep_computes: bool,
+    /// How directories are made.
+    pub ways: Ways,
 }
 
 /// What a server tells when it is ready: the contract of `dormouse up --output json`.

@@ -17,5 +17,5 @@ pub mod run;
 pub mod recover;
 pub mod doctor;
 
-pub use config::{CgroupChoice, Ready, ReadyProject, ServerConfig};
+pub use config::{CgroupChoice, LocalClone, Ready, ReadyProject, ServerConfig, WalSource, Ways};
 pub use run::{ServerError, run};

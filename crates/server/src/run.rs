@@ -283,6 +283,7 @@ fn control_config(
         identities,
         store,
         run_root: place.run_root(),
+        ways: config.ways,
     }
 }
 

@@ -65,6 +65,14 @@ pub(crate) struct Up {
     #[arg(long, value_name = "URL", env = "DORMOUSE_STORE")]
     pub(crate) store: Option<String>,
 
+    /// Whether a new branch whose parent stands still on this machine begins as a clone of the parent's files.
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub(crate) local_clone: LocalClone,
+
+    /// Where the write-ahead log of running endpoints is read.
+    #[arg(long, value_enum, default_value_t, value_name = "SOURCE")]
+    pub(crate) wal_source: WalSource,
+
     /// Leave endpoints running when the server stops; the next one takes them over.
     #[arg(long)]
     pub(crate) keep_computes: bool,
@@ -86,6 +94,28 @@ pub(crate) enum Cgroup {
     V1,
     /// None: pausing uses signals, and nothing is limited.
     Off,
+}
+
+/// The value of `--local-clone`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LocalClone {
+    /// Where files can share blocks (XFS, btrfs).
+    #[default]
+    Auto,
+    /// Everywhere; where blocks cannot be shared, bytes are copied.
+    Always,
+    /// Every directory comes from the object store.
+    Never,
+}
+
+/// The value of `--wal-source`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum WalSource {
+    /// In their own files: nothing is copied before it is stored.
+    #[default]
+    Files,
+    /// By physical replication, into files of the server's own.
+    Stream,
 }
 
 /// The value of `--log-format`.

@@ -10,12 +10,12 @@ use dormouse_compute::postgres::discover::Installations;
 use dormouse_compute::spec::PauseTimeout;
 use dormouse_runtime::{failpoint, telemetry};
 use dormouse_server::doctor::{self, DoctorOptions};
-use dormouse_server::{CgroupChoice, Ready, ServerConfig};
+use dormouse_server::{CgroupChoice, LocalClone, Ready, ServerConfig, WalSource, Ways};
 
 use crate::commands::Context;
 use crate::commands::doctor::{Doctor, Finding, Level};
 use crate::commands::recover::{Branch, Problem, Project, Recover, Recovered};
-use crate::commands::up::{Announcement, Cgroup, LogFormat, Up};
+use crate::commands::up::{self as words, Announcement, Cgroup, LogFormat, Up};
 use crate::error::Error;
 use crate::place;
 use crate::timeout::Timeout;
@@ -90,6 +90,17 @@ fn config(args: Up, data: PathBuf) -> ServerConfig {
         },
         store: args.store,
         keep_computes: args.keep_computes,
+        ways: Ways {
+            local_clone: match args.local_clone {
+                words::LocalClone::Auto => LocalClone::Auto,
+                words::LocalClone::Always => LocalClone::Always,
+                words::LocalClone::Never => LocalClone::Never,
+            },
+            wal_source: match args.wal_source {
+                words::WalSource::Files => WalSource::Files,
+                words::WalSource::Stream => WalSource::Stream,
+            },
+        },
     }
 }
 

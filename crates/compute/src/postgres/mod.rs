@@ -1,6 +1,5 @@
 //! What Dormouse knows about PostgreSQL's files and habits.
 //!
-//! * [`control_file`]: what `pg_control` says of a cluster that does not run.
 //! * [`discover`]: which versions are installed, and where.
 //! * [`view`]: the same installation, with the extension list of a platform.
 //! * [`settings`]: the arguments of a fast start.
@@ -10,7 +9,6 @@
 //! * [`log`]: the compute's log file, bounded.
 
 pub mod admin;
-pub mod control_file;
 pub mod discover;
 pub mod log;
 pub mod pidfile;

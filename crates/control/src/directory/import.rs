@@ -20,8 +20,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use dormouse_compute::postgres::control_file::{self, ControlFile, Left};
 use dormouse_compute::postgres::discover::Installations;
+use dormouse_storage::snapshot::control_file::{self, ControlError, ControlFile, State};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, statat};
 
 use super::{DirectoryError, failed};
@@ -62,9 +62,6 @@ const EMPTIED: [&str; 10] = [
     "pg_wal/archive_status",
     "pg_wal/summaries",
 ];
-
-/// The only layout that Dormouse's storage knows.
-const LAYOUT: (u32, u32, u32, u32) = (8192, 131_072, 8192, 16 << 20);
 
 /// Directories inside directories; a cluster has three levels.
 const MAX_DEPTH: usize = 8;
@@ -204,27 +201,20 @@ pub(super) fn not_running(root: &OwnedFd, path: &Path) -> Result<(), DirectoryEr
             )));
         }
     }
-    let bytes = beginning(root, path, "global/pg_control", control_file::LENGTH)?;
-    let control = ControlFile::parse(&bytes)
-        .ok_or_else(|| no("its global/pg_control is damaged or of another kind of machine"))?;
-    match control.left {
-        Left::ShutDown => {}
-        Left::ShutDownInRecovery => return Err(no("it is a standby: promote it, then stop it")),
-        Left::InUse => {
-            return Err(no(
-                "it was not shut down in an orderly way, or it runs on another machine: start it once, then stop it with `pg_ctl stop -m fast`",
-            ));
-        }
+    let bytes = beginning(root, path, control_file::PATH, control_file::LEN)?;
+    let control = ControlFile::parse(&bytes).map_err(|error| match error {
+        ControlError::Unsupported { .. } => no(format!(
+            "it was made with other sizes ({error}): import it from the running server, by its address"
+        )),
+        error => no(format!("its global/pg_control is damaged or of another kind of machine: {error}")),
+    })?;
+    match control.state {
+        State::ShutDown => Ok(()),
+        State::ShutDownInRecovery => Err(no("it is a standby: promote it, then stop it")),
+        State::Other(_) => Err(no(
+            "it was not shut down in an orderly way, or it runs on another machine: start it once, then stop it with `pg_ctl stop -m fast`",
+        )),
     }
-    let layout =
-        (control.block_size, control.segment_pages, control.wal_block_size, control.wal_segment_size);
-    if layout != LAYOUT {
-        return Err(no(format!(
-            "it was made with other sizes (page {} bytes, segment {} pages, WAL page {} bytes, WAL segment {} bytes; needed are {}, {}, {}, {}): import it from the running server, by its address",
-            layout.0, layout.1, layout.2, layout.3, LAYOUT.0, LAYOUT.1, LAYOUT.2, LAYOUT.3
-        )));
-    }
-    Ok(())
 }
 
 fn is_empty(root: &OwnedFd, path: &Path, name: &str) -> Result<bool, DirectoryError> {

@@ -27,10 +27,11 @@ fn control(state: u32, wal_segment: u32) -> Vec<u8> {
     let mut bytes = vec![0; 8192];
     bytes[8..12].copy_from_slice(&1300u32.to_ne_bytes());
     bytes[16..20].copy_from_slice(&state.to_ne_bytes());
-    bytes[208..216].copy_from_slice(&1_234_567.0f64.to_ne_bytes());
     for (number, value) in [8192u32, 131_072, 8192, wal_segment].into_iter().enumerate() {
         bytes[216 + 4 * number..220 + 4 * number].copy_from_slice(&value.to_ne_bytes());
     }
+    let sum = crc32c::crc32c(&bytes[..288]);
+    bytes[288..292].copy_from_slice(&sum.to_le_bytes());
     bytes
 }
 
@@ -61,7 +62,7 @@ fn running_and_killed_clusters_are_refused() {
 #[test]
 fn other_layouts_and_versions_are_refused() {
     let wal = refusal(|c| fs::write(c.join("global/pg_control"), control(1, 64 << 20)).unwrap());
-    assert!(wal.contains("WAL segment 67108864"), "{wal}");
+    assert!(wal.contains("WAL segments of 67108864"), "{wal}");
     assert!(refusal(|c| fs::write(c.join("global/pg_control"), "x").unwrap()).contains("damaged"));
     assert!(
         refusal(|c| fs::write(c.join("PG_VERSION"), "12\n").unwrap())

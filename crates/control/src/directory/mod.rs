@@ -142,14 +142,22 @@ impl Directories {
         self.inner.computes.join(endpoint.as_str()).join("data")
     }
 
+    /// Makes an endpoint's home, and makes sure that there is no `draft` in it.
+    ///
+    /// # Errors
+    /// When the disk does not play along.
+    pub fn prepare_draft(&self, home: &Path, draft: &Path) -> Result<(), DirectoryError> {
+        fs::DirBuilder::new().recursive(true).mode(0o711).create(home).map_err(failed("create", home))?;
+        remove(draft)
+    }
+
     /// Puts a copy of a version's template, without owner, at `draft` in an endpoint's home. False: there is no
     /// spare one and making one now would take longer than not having it.
     ///
     /// # Errors
     /// When the disk does not play along.
     pub fn spare_to(&self, home: &Path, draft: &Path, major: u16) -> Result<bool, DirectoryError> {
-        fs::DirBuilder::new().recursive(true).mode(0o711).create(home).map_err(failed("create", home))?;
-        remove(draft)?;
+        self.prepare_draft(home, draft)?;
         let _one_at_a_time = self.inner.making.lock();
         self.take_spare(major, draft)
     }
@@ -160,7 +168,7 @@ impl Directories {
     /// When something cannot be removed; calling again goes on.
     pub fn remove_data(&self, endpoint: &EndpointId) -> Result<(), DirectoryError> {
         let home = self.inner.computes.join(endpoint.as_str());
-        for name in ["data", "data.new", "hydrate"] {
+        for name in ["data", "data.new", "hydrate", "spool"] {
             remove(&home.join(name))?;
         }
         let _not_there = fs::remove_file(home.join("snapshot.state"));

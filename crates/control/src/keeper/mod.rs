@@ -1,44 +1,40 @@
 //! The keeper: what computes ask of control, and what control remembers of them.
 //!
-//! It implements [`Host`]. Three promises meet here:
+//! It implements [`Host`](dormouse_compute::Host). Three promises meet here:
 //!
 //! * **What was decided while an endpoint slept is applied before a client gets in.** A change is a
-//!   *pending* row; [`Host::has_pending`] answers from memory, and the flag is set before anybody
+//!   *pending* row; [`has_pending`](dormouse_compute::Host::has_pending) answers from memory, and the flag is set before anybody
 //!   looks at the endpoint's state, so a start that overlaps the change cannot miss it.
 //! * **A changed password stops working at once.** What the metadata knows of roles is *exact* from
-//!   [`Host::before_sleep`] until clients may get in again. While it is not, the live catalog is
-//!   asked instead ([`crate::password`]). [`Host::opened`] marks the metadata stale durably, and only
+//!   [`before_sleep`](dormouse_compute::Host::before_sleep) until clients may get in again. While it is not, the live catalog is
+//!   asked instead ([`crate::password`]). [`opened`](dormouse_compute::Host::opened) marks the metadata stale durably, and only
 //!   an orderly stop takes that back; a crash leaves the mark, and the reconciler `heal` sees it.
 //! * **Nobody waits for bookkeeping.** States and events go into a bounded queue.
 //!
 //! A *read-only* endpoint takes no part in the first two: nothing is applied to it and nothing is learned from
 //! it; its branch's writer, or the branch's rows, know the passwords.
 //!
-//! [`apply`] changes PostgreSQL, [`learn`] reads it, [`memory`] is the part that forgets at a restart.
+//! [`host`] is what computes ask, [`apply`] changes PostgreSQL, [`learn`] reads it, [`memory`] is the part that
+//! forgets at a restart.
 
 use std::sync::Arc;
 
 use dormouse_base::{EndpointId, clock};
-use dormouse_compute::endpoint::Run;
 use dormouse_compute::event::Happening;
-use dormouse_compute::host::{Host, HostError, SleepNotes};
-use dormouse_compute::postgres::admin::Door;
-use dormouse_compute::spec::{Directory, Mode, Spec};
-use dormouse_compute::state::State;
+use dormouse_compute::spec::Mode;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
-use tokio_postgres::Client;
 
 use crate::computes::Computes;
-use crate::db::{Db, DbError, branches, databases, endpoints, projects};
+use crate::db::{Db, DbError, endpoints};
 use crate::metrics::Metrics;
-use crate::model::defaults;
-use crate::model::record::{Branch, Endpoint, Project};
+use crate::model::record::Endpoint;
 use crate::model::settings::Timeouts;
 use crate::node::Node;
 use crate::operation::StepFailure;
 
 pub mod apply;
+mod host;
 pub mod learn;
 pub mod memory;
 
@@ -167,13 +163,6 @@ impl Keeper {
         self.inner.memory.set_pending(&endpoint.id, endpoint.mode == Mode::ReadWrite);
     }
 
-    /// Whether an endpoint only reads; one that is unknown does not.
-    fn is_reader(&self, endpoint: &EndpointId) -> Result<bool, HostError> {
-        let row = self.inner.db.read("read an endpoint", |db| endpoints::get(db, endpoint));
-        let row = row.map_err(|e| db_error("read the endpoint", e))?;
-        Ok(row.is_some_and(|row| row.mode == Mode::ReadOnly))
-    }
-
     /// Forgets a deleted endpoint.
     pub fn forget(&self, endpoint: &EndpointId) {
         self.inner.memory.forget(endpoint);
@@ -235,186 +224,6 @@ impl Keeper {
         if self.inner.notes.try_send(note).is_err() {
             self.inner.metrics.events_dropped.inc();
         }
-    }
-
-    fn rows(&self, endpoint: &EndpointId) -> Result<(Project, Branch, Endpoint, String), HostError> {
-        let found = self.inner.db.read("read an endpoint", |db| {
-            let Some(endpoint) = endpoints::get(db, endpoint)? else { return Ok(None) };
-            let Some(project) = projects::get(db, &endpoint.project_id)? else { return Ok(None) };
-            let first = databases::all(db, &endpoint.branch_id)?.into_iter().next();
-            let branch = branches::get(db, &endpoint.branch_id)?;
-            let database = first.map_or_else(|| defaults::DATABASE.to_owned(), |d| d.name);
-            Ok(branch.map(|branch| (project, branch, endpoint, database)))
-        });
-        match found.map_err(|e| host_error("read the endpoint", e))? {
-            Some((project, ..)) if project.deleting => Err(HostError::new("the project is being deleted")),
-            Some((_, branch, endpoint, _)) if branch.deleting || endpoint.deleting => {
-                Err(HostError::new("the endpoint is being deleted"))
-            }
-            Some((_, branch, ..)) if !branch.ready => {
-                Err(HostError::new("the branch is being made: try again in a moment"))
-            }
-            Some((_, branch, ..)) if branch.resetting => {
-                Err(HostError::new("the branch is being restored: try again in a moment"))
-            }
-            Some(rows) => Ok(rows),
-            None => Err(HostError::new("the endpoint does not exist any more")),
-        }
-    }
-}
-
-fn host_error(what: &str, error: impl std::error::Error + Send + Sync + 'static) -> HostError {
-    HostError {
-        what: format!("cannot {what}"),
-        disk_full: false,
-        storage: false,
-        source: Some(Box::new(error)),
-    }
-}
-
-fn db_error(what: &str, error: DbError) -> HostError {
-    HostError { disk_full: error.is_disk_full(), ..host_error(what, error) }
-}
-
-#[async_trait::async_trait]
-impl Host for Keeper {
-    async fn spec(&self, endpoint: &EndpointId) -> Result<Spec, HostError> {
-        let (project, branch, endpoint, database) = self.rows(endpoint)?;
-        let mut settings: Vec<(String, String)> = endpoint.pg_settings.into_iter().collect();
-        let mut preload: Vec<String> = defaults::PRELOAD.map(str::to_owned).into();
-        preload.extend(
-            project
-                .settings
-                .preload_libraries
-                .into_iter()
-                .filter(|l| !defaults::PRELOAD.contains(&l.as_str())),
-        );
-        if preload.iter().any(|l| l == "pg_cron")
-            && !settings.iter().any(|(name, _)| name == "cron.database_name")
-        {
-            settings.push(("cron.database_name".to_owned(), database));
-        }
-        Ok(Spec {
-            project: project.id,
-            branch: branch.storage_id,
-            mode: endpoint.mode,
-            pinned: endpoint.pinned_lsn,
-            pg_major: project.pg_version,
-            slot: endpoint.slot,
-            idle_timeout: self.inner.timeouts.idle_of(endpoint.suspend_timeout_seconds),
-            pause_timeout: self.inner.timeouts.pause_of(endpoint.pause_timeout_seconds),
-            max_connections: defaults::MAX_CONNECTIONS,
-            endpoint: endpoint.id,
-            preload,
-            settings,
-        })
-    }
-
-    async fn directory(&self, spec: &Spec) -> Result<Directory, HostError> {
-        let ready = self.inner.node.ready(spec).await;
-        self.inner.signals.spares.notify_one();
-        Ok(ready?)
-    }
-
-    fn has_pending(&self, endpoint: &EndpointId) -> bool {
-        self.inner.memory.has_pending(endpoint)
-    }
-
-    async fn apply(&self, endpoint: &EndpointId, client: &Client) -> Result<(), HostError> {
-        if self.is_reader(endpoint)? {
-            self.inner.memory.set_pending(endpoint, false);
-            return Ok(());
-        }
-        let lock = self.inner.memory.lock_of(endpoint);
-        let _one_at_a_time = lock.lock().await;
-        let todo = apply::Todo::read(&self.inner.db, endpoint)
-            .map_err(|e| db_error("read the pending changes", e))?;
-        let done = apply::run(client, &todo).await.map_err(|e| host_error("apply the pending changes", e))?;
-        let refused =
-            self.settle(endpoint, done).await.map_err(|e| host_error("store what was applied", e))?;
-        for refusal in refused {
-            self.happened(endpoint, Happening::Trouble { message: refusal.message });
-        }
-        Ok(())
-    }
-
-    async fn opened(&self, endpoint: &EndpointId) -> Result<(), HostError> {
-        self.inner.memory.set_exact(endpoint, false);
-        self.inner.node.publish(endpoint).await?;
-        let row = self.inner.db.read("read an endpoint", |db| endpoints::get(db, endpoint));
-        let row = row.map_err(|e| db_error("read the endpoint", e))?;
-        if row.is_some_and(|row| row.mode == Mode::ReadOnly || (row.roles_stale && row.next_wake.is_none())) {
-            return Ok(());
-        }
-        let id = endpoint.clone();
-        let written =
-            self.inner.db.write("mark the roles stale", move |db| endpoints::mark_opened(db, &id)).await;
-        written.map_err(|e| db_error("mark the endpoint as opened", e))
-    }
-
-    fn awake(&self, endpoint: &EndpointId, run: &Arc<Run>) {
-        self.inner.node.awake(endpoint, run);
-    }
-
-    async fn before_sleep(&self, endpoint: &EndpointId, door: &Door) -> Result<SleepNotes, HostError> {
-        if self.is_reader(endpoint)? {
-            return Ok(SleepNotes::default());
-        }
-        let learned = learn::ask(door).await.map_err(|e| host_error("read the roles", e))?;
-        let jobs = learn::jobs(door).await;
-        let (id, now) = (endpoint.clone(), clock::now());
-        let stored = self.inner.db.write("store the roles", move |db| {
-            learn::store(db, &id, &learned, now)?;
-            endpoints::set_next_wake(db, &id, jobs.next_due)
-        });
-        stored.await.map_err(|e| db_error("store the roles", e))?;
-        self.inner.memory.set_exact(endpoint, true);
-        self.inner.signals.mirror.notify_one();
-        Ok(SleepNotes { job_is_due: jobs.is_due })
-    }
-
-    fn thawed(&self, endpoint: &EndpointId) {
-        self.inner.memory.set_exact(endpoint, false);
-    }
-
-    async fn stopped_cleanly(&self, endpoint: &EndpointId) -> Result<(), HostError> {
-        if !self.inner.memory.is_exact(endpoint) {
-            return Ok(());
-        }
-        let id = endpoint.clone();
-        let written =
-            self.inner.db.write("mark the roles exact", move |db| endpoints::mark_asleep(db, &id)).await;
-        written.map_err(|e| db_error("mark the endpoint as asleep", e))
-    }
-
-    fn state_changed(&self, endpoint: &EndpointId, state: State, pid: Option<u32>) {
-        let before = self.inner.memory.set_state(endpoint, state);
-        if matches!(state, State::Stopped | State::Paused) {
-            // Not earlier: the reconciler passes over endpoints that are not asleep yet.
-            self.inner.signals.schedule.notify_one();
-            if before != state {
-                self.inner.node.at_rest(endpoint, state == State::Stopped);
-            }
-        }
-        tracing::debug!(%endpoint, state = state.name(), ?pid, "state");
-        match (before, state) {
-            (_, State::Active) => {
-                self.note(endpoint, Noted::Started);
-                if self.has_pending(endpoint) {
-                    self.inner.signals.pending.notify_one();
-                }
-            }
-            (State::Active, _) => self.note(endpoint, Noted::Suspended),
-            _ => {}
-        }
-    }
-
-    fn happened(&self, endpoint: &EndpointId, happening: Happening) {
-        if matches!(happening, Happening::Crashed { .. }) {
-            // A crash loses what `before_sleep` had learned, if a client changed it since.
-            self.inner.signals.heal.notify_one();
-        }
-        self.note(endpoint, Noted::Event(happening));
     }
 }
 

@@ -1,11 +1,14 @@
 //! The keeper without PostgreSQL.
 
+use dormouse_compute::Host;
 use dormouse_compute::postgres::discover::Installations;
 use dormouse_compute::sandbox::identity::{Identities, Identity};
 use dormouse_compute::spec::PauseTimeout;
 
 use super::*;
+use crate::db::{branches, projects};
 use crate::directory::Directories;
+use crate::model::record::Branch;
 use crate::plan::Wish;
 use crate::secrets::Secrets;
 

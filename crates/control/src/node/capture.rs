@@ -1,8 +1,8 @@
 //! Keeps the store's copy of a writer's WAL up to date, for as long as the writer's directory is here.
 //!
 //! The filer reads the compute's own WAL files; the compute is asked over the administrative connection that
-//! exists anyway how far they may be read. A frozen or stopped compute is asked nothing: what it left is
-//! filed from the files alone.
+//! exists anyway how far they may be read. With `--wal-source stream` the bytes come by physical replication
+//! instead. A frozen or stopped compute is asked nothing: what it left is filed from the files.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -10,16 +10,24 @@ use std::time::Duration;
 use dormouse_base::{EndpointId, Lsn};
 use dormouse_compute::State;
 use dormouse_compute::endpoint::Run;
+use dormouse_compute::postgres::SUPERUSER;
 use dormouse_runtime::task::Scope;
 use dormouse_storage::wal::filer::{Filer, Limits, Status, Writer};
 use dormouse_storage::wal::page::Major;
+use dormouse_storage::wal::source::Source;
 use dormouse_storage::wal::source::dir::WalDir;
 use dormouse_storage::wal::source::files::Files;
+use dormouse_storage::wal::source::streamed::Streamed;
 use dormouse_storage::wal::source::tap::{ConnectError, Provider, SqlTap};
 
 use super::home::{Held, Home};
 use super::resident::Resident;
+use super::walsender::Walsender;
+use super::ways::WalSource;
 use super::{Node, NodeError};
+
+/// Beside the cluster: what a stream brought and is not filed yet.
+pub(super) const SPOOL: &str = "spool";
 
 /// After a wake, the client's first rows come first.
 const AFTER_WAKE: Duration = Duration::from_millis(300);
@@ -111,8 +119,17 @@ impl Node {
         let Some(resident) = held.writer().cloned().filter(|_| held.capture.is_none()) else { return Ok(()) };
         let dir = WalDir::open(&home.data()).map_err(NodeError::file("open the WAL of", &home.path))?;
         let tap = Arc::new(SqlTap::new(provider(home)));
-        let source = Arc::new(Files::new(Arc::new(dir), resident.timeline, tap));
+        let files = Files::new(Arc::new(dir), resident.timeline, tap);
         let scope = self.inner.scope.child();
+        let source: Arc<dyn Source> = match self.inner.ways.wal_source {
+            WalSource::Files => Arc::new(files),
+            WalSource::Stream => {
+                // Its own for each writer: what an earlier one received is not part of this one's history.
+                let spool = home.path.join(SPOOL).join(resident.epoch.unwrap_or_default().to_string());
+                let (sender, scope) = (Arc::new(Walsender::of(home)), scope.clone());
+                Arc::new(Streamed::new(files, resident.timeline, sender, SUPERUSER, spool, scope))
+            }
+        };
         let writer = writer(&resident)?;
         let filer = Filer::start(self.inner.store.clone(), writer, source, Limits::default(), &scope);
         held.capture = Some(Capture { filer, scope });

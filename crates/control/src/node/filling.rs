@@ -52,7 +52,7 @@ impl Source for FromPacks {
 impl Node {
     /// Lazy where the front can stand before this version's `postgres`, else eager.
     pub(super) fn mode(&self, spec: &Spec) -> Mode {
-        let mut known = self.inner.fronts.lock();
+        let mut known = self.inner.found.fronts.lock();
         *known.entry(spec.pg_major).or_insert_with(|| {
             let Some(installation) = self.inner.directories.installations().get(spec.pg_major) else {
                 return Mode::Eager;
@@ -161,14 +161,14 @@ impl Node {
 
     /// The front's file, put in place the first time.
     fn front(&self) -> Result<PathBuf, NodeError> {
-        if let Some(path) = self.inner.front.get() {
+        if let Some(path) = self.inner.found.front.get() {
             return Ok(path.clone());
         }
         let dir = self.inner.data.join("front");
         let open = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&dir);
         open.map_err(NodeError::file("create", &dir))?;
         let path = hydrate::install_front(&dir).map_err(NodeError::file("install the front in", &dir))?;
-        Ok(self.inner.front.get_or_init(|| path).clone())
+        Ok(self.inner.found.front.get_or_init(|| path).clone())
     }
 
     /// Notes that a directory has no holes any more, once.

@@ -17,7 +17,7 @@ use dormouse_storage::gc::Lease;
 use dormouse_storage::hydrate::Hydration;
 use dormouse_storage::snapshot::Missing;
 use parking_lot::Mutex;
-use tokio::sync::MutexGuard;
+use tokio::sync::{MutexGuard, Notify};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -36,6 +36,8 @@ pub(crate) struct Home {
     held: tokio::sync::Mutex<Held>,
     job: Mutex<Job>,
     run: Mutex<Weak<Run>>,
+    /// A run was opened.
+    woken: Notify,
     /// How its last snapshots went.
     pub(super) shots: Mutex<Shots>,
     /// What the last look at its WAL saw.
@@ -81,6 +83,7 @@ impl Home {
             held: tokio::sync::Mutex::default(),
             job: Mutex::default(),
             run: Mutex::default(),
+            woken: Notify::new(),
             shots: Mutex::default(),
             seen: Mutex::default(),
             since: Mono::now(),
@@ -120,6 +123,20 @@ impl Home {
 
     pub(super) fn set_run(&self, run: &Arc<Run>) {
         *self.run.lock() = Arc::downgrade(run);
+        self.woken.notify_waiters();
+    }
+
+    /// Waits until a run is open. Tells whether it had to.
+    pub(super) async fn until_run(&self) -> bool {
+        let mut waited = false;
+        loop {
+            let woken = self.woken.notified();
+            if self.run().is_some() {
+                return waited;
+            }
+            woken.await;
+            waited = true;
+        }
     }
 
     /// A weak reference for those who ask later.

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Control says which branch an endpoint is for; this module makes the directory, in whatever way is the
-//! quickest (the one that is there; a spare copy of the template; the store), tells the branch's register
+//! quickest (the one that is there; a clone of the parent's; the store and a spare copy of the template),
+//! tells the branch's register
 //! that there is a new writer, and keeps the store in step with what the writer does. [`vault`] is the
 //! other side: what control asks of branches, on the way down.
 //!
@@ -42,8 +43,12 @@ pub(crate) mod error;
 pub(crate) mod registers;
 pub(crate) mod head;
 pub(crate) mod ready;
+pub(crate) mod hands;
+pub(crate) mod twin;
+pub mod ways;
 pub(crate) mod publish;
 pub(crate) mod capture;
+pub(crate) mod walsender;
 pub(crate) mod filling;
 pub(crate) mod shots;
 pub(crate) mod backup;
@@ -60,6 +65,7 @@ pub mod vault;
 pub use error::NodeError;
 use home::Home;
 use registers::Registers;
+pub use ways::{LocalClone, WalSource, Ways};
 
 /// Between two tries to fill the directory of a compute that an earlier server left running.
 const FILL_AGAIN: Duration = Duration::from_secs(2);
@@ -94,9 +100,8 @@ struct Inner {
     /// Held while a snapshot is taken.
     shooting: tokio::sync::Mutex<()>,
     templates: tokio::sync::Mutex<HashMap<u16, Arc<template::Template>>>,
-    /// How directories of a version are made.
-    fronts: Mutex<HashMap<u16, dormouse_storage::restore::Mode>>,
-    front: OnceLock<PathBuf>,
+    ways: Ways,
+    found: ways::Found,
     metrics: metrics::Metrics,
     /// For sockets: a short path.
     run_root: PathBuf,
@@ -111,15 +116,15 @@ struct Inner {
 }
 
 impl Node {
-    /// A node on a store. Its tasks live in `scope`.
+    /// A node on a store, with its data directory and a short one for sockets. Its tasks live in `scope`.
     #[must_use]
     pub fn new(
         store: Store,
         directories: Directories,
         identities: Identities,
-        data: PathBuf,
-        run_root: PathBuf,
+        (data, run_root): (PathBuf, PathBuf),
         windows: Arc<dyn Windows>,
+        ways: Ways,
         scope: &Scope,
     ) -> Self {
         let usage = Usage::new(&store);
@@ -136,8 +141,8 @@ impl Node {
             look: Notify::new(),
             shooting: tokio::sync::Mutex::default(),
             templates: tokio::sync::Mutex::default(),
-            fronts: Mutex::default(),
-            front: OnceLock::new(),
+            ways,
+            found: ways::Found::default(),
             metrics: metrics::Metrics::default(),
             run_root,
             leases: Leases::default(),
@@ -155,7 +160,8 @@ impl Node {
         let store = Store::new(Arc::new(object_store::memory::InMemory::new()));
         let identities = Identities::Own(dormouse_compute::sandbox::identity::Identity { uid: 1, gid: 1 });
         let windows = Arc::new(dormouse_storage::gc::Always(None));
-        Self::new(store, directories, identities, data.to_owned(), data.join("run"), windows, &Scope::new())
+        let places = (data.to_owned(), data.join("run"));
+        Self::new(store, directories, identities, places, windows, Ways::default(), &Scope::new())
     }
 
     /// Gives it the computes, and starts what runs all the time. Only the first call counts.

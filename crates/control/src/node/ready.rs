@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   it is there, of the right branch ──────────────────────────────► as it is (after a stop: 0 ms)
+//!   new branch, its parent stopped there on this node ─────────────► a clone of the parent's  (node::twin)
 //!   else: which snapshot, which WAL?  (branch::line::plan)
 //!     files      spare copy of the template ─► what differs ─► holes for the rest    (restore, hydrate)
 //!     WAL        from the snapshot's redo to the point, cut behind its last record   (wal::read)
@@ -12,13 +13,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dormouse_base::clock::Mono;
-use dormouse_base::{BranchId, Epoch, Lsn, Timeline};
+use dormouse_base::{Epoch, Lsn, Timeline};
 use dormouse_compute::sandbox::identity::Identity;
 use dormouse_compute::spec::{Directory, Mode, Recovery, Spec};
 use dormouse_runtime::{failpoint, task};
 use dormouse_storage::branch::line::{self, Plan, Records};
+use dormouse_storage::gc::Lease;
 use dormouse_storage::gc::plan::Pin;
-use dormouse_storage::key::Key;
 use dormouse_storage::manifest::Manifest;
 use dormouse_storage::pack::boot::BootPack;
 use dormouse_storage::restore::{self, Materialised};
@@ -26,6 +27,7 @@ use dormouse_storage::snapshot;
 use dormouse_storage::wal::read::{AtHand, Target, assemble};
 use futures_util::future::BoxFuture;
 
+use super::hands::SnapshotWal;
 use super::home::{Held, Home};
 use super::resident::{Fresh, Purpose, Resident, SNAPSHOT_STATE};
 use super::{Node, NodeError, head};
@@ -37,11 +39,34 @@ const PROMOTE: &str = "recovery.signal";
 const STANDBY: &str = "standby.signal";
 
 /// What a directory is to be made for.
-struct Wish<'a> {
-    spec: &'a Spec,
-    purpose: Purpose,
-    target: Lsn,
-    records: Records,
+pub(super) struct Wish<'a> {
+    pub(super) spec: &'a Spec,
+    pub(super) purpose: Purpose,
+    pub(super) target: Lsn,
+    pub(super) records: Records,
+}
+
+impl Wish<'_> {
+    /// The directory that it becomes.
+    pub(super) fn fresh(&self, timeline: Timeline, from: Lsn) -> Fresh {
+        Fresh {
+            project: self.spec.project.clone(),
+            branch: self.spec.branch.clone(),
+            pg_major: self.spec.pg_major,
+            purpose: self.purpose,
+            seen: self.records.get(&self.spec.branch).map_or(Epoch(0), |record| record.epoch),
+            timeline,
+            from,
+        }
+    }
+}
+
+/// A draft that is complete.
+struct Made {
+    resident: Resident,
+    recovery: Recovery,
+    /// What it lacks, if it lacks something.
+    holes: Option<Materialised>,
 }
 
 /// A boot pack that was read on suspicion.
@@ -125,33 +150,50 @@ impl Node {
             Purpose::Write => self.stored_end(record).await?,
         };
         let wish = Wish { spec, purpose, target, records };
-        // What the parent has not filed yet is read from its files, if it is on this node.
-        let hands = self.hands(&wish).await?;
-        let plan = line::plan(&wish.records, &spec.branch, target).map_err(NodeError::Line)?;
-        let manifest = plan.snapshot.manifest.clone();
-        lease.change(Pin::Snapshot { branch: spec.branch.clone(), manifest });
         let draft = home.path.join("data.new");
-        let identity = self.inner.identities.for_slot(spec.slot);
-        let early = early.filter(|early| early.from == restore::From::Boot(plan.snapshot.boot.clone()));
-        let made = self.files(home, &draft, &plan, (spec, identity), early).await?;
-        let (recovery, end) = self.wal(&draft, &plan, &wish, &made.manifest, &hands, identity).await?;
-        failpoint::hit("ready.files.made").await.map_err(NodeError::file("make", &draft))?;
-        let fresh = Fresh {
-            project: spec.project.clone(),
-            branch: spec.branch.clone(),
-            pg_major: spec.pg_major,
-            purpose,
-            seen: wish.records.get(&spec.branch).map_or(Epoch(0), |record| record.epoch),
-            timeline: if recovery == Recovery::Promote { plan.timeline().next() } else { plan.timeline() },
-            from: end,
+        let made = match self.twin(home, &wish, &draft).await? {
+            Some(twin) => {
+                lease.change(Pin::Snapshot { branch: spec.branch.clone(), manifest: twin.base.0.clone() });
+                Made { resident: twin.resident(&wish), recovery: Recovery::Ordinary, holes: None }
+            }
+            None => self.materialised(home, wish, &draft, &lease, early).await?,
         };
-        let snapshot = &plan.snapshot;
-        let base = Some((snapshot.manifest.clone(), snapshot.redo, snapshot.lsn));
-        let mut resident = Resident::new(fresh, base, !made.lazy.is_empty());
-        resident.hot.clone_from(&made.hot);
-        let directory = self.place(home, &draft, resident, made, spec, recovery).await?;
+        let directory = self.place(home, &draft, made, spec.slot).await?;
         home.held().await?.lease = Some(lease);
         Ok(directory)
+    }
+
+    /// The draft of a directory, made of a snapshot and WAL.
+    async fn materialised(
+        &self,
+        home: &Arc<Home>,
+        wish: Wish<'_>,
+        draft: &Path,
+        lease: &Lease,
+        early: Option<Early>,
+    ) -> Result<Made, NodeError> {
+        let spec = wish.spec;
+        // What the parent has not filed yet is read from its files, if it is on this node.
+        let hands = self.hands(&wish).await?;
+        let plan = line::plan(&wish.records, &spec.branch, wish.target).map_err(NodeError::Line)?;
+        let manifest = plan.snapshot.manifest.clone();
+        lease.change(Pin::Snapshot { branch: spec.branch.clone(), manifest });
+        let identity = self.inner.identities.for_slot(spec.slot);
+        let early = early.filter(|early| early.from == restore::From::Boot(plan.snapshot.boot.clone()));
+        let made = self.files(home, draft, &plan, (spec, identity), early).await?;
+        let (recovery, end) = self.wal(draft, &plan, &wish, &made.manifest, &hands, identity).await?;
+        failpoint::hit("ready.files.made").await.map_err(NodeError::file("make", draft))?;
+        let timeline = if recovery == Recovery::Promote { plan.timeline().next() } else { plan.timeline() };
+        let snapshot = &plan.snapshot;
+        let base = Some((snapshot.manifest.clone(), snapshot.redo, snapshot.lsn));
+        let mut resident = Resident::new(wish.fresh(timeline, end), base, !made.lazy.is_empty());
+        resident.hot.clone_from(&made.hot);
+        // So that the first snapshot of this directory need not read all of it again.
+        let state = home.path.join(SNAPSHOT_STATE);
+        let remembered = snapshot::remember(draft, &snapshot.manifest, &state).await;
+        remembered.map_err(NodeError::part("remember what a new directory looks like"))?;
+        let holes = Some(made).filter(|made| !made.lazy.is_empty());
+        Ok(Made { resident, recovery, holes })
     }
 
     /// The boot pack of the snapshot that is remembered as the last one. A wrong guess costs a request.
@@ -248,21 +290,16 @@ impl Node {
         &self,
         home: &Arc<Home>,
         draft: &Path,
-        resident: Resident,
-        made: Materialised,
-        spec: &Spec,
-        recovery: Recovery,
+        made: Made,
+        slot: u32,
     ) -> Result<Directory, NodeError> {
-        // So that the first snapshot of this directory need not read all of it again.
-        let remembered =
-            snapshot::remember(draft, &made_from(&resident)?, &home.path.join(SNAPSHOT_STATE)).await;
-        remembered.map_err(NodeError::part("remember what a new directory looks like"))?;
+        let Made { resident, recovery, holes } = made;
         let mut held = home.held().await?;
         let (path, data, from, kept) = (home.path.clone(), home.data(), draft.to_owned(), resident.clone());
-        let plan = home.path.join(super::filling::STATE);
+        let [plan, spool] = [super::filling::STATE, super::capture::SPOOL].map(|name| home.path.join(name));
         let placed = task::blocking(move || {
-            // What an earlier directory lacked says nothing of this one.
-            for old in [&data, &plan] {
+            // What an earlier directory lacked or sent says nothing of this one.
+            for old in [&data, &plan, &spool] {
                 match std::fs::remove_dir_all(old) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
                     _ => {}
@@ -278,81 +315,12 @@ impl Node {
         held.resident = Some(resident);
         held.stopped_at = None;
         let mut directory = Directory { recovery, ..Directory::plain(home.data()) };
-        if !made.lazy.is_empty() {
-            self.begin_filling(home, &mut held, made, spec.slot).await?;
+        if let Some(holes) = holes {
+            self.begin_filling(home, &mut held, holes, slot).await?;
             self.behind_front(&held, &mut directory)?;
         }
         Ok(directory)
     }
-
-    /// Local WAL of the branch and its ancestors that the store does not have yet.
-    async fn hands(&self, wish: &Wish<'_>) -> Result<Vec<Arc<dyn AtHand>>, NodeError> {
-        let mut hands = Vec::new();
-        let spans = line::line(&wish.records, &wish.spec.branch, wish.target).map_err(NodeError::Line)?;
-        for home in self.homes() {
-            if home.endpoint == wish.spec.endpoint {
-                continue;
-            }
-            let Some((branch, epoch)) = writer_in(&home).await? else { continue };
-            let span = spans.iter().find(|span| span.branch == branch && Some(span.epoch) == epoch);
-            if let Some(to) = span.map(|span| span.to) {
-                hands.extend(self.local_wal(&home, &branch, to).await?);
-            }
-        }
-        Ok(hands)
-    }
-}
-
-fn made_from(resident: &Resident) -> Result<Key, NodeError> {
-    resident.base.clone().ok_or_else(|| NodeError::Nothing("a directory made from nothing".to_owned()))
-}
-
-/// The WAL that a clean snapshot brings along: the last record before its end, which no writer filed.
-#[derive(Debug)]
-struct SnapshotWal {
-    timeline: Timeline,
-    system_identifier: u64,
-    at: Lsn,
-    bytes: Vec<u8>,
-}
-
-impl SnapshotWal {
-    fn of(plan: &Plan, manifest: &Manifest) -> Option<Arc<dyn AtHand>> {
-        let pages = manifest.wal.iter().max_by_key(|pages| pages.at)?;
-        let whole = usize::try_from(plan.snapshot.lsn.since(pages.at)).ok()?;
-        Some(Arc::new(Self {
-            timeline: plan.snapshot.timeline,
-            system_identifier: manifest.header.system_identifier,
-            at: pages.at,
-            bytes: pages.bytes.get(..whole)?.to_vec(),
-        }))
-    }
-}
-
-impl AtHand for SnapshotWal {
-    fn timeline(&self) -> Timeline {
-        self.timeline
-    }
-
-    fn range(&self) -> (Lsn, Lsn) {
-        (self.at, self.at.plus(self.bytes.len() as u64))
-    }
-
-    fn read(&self, from: Lsn, max: usize) -> std::io::Result<Vec<u8>> {
-        let at = usize::try_from(from.since(self.at)).unwrap_or(usize::MAX);
-        let rest = self.bytes.get(at..).unwrap_or_default();
-        Ok(rest[..rest.len().min(max)].to_vec())
-    }
-
-    fn system_identifier(&self) -> Option<u64> {
-        Some(self.system_identifier)
-    }
-}
-
-/// Whose writer's directory it is.
-async fn writer_in(home: &Home) -> Result<Option<(BranchId, Option<Epoch>)>, NodeError> {
-    let held = home.held().await?;
-    Ok(held.writer().map(|resident| (resident.branch.clone(), resident.epoch)))
 }
 
 fn purpose_of(spec: &Spec) -> Purpose {

@@ -3,6 +3,7 @@
 //! ```text
 //!   stopped, and its WAL grew by MIN_WAL since the last snapshot ──► clean
 //!   running, and its WAL grew by MAX_WAL, or is MAX_AGE old      ──► online
+//!   running, and a branch was made FORK_WAL behind the last one  ──► online
 //!   somebody asked                                               ──► either
 //! ```
 //!
@@ -14,10 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
+use dormouse_base::lsn::WAL_SEGMENT;
 use dormouse_base::{Lsn, with_causes};
 use dormouse_compute::State;
 use dormouse_runtime::{failpoint, task};
-use dormouse_storage::branch::record::{BranchRecord, SnapshotRecord};
+use dormouse_storage::branch::record::{BranchRecord, SnapshotKind, SnapshotRecord};
 use dormouse_storage::branch::register::UpdateError;
 use dormouse_storage::key::Key;
 use dormouse_storage::manifest::{Manifest, Owner};
@@ -35,6 +37,10 @@ const MIN_WAL: u64 = 64 * 1024;
 
 /// WAL since the last snapshot's `redo`, in bytes, from which a running compute gets an online one.
 const MAX_WAL: u64 = 64 * 1024 * 1024;
+
+/// WAL between the last snapshot's `redo` and the place where a branch was made, in bytes, from which a running
+/// parent gets an online one: the first branch has to replay this much, the next one shall not.
+const FORK_WAL: u64 = 4 * 1024 * 1024;
 
 /// A running compute with new WAL gets an online snapshot at least this often.
 const MAX_AGE: Duration = Duration::from_secs(6 * 3600);
@@ -55,6 +61,25 @@ pub(super) struct Shots {
     taken: Option<Mono>,
     /// When one failed last.
     failed: Option<Mono>,
+    /// Where a branch was made last.
+    fork: Option<Lsn>,
+    /// Where PostgreSQL went on after the last online one: a backup ends its segment, and what is left of that is
+    /// nothing to replay.
+    switched: Lsn,
+}
+
+impl Shots {
+    /// Whether the last branch has more to replay than the next one should have.
+    fn is_far_behind(&self, redo: Lsn) -> bool {
+        self.fork.is_some_and(|fork| fork.since(redo.max(self.switched)) >= FORK_WAL)
+    }
+
+    fn taken(&mut self, record: &SnapshotRecord) {
+        self.taken = Some(Mono::now());
+        if record.kind == SnapshotKind::Online {
+            self.switched = record.lsn.segment_start().plus(WAL_SEGMENT);
+        }
+    }
 }
 
 /// The branch has another writer now.
@@ -129,11 +154,19 @@ impl Node {
                 let old = shots.taken.is_none_or(|at| at.elapsed() >= MAX_AGE) && home.age() >= MAX_AGE;
                 let hole = status.gaps.iter().any(|gap| gap.to > resident.base_redo);
                 now.since(resident.base_redo) >= MAX_WAL
+                    || shots.is_far_behind(resident.base_redo)
                     || hole
                     || (old && now.since(resident.base_lsn) >= MIN_WAL)
             }
             State::Starting | State::Paused | State::Stopping => false,
         })
+    }
+
+    /// A branch was made of what this endpoint writes: a snapshot may be due.
+    pub(super) fn forked(&self, home: &Home, at: Lsn) {
+        home.shots.lock().fork = Some(at);
+        home.stir();
+        self.inner.look.notify_one();
     }
 
     /// Takes a snapshot of what an endpoint's directory holds now, and publishes it. Tells its position.
@@ -266,7 +299,7 @@ impl Node {
         })?;
         failpoint::hit("snapshot.publish.after").await.map_err(NodeError::file("publish", &home.path))?;
         self.remember(home, &taken).await?;
-        home.shots.lock().taken = Some(Mono::now());
+        home.shots.lock().taken(&taken.record);
         let stats = taken.stats;
         self.inner.metrics.snapshot(taken.record.kind, stats.written_bytes(), stats.time);
         tracing::info!(endpoint = %home.endpoint, kind = ?taken.record.kind, lsn = %taken.record.lsn,
@@ -304,4 +337,27 @@ fn with_snapshot(mut branch: BranchRecord, new: &SnapshotRecord) -> Result<Branc
 
 fn state_file(home: &Home) -> PathBuf {
     home.path.join(SNAPSHOT_STATE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_branch_far_behind_the_last_snapshot_wants_another() {
+        let redo = Lsn(7 * WAL_SEGMENT + 40);
+        let shots = |fork: u64, switched: u64| Shots {
+            fork: Some(Lsn(fork)),
+            switched: Lsn(switched),
+            ..Shots::default()
+        };
+        assert!(!Shots::default().is_far_behind(redo));
+        assert!(!shots(redo.0 + FORK_WAL - 1, 0).is_far_behind(redo));
+        assert!(shots(redo.0 + FORK_WAL, 0).is_far_behind(redo));
+        assert!(!shots(redo.0 - 1, 0).is_far_behind(redo), "a branch of the past");
+        // The rest of the segment in which a backup ended is not WAL.
+        let next = 8 * WAL_SEGMENT;
+        assert!(!shots(next + 100, next).is_far_behind(redo));
+        assert!(shots(next + FORK_WAL, next).is_far_behind(redo));
+    }
 }

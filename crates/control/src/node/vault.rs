@@ -110,17 +110,20 @@ impl Node {
             updated(register.delete(|_| Ok::<(), Never>(())).await)?;
             return Err(NodeError::Window(Gone.to_string()));
         }
-        self.file_soon(new.parent);
+        self.after_fork(new.parent, new.fork.lsn);
         Ok(())
     }
 
-    /// What a new branch begins with shall not be on this machine only for longer than it must.
-    fn file_soon(&self, parent: BranchId) {
+    /// What a new branch begins with shall not be on this machine only for longer than it must, and the next
+    /// branch shall not have as much to replay.
+    fn after_fork(&self, parent: BranchId, at: Lsn) {
         let node = self.clone();
         self.inner.scope.spawn("file-parent", async move {
             let filing = async {
                 let Some(writer) = node.writer_of(&parent).await? else { return Ok(None) };
-                node.file_all(&node.home(&writer), None).await
+                let home = node.home(&writer);
+                node.forked(&home, at);
+                node.file_all(&home, None).await
             };
             let token = node.inner.scope.token();
             tokio::select! {

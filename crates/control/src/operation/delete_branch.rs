@@ -7,11 +7,10 @@
 use std::sync::Arc;
 
 use dormouse_base::BranchId;
-use dormouse_compute::event::SleepReason;
-use dormouse_runtime::{failpoint, task};
+use dormouse_runtime::failpoint;
 use serde::{Deserialize, Serialize};
 
-use super::{StepFailure, Work};
+use super::{StepFailure, Work, removal};
 use crate::computes::Computes;
 use crate::db::{Db, branches, endpoints};
 use crate::directory::Directories;
@@ -79,19 +78,8 @@ impl Work for DeleteBranch {
         let doomed = self.doomed(operation)?;
         let endpoints: Vec<Endpoint> = doomed.iter().flat_map(|(_, all)| all.clone()).collect();
         match step {
-            0 => {
-                for endpoint in &endpoints {
-                    self.computes.suspend(&endpoint.id, SleepReason::Request).await?;
-                    self.computes.forget(&endpoint.id).await;
-                }
-            }
-            1 => {
-                for endpoint in &endpoints {
-                    self.vault.abandon(&endpoint.id).await?;
-                }
-                let directories = self.directories.clone();
-                task::blocking(move || endpoints.iter().try_for_each(|e| directories.remove(&e.id))).await?;
-            }
+            0 => removal::stop(&self.computes, &endpoints).await?,
+            1 => removal::remove_files(&self.vault, &self.directories, endpoints).await?,
             2 => {
                 for (branch, _) in &doomed {
                     super::interrupted(failpoint::hit("control.delete_branch.before_store").await)?;

@@ -5,10 +5,7 @@
 
 use std::sync::Arc;
 
-use dormouse_compute::event::SleepReason;
-use dormouse_runtime::task;
-
-use super::{StepFailure, Work};
+use super::{StepFailure, Work, removal};
 use crate::computes::Computes;
 use crate::db::{Db, endpoints, projects};
 use crate::directory::Directories;
@@ -52,19 +49,8 @@ impl Work for DeleteProject {
         let project = operation.target.project_id.clone();
         let endpoints = self.db.read("list endpoints", |db| endpoints::of_project(db, &project))?;
         match step {
-            0 => {
-                for endpoint in &endpoints {
-                    self.computes.suspend(&endpoint.id, SleepReason::Request).await?;
-                    self.computes.forget(&endpoint.id).await;
-                }
-            }
-            1 => {
-                for endpoint in &endpoints {
-                    self.vault.abandon(&endpoint.id).await?;
-                }
-                let directories = self.directories.clone();
-                task::blocking(move || endpoints.iter().try_for_each(|e| directories.remove(&e.id))).await?;
-            }
+            0 => removal::stop(&self.computes, &endpoints).await?,
+            1 => removal::remove_files(&self.vault, &self.directories, endpoints).await?,
             2 => self.vault.delete_project(&project).await?,
             _ => {
                 self.db.write("remove a project", move |db| projects::delete(db, &project)).await?;

@@ -34,6 +34,7 @@ pub mod phase;
 pub mod executor;
 pub mod create_project;
 pub mod delete_project;
+mod removal;
 pub mod create_branch;
 pub mod delete_branch;
 pub mod restore_branch;

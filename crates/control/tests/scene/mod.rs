@@ -18,7 +18,7 @@ use dormouse_control::vault::{
     CheckWish, Checked, CollectWish, Collected, Fork, NewBranch, Overview, Point, Sizes, Vault, VaultError,
     Window,
 };
-use dormouse_control::{Address, ComputeError, Computes, Config, Control, Foundation, Timeouts, WayIn};
+use dormouse_control::{Address, ComputeError, Computes, Config, Control, Foundation, Timeouts, WayIn, Ways};
 use dormouse_runtime::task::Scope;
 use http_body_util::BodyExt;
 use recorder::Recorder;
@@ -86,6 +86,7 @@ pub fn config(data: &Path, installed: &[PathBuf]) -> Config {
         identities: Identities::detect(None, data).expect("an account for computes: run scripts/setup"),
         store: store_in(data),
         run_root: data.join("run"),
+        ways: Ways::default(),
     }
 }
 

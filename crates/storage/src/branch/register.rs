@@ -19,11 +19,12 @@
 //!   [`TRIM_AGE`]. Nobody trusts what it remembers for longer than [`FRESH`], much less than that, so
 //!   nobody can take a trimmed number for a free one.
 //!
-//! [`version`] is the format of one version, [`kinds`] names the registers that exist. A new one goes there.
+//! [`read`] finds the newest version, [`version`] is the format of one, [`kinds`] names the registers that exist. A new one goes there.
 
 mod error;
 pub mod kinds;
 mod known;
+mod read;
 mod trim;
 mod version;
 
@@ -47,9 +48,8 @@ use crate::object::{Created, Store, StoreError};
 pub use error::{RegisterError, UpdateError};
 pub use kinds::{BranchRegister, ProjectRegister};
 pub use known::FRESH;
-use known::{Hint, Known, Walk};
+use known::Known;
 pub use trim::TRIM_AGE;
-use version::Sealed;
 
 /// Lost races after which an update gives up.
 pub const UPDATE_TRIES: u32 = 64;
@@ -226,109 +226,6 @@ impl<T: Serialize + DeserializeOwned + Clone> Register<T> {
         })
         .await
     }
-
-    // ---- Reading -----------------------------------------------------------------------------------
-
-    /// What was read last, however long ago; nothing is asked of the store. A hint, not the truth.
-    #[must_use]
-    pub fn hint_of_value(&self) -> Option<T> {
-        self.inner.known.lock().as_ref().map(|known| known.version.value.clone())
-    }
-
-    /// The newest version, from what is remembered or from a listing, and then forward.
-    async fn newest(&self) -> Result<Known<T>, RegisterError> {
-        let mut far = match self.remembered() {
-            Some(known) => match self.walk(known.version, PROBES_FROM_MEMORY).await? {
-                Walk::Newest(known) => return Ok(known),
-                Walk::Far(version) => Some(version),
-            },
-            None => match self.unchanged().await? {
-                Some(known) => return Ok(known),
-                None => None,
-            },
-        };
-        for _ in 0..LISTINGS {
-            let listed = match self.hint().await? {
-                Hint::Version(version) => version,
-                Hint::Nothing if far.is_none() => {
-                    return Err(RegisterError::Missing(self.inner.prefix.clone()));
-                }
-                Hint::Nothing | Hint::Trimmed => continue,
-            };
-            // A listing can be behind what was seen already.
-            let from = far.take().filter(|far| far.seq > listed.seq).unwrap_or(listed);
-            match self.walk(from, PROBES).await? {
-                Walk::Newest(known) => return Ok(known),
-                Walk::Far(version) => far = Some(version),
-            }
-        }
-        Err(RegisterError::Busy { register: self.inner.prefix.clone(), tries: LISTINGS })
-    }
-
-    fn remembered(&self) -> Option<Known<T>> {
-        self.inner.known.lock().clone().filter(Known::is_fresh)
-    }
-
-    fn remember(&self, known: &Known<T>) {
-        let mut slot = self.inner.known.lock();
-        if slot.as_ref().is_none_or(|old| old.version.seq <= known.version.seq) {
-            *slot = Some(known.clone());
-        }
-    }
-
-    fn forget(&self) {
-        *self.inner.known.lock() = None;
-    }
-
-    /// A version to begin with: the highest that a listing shows, else the first. A listing that is so far
-    /// behind that it shows nothing shows a register that was never trimmed.
-    async fn hint(&self) -> Result<Hint<T>, RegisterError> {
-        let listed = self.inner.store.list(&self.inner.prefix, None).await?;
-        let highest = listed.iter().filter_map(|listed| key::register_seq(&listed.key)).max();
-        Ok(match (self.fetch(highest.unwrap_or(1)).await?, highest) {
-            (Some(sealed), _) => Hint::Version(sealed.version),
-            (None, Some(_)) => Hint::Trimmed,
-            (None, None) => Hint::Nothing,
-        })
-    }
-
-    /// Goes forward to the last version, at most `limit` steps.
-    async fn walk(&self, from: Version<T>, limit: u64) -> Result<Walk<T>, RegisterError> {
-        let mut version = from;
-        for _ in 0..limit {
-            let (seen, seen_at) = (Mono::now(), clock::now());
-            // Nothing comes after a deletion.
-            let next = if version.deleted_at.is_some() { None } else { self.fetch(version.seq + 1).await? };
-            match next {
-                Some(next) => version = next.version,
-                None => {
-                    let known = Known { version, seen, seen_at };
-                    self.remember(&known);
-                    return Ok(Walk::Newest(known));
-                }
-            }
-        }
-        Ok(Walk::Far(version))
-    }
-
-    /// One version, if there is one. One that is damaged is read again: it may be the wire.
-    async fn fetch(&self, seq: u64) -> Result<Option<Sealed<T>>, RegisterError> {
-        let key = key::register_version(&self.inner.prefix, seq);
-        let mut reads = 1;
-        loop {
-            let bytes = match self.inner.store.get(&key).await {
-                Ok(bytes) => bytes,
-                Err(StoreError::NotFound(_)) => return Ok(None),
-                Err(error) => return Err(error.into()),
-            };
-            match version::open(&key, seq, &bytes) {
-                Err(RegisterError::Damaged { .. }) if reads < DAMAGED_READS => reads += 1,
-                opened => return opened.map(Some),
-            }
-        }
-    }
-
-    // ---- Writing -----------------------------------------------------------------------------------
 
     async fn advance<E>(
         &self,

@@ -8,14 +8,11 @@ use super::RestoreError;
 use super::decide::Step;
 use super::tree::Tree;
 use crate::chunk::{self, CHUNK};
-use crate::manifest::{Manifest, WalPages};
+use crate::manifest::Manifest;
 use crate::pack::DataError;
 use crate::pack::boot::BootPack;
 use crate::pack::reader::{Wanted, expand};
 use crate::snapshot::control_file;
-use dormouse_base::lsn::WAL_SEGMENT;
-use rustix::fs::FallocateFlags;
-use rustix::io::Errno;
 
 /// Files that a thread takes at once. Neighbours share a directory, in which one thread works at a time.
 const BATCH: usize = 64;
@@ -27,14 +24,6 @@ pub(super) struct Making {
     pub(super) boot: std::sync::Arc<BootPack>,
     pub(super) steps: Vec<Step>,
     pub(super) next: AtomicUsize,
-}
-
-/// Gives a segment its size, with the room it needs on the disk where the file system can promise that.
-fn allocate(file: &std::fs::File) -> std::io::Result<()> {
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, WAL_SEGMENT) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(WAL_SEGMENT),
-        other => Ok(other?),
-    }
 }
 
 impl Making {
@@ -99,37 +88,9 @@ impl Making {
         Ok(written)
     }
 
-    /// Writes the pages of WAL that a clean start reads, as whole segment files that are sparse.
+    /// Writes the pages of WAL that a clean start reads.
     pub(super) fn wal(&self) -> Result<u64, RestoreError> {
-        let mut written = 0;
-        for pages in &self.manifest.wal {
-            written += self.wal_run(pages)?;
-        }
-        Ok(written)
-    }
-
-    fn wal_run(&self, pages: &WalPages) -> Result<u64, RestoreError> {
-        let (mut at, mut rest) = (pages.at, pages.bytes.as_slice());
-        while !rest.is_empty() {
-            let name = self.manifest.header.timeline.segment_name(at);
-            let path = format!("pg_wal/{name}");
-            let inside = at.since(at.segment_start());
-            let len = rest.len().min(usize::try_from(WAL_SEGMENT - inside).unwrap_or(usize::MAX));
-            let file = match self.tree.file(&path, true) {
-                Err(RestoreError::File { source, .. })
-                    if source.kind() == std::io::ErrorKind::AlreadyExists =>
-                {
-                    self.tree.file(&path, false)?
-                }
-                other => other?,
-            };
-            let failed = |e| self.tree.failed("write", &path, e);
-            file.write_all_at(&rest[..len], inside).map_err(failed)?;
-            // Not sparse: PostgreSQL goes on in it, and a full disk is a PANIC there.
-            allocate(&file).map_err(failed)?;
-            (at, rest) = (at.plus(len as u64), &rest[len..]);
-        }
-        Ok(pages.bytes.len() as u64)
+        super::wal::write(&self.tree, self.manifest.header.timeline, &self.manifest.wal)
     }
 
     /// Writes the control file, the last of all: under its own name, or hidden while files have holes.

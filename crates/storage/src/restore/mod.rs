@@ -11,8 +11,8 @@
 //! directory is incomplete its control file has another name, so that no PostgreSQL can start in it without
 //! the hydrator's front: a hole read as zeros would be silent loss.
 //!
-//! [`decide`] is the pure part, [`make`](self) the one that is measured; [`clone`] copies a whole directory
-//! on this node.
+//! [`decide`] is the pure part, [`make`](self) the one that is measured; [`clone`] makes a directory of
+//! another one on this node.
 
 use std::io;
 use std::path::PathBuf;
@@ -24,6 +24,7 @@ pub use crate::hydrate::LazyFile;
 use crate::key::Key;
 use crate::manifest::Manifest;
 use crate::pack::DataError;
+use crate::snapshot::SnapshotError;
 
 pub mod clone;
 mod decide;
@@ -32,8 +33,9 @@ mod make;
 mod materialise;
 pub mod source;
 mod tree;
+mod wal;
 
-pub use clone::clone_directory;
+pub use clone::{Cloned, Copied, Sharing, clone_directory};
 pub use materialise::{load, materialise, materialise_loaded, sync};
 pub use source::{ChunkSource, SourceError};
 
@@ -54,6 +56,9 @@ pub enum RestoreError {
         #[source]
         source: io::Error,
     },
+    /// The directory to copy cannot be read.
+    #[error("cannot read the directory that is copied")]
+    Source(#[source] SnapshotError),
     /// A failpoint.
     #[error("the restore was interrupted")]
     Interrupted(#[source] io::Error),

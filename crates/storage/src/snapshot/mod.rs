@@ -38,15 +38,15 @@ mod page;
 mod plan;
 mod publish;
 pub mod rules;
-mod scan;
-mod state;
+pub(crate) mod scan;
+pub(crate) mod state;
 mod take;
 pub mod wal_end;
 mod worker;
 
 pub use error::{BackupCause, SnapshotError};
 pub use hot::{MAX_HOT, is_of_template, needs};
-pub use take::{clean, online, remember};
+pub use take::{Left, clean, left, online, remember};
 
 /// The most threads that read and compress for one snapshot.
 pub const MAX_THREADS: usize = 4;

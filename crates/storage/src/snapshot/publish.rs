@@ -43,8 +43,10 @@ impl Copied {
         hit("snapshot.manifest.after_put").await?;
         if let Some(path) = request.state.filter(|_| ours) {
             let (key, files, at) = (places.manifest.clone(), self.files, self.scanned_at);
-            let saved =
-                dormouse_runtime::task::blocking(move || state::State::save(&path, &key, at, files.iter()));
+            let saved = dormouse_runtime::task::blocking(move || {
+                let files = files.iter().map(|f| (f.path.as_str(), state::Remembered::scanned(f, at)));
+                state::State::save(&path, &key, files)
+            });
             if let Err(error) = saved.await {
                 tracing::warn!(%error, "the state of the directory is not remembered: the next snapshot reads all of it");
             }

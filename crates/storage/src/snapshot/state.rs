@@ -31,6 +31,14 @@ pub(crate) struct Remembered {
     pub(crate) racy: bool,
 }
 
+impl Remembered {
+    /// A file that a scan at this time found.
+    pub(crate) fn scanned(found: &Found, scanned_at: i64) -> Self {
+        let newest = found.stamp.modified.max(found.stamp.changed);
+        Self { stamp: found.stamp, racy: newest > scanned_at.saturating_sub(RACY) }
+    }
+}
+
 /// What a directory looked like.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct State {
@@ -57,21 +65,19 @@ impl State {
     pub(crate) fn save<'a>(
         path: &Path,
         base: &Key,
-        scanned_at: i64,
-        files: impl ExactSizeIterator<Item = &'a Found>,
+        files: impl ExactSizeIterator<Item = (&'a str, Remembered)>,
     ) -> io::Result<()> {
         let mut out = Vec::new();
         put_bytes(&mut out, base.as_str().as_bytes());
         put_number(&mut out, files.len() as u64);
         let mut before = "";
-        for file in files {
-            put_path(&mut out, &mut before, &file.path);
-            let newest = file.stamp.modified.max(file.stamp.changed);
-            out.push(u8::from(newest > scanned_at.saturating_sub(RACY)));
-            put_number(&mut out, file.stamp.size);
-            put_number(&mut out, file.stamp.inode);
-            out.extend_from_slice(&file.stamp.modified.to_le_bytes());
-            out.extend_from_slice(&file.stamp.changed.to_le_bytes());
+        for (name, Remembered { stamp, racy }) in files {
+            put_path(&mut out, &mut before, name);
+            out.push(u8::from(racy));
+            put_number(&mut out, stamp.size);
+            put_number(&mut out, stamp.inode);
+            out.extend_from_slice(&stamp.modified.to_le_bytes());
+            out.extend_from_slice(&stamp.changed.to_le_bytes());
         }
         dormouse_runtime::failpoint::hit_blocking("snapshot.state.before_write")?;
         let draft = path.with_extension("new");

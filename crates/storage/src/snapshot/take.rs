@@ -91,10 +91,37 @@ pub async fn remember(dir: &Path, manifest_key: &Key, state: &Path) -> Result<()
     let scanned_at = now();
     blocking(&root, move |root| {
         let listing = root.list()?;
-        state::State::save(&state, &key, scanned_at, listing.files.iter())
+        let files = listing.files.iter();
+        let files = files.map(|f| (f.path.as_str(), state::Remembered::scanned(f, scanned_at)));
+        state::State::save(&state, &key, files)
             .map_err(|e| SnapshotError::file("write", &state.display().to_string(), e))
     })
     .await
+}
+
+/// How a cluster was left that was stopped cleanly.
+#[derive(Debug, Clone)]
+pub struct Left {
+    /// Where its WAL ends: its next start writes from there on.
+    pub end: Lsn,
+    /// The timeline that it goes on with.
+    pub timeline: Timeline,
+    /// The pages of its WAL that a start reads.
+    pub(crate) wal: Vec<WalPages>,
+}
+
+/// Looks how a cluster was left; `None` = it runs, was killed, or is a standby. Blocks.
+///
+/// # Errors
+/// When its control file or its WAL cannot be read.
+pub fn left(dir: &Path) -> Result<Option<Left>, SnapshotError> {
+    let root = Root::open(dir)?;
+    let (_, control) = read_control(&root)?;
+    if control.state != State::ShutDown {
+        return Ok(None);
+    }
+    let (end, wal) = wal_of_start(&root, &control)?;
+    Ok(Some(Left { end, timeline: control.timeline, wal }))
 }
 
 /// A copy that is complete but for the control file.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
-use dormouse_storage::restore::clone_directory;
+use dormouse_storage::restore::{Sharing, clone_directory};
+use dormouse_storage::snapshot::left;
 
 /// Who runs PostgreSQL when the tests run as root, which it refuses.
 const ACCOUNT: &str = "dormouse";
@@ -79,6 +80,12 @@ pub(crate) struct Cluster {
     running: bool,
 }
 
+/// Copies a cluster that was stopped cleanly.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    let left = left(from).unwrap().expect("it was stopped cleanly");
+    clone_directory(from, &left, to, None, Sharing::May).unwrap();
+}
+
 impl Cluster {
     /// A fresh cluster with checksums, in `dir`/`name`.
     pub(crate) fn new(major: u16, dir: &Path, name: &str) -> Option<Self> {
@@ -96,7 +103,7 @@ impl Cluster {
         }
         let from = made.iter().find(|(m, _)| *m == major).unwrap().1.path().join("data");
         let data = dir.join(name);
-        clone_directory(&from, &data).unwrap();
+        copy(&from, &data);
         own(&data);
         Some(Self::at(bin, data))
     }

@@ -4,10 +4,10 @@
 use std::process::Stdio;
 
 use dormouse_base::clock::Mono;
-use dormouse_storage::restore::{self, Mode, clone_directory};
+use dormouse_storage::restore::{self, Mode};
 use dormouse_storage::snapshot::{self, Options, Taken};
 
-use crate::cluster::{Cluster, bin, own, program};
+use crate::cluster::{Cluster, bin, copy, own, program};
 use crate::lab::{Lab, template_owner};
 
 fn show(what: &str, taken: &Taken) {
@@ -46,7 +46,7 @@ async fn figures() {
     lab.owner = branch;
     show("template", &template);
     let dir = lab.path().join("c");
-    clone_directory(&pristine.data, &dir).unwrap();
+    copy(&pristine.data, &dir);
     own(&dir);
     let mut cluster = Cluster::at(pristine.bin.clone(), dir);
     cluster.start();
@@ -88,7 +88,7 @@ async fn figures() {
 async fn materialise(lab: &Lab, template: &Taken, pristine: &Cluster, taken: &Taken) {
     for round in 0..5 {
         let mut spare = lab.order(taken, Mode::Lazy);
-        clone_directory(&pristine.data, &spare.dir).unwrap();
+        copy(&pristine.data, &spare.dir);
         own(&spare.dir);
         spare.base = Some(template.manifest.clone());
         let bare = lab.order(taken, Mode::Lazy);

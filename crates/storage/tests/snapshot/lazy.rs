@@ -4,10 +4,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use dormouse_storage::chunk::CHUNK;
-use dormouse_storage::restore::{self, Materialised, Mode, clone_directory};
+use dormouse_storage::restore::{self, Materialised, Mode};
 use dormouse_storage::snapshot::{self, Taken};
 
-use crate::cluster::{Cluster, own};
+use crate::cluster::{Cluster, copy, own};
 use crate::lab::{Lab, same_files, template_owner};
 
 /// Fills all holes, as the hydrator does, and makes the directory an ordinary one.
@@ -39,7 +39,7 @@ async fn branch(lab: &mut Lab, major: u16) -> Option<(Taken, Taken, Cluster, Clu
     let template = lab.clean(&pristine, None).await;
     lab.owner = own_owner;
     let dir = lab.path().join("c");
-    clone_directory(&pristine.data, &dir).unwrap();
+    copy(&pristine.data, &dir);
     own(&dir);
     let mut cluster = Cluster::at(pristine.bin.clone(), dir);
     cluster.start();
@@ -63,7 +63,7 @@ async fn lazily(major: u16) {
         let mut order = lab.order(&taken, Mode::Lazy);
         let dir = order.dir.clone();
         if with_base {
-            clone_directory(&pristine.data, &dir).unwrap();
+            copy(&pristine.data, &dir);
             std::fs::write(dir.join("base/1/junk"), "x").unwrap();
             std::fs::write(dir.join("postmaster.opts"), "x").unwrap();
             order.base = Some(template.manifest.clone());
@@ -92,7 +92,7 @@ async fn lazily(major: u16) {
     }
     // A branch that nobody wrote to: its template's spare as it is.
     let mut order = lab.order(&template, Mode::Lazy);
-    clone_directory(&pristine.data, &order.dir).unwrap();
+    copy(&pristine.data, &order.dir);
     own(&order.dir);
     order.base = Some(template.manifest.clone());
     let mut copy = Cluster::at(cluster.bin.clone(), order.dir.clone());

@@ -24,6 +24,29 @@ async fn a_branch_of_a_running_parent_has_what_was_acknowledged() {
 
 #[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
 #[tokio::test]
+async fn the_second_branch_of_a_busy_parent_has_little_to_replay() {
+    let mut site = Site::new(&["--idle-timeout", "-1"]);
+    let main = site.server.default_project();
+    site.run(&main, FILL).await;
+    // About 20 MB of WAL: far from what a snapshot is taken for otherwise.
+    site.run(&main, "insert into t select g, md5(g::text) from generate_series(1001, 100000) g").await;
+    let online = || site.server.log().matches("kind=Online").count();
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(online(), 0);
+    let first = site.server.branch(&main, "first", &[]);
+    assert_eq!(site.number(&first.at, ROWS).await, 100_000);
+    site.server.until_true("the parent has a new snapshot", || online() == 1);
+    let second = site.server.branch(&main, "second", &[]);
+    assert_eq!(site.number(&second.at, ROWS).await, 100_000);
+    // The second is near enough.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(online(), 1, "{}", site.server.log());
+    site.server.fsck();
+    assert!(site.server.stop().1);
+}
+
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
 async fn a_branch_of_a_sleeping_parent_does_not_wake_it() {
     let mut site = Site::new(&[]);
     let main = site.server.default_project();

@@ -4,12 +4,13 @@
 //! the feature `storage-e2e` of this package (`cargo test -p dormouse-tests --features storage-e2e`);
 //! when that is in its `default`, they run in CI.
 //!
-//! [`sleep`] is suspend, evict and wake; [`branches`], [`past`], [`reset`], [`readers`] and [`deletion`]
-//! are what people do with branches; [`contents`] is what a database may hold; [`damage`], [`disk`]
+//! [`sleep`] is suspend, evict and wake, [`streams`] the same with the other source of WAL; [`branches`], [`past`], [`reset`], [`readers`] and [`deletion`]
+//! are what people do with branches, [`clones`] how some begin; [`contents`] is what a database may hold; [`damage`], [`disk`]
 //! and [`crashes`] are what goes wrong; [`upkeep`] is fsck, gc and the status of the store; [`recovery`]
 //! begins with the store alone; [`s3`] with another one.
 
 mod branches;
+mod clones;
 mod contents;
 mod crashes;
 mod damage;
@@ -21,6 +22,7 @@ mod recovery;
 mod reset;
 mod s3;
 mod sleep;
+mod streams;
 mod templates;
 mod upkeep;
 

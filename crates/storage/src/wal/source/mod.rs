@@ -3,6 +3,7 @@
 //! ```text
 //!  files    pg_wal of a compute on this node, read up to the flush position; a slot holds the files
 //!  stream   a walsender; what was received is in a spool of our own, on disk, before it is acknowledged
+//!  streamed both: a stream while the compute runs, its files for what it leaves when it stands still
 //! ```
 //!
 //! A third kind of source is one more implementation of [`Source`].
@@ -17,6 +18,7 @@ use super::reader::Reader;
 pub mod dir;
 pub mod files;
 pub mod stream;
+pub mod streamed;
 pub mod tap;
 
 /// What a source could not do.

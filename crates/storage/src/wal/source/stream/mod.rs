@@ -41,6 +41,8 @@ const MAX_BATCH: usize = 1024 * 1024;
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 /// A server that does not finish the handshake is given up.
 const OPEN_WITHIN: Duration = Duration::from_secs(20);
+/// Between two looks whether something has come that somebody waits for.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
@@ -52,6 +54,9 @@ pub trait Connect: Send + Sync {
     /// # Errors
     /// When nobody listens there.
     async fn connect(&self) -> io::Result<Box<dyn Duplex>>;
+
+    /// Waits until there is a server to connect to. A server that sleeps for days is not tried all the time.
+    async fn ready(&self) {}
 }
 
 /// What is acknowledged to the server as flushed.
@@ -91,6 +96,17 @@ impl Shared {
     fn end(&self) -> Lsn {
         Lsn(self.end.load(Ordering::Acquire))
     }
+
+    fn is_full(&self) -> bool {
+        self.spool.lock().len() >= MAX_SPOOL
+    }
+
+    /// Waits until there is room in the spool. There is no session meanwhile, because a server that stops waits
+    /// until a session has got everything.
+    async fn room(&self) {
+        let mut released = self.released.subscribe();
+        while self.is_full() && released.changed().await.is_ok() {}
+    }
 }
 
 /// A running stream.
@@ -110,8 +126,13 @@ impl Stream {
         dir: &Path,
         scope: &Scope,
     ) -> io::Result<Self> {
-        let dir = dir.to_owned();
-        let spool = blocking(move || Spool::open(&dir)).await?;
+        let (dir, from) = (dir.to_owned(), settings.from);
+        let spool = blocking(move || {
+            let mut spool = Spool::open(&dir)?;
+            spool.release(from)?;
+            Ok::<_, io::Error>(spool)
+        });
+        let spool = spool.await?;
         let shared = Arc::new(Shared {
             end: AtomicU64::new(spool.end().unwrap_or_default().0),
             spool: Mutex::new(spool),
@@ -135,6 +156,21 @@ impl Stream {
         self.shared.problem.lock().clone()
     }
 
+    /// Waits until everything before `upto` is here.
+    pub(super) async fn reach(&self, upto: Lsn) {
+        while self.shared.end().max(*self.shared.released.borrow()) < upto {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Reads from `from` on, if that is here.
+    pub(super) async fn spooled_at(&self, from: Lsn, upto: Lsn) -> io::Result<Option<Chunk>> {
+        let max = usize::try_from(upto.since(from)).unwrap_or(spool::MAX_FRAME);
+        let shared = Arc::clone(&self.shared);
+        let read = blocking(move || shared.spool.lock().read(from, max)).await?;
+        Ok(read.map(|(timeline, bytes)| Chunk::Bytes { timeline, bytes }))
+    }
+
     /// Bytes that are spooled.
     #[must_use]
     pub fn spooled(&self) -> u64 {
@@ -148,6 +184,8 @@ async fn run(shared: &Arc<Shared>, connect: &dyn Connect, settings: &Settings) {
     // The WAL that is needed was removed, as the last session said (when it read it, not when it started).
     let mut gone = false;
     loop {
+        connect.ready().await;
+        shared.room().await;
         let before = shared.end();
         let error = match receive(shared, connect, settings, &mut timeline, gone).await {
             Ok(()) => continue,
@@ -183,7 +221,8 @@ async fn receive(
     let mut session = open.map_err(|_| SessionError::Io(io::ErrorKind::TimedOut.into()))??;
     let known = { shared.spool.lock().timeline() };
     *timeline = known.unwrap_or(*timeline).max(*timeline);
-    let mut at = { shared.spool.lock().end() }.unwrap_or_else(|| *shared.released.borrow());
+    // What was filed from elsewhere need not come.
+    let mut at = { shared.spool.lock().end() }.unwrap_or_default().max(*shared.released.borrow());
     if gone {
         tracing::error!(%at, "the compute removed WAL that was not received");
         session.drop_slot().await?;
@@ -207,14 +246,16 @@ async fn stream(
     let mut released = shared.released.subscribe();
     let mut batch: Vec<u8> = Vec::new();
     loop {
-        let full = shared.spool.lock().len() >= MAX_SPOOL;
+        if shared.is_full() {
+            return Ok(());
+        }
         let flushed = |at: Lsn| match acknowledge {
             Acknowledge::Spooled => at,
             Acknowledge::Filed => *shared.released.borrow(),
         };
         let event = tokio::select! {
-            event = session.next(), if !full => Some(event?),
-            Ok(()) = released.changed(), if full || acknowledge == Acknowledge::Filed => None,
+            event = session.next() => Some(event?),
+            Ok(()) = released.changed(), if acknowledge == Acknowledge::Filed => None,
             () = tokio::time::sleep(REPORT_EVERY) => None,
         };
         let mut answer = event.is_none();

@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -58,7 +58,8 @@ struct Current {
 impl Spool {
     /// Opens a spool, making the directory. Frames that are not whole are forgotten.
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(dir)?;
+        // It holds what clients wrote: nobody else's business.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let mut paths: Vec<PathBuf> = std::fs::read_dir(dir)?
             .map(|entry| entry.map(|entry| entry.path()))
             .collect::<io::Result<Vec<_>>>()?;
@@ -156,7 +157,8 @@ impl Spool {
         failpoint::hit_blocking("wal.spool.begin")?;
         let path = self.dir.join(format!("{}.spool", start.key()));
         // A file of this name can only hold frames that did not count.
-        let file = OpenOptions::new().create(true).write(true).read(true).truncate(true).open(&path)?;
+        let mut options = OpenOptions::new();
+        let file = options.create(true).write(true).read(true).truncate(true).mode(0o600).open(&path)?;
         File::open(&self.dir)?.sync_all()?;
         self.current = Some(Current { file: Arc::new(file), path: Arc::new(path), len: 0 });
         Ok(())
