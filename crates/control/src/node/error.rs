@@ -70,6 +70,9 @@ pub enum NodeError {
     /// The endpoint does something that stands in the way.
     #[error("{0}")]
     Busy(String),
+    /// Something that others wait for takes too long; mostly it waits for the store.
+    #[error("cannot {0} in time: the store may be away")]
+    Late(&'static str),
     /// There is nothing to do it with.
     #[error("{0}")]
     Nothing(String),
@@ -106,7 +109,7 @@ impl NodeError {
     /// Whether it is the object store that failed, or what is in it.
     #[must_use]
     pub fn is_of_store(&self) -> bool {
-        matches!(self, Self::Stale { .. }) || says_store(self)
+        matches!(self, Self::Stale { .. } | Self::Late(_)) || says_store(self)
     }
 
     /// Whether a disk or a store is full.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dormouse_base::clock::Mono;
-use dormouse_base::{BranchId, Epoch, Lsn, Timeline};
+use dormouse_base::{Epoch, Lsn, with_causes};
 use dormouse_compute::sandbox::identity::Identity;
 use dormouse_compute::spec::{Directory, Mode, Recovery, Spec};
 use dormouse_runtime::{failpoint, task};
@@ -23,10 +23,11 @@ use dormouse_storage::manifest::Manifest;
 use dormouse_storage::pack::boot::BootPack;
 use dormouse_storage::restore::{self, Materialised};
 use dormouse_storage::snapshot;
-use dormouse_storage::wal::read::{AtHand, Target, assemble};
+use dormouse_storage::wal::read::Target;
 use futures_util::future::BoxFuture;
 
 use super::home::{Held, Home};
+use super::near::{self, Near};
 use super::resident::{Fresh, Purpose, Resident, SNAPSHOT_STATE};
 use super::{Node, NodeError, head};
 
@@ -40,7 +41,6 @@ const STANDBY: &str = "standby.signal";
 struct Wish<'a> {
     spec: &'a Spec,
     purpose: Purpose,
-    target: Lsn,
     records: Records,
 }
 
@@ -77,7 +77,9 @@ impl Node {
         drop(held);
         let making: BoxFuture<'_, _> = Box::pin(self.make(&home, spec, purpose));
         let made = making.await;
-        if made.is_err() {
+        if let Err(error) = &made {
+            tracing::warn!(endpoint = %spec.endpoint, branch = %spec.branch, error = with_causes(error),
+                "the directory of a start cannot be made");
             let draft = home.path.join("data.new");
             let _next_try_does = task::blocking(move || std::fs::remove_dir_all(draft)).await;
         }
@@ -124,9 +126,10 @@ impl Node {
             Purpose::Read { pinned: None } => self.newest(&spec.project, record).await?,
             Purpose::Write => self.stored_end(record).await?,
         };
-        let wish = Wish { spec, purpose, target, records };
+        let wish = Wish { spec, purpose, records };
         // What the parent has not filed yet is read from its files, if it is on this node.
-        let hands = self.hands(&wish).await?;
+        let spans = line::line(&wish.records, &spec.branch, target).map_err(NodeError::Line)?;
+        let near = self.near(home, &spans).await?;
         let plan = line::plan(&wish.records, &spec.branch, target).map_err(NodeError::Line)?;
         let manifest = plan.snapshot.manifest.clone();
         lease.change(Pin::Snapshot { branch: spec.branch.clone(), manifest });
@@ -134,7 +137,7 @@ impl Node {
         let identity = self.inner.identities.for_slot(spec.slot);
         let early = early.filter(|early| early.from == restore::From::Boot(plan.snapshot.boot.clone()));
         let made = self.files(home, &draft, &plan, (spec, identity), early).await?;
-        let (recovery, end) = self.wal(&draft, &plan, &wish, &made.manifest, &hands, identity).await?;
+        let (recovery, end) = self.wal(&draft, &plan, &wish, &made.manifest, &near, identity).await?;
         failpoint::hit("ready.files.made").await.map_err(NodeError::file("make", &draft))?;
         let fresh = Fresh {
             project: spec.project.clone(),
@@ -208,7 +211,7 @@ impl Node {
         plan: &Plan,
         wish: &Wish<'_>,
         manifest: &Manifest,
-        hands: &[Arc<dyn AtHand>],
+        near: &[Near],
         identity: Identity,
     ) -> Result<(Recovery, Lsn), NodeError> {
         let writes = wish.purpose == Purpose::Write;
@@ -226,10 +229,8 @@ impl Node {
                 dir: &dir,
                 system_identifier: Some(manifest.header.system_identifier),
             };
-            let mut hands = hands.to_vec();
-            hands.extend(SnapshotWal::of(plan, manifest));
-            let hands = &hands;
-            let assembling: BoxFuture<'_, _> = Box::pin(assemble(&self.inner.store, &line, target, hands));
+            let brought = near::brought(plan, manifest);
+            let assembling: BoxFuture<'_, _> = Box::pin(self.assembled(&line, target, near, brought));
             let assembled = assembling.await;
             let assembled = assembled.map_err(NodeError::part("bring the write-ahead log back"))?;
             end = assembled.end;
@@ -284,75 +285,10 @@ impl Node {
         }
         Ok(directory)
     }
-
-    /// Local WAL of the branch and its ancestors that the store does not have yet.
-    async fn hands(&self, wish: &Wish<'_>) -> Result<Vec<Arc<dyn AtHand>>, NodeError> {
-        let mut hands = Vec::new();
-        let spans = line::line(&wish.records, &wish.spec.branch, wish.target).map_err(NodeError::Line)?;
-        for home in self.homes() {
-            if home.endpoint == wish.spec.endpoint {
-                continue;
-            }
-            let Some((branch, epoch)) = writer_in(&home).await? else { continue };
-            let span = spans.iter().find(|span| span.branch == branch && Some(span.epoch) == epoch);
-            if let Some(to) = span.map(|span| span.to) {
-                hands.extend(self.local_wal(&home, &branch, to).await?);
-            }
-        }
-        Ok(hands)
-    }
 }
 
 fn made_from(resident: &Resident) -> Result<Key, NodeError> {
     resident.base.clone().ok_or_else(|| NodeError::Nothing("a directory made from nothing".to_owned()))
-}
-
-/// The WAL that a clean snapshot brings along: the last record before its end, which no writer filed.
-#[derive(Debug)]
-struct SnapshotWal {
-    timeline: Timeline,
-    system_identifier: u64,
-    at: Lsn,
-    bytes: Vec<u8>,
-}
-
-impl SnapshotWal {
-    fn of(plan: &Plan, manifest: &Manifest) -> Option<Arc<dyn AtHand>> {
-        let pages = manifest.wal.iter().max_by_key(|pages| pages.at)?;
-        let whole = usize::try_from(plan.snapshot.lsn.since(pages.at)).ok()?;
-        Some(Arc::new(Self {
-            timeline: plan.snapshot.timeline,
-            system_identifier: manifest.header.system_identifier,
-            at: pages.at,
-            bytes: pages.bytes.get(..whole)?.to_vec(),
-        }))
-    }
-}
-
-impl AtHand for SnapshotWal {
-    fn timeline(&self) -> Timeline {
-        self.timeline
-    }
-
-    fn range(&self) -> (Lsn, Lsn) {
-        (self.at, self.at.plus(self.bytes.len() as u64))
-    }
-
-    fn read(&self, from: Lsn, max: usize) -> std::io::Result<Vec<u8>> {
-        let at = usize::try_from(from.since(self.at)).unwrap_or(usize::MAX);
-        let rest = self.bytes.get(at..).unwrap_or_default();
-        Ok(rest[..rest.len().min(max)].to_vec())
-    }
-
-    fn system_identifier(&self) -> Option<u64> {
-        Some(self.system_identifier)
-    }
-}
-
-/// Whose writer's directory it is.
-async fn writer_in(home: &Home) -> Result<Option<(BranchId, Option<Epoch>)>, NodeError> {
-    let held = home.held().await?;
-    Ok(held.writer().map(|resident| (resident.branch.clone(), resident.epoch)))
 }
 
 fn purpose_of(spec: &Spec) -> Purpose {
