@@ -5,8 +5,8 @@
 //! when that is in its `default`, they run in CI.
 //!
 //! [`sleep`] is suspend, evict and wake; [`branches`], [`past`], [`reset`], [`readers`] and [`deletion`]
-//! are what people do with branches; [`contents`] is what a database may hold; [`damage`], [`disk`]
-//! and [`crashes`] are what goes wrong; [`upkeep`] is fsck, gc and the status of the store; [`recovery`]
+//! are what people do with branches; [`contents`] is what a database may hold; [`damage`], [`disk`],
+//! [`outage`], [`kills`] and [`crashes`] are what goes wrong; [`upkeep`] is fsck, gc and the status of the store; [`recovery`]
 //! begins with the store alone; [`s3`] with another one.
 
 mod branches;
@@ -15,6 +15,8 @@ mod crashes;
 mod damage;
 mod deletion;
 mod disk;
+mod kills;
+mod outage;
 mod past;
 mod readers;
 mod recovery;
