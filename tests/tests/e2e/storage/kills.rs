@@ -125,11 +125,13 @@ async fn a_server_killed_between_the_register_and_its_own_note_goes_on_as_the_sa
     assert!(site.server.stop().1);
 }
 
-/// What was at hand in the files of a running parent is gone when it is to be read: the store has it by then.
+/// What is at hand in the files of a running parent, because filing is slow, is gone when it is to be read: the store
+/// gets it.
 #[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
 #[tokio::test]
 async fn a_branch_starts_when_its_parents_files_cannot_be_read_after_all() {
-    let mut site = Site::with(&[], &[("DORMOUSE_FAILPOINTS", "wal.hand.read=error@1")]);
+    let mut site =
+        Site::with(&[], &[("DORMOUSE_FAILPOINTS", "wal.hand.read=error@1;wal.piece.put.before=sleep:2000")]);
     let main = site.server.default_project();
     site.run(&main, FILL).await;
     let branch = site.server.branch(&main, "feature", &[]);

@@ -84,7 +84,7 @@ async fn computes_work_while_the_store_is_away_and_all_of_it_is_stored_later() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let client = site.open(&main).await;
     let away = Away::begin(&site.store);
-    let insert = client.prepare("insert into t values ($1, md5($1::text))").await.unwrap();
+    let insert = client.prepare("insert into t values ($1::int, md5($1::int::text))").await.unwrap();
     for row in 1001..=1400_i32 {
         client.execute(&insert, &[&row]).await.unwrap();
         if row % 100 == 0 {
