@@ -10,22 +10,20 @@ use rustix::process::Signal;
 
 use super::{FILL, ROWS, Site};
 
-/// Whether PostgreSQL has not written a checkpoint on its own timeline yet.
-const RAW: &str = "select (timeline_id < ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int)::int::bigint \
-     from pg_control_checkpoint()";
-
 #[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
 #[tokio::test]
-async fn a_branch_that_never_made_a_checkpoint_survives_its_postmaster() {
+async fn a_branch_survives_the_death_of_its_postmaster_after_its_first_row() {
     let mut site = Site::new(&[]);
     let main = site.server.default_project();
     site.run(&main, FILL).await;
-    let mut raw = 0;
+    // All of this is replayed. PostgreSQL opens after a checkpoint of its own, because nobody triggered the promotion;
+    // a death before that is a death during recovery, see below.
+    site.run(&main, "create table u as select g, repeat(md5(g::text), 4) s from generate_series(1, 60000) g")
+        .await;
     for round in 0..3 {
         let branch = site.server.branch(&main, &format!("b{round}"), &[]);
         let client = site.open(&branch.at).await;
         client.batch_execute("insert into t values (0, md5('0'))").await.unwrap();
-        raw += client.query_one(RAW, &[]).await.unwrap().get::<_, i64>(0);
         let killed = site.server.postmaster_of(&branch.at);
         process::signal(killed, Signal::KILL);
         drop(client);
@@ -38,8 +36,8 @@ async fn a_branch_that_never_made_a_checkpoint_survives_its_postmaster() {
         site.run(&branch.at, "insert into t values (-1, md5('-1'))").await;
         site.only_in_the_store(&branch.at);
         assert_eq!(site.number(&branch.at, ROWS).await, 1002, "round {round}");
+        assert_eq!(site.number(&branch.at, "select count(*) from u").await, 60_000);
     }
-    note(&format!("{raw} of 3 had no checkpoint of their own"));
     assert_eq!(site.number(&main, ROWS).await, 1000);
     assert!(site.server.stop().1);
 }
