@@ -114,13 +114,15 @@ async fn round_trip(major: u32) {
     assert!(last.len() == 1 << 24 && last[behind..].iter().all(|byte| *byte == 0));
 
     // Bytes at hand that are of no use are told from those of the store, and with whom they were.
-    let zeros = Zeros(cut.end, cut.end.plus(64));
+    let beyond = filed.plus(64);
+    let zeros = Zeros(filed, beyond);
     let (name, hands): (_, [Arc<dyn AtHand>; 2]) = (zeros.name(), [Arc::clone(&base.tail), Arc::new(zeros)]);
-    let target = Target { redo: base.redo, upto: cut.end.plus(64), dir: &dir, system_identifier: None };
-    let error = assemble(&store, &whole, target, &hands).await.unwrap_err();
+    let target = Target { redo: base.redo, upto: beyond, dir: &dir, system_identifier: None };
+    let more = line(&cluster, &[(1, one, base.end, beyond)]);
+    let error = assemble(&store, &more, target, &hands).await.unwrap_err();
     assert!(error.blames_a_hand(), "{error:?}");
     let said = error.to_string();
-    assert!(said.contains(&name) && said.contains(&cut.end.to_string()), "{said}");
+    assert!(said.contains(&name) && said.contains(&filed.to_string()), "{said}");
 
     // The moment between two commits.
     let Moment::At(at) = find_moment(&store, &whole, between, &[]).await.unwrap() else {
