@@ -23,8 +23,7 @@ use crate::wal::source::{Chunk, Source, SourceError};
 const MAX_PIECES: usize = 8;
 static PIECES: Semaphore = Semaphore::const_new(MAX_PIECES);
 
-/// Questions that a compute leaves unanswered before that is worth a warning: it takes some seconds to stop or to
-/// recover, in which there is nobody to ask.
+/// Unanswered questions before a warning: a compute takes seconds to stop or to recover.
 const NO_ANSWERS: u32 = 7;
 
 /// Why filing stopped for now.

@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(dir.oldest_behind(one, Lsn(4 * WAL_SEGMENT)).unwrap(), Some(Lsn(5 * WAL_SEGMENT)));
         // What is gone was made durable by whoever wrote it; what is there is looked at with the same suspicion.
         dir.sync(one, Lsn(4 * WAL_SEGMENT + 9), Lsn(6 * WAL_SEGMENT)).unwrap();
-        dir.sync(one, Lsn(1 * WAL_SEGMENT), Lsn(1 * WAL_SEGMENT + 9)).unwrap_err();
+        dir.sync(one, Lsn(WAL_SEGMENT), Lsn(WAL_SEGMENT + 9)).unwrap_err();
         let last = Lsn(6 * WAL_SEGMENT - 3);
         assert_eq!(dir.read(one, last, 9).unwrap(), Some(vec![7; 3]));
         let link = root.path().join("link");
