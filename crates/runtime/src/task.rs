@@ -70,6 +70,25 @@ impl Scope {
         }
     }
 
+    /// [`blocking`] as a part of this scope: [`Scope::close`] waits for the end of `work` also when the task that
+    /// asked for it was dropped meanwhile, which does not stop it.
+    ///
+    /// # Panics
+    /// Passes on a panic of `work`.
+    pub async fn blocking<T, F>(&self, work: F) -> T
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let open = self.tracker.token();
+        let whole = move || {
+            let done = work();
+            drop(open);
+            done
+        };
+        blocking(whole).await
+    }
+
     /// Asks every task to end and waits for them, at most `grace`. Tells whether all had ended.
     pub async fn close(&self, grace: Duration) -> bool {
         self.token.cancel();
@@ -125,6 +144,32 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_is_waited_for_at_the_end() {
+        let scope = Scope::new();
+        let (begun, began) = tokio::sync::oneshot::channel();
+        let (go, gone) = std::sync::mpsc::channel();
+        let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (inner, token, note) = (scope.clone(), scope.token(), std::sync::Arc::clone(&done));
+        scope.spawn("cut", async move {
+            let work = inner.blocking(move || {
+                begun.send(()).unwrap();
+                gone.recv().unwrap();
+                std::thread::sleep(Duration::from_millis(50));
+                note.store(true, std::sync::atomic::Ordering::Release);
+            });
+            tokio::select! {
+                () = work => {}
+                () = token.cancelled() => {}
+            }
+        });
+        began.await.unwrap();
+        assert!(!scope.close(Duration::from_millis(20)).await, "the work is under way");
+        go.send(()).unwrap();
+        assert!(scope.close(Duration::from_secs(10)).await);
+        assert!(done.load(std::sync::atomic::Ordering::Acquire));
+    }
 
     #[test]
     fn a_task_outlives_the_runtime_that_happened_to_start_it() {

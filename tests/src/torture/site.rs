@@ -19,6 +19,10 @@ use crate::{Project, Server, binary, free_port};
 /// Seconds for one command; a command that takes longer is ended and counts as unanswered.
 const COMMAND_SECONDS: &str = "60";
 
+/// The same for a check of the whole store: it reads and proves every byte, which a debug build on a busy machine does
+/// at a few MiB a second.
+const CHECK_SECONDS: &str = "400";
+
 /// A start that dies of a failpoint is tried again so often before the failpoints go.
 const STARTS: u32 = 3;
 
@@ -45,7 +49,8 @@ pub(crate) struct Refusal {
 /// Runs the program with these words, and for a limited time.
 pub(crate) fn run_command(words: &[&str]) -> Result<Value, Refusal> {
     let mut command = Command::new("timeout");
-    command.args(["-k", "2", COMMAND_SECONDS]).arg(binary()).args(words).args(["--output", "json"]);
+    let seconds = if words.first() == Some(&"fsck") { CHECK_SECONDS } else { COMMAND_SECONDS };
+    command.args(["-k", "2", seconds]).arg(binary()).args(words).args(["--output", "json"]);
     let output = command.stdin(Stdio::null()).output().unwrap();
     if output.status.success() {
         return Ok(serde_json::from_slice(&output.stdout).unwrap_or_default());

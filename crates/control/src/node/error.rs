@@ -9,6 +9,7 @@ use dormouse_storage::StoreError;
 use dormouse_storage::branch::line::LineError;
 use dormouse_storage::branch::register::RegisterError;
 use dormouse_storage::pack::DataError;
+use dormouse_storage::wal::read::ReadError;
 
 use crate::directory::DirectoryError;
 use crate::vault::VaultError;
@@ -70,6 +71,9 @@ pub enum NodeError {
     /// The endpoint does something that stands in the way.
     #[error("{0}")]
     Busy(String),
+    /// Something that others wait for takes too long; mostly it waits for the store.
+    #[error("cannot {0} in time: the store may be away")]
+    Late(&'static str),
     /// There is nothing to do it with.
     #[error("{0}")]
     Nothing(String),
@@ -106,7 +110,7 @@ impl NodeError {
     /// Whether it is the object store that failed, or what is in it.
     #[must_use]
     pub fn is_of_store(&self) -> bool {
-        matches!(self, Self::Stale { .. }) || says_store(self)
+        matches!(self, Self::Stale { .. } | Self::Late(_)) || says_store(self)
     }
 
     /// Whether a disk or a store is full.
@@ -123,15 +127,31 @@ impl NodeError {
 
 /// Whether one of the causes is the object store, or damage in it.
 fn says_store(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source())
-        .any(|error| error.is::<StoreError>() || error.is::<DataError>())
+    std::iter::successors(Some(error), |error| error.source()).any(|error| {
+        error.is::<StoreError>() || error.is::<DataError>() || is_bad_register(error) || is_bad_wal(error)
+    })
+}
+
+/// A register passes the store's error on as its own, so it is not among the causes.
+fn is_bad_register(error: &(dyn std::error::Error + 'static)) -> bool {
+    use RegisterError::{Busy, Damaged, Newer, Store};
+    matches!(error.downcast_ref(), Some(Store(_) | Busy { .. } | Damaged { .. } | Newer { .. }))
+}
+
+fn is_bad_wal(error: &(dyn std::error::Error + 'static)) -> bool {
+    use ReadError::{Invalid, Missing, Piece};
+    matches!(error.downcast_ref(), Some(Piece { .. } | Missing { .. } | Invalid { .. }))
 }
 
 /// Whether one of the causes is a full disk or store.
 fn says_full(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut at = Some(error);
     while let Some(error) = at {
-        if matches!(error.downcast_ref::<StoreError>(), Some(StoreError::Full { .. })) {
+        let of_register = match error.downcast_ref() {
+            Some(RegisterError::Store(error)) => Some(error),
+            _ => None,
+        };
+        if matches!(of_register.or_else(|| error.downcast_ref()), Some(StoreError::Full { .. })) {
             return true;
         }
         let full =
@@ -170,5 +190,28 @@ impl From<NodeError> for VaultError {
         tracing::warn!(code, error = &error as &dyn std::error::Error, "storage");
         // The object names and paths in the causes are the operator's own.
         Self { kind, code, message: with_causes(&error) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use dormouse_storage::key::Key;
+
+    use super::*;
+
+    #[test]
+    fn the_store_is_recognised_behind_a_register() {
+        let key: Key = dormouse_storage::key::templates();
+        let cause = || Arc::new(io::Error::other("away"));
+        let away = StoreError::Failed { what: "read", key: key.clone(), source: cause() };
+        let away = NodeError::Register(RegisterError::Store(away));
+        assert!(away.is_of_store() && !away.is_full(), "{away:?}");
+        let full =
+            NodeError::Register(RegisterError::Store(StoreError::Full { key: key.clone(), source: cause() }));
+        assert!(full.is_full(), "{full:?}");
+        assert!(!NodeError::Register(RegisterError::Missing(key)).is_of_store());
+        assert!(HostError::from(away).storage);
     }
 }

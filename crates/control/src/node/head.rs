@@ -1,6 +1,7 @@
 //! Finds points: where a branch is now, and where it was at some moment.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dormouse_base::{BranchId, EndpointId, Lsn, ProjectId, Timestamp, clock};
 use dormouse_compute::State;
@@ -25,6 +26,12 @@ const FLUSH: &str = "SELECT pg_catalog.pg_logical_emit_message(true, 'dormouse',
 
 /// Behind the last byte on disk.
 const ASK: &str = "SELECT pg_catalog.pg_current_wal_flush_lsn()::text";
+
+/// A running compute tells its position within this time. Its disk may be slow: the position is flushed first.
+const ASK_WITHIN: Duration = Duration::from_secs(30);
+
+/// What a sleeping parent left is filed within this time; it may be all that it wrote since the store went away.
+const FILE_WITHIN: Duration = Duration::from_secs(60);
 
 /// A time as PostgreSQL's WAL has it; 0 for what was before its beginning.
 pub(super) fn postgres_time(at: Timestamp) -> u64 {
@@ -95,18 +102,19 @@ impl Node {
 
     async fn local_head(&self, endpoint: &EndpointId, branch: &BranchId) -> Result<Option<Lsn>, NodeError> {
         let home = self.home(endpoint);
-        if home.held().await?.resident.as_ref().is_none_or(|r| r.branch != *branch || !r.writes()) {
+        if home.held_soon().await?.resident.as_ref().is_none_or(|r| r.branch != *branch || !r.writes()) {
             return Ok(None);
         }
         let computes = self.computes()?;
         match computes.settled(endpoint).await {
             State::Active => self.ask_head(endpoint).await.map(Some),
             // Frozen or stopped: nothing changes, and the files say where it ends.
-            State::Paused | State::Stopped if home.held().await?.writer().is_some() => {
-                if let Some(end) = home.held().await?.stopped_at {
+            State::Paused | State::Stopped if home.held_soon().await?.writer().is_some() => {
+                if let Some(end) = home.held_soon().await?.stopped_at {
                     return Ok(Some(end));
                 }
-                self.file_all(&home, None).await
+                let filed = tokio::time::timeout(FILE_WITHIN, self.file_all(&home, None)).await;
+                filed.unwrap_or(Err(NodeError::Late("file the WAL of a sleeping parent")))
             }
             State::Paused | State::Stopped => Ok(None),
             State::Starting | State::Stopping => {
@@ -117,6 +125,11 @@ impl Node {
     }
 
     async fn ask_head(&self, endpoint: &EndpointId) -> Result<Lsn, NodeError> {
+        let asked = tokio::time::timeout(ASK_WITHIN, self.ask_head_patiently(endpoint)).await;
+        asked.unwrap_or_else(|_| Err(NodeError::Busy("the compute does not tell its position".to_owned())))
+    }
+
+    async fn ask_head_patiently(&self, endpoint: &EndpointId) -> Result<Lsn, NodeError> {
         let client = self.computes()?.admin(endpoint, "postgres").await;
         let client = client.map_err(NodeError::part("ask the compute for its position"))?;
         if let Err(error) = client.batch_execute(FLUSH).await {
@@ -203,7 +216,7 @@ impl Node {
         branch: &BranchId,
         to: Lsn,
     ) -> Result<Option<Arc<dyn AtHand>>, NodeError> {
-        let held = home.held().await?;
+        let held = home.held_soon().await?;
         let Some(resident) = held.writer().filter(|r| r.branch == *branch) else { return Ok(None) };
         let filed = held.capture.as_ref().map_or(resident.from, |c| c.status().filed);
         if filed >= to {

@@ -5,13 +5,14 @@
 //! a clean snapshot); it holds no lock, and whoever is about to start the compute ends it first
 //! ([`Home::quiet`]): a client never waits for a snapshot.
 
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
-use dormouse_base::{EndpointId, Lsn};
+use dormouse_base::{BranchId, EndpointId, Epoch, Lsn};
 use dormouse_compute::endpoint::Run;
 use dormouse_storage::gc::Lease;
 use dormouse_storage::hydrate::Hydration;
@@ -27,6 +28,10 @@ use super::resident::{Resident, data_of};
 use super::shots::Shots;
 use super::watch::Seen;
 
+/// Whoever asks for something of another endpoint's directory waits so long for it: it may be held until the store
+/// answers.
+const HELD_WITHIN: Duration = Duration::from_secs(30);
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Home {
@@ -34,6 +39,8 @@ pub(crate) struct Home {
     /// `<data>/computes/<endpoint>`.
     pub(super) path: PathBuf,
     held: tokio::sync::Mutex<Held>,
+    /// What whoever held it last left, for those who look through all homes and must not wait for one.
+    glance: Mutex<Glance>,
     job: Mutex<Job>,
     run: Mutex<Weak<Run>>,
     /// A run was opened.
@@ -63,6 +70,45 @@ pub(super) struct Held {
     pub(super) stopped_at: Option<Lsn>,
 }
 
+/// [`Held`], locked.
+#[derive(Debug)]
+pub(super) struct Holding<'a> {
+    held: MutexGuard<'a, Held>,
+    glance: &'a Mutex<Glance>,
+}
+
+impl Deref for Holding<'_> {
+    type Target = Held;
+
+    fn deref(&self) -> &Held {
+        &self.held
+    }
+}
+
+impl DerefMut for Holding<'_> {
+    fn deref_mut(&mut self) -> &mut Held {
+        &mut self.held
+    }
+}
+
+impl Drop for Holding<'_> {
+    fn drop(&mut self) {
+        if self.held.loaded {
+            *self.glance.lock() = Glance::Read(self.held.writes_what());
+        }
+    }
+}
+
+/// Who writes in it.
+#[derive(Debug, Clone, Default)]
+enum Glance {
+    /// Nobody has looked yet.
+    #[default]
+    Unread,
+    /// This writer, if any.
+    Read(Option<(BranchId, Epoch)>),
+}
+
 #[derive(Debug)]
 struct Job {
     token: CancellationToken,
@@ -81,6 +127,7 @@ impl Home {
             endpoint,
             path,
             held: tokio::sync::Mutex::default(),
+            glance: Mutex::default(),
             job: Mutex::default(),
             run: Mutex::default(),
             woken: Notify::new(),
@@ -100,8 +147,8 @@ impl Home {
     ///
     /// # Errors
     /// When its file cannot be read.
-    pub(super) async fn held(&self) -> Result<MutexGuard<'_, Held>, NodeError> {
-        let mut held = self.held.lock().await;
+    pub(super) async fn held(&self) -> Result<Holding<'_>, NodeError> {
+        let mut held = Holding { held: self.held.lock().await, glance: &self.glance };
         if !held.loaded {
             let path = self.path.clone();
             let read = dormouse_runtime::task::blocking(move || Resident::read(&path)).await;
@@ -112,8 +159,31 @@ impl Home {
     }
 
     /// The same for those who do not wait; `None` = somebody holds it, or it was not read yet.
-    pub(super) fn try_held(&self) -> Option<MutexGuard<'_, Held>> {
-        self.held.try_lock().ok().filter(|held| held.loaded)
+    pub(super) fn try_held(&self) -> Option<Holding<'_>> {
+        let held = self.held.try_lock().ok().filter(|held| held.loaded)?;
+        Some(Holding { held, glance: &self.glance })
+    }
+
+    /// The same for those on whom others wait.
+    ///
+    /// # Errors
+    /// [`NodeError::Late`] when somebody holds it for longer than [`HELD_WITHIN`], and as [`Home::held`].
+    pub(super) async fn held_soon(&self) -> Result<Holding<'_>, NodeError> {
+        let held = tokio::time::timeout(HELD_WITHIN, self.held()).await;
+        held.unwrap_or_else(|_| Err(NodeError::Late("use the directory of another endpoint")))
+    }
+
+    /// The writer in it, as it was when somebody held it last: whoever holds it now, for however long (a directory
+    /// is being made, or left while the store is away), does not hold up who only looks around.
+    ///
+    /// # Errors
+    /// When it has to be read from disk and cannot be.
+    pub(super) async fn glance(&self) -> Result<Option<(BranchId, Epoch)>, NodeError> {
+        let seen = self.glance.lock().clone();
+        match seen {
+            Glance::Unread => Ok(self.held_soon().await?.writes_what()),
+            Glance::Read(writer) => Ok(writer),
+        }
     }
 
     /// The run that is open on it, if there is one.
@@ -205,5 +275,9 @@ impl Held {
     /// The resident, if it writes and the register knows it.
     pub(super) fn writer(&self) -> Option<&Resident> {
         self.resident.as_ref().filter(|r| r.writes() && r.epoch.is_some())
+    }
+
+    fn writes_what(&self) -> Option<(BranchId, Epoch)> {
+        self.writer().and_then(|resident| Some((resident.branch.clone(), resident.epoch?)))
     }
 }

@@ -30,6 +30,7 @@ use dormouse_runtime::task::Scope;
 use dormouse_storage::gc::{Leases, Windows};
 use dormouse_storage::usage::Usage;
 use dormouse_storage::{Store, StoreError};
+use futures_util::stream::{self, StreamExt};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -43,7 +44,7 @@ pub(crate) mod error;
 pub(crate) mod registers;
 pub(crate) mod head;
 pub(crate) mod ready;
-pub(crate) mod hands;
+pub(crate) mod near;
 pub(crate) mod twin;
 pub mod ways;
 pub(crate) mod publish;
@@ -69,6 +70,12 @@ pub use ways::{LocalClone, WalSource, Ways};
 
 /// Between two tries to fill the directory of a compute that an earlier server left running.
 const FILL_AGAIN: Duration = Duration::from_secs(2);
+
+/// Endpoints that are seen to at once where all of them are.
+const AT_ONCE: usize = 16;
+
+/// How long what is done with directories may take to end with the server.
+const HOMES_END_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long tasks may take to end with the server.
 const TASKS_END_WITHIN: Duration = Duration::from_secs(3);
@@ -223,28 +230,34 @@ impl Node {
     pub async fn look_around(&self, slots: impl Fn(&EndpointId) -> Option<u32>) -> Result<(), NodeError> {
         let computes = self.inner.data.join("computes");
         let entries = std::fs::read_dir(&computes).map_err(NodeError::file("list", &computes))?;
-        for entry in entries.filter_map(Result::ok) {
-            let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<EndpointId>().ok()) else {
-                continue;
-            };
-            let Some(slot) = slots(&id) else { continue };
-            let home = self.home(&id);
-            let mut held = match home.held().await {
-                Ok(held) => held,
-                Err(error) => {
-                    tracing::error!(endpoint = %id, error = &error as &dyn std::error::Error, "unreadable");
-                    continue;
-                }
-            };
-            if held.resident.as_ref().is_some_and(|resident| resident.lazy)
-                && let Err(error) = self.resume_filling(&home, &mut held, slot).await
-            {
-                tracing::error!(endpoint = %id, error = &error as &dyn std::error::Error, "not filled");
-                drop(held);
-                self.fill_later(home, slot);
-            }
-        }
+        let known = entries.filter_map(Result::ok).filter_map(|entry| {
+            let id = entry.file_name().to_str().and_then(|name| name.parse::<EndpointId>().ok())?;
+            let slot = slots(&id)?;
+            Some((self.home(&id), slot))
+        });
+        // Several at once: each with holes asks the store, and a store that is away is waited for.
+        let known: Vec<(Arc<Home>, u32)> = known.collect();
+        let looking =
+            stream::iter(known).for_each_concurrent(AT_ONCE, |(home, slot)| self.look_at(home, slot));
+        looking.await;
         Ok(())
+    }
+
+    async fn look_at(&self, home: Arc<Home>, slot: u32) {
+        let mut held = match home.held().await {
+            Ok(held) => held,
+            Err(error) => {
+                tracing::error!(endpoint = %home.endpoint, error = &error as &dyn std::error::Error, "unreadable");
+                return;
+            }
+        };
+        if held.resident.as_ref().is_some_and(|resident| resident.lazy)
+            && let Err(error) = self.resume_filling(&home, &mut held, slot).await
+        {
+            tracing::error!(endpoint = %home.endpoint, error = &error as &dyn std::error::Error, "not filled");
+            drop(held);
+            self.fill_later(home, slot);
+        }
     }
 
     /// Tries again to fill a directory whose PostgreSQL may be running and waiting, until it works.
@@ -280,28 +293,30 @@ impl Node {
         if !self.file_everything(within).await {
             tracing::warn!("some WAL is on this machine only; the next start files it");
         }
-        for home in self.homes() {
+        let ending = stream::iter(self.homes()).for_each_concurrent(AT_ONCE, |home| async move {
             home.quiet().await;
             if let Ok(held) = home.held().await
                 && let Some(hydration) = &held.hydration
             {
                 hydration.stop().await;
             }
+        });
+        if tokio::time::timeout(HOMES_END_WITHIN, ending).await.is_err() {
+            tracing::warn!("something is still being done with a directory; the server ends without it");
         }
         self.inner.scope.close(TASKS_END_WITHIN).await;
     }
 
     /// Files what computes have written up to now. False: it took longer than `within`.
     async fn file_everything(&self, within: Duration) -> bool {
-        let filing = async {
-            for home in self.homes() {
-                // What stopped was filed then; of what nobody touched there is nothing new.
-                let known = home.held().await.is_ok_and(|held| held.stopped_at.is_some());
-                if !known && let Err(error) = self.file_all(&home, None).await {
-                    tracing::warn!(endpoint = %home.endpoint, error = &error as &dyn std::error::Error, "not filed");
-                }
+        // Several at once: one that waits for something must not keep the others from being filed.
+        let filing = stream::iter(self.homes()).for_each_concurrent(AT_ONCE, |home| async move {
+            // What stopped was filed then; of what nobody touched there is nothing new.
+            let known = home.held().await.is_ok_and(|held| held.stopped_at.is_some());
+            if !known && let Err(error) = self.file_all(&home, None).await {
+                tracing::warn!(endpoint = %home.endpoint, error = &error as &dyn std::error::Error, "not filed");
             }
-        };
+        });
         tokio::time::timeout(within, filing).await.is_ok()
     }
 

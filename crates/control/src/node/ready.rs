@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dormouse_base::clock::Mono;
-use dormouse_base::{Epoch, Lsn, Timeline};
+use dormouse_base::{Epoch, Lsn, Timeline, with_causes};
 use dormouse_compute::sandbox::identity::Identity;
 use dormouse_compute::spec::{Directory, Mode, Recovery, Spec};
 use dormouse_runtime::{failpoint, task};
@@ -24,11 +24,11 @@ use dormouse_storage::manifest::Manifest;
 use dormouse_storage::pack::boot::BootPack;
 use dormouse_storage::restore::{self, Materialised};
 use dormouse_storage::snapshot;
-use dormouse_storage::wal::read::{AtHand, Target, assemble};
+use dormouse_storage::wal::read::Target;
 use futures_util::future::BoxFuture;
 
-use super::hands::SnapshotWal;
 use super::home::{Held, Home};
+use super::near::{self, Near};
 use super::resident::{Fresh, Purpose, Resident, SNAPSHOT_STATE};
 use super::{Node, NodeError, head};
 
@@ -102,7 +102,9 @@ impl Node {
         drop(held);
         let making: BoxFuture<'_, _> = Box::pin(self.make(&home, spec, purpose));
         let made = making.await;
-        if made.is_err() {
+        if let Err(error) = &made {
+            tracing::warn!(endpoint = %spec.endpoint, branch = %spec.branch, error = with_causes(error),
+                "the directory of a start cannot be made");
             let draft = home.path.join("data.new");
             let _next_try_does = task::blocking(move || std::fs::remove_dir_all(draft)).await;
         }
@@ -174,14 +176,15 @@ impl Node {
     ) -> Result<Made, NodeError> {
         let spec = wish.spec;
         // What the parent has not filed yet is read from its files, if it is on this node.
-        let hands = self.hands(&wish).await?;
+        let spans = line::line(&wish.records, &spec.branch, wish.target).map_err(NodeError::Line)?;
+        let near = self.near(home, &spans).await?;
         let plan = line::plan(&wish.records, &spec.branch, wish.target).map_err(NodeError::Line)?;
         let manifest = plan.snapshot.manifest.clone();
         lease.change(Pin::Snapshot { branch: spec.branch.clone(), manifest });
         let identity = self.inner.identities.for_slot(spec.slot);
         let early = early.filter(|early| early.from == restore::From::Boot(plan.snapshot.boot.clone()));
         let made = self.files(home, draft, &plan, (spec, identity), early).await?;
-        let (recovery, end) = self.wal(draft, &plan, &wish, &made.manifest, &hands, identity).await?;
+        let (recovery, end) = self.wal(draft, &plan, &wish, &made.manifest, &near, identity).await?;
         failpoint::hit("ready.files.made").await.map_err(NodeError::file("make", draft))?;
         let timeline = if recovery == Recovery::Promote { plan.timeline().next() } else { plan.timeline() };
         let snapshot = &plan.snapshot;
@@ -250,7 +253,7 @@ impl Node {
         plan: &Plan,
         wish: &Wish<'_>,
         manifest: &Manifest,
-        hands: &[Arc<dyn AtHand>],
+        near: &[Near],
         identity: Identity,
     ) -> Result<(Recovery, Lsn), NodeError> {
         let writes = wish.purpose == Purpose::Write;
@@ -268,10 +271,8 @@ impl Node {
                 dir: &dir,
                 system_identifier: Some(manifest.header.system_identifier),
             };
-            let mut hands = hands.to_vec();
-            hands.extend(SnapshotWal::of(plan, manifest));
-            let hands = &hands;
-            let assembling: BoxFuture<'_, _> = Box::pin(assemble(&self.inner.store, &line, target, hands));
+            let brought = near::brought(plan, manifest);
+            let assembling: BoxFuture<'_, _> = Box::pin(self.assembled(&line, target, near, brought));
             let assembled = assembling.await;
             let assembled = assembled.map_err(NodeError::part("bring the write-ahead log back"))?;
             end = assembled.end;

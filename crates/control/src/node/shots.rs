@@ -140,7 +140,12 @@ impl Node {
             return Ok(false);
         }
         let state = self.computes()?.state(&home.endpoint);
-        let mut held = home.held().await?;
+        // One that is held for long (by a start, or by somebody who waits for the store) must not keep the others
+        // from being looked at.
+        let Some(mut held) = home.try_held() else {
+            home.stir();
+            return Ok(false);
+        };
         if held.hydration.as_ref().is_some_and(|hydration| hydration.is_complete()) {
             self.note_complete(home, &mut held).await?;
         }

@@ -144,7 +144,7 @@ impl Node {
     /// The endpoint of this node that writes a branch, if one does.
     pub(super) async fn writer_of(&self, branch: &BranchId) -> Result<Option<EndpointId>, NodeError> {
         for home in self.homes() {
-            if home.held().await?.writer().is_some_and(|resident| resident.branch == *branch) {
+            if home.glance().await?.is_some_and(|(written, _)| written == *branch) {
                 return Ok(Some(home.endpoint.clone()));
             }
         }

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use dormouse_hydrate::layout::{CONTROL, HIDDEN_CONTROL};
 use dormouse_runtime::failpoint::{hit, hit_blocking};
-use dormouse_runtime::task::blocking;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use tokio::sync::OwnedSemaphorePermit;
@@ -59,6 +58,8 @@ async fn finish(filler: &Arc<Filler>) {
         if filler.all_present() {
             match seal(filler).await {
                 Ok(()) => return,
+                // Whoever stops it may be about to remove the directory.
+                Err(_) if filler.scope.token().is_cancelled() => return,
                 Err(error) => tracing::error!(%error, "the hydration cannot be completed; trying again"),
             }
         }
@@ -77,13 +78,13 @@ pub(super) async fn make_durable(filler: &Arc<Filler>) -> io::Result<()> {
         return Ok(());
     }
     let worker = Arc::clone(filler);
-    blocking(move || {
+    let work = move || {
         hit_blocking("hydrate.durable.before_sync")?;
         rustix::fs::syncfs(worker.data.as_ref())?;
         hit_blocking("hydrate.durable.after_sync")?;
         worker.state.note_durable()
-    })
-    .await
+    };
+    filler.scope.blocking(work).await
 }
 
 /// Asks for every absent chunk once.
@@ -132,14 +133,14 @@ async fn step_aside(filler: &Filler) {
 async fn seal(filler: &Arc<Filler>) -> io::Result<()> {
     hit("hydrate.complete.before_sync").await?;
     let worker = Arc::clone(filler);
-    blocking(move || {
+    let work = move || {
         rustix::fs::syncfs(worker.data.as_ref())?;
         hit_blocking("hydrate.complete.before_seal")?;
         worker.state.note_sealed()?;
         release(&worker.data, &worker.state)?;
         worker.presence.complete()
-    })
-    .await?;
+    };
+    filler.scope.blocking(work).await?;
     tracing::info!(data = %filler.place.data.display(), "all data is present");
     filler.metrics.running.dec();
     filler.complete.send_replace(true);

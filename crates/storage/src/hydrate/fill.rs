@@ -14,7 +14,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use dormouse_base::with_causes;
 use dormouse_runtime::failpoint::{hit, hit_blocking};
-use dormouse_runtime::task::blocking;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use tokio::sync::watch;
@@ -99,11 +98,11 @@ impl Filler {
         let order = Arc::clone(&self.files[file as usize].order).read_owned().await;
         let filler = Arc::clone(self);
         // The lock goes with the work: if we are cancelled, the write still ends before a truncation begins.
-        blocking(move || {
+        let work = move || {
             let _order = order;
             filler.write(file, chunk, &bytes)
-        })
-        .await
+        };
+        self.scope.blocking(work).await
     }
 
     async fn fetch(&self, file: u32, chunk: u32) -> Result<Bytes, Unfilled> {

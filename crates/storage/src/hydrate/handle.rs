@@ -256,7 +256,8 @@ impl Hydration {
         &self.filler.place.runtime
     }
 
-    /// Stops filling; PostgreSQL's reads of absent chunks wait for a [`Self::resume`]. Tells whether all tasks ended.
+    /// Stops filling; PostgreSQL's reads of absent chunks wait for a [`Self::resume`]. After it nothing of this value
+    /// touches the directory any more. Tells whether all tasks ended.
     pub async fn stop(&self) -> bool {
         let all = self.filler.scope.close(STOP_WITHIN).await;
         let _may_be_gone = fs::remove_file(self.filler.place.runtime.join(SOCKET_NAME));

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use dormouse_runtime::failpoint::hit_blocking;
-use dormouse_runtime::task::blocking;
 use tokio::sync::OwnedRwLockWriteGuard;
 
 use super::beneath::{self, Missing};
@@ -58,7 +57,7 @@ impl Filler {
         }
         let cut = Cut { file, len, before, _order: order };
         let filler = Arc::clone(self);
-        blocking(move || match filler.state.mark(file, len) {
+        let work = move || match filler.state.mark(file, len) {
             Ok(()) => {
                 filler.files[file as usize].watermark.store(len, Ordering::Release);
                 Ok(Some(cut))
@@ -69,15 +68,15 @@ impl Filler {
                 filler.settle_cut(&cut, Went::Wrong);
                 Err(Unfilled::Failed)
             }
-        })
-        .await
+        };
+        self.scope.blocking(work).await
     }
 
     /// Ends a cut.
     pub(super) async fn end_cut(self: &Arc<Self>, cut: Cut, went: Went) {
         let filler = Arc::clone(self);
         // The lock goes with the work, and is free afterwards.
-        blocking(move || filler.settle_cut(&cut, went)).await;
+        self.scope.blocking(move || filler.settle_cut(&cut, went)).await;
     }
 
     /// Blocks.
@@ -132,13 +131,13 @@ impl Filler {
     /// The front says that a file was unlinked. It may lie, so look.
     pub(super) async fn check_gone(self: &Arc<Self>, file: u32) -> FillResult {
         let filler = Arc::clone(self);
-        blocking(move || {
+        let work = move || {
             let sparse = &filler.files[file as usize];
             if let Err(Missing::Gone) = beneath::open(&filler.data, &sparse.path, &sparse.identity) {
                 filler.mark_gone(file);
             }
-        })
-        .await;
+        };
+        self.scope.blocking(work).await;
         Ok(())
     }
 }

@@ -245,6 +245,24 @@ async fn completion_may_be_interrupted_anywhere() {
     }
 }
 
+/// Whoever stops it may remove the directory: nothing of it is under way any more, also nothing that cannot be cut.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_stop_nothing_touches_the_directory() {
+    let _alone = ALONE.lock().await;
+    let small = Small::new();
+    let hydration = small.begin().await;
+    let control = small.place.data.join("global/pg_control");
+    failpoint::arm("hydrate.complete.before_seal=sleep:600").unwrap();
+    assert_eq!(ask(&mut small.connect(), FILL, 0, 5), 0);
+    // It is about to be completed.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(hydration.stop().await);
+    let before = control.exists();
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    failpoint::disarm();
+    assert_eq!(control.exists(), before, "it was completed after its end");
+}
+
 /// Whatever a fill is interrupted by, the bytes are right in the end, with the bits or without.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fill_may_be_interrupted_anywhere() {

@@ -34,6 +34,28 @@ async fn restore(base: &Base, name: &str, store: &Store, line: &Line, upto: Lsn)
     (copy, done)
 }
 
+/// Somebody who says that he has WAL, and has zeros.
+#[derive(Debug)]
+struct Zeros(Lsn, Lsn);
+
+impl AtHand for Zeros {
+    fn name(&self) -> String {
+        "somebody's zeros".to_owned()
+    }
+
+    fn timeline(&self) -> Timeline {
+        Timeline(1)
+    }
+
+    fn range(&self) -> (Lsn, Lsn) {
+        (self.0, self.1)
+    }
+
+    fn read(&self, _: Lsn, max: usize) -> std::io::Result<Vec<u8>> {
+        Ok(vec![0; max])
+    }
+}
+
 /// Where PostgreSQL says that its timeline began.
 fn began_at(cluster: &Cluster, timeline: Timeline) -> Lsn {
     let path = cluster.data.join(format!("pg_wal/{:08X}.history", timeline.0));
@@ -90,6 +112,17 @@ async fn round_trip(major: u32) {
     let last = std::fs::read(dir.join(one.segment_name(cut.end))).unwrap();
     let behind = usize::try_from(cut.end.since(cut.end.segment_start())).unwrap();
     assert!(last.len() == 1 << 24 && last[behind..].iter().all(|byte| *byte == 0));
+
+    // Bytes at hand that are of no use are told from those of the store, and with whom they were.
+    let beyond = filed.plus(64);
+    let zeros = Zeros(filed, beyond);
+    let (name, hands): (_, [Arc<dyn AtHand>; 2]) = (zeros.name(), [Arc::clone(&base.tail), Arc::new(zeros)]);
+    let target = Target { redo: base.redo, upto: beyond, dir: &dir, system_identifier: None };
+    let more = line(&cluster, &[(1, one, base.end, beyond)]);
+    let error = assemble(&store, &more, target, &hands).await.unwrap_err();
+    assert!(error.blames_a_hand(), "{error:?}");
+    let said = error.to_string();
+    assert!(said.contains(&name) && said.contains(&filed.to_string()), "{said}");
 
     // The moment between two commits.
     let Moment::At(at) = find_moment(&store, &whole, between, &[]).await.unwrap() else {

@@ -70,3 +70,31 @@ async fn a_branch_expires() {
     assert_eq!(site.number(&main, ROWS).await, 1000);
     assert!(site.server.stop().1);
 }
+
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn a_branch_is_deleted_while_it_is_being_filled() {
+    let mut site = Site::with(&[], &[("DORMOUSE_STORE_FAULTS", "seed=1,latency=20ms")]);
+    let main = site.server.default_project();
+    site.run(&main, FILL).await;
+    let large = "create table u as select g, md5(g::text) s from generate_series(1, 100000) g";
+    site.run(&main, large).await;
+    site.server.branch_verb(&main, "snapshot", "main", &[]).unwrap();
+    for round in 0..6 {
+        let branch = site.server.branch(&main, &format!("b{round}"), &[]);
+        let client = site.open(&branch.at).await;
+        let some: i64 = client.query_one("select count(*) from t", &[]).await.unwrap().get(0);
+        assert_eq!(some, 1000);
+        drop(client);
+        // While it is filled, and around the moment in which it is complete.
+        std::thread::sleep(std::time::Duration::from_millis(150 * round));
+        site.server.branch_verb(&main, "delete", &branch.id, &["--yes"]).unwrap();
+        assert!(!site.server.cluster_of(&branch.at).exists());
+    }
+    let log = site.server.log();
+    for loud in ["the hydration cannot be completed", "cannot remove", "a chunk cannot be written"] {
+        let line = log.lines().find(|line| line.contains(loud));
+        assert_eq!(line, None, "it ends quietly");
+    }
+    assert!(site.server.stop().1);
+}

@@ -4,9 +4,10 @@
 //! the feature `storage-e2e` of this package (`cargo test -p dormouse-tests --features storage-e2e`);
 //! when that is in its `default`, they run in CI.
 //!
-//! [`sleep`] is suspend, evict and wake, [`streams`] the same with the other source of WAL; [`branches`], [`past`], [`reset`], [`readers`] and [`deletion`]
-//! are what people do with branches, [`clones`] how some begin; [`contents`] is what a database may hold; [`damage`], [`disk`]
-//! and [`crashes`] are what goes wrong; [`upkeep`] is fsck, gc and the status of the store; [`recovery`]
+//! [`sleep`] is suspend, evict and wake, [`streams`] the same with the other source of WAL; [`branches`],
+//! [`past`], [`reset`], [`readers`] and [`deletion`] are what people do with branches, [`clones`] how some begin;
+//! [`contents`] is what a database may hold; [`damage`], [`disk`], [`outage`], [`kills`] and [`crashes`] are what
+//! goes wrong; [`upkeep`] is fsck, gc and the status of the store; [`recovery`]
 //! begins with the store alone; [`s3`] with another one.
 
 mod branches;
@@ -16,6 +17,8 @@ mod crashes;
 mod damage;
 mod deletion;
 mod disk;
+mod kills;
+mod outage;
 mod past;
 mod readers;
 mod recovery;

@@ -16,11 +16,15 @@ use crate::key::{self, Key};
 use crate::object::{Store, StoreError};
 use crate::wal::piece::{self, MAX_PIECE};
 use crate::wal::reader::Reader;
+use crate::wal::source::tap::TapError;
 use crate::wal::source::{Chunk, Source, SourceError};
 
 /// Pieces that all filers of this process make at the same time: each costs up to three times 16 MiB of memory.
 const MAX_PIECES: usize = 8;
 static PIECES: Semaphore = Semaphore::const_new(MAX_PIECES);
+
+/// Unanswered questions before a warning: a compute takes seconds to stop or to recover.
+const NO_ANSWERS: u32 = 7;
 
 /// Why filing stopped for now.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +39,13 @@ pub(super) enum Stopped {
     StaleList,
     #[error("the compute's WAL is shorter than what was filed")]
     Diverged,
+}
+
+impl Stopped {
+    /// The compute could not be asked at all.
+    fn is_no_answer(&self) -> bool {
+        matches!(self, Self::Source(SourceError::Tap(TapError::Connect(_))))
+    }
 }
 
 pub(super) struct Worker {
@@ -115,8 +126,9 @@ impl Worker {
             }
             Err(stopped) => {
                 let problem = with_causes(&stopped);
-                // One failure is a compute that stops at this moment, or a hiccup of the store.
-                if self.failures == 1 {
+                // One failure is a hiccup of the store; some are a compute that stops or comes back at this moment.
+                let told_at = if stopped.is_no_answer() { NO_ANSWERS } else { 1 };
+                if self.failures == told_at {
                     tracing::warn!(branch = %self.writer.branch, problem, "cannot file WAL; will try again");
                 }
                 self.failures = self.failures.saturating_add(1);

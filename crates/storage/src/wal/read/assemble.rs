@@ -15,7 +15,7 @@ use futures_util::TryStreamExt;
 
 use super::plan::{Part, plan};
 use super::segments::Segments;
-use super::{Hands, Line, ReadError, fetch, histories};
+use super::{Hands, Line, ReadError, Supplied, fetch, histories};
 use crate::object::Store;
 use crate::wal::page::{PageHeader, page_start};
 use crate::wal::reader::Reader;
@@ -72,11 +72,13 @@ pub async fn assemble(
     let mut fetched = std::pin::pin!(fetch::parts(store, parts, hands));
     while let Some((part, bytes)) = fetched.try_next().await? {
         let work = (segments, reader, names.clone(), target.redo);
+        let supplied = Supplied::of(&part, hands);
         let done = blocking(move || {
             let (mut segments, mut reader, names, redo) = work;
             write(&mut segments, &names, part.from, &bytes)?;
             let skip = usize::try_from(redo.since(part.from)).unwrap_or(usize::MAX).min(bytes.len());
-            reader.push(&bytes[skip..], |_| ()).map_err(ReadError::Invalid)?;
+            let pushed = reader.push(&bytes[skip..], |_| ());
+            pushed.map_err(|source| ReadError::Invalid { part: supplied, source })?;
             Ok::<_, ReadError>((segments, reader))
         });
         (segments, reader) = done.await?;

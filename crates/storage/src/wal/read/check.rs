@@ -4,7 +4,7 @@ use dormouse_base::Lsn;
 use futures_util::StreamExt;
 
 use super::plan::{Origin, plan};
-use super::{Line, ReadError, fetch};
+use super::{Line, ReadError, Supplied, fetch};
 use crate::object::Store;
 use crate::wal::reader::{Invalid, Reader};
 
@@ -55,7 +55,8 @@ pub async fn check(store: &Store, line: &Line, (from, to): (Lsn, Lsn)) -> Result
                 let place = |lsn: Lsn| usize::try_from(lsn.since(header.start)).expect("a piece is small");
                 let bytes = &plain[place(part.from)..place(part.to)];
                 invalid = reader.push(bytes, |_| report.records += 1).err();
-                report.problems.extend(invalid.map(ReadError::Invalid));
+                let supplied = || Supplied::of(&part, &[]);
+                report.problems.extend(invalid.map(|source| ReadError::Invalid { part: supplied(), source }));
             }
             Ok(_) => {}
             Err(error) => {

@@ -33,7 +33,7 @@ pub(super) async fn at_hand(
     from: dormouse_base::Lsn,
     to: dormouse_base::Lsn,
 ) -> Result<Vec<u8>, ReadError> {
-    let hand = Arc::clone(hand);
+    let (name, hand) = (hand.name(), Arc::clone(hand));
     let read = blocking(move || {
         let wanted = usize::try_from(to.since(from)).unwrap_or(usize::MAX);
         let mut all = Vec::new();
@@ -46,7 +46,7 @@ pub(super) async fn at_hand(
         }
         Ok(all)
     });
-    read.await.map_err(ReadError::io(format!("read the WAL at hand from {from} to {to}")))
+    read.await.map_err(|source| ReadError::Hand { name, from, to, source })
 }
 
 async fn part(store: &Store, part: Part, hands: &Hands) -> Result<(Part, Vec<u8>), ReadError> {

@@ -9,8 +9,8 @@
 //! of a piece outside its writer's stretch are ignored, however they came there. Overlapping pieces hold the
 //! same bytes.
 
-use std::io;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use dormouse_base::{BranchId, Epoch, Lsn, ProjectId, Timeline};
 
@@ -75,6 +75,8 @@ impl Line {
 pub trait AtHand: Send + Sync + std::fmt::Debug {
     /// The timeline of its bytes.
     fn timeline(&self) -> Timeline;
+    /// What it is, for people who look for the cause of an error.
+    fn name(&self) -> String;
     /// First byte, and behind the last byte.
     fn range(&self) -> (Lsn, Lsn);
     /// Reads from `from` (within the range) on: at least one byte, at most `max`. May block.
@@ -90,6 +92,35 @@ pub trait AtHand: Send + Sync + std::fmt::Debug {
 
 /// Several suppliers, in order of preference.
 pub type Hands = [Arc<dyn AtHand>];
+
+/// A stretch of bytes and who supplied it, so that whoever reads of bad ones knows where to look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Supplied {
+    /// The first byte.
+    pub from: Lsn,
+    /// Behind the last.
+    pub to: Lsn,
+    /// The key of a piece, or what was at hand.
+    pub by: String,
+    /// They did not come from the store, which may have better ones.
+    pub at_hand: bool,
+}
+
+impl Supplied {
+    fn of(part: &Part, hands: &Hands) -> Self {
+        let (by, at_hand) = match &part.origin {
+            Origin::Piece { key, .. } => (format!("the piece {key}"), false),
+            Origin::AtHand(hand) => (format!("what was at hand: {}", hands[*hand].name()), true),
+        };
+        Self { from: part.from, to: part.to, by, at_hand }
+    }
+}
+
+impl fmt::Display for Supplied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the bytes from {} to {} of {}", self.from, self.to, self.by)
+    }
+}
 
 /// WAL could not be got back.
 #[derive(Debug, thiserror::Error)]
@@ -114,13 +145,32 @@ pub enum ReadError {
         /// Behind the last.
         to: Lsn,
     },
-    /// The bytes are as they were filed, but they are no WAL.
-    #[error("recovery would end too early")]
-    Invalid(#[source] Invalid),
+    /// The bytes are as they were filed, or as somebody had them at hand, but they are no WAL.
+    #[error("recovery would end too early, in {part}")]
+    Invalid {
+        /// Which bytes, and who supplied them.
+        part: Supplied,
+        /// What is wrong with them.
+        #[source]
+        source: Invalid,
+    },
+    /// What was said to be at hand is not.
+    #[error("cannot read the WAL from {from} to {to} of {name}")]
+    Hand {
+        /// Who was to supply it.
+        name: String,
+        /// The first byte that was wanted.
+        from: Lsn,
+        /// Behind the last.
+        to: Lsn,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
     /// The first segment needs a header, and nobody knows the identity of the cluster.
     #[error("the identity of the cluster is not known")]
     NoIdentity,
-    /// Bytes at hand, or the directory that is written to.
+    /// The directory that is written to.
     #[error("cannot {what}")]
     Io {
         /// What was tried.
@@ -132,6 +182,17 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    /// Whether bytes that were to be at hand were wrong or gone: a compute's files change, and the store may have
+    /// them by now.
+    #[must_use]
+    pub fn blames_a_hand(&self) -> bool {
+        match self {
+            Self::Invalid { part, .. } => part.at_hand,
+            Self::Hand { .. } => true,
+            _ => false,
+        }
+    }
+
     pub(super) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }

@@ -11,6 +11,7 @@ use std::io;
 use std::sync::Arc;
 
 use dormouse_base::{Lsn, Timeline};
+use dormouse_runtime::failpoint;
 
 use super::AtHand;
 use crate::key::FORMAT_VERSION;
@@ -91,6 +92,10 @@ impl Tail {
 }
 
 impl AtHand for Tail {
+    fn name(&self) -> String {
+        "the WAL that a boot pack carries".to_owned()
+    }
+
     fn timeline(&self) -> Timeline {
         self.timeline
     }
@@ -124,6 +129,10 @@ pub struct LocalWal {
 }
 
 impl AtHand for LocalWal {
+    fn name(&self) -> String {
+        format!("the files of a compute on this node, {} from {} to {}", self.timeline, self.from, self.to)
+    }
+
     fn timeline(&self) -> Timeline {
         self.timeline
     }
@@ -133,6 +142,7 @@ impl AtHand for LocalWal {
     }
 
     fn read(&self, from: Lsn, max: usize) -> io::Result<Vec<u8>> {
+        failpoint::hit_blocking("wal.hand.read")?;
         let read = self.dir.read(self.timeline, from, max)?;
         read.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "a WAL segment was recycled"))
     }

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use dormouse_base::lsn::WAL_SEGMENT;
 use dormouse_base::{Lsn, Timeline};
+use dormouse_runtime::failpoint;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, openat2, statat};
 
 /// Names that are looked at when the oldest segment is sought.
@@ -84,6 +85,25 @@ impl WalDir {
         Ok((self.mark(timeline, from).inode == stat.st_ino).then_some(bytes))
     }
 
+    /// Makes the segments that hold `from`..`to` durable, and their names. Segments that are gone are passed over. Blocks.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn sync(&self, timeline: Timeline, from: Lsn, to: Lsn) -> io::Result<()> {
+        failpoint::hit_blocking("wal.rest.sync")?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let mut at = from.segment_start();
+        while at < to {
+            match openat2(&self.dir, timeline.segment_name(at), flags, Mode::empty(), beneath()) {
+                Ok(file) => rustix::fs::fdatasync(&file)?,
+                Err(rustix::io::Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+            at = at.plus(WAL_SEGMENT);
+        }
+        Ok(rustix::fs::fsync(&self.dir)?)
+    }
+
     /// The start of the oldest segment of a timeline that begins behind `after`.
     ///
     /// # Errors
@@ -149,6 +169,9 @@ mod tests {
         }
         assert_eq!(dir.read(one, Lsn(4 * WAL_SEGMENT), 9).unwrap(), None);
         assert_eq!(dir.oldest_behind(one, Lsn(4 * WAL_SEGMENT)).unwrap(), Some(Lsn(5 * WAL_SEGMENT)));
+        // What is gone was made durable by whoever wrote it; what is there is looked at with the same suspicion.
+        dir.sync(one, Lsn(4 * WAL_SEGMENT + 9), Lsn(6 * WAL_SEGMENT)).unwrap();
+        dir.sync(one, Lsn(WAL_SEGMENT), Lsn(WAL_SEGMENT + 9)).unwrap_err();
         let last = Lsn(6 * WAL_SEGMENT - 3);
         assert_eq!(dir.read(one, last, 9).unwrap(), Some(vec![7; 3]));
         let link = root.path().join("link");

@@ -97,7 +97,16 @@ impl Source for Files {
     async fn rest(&self, reader: Reader) -> Result<Lsn, SourceError> {
         let (dir, timeline) = (Arc::clone(&self.dir), self.timeline);
         let at = reader.position();
-        let end = blocking(move || end_of(&dir, timeline, reader)).await;
+        let end = blocking(move || {
+            let end = end_of(&dir, timeline, reader)?;
+            // A compute that was frozen, or killed, may have written what it had not flushed yet. It must not lose with
+            // the power what the store has: it would write something else in the same place.
+            if end > at {
+                dir.sync(timeline, at, end)?;
+            }
+            Ok(end)
+        })
+        .await;
         let end = end.map_err(SourceError::io(format!("read the compute's WAL from {at} to its end")))?;
         // What is gone before this position is a gap, and will not come.
         let mut flushed = self.flushed.lock();
