@@ -13,3 +13,5 @@ pub mod sql;
 pub mod settings;
 pub mod pool;
 pub mod config;
+pub mod stats;
+pub mod admin;

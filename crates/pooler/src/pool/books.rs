@@ -336,7 +336,7 @@ impl<B, W> Books<B, W> {
         if now.since(receipt.opened_at) < lifetime {
             return None;
         }
-        let pace = lifetime / u32::try_from(self.total() + 1).unwrap_or(u32::MAX);
+        let pace = limits.renewal_pace();
         if self.expired_at.is_some_and(|last| now.since(last) < pace) {
             return None;
         }
