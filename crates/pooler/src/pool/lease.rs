@@ -37,6 +37,11 @@ impl Receipt {
     pub fn is_stale(&self, generation: u64) -> bool {
         self.generation < generation
     }
+
+    /// Takes it out of the world.
+    pub(super) fn used(self) -> u64 {
+        self.generation
+    }
 }
 
 /// Leave to open one backend.
@@ -44,6 +49,13 @@ impl Receipt {
 #[must_use = "give it to opened or open_failed"]
 pub struct Opening {
     pub(super) generation: u64,
+}
+
+impl Opening {
+    /// Takes it out of the world.
+    pub(super) fn used(self) -> u64 {
+        self.generation
+    }
 }
 
 /// Why a backend is to be closed.

@@ -55,6 +55,7 @@ impl Table {
 }
 
 /// A cell with anything that can be printed.
+#[expect(clippy::needless_pass_by_value, reason = "callers have numbers and references, and read better so")]
 fn cell(value: impl ToString) -> Cell {
     Some(value.to_string())
 }

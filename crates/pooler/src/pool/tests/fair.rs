@@ -87,7 +87,7 @@ impl World {
     fn settle(&mut self, pool: usize, outcome: Checkin<u32, u32>) {
         match outcome {
             Checkin::Handed { waiter, since, lease } => {
-                self.serve(pool, waiter, lease, self.now.since(since))
+                self.serve(pool, waiter, lease, self.now.since(since));
             }
             Checkin::Kept => {}
             Checkin::Close { open, .. } => self.open(pool, open),
