@@ -181,13 +181,13 @@ impl<B, W> Books<B, W> {
     /// A backend could not be opened. The next attempt is [`Books::tick`]'s, after `server_login_retry`.
     pub fn open_failed(
         &mut self,
-        opening: Opening,
+        opening: &Opening,
         now: Mono,
         limits: &Limits,
         gate: &mut impl Gate,
     ) -> OpenFailed<W> {
         self.opening -= 1;
-        self.stale -= usize::from(opening.used() < self.generation);
+        self.stale -= usize::from(opening.generation < self.generation);
         self.retry_at = Some(now.plus(limits.server_login_retry));
         self.gone(gate);
         let mut refuse = Vec::new();
@@ -201,13 +201,13 @@ impl<B, W> Books<B, W> {
     /// A backend that a client had is closed or lost. Perhaps another is to be opened for those who wait.
     pub fn closed(
         &mut self,
-        receipt: Receipt,
+        receipt: &Receipt,
         now: Mono,
         limits: &Limits,
         gate: &mut impl Gate,
     ) -> Option<Opening> {
         self.active -= 1;
-        self.stale -= usize::from(receipt.used() < self.generation);
+        self.stale -= usize::from(receipt.is_stale(self.generation));
         self.gone(gate);
         self.open_for_waiters(now, limits, gate)
     }

@@ -37,11 +37,6 @@ impl Receipt {
     pub fn is_stale(&self, generation: u64) -> bool {
         self.generation < generation
     }
-
-    /// Takes it out of the world.
-    pub(super) fn used(self) -> u64 {
-        self.generation
-    }
 }
 
 /// Leave to open one backend.

@@ -52,7 +52,7 @@ fn a_failure_refuses_those_without_hope_and_is_not_repeated_at_once() {
     let (now, limits, mut pool) = (Mono::now(), limits(2), Pool::default());
     let Checkout::Open(opening) = pool.checkout(now, &limits, &mut NoCap) else { panic!() };
     pool.wait("a", now);
-    assert_eq!(pool.open_failed(opening, now, &limits, &mut NoCap).refuse, ["a"]);
+    assert_eq!(pool.open_failed(&opening, now, &limits, &mut NoCap).refuse, ["a"]);
     assert_eq!(pool.checkout(now, &limits, &mut NoCap), Checkout::Refuse(Refusal::OpenFailed));
 
     let later = now.plus(limits.server_login_retry);
@@ -67,7 +67,7 @@ fn a_failure_refuses_those_without_hope_and_is_not_repeated_at_once() {
     let Actions { open, .. } = pool.tick(later, &limits, &mut NoCap);
     let [opening] = open.try_into().unwrap();
     // There is a backend that c can wait for, so a failure is no reason to refuse it.
-    assert_eq!(pool.open_failed(opening, later, &limits, &mut NoCap).refuse, [""; 0]);
+    assert_eq!(pool.open_failed(&opening, later, &limits, &mut NoCap).refuse, [""; 0]);
     assert!(matches!(give_back(&mut pool, lease, later, &limits), Checkin::Handed { waiter: "c", .. }));
 }
 
@@ -85,7 +85,7 @@ fn time_limits_of_those_who_wait() {
     let Actions { notify, open, .. } = pool.tick(now.plus(seconds(5)), &limits, &mut NoCap);
     assert_eq!(notify, [first], "query_wait_notify");
     let [reserve] = open.try_into().unwrap();
-    assert_eq!(pool.open_failed(reserve, now.plus(seconds(5)), &limits, &mut NoCap).refuse, [""; 0]);
+    assert_eq!(pool.open_failed(&reserve, now.plus(seconds(5)), &limits, &mut NoCap).refuse, [""; 0]);
 
     let end = pool.tick(now.plus(limits.query_wait_timeout), &limits, &mut NoCap);
     assert_eq!((end.refuse, end.notify), (vec!["first"], vec![]));
@@ -110,7 +110,7 @@ fn a_pool_in_use_is_kept_up_and_one_asleep_is_not_woken() {
     assert_eq!(closed, [(1, CloseReason::Idle), (2, CloseReason::Idle)]);
     // The endpoint goes to sleep: all are lost, and nothing is opened until a client comes.
     limits.min_pool_size = 3;
-    assert_eq!(pool.closed(lease.receipt, later, &limits, &mut NoCap), None);
+    assert_eq!(pool.closed(&lease.receipt, later, &limits, &mut NoCap), None);
     assert!(pool.tick(later, &limits, &mut NoCap).open.is_empty());
 }
 
@@ -174,7 +174,7 @@ fn kill_refuses_and_reconnect_replaces() {
     assert_eq!(pool.kill(&mut NoCap), Some(Killed { close: vec![], refuse: vec!["w"] }));
     let late = pool.opened(opening, 3, now, &limits, &mut NoCap);
     assert_eq!(late, Checkin::Close { backend: 3, reason: CloseReason::Killed, open: None });
-    assert_eq!(pool.closed(second.receipt, now, &limits, &mut NoCap), None);
+    assert_eq!(pool.closed(&second.receipt, now, &limits, &mut NoCap), None);
     assert_eq!((pool.total(), pool.counts(now, &limits).close_needed), (0, 0));
     assert_eq!(pool.checkout(now, &limits, &mut NoCap), Checkout::Wait);
 }

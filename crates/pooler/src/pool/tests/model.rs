@@ -170,7 +170,7 @@ impl World {
             }
             Step::Lose(n) => {
                 if let Some(lease) = self.take_lease(n) {
-                    let open = self.books.closed(lease.receipt, now, &limits, &mut NoCap);
+                    let open = self.books.closed(&lease.receipt, now, &limits, &mut NoCap);
                     open.into_iter().for_each(|opening| self.start(opening));
                 }
             }
@@ -188,7 +188,7 @@ impl World {
             }
             Step::Failed(n) => {
                 if let Some(opening) = nth(&mut self.opening, n) {
-                    let refuse = self.books.open_failed(opening, now, &limits, &mut NoCap).refuse;
+                    let refuse = self.books.open_failed(&opening, now, &limits, &mut NoCap).refuse;
                     self.refused(refuse);
                 }
             }
