@@ -190,12 +190,8 @@ impl<B, W> Books<B, W> {
         self.stale -= usize::from(opening.generation < self.generation);
         self.retry_at = Some(now.plus(limits.server_login_retry));
         self.gone(gate);
-        let mut refuse = Vec::new();
-        if self.total() == 0 && self.state == State::Running {
-            refuse.extend(std::iter::from_fn(|| self.waiters.pop()).map(|(waiter, _)| waiter));
-            gate.waiting(None);
-        }
-        OpenFailed { refuse }
+        let hopeless = self.total() == 0 && self.state == State::Running;
+        OpenFailed { refuse: if hopeless { self.refuse_waiters(gate) } else { Vec::new() } }
     }
 
     /// A backend that a client had is closed or lost. Perhaps another is to be opened for those who wait.

@@ -214,7 +214,7 @@ fn lowering_a_cap_takes_hold_and_leaving_frees() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn caps_hold_and_everybody_is_served(
