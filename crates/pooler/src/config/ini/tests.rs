@@ -110,3 +110,11 @@ fn errors_do_not_repeat_passwords() {
         assert!(!whole.contains("hunter2"), "{whole}");
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_safe(text in "(\\[databases\\]\n)?[a-z='\" %;#\\[\\]\n\\\\é]{0,60}") {
+        let _ = read(&text);
+        let _ = crate::config::userlist::parse(&text);
+    }
+}
