@@ -15,3 +15,5 @@ pub mod statement;
 pub mod link;
 pub mod pool;
 pub mod config;
+pub mod stats;
+pub mod admin;

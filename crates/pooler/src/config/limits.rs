@@ -41,6 +41,11 @@ impl Limits {
     pub(crate) fn size_with_reserve(&self) -> u32 {
         self.size().saturating_add(self.reserve_pool_size)
     }
+
+    /// The least time between two backends that are closed for their age. A pool without a limit has no pace.
+    pub(crate) fn renewal_pace(&self) -> Duration {
+        self.server_lifetime / self.size_with_reserve().max(1)
+    }
 }
 
 impl From<&Settings> for Limits {

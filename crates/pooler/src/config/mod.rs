@@ -15,13 +15,13 @@
 //! Where the next change goes: a setting is one entry in `settings.rs` (used) or `known.rs` (accepted).
 
 mod error;
-
+pub mod ini;
 mod known;
 mod layer;
 mod limits;
 mod settings;
 mod table;
-
+pub mod userlist;
 mod value;
 
 pub use error::ConfigError;

@@ -32,7 +32,7 @@ macro_rules! settings {
             changeable: settings!(@change $change),
             scope: Scope::$scope,
             used: true,
-            note: concat!($($doc),+),
+            note: concat!($($doc),+).trim_ascii(),
         }),+];
 
         impl Default for Settings {

@@ -81,3 +81,28 @@ fn lists_of_names() {
     assert_eq!(names(" a, b,,c ").collect::<Vec<_>>(), ["a", "b", "c"]);
     assert_eq!(names("").count(), 0);
 }
+
+#[test]
+fn the_reference_has_every_setting() {
+    let page = include_str!("../../../../docs/reference/pooler.md");
+    for setting in table() {
+        let name = format!("`{}`", setting.name);
+        if !setting.used {
+            assert!(page.contains(&name), "{name} is missing");
+            continue;
+        }
+        let row = page.lines().find(|line| line.starts_with(&format!("| {name} |")));
+        let cells: Vec<_> = row.unwrap_or_else(|| panic!("{name} has no row")).split(" | ").collect();
+        let written =
+            |value: &str| if value.is_empty() { String::from("empty") } else { format!("`{value}`") };
+        assert_eq!(
+            (cells[2], cells[3]),
+            (&*written(setting.pgbouncer), &*written(setting.default)),
+            "{name}"
+        );
+        let place = if setting.scope == Scope::Pool { "pool" } else { "all" };
+        assert_eq!(cells[4], place, "{name}");
+        assert_eq!(cells[5].trim_end_matches(" |"), setting.note, "{name}");
+        assert!(setting.changeable, "{name}: the page says that all can be changed");
+    }
+}

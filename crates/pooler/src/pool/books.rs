@@ -172,7 +172,7 @@ impl<B, W> Books<B, W> {
     ) -> Checkin<B, W> {
         self.opening -= 1;
         self.retry_at = None;
-        let receipt = Receipt { opened_at: now, generation: opening.generation };
+        let receipt = Receipt { opened_at: now, generation: opening.used() };
         self.stale -= usize::from(receipt.is_stale(self.generation));
         let reason = self.unfit(&receipt, limits);
         self.place(backend, receipt, reason, now, limits, gate)
@@ -190,12 +190,8 @@ impl<B, W> Books<B, W> {
         self.stale -= usize::from(opening.generation < self.generation);
         self.retry_at = Some(now.plus(limits.server_login_retry));
         self.gone(gate);
-        let mut refuse = Vec::new();
-        if self.total() == 0 && self.state == State::Running {
-            refuse.extend(std::iter::from_fn(|| self.waiters.pop()).map(|(waiter, _)| waiter));
-            gate.waiting(None);
-        }
-        OpenFailed { refuse }
+        let hopeless = self.total() == 0 && self.state == State::Running;
+        OpenFailed { refuse: if hopeless { self.refuse_waiters(gate) } else { Vec::new() } }
     }
 
     /// A backend that a client had is closed or lost. Perhaps another is to be opened for those who wait.
@@ -336,7 +332,7 @@ impl<B, W> Books<B, W> {
         if now.since(receipt.opened_at) < lifetime {
             return None;
         }
-        let pace = lifetime / u32::try_from(self.total() + 1).unwrap_or(u32::MAX);
+        let pace = limits.renewal_pace();
         if self.expired_at.is_some_and(|last| now.since(last) < pace) {
             return None;
         }

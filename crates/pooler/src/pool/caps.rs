@@ -15,6 +15,10 @@
 //! that pool has none at all, or less than its equal share and has waited for [`YIELD_AFTER`]. The share keeps
 //! two busy pools from opening and closing for each other at every transaction.
 //!
+//! What a caller does: pass [`Caps::gate`] to every call of the books; when a client has to wait, look at
+//! [`Caps::holders`] for a pool that can `evict` an idle backend; after every call, tick the pools that
+//! [`Caps::take_turns`] names, with no lock held.
+//!
 //! Pools live on several threads, so a `Caps` is behind a mutex of its own, taken while a pool's books are
 //! locked, never the other way round. Pools without a cap do not come here.
 

@@ -57,9 +57,14 @@ impl<B, W> Books<B, W> {
         if !self.happen(Event::Kill) {
             return None;
         }
-        gate.waiting(None);
-        let refuse = std::iter::from_fn(|| self.waiters.pop()).map(|(waiter, _)| waiter).collect();
+        let refuse = self.refuse_waiters(gate);
         Some(Killed { close: self.remove_idle(|_| true, gate), refuse })
+    }
+
+    /// Sends everybody away who waits: the pooler is shutting down. Returns them, to be refused.
+    pub fn refuse_waiters(&mut self, gate: &mut impl Gate) -> Vec<W> {
+        gate.waiting(None);
+        std::iter::from_fn(|| self.waiters.pop()).map(|(waiter, _)| waiter).collect()
     }
 
     /// Has every backend replaced: idle ones are returned to be closed, the others are closed when they are free.

@@ -36,3 +36,26 @@ impl Gate for NoCap {
         false
     }
 }
+
+/// A pool that may be under a cap.
+impl<G: Gate> Gate for Option<G> {
+    fn acquire(&mut self, since: Option<Mono>) -> bool {
+        self.as_mut().is_none_or(|gate| gate.acquire(since))
+    }
+
+    fn release(&mut self) {
+        if let Some(gate) = self {
+            gate.release();
+        }
+    }
+
+    fn waiting(&mut self, since: Option<Mono>) {
+        if let Some(gate) = self {
+            gate.waiting(since);
+        }
+    }
+
+    fn must_yield(&mut self, own: Option<Mono>, now: Mono) -> bool {
+        self.as_mut().is_some_and(|gate| gate.must_yield(own, now))
+    }
+}

@@ -46,6 +46,13 @@ pub struct Opening {
     pub(super) generation: u64,
 }
 
+impl Opening {
+    /// Takes it out of the world.
+    pub(super) fn used(self) -> u64 {
+        self.generation
+    }
+}
+
 /// Why a backend is to be closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CloseReason {

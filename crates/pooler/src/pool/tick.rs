@@ -111,10 +111,9 @@ impl<B, W> Books<B, W> {
             self.total() >= limits.size() as usize && self.total() < limits.size_with_reserve() as usize;
         let idle =
             (self.total() > limits.min_pool_size as usize).then(|| self.idle.front().map(|idle| idle.since));
-        let pace = limits.server_lifetime / u32::try_from(self.total().max(1)).unwrap_or(u32::MAX);
         let eldest = self.idle.iter().map(|idle| idle.receipt.opened_at).min();
         let lifetime = plus(eldest, limits.server_lifetime).map(|at| match self.expired_at {
-            Some(last) => at.max(last.plus(pace)),
+            Some(last) => at.max(last.plus(limits.renewal_pace())),
             None => at,
         });
         // Two of these only allow to open; once over, what stands in the way is something else, and not time.

@@ -87,7 +87,7 @@ impl World {
     fn settle(&mut self, pool: usize, outcome: Checkin<u32, u32>) {
         match outcome {
             Checkin::Handed { waiter, since, lease } => {
-                self.serve(pool, waiter, lease, self.now.since(since))
+                self.serve(pool, waiter, lease, self.now.since(since));
             }
             Checkin::Kept => {}
             Checkin::Close { open, .. } => self.open(pool, open),
@@ -214,7 +214,7 @@ fn lowering_a_cap_takes_hold_and_leaving_frees() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn caps_hold_and_everybody_is_served(

@@ -235,7 +235,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn books_hold_under_any_order_of_events(steps in proptest::collection::vec(step(), 1..200)) {

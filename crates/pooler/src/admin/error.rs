@@ -1,0 +1,88 @@
+//! What the console says no with. The texts are PgBouncer's, because scripts look for them.
+
+use dormouse_pgwire::{ClientError, SqlState};
+
+use crate::config::ConfigError;
+
+/// A command that is not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AdminError {
+    /// Not a command.
+    #[error("invalid command '{0}', use SHOW HELP;")]
+    Invalid(String),
+    /// A name or value in it is empty or too long.
+    #[error("bad arguments")]
+    BadArguments,
+    /// The role may only look.
+    #[error("admin access needed")]
+    AdminNeeded,
+    /// DISABLE and ENABLE take one.
+    #[error("a database is required")]
+    DatabaseRequired,
+    /// No pool and no route has this name.
+    #[error("no such database: {0}")]
+    NoSuchDatabase(String),
+    /// The console has no pool that could be paused and so on.
+    #[error("cannot {verb} admin db: {name}")]
+    AdminDatabase {
+        /// What was to be done.
+        verb: &'static str,
+        /// What it was called.
+        name: String,
+    },
+    /// RESUME of a database that runs.
+    #[error("database {0} is not paused")]
+    NotPaused(String),
+    /// RESUME of a pooler that runs.
+    #[error("pooler is not paused/suspended")]
+    PoolerNotPaused,
+    /// PAUSE, KILL or SUSPEND of a pooler that is paused.
+    #[error("already suspended/paused")]
+    AlreadyPaused,
+    /// SUSPEND while a database is paused.
+    #[error("cannot suspend with paused databases")]
+    PausedDatabases,
+    /// RESUME too late.
+    #[error("pooler is shutting down")]
+    ShuttingDown,
+    /// KILL_CLIENT without a number.
+    #[error("invalid client pointer supplied")]
+    InvalidClient,
+    /// KILL_CLIENT of nobody.
+    #[error("client not found")]
+    ClientNotFound,
+    /// RELOAD that found a mistake.
+    #[error("RELOAD failed, see logs for additional details")]
+    ReloadFailed,
+    /// SET that found one.
+    #[error("SET failed")]
+    SetFailed(#[source] ConfigError),
+}
+
+impl AdminError {
+    /// The error as the console's client gets it.
+    #[must_use]
+    pub fn client_error(&self) -> ClientError {
+        let code = match self {
+            Self::Invalid(_) | Self::BadArguments | Self::DatabaseRequired => SqlState::PROTOCOL_VIOLATION,
+            Self::AdminNeeded => SqlState::INSUFFICIENT_PRIVILEGE,
+            Self::NoSuchDatabase(_) => SqlState::INVALID_CATALOG_NAME,
+            Self::InvalidClient | Self::ClientNotFound | Self::SetFailed(_) => {
+                SqlState::INVALID_PARAMETER_VALUE
+            }
+            Self::AdminDatabase { .. }
+            | Self::NotPaused(_)
+            | Self::PoolerNotPaused
+            | Self::AlreadyPaused
+            | Self::PausedDatabases
+            | Self::ReloadFailed => SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::ShuttingDown => SqlState::CANNOT_CONNECT_NOW,
+        };
+        let error = ClientError::error(code, self.to_string());
+        match self {
+            Self::SetFailed(source) => error.with_detail(format!("{source}.")),
+            Self::AdminNeeded => error.with_hint("The roles in admin_users may do this."),
+            _ => error,
+        }
+    }
+}
