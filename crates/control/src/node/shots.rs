@@ -42,6 +42,10 @@ const MAX_WAL: u64 = 64 * 1024 * 1024;
 /// parent gets an online one: the first branch has to replay this much, the next one shall not.
 const FORK_WAL: u64 = 4 * 1024 * 1024;
 
+/// Snapshots by volume take at most this part of the time (one in so many): a compute that writes [`MAX_WAL`] each
+/// second would otherwise be read and stored again and again, and have no other work done.
+const TIME_SHARE: u32 = 20;
+
 /// A running compute with new WAL gets an online snapshot at least this often.
 const MAX_AGE: Duration = Duration::from_secs(6 * 3600);
 
@@ -59,6 +63,8 @@ const FILE_WITHIN: Duration = Duration::from_secs(120);
 pub(super) struct Shots {
     /// When one was taken last, in this server's life.
     taken: Option<Mono>,
+    /// How long it took.
+    took: Duration,
     /// When one failed last.
     failed: Option<Mono>,
     /// Where a branch was made last.
@@ -69,13 +75,18 @@ pub(super) struct Shots {
 }
 
 impl Shots {
+    /// Whether the last one is long enough ago, for what it cost.
+    fn may_again(&self) -> bool {
+        self.taken.is_none_or(|at| at.elapsed() >= self.took * TIME_SHARE)
+    }
+
     /// Whether the last branch has more to replay than the next one should have.
     fn is_far_behind(&self, redo: Lsn) -> bool {
         self.fork.is_some_and(|fork| fork.since(redo.max(self.switched)) >= FORK_WAL)
     }
 
-    fn taken(&mut self, record: &SnapshotRecord) {
-        self.taken = Some(Mono::now());
+    fn taken(&mut self, record: &SnapshotRecord, took: Duration) {
+        (self.taken, self.took) = (Some(Mono::now()), took);
         if record.kind == SnapshotKind::Online {
             self.switched = record.lsn.segment_start().plus(WAL_SEGMENT);
         }
@@ -158,7 +169,7 @@ impl Node {
                 let now = status.filed.max(status.flushed);
                 let old = shots.taken.is_none_or(|at| at.elapsed() >= MAX_AGE) && home.age() >= MAX_AGE;
                 let hole = status.gaps.iter().any(|gap| gap.to > resident.base_redo);
-                now.since(resident.base_redo) >= MAX_WAL
+                (now.since(resident.base_redo) >= MAX_WAL && shots.may_again())
                     || shots.is_far_behind(resident.base_redo)
                     || hole
                     || (old && now.since(resident.base_lsn) >= MIN_WAL)
@@ -304,8 +315,8 @@ impl Node {
         })?;
         failpoint::hit("snapshot.publish.after").await.map_err(NodeError::file("publish", &home.path))?;
         self.remember(home, &taken).await?;
-        home.shots.lock().taken(&taken.record);
         let stats = taken.stats;
+        home.shots.lock().taken(&taken.record, stats.time);
         self.inner.metrics.snapshot(taken.record.kind, stats.written_bytes(), stats.time);
         tracing::info!(endpoint = %home.endpoint, kind = ?taken.record.kind, lsn = %taken.record.lsn,
             read = stats.read_bytes, written = stats.written_bytes(), ms = stats.time.as_millis(), "snapshot");
