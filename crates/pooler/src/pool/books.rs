@@ -161,7 +161,8 @@ impl<B, W> Books<B, W> {
         self.place(backend, receipt, reason, now, limits, gate)
     }
 
-    /// A backend has been opened.
+    /// A backend has been opened. [`Books::tick`] is due then: after a failure it was the only one, and others may
+    /// wait for more.
     pub fn opened(
         &mut self,
         opening: Opening,
@@ -190,6 +191,7 @@ impl<B, W> Books<B, W> {
         self.stale -= usize::from(opening.generation < self.generation);
         self.retry_at = Some(now.plus(limits.server_login_retry));
         self.gone(gate);
+        gate.waiting(None);
         let hopeless = self.total() == 0 && self.state == State::Running;
         OpenFailed { refuse: if hopeless { self.refuse_waiters(gate) } else { Vec::new() } }
     }
@@ -252,13 +254,14 @@ impl<B, W> Books<B, W> {
         limits: &Limits,
         gate: &mut impl Gate,
     ) -> Option<Opening> {
-        let since = self.waiters.oldest().unwrap_or(now);
-        if self.opening >= wanted || !self.room(now, limits) {
+        // After a failure one attempt at a time, until one succeeds.
+        let retrying = self.retry_at.is_some_and(|at| now < at || self.opening > 0);
+        if self.opening >= wanted || retrying || !self.room(now, limits) {
+            // Not in line either: a slot that is kept back for this pool would serve nobody.
             gate.waiting(None);
             return None;
         }
-        // After a failure one attempt at a time, until one succeeds.
-        if self.retry_at.is_some_and(|at| now < at || self.opening > 0) || !gate.acquire(Some(since)) {
+        if !gate.acquire(Some(self.waiters.oldest().unwrap_or(now))) {
             return None;
         }
         Some(self.start_opening())

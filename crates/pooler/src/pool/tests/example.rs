@@ -178,3 +178,43 @@ fn kill_refuses_and_reconnect_replaces() {
     assert_eq!((pool.total(), pool.counts(now, &limits).close_needed), (0, 0));
     assert_eq!(pool.checkout(now, &limits, &mut NoCap), Checkout::Wait);
 }
+
+#[test]
+fn a_pool_that_fails_holds_nothing_back_from_others() {
+    let (now, limits) = (Mono::now(), limits(5));
+    let mut caps: Caps<&str> = Caps::default();
+    caps.set_limit(&"all", 1);
+    let (broken, other) = (caps.join(&["all"]), caps.join(&["all"]));
+    let mut pool = Books::<u32, &str>::default();
+    let Checkout::Open(opening) = pool.checkout(now, &limits, &mut caps.gate(broken)) else { panic!() };
+    pool.wait("a", now);
+    assert_eq!(pool.checkout(now, &limits, &mut caps.gate(broken)), Checkout::Wait, "the cap is full");
+    pool.wait("b", now);
+    // It fails, but stays alive by a backend of its own that it has got meanwhile.
+    let Checkin::Handed { lease, .. } = pool.opened(opening, 1, now, &limits, &mut caps.gate(broken)) else {
+        panic!()
+    };
+    caps.set_limit(&"all", 2);
+    let open = pool.tick(now, &limits, &mut caps.gate(broken)).open;
+    let [opening] = open.try_into().unwrap();
+    pool.wait("c", now);
+    assert!(pool.tick(now, &limits, &mut caps.gate(broken)).open.is_empty(), "the cap is full again");
+    assert!(pool.open_failed(&opening, now, &limits, &mut caps.gate(broken)).refuse.is_empty());
+    let mut second = Books::<u32, &str>::default();
+    let later = now.plus(Duration::from_millis(1));
+    assert!(matches!(second.checkout(later, &limits, &mut caps.gate(other)), Checkout::Open(_)));
+    assert!(matches!(
+        give_back_to(&mut pool, lease, later, &limits, &mut caps.gate(broken)),
+        Checkin::Handed { .. }
+    ));
+}
+
+fn give_back_to(
+    pool: &mut Pool,
+    lease: Lease<u32>,
+    now: Mono,
+    limits: &Limits,
+    gate: &mut impl Gate,
+) -> Checkin<u32, &'static str> {
+    pool.checkin(lease.backend, lease.receipt, now, limits, gate)
+}
