@@ -27,6 +27,7 @@ mod stop;
 mod report;
 mod stats;
 mod talk;
+mod tool;
 
 mod error;
 
@@ -40,6 +41,10 @@ use crate::report::Report;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(walk) = &args.walk {
+        walk.run();
+        return ExitCode::SUCCESS;
+    }
     match run(&args) {
         Ok(broken) if broken.is_empty() => ExitCode::SUCCESS,
         Ok(broken) => {
