@@ -99,6 +99,13 @@ impl Part {
     }
 }
 
+impl Part {
+    /// Whether it starts the program under test.
+    pub(crate) fn needs_server(self) -> bool {
+        self != Part::PoolInstructions
+    }
+}
+
 /// The parts of `storage`.
 const STORAGE: [Part; 5] =
     [Part::StorageSnapshot, Part::StorageStart, Part::StorageBranch, Part::StorageFront, Part::StorageWal];

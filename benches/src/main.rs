@@ -31,6 +31,7 @@ mod tool;
 
 mod error;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -68,6 +69,7 @@ fn run(args: &Args) -> Result<Vec<&'static str>, Error> {
     stop::listen()?;
     let binary = match &args.binary {
         Some(given) => given.clone(),
+        None if args.parts().iter().all(|part| !part.needs_server()) => PathBuf::new(),
         None => binary::build()?,
     };
     let mut report = Report::new();

@@ -112,6 +112,11 @@ pub(crate) fn run_watched(
     Err(Error::unexpected(format!("pgbench failed ({ended}): {}", text.trim())))
 }
 
+/// Whether a summary says that no transaction ended in time.
+pub(crate) fn did_nothing(text: &str) -> bool {
+    text.lines().any(|line| line.trim_end() == "number of transactions actually processed: 0")
+}
+
 /// Reads the summary that pgbench prints.
 ///
 /// # Errors
@@ -145,5 +150,6 @@ mod tests {
             Outcome { tps: 31190.5, transactions: 1234.0, latency_ms: 0.513, connect_ms: 20.4 }
         );
         assert!(read("tps = 1").is_err());
+        assert!(did_nothing("x\nnumber of transactions actually processed: 0\n") && !did_nothing(text));
     }
 }

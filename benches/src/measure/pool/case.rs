@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::meter::Meter;
@@ -9,6 +10,7 @@ use super::stage::{Stage, Way};
 use crate::error::Error;
 use crate::pgbench;
 use crate::stats::Series;
+use crate::stop;
 
 /// Threads of pgbench.
 const THREADS: u32 = 2;
@@ -21,6 +23,9 @@ const ENDING: Duration = Duration::from_millis(100);
 
 /// From so many on, logging in takes as long as a run.
 const CROWD: u32 = 1000;
+
+/// Times that a run is made longer when its clients did not log in in time.
+const LONGER: usize = 4;
 
 /// What a transaction is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,28 +140,48 @@ pub(super) struct Run {
     pub(super) transactions: f64,
 }
 
-/// Runs a case by a way.
+/// Runs a case by a way. A run that ended before its clients had logged in is repeated.
 ///
 /// # Errors
 /// When a client fails.
 pub(super) fn run(stage: &Stage, case: Case, way: Way, seconds: u32) -> Result<Run, Error> {
+    let key = if case.reconnect { 0 } else { case.clients };
+    let logins = || stage.logins.lock().unwrap_or_else(PoisonError::into_inner);
+    for _ in 0..LONGER {
+        let allowance = logins().allowance(way, key);
+        if let Some((run, connected)) = run_once(stage, case, way, seconds + allowance)? {
+            logins().note(way, key, connected);
+            return Ok(run);
+        }
+        stop::check()?;
+        logins().note(way, key, Duration::from_secs(2 * u64::from(allowance + 1)));
+    }
+    Err(Error::unexpected("clients did not log in in time"))
+}
+
+/// One run and how long its clients took to log in; `None` when it was over before that.
+fn run_once(stage: &Stage, case: Case, way: Way, seconds: u32) -> Result<Option<(Run, Duration)>, Error> {
     let logs = tempfile::tempdir().map_err(Error::system("make a temporary directory"))?;
     let mut meter = Meter::begin(stage, way);
     let said = stage.pgbench(way, &case.arguments(seconds, logs.path()), &mut || meter.watch())?;
+    if pgbench::did_nothing(&said) {
+        return Ok(None);
+    }
     let outcome = pgbench::read(&said)?;
     std::thread::sleep(ENDING);
-    let connected = Duration::from_secs_f64(outcome.connect_ms / 1000.0) + PREFACE;
-    let (pooler, postgres) = meter.end(if case.reconnect { Duration::ZERO } else { connected });
+    let connected = Duration::from_secs_f64(outcome.connect_ms / 1000.0);
+    let (pooler, postgres) = meter.end(if case.reconnect { Duration::ZERO } else { connected + PREFACE });
     let each = |time: Duration| time.as_secs_f64() * 1e6 / outcome.transactions.max(1.0);
     let latencies = latencies(logs.path()).map_err(Error::system("read pgbench's logs"))?;
-    Ok(Run {
+    let run = Run {
         tps: outcome.tps,
         p50: latencies.p50(),
         p99: latencies.p99(),
         pooler_us: each(pooler),
         postgres_us: each(postgres),
         transactions: outcome.transactions,
-    })
+    };
+    Ok(Some((run, connected)))
 }
 
 /// The latencies in all of pgbench's logs: `client transaction latency_us …`.

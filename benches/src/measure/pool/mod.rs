@@ -15,6 +15,7 @@
 //! [`instructions`] is a part of its own: no clock, no noise, only the bytes' way through the pooler ([`walk`]).
 
 mod case;
+mod logins;
 mod matrix;
 mod meter;
 

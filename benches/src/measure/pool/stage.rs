@@ -2,8 +2,10 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Mutex;
 
 use super::bouncer::{self, Bouncer};
+use super::logins::Logins;
 use crate::bare::{self, Bare, Running};
 use crate::error::Error;
 use crate::pgbench::{self, Pgbench};
@@ -53,6 +55,8 @@ pub(super) struct Stage {
     pub(super) bouncer: Bouncer,
     /// Whether the pooled name shares backends.
     pub(super) pools: bool,
+    /// How long its clients take to log in.
+    pub(super) logins: Mutex<Logins>,
     compute: Compute,
     port: u16,
     verifier: String,
@@ -85,6 +89,7 @@ impl Stage {
             place,
             bouncer,
             pools: false,
+            logins: Mutex::default(),
             compute,
             port,
             verifier,

@@ -31,7 +31,7 @@ pub(super) fn measure(stage: &mut Stage, plan: &Plan) -> Result<Found, Error> {
         return Ok(found);
     }
     stage.resize(BACKENDS)?;
-    let rounds = plan.crowd_rounds.max(2);
+    let rounds = plan.crowd_rounds;
     talk::say(&format!("pool: {} clients on {BACKENDS} backends, {rounds} rounds", CASE.clients));
     let mut runs = [(Way::Bouncer, Vec::new()), (Way::Dormouse, Vec::new())];
     for round in 0..rounds {
