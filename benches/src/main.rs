@@ -43,8 +43,13 @@ use crate::report::Report;
 fn main() -> ExitCode {
     let args = Args::parse();
     if let Some(walk) = &args.walk {
-        walk.run();
-        return ExitCode::SUCCESS;
+        return match walk.run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                talk::say(&dormouse_base::with_causes(&error));
+                ExitCode::FAILURE
+            }
+        };
     }
     match run(&args) {
         Ok(broken) if broken.is_empty() => ExitCode::SUCCESS,

@@ -40,8 +40,8 @@ use crate::args::Args;
 use crate::error::Error;
 use crate::report::{PartReport, Section, Target};
 
-/// Connections to a server, on both sides.
-const POOL: u32 = 20;
+/// Connections to a server: Dormouse's default, and what PgBouncer is told.
+const POOL: u32 = 25;
 
 /// Seconds of a pgbench run.
 const SECONDS: u32 = 2;
@@ -113,12 +113,12 @@ impl Found {
 pub(crate) fn run(binary: &Path, args: &Args) -> Result<PartReport, Error> {
     raise_open_files();
     let plan = Plan::of(args);
-    let mut stage = Stage::set(binary, plan.scale)?;
+    let stage = Stage::set(binary, plan.scale)?;
     let mut found = Found::default();
     found.extend(idle::measure(&stage, &plan)?);
     found.extend(matrix::measure(&stage, &plan)?);
     found.extend(syscalls::measure(&stage, &plan)?);
-    found.extend(wait::measure(&mut stage, &plan)?);
+    found.extend(wait::measure(&stage, &plan)?);
     found.extend(woken::measure(&stage, &plan)?);
     found.notes.extend([
         format!("direct: TCP to a bare PostgreSQL; PgBouncer {}: transaction mode, in front of the same", stage.bouncer.version),

@@ -59,7 +59,6 @@ pub(super) struct Stage {
     pub(super) logins: Mutex<Logins>,
     compute: Compute,
     port: u16,
-    verifier: String,
     pgbench: Pgbench,
     running: Running,
     bare: Bare,
@@ -92,7 +91,6 @@ impl Stage {
             logins: Mutex::default(),
             compute,
             port,
-            verifier,
             pgbench,
             running,
             bare,
@@ -113,15 +111,6 @@ impl Stage {
         let (mut one, mut other) = (open()?, open()?);
         let backend = "select pg_catalog.pg_backend_pid()";
         Ok(one.query(backend)?.1 == other.query(backend)?.1)
-    }
-
-    /// PgBouncer anew, with so many connections to the server.
-    ///
-    /// # Errors
-    /// When it does not start.
-    pub(super) fn resize(&mut self, pool: u32) -> Result<(), Error> {
-        self.bouncer = Bouncer::start(&self.bare, self.port, pool, &self.verifier)?;
-        Ok(())
     }
 
     /// Where a way begins.

@@ -5,14 +5,11 @@
 
 use super::case::{self, Case, Work};
 use super::stage::{Stage, Way};
-use super::{Found, Plan};
+use super::{Found, POOL, Plan};
 use crate::error::Error;
 use crate::report::{Row, Section, Target};
 use crate::stats::{median, ratio};
 use crate::{stop, talk};
-
-/// Connections to the server: Dormouse's default.
-const BACKENDS: u32 = 25;
 
 /// The load.
 const CASE: Case = Case { work: Work::Select, mode: "simple", clients: 1000, reconnect: false };
@@ -24,15 +21,14 @@ const P99_MS: f64 = 50.0;
 ///
 /// # Errors
 /// When something broke.
-pub(super) fn measure(stage: &mut Stage, plan: &Plan) -> Result<Found, Error> {
+pub(super) fn measure(stage: &Stage, plan: &Plan) -> Result<Found, Error> {
     let mut found = Found::default();
     if !stage.pools {
         found.notes.push("pool wait: the pooled name does not pool".into());
         return Ok(found);
     }
-    stage.resize(BACKENDS)?;
     let rounds = plan.crowd_rounds;
-    talk::say(&format!("pool: {} clients on {BACKENDS} backends, {rounds} rounds", CASE.clients));
+    talk::say(&format!("pool: {} clients on {POOL} backends, {rounds} rounds", CASE.clients));
     let mut runs = [(Way::Bouncer, Vec::new()), (Way::Dormouse, Vec::new())];
     for round in 0..rounds {
         for turn in 0..runs.len() {
@@ -57,7 +53,7 @@ pub(super) fn measure(stage: &mut Stage, plan: &Plan) -> Result<Found, Error> {
         baseline: (*way == Way::Dormouse).then(|| Way::Bouncer.name().to_owned()),
         ratio: if *way == Way::Dormouse { ratio(p99[1], p99[0]) } else { None },
     };
-    let title = format!("-S simple, {} clients on {BACKENDS} backends: latency", CASE.clients);
+    let title = format!("-S simple, {} clients on {POOL} backends: latency", CASE.clients);
     found.sections.push(Section { title, rows: runs.iter().map(row).collect() });
     found.targets.push(Target::at_most("pool wait, p99", p99[1], P99_MS, "ms"));
     Ok(found)

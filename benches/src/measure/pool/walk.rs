@@ -6,12 +6,17 @@
 use std::hint::black_box;
 use std::str::FromStr;
 
-use bytes::BytesMut;
-use dormouse_pgwire::frame;
-use dormouse_pgwire::limit::MAX_BACKEND_MESSAGE;
+use dormouse_pgwire::backend::TxStatus;
+use dormouse_pooler::link::{self, Client, Common, Sent, Server};
+use dormouse_pooler::settings::{Reported, Settings};
+
+use crate::error::Error;
 
 /// What pgbench -S asks.
 const QUERY: &[u8] = b"SELECT abalance FROM pgbench_accounts WHERE aid = ";
+
+/// As many as a pool has by default.
+const MAX_PREPARED: usize = 200;
 
 /// The exchanges that can be walked.
 pub(super) const EXCHANGES: [&str; 3] = ["simple", "extended", "prepared"];
@@ -44,36 +49,72 @@ impl FromStr for Walk {
 
 impl Walk {
     /// Walks.
-    pub(crate) fn run(&self) {
-        let mut path = Path::default();
+    ///
+    /// # Errors
+    /// When the pooler does not do with the exchange what it must.
+    pub(crate) fn run(&self) -> Result<(), Error> {
+        let mut path = Path::new();
         let (up, down) = &self.exchange.first;
-        path.pass(up, down);
+        path.pass(up, down)?;
         let (up, down) = &self.exchange.round;
         for _ in 0..self.rounds {
-            path.pass(black_box(up), black_box(down));
+            path.pass(black_box(up), black_box(down))?;
         }
-        black_box(&path);
+        Ok(())
     }
 }
 
-/// The code that is counted: a client's bytes on their way up, the server's on their way down.
-#[derive(Debug, Default)]
+/// The code that is counted: a client's bytes on their way up, the server's on their way down, as a session
+/// passes them on between two sockets, from the moment when it has got a backend until it gives it back.
+#[derive(Debug)]
 struct Path {
-    buffer: BytesMut,
-    messages: u64,
+    client: Client,
+    server: Server,
+    common: Common,
+    up: Vec<u8>,
+    down: Vec<u8>,
 }
 
 impl Path {
-    fn pass(&mut self, up: &[u8], down: &[u8]) {
-        for bytes in [up, down] {
-            self.buffer.extend_from_slice(bytes);
-            while let Ok(Some(frame)) = frame::take(&mut self.buffer, MAX_BACKEND_MESSAGE) {
-                black_box(&frame);
-                self.messages += 1;
-            }
+    fn new() -> Self {
+        Self {
+            client: Client::new(Settings::default(), Reported::default(), false),
+            server: Server::new(TxStatus::Idle, Reported::default()),
+            common: Common::new(MAX_PREPARED),
+            up: Vec::new(),
+            down: Vec::new(),
+        }
+    }
+
+    fn pass(&mut self, up: &[u8], down: &[u8]) -> Result<(), Error> {
+        let Self { client, server, common, up: changed, down: got } = self;
+        changed.clear();
+        got.clear();
+        if link::replay(client, server).is_some() {
+            return Err(Error::unexpected("there is no setting to replay"));
+        }
+        link::catch_up(client, server, got);
+        let broke = |what: &dyn std::fmt::Display| Error::unexpected(format!("the pooler refused: {what}"));
+        let sent = link::up(client, server, common, up, changed).map_err(|error| broke(&error))?;
+        let sent = if sent == Sent::AsItIs { up } else { changed.as_slice() };
+        link::answers(client, server, got);
+        // A statement that the backend has is not parsed again, and it does not say that it did.
+        let down = match down.split_at_checked(PARSED.len()) {
+            Some((PARSED, rest)) if sent.first() != Some(&b'P') => rest,
+            _ => down,
+        };
+        link::down(client, server, common, down, got).map_err(|error| broke(&error))?;
+        black_box((sent, &got));
+        if server.is_free(client) {
+            Ok(())
+        } else {
+            Err(Error::unexpected("the backend did not become free"))
         }
     }
 }
+
+/// ParseComplete.
+const PARSED: &[u8] = b"1\0\0\0\x04";
 
 fn message(tag: u8, body: &[&[u8]]) -> Vec<u8> {
     let body = body.concat();
@@ -134,13 +175,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exchanges_are_whole_messages() {
-        for (name, messages) in EXCHANGES.iter().zip([5, 11, 9]) {
-            let walk: Walk = format!("{name}:1").parse().unwrap();
-            let mut path = Path::default();
-            path.pass(&walk.exchange.round.0, &walk.exchange.round.1);
-            assert_eq!((path.messages, path.buffer.len()), (messages, 0), "{name}");
+    fn every_exchange_comes_through() {
+        for name in EXCHANGES {
+            let walk: Walk = format!("{name}:3").parse().unwrap();
+            walk.run().unwrap_or_else(|error| panic!("{name}: {error}"));
         }
         assert!("simple".parse::<Walk>().is_err() && "other:1".parse::<Walk>().is_err());
+    }
+
+    #[test]
+    fn an_answer_that_nobody_asked_for_is_an_error() {
+        assert!(Path::new().pass(&message(b'S', &[]), &answer(b"2")).is_err());
     }
 }
