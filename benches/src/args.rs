@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::builder::TypedValueParser as _;
 
+use crate::measure::Walk;
+
 /// How fast sleeping databases wake, what the proxy costs, what sleep costs.
 #[derive(Debug, clap::Parser)]
 #[command(name = "benches")]
@@ -20,17 +22,25 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) n: u32,
 
-    /// Length of each pgbench run of `direct` and `storage`, seconds.
-    #[arg(long, default_value_t = 5, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=600))]
-    pub(crate) seconds: u32,
+    /// Length of each pgbench run, seconds; 5 for `direct` and `storage`, 2 for `pool`, which has many.
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=600))]
+    seconds: Option<u32>,
 
-    /// Small databases and few rounds: whether it works, not what it says. For `storage`.
+    /// Small databases and few rounds: whether it works, not what it says. For `storage` and `pool`.
     #[arg(long)]
     pub(crate) quick: bool,
 
     /// 10 adds a database of 10 GiB to what `storage` measures of starts and branches.
     #[arg(long, default_value_t = 1, value_name = "GIB", value_parser = clap::builder::PossibleValuesParser::new(["1", "10"]).map(|text| if text == "10" { 10_u32 } else { 1 }))]
     pub(crate) size: u32,
+
+    /// Write what `pool-instructions` counts down as what it should be from now on.
+    #[arg(long)]
+    pub(crate) record: bool,
+
+    /// What `pool-instructions` has counted: one exchange, so many rounds.
+    #[arg(long, hide = true, value_name = "EXCHANGE:ROUNDS")]
+    pub(crate) walk: Option<Walk>,
 
     /// Measure this program instead of building the checkout's own.
     #[arg(long, value_name = "PATH")]
@@ -48,6 +58,10 @@ pub(crate) enum Part {
     Direct,
     /// 1,000 sleeping databases.
     Idle,
+    /// The pooled host name, beside PgBouncer and no pooler.
+    Pool,
+    /// Instructions that the pooler's hot path takes, beside those written down.
+    PoolInstructions,
     /// All that begins with `storage-`.
     Storage,
     /// Snapshots and directories made of them, beside `pg_basebackup` and pgBackRest.
@@ -72,6 +86,8 @@ impl Part {
             Part::Storm => "storm",
             Part::Direct => "direct",
             Part::Idle => "idle",
+            Part::Pool => "pool",
+            Part::PoolInstructions => "pool-instructions",
             Part::Storage => "storage",
             Part::StorageSnapshot => "storage-snapshot",
             Part::StorageStart => "storage-start",
@@ -83,16 +99,38 @@ impl Part {
     }
 }
 
+impl Part {
+    /// Whether it starts the program under test.
+    pub(crate) fn needs_server(self) -> bool {
+        self != Part::PoolInstructions
+    }
+}
+
 /// The parts of `storage`.
 const STORAGE: [Part; 5] =
     [Part::StorageSnapshot, Part::StorageStart, Part::StorageBranch, Part::StorageFront, Part::StorageWal];
 
+/// Seconds of a pgbench run that is not one of very many.
+const USUAL_SECONDS: u32 = 5;
+
 impl Args {
+    /// Length of each pgbench run of most parts, seconds.
+    pub(crate) fn seconds(&self) -> u32 {
+        self.seconds_or(USUAL_SECONDS)
+    }
+
+    /// Length of each pgbench run, seconds, where the part has its own idea of the usual.
+    pub(crate) fn seconds_or(&self, usual: u32) -> u32 {
+        self.seconds.unwrap_or(usual)
+    }
+
     /// The parts to run, in order.
     pub(crate) fn parts(&self) -> Vec<Part> {
         match self.part {
             Part::All => {
-                [Part::Wake, Part::Storm, Part::Direct, Part::Idle].into_iter().chain(STORAGE).collect()
+                let first =
+                    [Part::Wake, Part::Storm, Part::Direct, Part::Idle, Part::Pool, Part::PoolInstructions];
+                first.into_iter().chain(STORAGE).collect()
             }
             Part::Storage => STORAGE.to_vec(),
             one => vec![one],

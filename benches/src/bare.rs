@@ -35,6 +35,9 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// A fast shutdown that takes longer is helped along.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 
+/// The port in the name of its socket.
+const PORT: u16 = 5432;
+
 /// The owner role and the database of the template.
 pub(crate) const SEED: (&str, &str) = ("app_owner", "app");
 
@@ -46,6 +49,7 @@ pub(crate) struct Bare {
     identity: Identity,
     root: PathBuf,
     sockets: PathBuf,
+    port: u16,
 }
 
 /// A running one. Dropping it ends it.
@@ -92,7 +96,31 @@ impl Bare {
             identity: identities.template(),
             root: root.to_owned(),
             sockets: sockets.to_owned(),
+            port: PORT,
         })
+    }
+
+    /// Lets it listen on TCP too, on `port` of this machine, with passwords; on its socket it still trusts
+    /// everybody. `settings` win over the compute's.
+    ///
+    /// # Errors
+    /// When its list of who may log in cannot be written.
+    pub(crate) fn listen(&mut self, port: u16, settings: &[(&str, String)]) -> Result<(), Error> {
+        let hba = self.root.join("hba");
+        let rules = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+        fs::write(&hba, rules)
+            .and_then(|()| self.identity.own(&hba))
+            .map_err(Error::system("write a list of who may log in"))?;
+        let own = [
+            ("listen_addresses", "127.0.0.1".to_owned()),
+            ("port", port.to_string()),
+            ("hba_file", hba.display().to_string()),
+        ];
+        for (name, value) in own.iter().chain(settings) {
+            self.arguments.extend(["-c".to_owned(), format!("{name}={value}")]);
+        }
+        self.port = port;
+        Ok(())
     }
 
     /// The same cluster once more, below another directory.
@@ -108,8 +136,8 @@ impl Bare {
             return Err(Error::unexpected("a cluster cannot be copied"));
         }
         let (program, arguments) = (self.program.clone(), self.arguments.clone());
-        let (root, sockets) = (root.to_owned(), root.join("s"));
-        let copy = Self { program, arguments, identity: self.identity, root, sockets };
+        let (root, sockets, port) = (root.to_owned(), root.join("s"), self.port);
+        let copy = Self { program, arguments, identity: self.identity, root, sockets, port };
         copy.make_socket_dir()?;
         Ok(copy)
     }
@@ -174,7 +202,8 @@ impl Bare {
             .process_group(0)
             .spawn()
             .map_err(Error::system("start postgres"))?;
-        let mut running = Running { child, socket: self.socket_dir().join(".s.PGSQL.5432"), watch };
+        let mut running =
+            Running { child, socket: self.socket_dir().join(format!(".s.PGSQL.{}", self.port)), watch };
         running.until_ready(&self.data())?;
         Ok(running)
     }

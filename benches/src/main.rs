@@ -27,9 +27,11 @@ mod stop;
 mod report;
 mod stats;
 mod talk;
+mod tool;
 
 mod error;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -40,6 +42,15 @@ use crate::report::Report;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(walk) = &args.walk {
+        return match walk.run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                talk::say(&dormouse_base::with_causes(&error));
+                ExitCode::FAILURE
+            }
+        };
+    }
     match run(&args) {
         Ok(broken) if broken.is_empty() => ExitCode::SUCCESS,
         Ok(broken) => {
@@ -63,6 +74,7 @@ fn run(args: &Args) -> Result<Vec<&'static str>, Error> {
     stop::listen()?;
     let binary = match &args.binary {
         Some(given) => given.clone(),
+        None if args.parts().iter().all(|part| !part.needs_server()) => PathBuf::new(),
         None => binary::build()?,
     };
     let mut report = Report::new();

@@ -21,6 +21,8 @@ pub(crate) struct Outcome {
     pub(crate) transactions: f64,
     /// Mean latency, milliseconds.
     pub(crate) latency_ms: f64,
+    /// Time until all clients had connected, milliseconds; 0 where they connect again and again.
+    pub(crate) connect_ms: f64,
 }
 
 /// A pgbench program.
@@ -62,6 +64,19 @@ pub(crate) fn run(
     environment: &[(&str, String)],
     arguments: &[String],
 ) -> Result<String, Error> {
+    run_watched(pgbench, environment, arguments, &mut || {})
+}
+
+/// The same, with `watch` called every few milliseconds while it runs.
+///
+/// # Errors
+/// When it fails, also when only one of its clients does.
+pub(crate) fn run_watched(
+    pgbench: &Pgbench,
+    environment: &[(&str, String)],
+    arguments: &[String],
+    watch: &mut dyn FnMut(),
+) -> Result<String, Error> {
     let mut output = tempfile::tempfile().map_err(Error::system("make a temporary file"))?;
     let copy = |output: &File| output.try_clone().map_err(Error::system("share a temporary file"));
     let mut child = Command::new(&pgbench.program)
@@ -83,6 +98,7 @@ pub(crate) fn run(
             let _reaped = child.wait();
             return Err(interrupted);
         }
+        watch();
         std::thread::sleep(Duration::from_millis(10));
     };
     let mut text = String::new();
@@ -94,6 +110,11 @@ pub(crate) fn run(
         return Ok(text);
     }
     Err(Error::unexpected(format!("pgbench failed ({ended}): {}", text.trim())))
+}
+
+/// Whether a summary says that no transaction ended in time.
+pub(crate) fn did_nothing(text: &str) -> bool {
+    text.lines().any(|line| line.trim_end() == "number of transactions actually processed: 0")
 }
 
 /// Reads the summary that pgbench prints.
@@ -110,6 +131,7 @@ pub(crate) fn read(text: &str) -> Result<Outcome, Error> {
         tps: number("tps = ").ok_or_else(missing)?,
         transactions: number("number of transactions actually processed: ").ok_or_else(missing)?,
         latency_ms: number("latency average = ").ok_or_else(missing)?,
+        connect_ms: number("initial connection time = ").unwrap_or_default(),
     })
 }
 
@@ -123,7 +145,11 @@ mod tests {
                     number of failed transactions: 0 (0.000%)\nlatency average = 0.513 ms\n\
                     initial connection time = 20.4 ms\ntps = 31190.5 (without initial connection time)\n";
         let outcome = read(text).unwrap();
-        assert_eq!(outcome, Outcome { tps: 31190.5, transactions: 1234.0, latency_ms: 0.513 });
+        assert_eq!(
+            outcome,
+            Outcome { tps: 31190.5, transactions: 1234.0, latency_ms: 0.513, connect_ms: 20.4 }
+        );
         assert!(read("tps = 1").is_err());
+        assert!(did_nothing("x\nnumber of transactions actually processed: 0\n") && !did_nothing(text));
     }
 }

@@ -9,7 +9,11 @@ mod direct;
 
 mod idle;
 
+mod pool;
+
 mod storage;
+
+pub(crate) use self::pool::walk::Walk;
 
 use std::path::Path;
 
@@ -28,8 +32,10 @@ pub(crate) fn run(part: Part, binary: &Path, args: &Args) -> Result<PartReport, 
     match part {
         Part::Wake => wake::run(binary, args.n),
         Part::Storm => storm::run(binary),
-        Part::Direct => direct::run(binary, args.seconds),
+        Part::Direct => direct::run(binary, args.seconds()),
         Part::Idle => idle::run(binary),
+        Part::Pool => pool::run(binary, args),
+        Part::PoolInstructions => pool::instructions::run(args),
         Part::StorageSnapshot => storage::snapshot::run(args),
         Part::StorageStart => storage::start::run(binary, args),
         Part::StorageBranch => storage::branch::run(binary, args),

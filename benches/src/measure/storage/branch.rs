@@ -20,7 +20,7 @@ use super::cluster::{self, Cluster};
 use super::phases::Phases;
 use super::served::Served;
 use super::size::{Size, rounds};
-use super::{tool, unwritten};
+use super::unwritten;
 use crate::args::Args;
 use crate::bare::{self, Bare};
 use crate::error::Error;
@@ -28,7 +28,7 @@ use crate::report::{PartReport, Row, Section, Target};
 use crate::server::Place;
 use crate::session;
 use crate::stats::{Series, median};
-use crate::{stop, talk};
+use crate::{stop, talk, tool};
 
 /// Targets, ms.
 const CREATE_MS: f64 = 10.0;

@@ -105,7 +105,7 @@ impl Cluster {
 
     /// Bytes of its files; its WAL, which nobody copies of a stopped cluster, does not count.
     pub(super) fn bytes(&self) -> u64 {
-        let below = |path: PathBuf| super::tool::bytes_below(&path);
+        let below = |path: PathBuf| crate::tool::bytes_below(&path);
         below(self.bare.data()).saturating_sub(below(self.bare.data().join("pg_wal")))
     }
 }

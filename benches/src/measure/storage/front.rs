@@ -96,7 +96,7 @@ impl Stage {
         let (taken, _) = lab.snapshot(&cluster, None)?;
         let bare = lab.place(&cluster, "work")?;
         lab.materialise(lab.store(), &taken, &bare, Mode::Eager, None)?;
-        let seconds = if args.quick { args.seconds.min(3) } else { args.seconds };
+        let seconds = if args.quick { args.seconds().min(3) } else { args.seconds() };
         Ok(Self { lab, cluster, taken, bare, pgbench: pgbench::find()?, seconds: format!("-T{seconds}") })
     }
 

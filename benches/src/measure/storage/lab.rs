@@ -18,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::cluster::Cluster;
 use super::size;
-use super::tool::Took;
 use crate::bare::Bare;
 use crate::cpu;
 use crate::error::Error;
+use crate::tool::Took;
 
 /// Tasks end at once; what does not is broken.
 const END_WITHIN: Duration = Duration::from_secs(10);

@@ -32,4 +32,3 @@ mod cluster;
 mod lab;
 mod served;
 mod size;
-mod tool;

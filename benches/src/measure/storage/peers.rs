@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::cluster::Cluster;
-use super::tool::{self, Took};
 use crate::cpu;
 use crate::error::Error;
+use crate::tool::{self, Took};
 
 /// Where Debian's package puts it.
 const PGBACKREST: &str = "/usr/bin/pgbackrest";

@@ -9,10 +9,11 @@ use dormouse_compute::postgres::discover::Installation;
 use dormouse_compute::sandbox::process;
 use rustix::process::Signal;
 
-use super::{cluster, tool};
+use super::cluster;
 use crate::bare::{Bare, Running};
 use crate::cpu;
 use crate::error::Error;
+use crate::tool;
 
 const SLOT: &str = "bench";
 

@@ -19,11 +19,11 @@ use super::cluster::{self, Cluster};
 use super::lab::Lab;
 use super::peers::{self, PgBackRest};
 use super::size::{Size, rounds};
-use super::tool::Took;
 use crate::args::Args;
 use crate::error::Error;
 use crate::report::{PartReport, Row, Section, Target};
 use crate::stats::{Series, median, ratio};
+use crate::tool::Took;
 use crate::{stop, talk};
 
 /// Of pgbench's account rows, 61 fill a page, and 32 pages a chunk: one row in every hundredth chunk.

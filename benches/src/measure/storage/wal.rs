@@ -92,7 +92,7 @@ impl Stage {
         let compute = server.compute(&place)?;
         let dir = crate::measure::storm::passable_dir()?;
         let bare = Bare::like(&compute, dir.path())?;
-        let seconds = if args.quick { args.seconds.min(3) } else { args.seconds * 2 };
+        let seconds = if args.quick { args.seconds().min(3) } else { args.seconds() * 2 };
         let (pgbench, seconds) = (pgbench::find()?, format!("-T{seconds}"));
         let stage = Self { server, place, compute, bare, pgbench, seconds, _dir: dir };
         talk::say(&format!("storage-wal: filling two databases of {}", size.name));

@@ -18,15 +18,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// What a program took.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Took {
+pub(crate) struct Took {
     /// From its start to its end.
-    pub(super) wall: Duration,
+    pub(crate) wall: Duration,
     /// Its processor time, its children's included.
-    pub(super) cpu: Duration,
+    pub(crate) cpu: Duration,
 }
 
 /// A program that is run as `identity`, with no more of our environment than it needs.
-pub(super) fn command(program: &Path, identity: Identity) -> Command {
+pub(crate) fn command(program: &Path, identity: Identity) -> Command {
     let mut command = Command::new(program);
     command.env_clear().envs([("PATH", "/usr/local/bin:/usr/bin:/bin"), ("LC_ALL", "C.UTF-8")]);
     command.current_dir("/").stdin(Stdio::null()).process_group(0);
@@ -40,7 +40,7 @@ pub(super) fn command(program: &Path, identity: Identity) -> Command {
 ///
 /// # Errors
 /// With what it said, when it fails.
-pub(super) fn run(command: &mut Command) -> Result<Took, Error> {
+pub(crate) fn run(command: &mut Command) -> Result<Took, Error> {
     let name = command.get_program().to_string_lossy().into_owned();
     let mut output = tempfile::tempfile().map_err(Error::system("make a temporary file"))?;
     let copy = |output: &File| output.try_clone().map_err(Error::system("share a temporary file"));
@@ -69,7 +69,7 @@ pub(super) fn run(command: &mut Command) -> Result<Took, Error> {
 }
 
 /// Bytes of all files below a directory.
-pub(super) fn bytes_below(dir: &Path) -> u64 {
+pub(crate) fn bytes_below(dir: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
     let size = |entry: std::fs::DirEntry| match entry.metadata() {
         Ok(meta) if meta.is_dir() => bytes_below(&entry.path()),

@@ -1,0 +1,161 @@
+//! PgBouncer, as it comes, in front of a bare PostgreSQL.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use dormouse_base::clock::Mono;
+use dormouse_compute::sandbox::process;
+use rustix::process::Signal;
+
+use crate::bare::{self, Bare};
+use crate::error::Error;
+use crate::{stop, tool};
+
+/// Where packages put it.
+const PLACES: [&str; 3] = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer"];
+
+/// The first version with prepared statements in transaction mode.
+const PREPARED_SINCE: (u32, u32) = (1, 21);
+
+/// As many as Dormouse remembers by default.
+const PREPARED: u32 = 200;
+
+/// More than any measurement connects.
+const CLIENTS: u32 = 12_000;
+
+/// It starts in milliseconds.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// See the module. Dropping it ends it.
+#[derive(Debug)]
+pub(super) struct Bouncer {
+    child: Child,
+    /// Where it listens.
+    pub(super) address: SocketAddr,
+    /// As it calls itself, such as `1.18.0`.
+    pub(super) version: String,
+    /// Prepared statements work.
+    pub(super) prepares: bool,
+    _dir: tempfile::TempDir,
+}
+
+/// A port of this machine that nobody uses now.
+///
+/// # Errors
+/// When there is none.
+pub(super) fn free_port() -> Result<u16, Error> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let address = listener.and_then(|listener| listener.local_addr());
+    Ok(address.map_err(Error::system("find a free port"))?.port())
+}
+
+/// `1.18` of `PgBouncer 1.18.0`.
+fn major_and_minor(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
+
+impl Bouncer {
+    /// Starts it before the PostgreSQL behind `server_port`, with so many connections to it; the owner logs
+    /// in with `verifier`.
+    ///
+    /// # Errors
+    /// When it is not installed or does not start.
+    pub(super) fn start(bare: &Bare, server_port: u16, pool: u32, verifier: &str) -> Result<Self, Error> {
+        let program = PLACES.iter().map(Path::new).find(|place| place.is_file());
+        let program = program.ok_or_else(|| Error::unexpected("no PgBouncer: run scripts/setup --bench"))?;
+        let said = Command::new(program).arg("--version").output().map_err(Error::system("run pgbouncer"))?;
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        let version = said.split_whitespace().nth(1).unwrap_or_default().to_owned();
+        let prepares = major_and_minor(&version).is_some_and(|version| version >= PREPARED_SINCE);
+        let dir = crate::measure::storm::passable_dir()?;
+        let port = free_port()?;
+        let config = config(bare, server_port, port, pool, prepares, dir.path());
+        let write = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            fs::write(&path, text)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+            bare.identity().own(&path)
+        };
+        write("pgbouncer.ini", &config)
+            .and_then(|()| write("users", &format!("\"{}\" \"{verifier}\"\n", bare::SEED.0)))
+            .and_then(|()| write("log", ""))
+            .map_err(Error::system("write PgBouncer's configuration"))?;
+        let child = tool::command(program, bare.identity())
+            .arg(dir.path().join("pgbouncer.ini"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(Error::system("start pgbouncer"))?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut bouncer = Self { child, address, version, prepares, _dir: dir };
+        bouncer.until_ready()?;
+        Ok(bouncer)
+    }
+
+    /// Its process.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn until_ready(&mut self) -> Result<(), Error> {
+        let start = Mono::now();
+        while start.elapsed() < READY_WITHIN {
+            stop::check()?;
+            if TcpStream::connect(self.address).is_ok() {
+                return Ok(());
+            }
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let log = fs::read_to_string(self._dir.path().join("log")).unwrap_or_default();
+        Err(Error::unexpected(format!("PgBouncer did not start: {}", log.trim())))
+    }
+}
+
+/// Defaults but for what the comparison needs.
+fn config(bare: &Bare, server_port: u16, port: u16, pool: u32, prepares: bool, dir: &Path) -> String {
+    let sockets = bare.socket_dir().display();
+    let dir = dir.display();
+    let database = bare::SEED.1;
+    let prepared = if prepares { format!("max_prepared_statements = {PREPARED}\n") } else { String::new() };
+    format!(
+        "[databases]\n{database} = host={sockets} port={server_port} dbname={database}\n\
+         [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+         auth_type = scram-sha-256\nauth_file = {dir}/users\nlogfile = {dir}/log\n\
+         pool_mode = transaction\ndefault_pool_size = {pool}\nmax_client_conn = {CLIENTS}\n\
+         log_connections = 0\nlog_disconnections = 0\nlog_stats = 0\n{prepared}"
+    )
+}
+
+impl Drop for Bouncer {
+    fn drop(&mut self) {
+        // It ends at once.
+        process::signal(self.child.id(), Signal::TERM);
+        let start = Mono::now();
+        while matches!(self.child.try_wait(), Ok(None)) && start.elapsed() < READY_WITHIN {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_numbers() {
+        assert_eq!(major_and_minor("1.18.0"), Some((1, 18)));
+        assert!(major_and_minor("1.9.0") < Some(PREPARED_SINCE));
+        assert!(major_and_minor("1.21.0") >= Some(PREPARED_SINCE));
+        assert_eq!(major_and_minor(""), None);
+    }
+}

@@ -1,0 +1,213 @@
+//! pgbench by every way: throughput, latency, processor time.
+
+use super::case::{self, Case, Run};
+use super::stage::{Stage, WAYS, Way};
+use super::{Found, Plan};
+use crate::error::Error;
+use crate::report::{Row, Section, Target};
+use crate::stats::{median, ratio};
+use crate::{stop, talk};
+
+/// Targets, in terms of PgBouncer in the same round.
+const TPS_RATIO: f64 = 1.0;
+const CPU_RATIO: f64 = 1.0;
+const P99_RATIO: f64 = 1.0;
+
+/// A figure of a run.
+type Figure = fn(&Run) -> f64;
+
+/// A case by a way, round by round.
+#[derive(Debug)]
+struct Runs {
+    way: Way,
+    runs: Vec<Run>,
+    /// Why there are none, or no more.
+    trouble: Option<String>,
+}
+
+/// A case by all ways.
+#[derive(Debug)]
+struct Compared {
+    case: Case,
+    ways: Vec<Runs>,
+}
+
+/// Measures.
+///
+/// # Errors
+/// When the end is asked for.
+pub(super) fn measure(stage: &Stage, plan: &Plan) -> Result<Found, Error> {
+    let new = |way, case| Runs { way, runs: Vec::new(), trouble: refusal(stage, case, way) };
+    let compare = |case: &Case| Compared { case: *case, ways: WAYS.map(|way| new(way, *case)).into() };
+    let mut all: Vec<Compared> = plan.cases.iter().map(compare).collect();
+    for round in 0..plan.rounds {
+        talk::say(&format!(
+            "pool: round {} of {}, {} cases by three ways",
+            round + 1,
+            plan.rounds,
+            all.len()
+        ));
+        for (turn, compared) in all.iter_mut().enumerate() {
+            if !compared.case.is_crowd() || round < plan.crowd_rounds {
+                compared.round(stage, plan.seconds, round + turn)?;
+            }
+        }
+    }
+    Ok(report(&all, stage, plan))
+}
+
+/// What a way does not offer.
+fn refusal(stage: &Stage, case: Case, way: Way) -> Option<String> {
+    match way {
+        Way::Bouncer if case.mode == "prepared" && !stage.bouncer.prepares => {
+            Some(format!("not offered by this version ({})", stage.bouncer.version))
+        }
+        Way::Dormouse if case.is_crowd() && !stage.pools => Some("the pooled name does not pool".into()),
+        _ => None,
+    }
+}
+
+impl Compared {
+    /// Each way once, another one first each time.
+    fn round(&mut self, stage: &Stage, seconds: u32, turn: usize) -> Result<(), Error> {
+        let count = self.ways.len();
+        for step in 0..count {
+            stop::check()?;
+            let runs = &mut self.ways[(turn + step) % count];
+            if runs.trouble.is_some() {
+                continue;
+            }
+            match case::run(stage, self.case, runs.way, seconds) {
+                Ok(run) => runs.runs.push(run),
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                Err(error) => {
+                    let said = dormouse_base::with_causes(&error);
+                    talk::say(&format!("pool: {}: {} failed: {said}", self.case.name(), runs.way.name()));
+                    runs.trouble = Some("failed, see the log".into());
+                    // What it did before is no longer a round beside the others' rounds.
+                    runs.runs.clear();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn of(&self, way: Way) -> &[Run] {
+        self.ways.iter().find(|runs| runs.way == way).map_or(&[], |runs| &runs.runs)
+    }
+
+    /// The median of a way's figure divided by another's in the same round.
+    fn ratio(&self, way: Way, to: Way, figure: Figure) -> Option<f64> {
+        let pairs = self.of(way).iter().zip(self.of(to));
+        let ratios: Vec<f64> = pairs.filter_map(|(one, other)| ratio(figure(one), figure(other))).collect();
+        (!ratios.is_empty()).then(|| median(&ratios))
+    }
+
+    fn rows(&self) -> impl Iterator<Item = Row> {
+        self.ways.iter().map(|runs| self.row(runs))
+    }
+
+    fn row(&self, runs: &Runs) -> Row {
+        let name = format!("{}: {}", self.case.name(), runs.way.name());
+        if let Some(trouble) = &runs.trouble {
+            let what = format!("{name}: {trouble}");
+            return Row { what, unit: "tps", figures: Vec::new(), baseline: None, ratio: None };
+        }
+        let of = |figure: Figure| median(&runs.runs.iter().map(figure).collect::<Vec<_>>());
+        let direct = self.ratio(runs.way, Way::Direct, |run| run.tps).unwrap_or_default();
+        let is_ours = runs.way == Way::Dormouse;
+        Row {
+            what: name,
+            unit: "tps",
+            figures: vec![
+                ("tps", of(|run| run.tps)),
+                ("p50 ms", of(|run| run.p50)),
+                ("p99 ms", of(|run| run.p99)),
+                ("pooler CPU µs", of(|run| run.pooler_us)),
+                ("postgres CPU µs", of(|run| run.postgres_us)),
+                ("of direct", direct),
+            ],
+            baseline: is_ours.then(|| Way::Bouncer.name().to_owned()),
+            ratio: is_ours.then(|| self.ratio(Way::Dormouse, Way::Bouncer, |run| run.tps)).flatten(),
+        }
+    }
+
+    /// Against PgBouncer, where it takes part.
+    fn targets(&self) -> Vec<Target> {
+        let ratio = |figure: Figure| self.ratio(Way::Dormouse, Way::Bouncer, figure);
+        let name = |figure: &str| format!("{}: {figure}, times PgBouncer", self.case.name());
+        let tps = ratio(|run| run.tps).map(|got| Target::at_least(&name("tps"), got, TPS_RATIO, "×"));
+        // Logging in is most of a connection per transaction, and there is only one target for it.
+        let rest = [
+            ratio(|run| run.pooler_us).map(|got| Target::at_most(&name("pooler CPU"), got, CPU_RATIO, "×")),
+            ratio(|run| run.p99).map(|got| Target::at_most(&name("p99"), got, P99_RATIO, "×")),
+        ];
+        let rest = rest.into_iter().filter(|_| !self.case.reconnect);
+        [tps].into_iter().chain(rest).flatten().collect()
+    }
+}
+
+fn report(all: &[Compared], stage: &Stage, plan: &Plan) -> Found {
+    let (rounds, scale, pool) = (plan.rounds, plan.scale, super::POOL);
+    let title =
+        format!("pgbench, scale {scale}, {pool} connections to the server, medians of {rounds} rounds");
+    let mut notes = Vec::new();
+    if !stage.pools {
+        notes.push("two clients of the pooled name had two backends: this Dormouse does not pool".to_owned());
+    }
+    if all.iter().any(|one| one.of(Way::Bouncer).is_empty()) {
+        notes.push("where PgBouncer has no figures there is no target".to_owned());
+    }
+    if plan.crowd_rounds < rounds {
+        notes.push(format!("cases whose logins take longest have {} rounds", plan.crowd_rounds));
+    }
+    Found {
+        sections: vec![Section { title, rows: all.iter().flat_map(Compared::rows).collect() }],
+        targets: all.iter().flat_map(Compared::targets).collect(),
+        notes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runs(way: Way, tps: &[f64], trouble: Option<&str>) -> Runs {
+        let run = |tps: &f64| Run {
+            tps: *tps,
+            p50: 1.0,
+            p99: 2.0,
+            pooler_us: 10.0,
+            postgres_us: 20.0,
+            transactions: 100.0,
+        };
+        Runs { way, runs: tps.iter().map(run).collect(), trouble: trouble.map(str::to_owned) }
+    }
+
+    #[test]
+    fn rounds_are_compared_with_themselves() {
+        let ways = vec![
+            runs(Way::Direct, &[100.0, 10.0, 50.0], None),
+            runs(Way::Bouncer, &[50.0, 5.0, 20.0], None),
+            runs(Way::Dormouse, &[60.0, 6.0, 10.0], None),
+        ];
+        let compared = Compared { case: case::few()[0], ways };
+        assert_eq!(compared.ratio(Way::Dormouse, Way::Bouncer, |run| run.tps), Some(1.2));
+        assert_eq!(compared.targets().len(), 3);
+        assert_eq!(compared.rows().last().unwrap().ratio, Some(1.2));
+    }
+
+    #[test]
+    fn who_takes_no_part_is_no_target() {
+        let ways = vec![
+            runs(Way::Direct, &[100.0], None),
+            runs(Way::Bouncer, &[], Some("not offered by this version")),
+            runs(Way::Dormouse, &[60.0], None),
+        ];
+        let compared = Compared { case: case::few()[0], ways };
+        assert!(compared.targets().is_empty());
+        let rows: Vec<Row> = compared.rows().collect();
+        assert!(rows[1].what.ends_with("not offered by this version") && rows[1].figures.is_empty());
+        assert_eq!(rows[2].ratio, None);
+    }
+}

@@ -1,0 +1,136 @@
+//! `pool`: the pooled host name, beside PgBouncer and beside no pooler at all.
+//!
+//! ```text
+//!  idle       10,000 clients with nothing to do: memory of each, processor time of all   (first: a fresh process)
+//!  matrix     pgbench, by work, protocol and number of clients; and one connection per transaction
+//!  wait       1,000 clients on 25 backends
+//!  syscalls   system calls per transaction
+//!  woken      an open pooled client asks a database that sleeps, beside a new connection to it
+//! ```
+//!
+//! [`stage`] is what runs: a Dormouse server, and a bare PostgreSQL with the same program, settings and data
+//! for the other two ways. All clients come by TCP with the same SCRAM verifier; both poolers reach their
+//! server by its Unix socket without a password. [`case`] and [`meter`] are one pgbench run and what is
+//! read off it. Rounds are interleaved and their order rotates; what is compared are ratios within a round.
+//! [`instructions`] is a part of its own: no clock, no noise, only the bytes' way through the pooler ([`walk`]).
+
+mod case;
+mod logins;
+mod matrix;
+mod meter;
+
+mod idle;
+mod syscalls;
+mod wait;
+mod woken;
+
+pub(crate) mod instructions;
+pub(crate) mod walk;
+
+mod bouncer;
+mod stage;
+
+use std::path::Path;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use self::case::Case;
+use self::stage::Stage;
+use crate::args::Args;
+use crate::error::Error;
+use crate::report::{PartReport, Section, Target};
+
+/// Connections to a server: Dormouse's default, and what PgBouncer is told.
+const POOL: u32 = 25;
+
+/// Seconds of a pgbench run.
+const SECONDS: u32 = 2;
+
+/// How much is measured.
+#[derive(Debug, Clone)]
+struct Plan {
+    /// pgbench's size.
+    scale: u32,
+    /// Seconds of a pgbench run.
+    seconds: u32,
+    /// Times that everything is measured.
+    rounds: usize,
+    /// The same where very many clients must log in each time.
+    crowd_rounds: usize,
+    cases: Vec<Case>,
+    idle_clients: usize,
+    idle_seconds: u64,
+    wakes: usize,
+}
+
+impl Plan {
+    fn of(args: &Args) -> Self {
+        if args.quick {
+            return Self {
+                scale: 5,
+                seconds: args.seconds_or(1),
+                rounds: 2,
+                crowd_rounds: 1,
+                cases: case::few(),
+                idle_clients: 1000,
+                idle_seconds: 2,
+                wakes: 3,
+            };
+        }
+        Self {
+            scale: 10,
+            seconds: args.seconds_or(SECONDS),
+            rounds: 3,
+            crowd_rounds: 2,
+            cases: case::all(),
+            idle_clients: 10_000,
+            idle_seconds: 10,
+            wakes: 15,
+        }
+    }
+}
+
+/// What a measurement adds to the report.
+#[derive(Debug, Default)]
+struct Found {
+    sections: Vec<Section>,
+    targets: Vec<Target>,
+    notes: Vec<String>,
+}
+
+impl Found {
+    fn extend(&mut self, other: Found) {
+        self.sections.extend(other.sections);
+        self.targets.extend(other.targets);
+        self.notes.extend(other.notes);
+    }
+}
+
+/// Measures.
+///
+/// # Errors
+/// When something broke; what one of the ways does not offer or cannot do is a word in the report.
+pub(crate) fn run(binary: &Path, args: &Args) -> Result<PartReport, Error> {
+    raise_open_files();
+    let plan = Plan::of(args);
+    let stage = Stage::set(binary, plan.scale)?;
+    let mut found = Found::default();
+    found.extend(idle::measure(&stage, &plan)?);
+    found.extend(matrix::measure(&stage, &plan)?);
+    found.extend(syscalls::measure(&stage, &plan)?);
+    found.extend(wait::measure(&stage, &plan)?);
+    found.extend(woken::measure(&stage, &plan)?);
+    found.notes.extend([
+        format!("direct: TCP to a bare PostgreSQL; PgBouncer {}: transaction mode, in front of the same", stage.bouncer.version),
+        "everybody logs in with SCRAM, once per pgbench client but with one connection per transaction; both poolers reach their server by its Unix socket, trusted".into(),
+        "pgbench, pooler and server share the processors; ratios are medians of those within a round; CPU is counted from when all had logged in".into(),
+    ]);
+    Ok(PartReport { name: "pool", sections: found.sections, targets: found.targets, notes: found.notes })
+}
+
+/// As many open files as the system lets us have: for the clients here, and for all that is started.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it cannot be raised, fewer clients are connected, which the report says.
+    let _refused = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}

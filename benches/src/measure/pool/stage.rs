@@ -1,0 +1,197 @@
+//! What runs while the pool is measured: a Dormouse server, a bare PostgreSQL, PgBouncer before that.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Mutex;
+
+use super::bouncer::{self, Bouncer};
+use super::logins::Logins;
+use crate::bare::{self, Bare, Running};
+use crate::error::Error;
+use crate::pgbench::{self, Pgbench};
+use crate::server::{Compute, Place, Server};
+use crate::session::{self, Login};
+use crate::talk;
+
+/// What the endpoint's name ends with where clients share backends.
+const POOLED: &str = "-pooler";
+
+/// The bare server has room for the clients of every case.
+const SERVER_CONNECTIONS: u32 = 1100;
+
+/// How clients get to their rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// To PostgreSQL.
+    Direct,
+    /// Through PgBouncer.
+    Bouncer,
+    /// Through Dormouse, by the pooled name.
+    Dormouse,
+}
+
+/// All of them.
+pub(super) const WAYS: [Way; 3] = [Way::Direct, Way::Bouncer, Way::Dormouse];
+
+impl Way {
+    /// In tables.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Way::Direct => "direct",
+            Way::Bouncer => "PgBouncer",
+            Way::Dormouse => "Dormouse",
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Stage {
+    /// The server under test.
+    pub(super) server: Server,
+    /// Its endpoint, by the name that is not pooled.
+    pub(super) place: Place,
+    /// Before the bare server.
+    pub(super) bouncer: Bouncer,
+    /// Whether the pooled name shares backends.
+    pub(super) pools: bool,
+    /// How long its clients take to log in.
+    pub(super) logins: Mutex<Logins>,
+    compute: Compute,
+    port: u16,
+    pgbench: Pgbench,
+    running: Running,
+    bare: Bare,
+    _dir: tempfile::TempDir,
+}
+
+impl Stage {
+    /// Starts everything and fills both databases.
+    ///
+    /// # Errors
+    /// When something does not start.
+    pub(super) fn set(binary: &Path, scale: u32) -> Result<Self, Error> {
+        let pgbench = pgbench::find()?;
+        let server = Server::start(binary, &crate::measure::STAY_AWAKE)?;
+        let place = server.first_place()?;
+        session::over_tcp(place.address, &place.login)?.first_row()?;
+        let compute = server.compute(&place)?;
+        let dir = crate::measure::storm::passable_dir()?;
+        let mut bare = Bare::like(&compute, dir.path())?;
+        let port = bouncer::free_port()?;
+        bare.listen(port, &[("max_connections", SERVER_CONNECTIONS.to_string())])?;
+        let running = bare.boot()?;
+        let verifier = set_password(&running, &place.password)?;
+        let bouncer = Bouncer::start(&bare, port, super::POOL, &verifier)?;
+        let mut stage = Self {
+            server,
+            place,
+            bouncer,
+            pools: false,
+            logins: Mutex::default(),
+            compute,
+            port,
+            pgbench,
+            running,
+            bare,
+            _dir: dir,
+        };
+        talk::say(&format!("pool: filling two databases (scale {scale})"));
+        for way in [Way::Direct, Way::Dormouse] {
+            stage.pgbench(way, &["-i".into(), "-q".into(), format!("-s{scale}")], &mut || {})?;
+        }
+        stage.pools = stage.shares_backends()?;
+        Ok(stage)
+    }
+
+    /// Two clients that are served by the same backend one after the other.
+    fn shares_backends(&self) -> Result<bool, Error> {
+        let login = self.login(Way::Dormouse)?;
+        let open = || session::over_tcp(self.place.address, &login);
+        let (mut one, mut other) = (open()?, open()?);
+        let backend = "select pg_catalog.pg_backend_pid()";
+        Ok(one.query(backend)?.1 == other.query(backend)?.1)
+    }
+
+    /// Where a way begins.
+    pub(super) fn address(&self, way: Way) -> SocketAddr {
+        match way {
+            Way::Direct => SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)),
+            Way::Bouncer => self.bouncer.address,
+            Way::Dormouse => self.place.address,
+        }
+    }
+
+    /// The pooler's process.
+    pub(super) fn pooler(&self, way: Way) -> Option<u32> {
+        match way {
+            Way::Direct => None,
+            Way::Bouncer => Some(self.bouncer.pid()),
+            Way::Dormouse => Some(self.server.pid()),
+        }
+    }
+
+    /// The postmaster at the end of a way, and its directory.
+    pub(super) fn postgres(&self, way: Way) -> (u32, std::path::PathBuf) {
+        match way {
+            Way::Direct | Way::Bouncer => (self.running.pid(), self.bare.data()),
+            Way::Dormouse => (self.compute.pid, self.compute.data().map(Path::to_owned).unwrap_or_default()),
+        }
+    }
+
+    fn pooled_name(&self) -> String {
+        format!("{}{POOLED}", self.place.id)
+    }
+
+    /// How to log in by a way, the PBKDF2 rounds being done.
+    ///
+    /// # Errors
+    /// When nobody asks for the password.
+    pub(super) fn login(&self, way: Way) -> Result<Login, Error> {
+        let plain = match way {
+            Way::Direct | Way::Bouncer => bare::login(),
+            Way::Dormouse => Login { endpoint: Some(self.pooled_name()), ..self.place.login.clone() },
+        };
+        plain.salted(self.address(way), &self.place.password)
+    }
+
+    /// Runs pgbench by a way.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub(super) fn pgbench(
+        &self,
+        way: Way,
+        arguments: &[String],
+        watch: &mut dyn FnMut(),
+    ) -> Result<String, Error> {
+        let address = self.address(way);
+        let (user, database) = match way {
+            Way::Direct | Way::Bouncer => (bare::SEED.0, bare::SEED.1),
+            Way::Dormouse => (self.place.login.user.as_str(), self.place.login.database.as_str()),
+        };
+        let mut environment = vec![
+            ("PGHOST", address.ip().to_string()),
+            ("PGPORT", address.port().to_string()),
+            ("PGUSER", user.to_owned()),
+            ("PGDATABASE", database.to_owned()),
+            ("PGPASSWORD", self.place.password.clone()),
+            ("PGSSLMODE", "disable".to_owned()),
+            ("PGGSSENCMODE", "disable".to_owned()),
+        ];
+        if way == Way::Dormouse {
+            environment.push(("PGOPTIONS", format!("endpoint={}", self.pooled_name())));
+        }
+        pgbench::run_watched(&self.pgbench, &environment, arguments, watch)
+    }
+}
+
+/// Gives the owner the password that the endpoint's has, and tells the verifier.
+fn set_password(running: &Running, password: &str) -> Result<String, Error> {
+    let mut session = session::over_unix(running.socket(), &bare::superuser())?;
+    let owner = bare::SEED.0;
+    session.query(&format!("alter role {owner} password '{}'", password.replace('\'', "''")))?;
+    let (_, verifier) =
+        session.query(&format!("select rolpassword from pg_authid where rolname = '{owner}'"))?;
+    verifier.ok_or_else(|| Error::unexpected("the bare server's owner has no password"))
+}
