@@ -17,5 +17,7 @@ pub mod run;
 pub mod recover;
 pub mod doctor;
 
-pub use config::{CgroupChoice, Ready, ReadyProject, ServerConfig};
+pub use config::{
+    CgroupChoice, ClientCerts, DEFAULT_CONN_RATE, Ready, ReadyProject, ServerConfig, Wanted,
+};
 pub use run::{ServerError, run};

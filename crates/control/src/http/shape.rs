@@ -46,6 +46,10 @@ impl Control {
                     enabled_libraries: row.settings.preload_libraries,
                 },
                 owner_is_superuser: row.settings.owner_is_superuser,
+                allowed_ips: api::project::AllowedIps {
+                    ips: row.settings.allowed_ips,
+                    protected_branches_only: row.settings.allowed_ips_protected_branches_only,
+                },
             },
             default_branch_id: default_branch.map(|b| b.id.clone()),
         }
@@ -71,6 +75,7 @@ impl Control {
             pooler_enabled: true,
             pooler_mode: api::endpoint::PoolerMode::Transaction,
             settings: api::endpoint::EndpointSettings { pg_settings: row.pg_settings },
+            allowed_ips: row.allowed_ips,
             live: api::endpoint::EndpointLive {
                 current_state,
                 pending_state,

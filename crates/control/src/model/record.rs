@@ -25,6 +25,10 @@ pub struct ProjectSettings {
     pub owner_is_superuser: bool,
     /// How far back history is kept, seconds.
     pub history_retention_seconds: Option<i64>,
+    /// Addresses that may connect; empty = all.
+    pub allowed_ips: Vec<String>,
+    /// The list holds for protected branches only.
+    pub allowed_ips_protected_branches_only: bool,
 }
 
 /// One tenant.
@@ -151,6 +155,8 @@ pub struct Endpoint {
     pub autoscaling_limit_max_cu: f64,
     /// PostgreSQL settings.
     pub pg_settings: std::collections::BTreeMap<String, String>,
+    /// Addresses that may connect, of those that the project allows; empty = all.
+    pub allowed_ips: Vec<String>,
     /// Clients were let in since the roles were last learned, so the roles table may be behind.
     pub roles_stale: bool,
     /// When PostgreSQL itself next wants to run something.
@@ -191,6 +197,7 @@ impl Endpoint {
             autoscaling_limit_min_cu: wishes.autoscaling_limit_min_cu.unwrap_or(super::defaults::MIN_CU),
             autoscaling_limit_max_cu: wishes.autoscaling_limit_max_cu.unwrap_or(super::defaults::MAX_CU),
             pg_settings: std::collections::BTreeMap::new(),
+            allowed_ips: Vec::new(),
             roles_stale: false,
             next_wake: None,
             started_at: None,

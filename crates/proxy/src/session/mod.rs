@@ -16,6 +16,7 @@ mod login;
 mod negotiate;
 mod pending;
 mod relay;
+mod token;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
