@@ -249,12 +249,12 @@ impl Control {
         locate::admits(&self.foundation.db, endpoint, from)
     }
 
-    /// Whether somebody may hold a login token of this role. Takes microseconds.
+    /// Whether somebody may hold a login token for this endpoint. Takes microseconds.
     ///
     /// # Errors
     /// When the metadata cannot be read.
-    pub fn expects_token(&self, endpoint: &EndpointId, role: &str) -> Result<bool, DbError> {
-        self.foundation.tokens.expected(endpoint, role)
+    pub fn expects_token(&self, endpoint: &EndpointId) -> Result<bool, DbError> {
+        self.foundation.tokens.expected(endpoint)
     }
 
     /// Whether a login token proves that its holder may be this role here. Takes microseconds.

@@ -52,7 +52,7 @@ pub use first::FirstProject;
 pub use keeper::Keeper;
 pub use locate::{LocateError, Located, Locator};
 pub use model::settings::Timeouts;
-pub use node::Node;
 pub use model::token::TokenError;
+pub use node::Node;
 pub use password::{PasswordError, StoredRole};
 pub use vault::{Vault, VaultError};

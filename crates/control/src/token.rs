@@ -5,7 +5,7 @@
 //! to take a token back before it expires.
 //!
 //! Verifying needs the key, the clock and one look at the endpoint's row: neither PostgreSQL nor a list of
-//! tokens. What is written down when a token is issued is only *that* its role has one
+//! tokens. What is written down when a token is issued is only *that* its branch has one
 //! ([`crate::db::tokens`]).
 
 use std::path::{Path, PathBuf};
@@ -116,19 +116,18 @@ impl Tokens {
         };
         let expires_at = Timestamp::from_second(claims.exp).unwrap_or(now);
         let forget = now - REMEMBERED;
-        let note = move |db: &rusqlite::Transaction<'_>| {
-            tokens::note(db, &wish.branch.id, &wish.role, expires_at, forget)
-        };
+        let note =
+            move |db: &rusqlite::Transaction<'_>| tokens::note(db, &wish.branch.id, expires_at, forget);
         self.db.write("note a login token", note).await?;
         tracing::info!(id = claims.jti, role = claims.sub, branch = %claims.branch, "issued a login token");
         Ok(Ok(Issued { token: token::sign(&self.key.read(), &claims), expires_at }))
     }
 
-    /// Whether somebody may hold a token of this role, or did until lately.
-    pub(crate) fn expected(&self, endpoint: &EndpointId, role: &str) -> Result<bool, DbError> {
+    /// Whether somebody may hold a token for this endpoint's branch, or did until lately.
+    pub(crate) fn expected(&self, endpoint: &EndpointId) -> Result<bool, DbError> {
         let until = self.db.read("look for login tokens", |db| {
             let Some(endpoint) = endpoints::get(db, endpoint)? else { return Ok(None) };
-            tokens::until(db, &endpoint.branch_id, role)
+            tokens::until(db, &endpoint.branch_id)
         })?;
         Ok(until.is_some_and(|until| clock::now() < until + REMEMBERED))
     }

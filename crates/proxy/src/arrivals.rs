@@ -21,7 +21,7 @@ pub const DEFAULT_RATE: u32 = 2_000;
 
 /// A source that was quiet may open this many seconds' worth at once: a fleet behind one address that
 /// starts all at the same time.
-pub const BURST_SECONDS: u32 = 5;
+pub const BURST_SECONDS: u32 = 10;
 
 /// Sources remembered. One that was quiet for [`BURST_SECONDS`] is as good as unknown and forgotten first.
 pub const MAX_SOURCES: usize = 10_000;

@@ -156,7 +156,8 @@ mod tests {
     #[test]
     fn the_common_name_is_found() {
         let name = |parts: &[(DnType, &str)]| common_name(&certificate(parts));
-        let full = [(DnType::CountryName, "DE"), (DnType::OrganizationName, "anna"), (DnType::CommonName, "bert")];
+        let full =
+            [(DnType::CountryName, "DE"), (DnType::OrganizationName, "anna"), (DnType::CommonName, "bert")];
         assert_eq!(name(&full).as_deref(), Some("bert"));
         assert_eq!(name(&[(DnType::CommonName, "größe")]).as_deref(), Some("größe"));
         assert_eq!(name(&[(DnType::OrganizationName, "anna")]), None);
@@ -183,7 +184,8 @@ mod tests {
     #[test]
     fn a_mapped_name_stands_for_its_roles_only() {
         let host = [certificate(&[(DnType::CommonName, "web.example")])];
-        let mapped = certs(Wanted::Optional, &[("web.example", "app"), ("web.example", "reports"), ("x", "y")]);
+        let mapped =
+            certs(Wanted::Optional, &[("web.example", "app"), ("web.example", "reports"), ("x", "y")]);
         for (role, proven) in [("app", true), ("reports", true), ("web.example", false), ("y", false)] {
             assert_eq!(mapped.prove(Some(&host), role), Ok(proven), "{role}");
         }

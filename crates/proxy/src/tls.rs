@@ -136,7 +136,10 @@ impl Tls {
                 Some((stamp, Err(error))) => {
                     known = stamp;
                     let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "the TLS files changed and cannot be used; the old ones stay in use");
+                    tracing::warn!(
+                        error,
+                        "the TLS files changed and cannot be used; the old ones stay in use"
+                    );
                 }
             }
         }
@@ -149,9 +152,14 @@ type Stamp = Vec<Option<(u64, u64, i64, i64)>>;
 impl Files {
     fn stamp(&self) -> Stamp {
         use std::os::unix::fs::MetadataExt;
-        let one = |path: &Path| fs::metadata(path).ok().map(|m| (m.ino(), m.len(), m.mtime(), m.mtime_nsec()));
+        let one =
+            |path: &Path| fs::metadata(path).ok().map(|m| (m.ino(), m.len(), m.mtime(), m.mtime_nsec()));
         let ca = self.clients.as_ref().map(|clients| clients.ca.as_path());
-        [Some(self.certificate.as_path()), Some(self.key.as_path()), ca].into_iter().flatten().map(one).collect()
+        [Some(self.certificate.as_path()), Some(self.key.as_path()), ca]
+            .into_iter()
+            .flatten()
+            .map(one)
+            .collect()
     }
 
     fn load(&self) -> Result<Current, TlsError> {

@@ -74,8 +74,9 @@ pub trait Wake: Send + Sync + 'static {
     /// When they may not.
     fn admit(&self, endpoint: &EndpointId, from: IpAddr) -> Result<(), ClientError>;
 
-    /// Whether somebody may hold a token of this role, so that it makes sense to ask for it.
-    fn expects_token(&self, endpoint: &EndpointId, role: &str) -> bool;
+    /// Whether somebody may hold a token for this endpoint, so that it makes sense to ask for it. Not by
+    /// role: the answer shows, and must not tell which roles exist.
+    fn expects_token(&self, endpoint: &EndpointId) -> bool;
 
     /// Whether a token proves a claim. Asks neither PostgreSQL nor anything that takes long.
     ///

@@ -17,7 +17,5 @@ pub mod run;
 pub mod recover;
 pub mod doctor;
 
-pub use config::{
-    CgroupChoice, ClientCerts, DEFAULT_CONN_RATE, Ready, ReadyProject, ServerConfig, Wanted,
-};
+pub use config::{CgroupChoice, ClientCerts, DEFAULT_CONN_RATE, Ready, ReadyProject, ServerConfig, Wanted};
 pub use run::{ServerError, run};

@@ -53,8 +53,8 @@ impl Wake for Door {
         }
     }
 
-    fn expects_token(&self, endpoint: &EndpointId, role: &str) -> bool {
-        self.control.expects_token(endpoint, role).unwrap_or_else(|error| {
+    fn expects_token(&self, endpoint: &EndpointId) -> bool {
+        self.control.expects_token(endpoint).unwrap_or_else(|error| {
             tracing::error!(%error, "cannot look for login tokens");
             false
         })

@@ -84,9 +84,7 @@ impl Owner {
     async fn find(on: &On, session: &Session) -> Result<Self, Error> {
         let project = on.of.project.as_deref();
         Ok(match &on.endpoint {
-            Some(given) => {
-                Self::Endpoint(Box::new(resolve::endpoint(session, project, Some(given)).await?))
-            }
+            Some(given) => Self::Endpoint(Box::new(resolve::endpoint(session, project, Some(given)).await?)),
             None => Self::Project(Box::new(resolve::project(session, project).await?)),
         })
     }
@@ -125,7 +123,9 @@ pub(crate) async fn run(command: IpAllow, cx: &Context) -> Result<(), Error> {
     let session = cx.session()?;
     let on = match &command {
         IpAllow::List(on) => on,
-        IpAllow::Add(Add { on, .. }) | IpAllow::Remove(Remove { on, .. }) | IpAllow::Reset(Reset { on, .. }) => on,
+        IpAllow::Add(Add { on, .. })
+        | IpAllow::Remove(Remove { on, .. })
+        | IpAllow::Reset(Reset { on, .. }) => on,
     };
     let owner = Owner::find(on, &session).await?;
     let before = owner.list();

@@ -55,7 +55,7 @@ pub(crate) struct Up {
 
     /// New connections per second from one address (of IPv6: from one /64); 0 = no limit.
     ///
-    /// A source that was quiet may open the connections of 5 seconds at once.
+    /// A source that was quiet may open the connections of 10 seconds at once.
     #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_CONN_RATE)]
     pub(crate) max_conn_rate: u32,
 

@@ -154,15 +154,12 @@ CREATE TABLE metas (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Step 3: endpoints have lists of addresses that may connect; roles have login tokens.
+/// Step 3: endpoints have lists of addresses that may connect; branches have login tokens.
 pub const AUTH: &str = "
 ALTER TABLE endpoints ADD COLUMN allowed_ips TEXT NOT NULL DEFAULT '[]';
 
 CREATE TABLE tokens (
-    branch_id TEXT NOT NULL REFERENCES branches (id) ON DELETE CASCADE,
-    role TEXT NOT NULL,
-    until INTEGER NOT NULL,
-    PRIMARY KEY (branch_id, role)
+    branch_id TEXT PRIMARY KEY REFERENCES branches (id) ON DELETE CASCADE,
+    until INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX tokens_by_end ON tokens (until);
 ";

@@ -19,8 +19,7 @@ pub(super) async fn uri(
     Path(project): Path<String>,
     Asked(query): Asked<ConnectionUriQuery>,
 ) -> Result<Json<ConnectionUriReply>, Error> {
-    let (place, named) =
-        control.spot_of(&project, query.endpoint_id.as_ref(), query.branch_id.as_ref())?;
+    let (place, named) = control.spot_of(&project, query.endpoint_id.as_ref(), query.branch_id.as_ref())?;
     let endpoint = match &named {
         Some(endpoint) => &endpoint.id,
         None => &place.writer()?.id,

@@ -49,7 +49,8 @@ impl TokenKey {
     /// A key from its bytes; its name follows from them.
     #[must_use]
     pub fn new(key: Secret<[u8; KEY_LEN]>) -> Self {
-        let name = Sha256::new().chain_update(b"dormouse token key name\0").chain_update(key.expose()).finalize();
+        let name =
+            Sha256::new().chain_update(b"dormouse token key name\0").chain_update(key.expose()).finalize();
         Self { id: hex::encode(&name[..8]), key }
     }
 

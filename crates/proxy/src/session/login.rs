@@ -270,10 +270,14 @@ impl Attempt<'_> {
     fn may_have_more(&self, client: &Client, error: &ClientError, asked: &Asked<'_>) -> bool {
         client.stream.is_tls()
             && error.code == SqlState::INVALID_PASSWORD
-            && (*asked.route == Route::Default || self.shared.wake.expects_token(asked.endpoint, self.role))
+            && (*asked.route == Route::Default || self.shared.wake.expects_token(asked.endpoint))
     }
 
-    async fn prove_in_the_clear(&mut self, secret: &Secret<Vec<u8>>, asked: &Asked<'_>) -> Result<Proved, End> {
+    async fn prove_in_the_clear(
+        &mut self,
+        secret: &Secret<Vec<u8>>,
+        asked: &Asked<'_>,
+    ) -> Result<Proved, End> {
         let elsewhere = route::from_password(secret.expose()).filter(|_| *asked.route == Route::Default);
         let (endpoint, secret) = match &elsewhere {
             Some((routed, secret)) => (self.shared.wake.locate(&routed.route)?, *secret),

@@ -6,7 +6,7 @@
 //!
 //! * It says so: `options=auth=token`. Then it is asked at once. This is for pools that open many connections in
 //!   the same moment, whose detour over a failed SCRAM would look like guessing.
-//! * It says nothing, SCRAM fails, and a token of this role is under way (the server knows, because it issued
+//! * It says nothing, SCRAM fails, and a token of this branch is under way (the server knows, because it issued
 //!   it): then it is asked once more. Everybody else's logins stay as they are.
 //!
 //! What a token says and how it is verified is control's business, behind [`crate::Wake::check_token`].
@@ -70,7 +70,12 @@ pub(super) fn refused(refusal: &TokenRefusal, role: &str) -> Option<ClientError>
         }
         TokenRefusal::NotYet(from) => {
             let text = format!("the login token is not valid before {from:.0}");
-            told(password, text, "Compare the clocks of the server that issued it and of this one.", "bad-token")
+            told(
+                password,
+                text,
+                "Compare the clocks of the server that issued it and of this one.",
+                "bad-token",
+            )
         }
         TokenRefusal::Role => {
             let text = format!("the login token is not for user {}", quoted(role));
@@ -112,7 +117,8 @@ mod tests {
     #[test]
     fn only_what_is_no_token_says_nothing() {
         assert_eq!(refused(&TokenRefusal::NotOne, "anna"), None);
-        let expired = refused(&TokenRefusal::Expired("2026-11-25T23:00:00.5Z".parse().unwrap()), "anna").unwrap();
+        let expired =
+            refused(&TokenRefusal::Expired("2026-11-25T23:00:00.5Z".parse().unwrap()), "anna").unwrap();
         assert_eq!(expired.message, "the login token expired at 2026-11-25T23:00:00Z");
         assert!(expired.hint.unwrap().contains("dormouse auth token"));
     }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use dormouse_tests::programs::{psql, python};
 use dormouse_tests::Server;
+use dormouse_tests::programs::{psql, python};
 
 const WHO: [&str; 2] = ["-c", "select current_user"];
 
@@ -37,7 +37,7 @@ impl Authority {
         let (dir, file) = (self.dir.path(), format!("{name}{days}"));
         let new = "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
         openssl(dir, &format!("{new} -subj /O=app_owner/CN={name} -keyout {file}.key -out {file}.csr"));
-        std::fs::write(dir.join("v3"), "extendedKeyUsage=clientAuth\n").unwrap();
+        std::fs::write(dir.join("v3"), "extendedKeyUsage=clientAuth,serverAuth\n").unwrap();
         let sign = "x509 -req -CA ca.crt -CAkey ca.key -CAcreateserial -extfile v3";
         openssl(dir, &format!("{sign} -days {days} -in {file}.csr -out {file}.crt"));
         let at = |end| dir.join(format!("{file}.{end}")).display().to_string();

@@ -92,7 +92,10 @@ async fn it_ends_by_itself_and_by_a_new_key() {
     }
     assert_eq!(login(&server, &by_name, &token(&server, &[])).good(), "app_owner");
     for expires in ["0", "61m", "-1"] {
-        assert!(!server.cli(&["auth", "token", &format!("--expires={expires}")]).status.success(), "{expires}");
+        assert!(
+            !server.cli(&["auth", "token", &format!("--expires={expires}")]).status.success(),
+            "{expires}"
+        );
     }
     let mode = std::os::unix::fs::MetadataExt::mode(&server.data().join("token.key").metadata().unwrap());
     assert_eq!(mode & 0o077, 0);

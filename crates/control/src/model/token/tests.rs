@@ -14,7 +14,11 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { project: ProjectId::generate(), branch: BranchId::generate(), endpoint: EndpointId::generate() }
+        Self {
+            project: ProjectId::generate(),
+            branch: BranchId::generate(),
+            endpoint: EndpointId::generate(),
+        }
     }
 
     fn claims(&self) -> Claims {
