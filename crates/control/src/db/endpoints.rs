@@ -9,7 +9,7 @@ use dormouse_compute::spec::Mode;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use super::column::{id, json, maybe_id, maybe_micros, maybe_time, micros, time, to_json};
-use crate::model::record::Endpoint;
+use crate::model::record::{Endpoint, Seen};
 
 const COLUMNS: &str = "id, project_id, branch_id, slot, suspend_timeout_seconds, pause_timeout_seconds, min_cu, \
                        max_cu, pg_settings, roles_stale, next_wake, started_at, suspended_at, last_active, \
@@ -38,9 +38,11 @@ fn read(row: &Row<'_>) -> Result<Endpoint> {
         pg_settings: json(row, 8)?,
         roles_stale: row.get(9)?,
         next_wake: maybe_time(row, 10)?,
-        started_at: maybe_time(row, 11)?,
-        suspended_at: maybe_time(row, 12)?,
-        last_active: maybe_time(row, 13)?,
+        seen: Seen {
+            started_at: maybe_time(row, 11)?,
+            suspended_at: maybe_time(row, 12)?,
+            last_active: maybe_time(row, 13)?,
+        },
         created_at: time(row, 14)?,
         updated_at: time(row, 15)?,
         mode: if row.get_ref(16)?.as_str()? == READ_ONLY { Mode::ReadOnly } else { Mode::ReadWrite },
@@ -69,9 +71,9 @@ pub fn insert(db: &Connection, endpoint: &Endpoint) -> Result<()> {
         to_json(&endpoint.pg_settings)?,
         endpoint.roles_stale,
         maybe_micros(endpoint.next_wake),
-        maybe_micros(endpoint.started_at),
-        maybe_micros(endpoint.suspended_at),
-        maybe_micros(endpoint.last_active),
+        maybe_micros(endpoint.seen.started_at),
+        maybe_micros(endpoint.seen.suspended_at),
+        maybe_micros(endpoint.seen.last_active),
         micros(endpoint.created_at),
         micros(endpoint.updated_at),
         kind(endpoint.mode),

@@ -81,9 +81,9 @@ impl Control {
                 pending_state,
                 state,
                 pid: self.computes.pid(&row.id),
-                last_active: row.last_active,
-                started_at: row.started_at,
-                suspended_at: row.suspended_at,
+                last_active: row.seen.last_active,
+                started_at: row.seen.started_at,
+                suspended_at: row.seen.suspended_at,
                 next_wake: row.next_wake,
             },
             limits: api::endpoint::EndpointLimits {

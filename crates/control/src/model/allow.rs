@@ -10,7 +10,7 @@
 //! version 6, `::ffff:192.0.2.7`, is the same as the bare one. The project's list and the endpoint's are
 //! both asked, so an endpoint can only be stricter than its project.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Refused;
 

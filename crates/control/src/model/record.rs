@@ -126,6 +126,17 @@ impl Branch {
     }
 }
 
+/// When an endpoint was last seen doing what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// When it last became Active.
+    pub started_at: Option<Timestamp>,
+    /// When it last left Active.
+    pub suspended_at: Option<Timestamp>,
+    /// When it was last seen Active.
+    pub last_active: Option<Timestamp>,
+}
+
 /// The compute of a branch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Endpoint {
@@ -161,12 +172,8 @@ pub struct Endpoint {
     pub roles_stale: bool,
     /// When PostgreSQL itself next wants to run something.
     pub next_wake: Option<Timestamp>,
-    /// When it last became Active.
-    pub started_at: Option<Timestamp>,
-    /// When it last left Active.
-    pub suspended_at: Option<Timestamp>,
-    /// When it was last seen Active.
-    pub last_active: Option<Timestamp>,
+    /// When it was last seen doing what.
+    pub seen: Seen,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -200,9 +207,7 @@ impl Endpoint {
             allowed_ips: Vec::new(),
             roles_stale: false,
             next_wake: None,
-            started_at: None,
-            suspended_at: None,
-            last_active: None,
+            seen: Seen::default(),
             created_at: now,
             updated_at: now,
         }

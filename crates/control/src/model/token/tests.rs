@@ -1,3 +1,6 @@
+//! Tokens that are good, late, early, misplaced and forged. A new claim gets a row in
+//! `it_is_for_one_role_in_one_place`.
+
 use super::*;
 
 const NOW: i64 = 1_800_000_000;
