@@ -23,6 +23,7 @@ use crate::ErrorBody;
 use crate::routes::{self, Method};
 
 pub mod api_key;
+pub mod auth;
 pub mod branch;
 pub mod database;
 pub mod endpoint;

@@ -128,6 +128,9 @@ pub struct Endpoint {
     pub pooler_mode: PoolerMode,
     /// PostgreSQL settings of this endpoint.
     pub settings: EndpointSettings,
+    /// Client addresses that may connect, of those that the project allows; empty = all of them *(extension)*.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_ips: Vec<String>,
     /// What it is doing.
     #[serde(flatten)]
     pub live: EndpointLive,
@@ -236,6 +239,9 @@ pub struct EndpointPatch {
     /// Replaces all PostgreSQL settings of the endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<EndpointSettings>,
+    /// Replaces [`Endpoint::allowed_ips`]; new connections go by it at once *(extension)*.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_ips: Option<Vec<String>>,
 }
 
 /// `POST /projects/{project_id}/endpoints`, the request.

@@ -33,6 +33,7 @@ pub mod connection;
 pub mod operation;
 
 pub mod api_key;
+pub mod auth;
 pub mod user;
 
 pub mod server_file;

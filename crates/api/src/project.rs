@@ -82,6 +82,31 @@ pub struct ProjectSettings {
     /// The owner role is a PostgreSQL superuser: for trusted, single-tenant use *(extension)*.
     #[serde(default)]
     pub owner_is_superuser: bool,
+    /// Client addresses that may connect.
+    #[serde(default)]
+    pub allowed_ips: AllowedIps,
+}
+
+/// The value of `allowed_ips`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AllowedIps {
+    /// Addresses, ranges `first-last` and networks `base/bits`; empty = every address.
+    #[serde(default)]
+    pub ips: Vec<String>,
+    /// The list holds for protected branches only.
+    #[serde(default)]
+    pub protected_branches_only: bool,
+}
+
+/// Changes to [`AllowedIps`]; absent fields stay as they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AllowedIpsPatch {
+    /// Replaces the whole list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ips: Option<Vec<String>>,
+    /// See [`AllowedIps::protected_branches_only`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected_branches_only: Option<bool>,
 }
 
 /// Changes to [`ProjectSettings`]; absent fields stay as they are.
@@ -93,6 +118,9 @@ pub struct ProjectSettingsPatch {
     /// See [`ProjectSettings::owner_is_superuser`] *(extension)*.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner_is_superuser: Option<bool>,
+    /// See [`ProjectSettings::allowed_ips`]; new connections go by it at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_ips: Option<AllowedIpsPatch>,
 }
 
 /// The value of `preload_libraries`.

@@ -18,6 +18,10 @@ pub const PROJECTS_IMPORT: &str = "/projects/import";
 pub const PROJECT: &str = "/projects/{project_id}";
 /// `GET` with [`crate::connection::ConnectionUriQuery`].
 pub const CONNECTION_URI: &str = "/projects/{project_id}/connection_uri";
+/// `POST` *(extension)*: a login token, to be shown in the place of a password.
+pub const AUTH_TOKEN: &str = "/projects/{project_id}/auth/token";
+/// `POST` *(extension)*: a new signing key; every login token of the server ends.
+pub const AUTH_ROTATE_KEY: &str = "/auth/rotate_key";
 /// `GET` list, `POST` create.
 pub const BRANCHES: &str = "/projects/{project_id}/branches";
 /// `GET`, `PATCH`, `DELETE` (`?recursive=true` *(extension)*).
@@ -125,6 +129,8 @@ pub const ALL: &[(Method, &str)] = &[
     (Method::Patch, PROJECT),
     (Method::Delete, PROJECT),
     (Method::Get, CONNECTION_URI),
+    (Method::Post, AUTH_TOKEN),
+    (Method::Post, AUTH_ROTATE_KEY),
     (Method::Get, BRANCHES),
     (Method::Post, BRANCHES),
     (Method::Get, BRANCH),

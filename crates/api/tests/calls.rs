@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use dormouse_api::api_key::CreateApiKey;
+use dormouse_api::auth::{CreateToken, NewToken};
 use dormouse_api::branch::{CreateBranch, DeleteBranchQuery, RestoreBranch, UpdateBranch};
 use dormouse_api::client::{self, Call, Failure};
 use dormouse_api::connection::ConnectionUriQuery;
@@ -51,6 +52,12 @@ fn branch_calls() -> Vec<Line> {
         line(&client::branch::compare_schema(p, b, &compare)),
         line(&client::branch::snapshot(p, b)),
     ]
+}
+
+fn new_token() -> CreateToken {
+    let role_name = "app_owner".to_owned();
+    let (branch_id, endpoint_id, database_name, expires_in_seconds) = (None, None, None, Some(60));
+    CreateToken { token: NewToken { role_name, branch_id, endpoint_id, database_name, expires_in_seconds } }
 }
 
 fn new_endpoint() -> CreateEndpoint {
@@ -112,6 +119,8 @@ fn every_call() -> Vec<Line> {
         line(&client::database::delete(p, b, "d")),
         line(&client::operation::list(p, page)),
         line(&client::operation::get(p, &"op-calm-oak-abcd2345".parse().unwrap())),
+        line(&client::auth::create_token(p, &new_token())),
+        line(&client::auth::rotate_key()),
         line(&client::api_key::list()),
         line(&client::api_key::create(&CreateApiKey { key_name: "ci".into() })),
         line(&client::api_key::delete(&"key-calm-oak-abcd2345".parse().unwrap())),

@@ -8,7 +8,7 @@ use std::fmt::Debug;
 
 use dormouse_api::branch::{BranchHistory, BranchSizes, BranchState, CreateBranch, UpdateBranch};
 use dormouse_api::endpoint::{EndpointLimits, EndpointLive, EndpointSettings, EndpointType, PoolerMode};
-use dormouse_api::project::{EndpointDefaults, PreloadLibraries, ProjectSettings};
+use dormouse_api::project::{AllowedIps, EndpointDefaults, PreloadLibraries, ProjectSettings};
 use dormouse_api::*;
 use dormouse_base::{Secret, Timestamp};
 use insta::assert_snapshot;
@@ -46,6 +46,7 @@ fn project() -> Project {
         settings: ProjectSettings {
             preload_libraries: PreloadLibraries { enabled_libraries: vec!["pg_stat_statements".into()] },
             owner_is_superuser: false,
+            allowed_ips: AllowedIps { ips: vec!["192.0.2.7".into()], protected_branches_only: true },
         },
         default_branch_id: Some("br-quiet-meadow-k3v9x2ab".parse().unwrap()),
     }
@@ -92,6 +93,7 @@ fn endpoint() -> Endpoint {
         pooler_enabled: true,
         pooler_mode: PoolerMode::Transaction,
         settings: EndpointSettings { pg_settings: BTreeMap::from([("work_mem".into(), "16MB".into())]) },
+        allowed_ips: vec!["192.0.2.0/24".into()],
         live: EndpointLive {
             current_state,
             pending_state,

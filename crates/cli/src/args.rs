@@ -92,6 +92,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Database(commands::database::Database),
     #[command(subcommand)]
+    IpAllow(commands::ip_allow::IpAllow),
+    #[command(subcommand)]
+    Auth(commands::auth::Auth),
+    #[command(subcommand)]
     ApiKey(commands::api_key::ApiKey),
     #[command(subcommand)]
     Operation(commands::operation::Operation),

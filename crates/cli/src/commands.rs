@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::ui::Ui;
 
 pub(crate) mod api_key;
+pub(crate) mod auth;
 pub(crate) mod branch;
 pub(crate) mod completion;
 pub(crate) mod connection_string;
@@ -20,6 +21,7 @@ pub(crate) mod endpoint;
 pub(crate) mod fsck;
 pub(crate) mod gc;
 pub(crate) mod import;
+pub(crate) mod ip_allow;
 pub(crate) mod operation;
 pub(crate) mod project;
 pub(crate) mod psql;
@@ -60,6 +62,8 @@ pub(crate) fn run(command: Command, cx: Context) -> Result<(), Error> {
         Command::Role(args) => wait(role::run(args, &cx)),
         Command::Database(args) => wait(database::run(args, &cx)),
         Command::Import(args) => wait(import::run(*args, &cx)),
+        Command::IpAllow(args) => wait(ip_allow::run(args, &cx)),
+        Command::Auth(args) => wait(auth::run(args, &cx)),
         Command::ApiKey(args) => wait(api_key::run(args, &cx)),
         Command::Operation(args) => wait(operation::run(args, &cx)),
         Command::Storage(args) => wait(storage::run(&args, &cx)),

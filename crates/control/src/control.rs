@@ -7,6 +7,7 @@
 //!  Control::new(foundation, fleet, vault) operations, HTTP API, reconcilers
 //! ```
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ use crate::keeper::Keeper;
 use crate::locate::{self, LocateError, Located, Locator};
 use crate::metrics::Metrics;
 use crate::model::settings::Timeouts;
+use crate::model::token::TokenError;
 use crate::node::sizes::Retention;
 use crate::node::{Node, Ways};
 use crate::operation::apply_config::ApplyConfig;
@@ -45,6 +47,7 @@ use crate::operation::{Executor, StepFailure, Work};
 use crate::password::{PasswordError, Passwords, StoredRole};
 use crate::reconcile::{self, Statuses};
 use crate::secrets::{KeyError, Secrets, private_file};
+use crate::token::Tokens;
 use crate::vault::Vault;
 
 /// The file with the API key of this machine's command line, in the data directory.
@@ -105,6 +108,7 @@ pub struct Foundation {
     pub(crate) config: Arc<Config>,
     pub(crate) db: Db,
     pub(crate) secrets: Arc<Secrets>,
+    pub(crate) tokens: Tokens,
     pub(crate) directories: Directories,
     pub(crate) keeper: Keeper,
     pub(crate) node: Node,
@@ -119,6 +123,7 @@ impl Foundation {
     pub fn open(config: Config) -> Result<Self, StartError> {
         let db = Db::open(&config.data).map_err(StartError::Open)?;
         let secrets = Arc::new(Secrets::open(&config.data).map_err(StartError::Key)?);
+        let tokens = Tokens::open(&config.data, db.clone()).map_err(StartError::Key)?;
         let directories = Directories::open(&config.data, config.installations.clone(), config.identities)
             .map_err(StartError::Directory)?;
         let metrics = Arc::new(Metrics::default());
@@ -134,7 +139,7 @@ impl Foundation {
         let keeper = Keeper::new(db.clone(), node.clone(), config.timeouts, Arc::clone(&metrics))
             .map_err(StartError::Metadata)?;
         node.report_to(keeper.clone());
-        Ok(Self { config: Arc::new(config), db, secrets, directories, keeper, node, metrics })
+        Ok(Self { config: Arc::new(config), db, secrets, tokens, directories, keeper, node, metrics })
     }
 
     /// What this node holds of branches.
@@ -236,6 +241,36 @@ impl Control {
             computes: Arc::clone(&self.computes),
         };
         passwords.stored(endpoint, role).await
+    }
+
+    /// Whether clients from this address may connect to this endpoint. Takes microseconds.
+    ///
+    /// # Errors
+    /// When the metadata cannot be read.
+    pub fn admits(&self, endpoint: &EndpointId, from: IpAddr) -> Result<bool, DbError> {
+        locate::admits(&self.foundation.db, endpoint, from)
+    }
+
+    /// Whether somebody may hold a login token for this endpoint. Takes microseconds.
+    ///
+    /// # Errors
+    /// When the metadata cannot be read.
+    pub fn expects_token(&self, endpoint: &EndpointId) -> Result<bool, DbError> {
+        self.foundation.tokens.expected(endpoint)
+    }
+
+    /// Whether a login token proves that its holder may be this role here. Takes microseconds.
+    ///
+    /// # Errors
+    /// When the metadata cannot be read.
+    pub fn check_token(
+        &self,
+        token: &[u8],
+        endpoint: &EndpointId,
+        role: &str,
+        database: &str,
+    ) -> Result<Result<(), TokenError>, DbError> {
+        self.foundation.tokens.verify(token, endpoint, role, database)
     }
 
     /// Whether an HTTP caller's key is one of ours.

@@ -12,8 +12,8 @@
 //! [`dormouse_compute::Host`]; [`computes`] and [`vault`] are what is
 //! asked of computes and of storage; [`meta`] is what storage keeps for a disaster, [`descent`] what a branch
 //! gets from its parent. [`operation`] changes things in
-//! durable steps, [`reconcile`] puts right what nobody asked about. [`locate`] and [`password`] are
-//! what the proxy needs on the way in; [`http`] is the public API. [`control`] holds it together;
+//! durable steps, [`reconcile`] puts right what nobody asked about. [`locate`], [`password`] and [`token`]
+//! are what the proxy needs on the way in; [`http`] is the public API. [`control`] holds it together;
 //! its builder is the only way in for `server`.
 //!
 //! A new resource is: a table in `db`, rules in `model`, a handler file in `http`, and, when
@@ -34,6 +34,7 @@ pub mod operation;
 pub mod reconcile;
 pub mod address;
 pub mod api_key;
+pub mod token;
 pub mod locate;
 pub mod password;
 pub mod plan;
@@ -51,6 +52,7 @@ pub use first::FirstProject;
 pub use keeper::Keeper;
 pub use locate::{LocateError, Located, Locator};
 pub use model::settings::Timeouts;
+pub use model::token::TokenError;
 pub use node::{LocalClone, Node, WalSource, Ways};
 pub use password::{PasswordError, StoredRole};
 pub use vault::{Vault, VaultError};

@@ -3,10 +3,13 @@
 //! The proxy asks before it knows who the client is, so it must never pass on what a [`LocateError`]
 //! carries: names of other people's branches are for callers that hold an API key.
 
+use std::net::IpAddr;
+
 use dormouse_base::{BranchId, EndpointId, ProjectId};
 use rusqlite::Connection;
 
 use crate::db::{Db, DbError, branches, endpoints, projects, settings};
+use crate::model::allow;
 use crate::model::record::Project;
 
 /// The most names that an error lists.
@@ -91,6 +94,23 @@ pub fn locate(db: &Db, place: &Locator<'_>) -> Result<Located, LocateError> {
         Locator::Default => by_branch(db, None, None),
     })
     .map_err(LocateError::Metadata)?
+}
+
+/// Whether an address may connect to an endpoint: both its project's list and its own must let it in.
+///
+/// # Errors
+/// When the metadata cannot be read.
+pub fn admits(db: &Db, endpoint: &EndpointId, from: IpAddr) -> Result<bool, DbError> {
+    db.read("look at the allowed addresses", |db| {
+        let Some(endpoint) = endpoints::get(db, endpoint)? else { return Ok(true) };
+        let Some(project) = projects::get(db, &endpoint.project_id)? else { return Ok(true) };
+        let settings = &project.settings;
+        let everywhere = !settings.allowed_ips_protected_branches_only;
+        let by_project = settings.allowed_ips.is_empty()
+            || !(everywhere || branches::get(db, &endpoint.branch_id)?.is_some_and(|b| b.protected))
+            || allow::admits(&settings.allowed_ips, from);
+        Ok(by_project && allow::admits(&endpoint.allowed_ips, from))
+    })
 }
 
 type Found<T> = rusqlite::Result<Result<T, LocateError>>;

@@ -89,6 +89,7 @@ fn of_endpoint(row: Endpoint) -> EndpointMeta {
         min_cu: row.autoscaling_limit_min_cu,
         max_cu: row.autoscaling_limit_max_cu,
         pg_settings: row.pg_settings,
+        allowed_ips: row.allowed_ips,
         created_at: row.created_at,
         id: row.id,
     }
@@ -243,6 +244,7 @@ fn endpoint_again(
         autoscaling_limit_min_cu: meta.min_cu,
         autoscaling_limit_max_cu: meta.max_cu,
         pg_settings: meta.pg_settings.clone(),
+        allowed_ips: meta.allowed_ips.clone(),
         // The mirror may be behind PostgreSQL.
         roles_stale: !meta.read_only,
         created_at: meta.created_at,

@@ -316,6 +316,7 @@ fn new_endpoint(record: &record::BranchRecord, at: Timestamp) -> EndpointMeta {
         min_cu: row.autoscaling_limit_min_cu,
         max_cu: row.autoscaling_limit_max_cu,
         pg_settings: row.pg_settings,
+        allowed_ips: row.allowed_ips,
         created_at: row.created_at,
         id: row.id,
     }

@@ -134,23 +134,31 @@ pub(crate) fn private_file(
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let value = Secret::new(fresh());
-            let draft = path.with_extension("new");
-            let mut file = std::fs::OpenOptions::new()
-                .create(true)
-                .truncate(true)
-                .write(true)
-                .mode(0o600)
-                .open(&draft)
-                .map_err(failed("create"))?;
-            file.write_all(value.expose()).and_then(|()| file.sync_all()).map_err(failed("write"))?;
-            std::fs::rename(&draft, path).map_err(failed("place"))?;
-            if let Some(parent) = path.parent() {
-                std::fs::File::open(parent).and_then(|d| d.sync_all()).map_err(failed("store"))?;
-            }
+            write_private_file(path, value.expose())?;
             Ok(value)
         }
         Err(error) => Err(failed("open")(error)),
     }
+}
+
+/// Writes a file that only its owner may read, durably and all at once, in place of what was there.
+pub(crate) fn write_private_file(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
+    let failed = |what| move |source| KeyError::File { what, path: path.to_owned(), source };
+    let draft = path.with_extension("new");
+    // One that a crash left may have another mode.
+    let _absent = std::fs::remove_file(&draft);
+    let mut file = std::fs::OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(&draft)
+        .map_err(failed("create"))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed("write"))?;
+    std::fs::rename(&draft, path).map_err(failed("place"))?;
+    if let Some(parent) = path.parent() {
+        std::fs::File::open(parent).and_then(|d| d.sync_all()).map_err(failed("store"))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

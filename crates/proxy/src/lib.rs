@@ -2,8 +2,8 @@
 //!
 //! In reading order: [`listen`] accepts and limits; [`session`] is the life of one connection:
 //! negotiation, login, backend, relay; [`route`] (pure) finds which endpoint is meant; [`tls`] and
-//! [`stream`] are the two kinds of transport; [`throttle`] slows down guessing; [`cancel`] finds the
-//! backend a cancel request means. Everything the proxy needs from the rest of the product goes
+//! [`stream`] are the two kinds of transport; [`throttle`] slows down guessing, [`arrivals`] floods;
+//! [`peer`] knows whose certificate a client showed; [`cancel`] finds the backend a cancel request means. Everything the proxy needs from the rest of the product goes
 //! through one trait, [`wake::Wake`], so that it runs and is tested without a control plane.
 //!
 //! `docs/journey/connection.md` follows one packet through these files.
@@ -13,6 +13,8 @@ pub mod route;
 pub mod tls;
 pub mod stream;
 pub mod throttle;
+pub mod arrivals;
+pub mod peer;
 pub mod cancel;
 pub mod handshakes;
 pub mod metrics;
@@ -23,4 +25,4 @@ mod session;
 pub use dormouse_pooler::config::Settings as PoolSettings;
 pub use listen::{Bound, Proxy, ProxyConfig};
 pub use route::Route;
-pub use wake::{Backend, Compute, StoredRole, Wake, WakeTicket};
+pub use wake::{Backend, Claim, Compute, StoredRole, TokenRefusal, Wake, WakeTicket};

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use dormouse_base::clock::Mono;
 use dormouse_pgwire::ClientError;
+use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pooler::config::Settings;
 use dormouse_runtime::shard::Shards;
 use dormouse_runtime::task::Scope;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::arrivals::Arrivals;
 use crate::handshakes::Handshakes;
 use crate::metrics::Metrics;
 use crate::pooled::Pools;
@@ -31,6 +34,9 @@ pub const MAX_HANDSHAKES: usize = 2_000;
 /// After `accept` failed (no descriptors left, for example).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// A client that is turned away at the door gets this long to say something first.
+const TURNED_AWAY_WITHIN: Duration = Duration::from_secs(1);
+
 /// A serverless client that froze leaves a dead connection; the system finds it within 60 + 5 × 10 s.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(10), 5);
 
@@ -43,6 +49,8 @@ pub struct ProxyConfig {
     pub tls: Option<Tls>,
     /// Clients at the same time (PgBouncer's `max_client_conn`).
     pub max_client_conn: usize,
+    /// New connections a second from one source; 0 = no limit. See [`crate::arrivals`].
+    pub max_conn_rate: u32,
     /// Threads of the data path.
     pub shards: usize,
     /// A secret of this installation, the same after a restart.
@@ -122,10 +130,20 @@ impl Proxy {
             shared,
             shards: Arc::clone(&shards),
             handshakes: Handshakes::new(MAX_HANDSHAKES.min(config.max_client_conn)),
+            arrivals: Arrivals::new(config.max_conn_rate),
             clients: Arc::default(),
             max_clients: config.max_client_conn,
         };
         let token = scope.token();
+        if let Some(tls) = door.shared.tls.clone() {
+            let token = token.clone();
+            scope.spawn("TLS files", async move {
+                tokio::select! {
+                    () = tls.follow_files() => {}
+                    () = token.cancelled() => {}
+                }
+            });
+        }
         scope.spawn("accept", async move {
             tokio::select! {
                 () = door.accept(listener) => {}
@@ -147,6 +165,7 @@ struct Door {
     shared: Arc<Shared>,
     shards: Arc<Shards>,
     handshakes: Handshakes,
+    arrivals: Arrivals,
     clients: Arc<AtomicUsize>,
     max_clients: usize,
 }
@@ -179,20 +198,40 @@ impl Door {
         }
         let counted = Counted(Arc::clone(&self.clients));
         let before = self.clients.fetch_add(1, Ordering::AcqRel);
-        let (shared, place) = (Arc::clone(&self.shared), self.handshakes.enter());
-        let full = before >= self.max_clients;
-        let limit = self.max_clients;
+        let refusal = self.refusal(before, peer);
+        // Whoever is turned away must not push somebody out who is just logging in.
+        let place = refusal.is_none().then(|| self.handshakes.enter());
+        let shared = Arc::clone(&self.shared);
         // The socket moves from the accepting executor to the shard that will serve it.
         let Ok(stream) = stream.into_std() else { return };
         self.shards.spawn(async move {
             let Ok(stream) = TcpStream::from_std(stream) else { return };
-            if full {
-                refuse(&shared, stream, limit).await;
-                drop(counted);
-            } else {
-                session::serve(shared, stream, peer, place, Box::new(counted)).await;
+            match (refusal, place) {
+                (Some(error), _) => {
+                    turn_away(&shared, stream, &error).await;
+                    drop(counted);
+                }
+                (None, Some(place)) => session::serve(shared, stream, peer, place, Box::new(counted)).await,
+                (None, None) => {}
             }
         });
+    }
+
+    /// Why a connection may not even begin.
+    fn refusal(&self, clients_before: usize, peer: SocketAddr) -> Option<ClientError> {
+        if clients_before >= self.max_clients {
+            let limit = self.max_clients;
+            return Some(
+                ClientError::too_many_connections()
+                    .with_detail(format!("The limit of {limit} clients is reached (max_client_conn)."))
+                    .with_hint(help("too-many-connections")),
+            );
+        }
+        self.arrivals.enter(peer.ip(), Mono::now()).err().map(|_wait| {
+            let text = "too many new connections from this address in a short time";
+            ClientError::fatal(SqlState::TOO_MANY_CONNECTIONS, text)
+                .with_hint(format!("Keep connections open, or use a pool. {}", help("connecting-too-fast")))
+        })
     }
 }
 
@@ -203,12 +242,16 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
-async fn refuse(shared: &Shared, mut stream: TcpStream, limit: usize) {
-    let error = ClientError::too_many_connections()
-        .with_detail(format!("The limit of {limit} clients is reached (max_client_conn)."))
-        .with_hint(help("too-many-connections"));
+/// Tells a client why it may not come in. Nothing of what it sends is understood, so the error comes in the
+/// clear even to a client that would like TLS: a handshake is what a server without room cannot afford.
+async fn turn_away(shared: &Shared, mut stream: TcpStream, error: &ClientError) {
     shared.metrics.ended(error.code.as_str());
-    // Without reading the startup message first the error may be lost in a reset; that is all a
-    // server without room can do.
-    let _lost = stream.write_all(&error.encode()).await;
+    let say = async {
+        // Bytes that nobody read would turn the goodbye into a reset, and the error would be lost.
+        let mut first = [0; 1024];
+        let _said = stream.read(&mut first).await?;
+        stream.write_all(&error.encode()).await?;
+        stream.shutdown().await
+    };
+    let _unheard = tokio::time::timeout(TURNED_AWAY_WITHIN, say).await;
 }

@@ -5,6 +5,8 @@ use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use dormouse_pgwire::auth::scram::ChannelBinding;
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -15,7 +17,16 @@ pub enum ClientStream {
     /// In the clear.
     Plain(TcpStream),
     /// Encrypted.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<Encrypted>),
+}
+
+/// An encrypted transport, with what the certificate that was shown on it lets SCRAM bind to.
+#[derive(Debug)]
+pub struct Encrypted {
+    /// The bytes.
+    pub stream: TlsStream<TcpStream>,
+    /// What SCRAM-SHA-256-PLUS binds to; the certificate may have been replaced since.
+    pub binding: Option<ChannelBinding>,
 }
 
 impl ClientStream {
@@ -30,7 +41,7 @@ impl ClientStream {
     pub fn server_name(&self) -> Option<&str> {
         match self {
             Self::Plain(_) => None,
-            Self::Tls(stream) => stream.get_ref().1.server_name(),
+            Self::Tls(tls) => tls.stream.get_ref().1.server_name(),
         }
     }
 
@@ -41,7 +52,7 @@ impl ClientStream {
     pub fn rehome(&mut self) -> io::Result<()> {
         let socket = match self {
             Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_mut().0,
+            Self::Tls(tls) => tls.stream.get_mut().0,
         };
         let again = std::net::TcpStream::from(socket.as_fd().try_clone_to_owned()?);
         *socket = TcpStream::from_std(again)?;
@@ -53,7 +64,25 @@ impl ClientStream {
     pub fn alpn(&self) -> Option<&[u8]> {
         match self {
             Self::Plain(_) => None,
-            Self::Tls(stream) => stream.get_ref().1.alpn_protocol(),
+            Self::Tls(tls) => tls.stream.get_ref().1.alpn_protocol(),
+        }
+    }
+
+    /// The chain of certificates that the client showed, verified, its own first.
+    #[must_use]
+    pub fn certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => tls.stream.get_ref().1.peer_certificates(),
+        }
+    }
+
+    /// What SCRAM can bind to on this transport.
+    #[must_use]
+    pub fn binding(&self) -> Option<&ChannelBinding> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => tls.binding.as_ref(),
         }
     }
 }
@@ -62,7 +91,7 @@ impl AsyncRead for ClientStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(tls) => Pin::new(&mut tls.stream).poll_read(cx, buf),
         }
     }
 }
@@ -71,21 +100,21 @@ impl AsyncWrite for ClientStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(tls) => Pin::new(&mut tls.stream).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(&mut tls.stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(&mut tls.stream).poll_shutdown(cx),
         }
     }
 }

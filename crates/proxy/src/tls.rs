@@ -3,21 +3,37 @@
 //! A self-signed certificate is made at first start, so that `sslmode=require` and channel binding
 //! work from the first minute; put your own `server.crt` and `server.key` in its place. ECDSA P-256,
 //! because signing with it is several times cheaper than with RSA and every handshake signs once.
+//!
+//! The files are looked at every [`LOOK_EVERY`]. When one of them changed, new connections get what it says
+//! now, and open ones stay as they are; what cannot be used is logged and the old one stays in use, so a
+//! renewal that writes its files one after the other does no harm. What a client's certificate means is in
+//! [`crate::peer`].
 
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use dormouse_pgwire::auth::scram::ChannelBinding;
-use rustls::ServerConfig;
+use dormouse_runtime::task;
+use parking_lot::RwLock;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
+
+use crate::peer::ClientCerts;
 
 /// The protocol name that a client must offer when it starts TLS without asking first.
 pub const ALPN: &[u8] = b"postgresql";
+
+/// How often the files are looked at.
+pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Why TLS cannot be offered.
 #[derive(Debug, thiserror::Error)]
@@ -44,18 +60,32 @@ pub enum TlsError {
     Make(String),
 }
 
-/// TLS as the sessions need it.
-#[derive(Clone)]
-pub struct Tls {
+/// The files that TLS is made of.
+#[derive(Debug, Clone)]
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+    clients: Option<ClientCerts>,
+}
+
+/// TLS as the files say it at one moment.
+pub struct Current {
     /// Accepts handshakes.
     pub acceptor: TlsAcceptor,
     /// What SCRAM-SHA-256-PLUS binds to; `None` when the certificate's signature has no defined hash.
     pub binding: Option<ChannelBinding>,
 }
 
+/// TLS as the sessions need it. Cheap to clone.
+#[derive(Clone)]
+pub struct Tls {
+    files: Files,
+    current: Arc<RwLock<Arc<Current>>>,
+}
+
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tls").finish_non_exhaustive()
+        f.debug_struct("Tls").field("files", &self.files).finish_non_exhaustive()
     }
 }
 
@@ -64,34 +94,119 @@ impl Tls {
     ///
     /// # Errors
     /// When files cannot be read, written or used.
-    pub fn load_or_make(dir: &Path, domain: &str) -> Result<Self, TlsError> {
+    pub fn load_or_make(dir: &Path, domain: &str, clients: Option<ClientCerts>) -> Result<Self, TlsError> {
         let (certificate, key) = (dir.join("server.crt"), dir.join("server.key"));
         if !certificate.exists() || !key.exists() {
             make(&certificate, &key, domain)?;
         }
-        Self::load(&certificate, &key)
+        let files = Files { certificate, key, clients };
+        let current = Arc::new(RwLock::new(Arc::new(files.load()?)));
+        Ok(Self { files, current })
     }
 
-    fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        let unusable = |path: &Path, reason: String| TlsError::Unusable { path: path.to_owned(), reason };
-        let chain = CertificateDer::pem_file_iter(certificate)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|e| unusable(certificate, e.to_string()))?;
-        let first = chain.first().ok_or_else(|| unusable(certificate, "it is empty".to_owned()))?;
+    /// What a new connection gets.
+    #[must_use]
+    pub fn current(&self) -> Arc<Current> {
+        Arc::clone(&self.current.read())
+    }
+
+    /// What is asked of clients' certificates.
+    #[must_use]
+    pub fn clients(&self) -> Option<&ClientCerts> {
+        self.files.clients.as_ref()
+    }
+
+    /// Looks at the files for ever, and uses what they say.
+    pub(crate) async fn follow_files(self) {
+        let mut known = self.files.stamp();
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let (files, before) = (self.files.clone(), known.clone());
+            let changed = task::blocking(move || {
+                let stamp = files.stamp();
+                (stamp != before).then(|| (stamp, files.load()))
+            });
+            match changed.await {
+                None => {}
+                Some((stamp, Ok(new))) => {
+                    known = stamp;
+                    *self.current.write() = Arc::new(new);
+                    tracing::info!("the TLS files changed; new connections use them");
+                }
+                Some((stamp, Err(error))) => {
+                    known = stamp;
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(
+                        error,
+                        "the TLS files changed and cannot be used; the old ones stay in use"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// What tells that a file changed: inode, length, and time of the last change.
+type Stamp = Vec<Option<(u64, u64, i64, i64)>>;
+
+impl Files {
+    fn stamp(&self) -> Stamp {
+        use std::os::unix::fs::MetadataExt;
+        let one =
+            |path: &Path| fs::metadata(path).ok().map(|m| (m.ino(), m.len(), m.mtime(), m.mtime_nsec()));
+        let ca = self.clients.as_ref().map(|clients| clients.ca.as_path());
+        [Some(self.certificate.as_path()), Some(self.key.as_path()), ca]
+            .into_iter()
+            .flatten()
+            .map(one)
+            .collect()
+    }
+
+    fn load(&self) -> Result<Current, TlsError> {
+        let chain = certificates(&self.certificate)?;
+        let first = chain.first().ok_or_else(|| unusable(&self.certificate, "it is empty"))?;
         let binding = ChannelBinding::from_certificate(first);
-        let private = PrivateKeyDer::from_pem_file(key).map_err(|e| unusable(key, e.to_string()))?;
+        let private = PrivateKeyDer::from_pem_file(&self.key).map_err(|e| unusable(&self.key, e))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = self.verifier(&provider)?;
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
-            .map_err(|e| unusable(certificate, e.to_string()))?;
+            .and_then(|b| b.with_client_cert_verifier(verifier).with_single_cert(chain, private))
+            .map_err(|e| unusable(&self.certificate, e))?;
         config.alpn_protocols = vec![ALPN.to_vec()];
-        // Tickets let a returning client skip the signature; serverless clients return all the time.
-        if let Ok(ticketer) = rustls::crypto::ring::Ticketer::new() {
+        if self.clients.is_some() {
+            // A resumed session would bring its client's certificate back without a look at its dates or its CA.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        } else if let Ok(ticketer) = rustls::crypto::ring::Ticketer::new() {
+            // Tickets let a returning client skip the signature; serverless clients return all the time.
             config.ticketer = ticketer;
         }
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), binding })
+        Ok(Current { acceptor: TlsAcceptor::from(Arc::new(config)), binding })
     }
+
+    /// A client without a certificate passes here in any case: the login tells it what is missing, in words.
+    fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+        let Some(clients) = &self.clients else { return Ok(Arc::new(NoClientAuth)) };
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(&clients.ca)? {
+            roots.add(certificate).map_err(|e| unusable(&clients.ca, e))?;
+        }
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+            .allow_unauthenticated()
+            .build()
+            .map_err(|e| unusable(&clients.ca, e))
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|e| unusable(path, e))
+}
+
+fn unusable(path: &Path, reason: impl ToString) -> TlsError {
+    TlsError::Unusable { path: path.to_owned(), reason: reason.to_string() }
 }
 
 fn make(certificate: &Path, key: &Path, domain: &str) -> Result<(), TlsError> {
@@ -126,10 +241,10 @@ mod tests {
     fn made_once_and_found_again() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
-        let first = Tls::load_or_make(dir.path(), "db.example").unwrap();
-        assert!(first.binding.is_some(), "channel binding works with it");
+        let first = Tls::load_or_make(dir.path(), "db.example", None).unwrap();
+        assert!(first.current().binding.is_some(), "channel binding works with it");
         let before = fs::read(dir.path().join("server.crt")).unwrap();
-        Tls::load_or_make(dir.path(), "db.example").unwrap();
+        Tls::load_or_make(dir.path(), "db.example", None).unwrap();
         assert_eq!(before, fs::read(dir.path().join("server.crt")).unwrap());
         assert_eq!(fs::metadata(dir.path().join("server.key")).unwrap().permissions().mode() & 0o777, 0o600);
     }
@@ -140,6 +255,24 @@ mod tests {
         for file in ["server.crt", "server.key"] {
             fs::write(dir.path().join(file), "not pem").unwrap();
         }
-        assert!(Tls::load_or_make(dir.path(), "x").unwrap_err().to_string().contains("server.crt"));
+        assert!(Tls::load_or_make(dir.path(), "x", None).unwrap_err().to_string().contains("server.crt"));
+    }
+
+    #[test]
+    fn the_ca_must_be_there_and_be_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let ca = dir.path().join("ca.crt");
+        let clients = || {
+            let wanted = crate::peer::Wanted::Optional;
+            Some(ClientCerts { ca: ca.clone(), wanted, names: Vec::new() })
+        };
+        for text in [None, Some("not pem")] {
+            text.map(|text| fs::write(&ca, text).unwrap());
+            let error = Tls::load_or_make(dir.path(), "x", clients()).unwrap_err().to_string();
+            assert!(error.contains("ca.crt"), "{error}");
+        }
+        let made = rcgen::generate_simple_self_signed(vec!["x".to_owned()]).unwrap();
+        fs::write(&ca, made.cert.pem()).unwrap();
+        Tls::load_or_make(dir.path(), "x", clients()).unwrap();
     }
 }

@@ -1,10 +1,11 @@
 //! What the proxy asks of the rest of the product. `server` implements it.
 //!
-//! The order of calls for one connection is fixed, and is invariant 5: `locate` and
-//! `stored_password` read only, and `acquire`, which may start a compute, comes after the client
-//! has proved who it is.
+//! The order of calls for one connection is fixed, and is invariant 5: `locate`, `admit`,
+//! `stored_password` and `check_token` read only, and `acquire`, which may start a compute, comes after
+//! the client has proved who it is.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use dormouse_base::{EndpointId, Timestamp};
@@ -26,6 +27,37 @@ pub struct StoredRole {
     pub valid_until: Option<Timestamp>,
 }
 
+/// What a client claims to be when it shows a token.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    /// Where it wants to go.
+    pub endpoint: &'a EndpointId,
+    /// As whom.
+    pub role: &'a str,
+    /// To which database.
+    pub database: &'a str,
+}
+
+/// Why a login token does not prove a claim. All but the first two carry our signature, so whoever shows
+/// them is not guessing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenRefusal {
+    /// It is no token of ours at all, or a forged one.
+    NotOne,
+    /// It names a key that is not in use (any more).
+    Revoked,
+    /// It was good until then.
+    Expired(Timestamp),
+    /// It will be good from then.
+    NotYet(Timestamp),
+    /// It is for another role.
+    Role,
+    /// It is for another project, branch or endpoint.
+    Place,
+    /// It is for this database only.
+    Database(String),
+}
+
 /// The door to endpoints.
 #[async_trait::async_trait]
 pub trait Wake: Send + Sync + 'static {
@@ -34,6 +66,23 @@ pub trait Wake: Send + Sync + 'static {
     /// # Errors
     /// When it means none.
     fn locate(&self, route: &Route) -> Result<EndpointId, ClientError>;
+
+    /// Whether clients from this address may connect to this endpoint. Asked before anything else about
+    /// the client, so the answer must not depend on who it is.
+    ///
+    /// # Errors
+    /// When they may not.
+    fn admit(&self, endpoint: &EndpointId, from: IpAddr) -> Result<(), ClientError>;
+
+    /// Whether somebody may hold a token for this endpoint, so that it makes sense to ask for it. Not by
+    /// role: the answer shows, and must not tell which roles exist.
+    fn expects_token(&self, endpoint: &EndpointId) -> bool;
+
+    /// Whether a token proves a claim. Asks neither PostgreSQL nor anything that takes long.
+    ///
+    /// # Errors
+    /// When it does not.
+    fn check_token(&self, token: &[u8], claim: Claim<'_>) -> Result<(), TokenRefusal>;
 
     /// What a role must prove. `None` when there is no such role. Never starts a compute for the
     /// client's sake.

@@ -9,6 +9,9 @@ pub use dormouse_compute::sandbox::cgroup::Choice as CgroupChoice;
 use dormouse_compute::spec::PauseTimeout;
 pub use dormouse_control::{LocalClone, WalSource, Ways};
 
+pub use dormouse_proxy::arrivals::DEFAULT_RATE as DEFAULT_CONN_RATE;
+pub use dormouse_proxy::peer::{ClientCerts, Wanted};
+
 /// Clients at the same time (PgBouncer's `max_client_conn`).
 pub const MAX_CLIENT_CONN: usize = 10_000;
 
@@ -25,6 +28,10 @@ pub struct ServerConfig {
     pub pg_dir: Vec<PathBuf>,
     /// The domain below which endpoints have names. `localhost` means: none that every system resolves.
     pub domain: String,
+    /// What is asked of clients' certificates; `None` = nothing.
+    pub client_certs: Option<ClientCerts>,
+    /// New connections a second from one source; 0 = no limit.
+    pub max_conn_rate: u32,
     /// Sleep after so long without work; `None` = never.
     pub idle_timeout: Option<Duration>,
     /// What happens to those that are paused.

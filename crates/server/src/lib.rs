@@ -17,5 +17,7 @@ pub mod run;
 pub mod recover;
 pub mod doctor;
 
-pub use config::{CgroupChoice, LocalClone, Ready, ReadyProject, ServerConfig, WalSource, Ways};
+pub use config::{
+    CgroupChoice, ClientCerts, DEFAULT_CONN_RATE, LocalClone, Ready, ReadyProject, ServerConfig, WalSource, Wanted, Ways,
+};
 pub use run::{ServerError, run};

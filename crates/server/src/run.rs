@@ -317,14 +317,16 @@ async fn start_proxy(
     metrics: &Metrics,
     door: &Scope,
 ) -> Result<Proxy, ServerError> {
-    let (dir, domain) = (place.data.join("tls"), config.domain.clone());
-    let tls = task::blocking(move || Tls::load_or_make(&dir, &domain)).await.map_err(ServerError::Tls)?;
+    let (dir, domain, clients) = (place.data.join("tls"), config.domain.clone(), config.client_certs.clone());
+    let tls = task::blocking(move || Tls::load_or_make(&dir, &domain, clients));
+    let tls = tls.await.map_err(ServerError::Tls)?;
     let counters = ProxyMetrics::default();
     metrics.register(|registry| counters.register(registry));
     let proxy = ProxyConfig {
         listen,
         tls: Some(tls),
         max_client_conn: MAX_CLIENT_CONN,
+        max_conn_rate: config.max_conn_rate,
         shards: std::thread::available_parallelism().map_or(1, usize::from),
         secret: place.proxy_secret().map_err(ServerError::Place)?,
         pool: PoolSettings::default(),

@@ -1,14 +1,15 @@
 //! How the proxy's questions are answered: names and passwords by control, the rest by the computes.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use dormouse_base::EndpointId;
 use dormouse_compute::endpoint::{Endpoint, Run, Ticket};
 use dormouse_compute::{Fleet, WakeError};
-use dormouse_control::{Control, LocateError, Locator, PasswordError};
+use dormouse_control::{Control, LocateError, Locator, PasswordError, TokenError};
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
-use dormouse_proxy::{Backend, Compute, Route, StoredRole, Wake, WakeTicket};
+use dormouse_proxy::{Backend, Claim, Compute, Route, StoredRole, TokenRefusal, Wake, WakeTicket};
 use dormouse_runtime::gate::{Closing, Gate, Pass};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
@@ -34,6 +35,49 @@ impl Wake for Door {
             .locate(&place)
             .map(|located| located.endpoint)
             .map_err(|error| not_located(route, &error))
+    }
+
+    fn admit(&self, endpoint: &EndpointId, from: IpAddr) -> Result<(), ClientError> {
+        match self.control.admits(endpoint, from) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let from = from.to_canonical().to_string();
+                let advice = format!("Allow it with `dormouse ip-allow add {from}`. ");
+                Err(ClientError::address_not_allowed(&from)
+                    .with_hint(format!("{advice}{}", help("address-not-allowed"))))
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot look at the allowed addresses");
+                Err(ClientError::internal("metadata-failed"))
+            }
+        }
+    }
+
+    fn expects_token(&self, endpoint: &EndpointId) -> bool {
+        self.control.expects_token(endpoint).unwrap_or_else(|error| {
+            tracing::error!(%error, "cannot look for login tokens");
+            false
+        })
+    }
+
+    fn check_token(&self, token: &[u8], claim: Claim<'_>) -> Result<(), TokenRefusal> {
+        let Claim { endpoint, role, database } = claim;
+        let judged = self.control.check_token(token, endpoint, role, database).unwrap_or_else(|error| {
+            tracing::error!(%error, "cannot check a login token");
+            Err(TokenError::NotOne)
+        });
+        judged.map_err(|error| {
+            tracing::debug!(%error, %endpoint, role, "a login token does not do");
+            match error {
+                TokenError::NotOne => TokenRefusal::NotOne,
+                TokenError::Revoked => TokenRefusal::Revoked,
+                TokenError::Expired(at) => TokenRefusal::Expired(at),
+                TokenError::NotYet(from) => TokenRefusal::NotYet(from),
+                TokenError::Role => TokenRefusal::Role,
+                TokenError::Place => TokenRefusal::Place,
+                TokenError::Database(name) => TokenRefusal::Database(name),
+            }
+        })
     }
 
     async fn stored_password(

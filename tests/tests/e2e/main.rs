@@ -6,6 +6,7 @@ mod first_steps;
 mod drivers;
 mod routes;
 mod passwords;
+mod auth;
 mod wire;
 mod hostile;
 mod crashes;

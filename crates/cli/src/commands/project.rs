@@ -125,6 +125,7 @@ impl Settings {
         let patch = ProjectSettingsPatch {
             preload_libraries: libraries.map(|names| PreloadLibraries { enabled_libraries: names.collect() }),
             owner_is_superuser: self.owner_is_superuser,
+            allowed_ips: None,
         };
         (patch != ProjectSettingsPatch::default()).then_some(patch)
     }
@@ -228,8 +229,18 @@ fn fields(project: &Resource) -> Table {
         ("Pause timeout", seconds(defaults.pause_timeout_seconds, "never pause", "stay paused")),
         ("History", seconds(project.history_retention_seconds, "none", "for ever")),
         ("Preload", project.settings.preload_libraries.enabled_libraries.join(", ")),
+        ("Allowed addresses", allowed(project)),
         ("Owner is superuser", project.settings.owner_is_superuser.to_string()),
         ("Created", time(Some(project.created_at))),
         ("Updated", time(Some(project.updated_at))),
     ])
+}
+
+fn allowed(project: &Resource) -> String {
+    let allowed = &project.settings.allowed_ips;
+    match (allowed.ips.is_empty(), allowed.protected_branches_only) {
+        (true, _) => "all".to_owned(),
+        (false, false) => allowed.ips.join(", "),
+        (false, true) => format!("{} (protected branches)", allowed.ips.join(", ")),
+    }
 }

@@ -38,6 +38,27 @@ pub(crate) struct Up {
     #[arg(long, value_name = "DOMAIN", default_value = "localhost", value_parser = name)]
     pub(crate) domain: String,
 
+    /// Accept client certificates that an authority in this file (PEM) signed.
+    ///
+    /// A certificate whose common name is the role takes the place of the password, in every project. The
+    /// file, like `tls/server.crt` and `tls/server.key` in the data directory, is read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+
+    /// Whether clients must show a certificate.
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN", requires = "tls_client_ca")]
+    pub(crate) tls_client_cert: TlsClientCert,
+
+    /// Let certificates with this common name log in as this role, and no other. Repeatable.
+    #[arg(long, value_name = "NAME=ROLE", value_parser = mapping, requires = "tls_client_ca")]
+    pub(crate) tls_client_map: Vec<(String, String)>,
+
+    /// New connections per second from one address (of IPv6: from one /64); 0 = no limit.
+    ///
+    /// A source that was quiet may open the connections of 10 seconds at once.
+    #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_CONN_RATE)]
+    pub(crate) max_conn_rate: u32,
+
     /// A PostgreSQL installation that is not in a usual place. Repeatable.
     #[arg(long, value_name = "DIR")]
     pub(crate) pg_dir: Vec<PathBuf>,
@@ -118,6 +139,16 @@ pub(crate) enum WalSource {
     Stream,
 }
 
+/// The value of `--tls-client-cert`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum TlsClientCert {
+    /// Who shows none logs in with a password.
+    #[default]
+    Optional,
+    /// Nobody gets in without one for the role.
+    Required,
+}
+
 /// The value of `--log-format`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum LogFormat {
@@ -126,6 +157,16 @@ pub(crate) enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// The default of `--max-conn-rate`; a test compares it with the server's.
+pub(crate) const DEFAULT_CONN_RATE: u32 = 2_000;
+
+fn mapping(text: &str) -> Result<(String, String), String> {
+    match text.rsplit_once('=') {
+        Some((from, to)) if !from.is_empty() && !to.is_empty() => Ok((from.to_owned(), to.to_owned())),
+        _ => Err(format!("`{text}` is not NAME=ROLE")),
+    }
 }
 
 pub(crate) fn run(args: Up, cx: Context) -> Result<(), Error> {

@@ -10,12 +10,14 @@ use dormouse_compute::postgres::discover::Installations;
 use dormouse_compute::spec::PauseTimeout;
 use dormouse_runtime::{failpoint, telemetry};
 use dormouse_server::doctor::{self, DoctorOptions};
-use dormouse_server::{CgroupChoice, LocalClone, Ready, ServerConfig, WalSource, Ways};
+use dormouse_server::{
+    CgroupChoice, ClientCerts, LocalClone, Ready, ServerConfig, WalSource, Wanted, Ways,
+};
 
 use crate::commands::Context;
 use crate::commands::doctor::{Doctor, Finding, Level};
 use crate::commands::recover::{Branch, Problem, Project, Recover, Recovered};
-use crate::commands::up::{self as words, Announcement, Cgroup, LogFormat, Up};
+use crate::commands::up::{self as words, Announcement, Cgroup, LogFormat, TlsClientCert, Up};
 use crate::error::Error;
 use crate::place;
 use crate::timeout::Timeout;
@@ -79,6 +81,15 @@ fn config(args: Up, data: PathBuf) -> ServerConfig {
         http_listen: SocketAddr::new(args.listen, args.http_port),
         pg_dir: args.pg_dir,
         domain: args.domain,
+        client_certs: args.tls_client_ca.map(|ca| ClientCerts {
+            ca,
+            wanted: match args.tls_client_cert {
+                TlsClientCert::Optional => Wanted::Optional,
+                TlsClientCert::Required => Wanted::Required,
+            },
+            names: args.tls_client_map,
+        }),
+        max_conn_rate: args.max_conn_rate,
         idle_timeout: idle(args.idle_timeout),
         pause_timeout: pause(args.pause_timeout),
         compute_user: args.compute_user,
@@ -184,6 +195,11 @@ pub(crate) fn psql_of_installation() -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_connection_rate_is_the_servers() {
+        assert_eq!(crate::commands::up::DEFAULT_CONN_RATE, dormouse_server::DEFAULT_CONN_RATE);
+    }
 
     #[test]
     fn special_timeouts() {

@@ -9,11 +9,11 @@ use dormouse_compute::spec::Mode;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use super::column::{id, json, maybe_id, maybe_micros, maybe_time, micros, time, to_json};
-use crate::model::record::Endpoint;
+use crate::model::record::{Endpoint, Seen};
 
 const COLUMNS: &str = "id, project_id, branch_id, slot, suspend_timeout_seconds, pause_timeout_seconds, min_cu, \
                        max_cu, pg_settings, roles_stale, next_wake, started_at, suspended_at, last_active, \
-                       created_at, updated_at, kind, pinned_lsn, expires_at, deleting";
+                       created_at, updated_at, kind, pinned_lsn, expires_at, deleting, allowed_ips";
 
 const READ_WRITE: &str = "read_write";
 const READ_ONLY: &str = "read_only";
@@ -38,15 +38,18 @@ fn read(row: &Row<'_>) -> Result<Endpoint> {
         pg_settings: json(row, 8)?,
         roles_stale: row.get(9)?,
         next_wake: maybe_time(row, 10)?,
-        started_at: maybe_time(row, 11)?,
-        suspended_at: maybe_time(row, 12)?,
-        last_active: maybe_time(row, 13)?,
+        seen: Seen {
+            started_at: maybe_time(row, 11)?,
+            suspended_at: maybe_time(row, 12)?,
+            last_active: maybe_time(row, 13)?,
+        },
         created_at: time(row, 14)?,
         updated_at: time(row, 15)?,
         mode: if row.get_ref(16)?.as_str()? == READ_ONLY { Mode::ReadOnly } else { Mode::ReadWrite },
         pinned_lsn: maybe_id(row, 17)?,
         expires_at: maybe_time(row, 18)?,
         deleting: row.get(19)?,
+        allowed_ips: json(row, 20)?,
     })
 }
 
@@ -54,7 +57,7 @@ fn read(row: &Row<'_>) -> Result<Endpoint> {
 pub fn insert(db: &Connection, endpoint: &Endpoint) -> Result<()> {
     db.prepare_cached(&format!(
         "INSERT INTO endpoints ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, \
-         ?19, ?20)"
+         ?19, ?20, ?21)"
     ))?
     .execute(params![
         endpoint.id.as_str(),
@@ -68,15 +71,16 @@ pub fn insert(db: &Connection, endpoint: &Endpoint) -> Result<()> {
         to_json(&endpoint.pg_settings)?,
         endpoint.roles_stale,
         maybe_micros(endpoint.next_wake),
-        maybe_micros(endpoint.started_at),
-        maybe_micros(endpoint.suspended_at),
-        maybe_micros(endpoint.last_active),
+        maybe_micros(endpoint.seen.started_at),
+        maybe_micros(endpoint.seen.suspended_at),
+        maybe_micros(endpoint.seen.last_active),
         micros(endpoint.created_at),
         micros(endpoint.updated_at),
         kind(endpoint.mode),
         endpoint.pinned_lsn.map(|lsn| lsn.to_string()),
         maybe_micros(endpoint.expires_at),
-        endpoint.deleting
+        endpoint.deleting,
+        to_json(&endpoint.allowed_ips)?
     ])?;
     Ok(())
 }
@@ -176,7 +180,7 @@ pub fn all(db: &Connection) -> Result<Vec<Endpoint>> {
 pub fn update(db: &Connection, endpoint: &Endpoint, now: Timestamp) -> Result<()> {
     db.prepare_cached(
         "UPDATE endpoints SET suspend_timeout_seconds = ?2, pause_timeout_seconds = ?3, min_cu = ?4, max_cu = ?5,
-         pg_settings = ?6, updated_at = ?7 WHERE id = ?1",
+         pg_settings = ?6, updated_at = ?7, allowed_ips = ?8 WHERE id = ?1",
     )?
     .execute(params![
         endpoint.id.as_str(),
@@ -185,7 +189,8 @@ pub fn update(db: &Connection, endpoint: &Endpoint, now: Timestamp) -> Result<()
         endpoint.autoscaling_limit_min_cu,
         endpoint.autoscaling_limit_max_cu,
         to_json::<BTreeMap<String, String>>(&endpoint.pg_settings)?,
-        micros(now)
+        micros(now),
+        to_json(&endpoint.allowed_ips)?
     ])?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use super::{OpenError, schema};
 
 /// All steps, oldest first.
-const STEPS: [&str; 2] = [schema::FIRST, schema::BRANCHES];
+const STEPS: [&str; 3] = [schema::FIRST, schema::BRANCHES, schema::AUTH];
 
 /// What went wrong, before the path is known.
 pub(super) enum Failure {

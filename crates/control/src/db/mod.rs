@@ -25,6 +25,7 @@ pub mod endpoints;
 pub mod roles;
 pub mod databases;
 pub mod api_keys;
+pub mod tokens;
 pub mod operations;
 pub mod events;
 pub mod metas;

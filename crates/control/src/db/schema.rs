@@ -153,3 +153,13 @@ CREATE TABLE metas (
     hash TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 ";
+
+/// Step 3: endpoints have lists of addresses that may connect; branches have login tokens.
+pub const AUTH: &str = "
+ALTER TABLE endpoints ADD COLUMN allowed_ips TEXT NOT NULL DEFAULT '[]';
+
+CREATE TABLE tokens (
+    branch_id TEXT PRIMARY KEY REFERENCES branches (id) ON DELETE CASCADE,
+    until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+";

@@ -44,6 +44,7 @@ fn endpoint(branch: &Branch, slot: u32) -> Endpoint {
     Endpoint {
         slot,
         pg_settings: [("work_mem".to_owned(), "8MB".to_owned())].into(),
+        allowed_ips: vec!["192.0.2.0/24".to_owned()],
         ..Endpoint::new(EndpointId::generate(), &branch.project_id, &branch.id, &settings, at(0))
     }
 }

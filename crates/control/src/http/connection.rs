@@ -4,11 +4,14 @@ use axum::Json;
 use axum::extract::{Path, State};
 use dormouse_api::ConnectionUriReply;
 use dormouse_api::connection::ConnectionUriQuery;
+use dormouse_base::{BranchId, EndpointId};
 
 use super::error::Error;
 use super::extract::Asked;
+use super::find::Place;
 use crate::control::Control;
 use crate::db::branches;
+use crate::model::record::Endpoint;
 
 /// `GET /projects/{project_id}/connection_uri`.
 pub(super) async fn uri(
@@ -16,20 +19,7 @@ pub(super) async fn uri(
     Path(project): Path<String>,
     Asked(query): Asked<ConnectionUriQuery>,
 ) -> Result<Json<ConnectionUriReply>, Error> {
-    let (place, named) = match (&query.endpoint_id, &query.branch_id) {
-        (Some(endpoint), _) => {
-            let spot = control.endpoint(&project, endpoint.as_str())?;
-            (spot.place, Some(spot.endpoint))
-        }
-        (None, Some(branch)) => (control.branch(&project, branch.as_str())?, None),
-        (None, None) => {
-            let row = control.project(&project)?;
-            let branch =
-                control.foundation.db.read("find a branch", |db| branches::default_of(db, &row.id))?;
-            let branch = branch.ok_or_else(|| Error::not_found("branch", "branch-not-found", "default"))?;
-            (control.branch(row.id.as_str(), branch.id.as_str())?, None)
-        }
-    };
+    let (place, named) = control.spot_of(&project, query.endpoint_id.as_ref(), query.branch_id.as_ref())?;
     let endpoint = match &named {
         Some(endpoint) => &endpoint.id,
         None => &place.writer()?.id,
@@ -46,4 +36,27 @@ pub(super) async fn uri(
         &database.name,
     );
     Ok(Json(ConnectionUriReply { uri }))
+}
+
+impl Control {
+    /// The branch that a request means (by an endpoint of it, by itself, else the default branch), and the
+    /// endpoint if it was named.
+    pub(super) fn spot_of(
+        &self,
+        project: &str,
+        endpoint: Option<&EndpointId>,
+        branch: Option<&BranchId>,
+    ) -> Result<(Place, Option<Endpoint>), Error> {
+        if let Some(endpoint) = endpoint {
+            let spot = self.endpoint(project, endpoint.as_str())?;
+            return Ok((spot.place, Some(spot.endpoint)));
+        }
+        if let Some(branch) = branch {
+            return Ok((self.branch(project, branch.as_str())?, None));
+        }
+        let row = self.project(project)?;
+        let branch = self.foundation.db.read("find a branch", |db| branches::default_of(db, &row.id))?;
+        let branch = branch.ok_or_else(|| Error::not_found("branch", "branch-not-found", "default"))?;
+        Ok((self.branch(row.id.as_str(), branch.id.as_str())?, None))
+    }
 }

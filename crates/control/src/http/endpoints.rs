@@ -21,6 +21,7 @@ use super::point::point;
 use super::shape;
 use crate::control::Control;
 use crate::db::{branches, endpoints, events};
+use crate::model::allow;
 use crate::model::branch::MAX_ENDPOINTS;
 use crate::model::record::{Endpoint, Operation, Target};
 use crate::model::settings;
@@ -79,7 +80,8 @@ pub(super) async fn update(
         autoscaling_limit_max_cu: wanted.autoscaling_limit_max_cu,
         settings: wanted.settings,
     };
-    let row = wished(row, limits)?;
+    let mut row = wished(row, limits)?;
+    row.allowed_ips = allow::list(wanted.allowed_ips.unwrap_or(row.allowed_ips))?;
     let id = row.id.clone();
     control
         .foundation

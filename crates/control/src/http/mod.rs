@@ -27,6 +27,7 @@ pub mod submit;
 pub mod projects;
 pub mod import;
 pub mod connection;
+pub mod tokens;
 pub mod branches;
 pub mod branch_create;
 pub mod branch_restore;
@@ -50,6 +51,8 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::PROJECTS_IMPORT, post(import::directory))
         .route(routes::PROJECT, get(projects::get).patch(projects::update).delete(projects::delete))
         .route(routes::CONNECTION_URI, get(connection::uri))
+        .route(routes::AUTH_TOKEN, post(tokens::create))
+        .route(routes::AUTH_ROTATE_KEY, post(tokens::rotate))
         .route(routes::BRANCHES, get(branches::list).post(branch_create::create))
         .route(routes::BRANCH, get(branches::get).patch(branches::update).delete(branches::delete))
         .route(routes::BRANCH_SET_DEFAULT, post(branches::set_default))

@@ -16,8 +16,8 @@ use super::extract::{Asked, Body, Window};
 use super::shape;
 use crate::control::Control;
 use crate::db::{branches, endpoints, projects, roles};
-use crate::model::name;
 use crate::model::record::{Branch, Operation, Pending, Project, ProjectSettings, Role, Target};
+use crate::model::{allow, name};
 use crate::operation::apply_config::Change;
 use crate::operation::{delete_project, draft};
 use crate::plan::{self, Plan, Wish};
@@ -75,6 +75,7 @@ pub(super) async fn create(
     let history_retention_seconds = wanted.history_retention_seconds;
     let mut settings = ProjectSettings { history_retention_seconds, ..ProjectSettings::default() };
     patch(&mut settings, wanted.default_endpoint_settings.as_ref(), wanted.settings);
+    settings.allowed_ips = allow::list(settings.allowed_ips)?;
     let branch = wanted.branch.unwrap_or_default();
     let wish = Wish {
         name: wanted.name,
@@ -127,6 +128,7 @@ pub(super) async fn update(
     after.settings.history_retention_seconds = kept;
     patch(&mut after.settings, wanted.default_endpoint_settings.as_ref(), wanted.settings);
     plan::check_settings(&after.settings)?;
+    after.settings.allowed_ips = allow::list(after.settings.allowed_ips)?;
     let (id, name, settings, now) = (after.id.clone(), after.name, after.settings.clone(), clock::now());
     control
         .foundation
@@ -226,6 +228,11 @@ fn patch(
     if let Some(wishes) = wishes {
         if let Some(libraries) = wishes.preload_libraries {
             settings.preload_libraries = libraries.enabled_libraries;
+        }
+        if let Some(allowed) = wishes.allowed_ips {
+            settings.allowed_ips = allowed.ips.unwrap_or(std::mem::take(&mut settings.allowed_ips));
+            settings.allowed_ips_protected_branches_only =
+                allowed.protected_branches_only.unwrap_or(settings.allowed_ips_protected_branches_only);
         }
         settings.owner_is_superuser = wishes.owner_is_superuser.unwrap_or(settings.owner_is_superuser);
     }

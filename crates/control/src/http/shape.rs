@@ -46,6 +46,10 @@ impl Control {
                     enabled_libraries: row.settings.preload_libraries,
                 },
                 owner_is_superuser: row.settings.owner_is_superuser,
+                allowed_ips: api::project::AllowedIps {
+                    ips: row.settings.allowed_ips,
+                    protected_branches_only: row.settings.allowed_ips_protected_branches_only,
+                },
             },
             default_branch_id: default_branch.map(|b| b.id.clone()),
         }
@@ -71,14 +75,15 @@ impl Control {
             pooler_enabled: true,
             pooler_mode: api::endpoint::PoolerMode::Transaction,
             settings: api::endpoint::EndpointSettings { pg_settings: row.pg_settings },
+            allowed_ips: row.allowed_ips,
             live: api::endpoint::EndpointLive {
                 current_state,
                 pending_state,
                 state,
                 pid: self.computes.pid(&row.id),
-                last_active: row.last_active,
-                started_at: row.started_at,
-                suspended_at: row.suspended_at,
+                last_active: row.seen.last_active,
+                started_at: row.seen.started_at,
+                suspended_at: row.seen.suspended_at,
                 next_wake: row.next_wake,
             },
             limits: api::endpoint::EndpointLimits {

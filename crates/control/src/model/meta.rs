@@ -106,6 +106,9 @@ pub struct EndpointMeta {
     /// PostgreSQL settings.
     #[serde(default)]
     pub pg_settings: BTreeMap<String, String>,
+    /// Addresses that may connect; empty = all.
+    #[serde(default)]
+    pub allowed_ips: Vec<String>,
     /// When it was made.
     pub created_at: Timestamp,
 }

@@ -5,6 +5,8 @@
 //! * [`settings`]: which endpoint and PostgreSQL settings are allowed.
 //! * [`defaults`]: what a project gets when the request leaves things open.
 //! * [`branch`]: which branches may be deleted, reset and expire.
+//! * [`allow`]: which client addresses may connect.
+//! * [`token`]: what a login token says, and how it is signed.
 //! * [`meta`]: what storage keeps, so that all rows can be made again from it.
 //! * [`sql`]: the SQL text that turns a wish into roles and databases.
 //! * [`cron`]: when pg_cron next wants to run something.
@@ -16,6 +18,8 @@ pub mod name;
 pub mod settings;
 pub mod defaults;
 pub mod branch;
+pub mod allow;
+pub mod token;
 pub mod meta;
 pub mod sql;
 pub mod cron;

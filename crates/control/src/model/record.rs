@@ -25,6 +25,10 @@ pub struct ProjectSettings {
     pub owner_is_superuser: bool,
     /// How far back history is kept, seconds.
     pub history_retention_seconds: Option<i64>,
+    /// Addresses that may connect; empty = all.
+    pub allowed_ips: Vec<String>,
+    /// The list holds for protected branches only.
+    pub allowed_ips_protected_branches_only: bool,
 }
 
 /// One tenant.
@@ -122,6 +126,17 @@ impl Branch {
     }
 }
 
+/// When an endpoint was last seen doing what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// When it last became Active.
+    pub started_at: Option<Timestamp>,
+    /// When it last left Active.
+    pub suspended_at: Option<Timestamp>,
+    /// When it was last seen Active.
+    pub last_active: Option<Timestamp>,
+}
+
 /// The compute of a branch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Endpoint {
@@ -151,16 +166,14 @@ pub struct Endpoint {
     pub autoscaling_limit_max_cu: f64,
     /// PostgreSQL settings.
     pub pg_settings: std::collections::BTreeMap<String, String>,
+    /// Addresses that may connect, of those that the project allows; empty = all.
+    pub allowed_ips: Vec<String>,
     /// Clients were let in since the roles were last learned, so the roles table may be behind.
     pub roles_stale: bool,
     /// When PostgreSQL itself next wants to run something.
     pub next_wake: Option<Timestamp>,
-    /// When it last became Active.
-    pub started_at: Option<Timestamp>,
-    /// When it last left Active.
-    pub suspended_at: Option<Timestamp>,
-    /// When it was last seen Active.
-    pub last_active: Option<Timestamp>,
+    /// When it was last seen doing what.
+    pub seen: Seen,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -191,11 +204,10 @@ impl Endpoint {
             autoscaling_limit_min_cu: wishes.autoscaling_limit_min_cu.unwrap_or(super::defaults::MIN_CU),
             autoscaling_limit_max_cu: wishes.autoscaling_limit_max_cu.unwrap_or(super::defaults::MAX_CU),
             pg_settings: std::collections::BTreeMap::new(),
+            allowed_ips: Vec::new(),
             roles_stale: false,
             next_wake: None,
-            started_at: None,
-            suspended_at: None,
-            last_active: None,
+            seen: Seen::default(),
             created_at: now,
             updated_at: now,
         }

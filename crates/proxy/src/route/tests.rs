@@ -22,16 +22,16 @@ fn endpoint(id: &str) -> Route {
 fn nothing_means_the_default() {
     let mut p = params(Some("app"), Some("-c geqo=off"));
     let routed = find(Some("localhost"), &mut p).unwrap();
-    assert_eq!(routed, Routed { route: Route::Default, pooled: false });
+    assert_eq!(routed, Routed { route: Route::Default, mode: None });
     assert_eq!(p.options(), Some("-c geqo=off"), "foreign options are left alone");
 }
 
 #[test]
 fn by_server_name_pooled_or_not() {
     let routed = find(Some("EP-a-b-c.db.example"), &mut params(None, None)).unwrap();
-    assert_eq!(routed, Routed { route: endpoint("ep-a-b-c"), pooled: false });
+    assert_eq!(routed, Routed { route: endpoint("ep-a-b-c"), mode: None });
     let routed = find(Some("ep-a-b-c-pooler.db.example"), &mut params(None, None)).unwrap();
-    assert_eq!(routed, Routed { route: endpoint("ep-a-b-c"), pooled: true });
+    assert_eq!(routed, Routed { route: endpoint("ep-a-b-c"), mode: Some(Pooling::AsSet) });
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn by_database_name() {
         Route::Branch { project: Some("shop".into()), branch: "dev".into() }
     );
     let mut p = params(Some("app@ep-a-b-c-pooler"), None);
-    assert_eq!(find(None, &mut p).unwrap(), Routed { route: endpoint("ep-a-b-c"), pooled: true });
+    assert_eq!(find(None, &mut p).unwrap(), Routed { route: endpoint("ep-a-b-c"), mode: Some(Pooling::AsSet) });
 }
 
 #[test]
@@ -80,4 +80,19 @@ fn the_password_form() {
     assert_eq!((routed.route, password), (endpoint("ep-a-b-c"), b"se;cret".as_slice()));
     assert!(from_password(b"endpoint=ep-a-b-c$x").is_some());
     assert!(from_password(b"secret").is_none() && from_password(b"endpoint=;x").is_none());
+}
+
+#[test]
+fn the_pool_mode_is_taken_out_of_parameters_and_options() {
+    let mut p = params(&[("pool_mode", "session"), ("pgbouncer", "true"), ("database", "app")]);
+    assert_eq!(find(None, &mut p).unwrap().mode, Some(Pooling::Mode(PoolMode::Session)));
+    assert_eq!((p.get("pool_mode"), p.get("pgbouncer")), (None, None));
+    let mut p = params(&[("options", "pool_mode=statement endpoint=ep-a-b-c"), ("database", "app")]);
+    let routed = find(None, &mut p).unwrap();
+    assert_eq!(routed, Routed { route: endpoint("ep-a-b-c"), mode: Some(Pooling::Mode(PoolMode::Statement)) });
+    assert_eq!(p.options(), None);
+    let mut p = params(&[("pgbouncer", "true")]);
+    assert_eq!(find(None, &mut p).unwrap().mode, Some(Pooling::AsSet));
+    let mut p = params(&[("pool_mode", "often")]);
+    assert!(matches!(find(None, &mut p), Err(RouteError::PoolMode(mode)) if mode == "often"));
 }

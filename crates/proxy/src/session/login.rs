@@ -4,10 +4,14 @@
 //! not exist goes through the same exchange with made-up keys, so that guessing names is no easier
 //! than guessing passwords.
 //!
-//! The last routing form, `endpoint=ep-x;secret` as the password, can only be read in the clear. It
-//! is for drivers that can do neither server names nor options. So a login without any route that
-//! fails SCRAM over TLS is asked once more, for the password in the clear; clients that insist on
-//! SCRAM or channel binding refuse that, as they should. (docs/decisions/2026-11-20-password-route.md)
+//! Two things can only be read in the clear, and only over TLS: the last routing form,
+//! `endpoint=ep-x;secret` as the password (for drivers that can do neither server names nor options), and a
+//! login token ([`super::token`]). So a login that fails SCRAM and could be one of them is asked once more, for
+//! the password in the clear; clients that insist on SCRAM or channel binding refuse that, as they should.
+//! (docs/decisions/2026-11-20-password-route.md, docs/decisions/2026-11-25-login-tokens.md)
+//!
+//! A client certificate for the role ([`crate::peer`]) is proof enough; then nothing is asked. Before all of
+//! it comes the question whether the client's address may connect at all.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -26,10 +30,11 @@ use dormouse_pgwire::{ClientError, Encode, Malformed};
 use dormouse_runtime::task;
 
 use super::io::Client;
-use super::{End, Shared, help};
+use super::{End, Shared, help, token};
 use crate::route::{self, Route};
 use crate::throttle::Who;
-use crate::wake::StoredRole;
+use crate::tls::Tls;
+use crate::wake::{Claim, StoredRole, TokenRefusal};
 
 /// A client that has proved who it is.
 pub(crate) struct LoggedIn {
@@ -54,24 +59,58 @@ pub(super) async fn login(
 ) -> Result<LoggedIn, End> {
     let role = startup.params.user().ok_or_else(ClientError::no_user)?.to_owned();
     refuse_replication(&startup)?;
+    let certified = certified(shared, client, &role)?;
+    let sign = token::take_sign(&mut startup.params)?;
     let server_name = client.stream.server_name().map(str::to_owned);
     let routed = route::find(server_name.as_deref(), &mut startup.params).map_err(|e| {
         ClientError::fatal(SqlState::CONNECTION_REJECTED, e.to_string())
             .with_hint(help("endpoint-routes-differ"))
     })?;
     let endpoint = shared.wake.locate(&routed.route)?;
-    let mut attempt = Attempt::begin(shared, peer.ip(), &endpoint, &role)?;
-    let stored = shared.wake.stored_password(&endpoint, &role).await?;
-    let (endpoint, stored) = match prove_by_scram(shared, client, &mut attempt, stored.as_ref()).await {
-        Err(End::Refuse(error)) if routed.route == Route::Default && may_ask_in_the_clear(client, &error) => {
-            prove_in_the_clear(shared, client, &attempt).await?
-        }
-        other => other.map(|()| (endpoint, stored))?,
+    shared.wake.admit(&endpoint, peer.ip())?;
+    let database = startup.params.database().unwrap_or(&role).to_owned();
+    let asked = Asked { route: &routed.route, endpoint: &endpoint, database: &database };
+    let (endpoint, stored) = if certified {
+        let stored = known_role(shared, &endpoint, &role).await?;
+        (endpoint, Some(stored))
+    } else {
+        let mut attempt = Attempt::begin(shared, peer.ip(), &endpoint, &role)?;
+        let proved = if sign {
+            attempt.prove_by_token(client, &asked).await
+        } else {
+            attempt.prove(client, &asked).await
+        };
+        let proved = proved?;
+        attempt.forgive();
+        proved
     };
-    attempt.succeeded();
     permitted(&role, stored.as_ref())?;
     client.send(&AuthenticationOk.encode()).await?;
     Ok(LoggedIn { endpoint, startup, mode: routed.mode })
+}
+
+/// Where a client wants to go.
+struct Asked<'a> {
+    route: &'a Route,
+    endpoint: &'a EndpointId,
+    database: &'a str,
+}
+
+/// Where a client was let in, and what is known of its role.
+type Proved = (EndpointId, Option<StoredRole>);
+
+/// Whether the client's certificate proves the role.
+fn certified(shared: &Shared, client: &Client, role: &str) -> Result<bool, ClientError> {
+    match shared.tls.as_ref().and_then(Tls::clients) {
+        Some(clients) => clients.prove(client.stream.certificates(), role),
+        None => Ok(false),
+    }
+}
+
+/// A role that was proved without its password.
+async fn known_role(shared: &Shared, endpoint: &EndpointId, role: &str) -> Result<StoredRole, ClientError> {
+    let stored = shared.wake.stored_password(endpoint, role).await?;
+    stored.ok_or_else(|| token::no_such_role(role))
 }
 
 fn refuse_replication(startup: &Startup) -> Result<(), ClientError> {
@@ -92,6 +131,7 @@ struct Attempt<'a> {
     role: &'a str,
     who: Who,
     charged: bool,
+    forgiven: bool,
 }
 
 impl<'a> Attempt<'a> {
@@ -102,7 +142,7 @@ impl<'a> Attempt<'a> {
         role: &'a str,
     ) -> Result<Self, ClientError> {
         let who = shared.throttle.who(peer, endpoint, role);
-        let attempt = Self { shared, peer, role, who, charged: false };
+        let attempt = Self { shared, peer, role, who, charged: false, forgiven: false };
         attempt.may_try()?;
         Ok(attempt)
     }
@@ -132,8 +172,9 @@ impl<'a> Attempt<'a> {
         End::Refuse(wrong_password(self.role))
     }
 
-    /// A password that carries its route fails SCRAM first; that was no guess.
-    fn succeeded(mut self) {
+    /// What was charged was no guess: a password that carries its route, or a token, fails SCRAM first.
+    fn forgive(&mut self) {
+        self.forgiven = true;
         if std::mem::take(&mut self.charged) {
             self.shared.throttle.refund(self.who);
         }
@@ -180,59 +221,117 @@ fn credential(shared: &Shared, role: &str, stored: Option<&StoredRole>) -> Resul
     }
 }
 
-async fn prove_by_scram(
-    shared: &Shared,
-    client: &mut Client,
-    attempt: &mut Attempt<'_>,
-    stored: Option<&StoredRole>,
-) -> Result<(), End> {
-    let role = attempt.role;
-    let credential = credential(shared, role, stored)?;
-    let binding =
-        if client.stream.is_tls() { shared.tls.as_ref().and_then(|t| t.binding.clone()) } else { None };
-    let mut exchange = Exchange::new(credential, binding);
-    let offer = AuthenticationSasl::new(exchange.mechanisms().iter().copied());
-    client.send(&offer.encode()).await?;
-    let first = SaslInitialResponse::decode(&password_body(client).await?).map_err(malformed)?;
-    let mut reply = exchange.begin(&first).map_err(|e| attempt.refuse(&e))?;
-    loop {
-        match reply {
-            Reply::Continue(message) => {
-                client.send(&message.encode()).await?;
-                let answer = SaslResponse::decode(&password_body(client).await?).map_err(malformed)?;
-                attempt.may_try()?;
-                reply = exchange.respond(&answer).map_err(|e| attempt.refuse(&e))?;
+impl Attempt<'_> {
+    /// SCRAM; if that fails and the client may have something else to show, once more in the clear.
+    async fn prove(&mut self, client: &mut Client, asked: &Asked<'_>) -> Result<Proved, End> {
+        let stored = self.shared.wake.stored_password(asked.endpoint, self.role).await?;
+        match self.prove_by_scram(client, stored.as_ref()).await {
+            Err(End::Refuse(error)) if self.may_have_more(client, &error, asked) => {
+                let secret = ask_in_the_clear(client).await?;
+                self.prove_in_the_clear(&secret, asked).await
             }
-            Reply::Final(message) => return client.send(&message.encode()).await,
+            other => other.map(|()| (asked.endpoint.clone(), stored)),
         }
+    }
+
+    /// The client said that it has a token.
+    async fn prove_by_token(&mut self, client: &mut Client, asked: &Asked<'_>) -> Result<Proved, End> {
+        if !client.stream.is_tls() {
+            return Err(token::needs_tls().into());
+        }
+        let secret = ask_in_the_clear(client).await?;
+        self.may_try()?;
+        let proved = self.prove_in_the_clear(&secret, asked).await;
+        if matches!(&proved, Err(End::Refuse(e)) if e.code == SqlState::INVALID_PASSWORD) && !self.forgiven {
+            self.failed();
+        }
+        proved
+    }
+
+    async fn prove_by_scram(&mut self, client: &mut Client, stored: Option<&StoredRole>) -> Result<(), End> {
+        let credential = credential(self.shared, self.role, stored)?;
+        let mut exchange = Exchange::new(credential, client.stream.binding().cloned());
+        let offer = AuthenticationSasl::new(exchange.mechanisms().iter().copied());
+        client.send(&offer.encode()).await?;
+        let first = SaslInitialResponse::decode(&password_body(client).await?).map_err(malformed)?;
+        let mut reply = exchange.begin(&first).map_err(|e| self.refuse(&e))?;
+        loop {
+            match reply {
+                Reply::Continue(message) => {
+                    client.send(&message.encode()).await?;
+                    let answer = SaslResponse::decode(&password_body(client).await?).map_err(malformed)?;
+                    self.may_try()?;
+                    reply = exchange.respond(&answer).map_err(|e| self.refuse(&e))?;
+                }
+                Reply::Final(message) => return client.send(&message.encode()).await,
+            }
+        }
+    }
+
+    /// Only after a wrong password (not a protocol error), and only where nobody can listen.
+    fn may_have_more(&self, client: &Client, error: &ClientError, asked: &Asked<'_>) -> bool {
+        client.stream.is_tls()
+            && error.code == SqlState::INVALID_PASSWORD
+            && (*asked.route == Route::Default || self.shared.wake.expects_token(asked.endpoint))
+    }
+
+    async fn prove_in_the_clear(
+        &mut self,
+        secret: &Secret<Vec<u8>>,
+        asked: &Asked<'_>,
+    ) -> Result<Proved, End> {
+        let elsewhere = route::from_password(secret.expose()).filter(|_| *asked.route == Route::Default);
+        let (endpoint, secret) = match &elsewhere {
+            Some((routed, secret)) => (self.shared.wake.locate(&routed.route)?, *secret),
+            None => (asked.endpoint.clone(), secret.expose().as_slice()),
+        };
+        if elsewhere.is_some() {
+            self.shared.wake.admit(&endpoint, self.peer)?;
+        }
+        match self.check_token(secret, &endpoint, asked.database) {
+            Ok(()) => {
+                self.forgive();
+                let stored = known_role(self.shared, &endpoint, self.role).await?;
+                Ok((endpoint, Some(stored)))
+            }
+            Err(TokenRefusal::NotOne) if elsewhere.is_some() => {
+                let stored = self.shared.wake.stored_password(&endpoint, self.role).await?;
+                self.compare(secret, stored.as_ref()).await?;
+                Ok((endpoint, stored))
+            }
+            Err(refusal) => {
+                if !matches!(refusal, TokenRefusal::NotOne | TokenRefusal::Revoked) {
+                    self.forgive();
+                }
+                Err(token::refused(&refusal, self.role).unwrap_or_else(|| wrong_password(self.role)).into())
+            }
+        }
+    }
+
+    fn check_token(&self, secret: &[u8], endpoint: &EndpointId, database: &str) -> Result<(), TokenRefusal> {
+        if secret.len() > token::MAX_TOKEN {
+            return Err(TokenRefusal::NotOne);
+        }
+        self.shared.wake.check_token(secret, Claim { endpoint, role: self.role, database })
+    }
+
+    /// Compares a password that was shown in the clear.
+    async fn compare(&self, password: &[u8], stored: Option<&StoredRole>) -> Result<(), End> {
+        let credential = credential(self.shared, self.role, stored)?;
+        let password = Secret::new(password.to_vec());
+        let right = task::blocking(move || match credential {
+            Credential::Known(verifier) => verifier.matches_password(password.expose()),
+            Credential::Doomed { .. } => false,
+        });
+        if right.await { Ok(()) } else { Err(wrong_password(self.role).into()) }
     }
 }
 
-/// Only a wrong password (not a protocol error), and only where nobody can listen.
-fn may_ask_in_the_clear(client: &Client, error: &ClientError) -> bool {
-    client.stream.is_tls() && error.code == SqlState::INVALID_PASSWORD
-}
-
-async fn prove_in_the_clear(
-    shared: &Shared,
-    client: &mut Client,
-    attempt: &Attempt<'_>,
-) -> Result<(EndpointId, Option<StoredRole>), End> {
-    let role = attempt.role;
+/// Asks for the password itself. The caller has made sure that nobody else can read the answer.
+async fn ask_in_the_clear(client: &mut Client) -> Result<Secret<Vec<u8>>, End> {
     client.send(&AuthenticationCleartextPassword.encode()).await?;
     let message = PasswordMessage::decode(&password_body(client).await?).map_err(malformed)?;
-    let Some((routed, password)) = route::from_password(message.password.expose()) else {
-        return Err(wrong_password(role).into());
-    };
-    let endpoint = shared.wake.locate(&routed.route)?;
-    let stored = shared.wake.stored_password(&endpoint, role).await?;
-    let credential = credential(shared, role, stored.as_ref())?;
-    let password = Secret::new(password.to_vec());
-    let right = task::blocking(move || match credential {
-        Credential::Known(verifier) => verifier.matches_password(password.expose()),
-        Credential::Doomed { .. } => false,
-    });
-    if right.await { Ok((endpoint, stored)) } else { Err(wrong_password(role).into()) }
+    Ok(message.password)
 }
 
 async fn password_body(client: &mut Client) -> Result<bytes::Bytes, End> {

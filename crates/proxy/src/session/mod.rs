@@ -16,6 +16,7 @@ pub(crate) mod login;
 mod negotiate;
 mod pending;
 mod relay;
+mod token;
 
 pub(crate) use backend::not_started;
 pub(crate) use relay::{crashed, stopping};

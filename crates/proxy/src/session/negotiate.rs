@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use super::io::Client;
 use super::{End, Shared};
-use crate::stream::ClientStream;
+use crate::stream::{ClientStream, Encrypted};
 use crate::tls;
 
 /// The protocol version spoken: 3.0.
@@ -118,10 +118,11 @@ async fn handshake(shared: &Shared, client: Client) -> Result<Client, End> {
     let (Some(tls), ClientStream::Plain(stream)) = (&shared.tls, client.stream) else {
         return Err(End::Quiet("tls_off"));
     };
-    let encrypted = tls.acceptor.accept(stream).await;
-    let encrypted = encrypted.map_err(|error| {
+    let current = tls.current();
+    let stream = current.acceptor.accept(stream).await.map_err(|error| {
         tracing::debug!(%error, "TLS handshake failed");
         End::Quiet("tls_failed")
     })?;
-    Ok(Client::new(ClientStream::Tls(Box::new(encrypted))))
+    let binding = current.binding.clone();
+    Ok(Client::new(ClientStream::Tls(Box::new(Encrypted { stream, binding }))))
 }
