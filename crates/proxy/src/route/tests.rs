@@ -84,15 +84,19 @@ fn the_password_form() {
 
 #[test]
 fn the_pool_mode_is_taken_out_of_parameters_and_options() {
-    let mut p = params(&[("pool_mode", "session"), ("pgbouncer", "true"), ("database", "app")]);
+    let mut p = params(Some("app"), None);
+    p.set("pool_mode", "session").unwrap();
+    p.set("pgbouncer", "true").unwrap();
     assert_eq!(find(None, &mut p).unwrap().mode, Some(Pooling::Mode(PoolMode::Session)));
     assert_eq!((p.get("pool_mode"), p.get("pgbouncer")), (None, None));
-    let mut p = params(&[("options", "pool_mode=statement endpoint=ep-a-b-c"), ("database", "app")]);
+    let mut p = params(Some("app"), Some("pool_mode=statement endpoint=ep-a-b-c"));
     let routed = find(None, &mut p).unwrap();
     assert_eq!(routed, Routed { route: endpoint("ep-a-b-c"), mode: Some(Pooling::Mode(PoolMode::Statement)) });
     assert_eq!(p.options(), None);
-    let mut p = params(&[("pgbouncer", "true")]);
+    let mut p = params(None, None);
+    p.set("pgbouncer", "true").unwrap();
     assert_eq!(find(None, &mut p).unwrap().mode, Some(Pooling::AsSet));
-    let mut p = params(&[("pool_mode", "often")]);
+    let mut p = params(None, None);
+    p.set("pool_mode", "often").unwrap();
     assert!(matches!(find(None, &mut p), Err(RouteError::PoolMode(mode)) if mode == "often"));
 }
