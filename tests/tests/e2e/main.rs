@@ -24,5 +24,7 @@ mod pool_rust;
 mod pool_tokio_postgres;
 mod pool_sqlx;
 mod pool_diesel;
+mod pool_wire;
 mod pool_pgx;
 mod pool_protocol;
+mod pool_mix;

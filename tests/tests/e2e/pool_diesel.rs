@@ -65,7 +65,7 @@ fn diesel() {
     builder(&mut a, &mut b);
     a.plain("drop table pool_diesel").unwrap();
     drop((a, b));
-    house.server.assert_clean_log(&[]);
+    house.assert_clean_log();
 }
 
 fn builder(a: &mut Diesel, b: &mut Diesel) {

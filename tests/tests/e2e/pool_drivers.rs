@@ -62,7 +62,7 @@ fn everything(language: &str, program: &str, after: &[&str], tls: Tls) {
         "ruby" => house.drive(Path::new("ruby"), &[], program, after, &dsn),
         other => panic!("no language {other}"),
     }
-    house.server.assert_clean_log(&[]);
+    house.assert_clean_log();
 }
 
 #[test]

@@ -9,10 +9,12 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use dormouse_tests::programs::driver_home;
 use dormouse_tests::raw::Raw;
 use dormouse_tests::{Project, Server, checkout, note};
+use serde_json::json;
 
 /// Whether `-pooler` names lead to the transaction pool. Until then they lead to PostgreSQL itself, and
 /// the same tests show that they are right.
@@ -49,28 +51,61 @@ pub(crate) fn skipped(language: &str, test: &str) -> bool {
     true
 }
 
-/// A server, and its default project by its pooled name.
+/// The server that all houses of this moment share: building its template takes longer than most tests.
+static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+
+fn shared() -> Arc<Server> {
+    // A test that failed in here has failed; the next may try.
+    let mut place = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(server) = place.upgrade() {
+        return server;
+    }
+    let server = Arc::new(Server::start(&[]));
+    *place = Arc::downgrade(&server);
+    server
+}
+
+/// A project of its own on a server that tests share, by its pooled name. Whoever drops it last ends the
+/// server.
 pub(crate) struct House {
-    pub(crate) server: Server,
+    pub(crate) server: Arc<Server>,
     pub(crate) project: Project,
 }
 
 impl House {
     pub(crate) fn new() -> Self {
-        let server = Server::start(&[]);
-        let project = server.default_project();
+        let server = shared();
+        let project = server.create_project(&json!({}));
         Self { server, project }
     }
 
-    /// The pooled connection string of the default project.
+    /// The connection string without the pool.
+    pub(crate) fn direct(&self) -> &str {
+        &self.project.dsn
+    }
+
+    /// The connection string by the pooled name.
     pub(crate) fn dsn(&self) -> String {
-        self.server.ready()["pooled_connection_string"].as_str().unwrap().to_owned()
+        let pooled = self.project.dsn.replace(&self.project.endpoint, &self.pooler());
+        assert_ne!(pooled, self.project.dsn, "the endpoint's name is in it");
+        pooled
     }
 
     /// The pooled connection string with another database.
     pub(crate) fn dsn_of(&self, database: &str) -> String {
-        let (before, after) = self.dsn().split_once("/app?").map(|(b, a)| (b.to_owned(), a.to_owned())).unwrap();
-        format!("{before}/{database}?{after}")
+        self.dsn().replacen("/app?", &format!("/{database}?"), 1)
+    }
+
+    /// The owner's password.
+    pub(crate) fn password(&self) -> String {
+        let config: tokio_postgres::Config = self.project.dsn.parse().unwrap();
+        String::from_utf8(config.get_password().unwrap().to_vec()).unwrap()
+    }
+
+    /// Nobody complained, except about WAL that could not be filed because the endpoint was suspended.
+    #[track_caller]
+    pub(crate) fn assert_clean_log(&self) {
+        self.server.assert_clean_log(&["cannot file WAL; will try again"]);
     }
 
     /// The endpoint's pooled name.
@@ -91,7 +126,7 @@ impl House {
         let packet = dormouse_tests::raw::startup(dormouse_tests::raw::PROTOCOL_3_0, &parameters);
         let mut raw = Raw::open(self.server.pg_port()).await;
         raw.stream.set_nodelay(true).unwrap();
-        let welcome = raw.login(&packet, &self.server.password()).await.unwrap();
+        let welcome = raw.login(&packet, &self.password()).await.unwrap();
         let key = welcome.key.unwrap();
         (raw, (key.pid, key.secret.expose().clone()))
     }

@@ -60,7 +60,7 @@ fn matrix(persistent: bool) {
         runtime.block_on(own_pool(&options));
     }
     drop((a, b));
-    house.server.assert_clean_log(&[]);
+    house.assert_clean_log();
 }
 
 /// A transaction that is dropped is rolled back lazily, in front of the next statement.

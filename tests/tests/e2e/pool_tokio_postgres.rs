@@ -73,7 +73,7 @@ fn tokio_postgres() {
     notifications(connect(), &b);
     cancel(&a, &b);
     drop((a, b));
-    house.server.assert_clean_log(&[]);
+    house.assert_clean_log();
 }
 
 /// Queries of one connection that are all sent before the first answer.

@@ -27,7 +27,7 @@ fn psql(house: &House, address: &str, script: &str) -> (bool, String, u32) {
     std::fs::write(&file, script).unwrap();
     let arguments =
         ["-X", "-w", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", address, "-f", file.to_str().unwrap()];
-    house.try_run(Path::new("psql"), &arguments, &[("PGPASSWORD", &house.server.password())])
+    house.try_run(Path::new("psql"), &arguments, &[("PGPASSWORD", &house.password())])
 }
 
 /// What psql does besides sending what is typed: cursors for big results, savepoints around statements,
@@ -93,7 +93,7 @@ fn psql_scripts() {
             assert_eq!(said.lines().take(wanted.len()).collect::<Vec<_>>(), wanted, "{address}");
         }
     }
-    house.server.assert_clean_log(&[]);
+    house.assert_clean_log();
 }
 
 #[test]
@@ -131,14 +131,14 @@ fn pgbench_in_every_mode() {
     }
     let (ok, sums, _) = psql(
         &house,
-        &format!("{address}&password={}", house.server.password()),
+        &format!("{address}&password={}", house.password()),
         "select (select sum(abalance) from pgbench_accounts) = (select sum(delta) from pgbench_history),
                 (select sum(tbalance) from pgbench_tellers) = (select sum(bbalance) from pgbench_branches),
                 (select count(*) from pgbench_history);",
     );
     assert!(ok, "{sums}");
     assert_eq!(sums.trim(), format!("t|t|{}", 3 * all));
-    house.server.assert_clean_log(&[]);
+    house.assert_clean_log();
 }
 
 const SHOP: &str = "create schema shop;
@@ -152,7 +152,7 @@ const SHOP: &str = "create schema shop;
 #[test]
 fn pg_dump_and_pg_restore() {
     let house = House::new();
-    let direct = house.server.dsn().to_owned();
+    let direct = house.direct().to_owned();
     let (ok, said, _) = psql(&house, &direct, SHOP);
     assert!(ok, "{said}");
     let dir = tempfile::tempdir().unwrap();
@@ -175,5 +175,5 @@ fn pg_dump_and_pg_restore() {
         let plain = house.run(&tool("pg_dump"), &["--inserts", "-t", "shop.kept", "-d", from], &[]).0;
         assert!(plain.contains("MATERIALIZED VIEW"), "{plain}");
     }
-    house.server.assert_clean_log(&[]);
+    house.assert_clean_log();
 }
