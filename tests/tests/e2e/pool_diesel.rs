@@ -31,7 +31,10 @@ fn state(error: &Error) -> String {
         return "23505".to_owned();
     }
     let text = error.to_string();
-    STATES.iter().find(|(start, _)| text.starts_with(start)).map_or(text.clone(), |(_, code)| (*code).to_owned())
+    STATES
+        .iter()
+        .find(|(start, _)| text.starts_with(start))
+        .map_or(text.clone(), |(_, code)| (*code).to_owned())
 }
 
 impl Driver for Diesel {
@@ -75,7 +78,10 @@ fn builder(a: &mut Diesel, b: &mut Diesel) {
             diesel::insert_into(pool_diesel).values((id.eq(n), name.eq(format!("n{n}")))).execute(c)
         };
         elsewhere(b, || add(&mut a.0, round).unwrap());
-        assert!(matches!(add(&mut b.0, round), Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _))));
+        assert!(matches!(
+            add(&mut b.0, round),
+            Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _))
+        ));
         let failed = a.0.transaction::<(), Error, _>(|c| {
             add(c, 1000)?;
             // A transaction inside of a transaction is a savepoint.
@@ -85,7 +91,8 @@ fn builder(a: &mut Diesel, b: &mut Diesel) {
             Err(Error::RollbackTransaction)
         });
         assert!(matches!(failed, Err(Error::RollbackTransaction)));
-        let find = |c: &mut PgConnection| pool_diesel.filter(id.le(round)).order(id).select(name).load::<String>(c);
+        let find =
+            |c: &mut PgConnection| pool_diesel.filter(id.le(round)).order(id).select(name).load::<String>(c);
         let wanted: Vec<String> = (0..=round).map(|n| format!("n{n}")).collect();
         assert_eq!(elsewhere(b, || find(&mut a.0).unwrap()), wanted);
         assert_eq!(find(&mut b.0).unwrap(), wanted);

@@ -140,7 +140,14 @@ impl House {
 
     /// Runs a program of `tests/drivers` (`interpreter`, its options, then the program and what it is
     /// told) and returns what it printed last, which must begin with `ok`.
-    pub(crate) fn drive(&self, interpreter: &Path, before: &[&str], program: &str, after: &[&str], dsn: &str) {
+    pub(crate) fn drive(
+        &self,
+        interpreter: &Path,
+        before: &[&str],
+        program: &str,
+        after: &[&str],
+        dsn: &str,
+    ) {
         let path = checkout().join("tests/drivers").join(program);
         assert!(path.is_file(), "{} is missing", path.display());
         let survives = if pooled() { "yes" } else { "no" };
@@ -157,7 +164,12 @@ impl House {
 
     /// Runs any program; suspends the endpoint whenever it says so. Returns its output and how often it
     /// slept; it must end well.
-    pub(crate) fn run(&self, program: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (String, u32) {
+    pub(crate) fn run(
+        &self,
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> (String, u32) {
         let (ok, said, slept) = self.try_run(program, arguments, environment);
         assert!(ok, "{} {arguments:?}:\n{said}", program.display());
         (said, slept)

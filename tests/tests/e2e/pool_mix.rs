@@ -156,12 +156,13 @@ impl<'a> Mixer<'a> {
 
     async fn pipeline_with_an_error(&mut self) {
         let (a, b) = (self.mark(1), self.mark(2));
-        let row = |say: Say, mark: &str| say.parse("", "select $1::text").bind("", "", &[mark]).execute("", 0);
+        let row =
+            |say: Say, mark: &str| say.parse("", "select $1::text").bind("", "", &[mark]).execute("", 0);
         let bad = row(Say::new(), &a).parse("", "select 1 / $1::int").bind("", "", &["0"]).execute("", 0);
         // All up to Sync is skipped, even what would prepare a statement.
         let bad = row(bad, "skipped").parse("skipped", "select 1").close_statement("s1").sync();
         let say = row(bad, &b).sync().bind("", "skipped", &[]).execute("", 0).sync();
-        let wanted = format!("1 2 D:{a} C:SELECT_1 1 2 E:22012 Z:I 1 2 D:{b} C:SELECT_1 Z:I E:26000 Z:I");
+        let wanted = format!("1 2 D:{a} C:SELECT_1 1 E:22012 Z:I 1 2 D:{b} C:SELECT_1 Z:I E:26000 Z:I");
         self.turn(say, &wanted).await;
     }
 
@@ -170,7 +171,8 @@ impl<'a> Mixer<'a> {
         let say = Say::new().parse("", "select $1::text as x").describe_statement("").flush();
         self.turn(say, "1 t:25 T:x").await;
         self.pause().await;
-        self.turn(Say::new().bind("", "", &[&a]).execute("", 0).flush(), &format!("2 D:{a} C:SELECT_1")).await;
+        self.turn(Say::new().bind("", "", &[&a]).execute("", 0).flush(), &format!("2 D:{a} C:SELECT_1"))
+            .await;
         self.pause().await;
         self.turn(Say::new().sync(), "Z:I").await;
     }
@@ -312,7 +314,11 @@ impl<'a> Mixer<'a> {
         self.turn(say, "1 2 n I Z:I").await;
         self.turn(Say::new().sync().sync().flush().sync(), "Z:I Z:I Z:I").await;
         self.turn(Say::new().close_statement("never was").close_portal("nor this").sync(), "3 3 Z:I").await;
-        self.turn(Say::new().describe_portal("no").sync().describe_statement("no").sync(), "E:34000 Z:I E:26000 Z:I").await;
+        self.turn(
+            Say::new().describe_portal("no").sync().describe_statement("no").sync(),
+            "E:34000 Z:I E:26000 Z:I",
+        )
+        .await;
         let wrong = Say::new().parse("", "select $1::int").bind("", "", &["1", "2"]).execute("", 0).sync();
         self.turn(wrong, "1 E:08P01 Z:I").await;
         let types = Say::new().parse_typed("", "select $1 as x", &[23]).describe_statement("").sync();
@@ -321,7 +327,8 @@ impl<'a> Mixer<'a> {
 
     async fn long_result(&mut self) {
         let a = self.mark(1);
-        let select = format!("select rpad('{a}:' || g, {LONG_ROW}, '.') as x from generate_series(1, {LONG_ROWS}) g");
+        let select =
+            format!("select rpad('{a}:' || g, {LONG_ROW}, '.') as x from generate_series(1, {LONG_ROWS}) g");
         let mut wanted = "T:x ".to_owned();
         for g in 1..=LONG_ROWS {
             wanted.push_str(&format!("D:{:.<LONG_ROW$} ", format!("{a}:{g}")));
@@ -357,7 +364,7 @@ impl<'a> Mixer<'a> {
 
     /// Breaks off in the middle of something, and comes back with nothing.
     async fn leave_and_come_back(&mut self) {
-        let left = Say::new().query("begin").parse("s1", "select 'left behind'").sync();
+        let left = Say::new().query("begin").parse("left", "select 'left behind'").sync();
         self.turn(left.query("set application_name = 'left behind'"), "C:BEGIN Z:T 1 Z:T C:SET Z:T").await;
         match self.dice.roll(4) {
             0 => self.raw.send(&Say::new().terminate().0).await,
@@ -369,6 +376,8 @@ impl<'a> Mixer<'a> {
         (self.raw, self.key, self.kept) = (raw, key, [None; NAMES.len()]);
         let wanted = format!("T:application_name D:{} C:SHOW Z:I", self.tag);
         self.turn(Say::new().query("show application_name"), &wanted).await;
-        self.turn(Say::new().bind("", "s1", &[]).sync(), "E:26000 Z:I").await;
+        for name in ["s1", "left"] {
+            self.turn(Say::new().bind("", name, &[]).sync(), "E:26000 Z:I").await;
+        }
     }
 }

@@ -47,7 +47,7 @@ const CACHED: &str = "
 1> P stmtcache_bb select 1 / $1::int4 ; D S stmtcache_bb ; S
 1< 1 t:23 T:?column? Z:I
 1> B stmtcache_bb 0 ; D P ; E ; S
-1< 2 T:?column? E:22012 Z:I
+1< E:22012 Z:I
 1> B stmtcache_bb 1 ; D P ; E ; S
 1< 2 T:?column? D:1 C:SELECT_1 Z:I
 ";
@@ -141,12 +141,13 @@ async fn pgx_traces() {
             replay(&mut clients, trace).await;
         }
         for client in &mut clients {
-            exchange(client, &Say::new().query("deallocate all"), "C:DEALLOCATE Z:I").await;
+            exchange(client, &Say::new().query("deallocate all"), "C:DEALLOCATE_ALL Z:I").await;
         }
     }
     let [one, two] = &mut clients;
     exchange(two, &Say::new().query("show statement_timeout"), "T:statement_timeout D:0 C:SHOW Z:I").await;
-    exchange(one, &Say::new().query("show statement_timeout"), "T:statement_timeout D:23456ms C:SHOW Z:I").await;
+    exchange(one, &Say::new().query("show statement_timeout"), "T:statement_timeout D:23456ms C:SHOW Z:I")
+        .await;
     a_context_that_ends(&house, two).await;
     over_night(&house, clients).await;
     house.assert_clean_log();
@@ -179,5 +180,10 @@ async fn over_night(house: &House, [mut one, mut two]: [Raw; 2]) {
     let use_it = |name| Say::new().bind("", name, &["8"]).execute("", 0).sync();
     exchange(&mut one, &use_it("stmtcache_dd"), "2 D:8 C:SELECT_1 Z:I").await;
     exchange(&mut two, &use_it(""), "2 D:9 C:SELECT_1 Z:I").await;
-    exchange(&mut one, &Say::new().query("show statement_timeout"), "T:statement_timeout D:23456ms C:SHOW Z:I").await;
+    exchange(
+        &mut one,
+        &Say::new().query("show statement_timeout"),
+        "T:statement_timeout D:23456ms C:SHOW Z:I",
+    )
+    .await;
 }

@@ -13,7 +13,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use dormouse_tests::raw::Raw;
 use futures_util::future::join_all;
 
 use crate::pool_house::House;
@@ -56,19 +55,21 @@ async fn nothing_is_left(house: &House) {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let what = "select string_agg(concat_ws(' ', state, application_name, query), E'\\n') from pg_stat_activity
+    let what =
+        "select string_agg(concat_ws(' ', state, application_name, query), E'\\n') from pg_stat_activity
         where state <> 'idle' and usename = 'app_owner'";
     panic!("still at work: {:?}", client.query_one(what, &[]).await.unwrap().get::<_, Option<String>>(0));
 }
 
 /// What is cut: every kind of message, two series, an error, COPY.
 fn long_exchange() -> (Say, &'static str) {
-    let say = Say::new().query("select 'cut' as x").parse("cut", "select $1::text as v").describe_statement("cut");
+    let say =
+        Say::new().query("select 'cut' as x").parse("cut", "select $1::text as v").describe_statement("cut");
     let say = say.bind("p", "cut", &["one"]).execute("p", 1).close_portal("p").sync();
     let say = say.parse("", "select 1 / 0").bind("", "", &[]).execute("", 0).flush().sync();
     let say = say.bind("", "cut", &["two"]).describe_portal("").execute("", 0).close_statement("cut").sync();
     let say = say.query("copy pool_cut from stdin").copy_data("a\nb").copy_data("\n").copy_done();
-    let wanted = "T:x D:cut C:SELECT_1 Z:I 1 t:25 T:v 2 D:one s 3 Z:I 1 2 E:22012 Z:I \
+    let wanted = "T:x D:cut C:SELECT_1 Z:I 1 t:25 T:v 2 D:one s 3 Z:I 1 E:22012 Z:I \
         2 T:v D:two C:SELECT_1 3 Z:I G C:COPY_2 Z:I";
     (say, wanted)
 }
@@ -122,7 +123,15 @@ fn garbage(dice: &mut Dice) -> Vec<u8> {
         8 => bent = Say::new().message(b'B', b"\0\0\0\0\x7f\xff").sync().0,
         9 => bent = Say::new().message(b'P', b"no zero").message(b'D', b"?").message(b'E', b"").sync().0,
         // Messages in the wrong place, and those that only servers send.
-        10 => bent = Say::new().copy_data("x\n").copy_done().message(b'p', b"secret\0").message(b'Z', b"I").sync().0,
+        10 => {
+            bent = Say::new()
+                .copy_data("x\n")
+                .copy_done()
+                .message(b'p', b"secret\0")
+                .message(b'Z', b"I")
+                .sync()
+                .0
+        }
         _ => bent = Say::new().query("begin; select 1 / 0").message(b'!', b"?").0,
     }
     bent
@@ -165,8 +174,7 @@ async fn witness(house: &House, number: usize, over: &AtomicBool) {
 fn garbage_harms_nobody() {
     let house = House::new();
     runtime().block_on(async {
-        let setup: Raw = house.raw(&[]).await;
-        let mut setup = setup;
+        let mut setup = house.raw(&[]).await;
         exchange(&mut setup, &Say::new().query("create table pool_cut (v text)"), "C:CREATE_TABLE Z:I").await;
         let over = AtomicBool::new(false);
         let vandals = async {

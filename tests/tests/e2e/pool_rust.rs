@@ -81,7 +81,10 @@ fn errors<D: Driver>(a: &mut D, b: &mut D) {
     for _ in 0..6 {
         assert_eq!(a.ask(part, 0).unwrap_err(), "22012");
         elsewhere(b, || {
-            assert_eq!(a.ask("select x::text as v from no_such_table where i = $1::int", 1).unwrap_err(), "42P01");
+            assert_eq!(
+                a.ask("select x::text as v from no_such_table where i = $1::int", 1).unwrap_err(),
+                "42P01"
+            );
             assert_eq!(a.ask(part, 1).unwrap(), "1");
         });
     }

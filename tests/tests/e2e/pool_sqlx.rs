@@ -91,9 +91,14 @@ async fn migrations(options: &PgConnectOptions) {
         Migration::new(version, Cow::Borrowed("step"), kind, sql.into_sql_str(), no_tx)
     };
     let migrator = Migrator::with_migrations(vec![
-        step(1, MigrationType::ReversibleUp, "create table pool_sqlx_m (i int); insert into pool_sqlx_m values (1)", false),
+        step(
+            1,
+            MigrationType::ReversibleUp,
+            "create table pool_sqlx_m (i int); insert into pool_sqlx_m values (1)",
+            false,
+        ),
         step(1, MigrationType::ReversibleDown, "drop table pool_sqlx_m", false),
-        step(2, MigrationType::ReversibleUp, "create index concurrently pool_sqlx_ix on pool_sqlx_m (i)", true),
+        step(2, MigrationType::ReversibleUp, "create index pool_sqlx_ix on pool_sqlx_m (i)", true),
         step(2, MigrationType::ReversibleDown, "drop index pool_sqlx_ix", false),
     ]);
     let pool = PgPoolOptions::new().max_connections(4).connect_with(options.clone()).await.unwrap();

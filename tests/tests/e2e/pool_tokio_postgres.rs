@@ -90,7 +90,8 @@ fn pipelines(a: &TokioPostgres<'_>, b: &mut TokioPostgres<'_>) {
                     Err(error) => assert_eq!((i, state(&error)), (25, "22012".to_owned())),
                 }
             }
-            let typed = a.client.query_typed("select $1::int4 + 1", &[(&1i32, tokio_postgres::types::Type::INT4)]);
+            let typed =
+                a.client.query_typed("select $1::int4 + 1", &[(&1i32, tokio_postgres::types::Type::INT4)]);
             assert_eq!(typed.await.unwrap()[0].get::<_, i32>(0), 2);
         });
     });
@@ -148,7 +149,8 @@ fn notifications(mut listener: TokioPostgres<'_>, b: &TokioPostgres<'_>) {
     let runtime = listener.runtime;
     for i in 0..3 {
         runtime.block_on(b.client.batch_execute(&format!("notify here, '{i}'"))).unwrap();
-        let got = runtime.block_on(tokio::time::timeout(NOTIFIED_WITHIN, listener.said.recv())).unwrap();
+        let heard = async { tokio::time::timeout(NOTIFIED_WITHIN, listener.said.recv()).await };
+        let got = runtime.block_on(heard).unwrap();
         assert_eq!(got.unwrap(), i.to_string());
         assert_eq!(listener.ask("select $1::int::text as v", i).unwrap(), i.to_string());
     }

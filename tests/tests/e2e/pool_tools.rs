@@ -161,7 +161,8 @@ fn pg_dump_and_pg_restore() {
         let database = format!("copy_{round}");
         let (ok, said, _) = psql(&house, &direct, &format!("create database {database};"));
         assert!(ok, "{said}");
-        let to = if pool { house.dsn_of(&database) } else { direct.replace("/app?", &format!("/{database}?")) };
+        let to =
+            if pool { house.dsn_of(&database) } else { direct.replace("/app?", &format!("/{database}?")) };
         let file = dir.path().join(&database);
         let file = file.to_str().unwrap();
         // Two jobs share one snapshot.

@@ -10,9 +10,14 @@
 //!
 //! Notices and parameters may come at any time and are left out. Spaces are shown as `_`.
 
+use std::time::Duration;
+
 use dormouse_pgwire::Frame;
 use dormouse_pgwire::backend::ErrorResponse;
 use dormouse_tests::raw::Raw;
+
+/// How long to look at what comes after a wrong reply.
+const LATER: Duration = Duration::from_millis(300);
 
 /// Messages to be sent in one go.
 #[derive(Default, Clone)]
@@ -139,7 +144,8 @@ fn short(frame: &Frame) -> Option<String> {
         b'D' => format!("D:{}", columns(body)),
         b'T' => format!("T:{}", names(body).join("|")),
         b't' => {
-            let oids = body[2..].chunks_exact(4).map(|c| u32::from_be_bytes(c.try_into().unwrap()).to_string());
+            let oids =
+                body[2..].chunks_exact(4).map(|c| u32::from_be_bytes(c.try_into().unwrap()).to_string());
             format!("t:{}", oids.collect::<Vec<_>>().join("|"))
         }
         b'C' => format!("C:{}", until_zero(body)),
@@ -193,15 +199,16 @@ pub(crate) async fn exchange(raw: &mut Raw, say: &Say, wanted: &str) {
     hear(raw, wanted, "").await;
 }
 
-/// Compares the next replies; `about` is for the reader of a failure.
+/// Compares the next replies as they come; `about` is for the reader of a failure.
 pub(crate) async fn hear(raw: &mut Raw, wanted: &str, about: &str) {
-    let wanted: Vec<&str> = wanted.split_whitespace().collect();
-    let got = replies(raw, wanted.len()).await;
-    let differs = got.iter().zip(&wanted).position(|(got, wanted)| got != wanted);
-    if let Some(at) = differs.or((got.len() < wanted.len()).then_some(got.len())) {
-        let (got, wanted) = (got.get(at..).unwrap_or_default(), &wanted[at..]);
-        let some = |all: &[&str]| format!("{:.600}", all.join(" "));
-        let got: Vec<&str> = got.iter().map(String::as_str).collect();
-        panic!("{about}: reply {at}\n   got: {}\nwanted: {}", some(&got), some(wanted));
+    for (at, wanted_here) in wanted.split_whitespace().enumerate() {
+        let got = replies(raw, 1).await.remove(0);
+        if got == wanted_here {
+            continue;
+        }
+        let after = tokio::time::timeout(LATER, replies(raw, 3)).await.unwrap_or_default();
+        panic!(
+            "{about}: reply {at} is {got:.200}, not {wanted_here:.200}, of {wanted:.600}; then {after:.200?}"
+        );
     }
 }
