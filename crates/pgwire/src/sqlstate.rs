@@ -55,6 +55,8 @@ codes! {
     FEATURE_NOT_SUPPORTED = "0A000",
     /// `invalid_parameter_value`: a setting or option has a value that it cannot have.
     INVALID_PARAMETER_VALUE = "22023",
+    /// `in_failed_sql_transaction`: the transaction has failed and waits for its rollback.
+    IN_FAILED_SQL_TRANSACTION = "25P02",
     /// `invalid_authorization_specification`: this role cannot connect like this.
     INVALID_AUTHORIZATION = "28000",
     /// `invalid_password`: the password is wrong, or the role does not exist (we do not say which).

@@ -11,5 +11,7 @@
 
 pub mod sql;
 pub mod settings;
+pub mod statement;
+pub mod link;
 pub mod pool;
 pub mod config;

@@ -13,6 +13,7 @@ use dormouse_pgwire::startup;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::pooled::{BackendKey, ClientInfo};
 use crate::wake::Compute;
 
 /// PostgreSQL closes a cancel connection when it has sent the signal.
@@ -21,9 +22,18 @@ const DELIVER_WITHIN: Duration = Duration::from_secs(5);
 /// Process ID and secret.
 type Key = (u32, Vec<u8>);
 
+/// Whose key it is.
+#[derive(Clone)]
+enum Target {
+    /// A client with a backend of its own, which has the same key.
+    Direct(Arc<dyn Compute>),
+    /// A client of a pool: the backend it has now, if any, has another key.
+    Pooled(Arc<ClientInfo>),
+}
+
 /// The backends of connected clients.
 #[derive(Clone, Default)]
-pub struct Registry(Arc<Mutex<HashMap<Key, Arc<dyn Compute>>>>);
+pub struct Registry(Arc<Mutex<HashMap<Key, Target>>>);
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -42,16 +52,56 @@ impl Registry {
     /// Remembers a backend.
     #[must_use]
     pub fn add(&self, pid: u32, secret: Vec<u8>, compute: Arc<dyn Compute>) -> Entry {
-        let key = (pid, secret);
-        self.0.lock().insert(key.clone(), compute);
+        self.insert((pid, secret), Target::Direct(compute))
+    }
+
+    /// Remembers a client of a pool, which has a key of ours.
+    pub(crate) fn add_pooled(&self, client: Arc<ClientInfo>) -> Entry {
+        self.insert(client.key(), Target::Pooled(client))
+    }
+
+    fn insert(&self, key: Key, target: Target) -> Entry {
+        self.0.lock().insert(key.clone(), target);
         Entry { registry: self.clone(), key }
     }
 
     /// Passes a cancel request on. An unknown key is ignored without a word, as PostgreSQL does; so
     /// is one for a sleeping compute, where nothing runs that could be cancelled.
     pub async fn cancel(&self, pid: u32, secret: Vec<u8>) {
-        let message = startup::encode_cancel(pid, &secret);
-        let Some(compute) = self.0.lock().get(&(pid, secret)).cloned() else { return };
+        let key = (pid, secret);
+        let target = self.0.lock().get(&key).cloned();
+        match target {
+            None => {}
+            Some(Target::Direct(compute)) => deliver(&compute, key.0, &key.1).await,
+            Some(Target::Pooled(client)) => {
+                let Some(flying) = Flying::begin(client) else { return };
+                deliver(&flying.to.compute, flying.to.pid, &flying.to.secret).await;
+            }
+        }
+    }
+}
+
+/// A request on its way to a pooled client's backend, which serves nobody else until it has arrived.
+struct Flying {
+    client: Arc<ClientInfo>,
+    to: Arc<BackendKey>,
+}
+
+impl Flying {
+    fn begin(client: Arc<ClientInfo>) -> Option<Self> {
+        let to = client.begin_cancel()?;
+        Some(Self { client, to })
+    }
+}
+
+impl Drop for Flying {
+    fn drop(&mut self) {
+        self.client.end_cancel();
+    }
+}
+
+async fn deliver(compute: &Arc<dyn Compute>, pid: u32, secret: &[u8]) {
+        let message = startup::encode_cancel(pid, secret);
         let gate = compute.gate();
         if gate.is_closed() && gate.look().inside() == 0 {
             return;
@@ -64,7 +114,6 @@ impl Registry {
         if let Ok(Err(error)) = tokio::time::timeout(DELIVER_WITHIN, deliver).await {
             tracing::debug!(%error, pid, "cancel request not delivered");
         }
-    }
 }
 
 impl Drop for Entry {

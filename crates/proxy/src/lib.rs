@@ -17,8 +17,10 @@ pub mod cancel;
 pub mod handshakes;
 pub mod metrics;
 pub mod listen;
+pub(crate) mod pooled;
 mod session;
 
+pub use dormouse_pooler::config::Settings as PoolSettings;
 pub use listen::{Bound, Proxy, ProxyConfig};
 pub use route::Route;
 pub use wake::{Backend, Compute, StoredRole, Wake, WakeTicket};

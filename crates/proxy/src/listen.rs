@@ -3,10 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dormouse_pgwire::ClientError;
+use dormouse_pooler::config::Settings;
 use dormouse_runtime::shard::Shards;
 use dormouse_runtime::task::Scope;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
@@ -15,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::handshakes::Handshakes;
 use crate::metrics::Metrics;
+use crate::pooled::Pools;
 use crate::session::{self, Shared, help};
 use crate::throttle::Throttle;
 use crate::tls::Tls;
@@ -45,6 +47,8 @@ pub struct ProxyConfig {
     pub shards: usize,
     /// A secret of this installation, the same after a restart.
     pub secret: Vec<u8>,
+    /// How connections are pooled.
+    pub pool: Settings,
 }
 
 /// An address that is taken but does not answer yet. Its port is needed before the proxy can start:
@@ -103,6 +107,7 @@ impl Proxy {
         let address = config.listen.address();
         let listener = config.listen.listen()?;
         let shards = Arc::new(Shards::start(config.shards)?);
+        let pools = Pools::new(shards.all(), Arc::clone(&wake), config.pool);
         let shared = Arc::new(Shared {
             wake,
             tls: config.tls,
@@ -110,6 +115,8 @@ impl Proxy {
             cancels: crate::cancel::Registry::default(),
             metrics,
             doom_secret: config.secret,
+            pools,
+            next_client: AtomicU32::new(1),
         });
         let door = Door {
             shared,
@@ -178,12 +185,12 @@ impl Door {
         // The socket moves from the accepting executor to the shard that will serve it.
         let Ok(stream) = stream.into_std() else { return };
         self.shards.spawn(async move {
-            let _counted = counted;
             let Ok(stream) = TcpStream::from_std(stream) else { return };
             if full {
                 refuse(&shared, stream, limit).await;
+                drop(counted);
             } else {
-                session::serve(shared, stream, peer, place).await;
+                session::serve(shared, stream, peer, place, Box::new(counted)).await;
             }
         });
     }

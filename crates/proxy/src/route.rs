@@ -13,6 +13,7 @@
 
 use dormouse_pgwire::options;
 use dormouse_pgwire::startup::Params;
+use dormouse_pooler::config::{PoolMode, Value};
 
 /// The suffix of endpoint names that asks for a pooled connection.
 pub const POOLER_SUFFIX: &str = "-pooler";
@@ -41,8 +42,17 @@ pub enum Route {
 pub struct Routed {
     /// Where to.
     pub route: Route,
-    /// Whether a pooled connection was asked for.
-    pub pooled: bool,
+    /// How the connection is to be pooled; `None` = it is not.
+    pub mode: Option<Pooling>,
+}
+
+/// How a pooled connection was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooling {
+    /// As the settings of its pool say.
+    AsSet,
+    /// In this mode, whatever they say.
+    Mode(PoolMode),
 }
 
 /// Why no route could be made.
@@ -51,6 +61,9 @@ pub enum RouteError {
     /// Two forms disagree.
     #[error("the connection names two different endpoints: \"{0}\" and \"{1}\"")]
     Differ(String, String),
+    /// There is no such pool mode.
+    #[error("pool_mode \"{0}\" is not known: write transaction, session or statement")]
+    PoolMode(String),
     /// A name is empty or too long.
     #[error("\"{0}\" does not name a branch: write database@branch or database@project/branch")]
     Unreadable(String),
@@ -70,15 +83,37 @@ pub fn find(server_name: Option<&str>, params: &mut Params) -> Result<Routed, Ro
         found.push((name, Route::Endpoint(id)));
     }
     found.extend(by_database);
-    let pooled = found.iter().any(|(text, _)| text.ends_with(POOLER_SUFFIX));
+    let by_name = found.iter().any(|(text, _)| text.ends_with(POOLER_SUFFIX)).then_some(Pooling::AsSet);
+    let mode = take_mode(params)?.or(by_name);
     let mut routes = found.into_iter();
     let Some((first_text, first)) = routes.next() else {
-        return Ok(Routed { route: Route::Default, pooled: false });
+        return Ok(Routed { route: Route::Default, mode });
     };
     match routes.find(|(_, other)| *other != first) {
         Some((other, _)) => Err(RouteError::Differ(first_text, other)),
-        None => Ok(Routed { route: first, pooled }),
+        None => Ok(Routed { route: first, mode }),
     }
+}
+
+/// Takes `pool_mode=…` and `pgbouncer=true`, which some drivers pass on, out of the parameters and options.
+fn take_mode(params: &mut Params) -> Result<Option<Pooling>, RouteError> {
+    let mut word = |name: &str| {
+        let parameter = params.remove(name).and_then(|value| String::from_utf8(value).ok());
+        let text = params.options()?.to_owned();
+        let (option, rest) = options::take_word(&text, name);
+        if option.is_some() {
+            set_or_remove(params, "options", rest.filter(|rest| !rest.is_empty()));
+        }
+        option.or(parameter)
+    };
+    let (by_mode, by_flag) = (word("pool_mode"), word("pgbouncer"));
+    if let Some(mode) = by_mode {
+        return match PoolMode::read(&mode) {
+            Some(mode) => Ok(Some(Pooling::Mode(mode))),
+            None => Err(RouteError::PoolMode(mode)),
+        };
+    }
+    Ok(by_flag.filter(|flag| flag == "true").map(|_| Pooling::AsSet))
 }
 
 /// `ep-quiet-oak-x7.db.example` names an endpoint, `localhost` does not.
@@ -131,8 +166,8 @@ pub fn from_password(password: &[u8]) -> Option<(Routed, &[u8])> {
     let end = rest.iter().position(|b| matches!(b, b';' | b'$'))?;
     let name = std::str::from_utf8(&rest[..end]).ok().filter(|n| !n.is_empty() && n.len() <= MAX_NAME)?;
     let id = name.strip_suffix(POOLER_SUFFIX).unwrap_or(name).to_owned();
-    let pooled = name.ends_with(POOLER_SUFFIX);
-    Some((Routed { route: Route::Endpoint(id), pooled }, &rest[end + 1..]))
+    let mode = name.ends_with(POOLER_SUFFIX).then_some(Pooling::AsSet);
+    Some((Routed { route: Route::Endpoint(id), mode }, &rest[end + 1..]))
 }
 
 #[cfg(test)]

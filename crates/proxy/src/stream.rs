@@ -1,6 +1,7 @@
 //! A client's transport: plain TCP or TLS over it, behind one type.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -31,6 +32,20 @@ impl ClientStream {
             Self::Plain(_) => None,
             Self::Tls(stream) => stream.get_ref().1.server_name(),
         }
+    }
+
+    /// Registers the socket with the executor that runs this, instead of the one that accepted it.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    pub fn rehome(&mut self) -> io::Result<()> {
+        let socket = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_mut().0,
+        };
+        let again = std::net::TcpStream::from(socket.as_fd().try_clone_to_owned()?);
+        *socket = TcpStream::from_std(again)?;
+        Ok(())
     }
 
     /// The negotiated application protocol.

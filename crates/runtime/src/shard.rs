@@ -43,6 +43,12 @@ impl Shards {
         &self.handles[turn % self.handles.len()]
     }
 
+    /// All of them, at least one. They do not keep the shards alive.
+    #[must_use]
+    pub fn all(&self) -> Vec<Shard> {
+        self.handles.iter().cloned().map(Shard).collect()
+    }
+
     /// Runs a future on the shard whose turn it is. It ends with the shards if not before.
     #[allow(
         clippy::disallowed_methods,
@@ -53,6 +59,24 @@ impl Shards {
         F: Future<Output = ()> + Send + 'static,
     {
         self.pick().spawn(future);
+    }
+}
+
+/// One executor, for what must live together.
+#[derive(Debug, Clone)]
+pub struct Shard(Handle);
+
+impl Shard {
+    /// Runs a future on it. It ends with the shards if not before.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the shard is an executor; what lives on it is counted by its owner"
+    )]
+    pub fn spawn<F>(&self, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.0.spawn(future);
     }
 }
 

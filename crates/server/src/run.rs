@@ -27,7 +27,7 @@ use dormouse_control::{
 };
 use dormouse_proxy::metrics::Metrics as ProxyMetrics;
 use dormouse_proxy::tls::Tls;
-use dormouse_proxy::{Bound, Proxy, ProxyConfig};
+use dormouse_proxy::{Bound, PoolSettings, Proxy, ProxyConfig};
 use dormouse_runtime::shutdown::{STOP_WITHIN, Signals};
 use dormouse_runtime::task::{self, Scope};
 use dormouse_runtime::telemetry::Metrics;
@@ -326,6 +326,7 @@ async fn start_proxy(
         max_client_conn: MAX_CLIENT_CONN,
         shards: std::thread::available_parallelism().map_or(1, usize::from),
         secret: place.proxy_secret().map_err(ServerError::Place)?,
+        pool: PoolSettings::default(),
     };
     let wake = Arc::new(wake::Door { control: control.clone(), fleet: fleet.clone() });
     Proxy::start(proxy, wake, counters, door).map_err(|e| no_clients(config.pg_listen, e))

@@ -1,1 +1,35 @@
-//! Limits and time limits in PgBouncer's vocabulary.
+//! PgBouncer's vocabulary: every setting by its name, what Dormouse makes of it, and the files that hold them.
+//!
+//! ```text
+//!   pgbouncer.ini ─► ini ─┐                    ┌─► Settings   all of them, typed, after the layers
+//!   SET name = value ─────┼─► table (Setting) ─┤
+//!   endpoint, role ─► Layer                    └─► Limits     the few that a pool's books look at, Copy
+//!   userlist.txt ─► userlist
+//! ```
+//!
+//! People who come from PgBouncer bring its names, its units (seconds, with a fraction) and its zero that means
+//! off; all of them hold here. A setting that Dormouse does by other means, or does not need, is still known:
+//! it is accepted, kept for SHOW CONFIG, and [`Setting::note`] says what to use instead. PgBouncer's HBA file is
+//! not read: addresses and methods are the proxy's.
+//!
+//! Where the next change goes: a setting is one entry in `settings.rs` (used) or `known.rs` (accepted).
+
+mod error;
+
+mod known;
+mod layer;
+mod limits;
+mod settings;
+mod table;
+
+mod value;
+
+pub use error::ConfigError;
+pub use layer::Layer;
+pub use limits::Limits;
+pub use settings::{Settings, names};
+pub use table::{Kind, Scope, Setting, find, shown, table};
+pub use value::{PoolMode, Value};
+
+#[cfg(test)]
+mod tests;

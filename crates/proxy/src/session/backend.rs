@@ -68,7 +68,7 @@ pub(super) async fn connect(shared: &Shared, client: &mut Client, who: LoggedIn)
     }
 }
 
-fn not_started() -> ClientError {
+pub(crate) fn not_started() -> ClientError {
     ClientError::fatal(SqlState::CANNOT_CONNECT_NOW, "the endpoint could not be started: it keeps restarting")
         .with_hint(help("compute-did-not-start"))
 }

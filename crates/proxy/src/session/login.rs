@@ -32,13 +32,15 @@ use crate::throttle::Who;
 use crate::wake::StoredRole;
 
 /// A client that has proved who it is.
-pub(super) struct LoggedIn {
-    pub(super) endpoint: EndpointId,
-    pub(super) startup: Startup,
+pub(crate) struct LoggedIn {
+    pub(crate) endpoint: EndpointId,
+    pub(crate) startup: Startup,
+    /// How its connection is pooled, if it is.
+    pub(crate) mode: Option<route::Pooling>,
 }
 
 impl LoggedIn {
-    pub(super) fn role(&self) -> &str {
+    pub(crate) fn role(&self) -> &str {
         self.startup.params.user().unwrap_or_default()
     }
 }
@@ -69,7 +71,7 @@ pub(super) async fn login(
     attempt.succeeded();
     permitted(&role, stored.as_ref())?;
     client.send(&AuthenticationOk.encode()).await?;
-    Ok(LoggedIn { endpoint, startup })
+    Ok(LoggedIn { endpoint, startup, mode: routed.mode })
 }
 
 fn refuse_replication(startup: &Startup) -> Result<(), ClientError> {

@@ -11,14 +11,18 @@
 //! client as a [`ClientError`] and counted by its SQLSTATE.
 
 mod backend;
-mod io;
-mod login;
+pub(crate) mod io;
+pub(crate) mod login;
 mod negotiate;
 mod pending;
 mod relay;
 
+pub(crate) use backend::not_started;
+pub(crate) use relay::{crashed, stopping};
+
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
@@ -32,6 +36,7 @@ use tracing::Instrument;
 use crate::cancel::Registry;
 use crate::handshakes::Place;
 use crate::metrics::Metrics;
+use crate::pooled::{self, Pools};
 use crate::throttle::Throttle;
 use crate::tls::Tls;
 use crate::wake::Wake;
@@ -53,6 +58,9 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// Makes the answers for roles that do not exist look real.
     pub(crate) doom_secret: Vec<u8>,
+    pub(crate) pools: Pools,
+    /// Numbers pooled clients.
+    pub(crate) next_client: AtomicU32,
 }
 
 /// How a step ended a connection before its time.
@@ -73,16 +81,49 @@ impl From<ClientError> for End {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, place: Place) {
+/// `counted` is dropped when it ends.
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: Place,
+    counted: Box<dyn Send>,
+) {
     let start = Mono::now();
     shared.metrics.handshakes.inc();
     let opened = open(&shared, stream, peer, place, start).await;
     shared.metrics.handshakes.dec();
-    let Some((client, backend)) = opened else { return };
+    let (client, backend) = match opened {
+        None => return,
+        Some(Opened::Direct(client, backend)) => (client, backend),
+        Some(Opened::Pooled(client, who)) => return pool(&shared, client, &who, peer, counted).await,
+    };
+    let _counted = counted;
     shared.metrics.sessions.inc();
-    let ended = relay::Relay::new(client, backend).await;
+    let ended = relay::Relay::new(client, *backend).await;
     shared.metrics.sessions.dec();
     tracing::debug!(?ended, "session ended");
+}
+
+/// A client past its login.
+enum Opened {
+    /// With a backend of its own.
+    Direct(io::Client, Box<backend::Connected>),
+    /// One of many of a pool.
+    Pooled(io::Client, login::LoggedIn),
+}
+
+/// The client goes to its pool, and this task ends.
+async fn pool(
+    shared: &Arc<Shared>,
+    client: io::Client,
+    who: &login::LoggedIn,
+    peer: SocketAddr,
+    counted: Box<dyn Send>,
+) {
+    if let Err((client, error)) = pooled::enter(shared, client, who, peer, counted) {
+        finish(shared, Some(*client), End::Refuse(error)).await;
+    }
 }
 
 /// Everything up to the first ReadyForQuery.
@@ -92,7 +133,7 @@ async fn open(
     peer: SocketAddr,
     place: Place,
     start: Mono,
-) -> Option<(io::Client, backend::Connected)> {
+) -> Option<Opened> {
     let mut client = None;
     let handshake = async {
         let negotiated = tokio::time::timeout(HANDSHAKE_WITHIN, negotiate::negotiate(shared, stream)).await;
@@ -114,13 +155,18 @@ async fn open(
         }
     };
     let mut client = client?;
+    if logged_in.mode.is_some() {
+        shared.metrics.ended("served");
+        shared.metrics.login.observe(start.elapsed().as_secs_f64());
+        return Some(Opened::Pooled(client, logged_in));
+    }
     let span = tracing::info_span!("session", endpoint = %logged_in.endpoint, role = logged_in.role());
     let connected = backend::connect(shared, &mut client, logged_in).instrument(span).await;
     match connected {
         Ok(connected) => {
             shared.metrics.ended("served");
             shared.metrics.login.observe(start.elapsed().as_secs_f64());
-            Some((client, connected))
+            Some(Opened::Direct(client, Box::new(connected)))
         }
         Err(end) => {
             finish(shared, Some(client), end).await;

@@ -325,7 +325,7 @@ fn watch_closing(mut receiver: watch::Receiver<Option<Closing>>) -> Watching {
     })
 }
 
-fn stopping() -> ClientError {
+pub(crate) fn stopping() -> ClientError {
     let text = "terminating connection because the endpoint is stopping";
     ClientError::fatal(SqlState::ADMIN_SHUTDOWN, text)
         .with_detail("The database goes to sleep, or was asked to stop. Nothing that was committed is lost.")
@@ -335,7 +335,7 @@ fn stopping() -> ClientError {
         ))
 }
 
-fn crashed() -> ClientError {
+pub(crate) fn crashed() -> ClientError {
     let text = "terminating connection because PostgreSQL ended unexpectedly";
     ClientError::fatal(SqlState::CRASH_SHUTDOWN, text)
         .with_detail("What was committed is safe; the open transaction, if any, is rolled back.")

@@ -1,0 +1,108 @@
+//! The table of all settings: what SHOW CONFIG lists, and where a name leads.
+
+use std::fmt;
+
+use super::known::KNOWN;
+use super::settings::{Settings, USED};
+
+/// What a setting takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A number that is not negative.
+    Int,
+    /// A time in seconds, with a fraction; units (`ms`, `m`, `h`, `d`) are understood.
+    Seconds,
+    /// A size in bytes.
+    Bytes,
+    /// 0 or 1; `on` and `off` are understood.
+    Bool,
+    /// A pool mode.
+    PoolMode,
+    /// Any text.
+    Text,
+}
+
+impl fmt::Display for Kind {
+    /// As the end of the sentence "it takes …".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Int => "a whole number from 0 to 4294967295",
+            Self::Seconds => "seconds (`5`, `0.5`) or a number with a unit (`500ms`, `5m`)",
+            Self::Bytes => "a number of bytes",
+            Self::Bool => "0 or 1",
+            Self::PoolMode => "`session`, `transaction` or `statement`",
+            Self::Text => "a text",
+        })
+    }
+}
+
+/// Where a setting can be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// For the whole pooler only.
+    Global,
+    /// Also per endpoint, database or role.
+    Pool,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Global => "the whole pooler",
+            Self::Pool => "a pool",
+        })
+    }
+}
+
+/// One setting of PgBouncer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// PgBouncer's name.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// PgBouncer's default.
+    pub pgbouncer: &'static str,
+    /// Dormouse's default.
+    pub default: &'static str,
+    /// Whether SET and RELOAD can change it while the pooler runs.
+    pub changeable: bool,
+    /// Where it can be set.
+    pub scope: Scope,
+    /// Whether Dormouse does what it says. The others are accepted and kept.
+    pub used: bool,
+    /// One line: what it does; for the others, what Dormouse has instead.
+    pub note: &'static str,
+}
+
+/// All settings: used ones, then those that are only accepted.
+pub fn table() -> impl Iterator<Item = &'static Setting> {
+    USED.iter().chain(KNOWN)
+}
+
+/// The setting of this name, also by the names that it has in `[databases]` and `[users]`
+/// (`pool_size`, `reserve_pool`) or had (`service_name`).
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Setting> {
+    let name = name.to_ascii_lowercase();
+    let name = match name.as_str() {
+        "pool_size" => "default_pool_size",
+        "reserve_pool" => "reserve_pool_size",
+        "service_name" => "job_name",
+        other => other,
+    };
+    table().find(|setting| setting.name == name)
+}
+
+/// The rows of SHOW CONFIG: name, value, default, whether it can be changed; sorted by name as PgBouncer's.
+#[must_use]
+pub fn shown(settings: &Settings) -> Vec<(&'static str, String, &'static str, bool)> {
+    let mut rows: Vec<_> = table()
+        .map(|setting| {
+            let value = settings.get(setting.name).unwrap_or_else(|| setting.default.to_owned());
+            (setting.name, value, setting.default, setting.changeable)
+        })
+        .collect();
+    rows.sort_by_key(|row| row.0);
+    rows
+}

@@ -1,0 +1,83 @@
+//! The table holds together, and layers lie on each other as they should.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::*;
+
+#[test]
+fn every_row_is_whole_and_its_defaults_can_be_read() {
+    let mut seen = HashSet::new();
+    for setting in table() {
+        assert!(seen.insert(setting.name), "{} is there twice", setting.name);
+        assert!(!setting.note.trim().is_empty(), "{} has no text", setting.name);
+        assert!(!setting.note.contains('\n'), "{} has more than a line", setting.name);
+        for value in [setting.pgbouncer, setting.default] {
+            Settings::default().set(setting.name, value).unwrap();
+        }
+        let shown = Settings::default().get(setting.name).unwrap();
+        assert_eq!(shown, setting.default, "{}", setting.name);
+    }
+    // PgBouncer 1.25 has so many; `service_name` is a second name of one.
+    assert_eq!(seen.len(), 100);
+}
+
+#[test]
+fn errors_say_what_would_do() {
+    let mut settings = Settings::default();
+    let text = |result: Result<(), ConfigError>| result.unwrap_err().to_string();
+    assert_eq!(text(settings.set("pool_siz", "1")), "unknown setting \"pool_siz\"");
+    assert_eq!(
+        text(settings.set("pool_mode", "fast")),
+        "\"fast\" is not a value for pool_mode: it takes `session`, `transaction` or `statement`"
+    );
+    assert!(text(settings.set("server_lifetime", "-1")).contains("seconds"));
+    assert_eq!(text(settings.change("listen_port", "1")), "listen_port can only be changed by a restart");
+    assert_eq!(
+        text(Layer::default().set("max_client_conn", "5")),
+        "max_client_conn cannot be set per database or role: it holds for the whole pooler"
+    );
+    assert_eq!(settings, Settings::default());
+    let error = settings.set("nonsense", "").unwrap_err().client_error();
+    assert_eq!(error.code.as_str(), "22023");
+}
+
+#[test]
+fn layers_override_in_order_and_can_be_taken_back() {
+    let mut database = Layer::default();
+    database.set("pool_size", "7").unwrap();
+    database.set("POOL_MODE", "session").unwrap();
+    database.set("pool_size", "8").unwrap();
+    let mut role = Layer::default();
+    role.set("pool_size", "3").unwrap();
+    role.set("query_wait_timeout", "0.5").unwrap();
+
+    let global = Settings::default();
+    let both = global.with([&database, &role]);
+    assert_eq!((both.default_pool_size, both.pool_mode), (3, PoolMode::Session));
+    assert_eq!(Limits::from(&both).query_wait_timeout, Duration::from_millis(500));
+    assert_eq!(database.get("default_pool_size"), Some("8"));
+
+    role.unset("pool_size");
+    assert_eq!(global.with([&database, &role]).default_pool_size, 8);
+    assert_eq!(global.with([]), global);
+}
+
+#[test]
+fn show_config_lists_all_sorted() {
+    let mut settings = Settings::default();
+    settings.set("server_lifetime", "1.5").unwrap();
+    settings.set("listen_port", "7777").unwrap();
+    let rows = shown(&settings);
+    assert!(rows.is_sorted_by_key(|row| row.0));
+    assert_eq!(rows.len(), table().count());
+    let row = |name| rows.iter().find(|row| row.0 == name).unwrap().clone();
+    assert_eq!(row("server_lifetime"), ("server_lifetime", String::from("1.5"), "3600", true));
+    assert_eq!(row("listen_port"), ("listen_port", String::from("7777"), "6432", false));
+}
+
+#[test]
+fn lists_of_names() {
+    assert_eq!(names(" a, b,,c ").collect::<Vec<_>>(), ["a", "b", "c"]);
+    assert_eq!(names("").count(), 0);
+}

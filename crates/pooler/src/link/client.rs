@@ -1,0 +1,64 @@
+//! What is known of a client. Small: ten thousand of them do nothing most of the time.
+
+use crate::settings::{Reported, Settings};
+use crate::statement::Names;
+
+/// One client of a pool.
+#[derive(Debug, Default)]
+pub struct Client {
+    pub(super) names: Names,
+    /// What its session should have.
+    pub(super) wanted: Settings,
+    /// What it began with, to which `RESET` goes back.
+    pub(super) startup: Settings,
+    /// The parameters that it was told.
+    pub(super) reported: Reported,
+    /// The beginning of a message whose rest has not come.
+    pub(super) partial: Vec<u8>,
+    /// Bytes to come of a message that is being passed on.
+    pub(super) passing: usize,
+    /// Of a message that nobody needs.
+    pub(super) dropping: usize,
+    /// It said goodbye.
+    pub(super) left: bool,
+    /// The session keeps its backend until it ends.
+    pub(super) keeps: bool,
+}
+
+impl Client {
+    /// A client that has just logged in.
+    #[must_use]
+    pub fn new(startup: Settings, reported: Reported, keeps: bool) -> Self {
+        Self { wanted: startup.clone(), startup, reported, keeps, ..Self::default() }
+    }
+
+    /// Whether it stands between two messages.
+    #[must_use]
+    pub fn is_between(&self) -> bool {
+        self.passing == 0 && self.dropping == 0 && self.partial.is_empty()
+    }
+
+    /// Whether it said goodbye.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.left
+    }
+
+    /// The settings its session should have.
+    #[must_use]
+    pub fn wanted(&self) -> &Settings {
+        &self.wanted
+    }
+
+    /// Whether it keeps its backend until it ends.
+    #[must_use]
+    pub fn keeps(&self) -> bool {
+        self.keeps
+    }
+
+    /// How many prepared statements it has names for.
+    #[must_use]
+    pub fn prepared(&self) -> usize {
+        self.names.len()
+    }
+}

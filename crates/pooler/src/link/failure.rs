@@ -1,0 +1,55 @@
+//! An error in a pipeline.
+//!
+//! After an error in a series of extended messages PostgreSQL reads on without doing anything up to the next
+//! Sync. What was sent and skipped will not be answered, and what we believed it would bring about did not happen:
+//! names and statements go back to what they were, from the last to the first.
+
+use super::client::Client;
+use super::expect::{Answer, Expect, Undo};
+use super::server::Server;
+
+/// The backend has sent an error.
+pub(super) fn failed(client: &mut Client, server: &mut Server) {
+    server.erred = true;
+    server.copy_in = false;
+    if !server.expect.front().is_some_and(Expect::is_extended) {
+        // A simple query ends with its ReadyForQuery; a Sync may find a constraint violated.
+        return;
+    }
+    let skipped = server.expect.iter().position(|expect| matches!(expect, Expect::Sync));
+    // Without a Sync yet: whatever comes before it is not read either.
+    server.skipping = skipped.is_none();
+    let mut undone: Vec<Expect> = server.expect.drain(..skipped.unwrap_or(server.expect.len())).collect();
+    let first = undone.first().and_then(|first| match first {
+        Expect::Parse(undo) if undo.name.is_none() => Some(()),
+        _ => None,
+    });
+    while let Some(expect) = undone.pop() {
+        undo(client, server, expect);
+    }
+    if first.is_some() {
+        // The Parse that failed ended the unnamed statement before it.
+        client.names.put(b"", None);
+    }
+    server.prepared.set_unnamed(None);
+}
+
+fn undo(client: &mut Client, server: &mut Server, expect: Expect) {
+    match expect {
+        Expect::Parse(undo) | Expect::Answer(Answer::Parsed(undo) | Answer::Closed(undo)) => {
+            put_back(client, server, undo);
+        }
+        Expect::Inject(statement) => server.prepared.remove(statement.id()),
+        // It still has it, as it was.
+        Expect::Evict(statement) => server.prepared.add(&statement, 0),
+        _ => {}
+    }
+}
+
+fn put_back(client: &mut Client, server: &mut Server, mut undo: Undo) {
+    if let Some(added) = &undo.added {
+        server.prepared.remove(added.id());
+    }
+    let old = undo.old.take();
+    client.names.put(undo.name(), old);
+}

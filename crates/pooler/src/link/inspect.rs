@@ -1,0 +1,132 @@
+//! What did a transaction leave behind?
+//!
+//! Text tells much, but not all: a function may call `set_config`, a savepoint may be rolled back, `DO` may do
+//! anything. When the text of a statement says that something *may* outlive it, the backend is asked before it
+//! is given to another client. One query answers all:
+//!
+//! | kind | what | where PostgreSQL has it |
+//! |---|---|---|
+//! | `s` | a setting of the session | `pg_settings`, `current_setting` for those that are not listed there |
+//! | `p` | a statement prepared by SQL | `pg_prepared_statements` |
+//! | `l` | a channel that is listened on | `pg_listening_channels()` |
+//! | `h` | a cursor WITH HOLD | `pg_cursors` |
+//! | `a` | an advisory lock of the session | `pg_locks` |
+//! | `t` | something temporary | `pg_class` in the session's own schema |
+
+use std::fmt::Write;
+
+use super::client::Client;
+use super::server::Server;
+use super::stateful::Stateful;
+use crate::settings::{Settings, capture_sql};
+
+/// A session with more than this that outlives its transactions is not looked at any further.
+const MAX_FOUND: usize = 1000;
+
+/// What a backend answered.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// Kind, name, value.
+    rows: Vec<(u8, String, String)>,
+    /// The message of the error, if it was one.
+    error: Option<String>,
+}
+
+impl Findings {
+    /// The error, if our query failed.
+    #[must_use]
+    pub fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+
+    pub(super) fn fail(&mut self, message: String) {
+        self.error = Some(message);
+    }
+
+    /// Takes the body of a DataRow.
+    pub(super) fn row(&mut self, body: &[u8]) {
+        if self.rows.len() >= MAX_FOUND {
+            return;
+        }
+        let mut rest = body.get(2..).unwrap_or_default();
+        let mut next = || {
+            let (len, tail) = rest.split_first_chunk::<4>()?;
+            let len = usize::try_from(i32::from_be_bytes(*len)).unwrap_or(0);
+            let (value, tail) = tail.split_at_checked(len)?;
+            rest = tail;
+            Some(String::from_utf8_lossy(value).into_owned())
+        };
+        if let (Some(kind), Some(name), Some(value)) = (next(), next(), next()) {
+            self.rows.push((kind.bytes().next().unwrap_or(0), name, value));
+        }
+    }
+}
+
+const PREPARED: &str = "SELECT 'p', name, '' FROM pg_catalog.pg_prepared_statements WHERE from_sql";
+const CHANNELS: &str = "SELECT 'l', c, '' FROM pg_catalog.pg_listening_channels() c";
+const CURSORS: &str = "SELECT 'h', name, '' FROM pg_catalog.pg_cursors WHERE is_holdable";
+const LOCKS: &str = "SELECT 'a', '', '' FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid()";
+const TEMPORARY: &str = "SELECT 't', relname::text, '' FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema()";
+
+/// The query for a set of things.
+pub(super) fn question(ask: Stateful, known: &Settings) -> String {
+    let parts = [
+        (Stateful::PREPARE, PREPARED),
+        (Stateful::LISTEN, CHANNELS),
+        (Stateful::HOLD, CURSORS),
+        (Stateful::ADVISORY, LOCKS),
+        (Stateful::TEMP, TEMPORARY),
+    ];
+    let mut sql = String::new();
+    for (_, part) in parts.into_iter().filter(|(kind, _)| ask.any(*kind)) {
+        if !sql.is_empty() {
+            sql.push_str(" UNION ALL ");
+        }
+        sql.push_str(part);
+    }
+    if ask.any(Stateful::SETTING.with(Stateful::UNKNOWN_SETTING)) {
+        let join = if sql.is_empty() { "" } else { " UNION ALL " };
+        let asked = capture_sql(known, None);
+        let _infallible = write!(sql, "{join}SELECT 's', name, setting FROM ({asked}) s (name, setting)");
+    }
+    sql
+}
+
+/// Takes what was found over.
+pub(super) fn take(client: &mut Client, server: &mut Server, findings: &Findings) {
+    let asked = std::mem::take(&mut server.ask);
+    let found = |kind: u8| findings.rows.iter().any(|row| row.0 == kind);
+    let pins = [
+        (b'p', Stateful::PREPARE),
+        (b'l', Stateful::LISTEN),
+        (b'h', Stateful::HOLD),
+        (b'a', Stateful::ADVISORY),
+        (b't', Stateful::TEMP),
+    ];
+    let mut pinned = Stateful::default();
+    for (kind, pin) in pins {
+        let still = if asked.any(pin) { found(kind) } else { server.pinned.any(pin) };
+        if still {
+            pinned = pinned.with(pin);
+        }
+    }
+    server.pinned = pinned;
+    if asked.any(Stateful::SETTING.with(Stateful::UNKNOWN_SETTING)) {
+        let mut settings = Settings::default();
+        for (_, name, value) in findings.rows.iter().filter(|row| row.0 == b's') {
+            if settings.set(name, value).is_err() {
+                // More than can be carried: this client keeps this backend.
+                client.keeps = true;
+                server.spoiled = true;
+            }
+        }
+        server.applied = settings.clone();
+        // Whatever is not set goes back to what the session began with.
+        for (name, value) in client.startup.iter() {
+            if settings.get(name).is_none() {
+                let _fitted_before = settings.set(name, value);
+            }
+        }
+        client.wanted = settings;
+    }
+}

@@ -1,0 +1,94 @@
+//! A backend died under its client. What can the client be told so that its connection goes on?
+//!
+//! PostgreSQL ends the connection with the backend. Here only the transaction is gone: its statements get an
+//! error and ReadyForQuery, as if it had been rolled back. That is possible when the client stands at a message's
+//! end in both directions, and has lost nothing but its transaction.
+
+use dormouse_pgwire::backend::TxStatus;
+use dormouse_pgwire::frame::{self, HEADER_LEN};
+use dormouse_pgwire::tag::{backend, frontend};
+
+use super::client::Client;
+use super::expect::Expect;
+use super::server::Server;
+
+/// What becomes of the client.
+#[derive(Debug)]
+pub enum Loss {
+    /// It noticed nothing.
+    Unnoticed,
+    /// It is sent this, and goes on; `Lost` first, if there is one.
+    GoesOn(Vec<u8>, Option<Lost>),
+    /// It must be told a fatal error.
+    Ends,
+}
+
+/// A client whose transaction is gone and who does not know yet, or must first send its Sync.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// The error, as a message.
+    error: Vec<u8>,
+    /// It has been told in this series of messages: the rest up to Sync is dropped.
+    told: bool,
+}
+
+/// What follows from the loss of a backend. `error` is a whole ErrorResponse that is not fatal.
+#[must_use]
+pub fn after_loss(client: &Client, server: &Server, error: &[u8]) -> Loss {
+    let cut = client.passing > 0 || client.dropping > 0 || server.passing > 0 || server.dropping > 0;
+    if cut || server.copy_in || client.keeps || !server.pinned.is_empty() {
+        return Loss::Ends;
+    }
+    let open = server.unsynced || server.skipping;
+    if server.expect.is_empty() {
+        if server.status == TxStatus::Idle && !open {
+            return Loss::Unnoticed;
+        }
+        return Loss::GoesOn(Vec::new(), Some(Lost { error: error.to_vec(), told: server.skipping }));
+    }
+    let mut out = Vec::new();
+    let ends = server.expect.iter().filter(|expect| matches!(expect, Expect::Query(_) | Expect::Function | Expect::Sync));
+    for _ in ends {
+        out.extend_from_slice(error);
+        out.extend_from_slice(&READY);
+    }
+    if open {
+        out.extend_from_slice(error);
+    }
+    Loss::GoesOn(out, open.then(|| Lost { error: error.to_vec(), told: true }))
+}
+
+/// ReadyForQuery, idle.
+const READY: [u8; 6] = [backend::READY_FOR_QUERY, 0, 0, 0, 5, b'I'];
+
+impl Lost {
+    /// Takes bytes of the client: it is told as soon as it says something. Some when it knows, with the bytes
+    /// that are for a backend again.
+    pub fn take(&mut self, client: &mut Client, input: &[u8], out: &mut Vec<u8>) -> Option<Vec<u8>> {
+        let mut bytes = std::mem::take(&mut client.partial);
+        bytes.extend_from_slice(input);
+        let mut rest = bytes.as_slice();
+        while let Some(Ok(header)) = frame::header(rest) {
+            let whole = HEADER_LEN + header.body_len;
+            if rest.len() < whole {
+                break;
+            }
+            rest = &rest[whole..];
+            let ends = matches!(header.tag, frontend::QUERY | frontend::SYNC | frontend::FUNCTION_CALL);
+            if header.tag == frontend::TERMINATE {
+                client.left = true;
+            }
+            let skipping = self.told;
+            if !self.told && header.tag != frontend::TERMINATE {
+                out.extend_from_slice(&self.error);
+                self.told = true;
+            }
+            // In a series of extended messages only Sync ends the skipping.
+            if header.tag == frontend::SYNC || (ends && !skipping) {
+                out.extend_from_slice(&READY);
+                return Some(rest.to_vec());
+            }
+        }
+        client.partial = rest.to_vec();
+        None
+    }}

@@ -1,0 +1,67 @@
+//! The multiplexer: one client and the backend it has for the moment.
+//!
+//! ```text
+//!            up                                          down
+//!  client ───────► Parse/Bind/Describe/Close renamed ──────────► backend
+//!         ◄─────── our own replies taken out, ◄───────────────── replies matched with
+//!                  answered ones put in                          what is expected, in order
+//! ```
+//!
+//! Everything that is sent to a backend and will be answered leaves an [`expect::Expect`] behind, in order. A
+//! reply must match the first of them, so at every moment it is known which replies are the client's, which are
+//! ours (a statement that we parsed again, a setting that we replayed), and where in the stream an answer belongs
+//! that we give ourselves. **A backend is free for others only when nothing is expected, its status is idle, the
+//! client stands between two messages, and nothing pins it** ([`Server::is_free`]); a reply that matches nothing
+//! ends both connections. So one client's rows can never reach another.
+//!
+//! Most messages pass as they are: a chunk in which nothing has to change is not copied ([`Sent::AsItIs`]).
+//!
+//! In reading order: [`expect`], [`client`], [`server`], [`up`], [`down`], [`failure`] (an error in a pipeline),
+//! [`replay`] (settings), [`inspect`] (what did this transaction leave behind?).
+
+mod client;
+mod down;
+mod expect;
+mod failure;
+mod inspect;
+mod lost;
+mod own;
+mod parts;
+mod server;
+mod stateful;
+mod up;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use client::Client;
+pub use down::{Broken, Got, answers, down};
+pub use inspect::Findings;
+pub use lost::{Lost, Loss, after_loss};
+pub use own::{catch_up, greet, inspect, replay, reset};
+pub use server::Server;
+pub use stateful::Stateful;
+pub use up::{Sent, Violation, up};
+
+use crate::statement::Registry;
+
+/// What all links of a pool share.
+#[derive(Debug)]
+pub struct Common {
+    /// Its statements.
+    pub registry: Registry,
+    /// How often its tables changed: plans of an older generation are made anew.
+    pub generation: u64,
+    /// Statements that one backend may have (PgBouncer's `max_prepared_statements`); 0 = clients' names go to
+    /// the backend as they are, which only works when sessions do not move.
+    pub max_prepared: usize,
+}
+
+impl Common {
+    /// Of a new pool.
+    #[must_use]
+    pub fn new(max_prepared: usize) -> Self {
+        Self { registry: Registry::default(), generation: 0, max_prepared }
+    }
+}

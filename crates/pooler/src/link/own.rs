@@ -1,0 +1,62 @@
+//! Queries of our own, which the client does not see: settings that are replayed, questions about what a
+//! transaction left behind, and the reset of a session.
+//!
+//! They are only sent to a backend that is idle, and nothing of the client follows before they are answered: a
+//! statement must not run with another client's settings because a replay failed.
+
+use super::client::Client;
+use super::expect::Expect;
+use super::inspect::{Findings, question};
+use super::parts;
+use super::server::Server;
+use crate::settings::{self, Reported, Settings};
+
+/// What to send so that the backend has the settings that the client wants; `None` when it has.
+#[must_use]
+pub fn replay(client: &Client, server: &mut Server) -> Option<Vec<u8>> {
+    let sql = settings::replay(&server.applied, &client.wanted)?;
+    server.applied = client.wanted.clone();
+    Some(own(server, &sql))
+}
+
+/// What to send to learn what the last transaction left behind.
+pub fn inspect(client: &Client, server: &mut Server) -> Vec<u8> {
+    let sql = question(server.ask, &client.wanted);
+    own(server, &sql)
+}
+
+/// What to send so that nothing of the session that had the backend is left.
+pub fn reset(server: &mut Server, sql: &str) -> Vec<u8> {
+    server.prepared.clear();
+    server.portals.clear();
+    server.applied = Settings::default();
+    (server.pinned, server.ask) = Default::default();
+    own(server, sql)
+}
+
+/// The parameters that a client believes wrongly on this backend, as messages for it.
+pub fn catch_up(client: &mut Client, server: &Server, out: &mut Vec<u8>) {
+    for (name, value) in client.reported.news(&server.reported) {
+        parts::parameter_status(out, name, value);
+    }
+    client.reported = server.reported.clone();
+}
+
+/// What a new client is told, in front of its key: every parameter.
+pub fn greet(client: &mut Client, reported: &Reported, out: &mut Vec<u8>) {
+    for (name, value) in reported.iter() {
+        parts::parameter_status(out, name, value);
+    }
+    client.reported = reported.clone();
+}
+
+fn own(server: &mut Server, sql: &str) -> Vec<u8> {
+    debug_assert!(server.is_at_rest(), "our own queries go to backends at rest only");
+    let mut out = Vec::new();
+    parts::query(&mut out, sql);
+    // A simple query ends the unnamed statement.
+    server.prepared.set_unnamed(None);
+    server.own = Some(Findings::default());
+    server.expect.push_back(Expect::Own);
+    out
+}

@@ -1,0 +1,164 @@
+//! What is known of a backend.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use dormouse_pgwire::backend::{ErrorResponse, TxStatus};
+
+use super::client::Client;
+use super::expect::Expect;
+use super::inspect::Findings;
+use super::stateful::Stateful;
+use crate::settings::{Reported, Settings};
+use crate::statement::{Prepared, Statement};
+
+/// One backend of a pool.
+#[derive(Debug)]
+pub struct Server {
+    pub(super) prepared: Prepared,
+    /// Settings that it has beside its defaults.
+    pub(super) applied: Settings,
+    pub(super) status: TxStatus,
+    pub(super) expect: VecDeque<Expect>,
+    /// The beginning of a message whose rest has not come.
+    pub(super) partial: Vec<u8>,
+    /// Bytes to come of a message that is being passed on.
+    pub(super) passing: usize,
+    /// Of a message that is left out.
+    pub(super) dropping: usize,
+    /// It waits for COPY data from the client.
+    pub(super) copy_in: bool,
+    /// After an error it reads nothing up to the next Sync.
+    pub(super) skipping: bool,
+    /// It was sent something that only a Sync ends.
+    pub(super) unsynced: bool,
+    /// Portals whose statements may leave something behind.
+    pub(super) portals: HashMap<Box<[u8]>, Arc<Statement>>,
+    /// What this transaction did that outlives it.
+    pub(super) touched: Stateful,
+    /// An error came since it was idle last.
+    pub(super) erred: bool,
+    /// What keeps its client on it.
+    pub(super) pinned: Stateful,
+    /// What must be found out before it can be given to another client.
+    pub(super) ask: Stateful,
+    /// The answers of our own query.
+    pub(super) own: Option<Findings>,
+    /// No other client may have it any more.
+    pub(super) spoiled: bool,
+    /// What it has told of its settings.
+    pub(super) reported: Reported,
+    /// The error with which PostgreSQL ended the connection.
+    pub(super) last_words: Option<Box<ErrorResponse>>,
+}
+
+impl Server {
+    /// A backend that has just become ready, and told this of its settings.
+    #[must_use]
+    pub fn new(status: TxStatus, reported: Reported) -> Self {
+        Self {
+            prepared: Prepared::default(),
+            applied: Settings::default(),
+            status,
+            expect: VecDeque::new(),
+            partial: Vec::new(),
+            passing: 0,
+            dropping: 0,
+            copy_in: false,
+            skipping: false,
+            unsynced: false,
+            portals: HashMap::new(),
+            touched: Stateful::default(),
+            erred: false,
+            pinned: Stateful::default(),
+            ask: Stateful::default(),
+            own: None,
+            spoiled: false,
+            reported,
+            last_words: None,
+        }
+    }
+
+    /// Whether nothing is under way: it waits for the next command.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.expect.is_empty()
+            && !self.skipping
+            && !self.unsynced
+            && !self.copy_in
+            && self.partial.is_empty()
+            && self.passing == 0
+            && self.dropping == 0
+    }
+
+    /// Whether it is at rest outside a transaction.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.is_at_rest() && self.status == TxStatus::Idle
+    }
+
+    /// Whether another client may have it now.
+    #[must_use]
+    pub fn is_free(&self, client: &Client) -> bool {
+        self.is_idle() && client.passing == 0 && client.dropping == 0 && !client.keeps && self.pinned.is_empty() && self.ask.is_empty()
+    }
+
+    /// What has to be found out before it is free, if it is idle otherwise: see [`super::inspect`].
+    #[must_use]
+    pub fn must_ask(&self) -> bool {
+        !self.ask.is_empty() && self.is_idle()
+    }
+
+    /// The transaction state that it told last.
+    #[must_use]
+    pub fn status(&self) -> TxStatus {
+        self.status
+    }
+
+    /// What keeps its client on it.
+    #[must_use]
+    pub fn pinned(&self) -> Stateful {
+        self.pinned
+    }
+
+    /// Whether it must be closed instead of being given to another client.
+    #[must_use]
+    pub fn is_spoiled(&self) -> bool {
+        self.spoiled
+    }
+
+    /// It must be closed instead of being given to another client.
+    pub fn spoil(&mut self) {
+        self.spoiled = true;
+    }
+
+    /// Why our own query failed, if the last one did.
+    #[must_use]
+    pub fn own_error(&self) -> Option<&str> {
+        self.own.as_ref().and_then(Findings::error)
+    }
+
+    /// How many statements it has.
+    #[must_use]
+    pub fn prepared(&self) -> usize {
+        self.prepared.len()
+    }
+
+    /// What it has told of its settings.
+    #[must_use]
+    pub fn reported(&self) -> &Reported {
+        &self.reported
+    }
+
+    /// The error with which PostgreSQL ended the connection, if it said one.
+    #[must_use]
+    pub fn last_words(&self) -> Option<&ErrorResponse> {
+        self.last_words.as_deref()
+    }
+
+    /// Replies that are expected.
+    #[must_use]
+    pub fn outstanding(&self) -> usize {
+        self.expect.len()
+    }
+}

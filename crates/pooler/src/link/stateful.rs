@@ -1,0 +1,113 @@
+//! What a statement may do to its session, as a small set.
+
+use crate::sql::{Effect, Value, classify};
+
+/// A set of things that outlive a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stateful(u16);
+
+impl Stateful {
+    /// A setting of the session changes in a way that its text tells.
+    pub const SETTING: Self = Self(1);
+    /// Settings may change in a way that only the backend knows.
+    pub const UNKNOWN_SETTING: Self = Self(1 << 1);
+    /// A transaction begins or ends, or goes back to a savepoint.
+    pub const TRANSACTION: Self = Self(1 << 2);
+    /// A statement is prepared by SQL.
+    pub const PREPARE: Self = Self(1 << 3);
+    /// Prepared statements are dropped by SQL.
+    pub const DEALLOCATE: Self = Self(1 << 4);
+    /// `LISTEN`.
+    pub const LISTEN: Self = Self(1 << 5);
+    /// A temporary table or the like.
+    pub const TEMP: Self = Self(1 << 6);
+    /// A cursor that outlives its transaction.
+    pub const HOLD: Self = Self(1 << 7);
+    /// An advisory lock of the session.
+    pub const ADVISORY: Self = Self(1 << 8);
+    /// Something that a client was pinned for may be over.
+    pub const RELEASE: Self = Self(1 << 9);
+    /// `DISCARD ALL`.
+    pub const DISCARD_ALL: Self = Self(1 << 10);
+    /// The backend is changed for good (`LOAD`): it is not used for others.
+    pub const SPOILS: Self = Self(1 << 11);
+
+    /// What keeps a client on its backend, if it is really there.
+    pub const PINS: Self =
+        Self(Self::PREPARE.0 | Self::LISTEN.0 | Self::TEMP.0 | Self::HOLD.0 | Self::ADVISORY.0);
+
+    /// Nothing.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether it holds more than the beginning or end of a transaction, which replies tell.
+    #[must_use]
+    pub const fn outlives(self) -> bool {
+        self.0 & !Self::TRANSACTION.0 != 0
+    }
+
+    /// Whether the two have something in common.
+    #[must_use]
+    pub const fn any(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Both together.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What is in both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// What executing a text may do.
+    #[must_use]
+    pub fn of(text: &[u8]) -> Self {
+        let mut found = Self::default();
+        classify(text, &mut |effect| found = found.with(of_effect(&effect)));
+        found
+    }
+}
+
+fn of_effect(effect: &Effect<'_>) -> Stateful {
+    match effect {
+        Effect::Set { local: true, .. }
+        | Effect::SetRole { local: true, .. }
+        | Effect::SetSessionAuthorization { local: true, .. }
+        | Effect::SetConfig { local: Some(true), .. } => Stateful::default(),
+        Effect::Set { value: Value::Plain(_) | Value::Default, .. } => Stateful::SETTING,
+        Effect::Set { .. } => Stateful::UNKNOWN_SETTING,
+        Effect::SetRole { .. } | Effect::SetSessionAuthorization { .. } => Stateful::SETTING,
+        Effect::Reset(_) | Effect::ResetAll => Stateful::SETTING,
+        Effect::SetConfig { name: Some(_), value: Some(_), local: Some(false) } => Stateful::SETTING,
+        Effect::SetConfig { .. } => Stateful::UNKNOWN_SETTING,
+        Effect::Prepare(_) => Stateful::PREPARE,
+        Effect::Deallocate(_) | Effect::DeallocateAll => Stateful::DEALLOCATE.with(Stateful::RELEASE),
+        Effect::Listen(_) => Stateful::LISTEN,
+        Effect::TempObject => Stateful::TEMP,
+        Effect::HoldCursor => Stateful::HOLD,
+        Effect::AdvisoryLock => Stateful::ADVISORY,
+        Effect::Unlisten(_)
+        | Effect::UnlistenAll
+        | Effect::CloseCursor(_)
+        | Effect::AdvisoryUnlock
+        | Effect::AdvisoryUnlockAll
+        | Effect::Discard(_) => Stateful::RELEASE,
+        Effect::DiscardAll => Stateful::DISCARD_ALL.with(Stateful::RELEASE),
+        Effect::Begin
+        | Effect::Commit
+        | Effect::Rollback
+        | Effect::Savepoint(_)
+        | Effect::RollbackTo(_)
+        | Effect::Release(_) => Stateful::TRANSACTION,
+        Effect::Load => Stateful::SPOILS,
+        Effect::Do | Effect::Call => Stateful::PINS.with(Stateful::UNKNOWN_SETTING),
+        Effect::NextStatement | Effect::Execute(_) | Effect::Notify | Effect::Copy => Stateful::default(),
+    }
+}

@@ -1,0 +1,388 @@
+//! Client → backend.
+//!
+//! Every message is looked at by its tag. Most go on as they are; those that name a prepared statement are
+//! renamed; those that the backend need not see are answered in their place in the stream.
+
+use std::sync::Arc;
+
+use dormouse_pgwire::frame::{self, HEADER_LEN, Header};
+use dormouse_pgwire::tag::frontend as tag;
+
+use super::client::Client;
+use super::expect::{Answer, Expect, Undo};
+use super::server::Server;
+use super::stateful::Stateful;
+use super::write::Write;
+use super::{Common, parts};
+use crate::sql::{Effect, classify};
+use crate::statement::{Need, Statement};
+
+/// A query or statement that must be read as a whole may have so many bytes. PostgreSQL takes more, but not
+/// through a pool: ten thousand clients could fill the memory.
+const MAX_TEXT: usize = 64 << 20;
+
+/// Names, and whatever else is small.
+const MAX_SMALL: usize = 64 << 10;
+
+/// How to send what came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// The input, as it is.
+    AsItIs,
+    /// What was written to `out`.
+    Changed,
+}
+
+/// The client broke the protocol.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// A message cannot be read.
+    #[error("invalid message {:?} from the client: {what}", char::from(*tag))]
+    Message {
+        /// Its tag.
+        tag: u8,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A message is too large.
+    #[error("a message of {len} bytes is too large for a pooled connection, which takes at most {max}")]
+    TooLong {
+        /// Bytes of its body.
+        len: usize,
+        /// How many are allowed.
+        max: usize,
+    },
+    /// A client has too many prepared statements.
+    #[error("too many prepared statements: a pooled connection may have {0}")]
+    TooManyNames(usize),
+}
+
+/// Takes bytes of the client for its backend. All of `input` is taken; what cannot be sent yet is kept.
+///
+/// # Errors
+/// When the client broke the protocol: both connections must end.
+pub fn up(
+    client: &mut Client,
+    server: &mut Server,
+    common: &mut Common,
+    input: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<Sent, Violation> {
+    if client.partial.is_empty() {
+        return Up { client, server, common }.run(input, out);
+    }
+    // The beginning of a message waited for its rest: together they are a new input.
+    let mut whole = std::mem::take(&mut client.partial);
+    whole.extend_from_slice(input);
+    let sent = Up { client, server, common }.run(&whole, out)?;
+    if sent == Sent::AsItIs {
+        out.extend_from_slice(&whole);
+    }
+    Ok(Sent::Changed)
+}
+
+struct Up<'a> {
+    client: &'a mut Client,
+    server: &'a mut Server,
+    common: &'a mut Common,
+}
+
+/// What becomes of a message.
+enum Fate {
+    /// It goes on.
+    Pass,
+    /// It does not.
+    Drop,
+    /// Its first bytes were replaced; from this offset (in the message) on it goes on.
+    Rest(usize),
+}
+
+impl Up<'_> {
+    fn run(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<Sent, Violation> {
+        let mut write = Write::new(input, out);
+        let mut at = self.client.passing.min(input.len());
+        self.client.passing -= at;
+        let dropped = self.client.dropping.min(input.len());
+        self.client.dropping -= dropped;
+        if dropped > 0 {
+            write.leave_out(0, dropped);
+            at = dropped;
+        }
+        while at < input.len() {
+            let rest = &input[at..];
+            let Some(header) = frame::header(rest) else { break };
+            let header = header.map_err(|_| invalid(rest[0], "impossible length"))?;
+            let whole = HEADER_LEN + header.body_len;
+            let Some(there) = wanted(header, rest)? else { break };
+            let fate = self.message(header, &rest[..there.min(rest.len())], at, &mut write)?;
+            let end = at + whole.min(rest.len());
+            let to_come = (at + whole).saturating_sub(input.len());
+            match fate {
+                Fate::Pass => self.client.passing = to_come,
+                Fate::Drop => {
+                    write.leave_out(at, end);
+                    self.client.dropping = to_come;
+                }
+                Fate::Rest(offset) => {
+                    write.leave_out(at, at + offset);
+                    self.client.passing = to_come;
+                }
+            }
+            at = end;
+        }
+        if at < input.len() {
+            self.client.partial.extend_from_slice(&input[at..]);
+            write.leave_out(at, input.len());
+        }
+        Ok(if write.finish() { Sent::AsItIs } else { Sent::Changed })
+    }
+
+    /// Looks at one message; `seen` is all of it, or for those that are passed on unread, what is there.
+    fn message(&mut self, header: Header, seen: &[u8], at: usize, write: &mut Write<'_>) -> Result<Fate, Violation> {
+        let body = seen.get(HEADER_LEN..).unwrap_or_default();
+        if self.server.skipping && header.tag != tag::SYNC && header.tag != tag::TERMINATE {
+            // The backend would not read it either.
+            return Ok(Fate::Drop);
+        }
+        match header.tag {
+            tag::QUERY => self.query(body),
+            tag::PARSE => self.parse(body, at, write),
+            tag::BIND => self.bind(header, body, at, write),
+            tag::DESCRIBE => self.describe(body, at, write),
+            tag::CLOSE => self.close(body),
+            tag::EXECUTE => self.execute(body),
+            tag::SYNC => Ok(self.sync()),
+            tag::FLUSH => Ok(Fate::Pass),
+            tag::FUNCTION_CALL => {
+                self.server.expect.push_back(Expect::Function);
+                Ok(Fate::Pass)
+            }
+            // Nobody waits for these any more: the COPY has failed, and the backend would ignore them.
+            tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL if self.server.expect.is_empty() => Ok(Fate::Drop),
+            tag::COPY_DATA => Ok(Fate::Pass),
+            tag::COPY_DONE | tag::COPY_FAIL => {
+                if !std::mem::take(&mut self.server.copy_in) {
+                    self.server.expect.push_back(Expect::CopyEnd);
+                }
+                Ok(Fate::Pass)
+            }
+            tag::TERMINATE => {
+                self.client.left = true;
+                Ok(Fate::Drop)
+            }
+            tag => Err(invalid(tag, "unknown tag")),
+        }
+    }
+
+    fn query(&mut self, body: &[u8]) -> Result<Fate, Violation> {
+        let text = body.strip_suffix(&[0]).ok_or_else(|| invalid(tag::QUERY, "its text does not end"))?;
+        // As in PostgreSQL: a simple query ends the unnamed statement.
+        self.client.names.put(b"", None);
+        let stateful = Stateful::of(text);
+        if stateful.any(Stateful::DEALLOCATE.with(Stateful::DISCARD_ALL))
+            && let Some(command) = self.only_names(text)
+        {
+            self.server.expect.push_back(Expect::Answer(Answer::Command(command)));
+            return Ok(Fate::Drop);
+        }
+        self.server.prepared.set_unnamed(None);
+        self.server.unsynced = false;
+        let kept = stateful.outlives().then(|| text.into());
+        self.server.expect.push_back(Expect::Query(kept));
+        Ok(Fate::Pass)
+    }
+
+    /// `DEALLOCATE` and `DISCARD ALL` concern names that only we know, unless the client has something of its
+    /// own on the backend. Tells what to answer, if the backend need not see it.
+    fn only_names(&mut self, text: &[u8]) -> Option<&'static str> {
+        let own = self.server.pinned.any(Stateful::PREPARE) || self.server.touched.any(Stateful::PREPARE);
+        let calm = self.server.pinned.is_empty() && self.server.is_idle() && !self.client.keeps;
+        let mut answer = None;
+        let client = &mut *self.client;
+        let shape = classify(text, &mut |effect| match effect {
+            Effect::Deallocate(name) if client.names.get(name.as_bytes()).is_some() => {
+                client.names.put(name.as_bytes(), None);
+                answer = Some("DEALLOCATE");
+            }
+            Effect::DeallocateAll if !own => {
+                client.names.clear();
+                answer = Some("DEALLOCATE ALL");
+            }
+            Effect::DiscardAll if calm => {
+                client.names.clear();
+                client.wanted = client.startup.clone();
+                answer = Some("DISCARD ALL");
+            }
+            _ => {}
+        });
+        answer.filter(|_| shape.statements == 1)
+    }
+
+    fn parse(&mut self, body: &[u8], at: usize, write: &mut Write<'_>) -> Result<Fate, Violation> {
+        let (name, rest) = parts::cut(body).ok_or_else(|| invalid(tag::PARSE, "its name does not end"))?;
+        if self.client.names.is_full() && !name.is_empty() {
+            return Err(Violation::TooManyNames(self.client.names.len()));
+        }
+        let statement = self.common.registry.intern(rest, Stateful::of);
+        let again = !name.is_empty() && self.client.names.get(name).is_some();
+        let old = self.client.names.put(name, Some(Arc::clone(&statement)));
+        let undo = |added| Undo { name: (!name.is_empty()).then(|| name.into()), old, added };
+        if name.is_empty() && !statement.is_used_again() {
+            // Seen for the first time: not worth a place among those that are kept.
+            self.server.prepared.set_unnamed(Some(statement));
+            self.server.expect.push_back(Expect::Parse(undo(None)));
+            self.server.unsynced = true;
+            return Ok(Fate::Pass);
+        }
+        if self.server.prepared.has(&statement, self.common.generation) && !again {
+            self.server.expect.push_back(Expect::Answer(Answer::Parsed(undo(None))));
+            return Ok(Fate::Drop);
+        }
+        // A name that is taken: PostgreSQL refuses, in its own words, if it is there already.
+        let out = write.put_at(at);
+        self.ensure(&statement, out, !again);
+        parts::parse(out, statement.name(), rest);
+        self.server.expect.push_back(Expect::Parse(undo((!again).then_some(statement))));
+        self.server.unsynced = true;
+        Ok(Fate::Drop)
+    }
+
+    /// Makes sure that the backend has a statement when it reads what is written next; with `parsed_next` the
+    /// caller writes the Parse itself.
+    fn ensure(&mut self, statement: &Arc<Statement>, out: &mut Vec<u8>, parsed_next: bool) {
+        let need = self.server.prepared.want(statement, self.common.generation);
+        if need == Need::Nothing {
+            return;
+        }
+        self.server.unsynced = true;
+        if need == Need::Renew {
+            parts::of_statement(out, tag::CLOSE, statement.name());
+            self.server.expect.push_back(Expect::Evict(Arc::clone(statement)));
+        }
+        if !parsed_next {
+            parts::parse(out, statement.name(), statement.body());
+            self.server.expect.push_back(Expect::Inject(Arc::clone(statement)));
+        }
+        while let Some(old) = self.server.prepared.surplus(self.common.max_prepared.max(1)) {
+            parts::of_statement(out, tag::CLOSE, old.name());
+            self.server.expect.push_back(Expect::Evict(old));
+        }
+    }
+
+    fn bind(&mut self, header: Header, body: &[u8], at: usize, write: &mut Write<'_>) -> Result<Fate, Violation> {
+        let unreadable = || invalid(tag::BIND, "its names do not end");
+        let (portal, rest) = parts::cut(body).ok_or_else(unreadable)?;
+        let (name, _) = parts::cut(rest).ok_or_else(unreadable)?;
+        let statement = self.client.names.get(name).cloned();
+        self.note_portal(portal, statement.as_ref());
+        let fate = match statement {
+            // Not ours: prepared by SQL, or a mistake that PostgreSQL will tell.
+            None => Fate::Pass,
+            Some(statement) if name.is_empty() && self.server.prepared.unnamed_is(&statement) => Fate::Pass,
+            Some(statement) => {
+                let names = portal.len() + 1 + name.len() + 1;
+                let out = write.put_at(at);
+                self.ensure(&statement, out, false);
+                parts::bind(out, portal, statement.name(), header.body_len - names);
+                Fate::Rest(HEADER_LEN + names)
+            }
+        };
+        self.server.expect.push_back(Expect::Bind);
+        self.server.unsynced = true;
+        Ok(fate)
+    }
+
+    /// Remembers a portal whose statement may leave something behind.
+    fn note_portal(&mut self, portal: &[u8], statement: Option<&Arc<Statement>>) {
+        match statement.filter(|statement| statement.stateful().outlives()) {
+            Some(statement) => drop(self.server.portals.insert(portal.into(), Arc::clone(statement))),
+            None if self.server.portals.is_empty() => {}
+            None => drop(self.server.portals.remove(portal)),
+        }
+    }
+
+    fn describe(&mut self, body: &[u8], at: usize, write: &mut Write<'_>) -> Result<Fate, Violation> {
+        let (kind, name) = kind_and_name(tag::DESCRIBE, body)?;
+        let statement = (kind == b'S').then(|| self.client.names.get(name).cloned()).flatten();
+        let fate = match statement {
+            Some(statement) if !(name.is_empty() && self.server.prepared.unnamed_is(&statement)) => {
+                let out = write.put_at(at);
+                self.ensure(&statement, out, false);
+                parts::of_statement(out, tag::DESCRIBE, statement.name());
+                Fate::Drop
+            }
+            _ => Fate::Pass,
+        };
+        self.server.expect.push_back(Expect::Describe);
+        self.server.unsynced = true;
+        Ok(fate)
+    }
+
+    fn close(&mut self, body: &[u8]) -> Result<Fate, Violation> {
+        let (kind, name) = kind_and_name(tag::CLOSE, body)?;
+        if kind == b'S'
+            && let Some(old) = self.client.names.put(name, None)
+        {
+            let name = (!name.is_empty()).then(|| name.into());
+            let undo = Undo { name, old: Some(old), added: None };
+            self.server.expect.push_back(Expect::Answer(Answer::Closed(undo)));
+            return Ok(Fate::Drop);
+        }
+        self.server.expect.push_back(Expect::Close);
+        self.server.unsynced = true;
+        Ok(Fate::Pass)
+    }
+
+    fn execute(&mut self, body: &[u8]) -> Result<Fate, Violation> {
+        let (portal, _) = parts::cut(body).ok_or_else(|| invalid(tag::EXECUTE, "its portal does not end"))?;
+        let statement = if self.server.portals.is_empty() { None } else { self.server.portals.get(portal).cloned() };
+        self.server.expect.push_back(Expect::Execute(statement));
+        self.server.unsynced = true;
+        Ok(Fate::Pass)
+    }
+
+    fn sync(&mut self) -> Fate {
+        // While it waits for COPY data the backend ignores a Sync.
+        if !(self.server.copy_in && matches!(self.server.expect.front(), Some(Expect::Execute(_)))) {
+            self.server.expect.push_back(Expect::Sync);
+            self.server.unsynced = false;
+            self.server.skipping = false;
+        }
+        Fate::Pass
+    }
+}
+
+/// How many bytes of a message must be there before it can be looked at; `None` = wait for more.
+fn wanted(header: Header, rest: &[u8]) -> Result<Option<usize>, Violation> {
+    let whole = HEADER_LEN + header.body_len;
+    let (needed, max) = match header.tag {
+        tag::QUERY | tag::PARSE => (whole, MAX_TEXT),
+        tag::DESCRIBE | tag::CLOSE | tag::EXECUTE => (whole, MAX_SMALL),
+        tag::BIND => (whole.min(names_end(rest)), MAX_TEXT.max(header.body_len)),
+        _ => (HEADER_LEN, usize::MAX),
+    };
+    if header.body_len > max {
+        return Err(Violation::TooLong { len: header.body_len, max });
+    }
+    if header.tag == tag::BIND && needed > MAX_SMALL && rest.len() > MAX_SMALL && needed > rest.len() {
+        return Err(invalid(tag::BIND, "its names are too long"));
+    }
+    // All that is there is shown, up to the end of the message.
+    Ok((rest.len() >= needed).then_some(whole))
+}
+
+/// Where the two names of a Bind end; more than there is when they do not end yet.
+fn names_end(rest: &[u8]) -> usize {
+    let mut zeros = memchr::memchr_iter(0, rest.get(HEADER_LEN..).unwrap_or_default());
+    zeros.nth(1).map_or(usize::MAX, |at| HEADER_LEN + at + 1)
+}
+
+fn kind_and_name(tag: u8, body: &[u8]) -> Result<(u8, &[u8]), Violation> {
+    let (&kind, rest) = body.split_first().ok_or_else(|| invalid(tag, "it is empty"))?;
+    let (name, _) = parts::cut(rest).ok_or_else(|| invalid(tag, "its name does not end"))?;
+    Ok((kind, name))
+}
+
+fn invalid(tag: u8, what: &'static str) -> Violation {
+    Violation::Message { tag, what }
+}

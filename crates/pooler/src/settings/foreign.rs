@@ -1,0 +1,88 @@
+//! Words that get into a startup packet by mistake: those of poolers and drivers.
+//!
+//! A driver that knows a word of its connection string takes it out; one that does not sends it to the server,
+//! which would refuse it. People copy connection strings between drivers, so these are ignored with a notice.
+
+/// In small letters. None is a setting of PostgreSQL.
+const FOREIGN: &[&str] = &[
+    // Poolers, and drivers' own pools.
+    "pgbouncer",
+    "pool_mode",
+    "pool_size",
+    "pool_timeout",
+    "pool_max_conns",
+    "pool_min_conns",
+    "connection_limit",
+    "connect_query",
+    "max_connection_lifetime",
+    "max_idle_connection_lifetime",
+    "socket_timeout",
+    // Prisma.
+    "schema",
+    "sslaccept",
+    "sslidentity",
+    "sslpassword",
+    "single_use_connections",
+    // Prepared statements in the driver.
+    "preparethreshold",
+    "preparedstatementcachequeries",
+    "preparedstatementcachesizemib",
+    "statement_cache_size",
+    "statement_cache_capacity",
+    "statement_cache_mode",
+    "description_cache_capacity",
+    "default_query_exec_mode",
+    "prepared_statements",
+    "prepare",
+    "binary_parameters",
+    "simple_protocol",
+    // libpq and those who speak its language.
+    "sslmode",
+    "sslcert",
+    "sslkey",
+    "sslrootcert",
+    "sslcrl",
+    "sslcrldir",
+    "sslsni",
+    "sslcompression",
+    "sslnegotiation",
+    "sslcertmode",
+    "ssl_min_protocol_version",
+    "ssl_max_protocol_version",
+    "ssl",
+    "requiressl",
+    "requirepeer",
+    "require_auth",
+    "channel_binding",
+    "gssencmode",
+    "gsslib",
+    "gssdelegation",
+    "krbsrvname",
+    "target_session_attrs",
+    "targetservertype",
+    "load_balance_hosts",
+    "loadbalancehosts",
+    "connect_timeout",
+    "connection_timeout",
+    "connecttimeout",
+    "logintimeout",
+    "sockettimeout",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_count",
+    "keepalives_retries",
+    "tcpkeepalive",
+    "tcp_user_timeout",
+    "passfile",
+    "service",
+    "fallback_application_name",
+    "min_protocol_version",
+    "max_protocol_version",
+    "uselibpqcompat",
+];
+
+/// Whether a parameter is one of those words.
+pub(super) fn is_foreign(name: &str) -> bool {
+    FOREIGN.iter().any(|word| name.eq_ignore_ascii_case(word))
+}

@@ -1,0 +1,114 @@
+//! The text that makes a backend's settings those of a client.
+//!
+//! ```text
+//!  RESET ROLE; RESET "a"; SELECT pg_catalog.set_config('b','1',false),pg_catalog.set_config(…); SET ROLE 'r'
+//!  └───┬────┘  └───┬───┘  └──────────────────────────┬───────────────────────────────────────┘  └────┬─────┘
+//!  back to the one that logged in, who could         one plan for all of them                  last, so that it
+//!  set what is now reset                                                                       cannot forbid the rest
+//! ```
+//!
+//! It is one simple Query without transaction control, so PostgreSQL does all or nothing. It is ASCII whatever
+//! the values are: the backend's `client_encoding` may be anything when it arrives, and something else after it.
+
+use super::map::Settings;
+use super::{ROLE, SESSION_AUTHORIZATION};
+
+/// From so many settings to reset, and none to set, `RESET ALL` is the shorter way.
+const RESET_ALL_FROM: usize = 2;
+
+/// The text that brings a backend with the settings `from` to `to`; `None` when they are equal.
+#[must_use]
+pub fn replay(from: &Settings, to: &Settings) -> Option<String> {
+    if from == to {
+        return None;
+    }
+    let authorization = from.get(SESSION_AUTHORIZATION) != to.get(SESSION_AUTHORIZATION);
+    let role = authorization || from.get(ROLE) != to.get(ROLE);
+    let mut out = String::with_capacity(128);
+    if role && from.get(ROLE).is_some() {
+        statement(&mut out, "RESET ROLE");
+    }
+    if authorization {
+        assume(&mut out, "SESSION AUTHORIZATION", to.get(SESSION_AUTHORIZATION));
+    }
+    let others = |settings: &Settings| settings.iter().filter(|(name, _)| is_ordinary(name)).count();
+    if others(to) == 0 && others(from) >= RESET_ALL_FROM {
+        statement(&mut out, "RESET ALL");
+    } else {
+        ordinary(&mut out, from, to);
+    }
+    if role && to.get(ROLE).is_some() {
+        assume(&mut out, "ROLE", to.get(ROLE));
+    }
+    Some(out)
+}
+
+/// All but the two that are roles.
+fn ordinary(out: &mut String, from: &Settings, to: &Settings) {
+    let gone = from.iter().filter(|(name, _)| is_ordinary(name) && to.get(name).is_none());
+    let (plain, strange): (Vec<_>, Vec<_>) = gone.map(|(name, _)| name).partition(|name| name.is_ascii());
+    for name in plain {
+        statement(out, "RESET \"");
+        out.push_str(&name.replace('"', "\"\""));
+        out.push('"');
+    }
+    let changed = to.iter().filter(|(name, value)| is_ordinary(name) && from.get(name) != Some(value));
+    let calls =
+        strange.into_iter().map(|name| (name, None)).chain(changed.map(|(name, value)| (name, Some(value))));
+    for (at, (name, value)) in calls.enumerate() {
+        if at == 0 {
+            statement(out, "SELECT ");
+        } else {
+            out.push(',');
+        }
+        out.push_str("pg_catalog.set_config(");
+        literal(out, name);
+        out.push(',');
+        match value {
+            Some(value) => literal(out, value),
+            None => out.push_str("NULL"),
+        }
+        out.push_str(",false)");
+    }
+}
+
+fn is_ordinary(name: &str) -> bool {
+    name != ROLE && name != SESSION_AUTHORIZATION
+}
+
+/// Be this role, or the one that logged in.
+fn assume(out: &mut String, what: &str, role: Option<&str>) {
+    statement(out, if role.is_some() { "SET " } else { "RESET " });
+    out.push_str(what);
+    if let Some(role) = role {
+        out.push(' ');
+        literal(out, role);
+    }
+}
+
+fn statement(out: &mut String, begin: &str) {
+    if !out.is_empty() {
+        out.push_str("; ");
+    }
+    out.push_str(begin);
+}
+
+/// A text literal that means the same whatever `standard_conforming_strings` and `client_encoding` are.
+pub(super) fn literal(out: &mut String, text: &str) {
+    if !text.contains('\\') && text.is_ascii() {
+        out.push('\'');
+        out.push_str(&text.replace('\'', "''"));
+        out.push('\'');
+        return;
+    }
+    out.push_str("E'");
+    for c in text.chars() {
+        match c {
+            '\'' => out.push_str("''"),
+            '\\' => out.push_str("\\\\"),
+            c if c.is_ascii() => out.push(c),
+            c => out.push_str(&format!("\\U{:08x}", u32::from(c))),
+        }
+    }
+    out.push('\'');
+}

@@ -1,0 +1,138 @@
+//! From a text to its statements, and from a statement's first word to whoever reads the rest.
+
+use std::borrow::Cow;
+
+use super::effect::{Discarded, Effect, Shape};
+use super::lexer::{Lexer, Token};
+use super::{calls, control, object, quick, set, spelling};
+
+/// The longest key word that is looked at, and room for one byte more.
+const MAX_KEYWORD: usize = 16;
+
+/// Reads the text of a simple Query (any number of statements) or of a Parse, and tells each effect that its
+/// statements have if they succeed.
+pub fn classify(text: &[u8], each: &mut dyn FnMut(Effect<'_>)) -> Shape {
+    let mut lexer = Lexer::new(text);
+    let mut shape = Shape::default();
+    if quick::is_plain_query(lexer) {
+        shape.statements = 1;
+        return shape;
+    }
+    while !lexer.finished() {
+        if lexer.semicolon() {
+            continue;
+        }
+        if shape.statements > 0 {
+            each(Effect::NextStatement);
+        }
+        shape.statements += 1;
+        let start = lexer.position();
+        let mut statement = Statement { lexer, start, each: &mut *each, control: false };
+        statement.read();
+        shape.transaction_control |= statement.control;
+        lexer = statement.lexer;
+        while lexer.next().is_some() {}
+    }
+    shape
+}
+
+/// One statement while it is read.
+pub(super) struct Statement<'a, 'e> {
+    /// Where we are.
+    pub(super) lexer: Lexer<'a>,
+    /// Where it began.
+    pub(super) start: usize,
+    each: &'e mut dyn FnMut(Effect<'_>),
+    /// Whether it begins, ends or divides a transaction.
+    pub(super) control: bool,
+}
+
+impl<'a> Statement<'a, '_> {
+    /// Tells an effect.
+    pub(super) fn emit(&mut self, effect: Effect<'_>) {
+        (self.each)(effect);
+    }
+
+    /// Reads the statement from its first word on.
+    pub(super) fn read(&mut self) {
+        while self.lexer.symbol(b'(') {}
+        let Some(Token::Word(word)) = self.lexer.next() else { return };
+        let mut small = [0; MAX_KEYWORD];
+        let Some(small) = small.get_mut(..word.len()) else { return };
+        small.copy_from_slice(word);
+        small.make_ascii_lowercase();
+        match &*small {
+            b"select" | b"insert" | b"delete" | b"with" | b"values" | b"merge" => calls::query(self, word),
+            b"update" => calls::update(self),
+            b"begin" | b"start" | b"commit" | b"end" | b"rollback" | b"abort" | b"savepoint" | b"release" => {
+                control::read(self, small);
+            }
+            b"set" => set::set(self),
+            b"reset" => set::reset(self),
+            b"prepare" => object::prepare(self),
+            b"execute" => self.named(Effect::Execute),
+            b"deallocate" => self.deallocate(),
+            b"listen" => self.named(Effect::Listen),
+            b"unlisten" => self.unlisten(),
+            b"notify" => self.emit(Effect::Notify),
+            b"discard" => self.discard(),
+            b"close" => self.close(),
+            b"declare" => object::declare(self),
+            b"create" => object::create(self),
+            b"copy" => object::copy(self),
+            b"explain" => object::explain(self),
+            b"load" => self.emit(Effect::Load),
+            b"do" => self.emit(Effect::Do),
+            b"call" => self.emit(Effect::Call),
+            _ => {}
+        }
+    }
+
+    /// An effect that has nothing but a name. Without a name PostgreSQL refuses the text.
+    pub(super) fn named(&mut self, effect: fn(Cow<'a, str>) -> Effect<'a>) {
+        if let Some(name) = spelling::name(&mut self.lexer) {
+            self.emit(effect(name));
+        }
+    }
+
+    fn deallocate(&mut self) {
+        let mut look = self.lexer;
+        if look.keyword("prepare") && look.peek().is_some() {
+            self.lexer = look;
+        }
+        if self.lexer.keyword("all") {
+            return self.emit(Effect::DeallocateAll);
+        }
+        self.named(Effect::Deallocate);
+    }
+
+    fn unlisten(&mut self) {
+        if self.lexer.symbol(b'*') {
+            return self.emit(Effect::UnlistenAll);
+        }
+        self.named(Effect::Unlisten);
+    }
+
+    fn close(&mut self) {
+        if self.lexer.keyword("all") {
+            return self.emit(Effect::CloseCursor(None));
+        }
+        self.named(|name| Effect::CloseCursor(Some(name)));
+    }
+
+    fn discard(&mut self) {
+        let lexer = &mut self.lexer;
+        let effect = if lexer.keyword("all") {
+            Effect::DiscardAll
+        } else if lexer.keyword("plans") {
+            Effect::Discard(Discarded::Plans)
+        } else if lexer.keyword("sequences") {
+            Effect::Discard(Discarded::Sequences)
+        } else if lexer.keyword("temp") || lexer.keyword("temporary") {
+            Effect::Discard(Discarded::Temp)
+        } else {
+            return;
+        };
+        self.emit(effect);
+    }
+}

@@ -1,0 +1,92 @@
+//! Prepared statements that any backend of a pool can continue.
+//!
+//! ```text
+//!   client A: "a1" ─┐                             ┌─ backend 1 has dormouse_7
+//!   client B: "s_9" ┼─► Statement 7 (text, types) ┤
+//!   client C: ""   ─┘        in the Registry      └─ backend 2 does not: Parse goes in front of the Bind
+//! ```
+//!
+//! A client's name means something to that client only; a backend knows a statement under its number in the
+//! pool. So a statement is parsed once per backend, however many clients prepare it under whatever names, and a
+//! client's Bind finds it on whatever backend it gets.
+//!
+//! [`Registry`] finds equal statements, [`Names`] is one client's side, [`Prepared`] one backend's.
+
+mod names;
+mod prepared;
+mod registry;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use names::Names;
+pub use prepared::{Need, Prepared};
+pub use registry::Registry;
+
+use crate::link::Stateful;
+
+/// What a pool's statements are called on its backends. Not a name that a client would choose.
+const PREFIX: &str = "dormouse_";
+
+/// A statement that was prepared by at least one client of a pool.
+#[derive(Debug)]
+pub struct Statement {
+    id: u32,
+    name: Box<str>,
+    body: Box<[u8]>,
+    stateful: Stateful,
+    again: AtomicBool,
+}
+
+impl Statement {
+    fn new(id: u32, body: &[u8], stateful: Stateful) -> Self {
+        let name = format!("{PREFIX}{id}").into_boxed_str();
+        Self { id, name, body: body.into(), stateful, again: AtomicBool::new(false) }
+    }
+
+    /// Its number in the pool; never used for another.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// What backends call it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The body of its Parse message behind the name: text, zero byte, types of its parameters.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn text(&self) -> &[u8] {
+        text_of(&self.body)
+    }
+
+    /// What executing it may do to its session.
+    #[must_use]
+    pub fn stateful(&self) -> Stateful {
+        self.stateful
+    }
+
+    /// Whether it was prepared more than once: then keeping it on backends is worth it, even when clients
+    /// prepare it without a name.
+    #[must_use]
+    pub fn is_used_again(&self) -> bool {
+        self.again.load(Ordering::Relaxed)
+    }
+
+    fn note_again(&self) {
+        self.again.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The text in the body of a Parse message behind the name.
+pub(crate) fn text_of(body: &[u8]) -> &[u8] {
+    let end = memchr::memchr(0, body).unwrap_or(body.len());
+    &body[..end]
+}

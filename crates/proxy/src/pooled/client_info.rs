@@ -1,0 +1,167 @@
+//! What the operator sees of a pooled client, and how to end it.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::Arc;
+use std::task::Waker;
+
+use dormouse_base::{Timestamp, rand};
+use dormouse_pgwire::Encode;
+use dormouse_pgwire::backend::BackendKeyData;
+use parking_lot::Mutex;
+
+use super::held::Key;
+
+/// The process numbers of pooled clients begin here, above those of processes.
+const FIRST_PID: u32 = 1 << 30;
+
+/// What a client is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Doing {
+    /// It has no backend and wants none.
+    Idle = 0,
+    /// It waits for a backend.
+    Waiting = 1,
+    /// It has one.
+    Linked = 2,
+}
+
+/// A client of a pool.
+#[derive(Debug)]
+pub(crate) struct ClientInfo {
+    pub(crate) id: u32,
+    secret: [u8; 4],
+    pub(crate) peer: SocketAddr,
+    pub(crate) tls: bool,
+    pub(crate) since: Timestamp,
+    doing: AtomicU8,
+    /// The process of its backend; 0 = none.
+    backend: AtomicU32,
+    killed: AtomicBool,
+    /// The compute of its backend begins to end.
+    alarmed: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+    cancel: Mutex<Cancel>,
+}
+
+/// Which backend a cancel request would mean now.
+#[derive(Debug, Default)]
+struct Cancel {
+    target: Option<Arc<Key>>,
+    /// Requests that are being delivered. As long as there are any, the backend serves nobody else: PostgreSQL
+    /// cancels whatever the process does when the signal comes.
+    flying: u32,
+}
+
+impl ClientInfo {
+    pub(super) fn new(id: u32, peer: SocketAddr, tls: bool, since: Timestamp) -> Self {
+        Self {
+            id,
+            secret: rand::bytes(),
+            peer,
+            tls,
+            since,
+            doing: AtomicU8::new(0),
+            backend: AtomicU32::new(0),
+            killed: AtomicBool::new(false),
+            alarmed: AtomicBool::new(false),
+            waker: Mutex::new(None),
+            cancel: Mutex::default(),
+        }
+    }
+
+    /// Its key: what a cancel request of it says.
+    pub(crate) fn key(&self) -> (u32, Vec<u8>) {
+        (FIRST_PID | self.id, self.secret.to_vec())
+    }
+
+    /// The same as a message.
+    pub(super) fn key_data(&self) -> Vec<u8> {
+        let (pid, secret) = self.key();
+        BackendKeyData::new(pid, secret).encode()
+    }
+
+    /// What it is doing.
+    pub(crate) fn doing(&self) -> Doing {
+        match self.doing.load(Ordering::Relaxed) {
+            1 => Doing::Waiting,
+            2 => Doing::Linked,
+            _ => Doing::Idle,
+        }
+    }
+
+    pub(super) fn set(&self, doing: Doing) {
+        self.doing.store(doing as u8, Ordering::Relaxed);
+    }
+
+    /// It has this backend now.
+    pub(super) fn link(&self, key: &Arc<Key>) {
+        self.set(Doing::Linked);
+        self.backend.store(key.pid, Ordering::Relaxed);
+        self.cancel.lock().target = Some(Arc::clone(key));
+    }
+
+    /// It has none any more; false while a cancel request is on its way to it.
+    pub(super) fn unlink(&self) -> bool {
+        let mut cancel = self.cancel.lock();
+        if cancel.flying > 0 {
+            return false;
+        }
+        cancel.target = None;
+        drop(cancel);
+        self.backend.store(0, Ordering::Relaxed);
+        self.set(Doing::Idle);
+        true
+    }
+
+    /// Begins to cancel what its backend does; `None` when it has none.
+    pub(crate) fn begin_cancel(&self) -> Option<Arc<Key>> {
+        let mut cancel = self.cancel.lock();
+        let target = cancel.target.clone()?;
+        cancel.flying += 1;
+        Some(target)
+    }
+
+    /// The request has been delivered, or could not be.
+    pub(crate) fn end_cancel(&self) {
+        self.cancel.lock().flying -= 1;
+        self.wake();
+    }
+
+    /// Its backend's compute begins to end.
+    pub(super) fn alarm(&self) {
+        self.alarmed.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    pub(super) fn take_alarm(&self) -> bool {
+        self.alarmed.load(Ordering::Relaxed) && self.alarmed.swap(false, Ordering::AcqRel)
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.lock() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// The process of its backend.
+    pub(crate) fn backend(&self) -> Option<u32> {
+        Some(self.backend.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
+    }
+
+    /// Ends its session, as an administrator's wish.
+    pub(crate) fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    pub(super) fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
+    }
+
+    /// Whom to wake when it is killed.
+    pub(super) fn watch(&self, waker: &Waker) {
+        *self.waker.lock() = Some(waker.clone());
+    }
+}

@@ -1,0 +1,70 @@
+//! From login to the life of a pooled client.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use dormouse_base::clock;
+use dormouse_pgwire::ClientError;
+use dormouse_pgwire::sqlstate::SqlState;
+use dormouse_pooler::config::PoolMode;
+use dormouse_pooler::link::Client;
+use dormouse_pooler::settings::Startup;
+
+use super::client_info::ClientInfo;
+use super::pools::PoolKey;
+use super::session::Session;
+use crate::route::Pooling;
+use crate::session::{Shared, help};
+use crate::session::io::Client as Connection;
+use crate::session::login::LoggedIn;
+
+/// Hands a client that has logged in to its pool. Its session runs on the pool's shard; `kept` is dropped when it
+/// ends.
+pub(crate) fn enter(
+    shared: &Arc<Shared>,
+    connection: Connection,
+    who: &LoggedIn,
+    peer: SocketAddr,
+    kept: Box<dyn Send>,
+) -> Result<(), (Box<Connection>, ClientError)> {
+    let startup = match Startup::read(&who.startup.params) {
+        Ok(startup) => startup,
+        Err(error) => return Err((Box::new(connection), invalid(&error))),
+    };
+    let key = PoolKey {
+        endpoint: who.endpoint.clone(),
+        database: who.startup.params.database().unwrap_or_default().to_owned(),
+        role: who.role().to_owned(),
+    };
+    let pool = shared.pools.get(key);
+    let mode = match who.mode {
+        Some(Pooling::Mode(mode)) => mode,
+        _ => pool.config().pool_mode,
+    };
+    let keeps = mode == PoolMode::Session;
+    let number = shared.next_client.fetch_add(1, Ordering::Relaxed);
+    let info = Arc::new(ClientInfo::new(number, peer, connection.stream.is_tls(), clock::now()));
+    let cancel = shared.cancels.add_pooled(Arc::clone(&info));
+    pool.join(&info);
+    let home = pool.home().clone();
+    let metrics = shared.metrics.clone();
+    let client = Client::new(startup.settings, Default::default(), keeps);
+    let mut session = Session::new(pool, connection, client, info, cancel);
+    home.spawn(async move {
+        let _kept = kept;
+        if let Err(error) = session.rehome() {
+            tracing::warn!(%error, "a client could not be moved to its pool's thread");
+            return;
+        }
+        metrics.sessions.inc();
+        let ended = session.await;
+        metrics.sessions.dec();
+        tracing::debug!(?ended, "pooled session ended");
+    });
+    Ok(())
+}
+
+fn invalid(error: &dyn std::error::Error) -> ClientError {
+    ClientError::fatal(SqlState::INVALID_PARAMETER_VALUE, error.to_string()).with_hint(help("session-settings"))
+}

@@ -1,0 +1,37 @@
+//! Pooled clients: many of them, few backends.
+//!
+//! ```text
+//!            first message             lease                    settings as the client wants them
+//!   Idle ────────────────► Waiting ───────────► Entering ─► Own(replay) ─────────────────► Linked
+//!    ▲  no backend, no buffer  │ refused: told, ends                                        │ ReadyForQuery,
+//!    │                         ▼                                                            ▼ idle, not pinned
+//!    └──────────────────────────────────────────── Own(inspect), when something may be left ┘
+//! ```
+//!
+//! A pool is one endpoint's backends for one database and role. It lives on one shard, with all its clients:
+//! nothing of it is ever waited for by another thread. What may be sent to whom is decided in `dormouse-pooler`;
+//! this module moves the bytes.
+//!
+//! A client that waits for its user has no backend, so whatever happens to the compute meanwhile (a pause, a
+//! stop, a crash, a restore) does not touch it; its next message wakes what is asleep.
+//!
+//! In reading order: [`pools`] finds a client's pool, [`pool`] keeps its books, [`held`] is a backend, [`open`]
+//! makes one, [`slot`] is where a client waits, [`session`] is the client's life, [`words`] what it is told when
+//! its backend dies under it, [`retire`] cleans up behind those who left in the middle of something.
+
+pub(crate) mod pools;
+mod pool;
+mod held;
+mod open;
+mod slot;
+mod words;
+mod client_info;
+mod enter;
+mod session;
+mod io;
+mod retire;
+
+pub(crate) use client_info::ClientInfo;
+pub(crate) use enter::enter;
+pub(crate) use held::Key as BackendKey;
+pub(crate) use pools::Pools;

@@ -1,0 +1,51 @@
+//! A client left its backend in a state that others must not get: open transaction, session of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_pgwire::backend::TxStatus;
+use dormouse_pooler::link::{self, Client};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::held::Leased;
+use super::pool::Pool;
+
+/// A backend that cannot be cleaned within this time is closed instead.
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// Read at once.
+const CHUNK: usize = 4096;
+
+/// Ends the transaction, and with `session` everything else too; then the backend is free for others.
+pub(super) async fn retire(pool: Arc<Pool>, leased: Leased, session: Option<String>) {
+    let Leased { mut held, receipt } = leased;
+    let mut sql = Vec::new();
+    if held.server.status() != TxStatus::Idle {
+        sql.push("ROLLBACK".to_owned());
+    }
+    sql.extend(session);
+    let cleaned = tokio::time::timeout(WITHIN, async {
+        for sql in sql {
+            let message = link::reset(&mut held.server, &sql);
+            held.stream.write_all(&message).await.ok()?;
+            let mut chunk = vec![0; CHUNK];
+            loop {
+                let count = held.stream.read(&mut chunk).await.ok().filter(|count| *count > 0)?;
+                let (mut nobody, mut out) = (Client::default(), Vec::new());
+                let got = {
+                    let mut inner = pool.lock();
+                    link::down(&mut nobody, &mut held.server, &mut inner.common, &chunk[..count], &mut out).ok()?
+                };
+                if got.own_ended {
+                    held.server.own_error().is_none().then_some(())?;
+                    break;
+                }
+            }
+        }
+        Some(())
+    });
+    match cleaned.await {
+        Ok(Some(())) if held.server.is_idle() && !held.server.is_spoiled() => pool.checkin(held, receipt),
+        _ => pool.discard(held, &receipt),
+    }
+}
