@@ -101,19 +101,19 @@ impl Drop for Flying {
 }
 
 async fn deliver(compute: &Arc<dyn Compute>, pid: u32, secret: &[u8]) {
-        let message = startup::encode_cancel(pid, secret);
-        let gate = compute.gate();
-        if gate.is_closed() && gate.look().inside() == 0 {
-            return;
-        }
-        let deliver = async {
-            let mut stream = compute.connect().await?;
-            stream.write_all(&message).await?;
-            stream.read(&mut [0]).await
-        };
-        if let Ok(Err(error)) = tokio::time::timeout(DELIVER_WITHIN, deliver).await {
-            tracing::debug!(%error, pid, "cancel request not delivered");
-        }
+    let message = startup::encode_cancel(pid, secret);
+    let gate = compute.gate();
+    if gate.is_closed() && gate.look().inside() == 0 {
+        return;
+    }
+    let deliver = async {
+        let mut stream = compute.connect().await?;
+        stream.write_all(&message).await?;
+        stream.read(&mut [0]).await
+    };
+    if let Ok(Err(error)) = tokio::time::timeout(DELIVER_WITHIN, deliver).await {
+        tracing::debug!(%error, pid, "cancel request not delivered");
+    }
 }
 
 impl Drop for Entry {

@@ -34,7 +34,7 @@ fn state(error: &Error) -> String {
     STATES
         .iter()
         .find(|(start, _)| text.starts_with(start))
-        .map_or(text.clone(), |(_, code)| (*code).to_owned())
+        .map_or_else(|| text.clone(), |(_, code)| (*code).to_owned())
 }
 
 impl Driver for Diesel {

@@ -130,7 +130,7 @@ fn garbage(dice: &mut Dice) -> Vec<u8> {
                 .message(b'p', b"secret\0")
                 .message(b'Z', b"I")
                 .sync()
-                .0
+                .0;
         }
         _ => bent = Say::new().query("begin; select 1 / 0").message(b'!', b"?").0,
     }

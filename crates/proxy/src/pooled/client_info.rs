@@ -1,8 +1,8 @@
 //! What the operator sees of a pooled client, and how to end it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::task::Waker;
 
 use dormouse_base::{Timestamp, rand};

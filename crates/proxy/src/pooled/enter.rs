@@ -15,9 +15,9 @@ use super::client_info::ClientInfo;
 use super::pools::PoolKey;
 use super::session::Session;
 use crate::route::Pooling;
-use crate::session::{Shared, help};
 use crate::session::io::Client as Connection;
 use crate::session::login::LoggedIn;
+use crate::session::{Shared, help};
 
 /// Hands a client that has logged in to its pool. Its session runs on the pool's shard; `kept` is dropped when it
 /// ends.
@@ -66,5 +66,6 @@ pub(crate) fn enter(
 }
 
 fn invalid(error: &dyn std::error::Error) -> ClientError {
-    ClientError::fatal(SqlState::INVALID_PARAMETER_VALUE, error.to_string()).with_hint(help("session-settings"))
+    ClientError::fatal(SqlState::INVALID_PARAMETER_VALUE, error.to_string())
+        .with_hint(help("session-settings"))
 }

@@ -51,7 +51,11 @@ impl Outbox {
     }
 
     /// Sends what is there. Ready when all is taken.
-    pub(super) fn poll_send<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, to: &mut W) -> Poll<io::Result<()>> {
+    pub(super) fn poll_send<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut W,
+    ) -> Poll<io::Result<()>> {
         while self.sent < self.bytes.len() {
             let count = ready!(Pin::new(&mut *to).poll_write(cx, &self.bytes[self.sent..]))?;
             if count == 0 {

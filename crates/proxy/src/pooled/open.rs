@@ -102,7 +102,9 @@ impl Hello {
             tracing::error!(what, "the backend broke the protocol");
             Failed::Refused(ClientError::connection_lost())
         };
-        while let Some(frame) = frame::take(unread, limit::MAX_BACKEND_MESSAGE).map_err(|e| broken(e.to_string()))? {
+        while let Some(frame) =
+            frame::take(unread, limit::MAX_BACKEND_MESSAGE).map_err(|e| broken(e.to_string()))?
+        {
             match Handshake::decode(frame.tag, &frame.body).map_err(|e| broken(e.to_string()))? {
                 Handshake::AuthOk | Handshake::AuthRequest(Authentication::Ok) => {}
                 Handshake::AuthRequest(_) => return Err(broken("asked for a password".to_owned())),

@@ -318,7 +318,9 @@ fn no_backend() -> ClientError {
 
 fn waited_too_long(limit: Duration) -> ClientError {
     ClientError::fatal(SqlState::TOO_MANY_CONNECTIONS, "no backend became free in time")
-        .with_detail(format!("All backends of this pool were busy for {} s (query_wait_timeout).", limit.as_secs()))
+        .with_detail(format!(
+            "All backends of this pool were busy for {} s (query_wait_timeout).",
+            limit.as_secs()
+        ))
         .with_hint(help("query-wait-timeout"))
 }
-

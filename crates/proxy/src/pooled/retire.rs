@@ -34,7 +34,8 @@ pub(super) async fn retire(pool: Arc<Pool>, leased: Leased, session: Option<Stri
                 let (mut nobody, mut out) = (Client::default(), Vec::new());
                 let got = {
                     let mut inner = pool.lock();
-                    link::down(&mut nobody, &mut held.server, &mut inner.common, &chunk[..count], &mut out).ok()?
+                    link::down(&mut nobody, &mut held.server, &mut inner.common, &chunk[..count], &mut out)
+                        .ok()?
                 };
                 if got.own_ended {
                     held.server.own_error().is_none().then_some(())?;

@@ -90,7 +90,13 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(pool: Arc<Pool>, connection: Connection, client: Client, info: Arc<ClientInfo>, cancel: Entry) -> Self {
+    pub(super) fn new(
+        pool: Arc<Pool>,
+        connection: Connection,
+        client: Client,
+        info: Arc<ClientInfo>,
+        cancel: Entry,
+    ) -> Self {
         Self {
             pool,
             stream: connection.stream,
@@ -124,7 +130,9 @@ impl Session {
             self.compute_ends();
         }
         for _ in 0..MAX_TURNS {
-            if !self.outbox.is_empty() && self.outbox.poll_send(cx, &mut self.stream).map_err(gone)?.is_ready() {
+            if !self.outbox.is_empty()
+                && self.outbox.poll_send(cx, &mut self.stream).map_err(gone)?.is_ready()
+            {
                 self.settle(cx);
             }
             if matches!(self.phase, Phase::Farewell) {
@@ -159,7 +167,8 @@ impl Session {
             Phase::Farewell => Ok(false),
             Phase::Idle | Phase::Linked if self.greet || !self.input.is_empty() => self.resume(cx),
             Phase::Idle | Phase::Linked => {
-                if self.flush_backend(cx)? || self.leased.as_ref().is_some_and(|l| !l.held.outbox.is_empty()) {
+                if self.flush_backend(cx)? || self.leased.as_ref().is_some_and(|l| !l.held.outbox.is_empty())
+                {
                     return Ok(false);
                 }
                 self.read(cx)
@@ -247,7 +256,13 @@ impl Session {
         Ok(())
     }
 
-    fn attach(&mut self, lease: Lease<Box<super::held::Held>>, cx: &mut Context<'_>, chunk: &[u8], out: &mut Vec<u8>) -> Step {
+    fn attach(
+        &mut self,
+        lease: Lease<Box<super::held::Held>>,
+        cx: &mut Context<'_>,
+        chunk: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Step {
         self.info.link(&lease.backend.key);
         self.leased = Some(Leased { held: lease.backend, receipt: lease.receipt });
         self.phase = Phase::Linked;
@@ -310,7 +325,10 @@ impl Session {
 
     /// Backend → client.
     fn down(&mut self, cx: &mut Context<'_>) -> Step {
-        if self.leased.is_none() || !self.outbox.is_empty() || matches!(self.phase, Phase::Entering(_) | Phase::Farewell) {
+        if self.leased.is_none()
+            || !self.outbox.is_empty()
+            || matches!(self.phase, Phase::Entering(_) | Phase::Farewell)
+        {
             return Ok(false);
         }
         let got = with_buffers(|buffer, out| {
@@ -430,7 +448,9 @@ impl Session {
 
     /// The compute of its backend begins to end, or goes further in ending.
     fn compute_ends(&mut self) {
-        if matches!(self.phase, Phase::Linked) && self.leased.as_ref().is_some_and(|l| l.held.server.is_idle()) {
+        if matches!(self.phase, Phase::Linked)
+            && self.leased.as_ref().is_some_and(|l| l.held.server.is_idle())
+        {
             self.leave_if_closing();
         }
     }

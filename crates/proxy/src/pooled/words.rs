@@ -17,7 +17,10 @@ pub(super) fn of_statement(last: Option<&ErrorResponse>, closing: Option<Closing
         (_, Some(Closing::Draining | Closing::Now)) => {
             (SqlState::ADMIN_SHUTDOWN, "the statement was ended because the endpoint is stopping")
         }
-        _ => (SqlState::CONNECTION_FAILURE, "PostgreSQL ended unexpectedly while the statement or its transaction ran"),
+        _ => (
+            SqlState::CONNECTION_FAILURE,
+            "PostgreSQL ended unexpectedly while the statement or its transaction ran",
+        ),
     };
     ClientError::error(code, text)
         .with_detail("The transaction is rolled back, unless its COMMIT was already on the way. The connection goes on.")
@@ -26,16 +29,21 @@ pub(super) fn of_statement(last: Option<&ErrorResponse>, closing: Option<Closing
 }
 
 /// Why the connection ends.
-pub(super) fn of_connection(last: Option<&ErrorResponse>, closing: Option<Closing>, pinned: Stateful) -> Vec<u8> {
+pub(super) fn of_connection(
+    last: Option<&ErrorResponse>,
+    closing: Option<Closing>,
+    pinned: Stateful,
+) -> Vec<u8> {
     let told = match closing {
         Some(Closing::Draining | Closing::Now) => stopping(),
         Some(Closing::Crashed) | None => crashed(),
     };
     match (pinned_by(pinned), last) {
-        (Some(what), _) => told.with_detail(format!(
-            "This session had {what}, which ends with its backend. Nothing that was committed is lost."
-        ))
-        .encode(),
+        (Some(what), _) => told
+            .with_detail(format!(
+                "This session had {what}, which ends with its backend. Nothing that was committed is lost."
+            ))
+            .encode(),
         (None, Some(last)) => last.encode(),
         (None, None) => told.encode(),
     }
