@@ -335,6 +335,10 @@ impl Down<'_> {
         if stateful.any(Stateful::DISCARD_ALL) {
             self.server.applied.clear();
             self.client.wanted = self.client.startup.clone();
+            self.server.pinned = self.server.pinned.without(Stateful::HIDDEN_SETTING);
+        }
+        if stateful.any(Stateful::UNKNOWN_SETTING) {
+            self.note_names(text);
         }
         if stateful.any(Stateful::SETTING) {
             if alone && !stateful.any(Stateful::UNKNOWN_SETTING) {
@@ -345,6 +349,7 @@ impl Down<'_> {
             }
         }
         let rest = Stateful::PINS.with(Stateful::UNKNOWN_SETTING).with(Stateful::RELEASE);
+        let rest = rest.with(Stateful::HIDDEN_SETTING);
         self.server.touched = self.server.touched.with(stateful.and(rest));
     }
 
@@ -385,6 +390,7 @@ impl Down<'_> {
             return;
         }
         let pins = touched.and(Stateful::PINS);
+        self.server.pinned = self.server.pinned.with(touched.and(Stateful::HIDDEN_SETTING));
         // Something may be over only for who has something.
         let over = if touched.any(Stateful::RELEASE) { self.server.pinned } else { Stateful::default() };
         let settings = touched.and(Stateful::SETTING.with(Stateful::UNKNOWN_SETTING));

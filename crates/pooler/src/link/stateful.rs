@@ -32,6 +32,9 @@ impl Stateful {
     /// The backend is changed for good (`LOAD`): it is not used for others.
     pub const SPOILS: Self = Self(1 << 11);
 
+    /// A setting whose name nobody knows, so that it can be asked of nobody.
+    pub const HIDDEN_SETTING: Self = Self(1 << 12);
+
     /// What keeps a client on its backend, if it is really there.
     pub const PINS: Self =
         Self(Self::PREPARE.0 | Self::LISTEN.0 | Self::TEMP.0 | Self::HOLD.0 | Self::ADVISORY.0);
@@ -60,6 +63,12 @@ impl Stateful {
         Self(self.0 | other.0)
     }
 
+    /// What is in this one only.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// What is in both.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
@@ -86,7 +95,8 @@ fn of_effect(effect: &Effect<'_>) -> Stateful {
         Effect::SetRole { .. } | Effect::SetSessionAuthorization { .. } => Stateful::SETTING,
         Effect::Reset(_) | Effect::ResetAll => Stateful::SETTING,
         Effect::SetConfig { name: Some(_), value: Some(_), local: Some(false) } => Stateful::SETTING,
-        Effect::SetConfig { .. } => Stateful::UNKNOWN_SETTING,
+        Effect::SetConfig { name: Some(_), .. } => Stateful::UNKNOWN_SETTING,
+        Effect::SetConfig { name: None, .. } => Stateful::HIDDEN_SETTING.with(Stateful::UNKNOWN_SETTING),
         Effect::Prepare(_) => Stateful::PREPARE,
         Effect::Deallocate(_) | Effect::DeallocateAll => Stateful::DEALLOCATE.with(Stateful::RELEASE),
         Effect::Listen(_) => Stateful::LISTEN,
