@@ -235,13 +235,10 @@ impl Down<'_> {
         Ok(passes)
     }
 
-    /// The backend waits for COPY data. In a series of extended messages it has ignored the Syncs that came
-    /// before their end.
+    /// The backend waits for COPY data. It has ignored the Syncs that came before their end.
     fn copy_in(&mut self) {
         self.server.copy_in = true;
-        if !matches!(self.server.expect.front(), Some(Expect::Execute(_))) {
-            return;
-        }
+        let extended = matches!(self.server.expect.front(), Some(Expect::Execute(_)));
         let end = self.server.expect.iter().position(|expect| matches!(expect, Expect::CopyEnd));
         let mut at = 0;
         self.server.expect.retain(|expect| {
@@ -252,7 +249,7 @@ impl Down<'_> {
         if end.is_some() {
             self.server.copy_in = false;
         } else {
-            self.server.unsynced = true;
+            self.server.unsynced |= extended;
         }
     }
 
@@ -335,7 +332,6 @@ impl Down<'_> {
         if stateful.any(Stateful::DISCARD_ALL) {
             self.server.applied.clear();
             self.client.wanted = self.client.startup.clone();
-            self.server.pinned = self.server.pinned.without(Stateful::HIDDEN_SETTING);
         }
         if stateful.any(Stateful::UNKNOWN_SETTING) {
             self.note_names(text);
@@ -349,7 +345,6 @@ impl Down<'_> {
             }
         }
         let rest = Stateful::PINS.with(Stateful::UNKNOWN_SETTING).with(Stateful::RELEASE);
-        let rest = rest.with(Stateful::HIDDEN_SETTING);
         self.server.touched = self.server.touched.with(stateful.and(rest));
     }
 
@@ -390,7 +385,6 @@ impl Down<'_> {
             return;
         }
         let pins = touched.and(Stateful::PINS);
-        self.server.pinned = self.server.pinned.with(touched.and(Stateful::HIDDEN_SETTING));
         // Something may be over only for who has something.
         let over = if touched.any(Stateful::RELEASE) { self.server.pinned } else { Stateful::default() };
         let settings = touched.and(Stateful::SETTING.with(Stateful::UNKNOWN_SETTING));

@@ -103,7 +103,7 @@ pub(super) fn take(client: &mut Client, server: &mut Server, findings: &Findings
         (b'a', Stateful::ADVISORY),
         (b't', Stateful::TEMP),
     ];
-    let mut pinned = server.pinned.and(Stateful::HIDDEN_SETTING);
+    let mut pinned = Stateful::default();
     for (kind, pin) in pins {
         let still = if asked.any(pin) { found(kind) } else { server.pinned.any(pin) };
         if still {

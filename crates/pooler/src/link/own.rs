@@ -25,12 +25,17 @@ pub fn inspect(client: &Client, server: &mut Server) -> Vec<u8> {
     own(server, &sql)
 }
 
+/// What to send so that no transaction is open.
+pub fn roll_back(server: &mut Server) -> Vec<u8> {
+    own(server, "ROLLBACK")
+}
+
 /// What to send so that nothing of the session that had the backend is left.
 pub fn reset(server: &mut Server, sql: &str) -> Vec<u8> {
     server.prepared.clear();
     server.portals.clear();
     server.applied = Settings::default();
-    (server.pinned, server.ask) = Default::default();
+    (server.pinned, server.ask, server.touched) = Default::default();
     own(server, sql)
 }
 

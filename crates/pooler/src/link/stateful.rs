@@ -32,8 +32,10 @@ impl Stateful {
     /// The backend is changed for good (`LOAD`): it is not used for others.
     pub const SPOILS: Self = Self(1 << 11);
 
-    /// A setting whose name nobody knows, so that it can be asked of nobody.
+    /// A setting whose name the text does not tell. Those that PostgreSQL does not list are only found by name.
     pub const HIDDEN_SETTING: Self = Self(1 << 12);
+    /// All prepared statements are dropped by SQL.
+    pub const DEALLOCATE_ALL: Self = Self(1 << 13);
 
     /// What keeps a client on its backend, if it is really there.
     pub const PINS: Self =
@@ -61,12 +63,6 @@ impl Stateful {
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
-    }
-
-    /// What is in this one only.
-    #[must_use]
-    pub const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
     }
 
     /// What is in both.
@@ -98,7 +94,8 @@ fn of_effect(effect: &Effect<'_>) -> Stateful {
         Effect::SetConfig { name: Some(_), .. } => Stateful::UNKNOWN_SETTING,
         Effect::SetConfig { name: None, .. } => Stateful::HIDDEN_SETTING.with(Stateful::UNKNOWN_SETTING),
         Effect::Prepare(_) => Stateful::PREPARE,
-        Effect::Deallocate(_) | Effect::DeallocateAll => Stateful::DEALLOCATE.with(Stateful::RELEASE),
+        Effect::Deallocate(_) => Stateful::DEALLOCATE.with(Stateful::RELEASE),
+        Effect::DeallocateAll => Stateful::DEALLOCATE_ALL.with(Stateful::DEALLOCATE).with(Stateful::RELEASE),
         Effect::Listen(_) => Stateful::LISTEN,
         Effect::TempObject => Stateful::TEMP,
         Effect::HoldCursor => Stateful::HOLD,

@@ -57,7 +57,6 @@ pub(super) fn pinned_by(pinned: Stateful) -> Option<&'static str> {
         (Stateful::TEMP, "temporary objects"),
         (Stateful::HOLD, "a cursor WITH HOLD"),
         (Stateful::PREPARE, "statements prepared by SQL"),
-        (Stateful::HIDDEN_SETTING, "settings that only its backend knows"),
     ];
     named.into_iter().find(|(pin, _)| pinned.any(*pin)).map(|(_, what)| what)
 }
