@@ -1,9 +1,9 @@
 //! Which backend a cancel request means.
 //!
-//! PostgreSQL's own process ID and secret are passed on to the client unchanged (all computes of a
+//! PostgreSQL's own process ID and secret are passed on to a direct client unchanged (all computes of a
 //! node share the system's process IDs, so they are unique), and remembered with the socket of their
-//! compute. So `pg_backend_pid()` and the process IDs in notifications mean the same to a client as
-//! without the proxy.
+//! compute. So `pg_backend_pid()` and the process IDs in notifications mean the same to it as
+//! without the proxy. A pooled client has a key of ours, which means whatever backend it has now.
 
 use std::collections::HashMap;
 use std::sync::Arc;

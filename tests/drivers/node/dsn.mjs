@@ -7,12 +7,17 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const checkout = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
 const home = resolve(checkout, process.env.DORMOUSE_TEST_HOME || 'target/drivers');
 
-export const pg = createRequire(join(home, 'node', 'package.json'))('pg');
+// Where scripts/setup put the modules.
+export const modules = join(home, 'node');
+export const load = createRequire(join(modules, 'package.json'));
+// For those that come as ES modules.
+export const loadModule = (name) => import(pathToFileURL(load.resolve(name)).href);
+export const pg = load('pg');
 
 // node-postgres reads URLs itself, but it leaves %40 and %2F in database names
 // as they are and takes sslmode=require for verify-full. So we read the URL and

@@ -251,13 +251,10 @@ impl Down<'_> {
         Ok(passes)
     }
 
-    /// The backend waits for COPY data. In a series of extended messages it has ignored the Syncs that came
-    /// before their end.
+    /// The backend waits for COPY data. It has ignored the Syncs that came before their end.
     fn copy_in(&mut self) {
         self.server.copy_in = true;
-        if !matches!(self.server.expect.front(), Some(Expect::Execute(_))) {
-            return;
-        }
+        let extended = matches!(self.server.expect.front(), Some(Expect::Execute(_)));
         let end = self.server.expect.iter().position(|expect| matches!(expect, Expect::CopyEnd));
         let mut at = 0;
         self.server.expect.retain(|expect| {
@@ -268,7 +265,7 @@ impl Down<'_> {
         if end.is_some() {
             self.server.copy_in = false;
         } else {
-            self.server.unsynced = true;
+            self.server.unsynced |= extended;
         }
     }
 
@@ -351,6 +348,9 @@ impl Down<'_> {
         if stateful.any(Stateful::DISCARD_ALL) {
             self.server.applied.clear();
             self.client.wanted = self.client.startup.clone();
+        }
+        if stateful.any(Stateful::UNKNOWN_SETTING) {
+            self.note_names(text);
         }
         if stateful.any(Stateful::SETTING) {
             if alone && !stateful.any(Stateful::UNKNOWN_SETTING) {

@@ -46,17 +46,27 @@ pub fn inspect(client: &Client, server: &mut Server) -> Vec<u8> {
     own(server, &sql)
 }
 
+/// What to send so that no transaction is open.
+pub fn roll_back(server: &mut Server) -> Vec<u8> {
+    own(server, "ROLLBACK")
+}
+
 /// What to send so that nothing of the session that had the backend is left.
 pub fn reset(server: &mut Server, sql: &str) -> Vec<u8> {
     server.prepared.clear();
     server.portals.clear();
     server.applied = Settings::default();
-    (server.pinned, server.ask) = Default::default();
+    (server.pinned, server.ask, server.touched) = Default::default();
     own(server, sql)
 }
 
 /// The parameters that a client believes wrongly on this backend, as messages for it.
-pub fn catch_up(client: &mut Client, server: &Server, out: &mut Vec<u8>) {
+pub fn catch_up(client: &mut Client, server: &mut Server, out: &mut Vec<u8>) {
+    if client.reported == server.reported {
+        // One list for all that believe the same: then the next comparison looks at nothing but its address.
+        server.reported = client.reported.clone();
+        return;
+    }
     for (name, value) in client.reported.news(&server.reported) {
         parts::parameter_status(out, name, value);
     }

@@ -193,6 +193,12 @@ impl Server {
         self.spoiled
     }
 
+    /// Whether the session that has it may have left something behind.
+    #[must_use]
+    pub fn is_tainted(&self) -> bool {
+        !self.pinned.is_empty() || !self.ask.is_empty() || !self.touched.is_empty()
+    }
+
     /// It must be closed instead of being given to another client.
     pub fn spoil(&mut self) {
         self.spoiled = true;

@@ -32,6 +32,11 @@ impl Stateful {
     /// The backend is changed for good (`LOAD`): it is not used for others.
     pub const SPOILS: Self = Self(1 << 11);
 
+    /// A setting whose name the text does not tell. Those that PostgreSQL does not list are only found by name.
+    pub const HIDDEN_SETTING: Self = Self(1 << 12);
+    /// All prepared statements are dropped by SQL.
+    pub const DEALLOCATE_ALL: Self = Self(1 << 13);
+
     /// What keeps a client on its backend, if it is really there.
     pub const PINS: Self =
         Self(Self::PREPARE.0 | Self::LISTEN.0 | Self::TEMP.0 | Self::HOLD.0 | Self::ADVISORY.0);
@@ -92,9 +97,11 @@ fn of_effect(effect: &Effect<'_>) -> Stateful {
         Effect::SetRole { .. } | Effect::SetSessionAuthorization { .. } => Stateful::SETTING,
         Effect::Reset(_) | Effect::ResetAll => Stateful::SETTING,
         Effect::SetConfig { name: Some(_), value: Some(_), local: Some(false) } => Stateful::SETTING,
-        Effect::SetConfig { .. } => Stateful::UNKNOWN_SETTING,
+        Effect::SetConfig { name: Some(_), .. } => Stateful::UNKNOWN_SETTING,
+        Effect::SetConfig { name: None, .. } => Stateful::HIDDEN_SETTING.with(Stateful::UNKNOWN_SETTING),
         Effect::Prepare(_) => Stateful::PREPARE,
-        Effect::Deallocate(_) | Effect::DeallocateAll => Stateful::DEALLOCATE.with(Stateful::RELEASE),
+        Effect::Deallocate(_) => Stateful::DEALLOCATE.with(Stateful::RELEASE),
+        Effect::DeallocateAll => Stateful::DEALLOCATE_ALL.with(Stateful::DEALLOCATE).with(Stateful::RELEASE),
         Effect::Listen(_) => Stateful::LISTEN,
         Effect::TempObject => Stateful::TEMP,
         Effect::HoldCursor => Stateful::HOLD,

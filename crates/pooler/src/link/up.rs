@@ -22,6 +22,9 @@ use crate::statement::{NOBODYS, Need, Statement, is_others};
 /// through a pool: ten thousand clients could fill the memory.
 const MAX_TEXT: usize = 64 << 20;
 
+/// The longest name of a setting that is looked for.
+const MAX_NAME: usize = 63;
+
 /// Names, and whatever else is small.
 const MAX_SMALL: usize = 64 << 10;
 
@@ -213,7 +216,7 @@ impl Up<'_> {
 
     /// The backend may drop statements when it comes to this: whatever is used from now on is parsed again.
     fn deallocates(&mut self, stateful: Stateful) {
-        if stateful.any(Stateful::DEALLOCATE.with(Stateful::DISCARD_ALL)) {
+        if stateful.any(Stateful::DEALLOCATE_ALL.with(Stateful::DISCARD_ALL)) {
             self.server.prepared.outdate_all();
             self.client.names.clear();
         }
@@ -321,6 +324,9 @@ impl Up<'_> {
         }
         self.common.counters.bind_count += 1;
         self.note_portal(portal, statement.as_ref());
+        if statement.as_ref().is_some_and(|statement| statement.stateful().any(Stateful::HIDDEN_SETTING)) {
+            self.note_hidden(rest);
+        }
         let fate = match statement {
             None if is_others(name) => {
                 let names = portal.len() + 1 + name.len() + 1;
@@ -341,6 +347,21 @@ impl Up<'_> {
         self.server.push(Expect::Bind);
         self.server.unsynced = true;
         Ok(fate)
+    }
+
+    /// A parameter may be the name of a setting that PostgreSQL does not list: it is asked for later. Without such
+    /// a name the setting is one of those that are listed.
+    fn note_hidden(&mut self, rest: &[u8]) {
+        for value in parts::parameters(rest).filter_map(|value| std::str::from_utf8(value).ok()) {
+            let is_name = value.len() <= MAX_NAME
+                && value.split('.').count() > 1
+                && value
+                    .split('.')
+                    .all(|part| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_'));
+            if is_name && self.client.wanted.get(value).is_none() {
+                let _full = self.client.wanted.set(value, "");
+            }
+        }
     }
 
     /// Remembers a portal whose statement may leave something behind.
@@ -409,7 +430,7 @@ impl Up<'_> {
 
     fn sync(&mut self) -> Fate {
         // While it waits for COPY data the backend ignores a Sync.
-        if !(self.server.copy_in && matches!(self.server.expect.front(), Some(Expect::Execute(_)))) {
+        if !self.server.copy_in {
             self.server.push(Expect::Sync);
             self.server.unsynced = false;
             self.server.skipping = false;

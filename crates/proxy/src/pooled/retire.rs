@@ -19,14 +19,13 @@ const CHUNK: usize = 4096;
 /// Ends the transaction, and with `session` everything else too; then the backend is free for others.
 pub(super) async fn retire(pool: Arc<Pool>, leased: Leased, session: Option<String>) {
     let Leased { mut held, receipt, .. } = leased;
-    let mut sql = Vec::new();
-    if held.server.status() != TxStatus::Idle {
-        sql.push("ROLLBACK".to_owned());
-    }
-    sql.extend(session);
     let cleaned = tokio::time::timeout(WITHIN, async {
-        for sql in sql {
-            let message = link::reset(&mut held.server, &sql);
+        for all in [false, true] {
+            let message = match (all, &session) {
+                (false, _) if held.server.status() != TxStatus::Idle => link::roll_back(&mut held.server),
+                (true, Some(sql)) => link::reset(&mut held.server, sql),
+                _ => continue,
+            };
             held.stream.write_all(&message).await.ok()?;
             let mut chunk = vec![0; CHUNK];
             loop {

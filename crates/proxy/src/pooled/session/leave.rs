@@ -52,8 +52,8 @@ impl Session {
         } else if server.is_free(&self.client) && self.client.is_between() {
             self.pool.checkin(leased.held, leased.receipt);
         } else {
-            let whole = (self.client.keeps() || !server.pinned().is_empty() || server.must_ask())
-                .then(|| self.pool.config().server_reset_query);
+            let whole =
+                (self.client.keeps() || server.is_tainted()).then(|| self.pool.config().server_reset_query);
             self.pool.home().spawn(retire(Arc::clone(&self.pool), leased, whole));
         }
     }

@@ -187,7 +187,7 @@ impl Session {
             self.greet_from_backend();
         } else {
             let mut news = Vec::new();
-            link::catch_up(&mut self.client, &held.server, &mut news);
+            link::catch_up(&mut self.client, &mut held.server, &mut news);
             self.outbox.add(&news);
         }
         if !chunk.is_empty() {
