@@ -22,6 +22,7 @@ use serde_json::Value;
 use tokio_postgres::{Client, NoTls};
 
 pub mod foreign;
+pub mod pooled;
 mod project;
 mod remains;
 pub mod programs;

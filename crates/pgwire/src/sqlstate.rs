@@ -41,6 +41,8 @@ macro_rules! codes {
 }
 
 codes! {
+    /// `successful_completion`: what notices have.
+    SUCCESSFUL_COMPLETION = "00000",
     /// `connection_exception`: something is wrong with the connection as such.
     CONNECTION_EXCEPTION = "08000",
     /// `sqlclient_unable_to_establish_sqlconnection`: the connection could not be opened.
@@ -57,6 +59,10 @@ codes! {
     INVALID_PARAMETER_VALUE = "22023",
     /// `in_failed_sql_transaction`: the transaction has failed and waits for its rollback.
     IN_FAILED_SQL_TRANSACTION = "25P02",
+    /// `idle_in_transaction_session_timeout`: a transaction was open, and nothing was done in it for too long.
+    IDLE_IN_TRANSACTION_TIMEOUT = "25P03",
+    /// `transaction_timeout`: a transaction was open for too long.
+    TRANSACTION_TIMEOUT = "25P04",
     /// `invalid_authorization_specification`: this role cannot connect like this.
     INVALID_AUTHORIZATION = "28000",
     /// `invalid_password`: the password is wrong, or the role does not exist (we do not say which).

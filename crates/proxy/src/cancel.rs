@@ -100,7 +100,7 @@ impl Drop for Flying {
     }
 }
 
-async fn deliver(compute: &Arc<dyn Compute>, pid: u32, secret: &[u8]) {
+pub(crate) async fn deliver(compute: &Arc<dyn Compute>, pid: u32, secret: &[u8]) {
     let message = startup::encode_cancel(pid, secret);
     let gate = compute.gate();
     if gate.is_closed() && gate.look().inside() == 0 {

@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::arrivals::Arrivals;
 use crate::handshakes::Handshakes;
 use crate::metrics::Metrics;
-use crate::pooled::Pools;
+use crate::pooled::{Listeners, Pools};
 use crate::session::{self, Shared, help};
 use crate::throttle::Throttle;
 use crate::tls::Tls;
@@ -115,7 +115,10 @@ impl Proxy {
         let address = config.listen.address();
         let listener = config.listen.listen()?;
         let shards = Arc::new(Shards::start(config.shards)?);
-        let pools = Pools::new(shards.all(), Arc::clone(&wake), config.pool);
+        // Whoever gets a compute gets it after those who listen on it.
+        let listeners = Arc::new(Listeners::new(wake));
+        let wake: Arc<dyn Wake> = Arc::clone(&listeners) as Arc<dyn Wake>;
+        let pools = Pools::new(shards.all(), listeners, config.pool);
         let shared = Arc::new(Shared {
             wake,
             tls: config.tls,

@@ -5,6 +5,8 @@
 mod first_steps;
 mod drivers;
 mod routes;
+mod pool_limits;
+mod pool_listen;
 mod passwords;
 mod auth;
 mod wire;

@@ -21,6 +21,7 @@ mod layer;
 mod limits;
 mod settings;
 mod table;
+mod times;
 pub mod userlist;
 mod value;
 
@@ -29,6 +30,7 @@ pub use layer::Layer;
 pub use limits::Limits;
 pub use settings::{Settings, names};
 pub use table::{Kind, Scope, Setting, find, shown, table};
+pub use times::{Times, UnderWay};
 pub use value::{PoolMode, Value};
 
 #[cfg(test)]

@@ -25,6 +25,10 @@ pub struct Client {
     pub(super) left: bool,
     /// The session keeps its backend until it ends.
     pub(super) keeps: bool,
+    /// Channels it listens on.
+    pub(super) channels: Vec<Box<str>>,
+    /// The process number that it was told.
+    pub(super) pid: u32,
 }
 
 impl Client {
@@ -32,6 +36,13 @@ impl Client {
     #[must_use]
     pub fn new(startup: Settings, reported: Reported, keeps: bool) -> Self {
         Self { wanted: startup.clone(), startup, reported, keeps, ..Self::default() }
+    }
+
+    /// The same with the process number that it was told, which it expects in its own notifications.
+    #[must_use]
+    pub fn with_pid(mut self, pid: u32) -> Self {
+        self.pid = pid;
+        self
     }
 
     /// Whether it stands between two messages.
@@ -63,6 +74,12 @@ impl Client {
     #[must_use]
     pub fn keeps(&self) -> bool {
         self.keeps
+    }
+
+    /// The channels it listens on, as far as transactions are over.
+    #[must_use]
+    pub fn channels(&self) -> &[Box<str>] {
+        &self.channels
     }
 
     /// How many prepared statements it has names for.

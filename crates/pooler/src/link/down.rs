@@ -29,6 +29,9 @@ const COPY_IN_RESPONSE: u8 = b'G';
 /// The largest message that is read as a whole: an error with everything in it.
 const MAX_READ: usize = 4 << 20;
 
+/// The process number at the beginning of a notification.
+const PID_LEN: usize = 4;
+
 /// SQLSTATE of an error that says that a plan does not fit its tables any more comes with this text.
 const STALE_PLAN: &str = "cached plan must not change result type";
 
@@ -147,6 +150,14 @@ impl Down<'_> {
             }
             let end = at + whole.min(rest.len());
             let to_come = whole.saturating_sub(rest.len());
+            if header.tag == tag::NOTIFICATION_RESPONSE
+                && self.is_own_notification(&rest[HEADER_LEN..end - at])
+            {
+                let out = write.put_at(at);
+                out.extend_from_slice(&rest[..HEADER_LEN]);
+                out.extend_from_slice(&self.client.pid.to_be_bytes());
+                write.leave_out(at, at + HEADER_LEN + PID_LEN);
+            }
             if self.message(header, &rest[HEADER_LEN..end - at])? {
                 self.server.passing = to_come;
             } else {
@@ -164,6 +175,11 @@ impl Down<'_> {
             give_answers(self.client, self.server, out);
         }
         Ok(write.finish())
+    }
+
+    /// Whether it comes from the client itself: drivers compare with the number that they were told.
+    fn is_own_notification(&self, body: &[u8]) -> bool {
+        self.server.pid != 0 && self.client.pid != 0 && body.starts_with(&self.server.pid.to_be_bytes())
     }
 
     fn has_answers(&self) -> bool {
@@ -439,7 +455,11 @@ fn apply(change: &Change, defaults: &Settings, current: &mut Settings) -> Result
 /// Messages that are read, not only passed on.
 fn must_be_whole(tag: u8, own: bool) -> bool {
     match tag {
-        tag::READY_FOR_QUERY | tag::ERROR_RESPONSE | tag::PARAMETER_STATUS | tag::COMMAND_COMPLETE => true,
+        tag::READY_FOR_QUERY
+        | tag::ERROR_RESPONSE
+        | tag::PARAMETER_STATUS
+        | tag::COMMAND_COMPLETE
+        | tag::NOTIFICATION_RESPONSE => true,
         tag::DATA_ROW => own,
         _ => false,
     }

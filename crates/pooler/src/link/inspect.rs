@@ -111,6 +111,13 @@ pub(super) fn take(client: &mut Client, server: &mut Server, findings: &Findings
         }
     }
     server.pinned = pinned;
+    if asked.any(Stateful::LISTEN) {
+        let channels = findings.rows.iter().filter(|row| row.0 == b'l').map(|row| row.1.as_str());
+        client.channels = channels.map(Into::into).collect();
+        // Too many, or not readable in the client's encoding: they could not be listened on again.
+        server.spoiled |= findings.rows.len() >= MAX_FOUND
+            || client.channels.iter().any(|channel| channel.contains(char::REPLACEMENT_CHARACTER));
+    }
     if asked.any(Stateful::SETTING.with(Stateful::UNKNOWN_SETTING)) {
         let mut settings = Settings::default();
         for (_, name, value) in findings.rows.iter().filter(|row| row.0 == b's') {

@@ -11,6 +11,7 @@ use dormouse_pgwire::tag::{backend, frontend};
 use super::client::Client;
 use super::expect::Expect;
 use super::server::Server;
+use super::stateful::Stateful;
 
 /// What becomes of the client.
 #[derive(Debug)]
@@ -40,7 +41,10 @@ pub fn after_loss(client: &Client, server: &Server, error: &[u8]) -> Loss {
         || client.dropping > 0
         || server.passing > 0
         || server.dropping > 0;
-    if cut || server.copy_in || client.keeps || !server.pinned.is_empty() {
+    // What may have been left behind is not known before the backend was asked.
+    let unknown = (server.spoiled && (client.keeps || !server.pinned.is_empty()))
+        || server.ask.any(Stateful::PINS.with(Stateful::UNKNOWN_SETTING));
+    if cut || server.copy_in || unknown || !server.unrebuildable().is_empty() {
         return Loss::Ends;
     }
     let open = server.unsynced || server.skipping;

@@ -39,12 +39,13 @@ pub use client::Client;
 pub use down::{Broken, Got, answers, down};
 pub use inspect::Findings;
 pub use lost::{Loss, Lost, after_loss};
-pub use own::{catch_up, greet, inspect, replay, reset, roll_back};
+pub use own::{catch_up, check, greet, inspect, replay, reset, roll_back};
 pub use server::Server;
 pub use stateful::Stateful;
 pub use up::{Sent, Violation, up};
 
 use crate::statement::Registry;
+use crate::stats::Counters;
 
 /// What all links of a pool share.
 #[derive(Debug)]
@@ -56,12 +57,14 @@ pub struct Common {
     /// Statements that one backend may have (PgBouncer's `max_prepared_statements`); 0 = clients' names go to
     /// the backend as they are, which only works when sessions do not move.
     pub max_prepared: usize,
+    /// What they did.
+    pub counters: Counters,
 }
 
 impl Common {
     /// Of a new pool.
     #[must_use]
     pub fn new(max_prepared: usize) -> Self {
-        Self { registry: Registry::default(), generation: 0, max_prepared }
+        Self { registry: Registry::default(), generation: 0, max_prepared, counters: Counters::default() }
     }
 }

@@ -4,19 +4,40 @@
 //! They are only sent to a backend that is idle, and nothing of the client follows before they are answered: a
 //! statement must not run with another client's settings because a replay failed.
 
+use std::fmt::Write;
+
 use super::client::Client;
 use super::expect::Expect;
 use super::inspect::{Findings, question};
 use super::parts;
 use super::server::Server;
+use super::stateful::Stateful;
 use crate::settings::{self, Reported, Settings};
 
-/// What to send so that the backend has the settings that the client wants; `None` when it has.
+/// What to send so that the backend has the settings that the client wants, and listens on its channels; `None`
+/// when that is so.
 #[must_use]
 pub fn replay(client: &Client, server: &mut Server) -> Option<Vec<u8>> {
-    let sql = settings::replay(&server.applied, &client.wanted)?;
+    let settings = settings::replay(&server.applied, &client.wanted);
+    let deaf = !client.channels.is_empty() && !server.pinned.any(Stateful::LISTEN);
+    if settings.is_none() && !deaf {
+        return None;
+    }
+    let mut sql = settings.unwrap_or_default();
     server.applied = client.wanted.clone();
+    if deaf {
+        for channel in &client.channels {
+            let before = if sql.is_empty() { "" } else { "; " };
+            let _infallible = write!(sql, "{before}LISTEN \"{}\"", channel.replace('"', "\"\""));
+        }
+        server.pinned = server.pinned.with(Stateful::LISTEN);
+    }
     Some(own(server, &sql))
+}
+
+/// What to send to see whether the backend answers: `server_check_query`.
+pub fn check(server: &mut Server, sql: &str) -> Vec<u8> {
+    own(server, sql)
 }
 
 /// What to send to learn what the last transaction left behind.

@@ -52,6 +52,8 @@ pub struct Server {
     pub(super) reported: Reported,
     /// The error with which PostgreSQL ended the connection.
     pub(super) last_words: Option<Box<ErrorResponse>>,
+    /// Its process, in whose name its own notifications come.
+    pub(super) pid: u32,
 }
 
 impl Server {
@@ -79,7 +81,15 @@ impl Server {
             spoiled: false,
             reported,
             last_words: None,
+            pid: 0,
         }
+    }
+
+    /// The same with its process number.
+    #[must_use]
+    pub fn with_pid(mut self, pid: u32) -> Self {
+        self.pid = pid;
+        self
     }
 
     /// One more reply is expected.
@@ -119,6 +129,26 @@ impl Server {
             && self.partial.is_empty()
             && self.passing == 0
             && self.dropping == 0
+    }
+
+    /// Whether its client has got whole messages only, so that another may follow.
+    #[must_use]
+    pub fn is_between(&self) -> bool {
+        self.passing == 0
+    }
+
+    /// Whether another backend can be made to look like this one to its client: it is idle, and what outlives
+    /// the transaction is known and can be had again, as settings, prepared statements and channels can.
+    #[must_use]
+    pub fn can_be_rebuilt(&self) -> bool {
+        let lasting = Stateful::PINS.with(Stateful::UNKNOWN_SETTING);
+        self.is_idle() && !self.spoiled && self.unrebuildable().is_empty() && !self.ask.any(lasting)
+    }
+
+    /// What its client has on it that no other backend can be given.
+    #[must_use]
+    pub fn unrebuildable(&self) -> Stateful {
+        self.pinned.without(Stateful::LISTEN)
     }
 
     /// Whether it is at rest outside a transaction.

@@ -71,6 +71,12 @@ impl Stateful {
         Self(self.0 & other.0)
     }
 
+    /// What is in this one only.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// What executing a text may do.
     #[must_use]
     pub fn of(text: &[u8]) -> Self {

@@ -257,6 +257,7 @@ impl Up<'_> {
         if self.server.is_unsure((!name.is_empty()).then_some(name), Some(statement.id())) {
             return Ok(Fate::Stall);
         }
+        self.common.counters.client_parse_count += u64::from(!name.is_empty());
         let again = !name.is_empty() && self.client.names.get(name).is_some();
         let old = self.client.names.put(name, Some(Arc::clone(&statement)));
         let undo = |added| Undo { name: (!name.is_empty()).then(|| name.into()), old, added };
@@ -292,6 +293,7 @@ impl Up<'_> {
             return;
         }
         self.server.unsynced = true;
+        self.common.counters.server_parse_count += 1;
         if need == Need::Renew {
             parts::of_statement(out, tag::CLOSE, statement.name());
             self.server.push(Expect::Evict(Arc::clone(statement)));
@@ -320,6 +322,7 @@ impl Up<'_> {
         if self.server.is_unsure(Some(name), statement.as_ref().map(|statement| statement.id())) {
             return Ok(Fate::Stall);
         }
+        self.common.counters.bind_count += 1;
         self.note_portal(portal, statement.as_ref());
         if statement.as_ref().is_some_and(|statement| statement.stateful().any(Stateful::HIDDEN_SETTING)) {
             self.note_hidden(rest);

@@ -1,7 +1,7 @@
 //! Why the pooler ends a client's connection, in PgBouncer's words, because people search for them.
 //!
 //! PgBouncer sends all of them as 08P01; here the codes are those that tell a driver what to do: 53300 means that
-//! later may work, 57P05 that the client was idle, 57014 that its query was too long.
+//! later may work, 57P05 that the client was idle, 25P03 that its transaction was, 25P04 that this was too long, and 57014 its query.
 
 use dormouse_pgwire::{ClientError, SqlState};
 
@@ -66,10 +66,10 @@ impl Farewell {
             | Self::MaxDbClientConnections
             | Self::MaxUserClientConnections
             | Self::QueryWaitTimeout => SqlState::TOO_MANY_CONNECTIONS,
-            Self::QueryTimeout | Self::TransactionTimeout => SqlState::QUERY_CANCELED,
-            Self::ClientIdleTimeout | Self::IdleTransactionTimeout | Self::ClientLoginTimeout => {
-                SqlState::IDLE_SESSION_TIMEOUT
-            }
+            Self::QueryTimeout => SqlState::QUERY_CANCELED,
+            Self::TransactionTimeout => SqlState::TRANSACTION_TIMEOUT,
+            Self::IdleTransactionTimeout => SqlState::IDLE_IN_TRANSACTION_TIMEOUT,
+            Self::ClientIdleTimeout | Self::ClientLoginTimeout => SqlState::IDLE_SESSION_TIMEOUT,
             Self::PqexecDisallowed | Self::LongTransaction => SqlState::FEATURE_NOT_SUPPORTED,
             Self::AdminDisconnect | Self::PoolKilled | Self::ShuttingDown => SqlState::ADMIN_SHUTDOWN,
         }
@@ -84,6 +84,14 @@ impl Farewell {
                 "All backends of the pool were busy: raise default_pool_size, or find long transactions.",
             ),
             Self::PqexecDisallowed => Some("Use the extended query protocol."),
+            Self::QueryTimeout => Some("The query ran for too long and is cancelled: see query_timeout."),
+            Self::TransactionTimeout => {
+                Some("The transaction was open for too long and is rolled back: see transaction_timeout.")
+            }
+            Self::IdleTransactionTimeout => Some(
+                "Nothing was done in an open transaction, which is rolled back: end transactions, or see idle_transaction_timeout.",
+            ),
+            Self::ClientIdleTimeout => Some("Connect again, or see client_idle_timeout."),
             Self::LongTransaction => Some("Use transaction or session mode."),
             _ => None,
         }

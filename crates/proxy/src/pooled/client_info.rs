@@ -139,7 +139,8 @@ impl ClientInfo {
         self.alarmed.load(Ordering::Relaxed) && self.alarmed.swap(false, Ordering::AcqRel)
     }
 
-    fn wake(&self) {
+    /// Has its session look around.
+    pub(super) fn wake(&self) {
         if let Some(waker) = &*self.waker.lock() {
             waker.wake_by_ref();
         }

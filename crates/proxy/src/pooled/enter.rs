@@ -49,8 +49,11 @@ pub(crate) fn enter(
     pool.join(&info);
     let home = pool.home().clone();
     let metrics = shared.metrics.clone();
-    let client = Client::new(startup.settings, Default::default(), keeps);
+    let client = Client::new(startup.settings, Default::default(), keeps).with_pid(info.key().0);
     let mut session = Session::new(pool, connection, client, info, cancel);
+    if mode == PoolMode::Statement {
+        session.forbid_blocks();
+    }
     home.spawn(async move {
         let _kept = kept;
         if let Err(error) = session.rehome() {

@@ -83,6 +83,8 @@ impl Held {
 pub(super) struct Leased {
     pub(super) held: Box<Held>,
     pub(super) receipt: Receipt,
+    /// It was idle for long: it is asked whether it is still there before it gets a statement.
+    pub(super) check: bool,
 }
 
 impl Drop for Held {

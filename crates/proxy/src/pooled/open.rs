@@ -17,8 +17,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::held::{Held, Key};
 use super::io::Outbox;
 use super::pool::Pool;
+use super::slot::Slot;
 use crate::session::{help, not_started};
-use crate::wake::{Backend, Compute};
+use crate::wake::{Backend, Compute, Wake};
 
 /// As for other sessions: PostgreSQL restarts by itself after a crash.
 const RETRY_FOR: Duration = Duration::from_secs(20);
@@ -31,11 +32,20 @@ const CHUNK: usize = 1024;
 
 /// Opens one and gives it to the pool.
 pub(super) async fn open(pool: Arc<Pool>, opening: Opening) {
-    let made = connect(&pool).await;
+    let made = connect(&pool, &*pool.wake).await;
     if let Ok(held) = &made {
         watch(&pool, Arc::clone(&held.key.compute));
     }
     pool.opened(opening, made);
+}
+
+/// Opens one for a client that must be served before others are.
+pub(super) async fn reopen(pool: Arc<Pool>, opening: Opening, slot: Arc<Slot>) {
+    let made = connect(&pool, pool.wake.ungated()).await;
+    if let Ok(held) = &made {
+        watch(&pool, Arc::clone(&held.key.compute));
+    }
+    pool.reopened(opening, made, &slot);
 }
 
 enum Failed {
@@ -43,14 +53,14 @@ enum Failed {
     Refused(ClientError),
 }
 
-async fn connect(pool: &Pool) -> Result<Box<Held>, ClientError> {
+async fn connect(pool: &Pool, wake: &dyn Wake) -> Result<Box<Held>, ClientError> {
     let start = Mono::now();
     let startup = Startup::new(&pool.key.role)
         .and_then(|startup| startup.with("database", &pool.key.database))
         .map_err(|error| ClientError::protocol_violation(error.to_string()))?
         .encode();
     loop {
-        let backend = pool.wake.acquire(&pool.key.endpoint).await?;
+        let backend = wake.acquire(&pool.key.endpoint).await?;
         match try_once(backend, &startup).await {
             Ok(held) => return Ok(held),
             Err(Failed::Refused(error)) => return Err(error),
@@ -79,7 +89,7 @@ async fn try_once(backend: Backend, startup: &[u8]) -> Result<Box<Held>, Failed>
     let gate = pass.into_gate();
     Ok(Box::new(Held {
         stream,
-        server: Server::new(hello.status.unwrap_or(TxStatus::Idle), hello.reported),
+        server: Server::new(hello.status.unwrap_or(TxStatus::Idle), hello.reported).with_pid(pid),
         gate,
         inside: true,
         outbox: Outbox::default(),

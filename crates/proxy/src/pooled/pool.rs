@@ -1,27 +1,30 @@
 //! One pool: its books, and what follows from them.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
-use dormouse_pooler::config::{Limits, Settings as Config};
+use dormouse_pooler::config::{Limits, Settings as Config, Times};
 use dormouse_pooler::link::Common;
 use dormouse_pooler::pool::{Books, Checkin, Checkout, Counts, Lease, NoCap, Opening, Receipt, WaiterId};
 use dormouse_pooler::settings::{Reported, Settings};
+use dormouse_pooler::stats::{Counters, Histogram};
 use dormouse_runtime::shard::Shard;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::client_info::{ClientInfo, Doing};
 use super::held::Held;
+use super::listeners::Listeners;
 use super::open;
 use super::pools::PoolKey;
 use super::slot::Slot;
 use crate::session::help;
-use crate::wake::{Compute, Wake};
+use crate::wake::Compute;
 
 /// Startup settings whose greeting is remembered. Drivers of one application send one or two.
 const MAX_GREETINGS: usize = 64;
@@ -29,13 +32,18 @@ const MAX_GREETINGS: usize = 64;
 /// A goodbye to a backend.
 const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];
 
+/// What `server_check_query` calls an empty query.
+const EMPTY_QUERY: &str = "<empty>";
+
 /// Looks at its books at least so often while anybody waits or anything is open.
 const LOOK_AT_LEAST: Duration = Duration::from_secs(3600);
 
 /// One endpoint's backends for one database and role.
 pub(crate) struct Pool {
     pub(crate) key: PoolKey,
-    pub(super) wake: Arc<dyn Wake>,
+    pub(super) wake: Arc<Listeners>,
+    /// Whether clients' time is limited.
+    timed: AtomicBool,
     home: Shard,
     inner: Mutex<Inner>,
     poke: Arc<Notify>,
@@ -50,6 +58,8 @@ pub(super) struct Inner {
     config: Config,
     greetings: HashMap<Settings, Reported>,
     clients: HashMap<u32, Arc<ClientInfo>>,
+    /// How long clients waited for a backend.
+    waits: Histogram,
     /// Why the last backend could not be opened.
     refusal: Option<ClientError>,
     /// The run of the compute that is being watched.
@@ -65,7 +75,7 @@ pub(super) enum Taken {
 }
 
 impl Pool {
-    pub(super) fn start(key: PoolKey, wake: Arc<dyn Wake>, home: Shard, config: &Config) -> Arc<Self> {
+    pub(super) fn start(key: PoolKey, wake: Arc<Listeners>, home: Shard, config: &Config) -> Arc<Self> {
         let inner = Inner {
             books: Books::default(),
             common: Common::new(config.max_prepared_statements as usize),
@@ -73,11 +83,19 @@ impl Pool {
             config: config.clone(),
             greetings: HashMap::new(),
             clients: HashMap::new(),
+            waits: Histogram::default(),
             refusal: None,
             run: None,
         };
         let poke = Arc::new(Notify::new());
-        let pool = Arc::new(Self { key, wake, home, inner: Mutex::new(inner), poke: Arc::clone(&poke) });
+        let pool = Arc::new(Self {
+            key,
+            wake,
+            timed: AtomicBool::new(Times::from(config).any()),
+            home,
+            inner: Mutex::new(inner),
+            poke: Arc::clone(&poke),
+        });
         let weak = Arc::downgrade(&pool);
         pool.home.spawn(async move {
             while let Some(pool) = weak.upgrade() {
@@ -113,6 +131,11 @@ impl Pool {
         inner.limits = Limits::from(config);
         inner.common.max_prepared = config.max_prepared_statements as usize;
         inner.config = config.clone();
+        self.timed.store(Times::from(config).any(), Ordering::Relaxed);
+        for client in inner.clients.values() {
+            // Its time limit may be another now.
+            client.wake();
+        }
         drop(inner);
         self.poke.notify_one();
     }
@@ -122,6 +145,21 @@ impl Pool {
         self.inner.lock().config.clone()
     }
 
+    /// What a backend that was idle for long is checked with, if it is.
+    pub(super) fn check_query(&self) -> Option<String> {
+        let query = self.inner.lock().config.server_check_query.clone();
+        match query.as_str() {
+            "" => None,
+            EMPTY_QUERY => Some(String::new()),
+            _ => Some(query),
+        }
+    }
+
+    /// The limits of its clients' time, if there are any.
+    pub(super) fn times(&self) -> Option<Times> {
+        self.timed.load(Ordering::Relaxed).then(|| Times::from(&self.inner.lock().config))
+    }
+
     /// A backend for a client, now or later.
     pub(super) fn checkout(self: &Arc<Self>) -> Result<Taken, ClientError> {
         let now = Mono::now();
@@ -129,7 +167,10 @@ impl Pool {
         let inner = &mut *inner;
         loop {
             match inner.books.checkout(now, &inner.limits, &mut NoCap) {
-                Checkout::Ready(lease) if lease.backend.is_fresh() => return Ok(Taken::Now(lease)),
+                Checkout::Ready(lease) if lease.backend.is_fresh() => {
+                    inner.assigned(Duration::ZERO);
+                    return Ok(Taken::Now(lease));
+                }
                 Checkout::Ready(lease) => {
                     let opening = inner.books.closed(&lease.receipt, now, &inner.limits, &mut NoCap);
                     self.open(opening);
@@ -167,8 +208,8 @@ impl Pool {
             let mut inner = self.inner.lock();
             let inner = &mut *inner;
             match inner.books.checkin(backend, receipt, now, &inner.limits, &mut NoCap) {
-                Checkin::Handed { waiter, lease, .. } => match waiter.give(Ok(lease)) {
-                    None => return,
+                Checkin::Handed { waiter, lease, since } => match waiter.give(Ok(lease)) {
+                    None => return inner.assigned(now.since(since)),
                     // Its client has gone in this moment: the next one, please.
                     Some(Ok(lease)) => (backend, receipt) = (lease.backend, lease.receipt),
                     Some(Err(_)) => return,
@@ -206,28 +247,60 @@ impl Pool {
         let backend = match made {
             Ok(backend) => backend,
             Err(error) => {
-                inner.refusal = Some(error.clone());
-                let failed = inner.books.open_failed(&opening, now, &inner.limits, &mut NoCap);
-                for slot in failed.refuse {
-                    let _gone = slot.give(Err(error.clone()));
-                }
+                inner.open_failed(&opening, now, &error);
                 return self.poke.notify_one();
             }
         };
         inner.refusal = None;
         match inner.books.opened(opening, backend, now, &inner.limits, &mut NoCap) {
-            Checkin::Handed { waiter, lease, .. } => {
-                if let Some(Ok(lease)) = waiter.give(Ok(lease)) {
-                    let (pool, Lease { backend, receipt, .. }) = (Arc::clone(self), lease);
-                    self.home.spawn(async move { pool.checkin(backend, receipt) });
-                }
-            }
+            Checkin::Handed { waiter, lease, since } => match waiter.give(Ok(lease)) {
+                Some(Ok(lease)) => self.checkin_later(lease),
+                _ => inner.assigned(now.since(since)),
+            },
             Checkin::Kept => self.poke.notify_one(),
             Checkin::Close { backend, open, .. } => {
                 farewell(&backend);
                 self.open(open);
             }
         }
+    }
+
+    /// A backend for a client that had one when the compute ended, beyond the pool's size if need be, and before
+    /// anybody else has one.
+    pub(super) fn reopen(self: &Arc<Self>) -> Arc<Slot> {
+        let slot = Slot::new();
+        let opening = self.inner.lock().books.reopen();
+        self.home.spawn(open::reopen(Arc::clone(self), opening, Arc::clone(&slot)));
+        slot
+    }
+
+    /// What came of that.
+    pub(super) fn reopened(
+        self: &Arc<Self>,
+        opening: Opening,
+        made: Result<Box<Held>, ClientError>,
+        slot: &Slot,
+    ) {
+        let now = Mono::now();
+        let mut inner = self.inner.lock();
+        let given = match made {
+            Ok(backend) => Ok(inner.books.reopened(opening, backend, now)),
+            Err(error) => {
+                inner.open_failed(&opening, now, &error);
+                self.poke.notify_one();
+                Err(error)
+            }
+        };
+        match slot.give(given) {
+            Some(Ok(lease)) => self.checkin_later(lease),
+            _ => inner.assigned(Duration::ZERO),
+        }
+    }
+
+    /// Takes a backend back that nobody took, once the books are free.
+    fn checkin_later(self: &Arc<Self>, lease: Lease<Box<Held>>) {
+        let (pool, Lease { backend, receipt, .. }) = (Arc::clone(self), lease);
+        self.home.spawn(async move { pool.checkin(backend, receipt) });
     }
 
     /// Does what time brings. Tells when to look again.
@@ -241,6 +314,11 @@ impl Pool {
         }
         for opening in actions.open {
             self.open(Some(opening));
+        }
+        for id in actions.notify {
+            if let Some(slot) = inner.books.waiter_mut(id) {
+                slot.remind();
+            }
         }
         let waited = inner.limits.query_wait_timeout;
         for slot in actions.refuse {
@@ -283,6 +361,7 @@ impl Pool {
 
     pub(super) fn join(&self, client: &Arc<ClientInfo>) {
         let mut inner = self.inner.lock();
+        inner.common.counters.client_login_count += 1;
         inner.books.join();
         inner.clients.insert(client.id, Arc::clone(client));
     }
@@ -299,10 +378,33 @@ impl Pool {
         self.inner.lock().clients.values().cloned().collect()
     }
 
+    /// What it did since it was made, and how long its clients waited for backends.
+    pub(crate) fn stats(&self) -> (Counters, Histogram) {
+        let inner = self.inner.lock();
+        (inner.common.counters, inner.waits)
+    }
+
     /// Its numbers.
     pub(crate) fn counts(&self) -> Counts {
         let inner = self.inner.lock();
         inner.books.counts(Mono::now(), &inner.limits)
+    }
+}
+
+impl Inner {
+    /// A client was given a backend after so long a wait.
+    fn assigned(&mut self, wait: Duration) {
+        self.common.counters.assigned(wait);
+        self.waits.record(wait);
+    }
+
+    /// A backend could not be opened: who has nothing else to wait for is told.
+    fn open_failed(&mut self, opening: &Opening, now: Mono, error: &ClientError) {
+        self.refusal = Some(error.clone());
+        let failed = self.books.open_failed(opening, now, &self.limits, &mut NoCap);
+        for slot in failed.refuse {
+            let _gone = slot.give(Err(error.clone()));
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use dormouse_pooler::config::Settings;
 use dormouse_runtime::shard::Shard;
 use parking_lot::{Mutex, RwLock};
 
+use super::listeners::Listeners;
 use super::pool::Pool;
-use crate::wake::Wake;
 
 /// Pools that have neither clients nor backends are forgotten when so many new ones have come.
 const SWEEP_AFTER: usize = 256;
@@ -27,12 +27,12 @@ pub(crate) struct PoolKey {
 pub(crate) struct Pools {
     all: Mutex<HashMap<PoolKey, Arc<Pool>>>,
     shards: Vec<Shard>,
-    wake: Arc<dyn Wake>,
+    wake: Arc<Listeners>,
     settings: RwLock<Settings>,
 }
 
 impl Pools {
-    pub(crate) fn new(shards: Vec<Shard>, wake: Arc<dyn Wake>, settings: Settings) -> Self {
+    pub(crate) fn new(shards: Vec<Shard>, wake: Arc<Listeners>, settings: Settings) -> Self {
         Self { all: Mutex::default(), shards, wake, settings: RwLock::new(settings) }
     }
 

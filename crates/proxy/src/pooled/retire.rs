@@ -18,7 +18,7 @@ const CHUNK: usize = 4096;
 
 /// Ends the transaction, and with `session` everything else too; then the backend is free for others.
 pub(super) async fn retire(pool: Arc<Pool>, leased: Leased, session: Option<String>) {
-    let Leased { mut held, receipt } = leased;
+    let Leased { mut held, receipt, .. } = leased;
     let cleaned = tokio::time::timeout(WITHIN, async {
         for all in [false, true] {
             let message = match (all, &session) {

@@ -1,6 +1,6 @@
 //! What a client is told when its backend ends.
 
-use dormouse_pgwire::backend::ErrorResponse;
+use dormouse_pgwire::backend::{ErrorResponse, NoticeResponse, Severity};
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pgwire::{ClientError, Encode};
 use dormouse_pooler::link::Stateful;
@@ -53,12 +53,28 @@ pub(super) fn of_connection(
 pub(super) fn pinned_by(pinned: Stateful) -> Option<&'static str> {
     let named = [
         (Stateful::ADVISORY, "a session-level advisory lock"),
-        (Stateful::LISTEN, "channels it listens on"),
         (Stateful::TEMP, "temporary objects"),
         (Stateful::HOLD, "a cursor WITH HOLD"),
         (Stateful::PREPARE, "statements prepared by SQL"),
     ];
     named.into_iter().find(|(pin, _)| pinned.any(*pin)).map(|(_, what)| what)
+}
+
+/// Nobody could be served without it any longer.
+pub(super) fn not_returned() -> Vec<u8> {
+    ClientError::fatal(SqlState::ADMIN_SHUTDOWN, "this session could not be brought back in time")
+        .with_detail("The database was asleep, and notifications may have been missed since it woke.")
+        .with_hint(format!(
+            "Connect again, LISTEN, and look for what is new. {}",
+            help("endpoint-is-stopping")
+        ))
+        .encode()
+}
+
+/// All backends are busy.
+pub(super) fn you_wait() -> Vec<u8> {
+    let text = "no server connection is available, client being queued";
+    NoticeResponse::new(Severity::Notice, SqlState::SUCCESSFUL_COMPLETION, text).encode()
 }
 
 /// The client's settings could not be restored on a backend.

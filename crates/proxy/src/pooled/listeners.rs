@@ -1,0 +1,212 @@
+//! Clients that LISTEN hear everything, although their backends end with each run of the compute.
+//!
+//! ```text
+//!            LISTEN committed              its backend ends             somebody wants the compute
+//!   (none) ───────────────────► On(run) ────────────────────► Away ──────────────────────────────► On(new run)
+//!                                  └──── the session ends ─────┴──────► Over
+//! ```
+//!
+//! A client that listens on channels (`LISTEN`) keeps its backend for that. When the compute goes to sleep
+//! the client stays, without a backend, and does not keep the endpoint awake. As nobody can NOTIFY while nothing
+//! runs, it misses nothing until a new run begins. From then on it would: so [`Listeners`] stands in front of the
+//! door that everybody goes through, clients of pools and others, and lets nobody have a compute on which a
+//! listener of its endpoint does not listen yet.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use dormouse_base::EndpointId;
+use dormouse_pgwire::ClientError;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::client_info::ClientInfo;
+use crate::route::Route;
+use crate::wake::{Backend, Claim, Compute, StoredRole, TokenRefusal, Wake};
+
+/// Others wait so long for listeners at most. A listener that is not back then is told that it has ended.
+const RETURN_WITHIN: Duration = Duration::from_secs(10);
+
+/// Where a listener's backend is.
+enum Place {
+    /// On this run.
+    On(Weak<dyn Compute>),
+    /// Nowhere.
+    Away,
+    /// Its session has ended, or listens no more.
+    Over,
+}
+
+/// One client that listens.
+struct Listener {
+    info: Arc<ClientInfo>,
+    place: watch::Sender<Place>,
+    /// Somebody waits for it to come back to this run.
+    wanted: Mutex<Option<Weak<dyn Compute>>>,
+    /// It did not in time.
+    late: AtomicBool,
+}
+
+/// The door, with all who listen in front of it.
+pub(crate) struct Listeners {
+    wake: Arc<dyn Wake>,
+    all: Mutex<HashMap<EndpointId, Vec<Arc<Listener>>>>,
+    count: AtomicUsize,
+}
+
+/// A client's place among them; it ends when this is dropped.
+pub(super) struct Listening {
+    among: Arc<Listeners>,
+    endpoint: EndpointId,
+    listener: Arc<Listener>,
+}
+
+impl Listeners {
+    pub(crate) fn new(wake: Arc<dyn Wake>) -> Self {
+        Self { wake, all: Mutex::default(), count: AtomicUsize::new(0) }
+    }
+
+    /// The door itself: for listeners.
+    pub(super) fn ungated(&self) -> &dyn Wake {
+        &*self.wake
+    }
+
+    /// A client begins to listen on this run.
+    pub(super) fn add(
+        self: &Arc<Self>,
+        endpoint: &EndpointId,
+        info: &Arc<ClientInfo>,
+        on: &Arc<dyn Compute>,
+    ) -> Listening {
+        let listener = Arc::new(Listener {
+            info: Arc::clone(info),
+            place: watch::Sender::new(Place::On(Arc::downgrade(on))),
+            wanted: Mutex::new(None),
+            late: AtomicBool::new(false),
+        });
+        self.all.lock().entry(endpoint.clone()).or_default().push(Arc::clone(&listener));
+        self.count.fetch_add(1, Ordering::AcqRel);
+        Listening { among: Arc::clone(self), endpoint: endpoint.clone(), listener }
+    }
+
+    /// Waits until all listeners of an endpoint are on this run.
+    async fn all_on(&self, endpoint: &EndpointId, run: &Arc<dyn Compute>) {
+        let missing: Vec<_> = {
+            let all = self.all.lock();
+            let listeners = all.get(endpoint).map_or(&[][..], Vec::as_slice);
+            listeners.iter().filter(|listener| !listener.is_settled(run)).cloned().collect()
+        };
+        for listener in &missing {
+            *listener.wanted.lock() = Some(Arc::downgrade(run));
+            listener.info.wake();
+        }
+        let back = async {
+            for listener in &missing {
+                let mut place = listener.place.subscribe();
+                let _never_closed = place.wait_for(|place| place.is_settled(run)).await;
+            }
+        };
+        if missing.is_empty() || tokio::time::timeout(RETURN_WITHIN, back).await.is_ok() {
+            return;
+        }
+        for listener in missing.iter().filter(|listener| !listener.is_settled(run)) {
+            tracing::warn!(client = listener.info.id, %endpoint, "a listening client could not be restored in time");
+            listener.late.store(true, Ordering::Release);
+            listener.info.wake();
+        }
+    }
+}
+
+impl Place {
+    fn is_settled(&self, run: &Arc<dyn Compute>) -> bool {
+        match self {
+            Self::On(on) => std::ptr::addr_eq(on.as_ptr(), Arc::as_ptr(run)),
+            Self::Away => false,
+            Self::Over => true,
+        }
+    }
+}
+
+impl Listener {
+    fn is_settled(&self, run: &Arc<dyn Compute>) -> bool {
+        self.place.borrow().is_settled(run)
+    }
+}
+
+impl Listening {
+    /// It listens on this run.
+    pub(super) fn on(&self, run: &Arc<dyn Compute>) {
+        if !self.listener.is_settled(run) {
+            self.listener.place.send_replace(Place::On(Arc::downgrade(run)));
+        }
+    }
+
+    /// Its backend has ended.
+    pub(super) fn away(&self) {
+        self.listener.place.send_replace(Place::Away);
+    }
+
+    /// Whether somebody waits for it to come back, to a run that has not ended meanwhile.
+    pub(super) fn is_wanted(&self) -> bool {
+        let run = self.listener.wanted.lock().as_ref().and_then(Weak::upgrade);
+        run.is_some_and(|run| run.closing().borrow().is_none())
+    }
+
+    /// Whether others went on without it.
+    pub(super) fn is_late(&self) -> bool {
+        self.listener.late.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let mut all = self.among.all.lock();
+        if let Some(listeners) = all.get_mut(&self.endpoint) {
+            listeners.retain(|listener| !Arc::ptr_eq(listener, &self.listener));
+            if listeners.is_empty() {
+                all.remove(&self.endpoint);
+            }
+        }
+        drop(all);
+        self.among.count.fetch_sub(1, Ordering::AcqRel);
+        self.listener.place.send_replace(Place::Over);
+    }
+}
+
+#[async_trait::async_trait]
+impl Wake for Listeners {
+    fn locate(&self, route: &Route) -> Result<EndpointId, ClientError> {
+        self.wake.locate(route)
+    }
+
+    fn admit(&self, endpoint: &EndpointId, from: IpAddr) -> Result<(), ClientError> {
+        self.wake.admit(endpoint, from)
+    }
+
+    fn expects_token(&self, endpoint: &EndpointId) -> bool {
+        self.wake.expects_token(endpoint)
+    }
+
+    fn check_token(&self, token: &[u8], claim: Claim<'_>) -> Result<(), TokenRefusal> {
+        self.wake.check_token(token, claim)
+    }
+
+    async fn stored_password(
+        &self,
+        endpoint: &EndpointId,
+        role: &str,
+    ) -> Result<Option<StoredRole>, ClientError> {
+        self.wake.stored_password(endpoint, role).await
+    }
+
+    async fn acquire(&self, endpoint: &EndpointId) -> Result<Backend, ClientError> {
+        let backend = self.wake.acquire(endpoint).await?;
+        if self.count.load(Ordering::Acquire) > 0 {
+            self.all_on(endpoint, &backend.compute).await;
+        }
+        Ok(backend)
+    }
+}

@@ -1,0 +1,36 @@
+//! What a new client is told before its first statement. Most are greeted from memory, without a backend.
+
+use std::task::Context;
+
+use dormouse_pooler::link;
+use dormouse_pooler::settings::Reported;
+
+use super::{Ended, Session};
+use crate::pooled::held::Leased;
+
+impl Session {
+    /// Greets with what earlier clients with the same settings were told; false: nobody was.
+    pub(super) fn greet_from_memory(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
+        let Some(reported) = self.pool.greeting(self.client.wanted()) else { return Ok(false) };
+        let greeting = self.greeting(&reported);
+        self.send(cx, &greeting)?;
+        Ok(true)
+    }
+
+    pub(super) fn greet_from_backend(&mut self) {
+        let Some(Leased { held, .. }) = &self.leased else { return };
+        let reported = held.server.reported().clone();
+        self.pool.remember(self.client.wanted(), &reported);
+        let greeting = self.greeting(&reported);
+        self.outbox.add(&greeting);
+    }
+
+    fn greeting(&mut self, reported: &Reported) -> Vec<u8> {
+        self.greet = false;
+        let mut out = Vec::new();
+        link::greet(&mut self.client, reported, &mut out);
+        out.extend(self.info.key_data());
+        out.extend_from_slice(&[b'Z', 0, 0, 0, 5, b'I']);
+        out
+    }
+}

@@ -1,0 +1,60 @@
+//! The client has no use for its backend at the moment: others get it.
+
+use std::sync::Arc;
+use std::task::Context;
+
+use dormouse_pooler::link;
+
+use super::{Phase, Purpose, Session};
+use crate::pooled::held::Leased;
+use crate::pooled::retire::retire;
+
+impl Session {
+    /// Gives the backend back when it is free; asks it first what was left behind, if need be.
+    pub(super) fn settle(&mut self, cx: &mut Context<'_>) {
+        if !matches!(self.phase, Phase::Linked) || !self.input.is_empty() {
+            return;
+        }
+        let Some(Leased { held, .. }) = &mut self.leased else { return };
+        if !held.outbox.is_empty() {
+            return;
+        }
+        if held.server.must_ask() {
+            let question = link::inspect(&self.client, &mut held.server);
+            self.phase = Phase::Own(Purpose::Inspect);
+            let _told_by_reading = held.outbox.poll_chunk(cx, &mut held.stream, &question);
+        } else if held.server.is_free(&self.client) {
+            // A cancel request that is on its way must find this client's statement or nothing.
+            if !self.info.unlink() {
+                self.unsettled = true;
+            } else if let Some(Leased { held, receipt, .. }) = self.leased.take() {
+                self.phase = Phase::Idle;
+                if held.server.is_spoiled() {
+                    self.pool.discard(held, &receipt);
+                } else {
+                    self.pool.checkin(held, receipt);
+                }
+            }
+        } else if held.server.is_idle() {
+            held.leave();
+            self.leave_if_closing();
+        }
+    }
+
+    /// Gives the backend up in whatever state it is, because the client goes.
+    pub(super) fn give_up_backend(&mut self) {
+        let flying = !self.info.unlink();
+        let Some(leased) = self.leased.take() else { return };
+        let server = &leased.held.server;
+        if flying || server.is_spoiled() || !server.is_at_rest() || !leased.held.outbox.is_empty() {
+            // PostgreSQL finishes what it was sent, then sees that nobody is there.
+            self.pool.discard(leased.held, &leased.receipt);
+        } else if server.is_free(&self.client) && self.client.is_between() {
+            self.pool.checkin(leased.held, leased.receipt);
+        } else {
+            let whole =
+                (self.client.keeps() || server.is_tainted()).then(|| self.pool.config().server_reset_query);
+            self.pool.home().spawn(retire(Arc::clone(&self.pool), leased, whole));
+        }
+    }
+}

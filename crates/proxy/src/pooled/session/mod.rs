@@ -1,0 +1,265 @@
+//! One pooled client, past login: a future that ends with it.
+//!
+//! ```text
+//!   mod.rs    what it is, and its turns        up.rs     client → backend: checkout, replay, forwarding
+//!   leave.rs  giving the backend back          down.rs   backend → client
+//!   lost.rs   the backend or compute ends      greet.rs  what a new client is told
+//!   times.rs  limits of time, and the counters
+//! ```
+//!
+//! It owns its socket, its share of the link's state, and a backend only while it needs one. It never owns a
+//! buffer while nothing is under way. The states are those of the picture in [`super`]; each poll moves bytes as
+//! far as they go in both directions, and changes state where the link says that something has ended.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use dormouse_pgwire::ClientError;
+use dormouse_pooler::link::{Client, Lost};
+use dormouse_pooler::pool::WaiterId;
+use dormouse_runtime::gate::Pass;
+use tokio::io::AsyncWrite;
+
+use super::client_info::{ClientInfo, Doing};
+use super::held::Leased;
+use super::io::Outbox;
+use super::listeners::Listening;
+use super::pool::Pool;
+use super::slot::Slot;
+use super::words;
+use crate::cancel::Entry;
+use crate::session::io::Client as Connection;
+use crate::stream::ClientStream;
+
+mod down;
+mod greet;
+mod leave;
+mod lost;
+mod times;
+mod up;
+
+/// So many steps in a row, then others get their turn.
+const MAX_TURNS: usize = 32;
+
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    ClientLeft,
+    Told,
+}
+
+type Entering = Pin<Box<dyn Future<Output = Result<Pass, ClientError>> + Send>>;
+
+/// What a session is about.
+enum Phase {
+    /// It waits for its client.
+    Idle,
+    /// It waits for a backend.
+    Waiting(WaiterId, Arc<Slot>),
+    /// It waits for a backend of its own, beyond the pool's size: it had one when the compute ended.
+    Returning(Arc<Slot>),
+    /// It has a backend, which is paused and being woken.
+    Entering(Entering),
+    /// A query of our own is under way on its backend.
+    Own(Purpose),
+    /// Bytes go to and fro.
+    Linked,
+    /// The client is told why, then it ends.
+    Farewell,
+}
+
+/// What a query of our own is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// Is the backend still there?
+    Check,
+    /// The client's settings and channels, in front of its statement.
+    Replay,
+    /// What did its transaction leave behind?
+    Inspect,
+}
+
+/// Whether a step moved something, or the session is over.
+type Step = Result<bool, Ended>;
+
+/// One client.
+pub(super) struct Session {
+    pool: Arc<Pool>,
+    stream: ClientStream,
+    client: Client,
+    info: Arc<ClientInfo>,
+    phase: Phase,
+    /// What the client sent before there was a backend for it.
+    input: Vec<u8>,
+    outbox: Outbox,
+    leased: Option<Leased>,
+    lost: Option<Box<Lost>>,
+    /// It has not been greeted yet.
+    greet: bool,
+    watched: bool,
+    /// Its mode is `statement`.
+    no_blocks: bool,
+    /// It could not give its backend back, because a cancel request was on its way.
+    unsettled: bool,
+    /// Its place among those who listen.
+    listening: Option<Listening>,
+    clocks: times::Clocks,
+    _cancel: Entry,
+}
+
+impl Session {
+    pub(super) fn new(
+        pool: Arc<Pool>,
+        connection: Connection,
+        client: Client,
+        info: Arc<ClientInfo>,
+        cancel: Entry,
+    ) -> Self {
+        Self {
+            pool,
+            stream: connection.stream,
+            client,
+            info,
+            phase: Phase::Idle,
+            input: connection.unread.to_vec(),
+            outbox: Outbox::default(),
+            leased: None,
+            lost: None,
+            greet: true,
+            watched: false,
+            no_blocks: false,
+            unsettled: false,
+            listening: None,
+            clocks: times::Clocks::new(),
+            _cancel: cancel,
+        }
+    }
+
+    /// Its transactions are statements.
+    pub(super) fn forbid_blocks(&mut self) {
+        self.no_blocks = true;
+    }
+
+    /// Moves its socket to the executor that runs this.
+    pub(super) fn rehome(&mut self) -> io::Result<()> {
+        self.stream.rehome()
+    }
+
+    fn poll_session(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
+        if !self.watched {
+            self.watched = true;
+            self.info.watch(cx.waker());
+        }
+        self.look_around(cx);
+        for _ in 0..MAX_TURNS {
+            if !self.outbox.is_empty()
+                && self.outbox.poll_send(cx, &mut self.stream).map_err(gone)?.is_ready()
+            {
+                self.settle(cx);
+            }
+            if matches!(self.phase, Phase::Farewell) {
+                let over = self.outbox.is_empty() || self.clocks.last_call(cx);
+                return if over { Err(Ended::Told) } else { Ok(()) };
+            }
+            let up = self.up(cx)?;
+            let down = self.down(cx)?;
+            if !up && !down && !self.out_of_time(cx) {
+                return Ok(());
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    /// Takes notice of what others have said about it.
+    fn look_around(&mut self, cx: &mut Context<'_>) {
+        if matches!(self.phase, Phase::Farewell) {
+            return;
+        }
+        if self.info.is_killed() {
+            return self.end(&words::killed().encode());
+        }
+        if std::mem::take(&mut self.unsettled) {
+            self.settle(cx);
+        }
+        if self.info.take_alarm() {
+            self.compute_ends();
+        }
+        if let Some(listening) = &self.listening {
+            if listening.is_late() {
+                self.end(&words::not_returned());
+            } else {
+                self.return_if_wanted();
+            }
+        }
+    }
+
+    /// A listener comes back when somebody waits for that.
+    fn return_if_wanted(&mut self) {
+        let wanted = self.listening.as_ref().is_some_and(Listening::is_wanted);
+        if wanted && self.leased.is_none() && matches!(self.phase, Phase::Idle) {
+            self.come_back();
+        }
+    }
+
+    fn come_back(&mut self) {
+        self.info.set(Doing::Waiting);
+        self.phase = Phase::Returning(self.pool.reopen());
+    }
+
+    /// Says why and goes. Without a word when the client has half a message.
+    fn end(&mut self, last_words: &[u8]) {
+        if self.leased.as_ref().is_none_or(|leased| leased.held.server.is_between()) {
+            self.outbox.add(last_words);
+        }
+        self.stop_waiting();
+        self.clocks.over();
+        self.phase = Phase::Farewell;
+    }
+
+    /// It wants no backend any more.
+    fn stop_waiting(&mut self) {
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Waiting(id, slot) => self.pool.abandon(id, &slot),
+            Phase::Returning(slot) => {
+                if let Some(Ok(lease)) = slot.leave() {
+                    self.pool.checkin(lease.backend, lease.receipt);
+                }
+            }
+            other => self.phase = other,
+        }
+    }
+}
+
+fn gone(_: io::Error) -> Ended {
+    Ended::ClientLeft
+}
+
+impl Future for Session {
+    type Output = Ended;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
+        let this = self.get_mut();
+        match this.poll_session(cx) {
+            Ok(()) => Poll::Pending,
+            Err(ended) => {
+                if ended != Ended::ClientLeft {
+                    // So that a TLS client sees an orderly end. Best effort: the socket closes right after.
+                    let _unsent = Pin::new(&mut this.stream).poll_shutdown(cx);
+                }
+                Poll::Ready(ended)
+            }
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.stop_waiting();
+        self.pool.part(&self.info);
+        self.give_up_backend();
+    }
+}

@@ -1,0 +1,136 @@
+//! What takes how long: counted for the pool, and ended when a limit is reached.
+//!
+//! The clock is read when a client's statement goes to its backend and when it is answered. A timer exists only
+//! when a limit is set and something is under way; it is not set anew with each statement, but looks when it fires
+//! what is under way then.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Context;
+use std::time::Duration;
+
+use dormouse_base::clock::Mono;
+use dormouse_pgwire::backend::TxStatus;
+use dormouse_pooler::config::UnderWay;
+use dormouse_pooler::link::Server;
+use dormouse_pooler::pool::Farewell;
+use dormouse_pooler::stats::Counters;
+use tokio::time::Sleep;
+
+use super::{Phase, Session};
+use crate::cancel::deliver;
+
+/// A client that does not take its last words within this time goes without them.
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(5);
+
+/// Since when a client does what.
+pub(super) struct Clocks {
+    query: Option<Mono>,
+    transaction: Option<Mono>,
+    /// When it was answered last.
+    answered: Mono,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Clocks {
+    pub(super) fn new() -> Self {
+        Self { query: None, transaction: None, answered: Mono::now(), timer: None }
+    }
+
+    /// Something of the client goes to its backend.
+    pub(super) fn asked(&mut self) {
+        if self.query.is_none() {
+            let now = Mono::now();
+            self.query = Some(now);
+            self.transaction = self.transaction.or(Some(now));
+        }
+    }
+
+    /// `told` bytes came for it, with so many ends of replies.
+    pub(super) fn answered(&mut self, counters: &mut Counters, ready: u32, told: usize, server: &Server) {
+        counters.sent += told as u64;
+        if ready == 0 {
+            return;
+        }
+        let now = Mono::now();
+        self.answered = now;
+        if let Some(since) = self.query.take() {
+            counters.query(now.since(since));
+            counters.query_count += u64::from(ready - 1);
+        }
+        if server.status() == TxStatus::Idle
+            && let Some(since) = self.transaction.take()
+        {
+            counters.transaction(now.since(since));
+        }
+        if !server.is_at_rest() {
+            self.query = Some(now);
+            self.transaction = self.transaction.or(Some(now));
+        }
+    }
+
+    /// The session says goodbye.
+    pub(super) fn over(&mut self) {
+        self.timer = None;
+    }
+
+    /// Whatever ran does not run any more.
+    pub(super) fn stopped(&mut self) {
+        (self.query, self.transaction, self.answered) = (None, None, Mono::now());
+    }
+
+    /// Whether a client has had its time to take its last words.
+    pub(super) fn last_call(&mut self, cx: &mut Context<'_>) -> bool {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(LAST_WORDS_WITHIN)));
+        timer.as_mut().poll(cx).is_ready()
+    }
+
+    fn under_way(&self, rests: bool) -> UnderWay {
+        UnderWay {
+            query: self.query,
+            transaction: self.transaction,
+            rest: (rests && self.query.is_none()).then_some(self.answered),
+        }
+    }
+}
+
+impl Session {
+    /// Watches the limits of time. True when one was reached, and the session ends.
+    pub(super) fn out_of_time(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(times) = self.pool.times() else {
+            self.clocks.timer = None;
+            return false;
+        };
+        let rests = matches!(self.phase, Phase::Idle | Phase::Linked) && self.input.is_empty() && !self.greet;
+        while let Some((at, why)) = times.next(&self.clocks.under_way(rests)) {
+            if Mono::now() >= at {
+                self.time_is_up(why);
+                return true;
+            }
+            let at = at.as_instant().into();
+            match &mut self.clocks.timer {
+                Some(timer) if timer.deadline() <= at && !timer.is_elapsed() => {}
+                Some(timer) => timer.as_mut().reset(at),
+                none => *none = Some(Box::pin(tokio::time::sleep_until(at))),
+            }
+            if self.clocks.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_pending()) {
+                return false;
+            }
+        }
+        self.clocks.timer = None;
+        false
+    }
+
+    fn time_is_up(&mut self, why: Farewell) {
+        tracing::debug!(client = self.info.id, ?why, "time is up");
+        self.end(&why.client_error().encode());
+        let running = self.leased.as_ref().filter(|leased| !leased.held.server.is_at_rest());
+        if let Some(leased) = running {
+            // PostgreSQL would notice only when it has something to say.
+            let key = Arc::clone(&leased.held.key);
+            self.pool.home().spawn(async move { deliver(&key.compute, key.pid, &key.secret).await });
+        }
+        self.give_up_backend();
+    }
+}

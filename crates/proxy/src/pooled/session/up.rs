@@ -1,0 +1,247 @@
+//! Client → backend: a client that says something gets a backend, in its settings, and then its bytes go there.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use dormouse_pgwire::ClientError;
+use dormouse_pooler::link::{self, Sent};
+use dormouse_pooler::pool::Lease;
+use dormouse_runtime::gate::Pass;
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::{Ended, Phase, Purpose, Session, Step};
+use crate::pooled::client_info::Doing;
+use crate::pooled::held::{Held, Leased};
+use crate::pooled::io::with_buffers;
+use crate::pooled::pool::Taken;
+use crate::pooled::slot::Given;
+use crate::pooled::words;
+use crate::session::help;
+
+/// A goodbye in an idle connection: Terminate, whole.
+const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];
+
+impl Session {
+    /// Client → backend.
+    pub(super) fn up(&mut self, cx: &mut Context<'_>) -> Step {
+        match &mut self.phase {
+            Phase::Waiting(_, slot) | Phase::Returning(slot) => match slot.poll(cx) {
+                Poll::Pending if slot.take_reminder() => {
+                    self.outbox.add(&words::you_wait());
+                    Ok(true)
+                }
+                Poll::Pending => Ok(false),
+                Poll::Ready(given) => {
+                    self.phase = Phase::Idle;
+                    self.given(cx, given)?;
+                    Ok(true)
+                }
+            },
+            Phase::Entering(entering) => match entering.as_mut().poll(cx) {
+                Poll::Pending => Ok(false),
+                Poll::Ready(entered) => self.entered(cx, entered),
+            },
+            Phase::Own(_) => self.flush_backend(cx),
+            Phase::Farewell => Ok(false),
+            Phase::Idle | Phase::Linked if self.greet || !self.input.is_empty() => self.resume(cx),
+            Phase::Idle | Phase::Linked => {
+                if self.client.is_stalled() {
+                    return Ok(false);
+                }
+                if self.flush_backend(cx)? || self.leased.as_ref().is_some_and(|l| !l.held.outbox.is_empty())
+                {
+                    return Ok(false);
+                }
+                self.read(cx)
+            }
+        }
+    }
+
+    /// Sends what the backend has not taken yet. True when that is not over... and something moved.
+    fn flush_backend(&mut self, cx: &mut Context<'_>) -> Step {
+        let Some(Leased { held, .. }) = &mut self.leased else { return Ok(false) };
+        if held.outbox.is_empty() {
+            return Ok(false);
+        }
+        // When the backend is gone the other direction reads its last words.
+        Ok(matches!(held.outbox.poll_send(cx, &mut held.stream), Poll::Ready(Err(_))))
+    }
+
+    /// Goes on with what came before there was a backend.
+    pub(super) fn resume(&mut self, cx: &mut Context<'_>) -> Step {
+        let input = std::mem::take(&mut self.input);
+        with_buffers(|_, out| self.take(cx, &input, out))
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>) -> Step {
+        with_buffers(|buffer, out| {
+            let mut read = ReadBuf::new(buffer);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(Err(_)) => return Err(Ended::ClientLeft),
+                Poll::Ready(Ok(())) => {}
+            }
+            let chunk = read.filled();
+            if chunk.is_empty() || (chunk == TERMINATE && self.client.is_between()) {
+                return Err(Ended::ClientLeft);
+            }
+            self.take(cx, chunk, out)
+        })
+    }
+
+    /// Takes bytes of the client, in whatever state it is.
+    fn take(&mut self, cx: &mut Context<'_>, chunk: &[u8], out: &mut Vec<u8>) -> Step {
+        if let Some(lost) = &mut self.lost {
+            let rest = lost.take(&mut self.client, chunk, out);
+            self.send(cx, out)?;
+            if let Some(rest) = rest {
+                self.lost = None;
+                self.input = rest;
+            }
+            return if self.client.has_left() { Err(Ended::ClientLeft) } else { Ok(true) };
+        }
+        if self.leased.is_some() {
+            return self.link(cx, chunk, out);
+        }
+        if self.greet && self.greet_from_memory(cx)? && chunk.is_empty() {
+            return Ok(true);
+        }
+        if self.listening.is_some() {
+            // As for those who wait for it: nobody comes before it.
+            self.input = chunk.to_vec();
+            self.come_back();
+            return Ok(true);
+        }
+        match self.pool.checkout() {
+            Ok(Taken::Now(lease)) => self.attach(lease, cx, chunk, out),
+            Ok(Taken::Later(id, slot)) => {
+                self.input = chunk.to_vec();
+                self.info.set(Doing::Waiting);
+                self.phase = Phase::Waiting(id, slot);
+                Ok(true)
+            }
+            Err(error) => {
+                self.end(&error.encode());
+                Ok(true)
+            }
+        }
+    }
+
+    fn given(&mut self, cx: &mut Context<'_>, given: Given) -> Result<(), Ended> {
+        match given {
+            Ok(lease) if !lease.backend.is_fresh() => {
+                // It died in this moment: another one.
+                self.pool.discard(lease.backend, &lease.receipt);
+                self.info.set(Doing::Idle);
+                self.return_if_wanted();
+            }
+            Ok(lease) => {
+                let input = std::mem::take(&mut self.input);
+                with_buffers(|_, out| self.attach(lease, cx, &input, out))?;
+            }
+            Err(error) => self.end(&error.encode()),
+        }
+        Ok(())
+    }
+
+    fn attach(
+        &mut self,
+        lease: Lease<Box<Held>>,
+        cx: &mut Context<'_>,
+        chunk: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Step {
+        self.info.link(&lease.backend.key);
+        self.leased = Some(Leased { held: lease.backend, receipt: lease.receipt, check: lease.check });
+        self.phase = Phase::Linked;
+        self.link(cx, chunk, out)
+    }
+
+    /// The client's bytes go to its backend: awake, with the client's settings, which knows the client's truth.
+    fn link(&mut self, cx: &mut Context<'_>, chunk: &[u8], out: &mut Vec<u8>) -> Step {
+        let Some(Leased { held, check, .. }) = &mut self.leased else { return Ok(false) };
+        if !held.enter() {
+            self.phase = Phase::Entering(Box::pin(Arc::clone(&held.key.compute).reenter()));
+            self.input = chunk.to_vec();
+            return Ok(true);
+        }
+        if std::mem::take(check)
+            && let Some(sql) = self.pool.check_query()
+        {
+            self.phase = Phase::Own(Purpose::Check);
+            self.input = chunk.to_vec();
+            let question = link::check(&mut held.server, &sql);
+            let _told_by_reading = held.outbox.poll_chunk(cx, &mut held.stream, &question);
+            return Ok(true);
+        }
+        if held.server.is_idle()
+            && let Some(sql) = link::replay(&self.client, &mut held.server)
+        {
+            self.phase = Phase::Own(Purpose::Replay);
+            self.input = chunk.to_vec();
+            let _told_by_reading = held.outbox.poll_chunk(cx, &mut held.stream, &sql);
+            return Ok(true);
+        }
+        if self.greet {
+            self.greet_from_backend();
+        } else {
+            let mut news = Vec::new();
+            link::catch_up(&mut self.client, &mut held.server, &mut news);
+            self.outbox.add(&news);
+        }
+        if !chunk.is_empty() {
+            self.forward(cx, chunk, out)?;
+        }
+        self.settle(cx);
+        Ok(true)
+    }
+
+    pub(super) fn forward(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunk: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Ended> {
+        let Some(Leased { held, .. }) = &mut self.leased else { return Ok(()) };
+        let sent = {
+            let mut inner = self.pool.lock();
+            inner.common.counters.received += chunk.len() as u64;
+            link::up(&mut self.client, &mut held.server, &mut inner.common, chunk, out)
+        };
+        let bytes = match sent {
+            Ok(Sent::AsItIs) => chunk,
+            Ok(Sent::Changed) => out,
+            Err(violation) => {
+                let error = ClientError::protocol_violation(violation.to_string());
+                self.end(&error.with_hint(help("protocol-violation")).encode());
+                return Ok(());
+            }
+        };
+        if !bytes.is_empty() {
+            self.clocks.asked();
+            let _told_by_reading = held.outbox.poll_chunk(cx, &mut held.stream, bytes);
+        }
+        let mut answers = Vec::new();
+        link::answers(&mut self.client, &mut held.server, &mut answers);
+        self.send(cx, &answers)?;
+        if self.client.has_left() { Err(Ended::ClientLeft) } else { Ok(()) }
+    }
+
+    /// The backend is awake again, or its compute has ended.
+    fn entered(&mut self, cx: &mut Context<'_>, entered: Result<Pass, ClientError>) -> Step {
+        self.phase = Phase::Linked;
+        let Some(Leased { held, .. }) = &mut self.leased else { return Ok(true) };
+        match entered {
+            Ok(pass) => {
+                drop(pass.into_gate());
+                held.inside = true;
+                self.resume(cx)
+            }
+            Err(_) => {
+                self.backend_lost();
+                Ok(true)
+            }
+        }
+    }
+}
