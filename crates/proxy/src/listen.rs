@@ -115,7 +115,7 @@ impl Proxy {
         let address = config.listen.address();
         let listener = config.listen.listen()?;
         let shards = Arc::new(Shards::start(config.shards)?);
-        let pools = Pools::new(shards.all(), Arc::clone(&wake), config.pool);
+        let pools = Arc::new(Pools::new(shards.all(), Arc::clone(&wake), config.pool));
         let shared = Arc::new(Shared {
             wake,
             tls: config.tls,

@@ -16,10 +16,11 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::client_info::{ClientInfo, Doing};
-use super::held::Held;
+use super::held::{Held, Key};
 use super::open;
 use super::pools::PoolKey;
 use super::slot::Slot;
+use super::stats::Stats;
 use crate::session::help;
 use crate::wake::{Compute, Wake};
 
@@ -43,17 +44,21 @@ pub(crate) struct Pool {
 
 /// What changes of it.
 pub(super) struct Inner {
-    books: Books<Box<Held>, Arc<Slot>>,
+    pub(super) books: Books<Box<Held>, Arc<Slot>>,
     /// What its links share.
     pub(super) common: Common,
-    limits: Limits,
+    pub(super) limits: Limits,
     config: Config,
     greetings: HashMap<Settings, Reported>,
-    clients: HashMap<u32, Arc<ClientInfo>>,
+    pub(super) clients: HashMap<u32, Arc<ClientInfo>>,
     /// Why the last backend could not be opened.
     refusal: Option<ClientError>,
     /// The run of the compute that is being watched.
     run: Option<Weak<dyn Compute>>,
+    /// Every backend that is open, and a few that are not any more.
+    backends: Vec<Weak<Key>>,
+    /// What it has done.
+    pub(super) stats: Stats,
 }
 
 /// What a client that needs a backend gets.
@@ -75,6 +80,8 @@ impl Pool {
             clients: HashMap::new(),
             refusal: None,
             run: None,
+            backends: Vec::new(),
+            stats: Stats::new(Mono::now()),
         };
         let poke = Arc::new(Notify::new());
         let pool = Arc::new(Self { key, wake, home, inner: Mutex::new(inner), poke: Arc::clone(&poke) });
@@ -118,7 +125,7 @@ impl Pool {
     }
 
     /// The settings it has.
-    pub(super) fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         self.inner.lock().config.clone()
     }
 
@@ -129,7 +136,10 @@ impl Pool {
         let inner = &mut *inner;
         loop {
             match inner.books.checkout(now, &inner.limits, &mut NoCap) {
-                Checkout::Ready(lease) if lease.backend.is_fresh() => return Ok(Taken::Now(lease)),
+                Checkout::Ready(lease) if lease.backend.is_fresh() => {
+                    inner.stats.assigned(Duration::ZERO);
+                    return Ok(Taken::Now(lease));
+                }
                 Checkout::Ready(lease) => {
                     let opening = inner.books.closed(&lease.receipt, now, &inner.limits, &mut NoCap);
                     self.open(opening);
@@ -167,8 +177,8 @@ impl Pool {
             let mut inner = self.inner.lock();
             let inner = &mut *inner;
             match inner.books.checkin(backend, receipt, now, &inner.limits, &mut NoCap) {
-                Checkin::Handed { waiter, lease, .. } => match waiter.give(Ok(lease)) {
-                    None => return,
+                Checkin::Handed { waiter, lease, since } => match waiter.give(Ok(lease)) {
+                    None => return inner.stats.assigned(now.since(since)),
                     // Its client has gone in this moment: the next one, please.
                     Some(Ok(lease)) => (backend, receipt) = (lease.backend, lease.receipt),
                     Some(Err(_)) => return,
@@ -192,7 +202,7 @@ impl Pool {
         self.open(opening);
     }
 
-    fn open(self: &Arc<Self>, opening: Option<Opening>) {
+    pub(super) fn open(self: &Arc<Self>, opening: Option<Opening>) {
         if let Some(opening) = opening {
             self.home.spawn(open::open(Arc::clone(self), opening));
         }
@@ -215,12 +225,19 @@ impl Pool {
             }
         };
         inner.refusal = None;
+        inner.backends.retain(|known| known.strong_count() > 0);
+        inner.backends.push(Arc::downgrade(&backend.key));
         match inner.books.opened(opening, backend, now, &inner.limits, &mut NoCap) {
-            Checkin::Handed { waiter, lease, .. } => {
-                if let Some(Ok(lease)) = waiter.give(Ok(lease)) {
-                    let (pool, Lease { backend, receipt, .. }) = (Arc::clone(self), lease);
-                    self.home.spawn(async move { pool.checkin(backend, receipt) });
+            Checkin::Handed { waiter, lease, since } => {
+                match waiter.give(Ok(lease)) {
+                    Some(Ok(lease)) => {
+                        let (pool, Lease { backend, receipt, .. }) = (Arc::clone(self), lease);
+                        self.home.spawn(async move { pool.checkin(backend, receipt) });
+                    }
+                    Some(Err(_)) | None => inner.stats.assigned(now.since(since)),
                 }
+                // After a failure this was the only attempt, and others may wait for more.
+                self.poke.notify_one();
             }
             Checkin::Kept => self.poke.notify_one(),
             Checkin::Close { backend, open, .. } => {
@@ -284,6 +301,7 @@ impl Pool {
     pub(super) fn join(&self, client: &Arc<ClientInfo>) {
         let mut inner = self.inner.lock();
         inner.books.join();
+        inner.stats.counters.client_login_count += 1;
         inner.clients.insert(client.id, Arc::clone(client));
     }
 
@@ -299,6 +317,21 @@ impl Pool {
         self.inner.lock().clients.values().cloned().collect()
     }
 
+    /// Its backends.
+    pub(crate) fn backends(&self) -> Vec<Arc<Key>> {
+        self.inner.lock().backends.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// What it has done.
+    pub(crate) fn stats(&self) -> Stats {
+        self.inner.lock().stats.clone()
+    }
+
+    /// Ends the period of its averages, if it is over.
+    pub(super) fn roll(&self, now: Mono, period: Duration) {
+        self.inner.lock().stats.roll(now, period);
+    }
+
     /// Its numbers.
     pub(crate) fn counts(&self) -> Counts {
         let inner = self.inner.lock();
@@ -306,7 +339,7 @@ impl Pool {
     }
 }
 
-fn farewell(backend: &Held) {
+pub(super) fn farewell(backend: &Held) {
     // Whether it hears that or only sees the socket close makes little difference.
     let _polite = backend.stream.try_write(&TERMINATE);
 }

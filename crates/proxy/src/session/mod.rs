@@ -59,7 +59,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// Makes the answers for roles that do not exist look real.
     pub(crate) doom_secret: Vec<u8>,
-    pub(crate) pools: Pools,
+    pub(crate) pools: Arc<Pools>,
     /// Numbers pooled clients.
     pub(crate) next_client: AtomicU32,
 }
