@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::arrivals::Arrivals;
+use crate::console::Pooler;
 use crate::handshakes::Handshakes;
 use crate::metrics::Metrics;
 use crate::pooled::Pools;
@@ -97,6 +98,7 @@ impl Bound {
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
+    pooler: Pooler,
     // Sessions live on the shards, and end with them.
     _shards: Arc<Shards>,
 }
@@ -124,8 +126,11 @@ impl Proxy {
             metrics,
             doom_secret: config.secret,
             pools,
+            address,
             next_client: AtomicU32::new(1),
         });
+        let pooler = Pooler::new(&shared);
+        keep_averages(&shared, scope);
         let door = Door {
             shared,
             shards: Arc::clone(&shards),
@@ -150,7 +155,13 @@ impl Proxy {
                 () = token.cancelled() => {}
             }
         });
-        Ok(Self { address, _shards: shards })
+        Ok(Self { address, pooler, _shards: shards })
+    }
+
+    /// The pooler, to look at it and to order it about.
+    #[must_use]
+    pub fn pooler(&self) -> Pooler {
+        self.pooler.clone()
     }
 
     /// The address that is listened on (with the real port when 0 was asked for).
@@ -158,6 +169,17 @@ impl Proxy {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+/// Has the pools' averages end their periods.
+fn keep_averages(shared: &Arc<Shared>, scope: &Scope) {
+    let (pools, token) = (Arc::clone(&shared.pools), scope.token());
+    scope.spawn("pool averages", async move {
+        tokio::select! {
+            () = pools.keep_averages() => {}
+            () = token.cancelled() => {}
+        }
+    });
 }
 
 /// Who may come in.
