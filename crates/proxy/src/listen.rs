@@ -118,6 +118,7 @@ impl Proxy {
         let listener = config.listen.listen()?;
         let shards = Arc::new(Shards::start(config.shards)?);
         let pools = Arc::new(Pools::new(shards.all(), Arc::clone(&wake), config.pool));
+        metrics.pools.watch(&pools);
         let shared = Arc::new(Shared {
             wake,
             tls: config.tls,

@@ -12,10 +12,11 @@
 //! ([`desk`]), what is shown ([`rows`]), and how settings change and stay ([`settings`]). [`Pooler`] is the same
 //! desk for the rest of the product: the API and its command line.
 //!
-//! Where the next change goes: a command in [`desk`], a column in [`rows`].
+//! Where the next change goes: a command in [`desk`], a column in [`rows`], a number for `/metrics` in [`metrics`].
 
 mod admit;
 mod desk;
+mod metrics;
 mod names;
 mod rows;
 mod settings;
@@ -28,6 +29,7 @@ use dormouse_pgwire::{ClientError, Encode, frame};
 use dormouse_pooler::admin::{Action, Command, Console, Reply, parse, welcome};
 
 pub(crate) use admit::{Admin, admit, asks_for};
+pub(crate) use metrics::PoolMetrics;
 pub use settings::{ChangeError, Setting};
 
 use crate::session::io::Client;
