@@ -242,8 +242,9 @@ impl Door {
 
     /// Why a connection may not even begin.
     fn refusal(&self, clients_before: usize, peer: SocketAddr) -> Option<ClientError> {
-        if clients_before >= self.max_clients {
-            let limit = self.max_clients;
+        // Pooled clients are counted once more by their pools; the setting can only make more room here.
+        let limit = self.max_clients.max(self.shared.pools.max_client_conn());
+        if clients_before >= limit {
             return Some(
                 ClientError::too_many_connections()
                     .with_detail(format!("The limit of {limit} clients is reached (max_client_conn)."))

@@ -31,11 +31,9 @@ impl Pooler for Desk {
 
     async fn run(&self, command: &str) -> Result<PoolerAnswer, PoolerError> {
         Ok(match self.0.run(command).await.map_err(refused)? {
-            Answer::Table { columns, rows } => PoolerAnswer {
-                columns: columns.into_iter().map(str::to_owned).collect(),
-                rows,
-                notice: None,
-            },
+            Answer::Table { columns, rows } => {
+                PoolerAnswer { columns: columns.into_iter().map(str::to_owned).collect(), rows, notice: None }
+            }
             Answer::Done(notice) => PoolerAnswer { notice, ..PoolerAnswer::default() },
         })
     }

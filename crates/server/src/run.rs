@@ -335,12 +335,14 @@ async fn start_proxy(
         max_conn_rate: config.max_conn_rate,
         shards: std::thread::available_parallelism().map_or(1, usize::from),
         secret: place.proxy_secret().map_err(ServerError::Place)?,
-        pool: pooler::settings(&control.pool_settings().map_err(ServerError::PoolSettings)?, &config.pool_settings)
-            .map_err(ServerError::Pooler)?,
+        pool: pooler::settings(
+            &control.pool_settings().map_err(ServerError::PoolSettings)?,
+            &config.pool_settings,
+        )
+        .map_err(ServerError::Pooler)?,
     };
     let wake = Arc::new(wake::Door { control: control.clone(), fleet: fleet.clone() });
-    let proxy =
-        Proxy::start(proxy, wake, counters, door).map_err(|e| no_clients(config.pg_listen, e))?;
+    let proxy = Proxy::start(proxy, wake, counters, door).map_err(|e| no_clients(config.pg_listen, e))?;
     control.attach_pooler(Arc::new(pooler::Desk(proxy.pooler())));
     Ok(proxy)
 }

@@ -78,8 +78,14 @@ async fn shows_what_the_pools_do() {
     let pools = console.show("POOLS");
     assert_eq!(pools.len(), 1);
     let pool = |name: &str| pools[0][name].as_str();
-    assert_eq!((pool("database"), pool("user"), pool("pool_mode")), (place.as_str(), "app_owner", "transaction"));
-    assert_eq!((pool("cl_active"), pool("cl_waiting"), pool("sv_active"), pool("sv_idle")), ("2", "0", "1", "1"));
+    assert_eq!(
+        (pool("database"), pool("user"), pool("pool_mode")),
+        (place.as_str(), "app_owner", "transaction")
+    );
+    assert_eq!(
+        (pool("cl_active"), pool("cl_waiting"), pool("sv_active"), pool("sv_idle")),
+        ("2", "0", "1", "1")
+    );
 
     let clients = console.show("CLIENTS");
     let pinned: Vec<_> = clients.iter().filter(|client| client["pinned"] == "advisory_lock").collect();
@@ -97,10 +103,26 @@ async fn shows_what_the_pools_do() {
     assert_eq!(console.show("USERS")[0]["current_client_connections"], "2");
     let lists = console.show("LISTS");
     let items = |list: &str| lists.iter().find(|row| row["list"] == list).unwrap()["items"].clone();
-    assert_eq!((items("used_clients"), items("used_servers"), items("pools")), ("2".into(), "2".into(), "1".into()));
+    assert_eq!(
+        (items("used_clients"), items("used_servers"), items("pools")),
+        ("2".into(), "2".into(), "1".into())
+    );
     for what in [
-        "SOCKETS", "ACTIVE_SOCKETS", "STATS", "STATS_AVERAGES", "TOTALS", "CONFIG", "MEM", "STATE", "VERSION", "PEERS",
-        "PEER_POOLS", "FDS", "DNS_HOSTS", "DNS_ZONES", "HELP",
+        "SOCKETS",
+        "ACTIVE_SOCKETS",
+        "STATS",
+        "STATS_AVERAGES",
+        "TOTALS",
+        "CONFIG",
+        "MEM",
+        "STATE",
+        "VERSION",
+        "PEERS",
+        "PEER_POOLS",
+        "FDS",
+        "DNS_HOSTS",
+        "DNS_ZONES",
+        "HELP",
     ] {
         console.say(&format!("SHOW {what}")).good();
     }
@@ -229,8 +251,11 @@ async fn only_operators_get_in() {
     let port = server.pg_port();
     let (password, console) = (server.password(), Console::of(&server));
     let place = |user: &str, rest: &str| format!("host=127.0.0.1 port={port} user={user} {rest}");
-    for (user, password) in [("app_owner", password.as_str()), ("dormouse", &password), ("app_owner", &console.key)] {
-        let said = psql(&place(user, "dbname=dormouse sslmode=disable"), password, &["-c", "SHOW POOLS"]).bad();
+    for (user, password) in
+        [("app_owner", password.as_str()), ("dormouse", &password), ("app_owner", &console.key)]
+    {
+        let said =
+            psql(&place(user, "dbname=dormouse sslmode=disable"), password, &["-c", "SHOW POOLS"]).bad();
         assert!(said.contains("password authentication failed for user"), "{said}");
     }
     // Over TLS too, and by the other name.

@@ -9,6 +9,10 @@ use super::Context;
 use crate::error::Error;
 use crate::ui::{Format, Table};
 
+/// Names that settings have in the sections of a `pgbouncer.ini`.
+const OTHER_NAMES: [(&str, &str); 2] =
+    [("pool_size", "default_pool_size"), ("reserve_pool", "reserve_pool_size")];
+
 /// Look at the connection pools, change their settings, stop and start them
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Pool {
@@ -87,13 +91,17 @@ async fn config(args: Config, cx: &Context) -> Result<(), Error> {
 
 /// Names to show, and changes.
 fn sorted(words: Vec<String>) -> (Vec<String>, BTreeMap<String, Option<String>>) {
+    let known = |name: &str| {
+        let name = name.trim().to_ascii_lowercase();
+        OTHER_NAMES.iter().find(|(other, _)| *other == name).map_or(name, |(_, known)| (*known).to_owned())
+    };
     let (mut names, mut changes) = (Vec::new(), BTreeMap::new());
     for word in words {
         match word.split_once('=') {
             Some((name, value)) => {
-                changes.insert(name.to_owned(), Some(value.to_owned()).filter(|value| !value.is_empty()));
+                changes.insert(known(name), Some(value.to_owned()).filter(|value| !value.is_empty()));
             }
-            None => names.push(word),
+            None => names.push(known(&word)),
         }
     }
     (names, changes)
@@ -119,7 +127,8 @@ async fn order(command: String, cx: &Context) -> Result<(), Error> {
 }
 
 fn shown(answer: &PoolerAnswer) -> Table {
-    let rows = answer.rows.iter().map(|row| row.iter().map(|cell| cell.clone().unwrap_or_default()).collect());
+    let rows =
+        answer.rows.iter().map(|row| row.iter().map(|cell| cell.clone().unwrap_or_default()).collect());
     Table::of(&answer.columns, rows)
 }
 
@@ -129,10 +138,11 @@ mod tests {
 
     #[test]
     fn words_are_names_or_changes() {
-        let words = ["a", "b=1", "c=", "d=x=y"].map(str::to_owned).to_vec();
+        let words = ["A", "b=1", "c=", "d=x=y", "pool_size=2"].map(str::to_owned).to_vec();
         let (names, changes) = sorted(words);
         assert_eq!(names, ["a"]);
         let value = |name: &str| changes[name].as_deref();
         assert_eq!((value("b"), value("c"), value("d")), (Some("1"), None, Some("x=y")));
+        assert_eq!(value("default_pool_size"), Some("2"));
     }
 }

@@ -44,7 +44,9 @@ pub(crate) async fn admit(
     if !client.stream.is_tls() && !peer.ip().to_canonical().is_loopback() {
         let text = "the console is reached over TLS, or from the server's own machine";
         let error = ClientError::fatal(SqlState::INVALID_AUTHORIZATION, text);
-        return Err(error.with_hint(format!("Connect with sslmode=require. {}", help("console-login"))).into());
+        return Err(error
+            .with_hint(format!("Connect with sslmode=require. {}", help("console-login")))
+            .into());
     }
     let who = shared.throttle.console(peer.ip());
     let may_try = || {

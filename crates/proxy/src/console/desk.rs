@@ -49,9 +49,9 @@ impl<'a> Desk<'a> {
                 Ok(Reply::Done)
             }
             Command::KillClient(id) => self.kill_client(id),
-            Command::Suspend => {
-                Err(AdminError::NotHere("SUSPEND is for handing sockets over, which a restart does not need: use PAUSE"))
-            }
+            Command::Suspend => Err(AdminError::NotHere(
+                "SUSPEND is for handing sockets over, which a restart does not need: use PAUSE",
+            )),
             Command::Shutdown(_) => Err(AdminError::NotHere(
                 "the console does not end the server, which has databases too: use PAUSE, or stop `dormouse up`",
             )),

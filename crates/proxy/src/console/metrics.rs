@@ -141,7 +141,8 @@ impl Page<'_> {
 /// Upper bounds in seconds with the counts between them, and how many there are in all.
 fn buckets(waits: &Histogram) -> (Vec<(f64, u64)>, u64) {
     let cumulative = waits.cumulative();
-    let bounds = BOUNDS.iter().map(|bound| Duration::from_micros(*bound).as_secs_f64()).chain([f64::INFINITY]);
+    let bounds =
+        BOUNDS.iter().map(|bound| Duration::from_micros(*bound).as_secs_f64()).chain([f64::INFINITY]);
     let mut before = 0;
     let between = cumulative.map(|count| count - std::mem::replace(&mut before, count));
     (bounds.zip(between).collect(), cumulative[BOUNDS.len()])
@@ -166,9 +167,9 @@ impl Collector for PoolMetrics {
                 .map(|(state, n)| (endpoint.as_str(), state, n))
         });
         page.gauges("dormouse_pool_servers", "Servers (backends) of pools", "state", rows)?;
-        let rows = all.iter().flat_map(|(endpoint, sum)| {
-            sum.pins.iter().map(|(reason, n)| (endpoint.as_str(), *reason, *n))
-        });
+        let rows = all
+            .iter()
+            .flat_map(|(endpoint, sum)| sum.pins.iter().map(|(reason, n)| (endpoint.as_str(), *reason, *n)));
         page.gauges("dormouse_pool_pinned", "Servers that only their client can use", "reason", rows)?;
         let help = "How long the client that waits for longest has waited";
         let mut longest =

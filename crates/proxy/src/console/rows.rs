@@ -71,10 +71,8 @@ fn sockets(shared: &Shared, pools: &[Arc<Pool>]) -> Vec<Socket> {
     let mut rows = Vec::new();
     for pool in pools {
         let clients = pool.clients();
-        let linked: BTreeMap<u32, u64> = clients
-            .iter()
-            .filter_map(|client| Some((client.linked()?.pid, u64::from(client.id))))
-            .collect();
+        let linked: BTreeMap<u32, u64> =
+            clients.iter().filter_map(|client| Some((client.linked()?.pid, u64::from(client.id)))).collect();
         rows.extend(clients.iter().map(|client| of_client(shared, pool, client)));
         rows.extend(pool.backends().iter().map(|key| of_backend(pool, key, linked.get(&key.pid).copied())));
     }

@@ -40,5 +40,5 @@ pub(crate) use enter::enter;
 pub(crate) use held::Key as BackendKey;
 pub(crate) use orders::{Order, Target};
 pub(crate) use pool::Pool;
-pub(crate) use seats::Seat;
 pub(crate) use pools::Pools;
+pub(crate) use seats::Seat;

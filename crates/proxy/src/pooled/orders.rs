@@ -149,7 +149,11 @@ mod tests {
     use super::*;
 
     fn key(database: &str, endpoint: &str) -> PoolKey {
-        PoolKey { endpoint: endpoint.parse().unwrap(), database: database.to_owned(), role: "anna".to_owned() }
+        PoolKey {
+            endpoint: endpoint.parse().unwrap(),
+            database: database.to_owned(),
+            role: "anna".to_owned(),
+        }
     }
 
     fn named(name: &str) -> Target {

@@ -90,6 +90,11 @@ impl Pools {
         self.settings.read().clone()
     }
 
+    /// How many clients there may be.
+    pub(crate) fn max_client_conn(&self) -> usize {
+        self.settings.read().max_client_conn as usize
+    }
+
     /// Changes the settings of all pools, now.
     pub(crate) fn change(&self, settings: Settings) {
         // First for pools to come, or one that is made in this moment would be left out.

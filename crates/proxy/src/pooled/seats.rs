@@ -87,7 +87,10 @@ mod tests {
         let hall = Hall::default();
         let anna = Seated::take(&hall, &key("anna"), &settings).unwrap();
         let told = |key: &PoolKey| Seated::take(&hall, key, &settings).unwrap_err().to_string();
-        assert!(told(&key("anna")).contains("53300") && told(&key("anna")).contains("max_user_client_connections"));
+        assert!(
+            told(&key("anna")).contains("53300")
+                && told(&key("anna")).contains("max_user_client_connections")
+        );
         let _ben = Seated::take(&hall, &key("ben"), &settings).unwrap();
         assert!(told(&key("cleo")).contains("max_db_client_connections"));
         drop(anna);

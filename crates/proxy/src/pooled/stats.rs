@@ -20,7 +20,12 @@ pub(crate) struct Stats {
 
 impl Stats {
     pub(super) fn new(now: Mono) -> Self {
-        Self { counters: Counters::default(), period: Period::new(now), waits: Histogram::default(), wakes: 0 }
+        Self {
+            counters: Counters::default(),
+            period: Period::new(now),
+            waits: Histogram::default(),
+            wakes: 0,
+        }
     }
 
     /// A client got a backend after so long a wait.
