@@ -17,10 +17,14 @@
 //!
 //! In reading order: [`pools`] finds a client's pool, [`pool`] keeps its books, [`held`] is a backend, [`open`]
 //! makes one, [`slot`] is where a client waits, [`session`] is the client's life, [`words`] what it is told when
-//! its backend dies under it, [`retire`] cleans up behind those who left in the middle of something.
+//! its backend dies under it, [`retire`] cleans up behind those who left in the middle of something. [`orders`] is what operators order, [`seats`] how many may come,
+//! [`stats`] what was done.
 
 pub(crate) mod pools;
 mod pool;
+mod stats;
+mod orders;
+mod seats;
 mod held;
 mod open;
 mod slot;
@@ -32,8 +36,11 @@ mod session;
 mod io;
 mod retire;
 
-pub(crate) use client_info::ClientInfo;
+pub(crate) use client_info::{ClientInfo, Doing};
 pub(crate) use enter::enter;
 pub(crate) use held::Key as BackendKey;
 pub(crate) use listeners::Listeners;
+pub(crate) use orders::{Order, Target};
+pub(crate) use pool::Pool;
 pub(crate) use pools::Pools;
+pub(crate) use seats::Seat;
