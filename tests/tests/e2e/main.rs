@@ -31,4 +31,5 @@ mod pool_wire;
 mod pool_pgx;
 mod pool_protocol;
 mod pool_mix;
+mod pool_lost;
 mod pool_console;

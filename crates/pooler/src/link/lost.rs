@@ -1,8 +1,11 @@
 //! A backend died under its client. What can the client be told so that its connection goes on?
 //!
 //! PostgreSQL ends the connection with the backend. Here only the transaction is gone: its statements get an
-//! error and ReadyForQuery, as if it had been rolled back. That is possible when the client stands at a message's
-//! end in both directions, and has lost nothing but its transaction.
+//! error and ReadyForQuery. That is possible when the client stands at a message's end in both directions, and has
+//! lost nothing but its transaction.
+//!
+//! Who had begun a transaction is in a *failed* one from then on ([`super::fail`]): a client that takes no notice of
+//! the error must not have the rest of its transaction committed statement by statement.
 
 use dormouse_pgwire::backend::TxStatus;
 use dormouse_pgwire::frame::{self, HEADER_LEN};
@@ -18,8 +21,15 @@ use super::stateful::Stateful;
 pub enum Loss {
     /// It noticed nothing.
     Unnoticed,
-    /// It is sent this, and goes on; `Lost` first, if there is one.
-    GoesOn(Vec<u8>, Option<Lost>),
+    /// It goes on.
+    GoesOn {
+        /// It is sent this.
+        told: Vec<u8>,
+        /// What it has yet to be told.
+        lost: Option<Lost>,
+        /// It is in a failed transaction until it ends that.
+        failed: bool,
+    },
     /// It must be told a fatal error.
     Ends,
 }
@@ -31,6 +41,8 @@ pub struct Lost {
     error: Vec<u8>,
     /// It has been told in this series of messages: the rest up to Sync is dropped.
     told: bool,
+    /// The status that it is told.
+    status: TxStatus,
 }
 
 /// What follows from the loss of a backend. `error` is a whole ErrorResponse that is not fatal.
@@ -48,29 +60,37 @@ pub fn after_loss(client: &Client, server: &Server, error: &[u8]) -> Loss {
         return Loss::Ends;
     }
     let open = server.unsynced || server.skipping;
+    let failed = server.status != TxStatus::Idle;
+    let status = if failed { TxStatus::Failed } else { TxStatus::Idle };
+    let lost = |told| Lost { error: error.to_vec(), told, status };
     if server.expect.is_empty() {
-        if server.status == TxStatus::Idle && !open {
+        if !failed && !open {
             return Loss::Unnoticed;
         }
-        return Loss::GoesOn(Vec::new(), Some(Lost { error: error.to_vec(), told: server.skipping }));
+        // In a transaction that had failed already there is nothing new to tell.
+        let knows = server.status == TxStatus::Failed && !open;
+        let lost = (!knows).then(|| lost(server.skipping));
+        return Loss::GoesOn { told: Vec::new(), lost, failed };
     }
-    let mut out = Vec::new();
+    let mut told = Vec::new();
     let ends = server
         .expect
         .iter()
         .filter(|expect| matches!(expect, Expect::Query(_) | Expect::Function | Expect::Sync));
     for _ in ends {
-        out.extend_from_slice(error);
-        out.extend_from_slice(&READY);
+        told.extend_from_slice(error);
+        told.extend_from_slice(&ready(status));
     }
     if open {
-        out.extend_from_slice(error);
+        told.extend_from_slice(error);
     }
-    Loss::GoesOn(out, open.then(|| Lost { error: error.to_vec(), told: true }))
+    Loss::GoesOn { told, lost: open.then(|| lost(true)), failed }
 }
 
-/// ReadyForQuery, idle.
-const READY: [u8; 6] = [backend::READY_FOR_QUERY, 0, 0, 0, 5, b'I'];
+/// ReadyForQuery.
+fn ready(status: TxStatus) -> [u8; 6] {
+    [backend::READY_FOR_QUERY, 0, 0, 0, 5, status.as_byte()]
+}
 
 impl Lost {
     /// Takes bytes of the client: it is told as soon as it says something. Some when it knows, with the bytes
@@ -96,7 +116,7 @@ impl Lost {
             }
             // In a series of extended messages only Sync ends the skipping.
             if header.tag == frontend::SYNC || (ends && !skipping) {
-                out.extend_from_slice(&READY);
+                out.extend_from_slice(&ready(self.status));
                 return Some(rest.to_vec());
             }
         }

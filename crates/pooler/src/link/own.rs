@@ -40,6 +40,12 @@ pub fn check(server: &mut Server, sql: &str) -> Vec<u8> {
     own(server, sql)
 }
 
+/// What to send so that the backend is in a failed transaction, as the client is that lost one with its backend.
+pub fn fail(server: &mut Server) -> Vec<u8> {
+    // The text of the error tells whoever reads PostgreSQL's log what it is about.
+    own(server, "BEGIN; SELECT 'the transaction was lost together with its backend'::pg_catalog.int4")
+}
+
 /// What to send to learn what the last transaction left behind.
 pub fn inspect(client: &Client, server: &mut Server) -> Vec<u8> {
     let sql = question(server.ask, &client.wanted);

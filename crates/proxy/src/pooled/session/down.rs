@@ -98,6 +98,10 @@ impl Session {
         let Phase::Own(purpose) = self.phase else { return };
         let Some(Leased { held, .. }) = &mut self.leased else { return };
         self.phase = Phase::Linked;
+        if purpose == Purpose::Fail && held.server.status() == TxStatus::Failed {
+            self.failed = false;
+            return;
+        }
         let Some(why) = held.server.own_error().map(str::to_owned) else {
             return self.note_listening();
         };
@@ -108,7 +112,7 @@ impl Session {
                 self.phase = Phase::Idle;
                 self.give_up_backend();
             }
-            Purpose::Replay => self.end(&words::not_restored(&why).encode()),
+            Purpose::Replay | Purpose::Fail => self.end(&words::not_restored(&why).encode()),
             Purpose::Inspect => {
                 tracing::warn!(why, pool = ?self.pool.key, "cannot look at what a session left behind");
                 self.end(&words::not_restored(&why).encode());

@@ -87,9 +87,10 @@ impl Session {
         }
         match loss {
             Loss::Unnoticed => {}
-            Loss::GoesOn(bytes, lost) => {
-                self.outbox.add(&bytes);
+            Loss::GoesOn { told, lost, failed } => {
+                self.outbox.add(&told);
                 self.lost = lost.map(Box::new);
+                self.failed |= failed;
             }
             Loss::Ends => {
                 let told = words::of_connection(last, closing, held.server.unrebuildable());

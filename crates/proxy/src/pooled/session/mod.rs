@@ -80,6 +80,8 @@ enum Purpose {
     Replay,
     /// What did its transaction leave behind?
     Inspect,
+    /// It goes on in a failed transaction, because it lost one with its backend.
+    Fail,
 }
 
 /// Whether a step moved something, or the session is over.
@@ -97,6 +99,8 @@ pub(super) struct Session {
     outbox: Outbox,
     leased: Option<Leased>,
     lost: Option<Box<Lost>>,
+    /// It lost a transaction that it has not ended yet.
+    failed: bool,
     /// It has not been greeted yet.
     greet: bool,
     watched: bool,
@@ -128,6 +132,7 @@ impl Session {
             outbox: Outbox::default(),
             leased: None,
             lost: None,
+            failed: false,
             greet: true,
             watched: false,
             no_blocks: false,

@@ -183,6 +183,13 @@ impl Session {
             let _told_by_reading = held.outbox.poll_chunk(cx, &mut held.stream, &sql);
             return Ok(true);
         }
+        if self.failed && held.server.is_idle() {
+            self.phase = Phase::Own(Purpose::Fail);
+            self.input = chunk.to_vec();
+            let sql = link::fail(&mut held.server);
+            let _told_by_reading = held.outbox.poll_chunk(cx, &mut held.stream, &sql);
+            return Ok(true);
+        }
         if self.greet {
             self.greet_from_backend();
         } else {

@@ -1,0 +1,49 @@
+//! A backend dies under a pooled client: the transaction is lost, the connection is not.
+
+use crate::pool_house::House;
+use crate::pool_wire::{Say, exchange};
+
+/// Ends the backend of whoever is in a transaction on this table, as an administrator would.
+async fn end_backends(house: &House, table: &str) {
+    let client = house.server.try_connect(house.direct()).await.unwrap();
+    let end = format!(
+        "select pg_terminate_backend(l.pid) from pg_locks l where l.relation = '{table}'::regclass and l.pid <> pg_backend_pid()"
+    );
+    assert!(!client.query(&end, &[]).await.unwrap().is_empty(), "nobody holds a lock");
+}
+
+#[tokio::test]
+async fn a_lost_transaction_stays_failed_until_its_client_ends_it() {
+    let house = House::new();
+    if !crate::pool_house::pooled() {
+        return;
+    }
+    let mut raw = house.raw(&[]).await;
+    exchange(&mut raw, &Say::new().query("create table pool_lost (v int)"), "C:CREATE_TABLE Z:I").await;
+    // Between two statements, simple protocol.
+    exchange(&mut raw, &Say::new().query("begin"), "C:BEGIN Z:T").await;
+    exchange(&mut raw, &Say::new().query("insert into pool_lost values (1)"), "C:INSERT_0_1 Z:T").await;
+    end_backends(&house, "pool_lost").await;
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    exchange(&mut raw, &Say::new().query("insert into pool_lost values (2)"), "E:57P01 Z:E").await;
+    // Whoever takes no notice commits nothing of the rest.
+    exchange(&mut raw, &Say::new().query("insert into pool_lost values (3)"), "E:25P02 Z:E").await;
+    let insert = Say::new().parse("", "insert into pool_lost values (4)").bind("", "", &[]).execute("", 0).sync();
+    exchange(&mut raw, &insert, "E:25P02 Z:E").await;
+    exchange(&mut raw, &Say::new().query("commit"), "C:ROLLBACK Z:I").await;
+    // Extended protocol, and the rest of the series is skipped.
+    exchange(&mut raw, &Say::new().query("begin"), "C:BEGIN Z:T").await;
+    exchange(&mut raw, &Say::new().query("insert into pool_lost values (5)"), "C:INSERT_0_1 Z:T").await;
+    end_backends(&house, "pool_lost").await;
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    exchange(&mut raw, &insert, "E:57P01 Z:E").await;
+    exchange(&mut raw, &Say::new().query("rollback"), "C:ROLLBACK Z:I").await;
+    // In the middle of a statement outside a transaction: an error, and nothing else.
+    let ended = async {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        end_backends(&house, "pool_lost").await;
+    };
+    let slow = Say::new().query("select count(*), pg_sleep(30) from pool_lost");
+    tokio::join!(ended, exchange(&mut raw, &slow, "T:count|pg_sleep E:57P01 Z:I"));
+    exchange(&mut raw, &Say::new().query("select count(*) from pool_lost"), "T:count D:0 C:SELECT_1 Z:I").await;
+}
