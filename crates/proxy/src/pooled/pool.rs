@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
@@ -24,7 +24,7 @@ use super::open;
 use super::pools::PoolKey;
 use super::slot::Slot;
 use crate::session::help;
-use crate::wake::Compute;
+use crate::wake::{Compute, End, same_run};
 
 /// Startup settings whose greeting is remembered. Drivers of one application send one or two.
 const MAX_GREETINGS: usize = 64;
@@ -63,7 +63,7 @@ pub(super) struct Inner {
     /// Why the last backend could not be opened.
     refusal: Option<ClientError>,
     /// The run of the compute that is being watched.
-    run: Option<Weak<dyn Compute>>,
+    run: Option<End>,
 }
 
 /// What a client that needs a backend gets.
@@ -329,17 +329,18 @@ impl Pool {
 
     /// Whether this run of the compute is not watched yet; then the caller does.
     pub(super) fn is_first_of(&self, compute: &Arc<dyn Compute>) -> bool {
-        let run = Arc::downgrade(compute);
+        let run = compute.closing();
         let mut inner = self.inner.lock();
-        let known = inner.run.as_ref().is_some_and(|known| Weak::ptr_eq(known, &run));
+        let known = inner.run.as_ref().is_some_and(|known| same_run(known, &run));
         inner.run = Some(run);
         !known
     }
 
     /// The compute ends: nobody gets its idle backends any more, and who has one learns of it.
     pub(super) fn ends(&self, compute: &Arc<dyn Compute>) {
+        let run = compute.closing();
         let mut inner = self.inner.lock();
-        drop(inner.books.remove_idle(|held| held.is_of(compute), &mut NoCap));
+        drop(inner.books.remove_idle(|held| held.is_of(&run), &mut NoCap));
         for client in inner.clients.values().filter(|client| client.doing() == Doing::Linked) {
             client.alarm();
         }
