@@ -117,6 +117,25 @@ impl Wake for Awake {
         Ok(Some(StoredRole { password, can_login: true, valid_until: None }))
     }
 
+    fn knows_key(&self, _key: &str) -> bool {
+        false
+    }
+
+    async fn keep_pool_settings(
+        &self,
+        _changes: &[(&'static str, Option<String>)],
+    ) -> Result<(), ClientError> {
+        Ok(())
+    }
+
+    fn knows_key(&self, _key: &str) -> bool {
+        false
+    }
+
+    async fn keep_pool_settings(&self, _: &[(&'static str, Option<String>)]) -> Result<(), ClientError> {
+        Ok(())
+    }
+
     async fn acquire(&self, _endpoint: &EndpointId) -> Result<Backend, ClientError> {
         let compute = Arc::clone(&self.compute);
         Ok(Backend { pass: compute.gate.pass().expect("it is open"), compute, ticket: None })

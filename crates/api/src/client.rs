@@ -28,6 +28,7 @@ pub mod branch;
 pub mod database;
 pub mod endpoint;
 pub mod operation;
+pub mod pooler;
 pub mod project;
 pub mod role;
 pub mod server;

@@ -39,6 +39,7 @@ pub mod user;
 pub mod server_file;
 pub mod status;
 pub mod storage;
+pub mod pooler;
 
 pub mod body;
 

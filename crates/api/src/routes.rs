@@ -86,6 +86,10 @@ pub const STORAGE: &str = "/storage";
 pub const STORAGE_CHECK: &str = "/storage/check";
 /// `POST` *(extension)*: delete what nothing needs. No time limit.
 pub const STORAGE_COLLECT: &str = "/storage/collect";
+/// `GET`, `PATCH` *(extension)*: the settings of the pooler.
+pub const POOLER: &str = "/pooler";
+/// `POST` *(extension)*: run a command of the pooler's console.
+pub const POOLER_COMMAND: &str = "/pooler/command";
 
 /// An HTTP method that the API uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -175,4 +179,7 @@ pub const ALL: &[(Method, &str)] = &[
     (Method::Get, STORAGE),
     (Method::Post, STORAGE_CHECK),
     (Method::Post, STORAGE_COLLECT),
+    (Method::Get, POOLER),
+    (Method::Patch, POOLER),
+    (Method::Post, POOLER_COMMAND),
 ];

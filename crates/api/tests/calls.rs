@@ -14,6 +14,7 @@ use dormouse_api::endpoint::{
 };
 use dormouse_api::event::EventsQuery;
 use dormouse_api::import::ImportDirectory;
+use dormouse_api::pooler::{PoolerCommand, UpdatePooler};
 use dormouse_api::project::{CreateProject, UpdateProject};
 use dormouse_api::role::{CreateRole, NewRole};
 use dormouse_api::routes::{self, Method};
@@ -131,6 +132,9 @@ fn every_call() -> Vec<Line> {
         line(&client::storage::status()),
         line(&client::storage::check(&CheckStorage::default())),
         line(&client::storage::collect(&CollectStorage::default())),
+        line(&client::pooler::get()),
+        line(&client::pooler::update(&UpdatePooler::default())),
+        line(&client::pooler::command(&PoolerCommand { command: "SHOW POOLS".into() })),
     ]);
     calls
 }

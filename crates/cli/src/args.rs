@@ -92,6 +92,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Database(commands::database::Database),
     #[command(subcommand)]
+    Pool(commands::pool::Pool),
+    #[command(subcommand)]
     IpAllow(commands::ip_allow::IpAllow),
     #[command(subcommand)]
     Auth(commands::auth::Auth),

@@ -23,6 +23,7 @@ pub(crate) mod gc;
 pub(crate) mod import;
 pub(crate) mod ip_allow;
 pub(crate) mod operation;
+pub(crate) mod pool;
 pub(crate) mod project;
 pub(crate) mod psql;
 pub(crate) mod recover;
@@ -62,6 +63,7 @@ pub(crate) fn run(command: Command, cx: Context) -> Result<(), Error> {
         Command::Role(args) => wait(role::run(args, &cx)),
         Command::Database(args) => wait(database::run(args, &cx)),
         Command::Import(args) => wait(import::run(*args, &cx)),
+        Command::Pool(args) => wait(pool::run(args, &cx)),
         Command::IpAllow(args) => wait(ip_allow::run(args, &cx)),
         Command::Auth(args) => wait(auth::run(args, &cx)),
         Command::ApiKey(args) => wait(api_key::run(args, &cx)),

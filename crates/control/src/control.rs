@@ -45,6 +45,7 @@ use crate::operation::start_compute::StartCompute;
 use crate::operation::suspend_compute::SuspendCompute;
 use crate::operation::{Executor, StepFailure, Work};
 use crate::password::{PasswordError, Passwords, StoredRole};
+use crate::pooler::Attached;
 use crate::reconcile::{self, Statuses};
 use crate::secrets::{KeyError, Secrets, private_file};
 use crate::token::Tokens;
@@ -176,6 +177,7 @@ pub struct Control {
     pub(crate) executor: Executor,
     pub(crate) statuses: Statuses,
     pub(crate) scope: Scope,
+    pub(crate) pooler: Attached,
 }
 
 impl Control {
@@ -192,7 +194,8 @@ impl Control {
         let metrics = Arc::clone(&foundation.metrics);
         let executor = Executor::new(foundation.db.clone(), scope.clone(), kinds, metrics);
         let statuses = Statuses::default();
-        Self { foundation, computes, vault, executor, statuses, scope: scope.clone() }
+        let pooler = Attached::default();
+        Self { foundation, computes, vault, executor, statuses, scope: scope.clone(), pooler }
     }
 
     /// The API below `/api/v2`. Every route asks for a key.

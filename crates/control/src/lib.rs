@@ -13,7 +13,7 @@
 //! asked of computes and of storage; [`meta`] is what storage keeps for a disaster, [`descent`] what a branch
 //! gets from its parent. [`operation`] changes things in
 //! durable steps, [`reconcile`] puts right what nobody asked about. [`locate`], [`password`] and [`token`]
-//! are what the proxy needs on the way in; [`http`] is the public API. [`control`] holds it together;
+//! are what the proxy needs on the way in, [`pooler`] what is asked of its pools; [`http`] is the public API. [`control`] holds it together;
 //! its builder is the only way in for `server`.
 //!
 //! A new resource is: a table in `db`, rules in `model`, a handler file in `http`, and, when
@@ -36,6 +36,7 @@ pub mod address;
 pub mod api_key;
 pub mod token;
 pub mod locate;
+pub mod pooler;
 pub mod password;
 pub mod plan;
 pub mod schema;

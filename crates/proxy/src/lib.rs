@@ -3,7 +3,8 @@
 //! In reading order: [`listen`] accepts and limits; [`session`] is the life of one connection:
 //! negotiation, login, backend, relay; [`route`] (pure) finds which endpoint is meant; [`tls`] and
 //! [`stream`] are the two kinds of transport; [`throttle`] slows down guessing, [`arrivals`] floods;
-//! [`peer`] knows whose certificate a client showed; [`cancel`] finds the backend a cancel request means. Everything the proxy needs from the rest of the product goes
+//! [`peer`] knows whose certificate a client showed; [`cancel`] finds the backend a cancel request means; `pooled` shares backends among clients, and
+//! [`console`] is where the operator looks at them. Everything the proxy needs from the rest of the product goes
 //! through one trait, [`wake::Wake`], so that it runs and is tested without a control plane.
 //!
 //! `docs/journey/connection.md` follows one packet through these files.
@@ -20,8 +21,10 @@ pub mod handshakes;
 pub mod metrics;
 pub mod listen;
 pub(crate) mod pooled;
+pub mod console;
 mod session;
 
+pub use console::Pooler;
 pub use dormouse_pooler::config::Settings as PoolSettings;
 pub use listen::{Bound, Proxy, ProxyConfig};
 pub use route::Route;

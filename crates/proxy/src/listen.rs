@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::arrivals::Arrivals;
+use crate::console::Pooler;
 use crate::handshakes::Handshakes;
 use crate::metrics::Metrics;
 use crate::pooled::{Listeners, Pools};
@@ -97,6 +98,7 @@ impl Bound {
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
+    pooler: Pooler,
     // Sessions live on the shards, and end with them.
     _shards: Arc<Shards>,
 }
@@ -118,7 +120,8 @@ impl Proxy {
         // Whoever gets a compute gets it after those who listen on it.
         let listeners = Arc::new(Listeners::new(wake));
         let wake: Arc<dyn Wake> = Arc::clone(&listeners) as Arc<dyn Wake>;
-        let pools = Pools::new(shards.all(), listeners, config.pool);
+        let pools = Arc::new(Pools::new(shards.all(), listeners, config.pool));
+        metrics.pools.watch(&pools);
         let shared = Arc::new(Shared {
             wake,
             tls: config.tls,
@@ -127,8 +130,11 @@ impl Proxy {
             metrics,
             doom_secret: config.secret,
             pools,
+            address,
             next_client: AtomicU32::new(1),
         });
+        let pooler = Pooler::new(&shared);
+        keep_averages(&shared, scope);
         let door = Door {
             shared,
             shards: Arc::clone(&shards),
@@ -153,7 +159,13 @@ impl Proxy {
                 () = token.cancelled() => {}
             }
         });
-        Ok(Self { address, _shards: shards })
+        Ok(Self { address, pooler, _shards: shards })
+    }
+
+    /// The pooler, to look at it and to order it about.
+    #[must_use]
+    pub fn pooler(&self) -> Pooler {
+        self.pooler.clone()
     }
 
     /// The address that is listened on (with the real port when 0 was asked for).
@@ -161,6 +173,17 @@ impl Proxy {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+/// Has the pools' averages end their periods.
+fn keep_averages(shared: &Arc<Shared>, scope: &Scope) {
+    let (pools, token) = (Arc::clone(&shared.pools), scope.token());
+    scope.spawn("pool averages", async move {
+        tokio::select! {
+            () = pools.keep_averages() => {}
+            () = token.cancelled() => {}
+        }
+    });
 }
 
 /// Who may come in.
@@ -222,8 +245,9 @@ impl Door {
 
     /// Why a connection may not even begin.
     fn refusal(&self, clients_before: usize, peer: SocketAddr) -> Option<ClientError> {
-        if clients_before >= self.max_clients {
-            let limit = self.max_clients;
+        // Pooled clients are counted once more by their pools; the setting can only make more room here.
+        let limit = self.max_clients.max(self.shared.pools.max_client_conn());
+        if clients_before >= limit {
             return Some(
                 ClientError::too_many_connections()
                     .with_detail(format!("The limit of {limit} clients is reached (max_client_conn)."))

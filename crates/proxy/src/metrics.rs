@@ -7,6 +7,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::console::PoolMetrics;
+
 /// Upper bounds in seconds of the time from accept to the first ReadyForQuery.
 const LOGIN_BUCKETS: [f64; 13] =
     [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0, 4.0, 30.0];
@@ -31,6 +33,8 @@ pub struct Metrics {
     pub auth_failures: Counter,
     /// `dormouse_login_seconds`: from accept to the first ReadyForQuery, wake included.
     pub login: Histogram,
+    /// `dormouse_pool_…`: see `console/metrics.rs`.
+    pub(crate) pools: PoolMetrics,
 }
 
 impl Default for Metrics {
@@ -41,6 +45,7 @@ impl Default for Metrics {
             handshakes: Gauge::default(),
             auth_failures: Counter::default(),
             login: Histogram::new(LOGIN_BUCKETS),
+            pools: PoolMetrics::default(),
         }
     }
 }
@@ -55,6 +60,7 @@ impl Metrics {
         registry.register("dormouse_auth_failures", "Failed logins", self.auth_failures.clone());
         let help = "From accept to the first ReadyForQuery, wake included";
         registry.register_with_unit("dormouse_login", help, Unit::Seconds, self.login.clone());
+        registry.register_collector(Box::new(self.pools.clone()));
     }
 
     /// Counts the end of a connection's start.

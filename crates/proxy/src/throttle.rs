@@ -60,6 +60,12 @@ impl Throttle {
         Who(from, self.hasher.hash_one((endpoint, role)))
     }
 
+    /// Names the bucket of an address that tries the console.
+    #[must_use]
+    pub fn console(&self, from: IpAddr) -> Who {
+        Who(from, self.hasher.hash_one("the console"))
+    }
+
     /// Whether a password may be tried now.
     ///
     /// # Errors

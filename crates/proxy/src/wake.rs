@@ -95,6 +95,16 @@ pub trait Wake: Send + Sync + 'static {
         role: &str,
     ) -> Result<Option<StoredRole>, ClientError>;
 
+    /// Whether this is an API key of this server: who has one may use the console.
+    fn knows_key(&self, key: &str) -> bool;
+
+    /// Keeps settings of the pooler for the next start; `None` = forget this one.
+    ///
+    /// # Errors
+    /// When they cannot be kept; then none is.
+    async fn keep_pool_settings(&self, changes: &[(&'static str, Option<String>)])
+    -> Result<(), ClientError>;
+
     /// The client is authenticated: wakes the endpoint if needed and gives the right to connect.
     ///
     /// # Errors

@@ -32,6 +32,8 @@ pub struct ServerConfig {
     pub client_certs: Option<ClientCerts>,
     /// New connections a second from one source; 0 = no limit.
     pub max_conn_rate: u32,
+    /// Settings of the pooler, by PgBouncer's names; they win over those that were kept.
+    pub pool_settings: Vec<(String, String)>,
     /// Sleep after so long without work; `None` = never.
     pub idle_timeout: Option<Duration>,
     /// What happens to those that are paused.

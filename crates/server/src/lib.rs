@@ -4,6 +4,7 @@
 //! * [`config`]: what a server is told. [`place`]: what it needs of directories and limits.
 //! * [`run`]: start everything in order, wait for a signal, stop everything in the opposite order.
 //! * [`wake`]: how the proxy's questions are answered by control and computes.
+//! * [`pooler`]: the API's way to the proxy's pooler.
 //! * [`http`]: the HTTP port: the API, `/healthz`, `/metrics`, the start page.
 //! * [`recover`]: a new data directory from nothing but a store.
 //! * [`doctor`]: what this machine has and lacks, without starting anything.
@@ -11,6 +12,7 @@
 pub mod config;
 pub mod place;
 pub mod wake;
+pub mod pooler;
 pub mod http;
 pub mod limited;
 pub mod run;

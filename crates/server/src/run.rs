@@ -27,7 +27,7 @@ use dormouse_control::{
 };
 use dormouse_proxy::metrics::Metrics as ProxyMetrics;
 use dormouse_proxy::tls::Tls;
-use dormouse_proxy::{Bound, PoolSettings, Proxy, ProxyConfig};
+use dormouse_proxy::{Bound, Proxy, ProxyConfig};
 use dormouse_runtime::shutdown::{STOP_WITHIN, Signals};
 use dormouse_runtime::task::{self, Scope};
 use dormouse_runtime::telemetry::Metrics;
@@ -38,7 +38,7 @@ use tokio::net::TcpListener;
 
 use crate::config::{MAX_CLIENT_CONN, Ready, ReadyProject, ServerConfig};
 use crate::place::{self, Place, PlaceError};
-use crate::{http, wake};
+use crate::{http, pooler, wake};
 
 /// How long tasks may take to end after the computes have.
 const TASKS_END_WITHIN: Duration = Duration::from_secs(3);
@@ -75,6 +75,12 @@ pub enum ServerError {
     /// The certificate.
     #[error("TLS cannot be offered")]
     Tls(#[source] dormouse_proxy::tls::TlsError),
+    /// A setting of the pooler.
+    #[error("cannot start the pooler: {0}")]
+    Pooler(String),
+    /// The metadata.
+    #[error("cannot read the pooler's settings")]
+    PoolSettings(#[source] dormouse_control::db::DbError),
     /// An address.
     #[error("cannot listen on {address} for {what}: choose another port, or stop what uses it")]
     Listen {
@@ -329,10 +335,16 @@ async fn start_proxy(
         max_conn_rate: config.max_conn_rate,
         shards: std::thread::available_parallelism().map_or(1, usize::from),
         secret: place.proxy_secret().map_err(ServerError::Place)?,
-        pool: PoolSettings::default(),
+        pool: pooler::settings(
+            &control.pool_settings().map_err(ServerError::PoolSettings)?,
+            &config.pool_settings,
+        )
+        .map_err(ServerError::Pooler)?,
     };
     let wake = Arc::new(wake::Door { control: control.clone(), fleet: fleet.clone() });
-    Proxy::start(proxy, wake, counters, door).map_err(|e| no_clients(config.pg_listen, e))
+    let proxy = Proxy::start(proxy, wake, counters, door).map_err(|e| no_clients(config.pg_listen, e))?;
+    control.attach_pooler(Arc::new(pooler::Desk(proxy.pooler())));
+    Ok(proxy)
 }
 
 fn no_clients(address: SocketAddr, source: io::Error) -> ServerError {

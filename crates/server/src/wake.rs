@@ -93,6 +93,23 @@ impl Wake for Door {
         }))
     }
 
+    fn knows_key(&self, key: &str) -> bool {
+        self.control.knows_key(key).unwrap_or_else(|error| {
+            tracing::error!(%error, "cannot look for an API key");
+            false
+        })
+    }
+
+    async fn keep_pool_settings(
+        &self,
+        changes: &[(&'static str, Option<String>)],
+    ) -> Result<(), ClientError> {
+        self.control.keep_pool_settings(changes).await.map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot keep the pooler's settings");
+            ClientError::internal("metadata-failed")
+        })
+    }
+
     async fn acquire(&self, endpoint: &EndpointId) -> Result<Backend, ClientError> {
         let endpoint = self.fleet.endpoint(endpoint);
         let lease = endpoint.acquire().await.map_err(|e| not_awake(&e))?;

@@ -31,3 +31,4 @@ mod pool_wire;
 mod pool_pgx;
 mod pool_protocol;
 mod pool_mix;
+mod pool_console;

@@ -59,6 +59,12 @@ pub(crate) struct Up {
     #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_CONN_RATE)]
     pub(crate) max_conn_rate: u32,
 
+    /// A setting of the pooler, by PgBouncer's name, such as `default_pool_size=40`. Repeatable.
+    ///
+    /// It wins over what `dormouse pool config` and the console have set, at each start.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    pub(crate) pool_setting: Vec<(String, String)>,
+
     /// A PostgreSQL installation that is not in a usual place. Repeatable.
     #[arg(long, value_name = "DIR")]
     pub(crate) pg_dir: Vec<PathBuf>,
@@ -166,6 +172,14 @@ fn mapping(text: &str) -> Result<(String, String), String> {
     match text.rsplit_once('=') {
         Some((from, to)) if !from.is_empty() && !to.is_empty() => Ok((from.to_owned(), to.to_owned())),
         _ => Err(format!("`{text}` is not NAME=ROLE")),
+    }
+}
+
+/// `NAME=VALUE` of a setting of the pooler.
+pub(crate) fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
+        _ => Err(format!("`{text}` is not NAME=VALUE")),
     }
 }
 

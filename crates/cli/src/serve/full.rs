@@ -88,6 +88,7 @@ fn config(args: Up, data: PathBuf) -> ServerConfig {
             names: args.tls_client_map,
         }),
         max_conn_rate: args.max_conn_rate,
+        pool_settings: args.pool_setting,
         idle_timeout: idle(args.idle_timeout),
         pause_timeout: pause(args.pause_timeout),
         compute_user: args.compute_user,

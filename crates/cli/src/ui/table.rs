@@ -29,6 +29,16 @@ impl Table {
         table
     }
 
+    /// A list of rows that somebody else knows the meaning of.
+    pub(crate) fn of(header: &[String], rows: impl IntoIterator<Item = Vec<String>>) -> Self {
+        let mut table = Self::plain();
+        table.0.set_header(header);
+        for row in rows {
+            table.add(row);
+        }
+        table
+    }
+
     fn plain() -> Self {
         let mut table = comfy_table::Table::new();
         table.load_style(presets::NOTHING);
@@ -37,6 +47,10 @@ impl Table {
 
     /// Adds a row; empty cells show a dash.
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.add(cells);
+    }
+
+    fn add(&mut self, cells: impl IntoIterator<Item = String>) {
         let cell = |text: String| {
             let text = if text.is_empty() { String::from(NOTHING) } else { text };
             Cell::new(text).set_alignment(CellAlignment::Left)

@@ -42,6 +42,7 @@ pub mod users;
 pub mod status;
 pub mod storage;
 pub mod storage_restore;
+pub mod pooler;
 
 /// All routes below [`routes::BASE`].
 pub(crate) fn router(control: &Control) -> Router {
@@ -85,6 +86,8 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::STORAGE, get(storage::status))
         .route(routes::STORAGE_CHECK, post(storage::check))
         .route(routes::STORAGE_COLLECT, post(storage::collect))
+        .route(routes::POOLER, get(pooler::get).patch(pooler::update))
+        .route(routes::POOLER_COMMAND, post(pooler::command))
         .fallback(error::no_route);
     Router::new()
         .nest(routes::BASE, resources)

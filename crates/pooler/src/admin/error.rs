@@ -54,6 +54,12 @@ pub enum AdminError {
     /// RELOAD that found a mistake.
     #[error("RELOAD failed, see logs for additional details")]
     ReloadFailed,
+    /// A command of PgBouncer's that would do harm here; why, and what to do instead.
+    #[error("{0}")]
+    NotHere(&'static str),
+    /// SET whose value could not be written to the metadata.
+    #[error("the setting could not be kept: {0}")]
+    NotKept(String),
     /// SET that found one.
     #[error("SET failed")]
     SetFailed(#[source] ConfigError),
@@ -76,6 +82,8 @@ impl AdminError {
             | Self::AlreadyPaused
             | Self::PausedDatabases
             | Self::ReloadFailed => SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::NotHere(_) => SqlState::FEATURE_NOT_SUPPORTED,
+            Self::NotKept(_) => SqlState::INTERNAL_ERROR,
             Self::ShuttingDown => SqlState::CANNOT_CONNECT_NOW,
         };
         let error = ClientError::error(code, self.to_string());

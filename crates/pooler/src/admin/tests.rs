@@ -146,6 +146,7 @@ fn socket(side: show::Side) -> show::Socket {
         application_name: String::from("psql"),
         prepared_statements: 0,
         id: 255,
+        pinned: String::new(),
         buffers: show::Buffers::default(),
     }
 }

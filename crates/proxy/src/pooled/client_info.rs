@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::Waker;
+use std::time::Duration;
 
+use dormouse_base::clock::Mono;
 use dormouse_base::{Timestamp, rand};
 use dormouse_pgwire::Encode;
 use dormouse_pgwire::backend::BackendKeyData;
@@ -35,9 +37,11 @@ pub(crate) struct ClientInfo {
     pub(crate) peer: SocketAddr,
     pub(crate) tls: bool,
     pub(crate) since: Timestamp,
+    /// What it called itself when it came.
+    pub(crate) application: String,
     doing: AtomicU8,
-    /// The process of its backend; 0 = none.
-    backend: AtomicU32,
+    /// Since when it does that.
+    changed: Mutex<Mono>,
     killed: AtomicBool,
     /// The compute of its backend begins to end.
     alarmed: AtomicBool,
@@ -55,15 +59,16 @@ struct Cancel {
 }
 
 impl ClientInfo {
-    pub(super) fn new(id: u32, peer: SocketAddr, tls: bool, since: Timestamp) -> Self {
+    pub(super) fn new(id: u32, peer: SocketAddr, tls: bool, since: Timestamp, application: String) -> Self {
         Self {
             id,
             secret: rand::bytes(),
             peer,
             tls,
             since,
+            application,
             doing: AtomicU8::new(0),
-            backend: AtomicU32::new(0),
+            changed: Mutex::new(Mono::now()),
             killed: AtomicBool::new(false),
             alarmed: AtomicBool::new(false),
             waker: Mutex::new(None),
@@ -91,14 +96,19 @@ impl ClientInfo {
         }
     }
 
+    /// For how long it has been doing that.
+    pub(crate) fn doing_for(&self) -> Duration {
+        self.changed.lock().elapsed()
+    }
+
     pub(super) fn set(&self, doing: Doing) {
+        *self.changed.lock() = Mono::now();
         self.doing.store(doing as u8, Ordering::Relaxed);
     }
 
     /// It has this backend now.
     pub(super) fn link(&self, key: &Arc<Key>) {
         self.set(Doing::Linked);
-        self.backend.store(key.pid, Ordering::Relaxed);
         self.cancel.lock().target = Some(Arc::clone(key));
     }
 
@@ -110,9 +120,18 @@ impl ClientInfo {
         }
         cancel.target = None;
         drop(cancel);
-        self.backend.store(0, Ordering::Relaxed);
         self.set(Doing::Idle);
         true
+    }
+
+    /// Its backend.
+    pub(crate) fn linked(&self) -> Option<Arc<Key>> {
+        self.cancel.lock().target.clone()
+    }
+
+    /// Cancel requests of it that are on their way.
+    pub(crate) fn cancels(&self) -> u32 {
+        self.cancel.lock().flying
     }
 
     /// Begins to cancel what its backend does; `None` when it has none.
@@ -144,11 +163,6 @@ impl ClientInfo {
         if let Some(waker) = &*self.waker.lock() {
             waker.wake_by_ref();
         }
-    }
-
-    /// The process of its backend.
-    pub(crate) fn backend(&self) -> Option<u32> {
-        Some(self.backend.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
     }
 
     /// Ends its session, as an administrator's wish.

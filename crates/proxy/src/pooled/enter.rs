@@ -37,6 +37,10 @@ pub(crate) fn enter(
         database: who.startup.params.database().unwrap_or_default().to_owned(),
         role: who.role().to_owned(),
     };
+    let seated = match shared.pools.seat(&key) {
+        Ok(seated) => seated,
+        Err(error) => return Err((Box::new(connection), error)),
+    };
     let pool = shared.pools.get(key);
     let mode = match who.mode {
         Some(Pooling::Mode(mode)) => mode,
@@ -44,7 +48,9 @@ pub(crate) fn enter(
     };
     let keeps = mode == PoolMode::Session;
     let number = shared.next_client.fetch_add(1, Ordering::Relaxed);
-    let info = Arc::new(ClientInfo::new(number, peer, connection.stream.is_tls(), clock::now()));
+    let application = who.startup.params.get("application_name").unwrap_or_default().to_owned();
+    let tls = connection.stream.is_tls();
+    let info = Arc::new(ClientInfo::new(number, peer, tls, clock::now(), application));
     let cancel = shared.cancels.add_pooled(Arc::clone(&info));
     pool.join(&info);
     let home = pool.home().clone();
@@ -55,7 +61,7 @@ pub(crate) fn enter(
         session.forbid_blocks();
     }
     home.spawn(async move {
-        let _kept = kept;
+        let _kept = (kept, seated);
         if let Err(error) = session.rehome() {
             tracing::warn!(%error, "a client could not be moved to its pool's thread");
             return;

@@ -1,8 +1,10 @@
 //! One backend of a pool, whoever has it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
-use dormouse_pooler::link::Server;
+use dormouse_base::Timestamp;
+use dormouse_pooler::link::{Server, Stateful};
 use dormouse_pooler::pool::Receipt;
 use dormouse_runtime::gate::{Closing, Gate};
 use tokio::net::UnixStream;
@@ -13,12 +15,41 @@ use crate::wake::{Compute, End, WakeTicket, same_run};
 /// Read from a backend that should be silent.
 const SCRAP: usize = 16;
 
-/// What a cancel request for a backend needs.
-#[derive(Clone)]
+/// What can pin a client to its backend, as operators read it.
+pub(crate) const PINS: [(Stateful, &str); 5] = [
+    (Stateful::ADVISORY, "advisory_lock"),
+    (Stateful::LISTEN, "listen"),
+    (Stateful::TEMP, "temporary_object"),
+    (Stateful::HOLD, "cursor_with_hold"),
+    (Stateful::PREPARE, "sql_prepare"),
+];
+
+/// What others need to know of a backend: those who cancel, and those who look.
 pub(crate) struct Key {
     pub(crate) pid: u32,
     pub(crate) secret: Vec<u8>,
     pub(crate) compute: Arc<dyn Compute>,
+    /// When it was opened.
+    pub(crate) since: Timestamp,
+    /// What pinned its client when it rested last: one bit for each of [`PINS`].
+    pins: AtomicU8,
+}
+
+impl Key {
+    pub(super) fn new(pid: u32, secret: Vec<u8>, compute: Arc<dyn Compute>, since: Timestamp) -> Self {
+        Self { pid, secret, compute, since, pins: AtomicU8::new(0) }
+    }
+
+    /// What pins its client.
+    pub(crate) fn pins(&self) -> impl Iterator<Item = &'static str> {
+        let bits = self.pins.load(Ordering::Relaxed);
+        PINS.into_iter().enumerate().filter(move |(bit, _)| bits & (1 << bit) != 0).map(|(_, (_, name))| name)
+    }
+
+    fn rests(&self, pinned: Stateful) {
+        let bits = PINS.iter().enumerate().filter(|(_, (pin, _))| pinned.any(*pin));
+        self.pins.store(bits.fold(0, |all, (bit, _)| all | 1 << bit), Ordering::Relaxed);
+    }
 }
 
 impl std::fmt::Debug for Key {
@@ -67,6 +98,7 @@ impl Held {
 
     /// Does not count as work any more.
     pub(super) fn leave(&mut self) {
+        self.key.rests(self.server.pinned());
         if std::mem::take(&mut self.inside) {
             self.gate.leave();
         }

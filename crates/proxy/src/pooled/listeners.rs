@@ -202,6 +202,17 @@ impl Wake for Listeners {
         self.wake.stored_password(endpoint, role).await
     }
 
+    fn knows_key(&self, key: &str) -> bool {
+        self.wake.knows_key(key)
+    }
+
+    async fn keep_pool_settings(
+        &self,
+        changes: &[(&'static str, Option<String>)],
+    ) -> Result<(), ClientError> {
+        self.wake.keep_pool_settings(changes).await
+    }
+
     async fn acquire(&self, endpoint: &EndpointId) -> Result<Backend, ClientError> {
         let backend = self.wake.acquire(endpoint).await?;
         if self.count.load(Ordering::Acquire) > 0 {

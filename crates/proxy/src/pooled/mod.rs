@@ -25,11 +25,15 @@
 //!
 //! In reading order: [`pools`] finds a client's pool, [`pool`] keeps its books, [`held`] is a backend, [`open`]
 //! makes one, [`slot`] is where a client waits, [`listeners`] brings those back who listen before anybody can
-//! NOTIFY, [`session`] is the client's life, [`words`] what it is told when
-//! its backend dies under it, [`retire`] cleans up behind those who left in the middle of something.
+//! NOTIFY, [`session`] is the client's life, [`words`] what it is told when its backend dies under it, [`retire`]
+//! cleans up behind those who left in the middle of something. [`orders`] is what operators order, [`seats`] how
+//! many may come, [`stats`] what was done.
 
 pub(crate) mod pools;
 mod pool;
+mod stats;
+mod orders;
+mod seats;
 mod held;
 mod open;
 mod slot;
@@ -41,8 +45,11 @@ mod session;
 mod io;
 mod retire;
 
-pub(crate) use client_info::ClientInfo;
+pub(crate) use client_info::{ClientInfo, Doing};
 pub(crate) use enter::enter;
 pub(crate) use held::Key as BackendKey;
 pub(crate) use listeners::Listeners;
+pub(crate) use orders::{Order, Target};
+pub(crate) use pool::Pool;
 pub(crate) use pools::Pools;
+pub(crate) use seats::Seat;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use dormouse_base::clock::Mono;
+use dormouse_base::clock::{self, Mono};
 use dormouse_pgwire::backend::{Authentication, Handshake, TxStatus};
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pgwire::startup::Startup;
@@ -61,6 +61,9 @@ async fn connect(pool: &Pool, wake: &dyn Wake) -> Result<Box<Held>, ClientError>
         .encode();
     loop {
         let backend = wake.acquire(&pool.key.endpoint).await?;
+        if backend.ticket.is_some() {
+            pool.lock().stats.wakes += 1;
+        }
         match try_once(backend, &startup).await {
             Ok(held) => return Ok(held),
             Err(Failed::Refused(error)) => return Err(error),
@@ -93,7 +96,7 @@ async fn try_once(backend: Backend, startup: &[u8]) -> Result<Box<Held>, Failed>
         gate,
         inside: true,
         outbox: Outbox::default(),
-        key: Arc::new(Key { pid, secret, compute }),
+        key: Arc::new(Key::new(pid, secret, compute, clock::now())),
         ticket,
     }))
 }

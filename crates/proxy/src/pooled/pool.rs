@@ -1,8 +1,8 @@
 //! One pool: its books, and what follows from them.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
@@ -12,17 +12,17 @@ use dormouse_pooler::config::{Limits, Settings as Config, Times};
 use dormouse_pooler::link::Common;
 use dormouse_pooler::pool::{Books, Checkin, Checkout, Counts, Lease, NoCap, Opening, Receipt, WaiterId};
 use dormouse_pooler::settings::{Reported, Settings};
-use dormouse_pooler::stats::{Counters, Histogram};
 use dormouse_runtime::shard::Shard;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::client_info::{ClientInfo, Doing};
-use super::held::Held;
+use super::held::{Held, Key};
 use super::listeners::Listeners;
 use super::open;
 use super::pools::PoolKey;
 use super::slot::Slot;
+use super::stats::Stats;
 use crate::session::help;
 use crate::wake::{Compute, End, same_run};
 
@@ -51,19 +51,21 @@ pub(crate) struct Pool {
 
 /// What changes of it.
 pub(super) struct Inner {
-    books: Books<Box<Held>, Arc<Slot>>,
+    pub(super) books: Books<Box<Held>, Arc<Slot>>,
     /// What its links share.
     pub(super) common: Common,
-    limits: Limits,
+    pub(super) limits: Limits,
     config: Config,
     greetings: HashMap<Settings, Reported>,
-    clients: HashMap<u32, Arc<ClientInfo>>,
-    /// How long clients waited for a backend.
-    waits: Histogram,
+    pub(super) clients: HashMap<u32, Arc<ClientInfo>>,
     /// Why the last backend could not be opened.
     refusal: Option<ClientError>,
     /// The run of the compute that is being watched.
     run: Option<End>,
+    /// Every backend that is open, and a few that are not any more.
+    backends: Vec<Weak<Key>>,
+    /// What it has done.
+    pub(super) stats: Stats,
 }
 
 /// What a client that needs a backend gets.
@@ -83,9 +85,10 @@ impl Pool {
             config: config.clone(),
             greetings: HashMap::new(),
             clients: HashMap::new(),
-            waits: Histogram::default(),
             refusal: None,
             run: None,
+            backends: Vec::new(),
+            stats: Stats::new(Mono::now()),
         };
         let poke = Arc::new(Notify::new());
         let pool = Arc::new(Self {
@@ -141,7 +144,7 @@ impl Pool {
     }
 
     /// The settings it has.
-    pub(super) fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         self.inner.lock().config.clone()
     }
 
@@ -233,7 +236,7 @@ impl Pool {
         self.open(opening);
     }
 
-    fn open(self: &Arc<Self>, opening: Option<Opening>) {
+    pub(super) fn open(self: &Arc<Self>, opening: Option<Opening>) {
         if let Some(opening) = opening {
             self.home.spawn(open::open(Arc::clone(self), opening));
         }
@@ -252,11 +255,16 @@ impl Pool {
             }
         };
         inner.refusal = None;
+        inner.remember(&backend);
         match inner.books.opened(opening, backend, now, &inner.limits, &mut NoCap) {
-            Checkin::Handed { waiter, lease, since } => match waiter.give(Ok(lease)) {
-                Some(Ok(lease)) => self.checkin_later(lease),
-                _ => inner.assigned(now.since(since)),
-            },
+            Checkin::Handed { waiter, lease, since } => {
+                match waiter.give(Ok(lease)) {
+                    Some(Ok(lease)) => self.checkin_later(lease),
+                    Some(Err(_)) | None => inner.assigned(now.since(since)),
+                }
+                // After a failure this was the only attempt, and others may wait for more.
+                self.poke.notify_one();
+            }
             Checkin::Kept => self.poke.notify_one(),
             Checkin::Close { backend, open, .. } => {
                 farewell(&backend);
@@ -284,7 +292,10 @@ impl Pool {
         let now = Mono::now();
         let mut inner = self.inner.lock();
         let given = match made {
-            Ok(backend) => Ok(inner.books.reopened(opening, backend, now)),
+            Ok(backend) => {
+                inner.remember(&backend);
+                Ok(inner.books.reopened(opening, backend, now))
+            }
             Err(error) => {
                 inner.open_failed(&opening, now, &error);
                 self.poke.notify_one();
@@ -379,10 +390,22 @@ impl Pool {
         self.inner.lock().clients.values().cloned().collect()
     }
 
-    /// What it did since it was made, and how long its clients waited for backends.
-    pub(crate) fn stats(&self) -> (Counters, Histogram) {
+    /// Its backends.
+    pub(crate) fn backends(&self) -> Vec<Arc<Key>> {
+        self.inner.lock().backends.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// What it has done.
+    pub(crate) fn stats(&self) -> Stats {
         let inner = self.inner.lock();
-        (inner.common.counters, inner.waits)
+        Stats { counters: inner.common.counters, ..inner.stats.clone() }
+    }
+
+    /// Ends the period of its averages, if it is over.
+    pub(super) fn roll(&self, now: Mono, period: Duration) {
+        let mut inner = self.inner.lock();
+        let counters = inner.common.counters;
+        inner.stats.roll(now, period, &counters);
     }
 
     /// Its numbers.
@@ -396,7 +419,13 @@ impl Inner {
     /// A client was given a backend after so long a wait.
     fn assigned(&mut self, wait: Duration) {
         self.common.counters.assigned(wait);
-        self.waits.record(wait);
+        self.stats.waits.record(wait);
+    }
+
+    /// One more backend is open.
+    fn remember(&mut self, backend: &Held) {
+        self.backends.retain(|known| known.strong_count() > 0);
+        self.backends.push(Arc::downgrade(&backend.key));
     }
 
     /// A backend could not be opened: who has nothing else to wait for is told.
@@ -409,7 +438,7 @@ impl Inner {
     }
 }
 
-fn farewell(backend: &Held) {
+pub(super) fn farewell(backend: &Held) {
     // Whether it hears that or only sees the socket close makes little difference.
     let _polite = backend.stream.try_write(&TERMINATE);
 }

@@ -3,14 +3,21 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use dormouse_base::EndpointId;
+use dormouse_base::clock::Mono;
+use dormouse_pgwire::ClientError;
+use dormouse_pgwire::client_error::quoted;
+use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pooler::config::Settings;
 use dormouse_runtime::shard::Shard;
 use parking_lot::{Mutex, RwLock};
 
 use super::listeners::Listeners;
+use super::orders::{Order, Orders, Target};
 use super::pool::Pool;
+use super::seats::{Hall, Seat, Seated};
 
 /// Pools that have neither clients nor backends are forgotten when so many new ones have come.
 const SWEEP_AFTER: usize = 256;
@@ -23,17 +30,36 @@ pub(crate) struct PoolKey {
     pub(crate) role: String,
 }
 
+impl PoolKey {
+    /// Its database as operators (and clients) can write it: `database@endpoint`.
+    pub(crate) fn place(&self) -> String {
+        format!("{}@{}", self.database, self.endpoint)
+    }
+}
+
 /// All pools.
 pub(crate) struct Pools {
     all: Mutex<HashMap<PoolKey, Arc<Pool>>>,
     shards: Vec<Shard>,
     wake: Arc<Listeners>,
     settings: RwLock<Settings>,
+    orders: Mutex<Orders>,
+    hall: Hall,
+    /// One change of settings at a time.
+    pub(crate) changing: tokio::sync::Mutex<()>,
 }
 
 impl Pools {
     pub(crate) fn new(shards: Vec<Shard>, wake: Arc<Listeners>, settings: Settings) -> Self {
-        Self { all: Mutex::default(), shards, wake, settings: RwLock::new(settings) }
+        Self {
+            all: Mutex::default(),
+            shards,
+            wake,
+            settings: RwLock::new(settings),
+            orders: Mutex::default(),
+            hall: Hall::default(),
+            changing: tokio::sync::Mutex::default(),
+        }
     }
 
     /// The pool of a key; made when it is the first client's.
@@ -43,10 +69,11 @@ impl Pools {
             return Arc::clone(pool);
         }
         if all.len() % SWEEP_AFTER == SWEEP_AFTER - 1 {
-            all.retain(|_, pool| Arc::strong_count(pool) > 1 && !pool.is_unused());
+            all.retain(|_, pool| Arc::strong_count(pool) > 1 || !pool.is_unused());
         }
         let home = self.shards[self.home(&key.endpoint)].clone();
         let pool = Pool::start(key.clone(), Arc::clone(&self.wake), home, &self.settings.read());
+        pool.obey(self.orders.lock().of(&key));
         all.insert(key, Arc::clone(&pool));
         pool
     }
@@ -63,12 +90,65 @@ impl Pools {
         self.settings.read().clone()
     }
 
+    /// How many clients there may be.
+    pub(crate) fn max_client_conn(&self) -> usize {
+        self.settings.read().max_client_conn as usize
+    }
+
     /// Changes the settings of all pools, now.
     pub(crate) fn change(&self, settings: Settings) {
+        // First for pools to come, or one that is made in this moment would be left out.
+        self.settings.write().clone_from(&settings);
         for pool in self.list() {
             pool.configure(&settings);
         }
-        *self.settings.write() = settings;
+    }
+
+    /// Takes a client in, if there is room and its database takes new ones.
+    pub(super) fn seat(&self, key: &PoolKey) -> Result<Seated, ClientError> {
+        if self.orders.lock().is_disabled(key) {
+            let text = format!("database {} is disabled", quoted(&key.database));
+            return Err(ClientError::fatal(SqlState::CANNOT_CONNECT_NOW, text)
+                .with_hint("The operator takes clients again with ENABLE on the console."));
+        }
+        Seated::take(&self.hall, key, &self.settings.read())
+    }
+
+    /// Who sits where.
+    pub(crate) fn taken(&self, seat: &Seat) -> u32 {
+        self.hall.lock().taken(seat)
+    }
+
+    /// Passes an order on to all pools that it means, now and later; tells how many it changed.
+    pub(crate) fn order(&self, target: &Target, order: Order) -> usize {
+        self.orders.lock().give(target, order);
+        let pools = self.list();
+        pools.iter().filter(|pool| target.means(&pool.key)).filter(|pool| pool.obey(order)).count()
+    }
+
+    /// DISABLE or ENABLE.
+    pub(crate) fn disable(&self, target: &Target, disabled: bool) {
+        self.orders.lock().disable(target, disabled);
+    }
+
+    /// Whether a pool takes no new clients.
+    pub(crate) fn is_disabled(&self, key: &PoolKey) -> bool {
+        self.orders.lock().is_disabled(key)
+    }
+
+    /// Whether PAUSE or KILL of all of them holds.
+    pub(crate) fn all_stopped(&self) -> bool {
+        self.orders.lock().all_stopped()
+    }
+
+    /// Ends periods of averages as they are over, for ever.
+    pub(crate) async fn keep_averages(&self) {
+        loop {
+            let period = Duration::from_secs(u64::from(self.settings.read().stats_period.max(1)));
+            tokio::time::sleep(period).await;
+            let now = Mono::now();
+            self.list().iter().for_each(|pool| pool.roll(now, period / 2));
+        }
     }
 
     /// The shard of an endpoint's pools: always the same.

@@ -24,7 +24,7 @@ impl Client {
     }
 
     /// Reads some more bytes.
-    pub(super) async fn fill(&mut self) -> Result<(), End> {
+    pub(crate) async fn fill(&mut self) -> Result<(), End> {
         self.unread.reserve(CHUNK);
         match self.stream.read_buf(&mut self.unread).await {
             Ok(0) | Err(_) => Err(End::Quiet("client_left")),
@@ -52,7 +52,7 @@ impl Client {
     }
 
     /// Writes bytes and sends them.
-    pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), End> {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), End> {
         let sent = async {
             self.stream.write_all(bytes).await?;
             self.stream.flush().await

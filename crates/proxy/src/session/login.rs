@@ -31,6 +31,7 @@ use dormouse_runtime::task;
 
 use super::io::Client;
 use super::{End, Shared, help, token};
+use crate::console::{self, Admin};
 use crate::route::{self, Route};
 use crate::throttle::Who;
 use crate::tls::Tls;
@@ -50,13 +51,21 @@ impl LoggedIn {
     }
 }
 
+/// Who came in.
+pub(super) enum Login {
+    /// A role of a database.
+    Role(LoggedIn),
+    /// An operator, who has not been told yet.
+    Console(Admin),
+}
+
 /// Routes and authenticates; on success the client has been told so.
 pub(super) async fn login(
     shared: &Shared,
     client: &mut Client,
     mut startup: Startup,
     peer: SocketAddr,
-) -> Result<LoggedIn, End> {
+) -> Result<Login, End> {
     let role = startup.params.user().ok_or_else(ClientError::no_user)?.to_owned();
     refuse_replication(&startup)?;
     let certified = certified(shared, client, &role)?;
@@ -66,9 +75,12 @@ pub(super) async fn login(
         ClientError::fatal(SqlState::CONNECTION_REJECTED, e.to_string())
             .with_hint(help("endpoint-routes-differ"))
     })?;
+    let database = startup.params.database().unwrap_or(&role).to_owned();
+    if console::asks_for(&routed.route, &database) {
+        return Ok(Login::Console(console::admit(shared, client, &role, peer).await?));
+    }
     let endpoint = shared.wake.locate(&routed.route)?;
     shared.wake.admit(&endpoint, peer.ip())?;
-    let database = startup.params.database().unwrap_or(&role).to_owned();
     let asked = Asked { route: &routed.route, endpoint: &endpoint, database: &database };
     let (endpoint, stored) = if certified {
         let stored = known_role(shared, &endpoint, &role).await?;
@@ -86,7 +98,7 @@ pub(super) async fn login(
     };
     permitted(&role, stored.as_ref())?;
     client.send(&AuthenticationOk.encode()).await?;
-    Ok(LoggedIn { endpoint, startup, mode: routed.mode })
+    Ok(Login::Role(LoggedIn { endpoint, startup, mode: routed.mode }))
 }
 
 /// Where a client wants to go.
@@ -328,7 +340,7 @@ impl Attempt<'_> {
 }
 
 /// Asks for the password itself. The caller has made sure that nobody else can read the answer.
-async fn ask_in_the_clear(client: &mut Client) -> Result<Secret<Vec<u8>>, End> {
+pub(crate) async fn ask_in_the_clear(client: &mut Client) -> Result<Secret<Vec<u8>>, End> {
     client.send(&AuthenticationCleartextPassword.encode()).await?;
     let message = PasswordMessage::decode(&password_body(client).await?).map_err(malformed)?;
     Ok(message.password)

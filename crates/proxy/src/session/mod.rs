@@ -35,12 +35,14 @@ use tokio::net::TcpStream;
 use tracing::Instrument;
 
 use crate::cancel::Registry;
+use crate::console::Admin;
 use crate::handshakes::Place;
 use crate::metrics::Metrics;
 use crate::pooled::{self, Pools};
 use crate::throttle::Throttle;
 use crate::tls::Tls;
 use crate::wake::Wake;
+use login::Login;
 
 /// A client must have sent its startup message after this long, and each further answer of the login.
 /// What the server itself needs in between (an endpoint that is just stopping or being recovered) is
@@ -59,7 +61,9 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// Makes the answers for roles that do not exist look real.
     pub(crate) doom_secret: Vec<u8>,
-    pub(crate) pools: Pools,
+    pub(crate) pools: Arc<Pools>,
+    /// Where the proxy listens.
+    pub(crate) address: SocketAddr,
     /// Numbers pooled clients.
     pub(crate) next_client: AtomicU32,
 }
@@ -98,6 +102,7 @@ pub(crate) async fn serve(
         None => return,
         Some(Opened::Direct(client, backend)) => (client, backend),
         Some(Opened::Pooled(client, who)) => return pool(&shared, client, &who, peer, counted).await,
+        Some(Opened::Console(client, admin)) => return console(&shared, client, admin, counted).await,
     };
     let _counted = counted;
     shared.metrics.sessions.inc();
@@ -112,6 +117,16 @@ enum Opened {
     Direct(io::Client, Box<backend::Connected>),
     /// One of many of a pool.
     Pooled(io::Client, login::LoggedIn),
+    /// An operator.
+    Console(io::Client, Admin),
+}
+
+/// An operator works until it leaves.
+async fn console(shared: &Arc<Shared>, mut client: io::Client, admin: Admin, counted: Box<dyn Send>) {
+    let _counted = counted;
+    if let Err(end) = crate::console::serve(shared, &mut client, admin).await {
+        finish(shared, Some(client), end).await;
+    }
 }
 
 /// The client goes to its pool, and this task ends.
@@ -156,6 +171,13 @@ async fn open(
         }
     };
     let mut client = client?;
+    let logged_in = match logged_in {
+        Login::Role(logged_in) => logged_in,
+        Login::Console(admin) => {
+            shared.metrics.ended("served");
+            return Some(Opened::Console(client, admin));
+        }
+    };
     if logged_in.mode.is_some() {
         shared.metrics.ended("served");
         shared.metrics.login.observe(start.elapsed().as_secs_f64());

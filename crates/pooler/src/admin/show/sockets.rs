@@ -39,7 +39,18 @@ const NAMES: [&str; 28] = [
     "send_avail",
 ];
 
-pub(super) const STANDARD: Columns = Columns { kinds: "ssssssisiTTiiississii", names: NAMES.split_at(21).0 };
+/// Of CLIENTS and SERVERS, and behind them one of ours.
+const STANDARD_NAMES: [&str; 22] = {
+    let mut names = ["pinned"; 22];
+    let mut place = 0;
+    while place < 21 {
+        names[place] = NAMES[place];
+        place += 1;
+    }
+    names
+};
+
+pub(super) const STANDARD: Columns = Columns { kinds: "ssssssisiTTiiississiis", names: &STANDARD_NAMES };
 pub(super) const WITH_BUFFERS: Columns = Columns { kinds: "ssssssisiTTiiississiiiiiiiii", names: &NAMES };
 
 /// Which side a socket leads to.
@@ -92,6 +103,8 @@ pub struct Socket {
     pub prepared_statements: usize,
     /// Its number, for KILL_CLIENT. It stands in `ptr` and `link` too, as 16 digits.
     pub id: u64,
+    /// What keeps a client on its backend, by commas; empty when nothing does. PgBouncer has no such column.
+    pub pinned: String,
     /// What is in its buffers.
     pub buffers: Buffers,
 }
@@ -116,13 +129,13 @@ impl Buffers {
 /// SHOW CLIENTS.
 #[must_use]
 pub fn clients(rows: &[Socket]) -> Table {
-    Table::new(STANDARD, rows.iter().filter(|it| it.side == Side::Client).map(standard))
+    Table::new(STANDARD, rows.iter().filter(|it| it.side == Side::Client).map(with_pins))
 }
 
 /// SHOW SERVERS.
 #[must_use]
 pub fn servers(rows: &[Socket]) -> Table {
-    Table::new(STANDARD, rows.iter().filter(|it| it.side == Side::Server).map(standard))
+    Table::new(STANDARD, rows.iter().filter(|it| it.side == Side::Server).map(with_pins))
 }
 
 /// SHOW SOCKETS.
@@ -169,6 +182,12 @@ fn standard(it: &Socket) -> Vec<Cell> {
         cell(it.prepared_statements),
         cell(it.id),
     ]
+}
+
+fn with_pins(it: &Socket) -> Vec<Cell> {
+    let mut row = standard(it);
+    row.push(cell(&it.pinned));
+    row
 }
 
 fn with_buffers(it: &Socket) -> Vec<Cell> {

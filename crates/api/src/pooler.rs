@@ -1,0 +1,51 @@
+//! Pooler *(extension)*: its settings, and the commands of its console. Names and values are PgBouncer's.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// `GET /pooler`, and the reply to `PATCH /pooler`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pooler {
+    /// All settings, by name.
+    pub settings: Vec<PoolerSetting>,
+}
+
+/// One setting, as it is now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolerSetting {
+    /// Its name.
+    pub name: String,
+    /// Its value, as text.
+    pub value: String,
+    /// What it is when nobody sets it.
+    pub default: String,
+    /// Whether it has an effect. Some of PgBouncer's are only accepted.
+    pub used: bool,
+}
+
+/// `PATCH /pooler`: all are set, or none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdatePooler {
+    /// New values as text; `null` goes back to the default.
+    pub settings: BTreeMap<String, Option<String>>,
+}
+
+/// `POST /pooler/command`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolerCommand {
+    /// A command of the console, such as `SHOW POOLS`.
+    pub command: String,
+}
+
+/// The reply to `POST /pooler/command`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolerAnswer {
+    /// The columns of what was shown.
+    pub columns: Vec<String>,
+    /// A cell for each column.
+    pub rows: Vec<Vec<Option<String>>>,
+    /// What else there is to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
+}

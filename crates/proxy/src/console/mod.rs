@@ -1,0 +1,169 @@
+//! The operator's console: PgBouncer's, on the port that clients use.
+//!
+//! ```text
+//!   login to `dormouse` or `pgbouncer`, without a route
+//!        │ admit: API key
+//!        ▼
+//!   serve: bytes ─► pooler::admin::Console ─► Command ─► Desk ─► pools
+//!                                          ◄─ Reply   ◄─┘
+//! ```
+//!
+//! What can be said, and how it looks, is `dormouse_pooler::admin`'s. Here is who may ([`admit`]), what is done
+//! ([`desk`]), what is shown ([`rows`]), and how settings change and stay ([`settings`]). [`Pooler`] is the same
+//! desk for the rest of the product: the API and its command line.
+//!
+//! Where the next change goes: a command in [`desk`], a column in [`rows`], a number for `/metrics` in [`metrics`].
+
+mod admit;
+mod desk;
+mod metrics;
+mod names;
+mod rows;
+mod settings;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dormouse_pgwire::backend::{AuthenticationOk, ReadyForQuery, TxStatus};
+use dormouse_pgwire::{ClientError, Encode, frame};
+use dormouse_pooler::admin::{Action, Command, Console, Reply, parse, welcome};
+
+pub(crate) use admit::{Admin, admit, asks_for};
+pub(crate) use metrics::PoolMetrics;
+pub use settings::{ChangeError, Setting};
+
+use crate::session::io::Client;
+use crate::session::{End, Shared, help};
+use desk::Desk;
+
+/// The version of PgBouncer whose console this is.
+const VERSION: &str = "1.24.0";
+
+/// The longest message that the console takes, in bytes.
+const MAX_MESSAGE: usize = 64 * 1024;
+
+/// Speaks with an operator until it leaves.
+pub(crate) async fn serve(shared: &Arc<Shared>, client: &mut Client, admin: Admin) -> Result<(), End> {
+    tracing::info!(user = admin.name, peer = %admin.peer, "console opened");
+    let mut out = AuthenticationOk.encode();
+    welcome(VERSION, &mut out);
+    ReadyForQuery(TxStatus::Idle).encode_into(&mut out);
+    client.send(&out).await?;
+    let (desk, mut console) = (Desk::new(shared), Console::new(admin.may_change));
+    loop {
+        let (tag, body) = message(client).await?;
+        out.clear();
+        let action = console.message(tag, &body, &mut out).map_err(|error| protocol(&error))?;
+        match action {
+            Action::None => {}
+            Action::Close => return Ok(()),
+            Action::Run(command) => {
+                if command.needs_admin() {
+                    tracing::info!(user = admin.name, peer = %admin.peer, ?command, "console");
+                }
+                let answer = if waits(&command) {
+                    tokio::select! {
+                        answer = desk.run(command) => answer,
+                        () = left(client) => return Ok(()),
+                    }
+                } else {
+                    desk.run(command).await
+                };
+                console.answer(answer, &mut out);
+            }
+        }
+        client.send(&out).await?;
+    }
+}
+
+/// Whether a command may take as long as clients like.
+fn waits(command: &Command) -> bool {
+    matches!(command, Command::Pause(_) | Command::WaitClose(_))
+}
+
+async fn message(client: &mut Client) -> Result<(u8, Bytes), End> {
+    loop {
+        if let Some(frame) = frame::take(&mut client.unread, MAX_MESSAGE).map_err(|error| protocol(&error))? {
+            return Ok((frame.tag, frame.body));
+        }
+        client.fill().await?;
+    }
+}
+
+/// Ready when the operator does not wait for the answer any more.
+async fn left(client: &mut Client) {
+    while client.unread.len() < MAX_MESSAGE {
+        if client.fill().await.is_err() {
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
+fn protocol(error: &dyn std::error::Error) -> End {
+    ClientError::protocol_violation(error.to_string()).with_hint(help("protocol-violation")).into()
+}
+
+/// The pooler, for the rest of the product.
+#[derive(Clone)]
+pub struct Pooler(Arc<Shared>);
+
+impl std::fmt::Debug for Pooler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pooler")
+    }
+}
+
+/// What a command is answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Rows.
+    Table {
+        /// Their columns.
+        columns: Vec<&'static str>,
+        /// A cell for each; `None` is null.
+        rows: Vec<Vec<Option<String>>>,
+    },
+    /// It is done, and perhaps there is something to say.
+    Done(Option<String>),
+}
+
+impl Pooler {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        Self(Arc::clone(shared))
+    }
+
+    /// All settings, by name.
+    #[must_use]
+    pub fn settings(&self) -> Vec<Setting> {
+        settings::all(&self.0.pools.settings())
+    }
+
+    /// Changes settings, all or none; `None` means the default. They are kept, and hold at once.
+    ///
+    /// # Errors
+    /// When one cannot be set like this, or they cannot be kept.
+    pub async fn change(&self, changes: &[(String, Option<String>)]) -> Result<(), ChangeError> {
+        settings::change(&self.0, changes).await
+    }
+
+    /// Runs a command of the console.
+    ///
+    /// # Errors
+    /// When it is none, or is not done: as the console would tell.
+    pub async fn run(&self, command: &str) -> Result<Answer, ClientError> {
+        let command = parse(command).map_err(|error| error.client_error())?;
+        let reply = match command {
+            Command::Empty | Command::SetIgnored => Reply::Done,
+            Command::ShowParameter { name, value } => {
+                return Ok(Answer::Table { columns: vec![name], rows: vec![vec![Some(value.to_owned())]] });
+            }
+            command => Desk::new(&self.0).run(command).await.map_err(|error| error.client_error())?,
+        };
+        Ok(match reply {
+            Reply::Table(table) => Answer::Table { columns: table.columns.names.to_vec(), rows: table.rows },
+            Reply::Notice(text) => Answer::Done(Some(text)),
+            Reply::Done => Answer::Done(None),
+        })
+    }
+}

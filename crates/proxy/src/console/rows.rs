@@ -1,0 +1,245 @@
+//! What the console shows of the pools.
+//!
+//! A pool is an endpoint's, so a database is shown as `database@endpoint`, which is also a way to connect to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_base::clock;
+use dormouse_pooler::admin::show::{self, Buffers, Database, Lists, Side, Socket, User};
+use dormouse_pooler::admin::{Show, Table};
+use dormouse_pooler::config::Settings;
+use dormouse_pooler::pool::State;
+use dormouse_pooler::stats::{Averages, Counters};
+
+use super::VERSION;
+use crate::pooled::{BackendKey, ClientInfo, Doing, Pool, Pools, Seat};
+use crate::session::Shared;
+
+/// The numbers of backends begin here, so that none is a client's.
+const FIRST_SERVER: u64 = 1 << 30;
+
+/// The answer to SHOW.
+pub(super) fn table(shared: &Shared, what: Show) -> Table {
+    let pools = shared.pools.list();
+    let settings = shared.pools.settings();
+    match what {
+        Show::Pools => show::pools(&pools.iter().map(|pool| of_pool(pool)).collect::<Vec<_>>()),
+        Show::Clients => show::clients(&sockets(shared, &pools)),
+        Show::Servers => show::servers(&sockets(shared, &pools)),
+        Show::Sockets => show::sockets(&sockets(shared, &pools)),
+        Show::ActiveSockets => show::active_sockets(&sockets(shared, &pools)),
+        Show::Stats => show::stats(&stats(&pools)),
+        Show::StatsTotals => show::stats_totals(&stats(&pools)),
+        Show::StatsAverages => show::stats_averages(&stats(&pools)),
+        Show::Totals => {
+            let (totals, averages) = sum(&pools);
+            show::totals(&totals, &averages)
+        }
+        Show::Databases => show::databases(&databases(shared, &pools, &settings)),
+        Show::Users => show::users(&users(&shared.pools, &pools, &settings)),
+        Show::Lists => show::lists(&lists(&pools, shared)),
+        Show::Config => show::config(&settings),
+        Show::State => show::state(shared.pools.all_stopped(), false),
+        Show::Mem => show::mem(memory(&pools)),
+        Show::Version => {
+            let text = format!("PgBouncer {VERSION} (Dormouse {})", env!("CARGO_PKG_VERSION"));
+            show::one(Show::Version, &text)
+        }
+        Show::Fds | Show::Help | Show::Peers | Show::PeerPools | Show::DnsHosts | Show::DnsZones => {
+            Table::empty(what).unwrap_or_else(|| show::one(Show::Version, ""))
+        }
+    }
+}
+
+fn of_pool(pool: &Pool) -> show::Pool {
+    show::Pool {
+        database: pool.key.place(),
+        user: pool.key.role.clone(),
+        counts: pool.counts(),
+        cancels_active: pool.clients().iter().map(|client| client.cancels()).sum(),
+        cancels_waiting: 0,
+        being_canceled: 0,
+        tested: 0,
+        pool_mode: pool.config().pool_mode,
+        load_balance_hosts: None,
+    }
+}
+
+fn sockets(shared: &Shared, pools: &[Arc<Pool>]) -> Vec<Socket> {
+    let mut rows = Vec::new();
+    for pool in pools {
+        let clients = pool.clients();
+        let linked: BTreeMap<u32, u64> =
+            clients.iter().filter_map(|client| Some((client.linked()?.pid, u64::from(client.id)))).collect();
+        rows.extend(clients.iter().map(|client| of_client(shared, pool, client)));
+        rows.extend(pool.backends().iter().map(|key| of_backend(pool, key, linked.get(&key.pid).copied())));
+    }
+    rows.sort_by_key(|row| (row.side == Side::Server, row.id));
+    rows
+}
+
+fn of_client(shared: &Shared, pool: &Pool, client: &ClientInfo) -> Socket {
+    let (doing, since, backend) = (client.doing(), client.doing_for(), client.linked());
+    Socket {
+        side: Side::Client,
+        user: Some(pool.key.role.clone()),
+        database: Some(pool.key.place()),
+        replication: "none",
+        state: if doing == Doing::Waiting { "waiting" } else { "active" },
+        addr: client.peer.ip().to_string(),
+        port: client.peer.port(),
+        local_addr: shared.address.ip().to_string(),
+        local_port: shared.address.port(),
+        connect_time: client.since,
+        request_time: clock::now() - since,
+        wait: if doing == Doing::Waiting { since } else { Duration::ZERO },
+        close_needed: false,
+        link: backend.as_ref().map(|key| FIRST_SERVER + u64::from(key.pid)),
+        remote_pid: 0,
+        tls: if client.tls { "TLS" } else { "" }.to_owned(),
+        application_name: client.application.clone(),
+        prepared_statements: 0,
+        id: u64::from(client.id),
+        pinned: backend.map(|key| pins(&key)).unwrap_or_default(),
+        buffers: Buffers::default(),
+    }
+}
+
+fn of_backend(pool: &Pool, key: &BackendKey, client: Option<u64>) -> Socket {
+    Socket {
+        side: Side::Server,
+        user: Some(pool.key.role.clone()),
+        database: Some(pool.key.place()),
+        replication: "none",
+        state: if client.is_some() { "active" } else { "idle" },
+        addr: "unix".to_owned(),
+        port: 0,
+        local_addr: "unix".to_owned(),
+        local_port: 0,
+        connect_time: key.since,
+        request_time: key.since,
+        wait: Duration::ZERO,
+        close_needed: false,
+        link: client,
+        remote_pid: key.pid,
+        tls: String::new(),
+        application_name: String::new(),
+        prepared_statements: 0,
+        id: FIRST_SERVER + u64::from(key.pid),
+        pinned: pins(key),
+        buffers: Buffers::default(),
+    }
+}
+
+fn pins(key: &BackendKey) -> String {
+    key.pins().collect::<Vec<_>>().join(",")
+}
+
+/// Totals and averages of these pools together.
+fn sum(pools: &[Arc<Pool>]) -> (Counters, Averages) {
+    let (mut totals, mut last, mut length) = (Counters::default(), Counters::default(), Duration::ZERO);
+    for pool in pools {
+        let stats = pool.stats();
+        totals += &stats.counters;
+        last += stats.period.last().0;
+        length = length.max(stats.period.last().1);
+    }
+    (totals, Averages::of(&last, length))
+}
+
+/// Pools by database.
+fn by_database(pools: &[Arc<Pool>]) -> BTreeMap<String, Vec<Arc<Pool>>> {
+    let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for pool in pools {
+        found.entry(pool.key.place()).or_default().push(Arc::clone(pool));
+    }
+    found
+}
+
+fn stats(pools: &[Arc<Pool>]) -> Vec<show::Stats> {
+    let row = |(database, pools): (String, Vec<Arc<Pool>>)| {
+        let (totals, averages) = sum(&pools);
+        show::Stats { database, totals, averages }
+    };
+    by_database(pools).into_iter().map(row).collect()
+}
+
+fn databases(shared: &Shared, pools: &[Arc<Pool>], settings: &Settings) -> Vec<Database> {
+    let row = |(name, pools): (String, Vec<Arc<Pool>>)| {
+        let key = &pools[0].key;
+        Database {
+            name,
+            host: Some(key.endpoint.to_string()),
+            port: shared.address.port(),
+            database: key.database.clone(),
+            force_user: None,
+            pool_size: settings.default_pool_size,
+            min_pool_size: settings.min_pool_size,
+            reserve_pool_size: settings.reserve_pool_size,
+            server_lifetime: settings.server_lifetime,
+            pool_mode: None,
+            load_balance_hosts: None,
+            max_connections: settings.max_db_connections,
+            current_connections: backends(&pools),
+            max_client_connections: settings.max_db_client_connections,
+            current_client_connections: shared.pools.taken(&key.database_seat()),
+            paused: pools.iter().all(|pool| pool.counts().state != State::Running),
+            disabled: shared.pools.is_disabled(key),
+        }
+    };
+    by_database(pools).into_iter().map(row).collect()
+}
+
+fn backends(pools: &[Arc<Pool>]) -> u32 {
+    pools.iter().map(|pool| u32::try_from(open(pool)).unwrap_or(u32::MAX)).sum()
+}
+
+fn open(pool: &Pool) -> usize {
+    let counts = pool.counts();
+    counts.sv_active + counts.sv_idle + counts.sv_used
+}
+
+/// Roles by name: the same name at two endpoints is one row.
+fn users(all: &Pools, pools: &[Arc<Pool>], settings: &Settings) -> Vec<User> {
+    let mut found: BTreeMap<String, (Vec<Arc<Pool>>, BTreeSet<String>, u32)> = BTreeMap::new();
+    for pool in pools {
+        let (known, endpoints, clients) = found.entry(pool.key.role.clone()).or_default();
+        known.push(Arc::clone(pool));
+        if endpoints.insert(pool.key.endpoint.to_string()) {
+            *clients += all.taken(&pool.key.role_seat());
+        }
+    }
+    let row = |(name, (pools, _, clients)): (String, (Vec<Arc<Pool>>, _, u32))| User {
+        name,
+        max_user_connections: settings.max_user_connections,
+        current_connections: backends(&pools),
+        max_user_client_connections: settings.max_user_client_connections,
+        current_client_connections: clients,
+        ..User::default()
+    };
+    found.into_iter().map(row).collect()
+}
+
+fn lists(pools: &[Arc<Pool>], shared: &Shared) -> Lists {
+    let roles: BTreeSet<_> = pools.iter().map(|pool| &pool.key.role).collect();
+    Lists {
+        databases: by_database(pools).len(),
+        users: roles.len(),
+        pools: pools.len(),
+        used_clients: shared.pools.taken(&Seat::All) as usize,
+        used_servers: pools.iter().map(|pool| open(pool)).sum(),
+        ..Lists::default()
+    }
+}
+
+fn memory(pools: &[Arc<Pool>]) -> [(&'static str, u64, u64, u64); 3] {
+    let clients: usize = pools.iter().map(|pool| pool.clients().len()).sum();
+    let servers: usize = pools.iter().map(|pool| open(pool)).sum();
+    [
+        ("client_cache", size_of::<ClientInfo>() as u64, clients as u64, 0),
+        ("server_cache", size_of::<BackendKey>() as u64, servers as u64, 0),
+        ("pool_cache", size_of::<Pool>() as u64, pools.len() as u64, 0),
+    ]
+}
