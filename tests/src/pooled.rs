@@ -128,14 +128,6 @@ impl Wake for Awake {
         Ok(())
     }
 
-    fn knows_key(&self, _key: &str) -> bool {
-        false
-    }
-
-    async fn keep_pool_settings(&self, _: &[(&'static str, Option<String>)]) -> Result<(), ClientError> {
-        Ok(())
-    }
-
     async fn acquire(&self, _endpoint: &EndpointId) -> Result<Backend, ClientError> {
         let compute = Arc::clone(&self.compute);
         Ok(Backend { pass: compute.gate.pass().expect("it is open"), compute, ticket: None })
