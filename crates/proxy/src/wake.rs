@@ -134,7 +134,8 @@ pub trait Compute: Send + Sync + 'static {
     /// The gate that sessions enter while they work.
     fn gate(&self) -> Arc<Gate>;
 
-    /// Tells when and how this run ends.
+    /// Tells when and how this run ends. All handles of one run have the same channel, and no other run has it:
+    /// see [`same_run`].
     fn closing(&self) -> watch::Receiver<Option<Closing>>;
 
     /// The gate is closed: wakes this run if it is only paused, and enters.
@@ -142,6 +143,14 @@ pub trait Compute: Send + Sync + 'static {
     /// # Errors
     /// When this run has ended.
     async fn reenter(self: Arc<Self>) -> Result<Pass, ClientError>;
+}
+
+/// How a run ends, and so which run it is.
+pub(crate) type End = watch::Receiver<Option<Closing>>;
+
+/// Whether two handles are of the same run.
+pub(crate) fn same_run(one: &End, other: &End) -> bool {
+    one.same_channel(other)
 }
 
 /// Measures the last phases of a wake; recorded when dropped.

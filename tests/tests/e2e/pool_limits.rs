@@ -73,10 +73,15 @@ async fn a_transaction_may_be_open_for_a_while_only() {
 async fn an_idle_client_goes_and_a_busy_one_stays() {
     let pooler = Pooler::start(&[("client_idle_timeout", "0.5")]);
     let (mut idle, mut kept) = (pooler.client("transaction").await, pooler.client("session").await);
+    let mut ear = pooler.client("transaction").await;
+    ear.query("listen news").await;
+    ear.rows().await.unwrap();
     kept.query("select pg_sleep(1)").await;
     kept.rows().await.unwrap();
     ends(&mut idle, "57P05", "client_idle_timeout").await;
     ends(&mut kept, "57P05", "client_idle_timeout").await;
+    ear.query("select 'here'").await;
+    assert_eq!(ear.rows().await.unwrap(), ["here"], "who listens may wait");
 }
 
 #[tokio::test]
@@ -116,7 +121,13 @@ async fn statement_mode_has_no_transaction_blocks() {
 
 #[tokio::test]
 async fn a_backend_that_was_idle_is_checked() {
-    let pooler = Pooler::start(&[("server_check_delay", "0"), ("server_check_query", "select 1/(n - n) from (select current_setting('is_superuser')::bool::int) t(n) where exists (select from pg_class where relname = 'broken')")]);
+    let pooler = Pooler::start(&[
+        ("server_check_delay", "0"),
+        (
+            "server_check_query",
+            "select 1/(n - n) from (select current_setting('is_superuser')::bool::int) t(n) where exists (select from pg_class where relname = 'broken')",
+        ),
+    ]);
     let mut client = pooler.client("transaction").await;
     let pid = |rows: Vec<String>| rows[0].clone();
     client.query("select pg_backend_pid()").await;

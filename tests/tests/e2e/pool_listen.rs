@@ -30,7 +30,8 @@ async fn payload(raw: &mut Raw) -> String {
     loop {
         let frame = raw.message().await.expect("a notification, not the end");
         if frame.tag == b'A' {
-            let mut texts = frame.body[4..].split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text));
+            let mut texts =
+                frame.body[4..].split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text));
             return texts.nth(1).unwrap().into_owned();
         }
         assert_ne!(char::from(frame.tag), 'E', "{frame:?}");
@@ -96,7 +97,7 @@ async fn listeners_come_back_after_a_crash() {
     }
     suspend(&server, &project);
     assert_eq!(run(&mut raw, "select 'awake'").await, ["awake"], "it may wake the database itself");
-    run(&mut raw, "notify news, 'own'").await;
+    raw.query("notify news, 'own'").await;
     assert_eq!(payload(&mut raw).await, "own");
 }
 

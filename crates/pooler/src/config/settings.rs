@@ -101,7 +101,7 @@ settings! {
     transaction_timeout: Duration = "0", "0", Pool now;
     /// How long a client may be idle inside a transaction; 0: for ever.
     idle_transaction_timeout: Duration = "0", "0", Pool now;
-    /// How long a client may be idle outside transactions; 0: for ever.
+    /// How long a client may be idle outside transactions, unless it listens on channels; 0: for ever.
     client_idle_timeout: Duration = "0", "0", Pool now;
     /// How long a client may take to log in; 0: for ever.
     client_login_timeout: Duration = "60", "60", Global now;

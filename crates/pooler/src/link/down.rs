@@ -179,7 +179,9 @@ impl Down<'_> {
 
     /// Whether it comes from the client itself: drivers compare with the number that they were told.
     fn is_own_notification(&self, body: &[u8]) -> bool {
-        self.server.pid != 0 && self.client.pid != 0 && body.starts_with(&self.server.pid.to_be_bytes())
+        self.server.process.pid != 0
+            && self.client.pid != 0
+            && body.starts_with(&self.server.process.pid.to_be_bytes())
     }
 
     fn has_answers(&self) -> bool {
@@ -412,7 +414,7 @@ impl Down<'_> {
         let fields = error.as_ref().map(|error| &error.fields);
         if fields.is_some_and(|fields| fields.is_fatal()) {
             // The end follows. What the client is told depends on whether its connection can go on.
-            self.server.last_words = error.map(Box::new);
+            self.server.process.last_words = error.map(Box::new);
             return false;
         }
         if self.own() {

@@ -50,10 +50,16 @@ pub struct Server {
     pub(super) spoiled: bool,
     /// What it has told of its settings.
     pub(super) reported: Reported,
-    /// The error with which PostgreSQL ended the connection.
-    pub(super) last_words: Option<Box<ErrorResponse>>,
-    /// Its process, in whose name its own notifications come.
+    pub(super) process: Process,
+}
+
+/// The process behind the connection.
+#[derive(Debug, Default)]
+pub(super) struct Process {
+    /// In its name its client's own notifications come; 0 = not known.
     pub(super) pid: u32,
+    /// The error with which it ended the connection.
+    pub(super) last_words: Option<Box<ErrorResponse>>,
 }
 
 impl Server {
@@ -80,15 +86,14 @@ impl Server {
             own: None,
             spoiled: false,
             reported,
-            last_words: None,
-            pid: 0,
+            process: Process::default(),
         }
     }
 
     /// The same with its process number.
     #[must_use]
     pub fn with_pid(mut self, pid: u32) -> Self {
-        self.pid = pid;
+        self.process.pid = pid;
         self
     }
 
@@ -225,7 +230,7 @@ impl Server {
     /// The error with which PostgreSQL ended the connection, if it said one.
     #[must_use]
     pub fn last_words(&self) -> Option<&ErrorResponse> {
-        self.last_words.as_deref()
+        self.process.last_words.as_deref()
     }
 
     /// Replies that are expected.

@@ -10,7 +10,7 @@ use dormouse_runtime::gate::{Closing, Gate};
 use tokio::net::UnixStream;
 
 use super::io::Outbox;
-use crate::wake::{Compute, WakeTicket};
+use crate::wake::{Compute, End, WakeTicket, same_run};
 
 /// Read from a backend that should be silent.
 const SCRAP: usize = 16;
@@ -104,9 +104,9 @@ impl Held {
         }
     }
 
-    /// Whether two backends are of the same run of a compute.
-    pub(super) fn is_of(&self, compute: &Arc<dyn Compute>) -> bool {
-        Arc::ptr_eq(&self.key.compute, compute)
+    /// Whether it is of this run of a compute.
+    pub(super) fn is_of(&self, run: &End) -> bool {
+        same_run(&self.key.compute.closing(), run)
     }
 }
 

@@ -14,8 +14,8 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dormouse_base::EndpointId;
@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 use super::client_info::ClientInfo;
 use crate::route::Route;
-use crate::wake::{Backend, Claim, Compute, StoredRole, TokenRefusal, Wake};
+use crate::wake::{Backend, Claim, Compute, End, StoredRole, TokenRefusal, Wake, same_run};
 
 /// Others wait so long for listeners at most. A listener that is not back then is told that it has ended.
 const RETURN_WITHIN: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ const RETURN_WITHIN: Duration = Duration::from_secs(10);
 /// Where a listener's backend is.
 enum Place {
     /// On this run.
-    On(Weak<dyn Compute>),
+    On(End),
     /// Nowhere.
     Away,
     /// Its session has ended, or listens no more.
@@ -45,7 +45,7 @@ struct Listener {
     info: Arc<ClientInfo>,
     place: watch::Sender<Place>,
     /// Somebody waits for it to come back to this run.
-    wanted: Mutex<Option<Weak<dyn Compute>>>,
+    wanted: Mutex<Option<End>>,
     /// It did not in time.
     late: AtomicBool,
 }
@@ -83,7 +83,7 @@ impl Listeners {
     ) -> Listening {
         let listener = Arc::new(Listener {
             info: Arc::clone(info),
-            place: watch::Sender::new(Place::On(Arc::downgrade(on))),
+            place: watch::Sender::new(Place::On(on.closing())),
             wanted: Mutex::new(None),
             late: AtomicBool::new(false),
         });
@@ -93,14 +93,14 @@ impl Listeners {
     }
 
     /// Waits until all listeners of an endpoint are on this run.
-    async fn all_on(&self, endpoint: &EndpointId, run: &Arc<dyn Compute>) {
+    async fn all_on(&self, endpoint: &EndpointId, run: &End) {
         let missing: Vec<_> = {
             let all = self.all.lock();
             let listeners = all.get(endpoint).map_or(&[][..], Vec::as_slice);
             listeners.iter().filter(|listener| !listener.is_settled(run)).cloned().collect()
         };
         for listener in &missing {
-            *listener.wanted.lock() = Some(Arc::downgrade(run));
+            *listener.wanted.lock() = Some(run.clone());
             listener.info.wake();
         }
         let back = async {
@@ -121,9 +121,9 @@ impl Listeners {
 }
 
 impl Place {
-    fn is_settled(&self, run: &Arc<dyn Compute>) -> bool {
+    fn is_settled(&self, run: &End) -> bool {
         match self {
-            Self::On(on) => std::ptr::addr_eq(on.as_ptr(), Arc::as_ptr(run)),
+            Self::On(on) => same_run(on, run),
             Self::Away => false,
             Self::Over => true,
         }
@@ -131,7 +131,7 @@ impl Place {
 }
 
 impl Listener {
-    fn is_settled(&self, run: &Arc<dyn Compute>) -> bool {
+    fn is_settled(&self, run: &End) -> bool {
         self.place.borrow().is_settled(run)
     }
 }
@@ -139,8 +139,8 @@ impl Listener {
 impl Listening {
     /// It listens on this run.
     pub(super) fn on(&self, run: &Arc<dyn Compute>) {
-        if !self.listener.is_settled(run) {
-            self.listener.place.send_replace(Place::On(Arc::downgrade(run)));
+        if !self.listener.is_settled(&run.closing()) {
+            self.listener.place.send_replace(Place::On(run.closing()));
         }
     }
 
@@ -151,8 +151,8 @@ impl Listening {
 
     /// Whether somebody waits for it to come back, to a run that has not ended meanwhile.
     pub(super) fn is_wanted(&self) -> bool {
-        let run = self.listener.wanted.lock().as_ref().and_then(Weak::upgrade);
-        run.is_some_and(|run| run.closing().borrow().is_none())
+        let wanted = self.listener.wanted.lock();
+        wanted.as_ref().is_some_and(|run| run.has_changed().is_ok() && run.borrow().is_none())
     }
 
     /// Whether others went on without it.
@@ -216,7 +216,7 @@ impl Wake for Listeners {
     async fn acquire(&self, endpoint: &EndpointId) -> Result<Backend, ClientError> {
         let backend = self.wake.acquire(endpoint).await?;
         if self.count.load(Ordering::Acquire) > 0 {
-            self.all_on(endpoint, &backend.compute).await;
+            self.all_on(endpoint, &backend.compute.closing()).await;
         }
         Ok(backend)
     }

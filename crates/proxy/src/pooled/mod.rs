@@ -12,13 +12,22 @@
 //! nothing of it is ever waited for by another thread. What may be sent to whom is decided in `dormouse-pooler`;
 //! this module moves the bytes.
 //!
+//! One that listens (`LISTEN`), or is in session mode, keeps its backend, but only as long as the compute runs:
+//!
+//! ```text
+//!   Linked, idle ── the compute or its backend ends ──► Idle ── next statement, or somebody else ──► Returning
+//!                                                                wants the compute that it listens on     │
+//!            Linked ◄── Own(replay): settings and LISTEN ◄──────────────── a backend of its own ◄─────────┘
+//! ```
+//!
 //! A client that waits for its user has no backend, so whatever happens to the compute meanwhile (a pause, a
 //! stop, a crash, a restore) does not touch it; its next message wakes what is asleep.
 //!
 //! In reading order: [`pools`] finds a client's pool, [`pool`] keeps its books, [`held`] is a backend, [`open`]
-//! makes one, [`slot`] is where a client waits, [`session`] is the client's life, [`words`] what it is told when
-//! its backend dies under it, [`retire`] cleans up behind those who left in the middle of something. [`orders`] is what operators order, [`seats`] how many may come,
-//! [`stats`] what was done.
+//! makes one, [`slot`] is where a client waits, [`listeners`] brings those back who listen before anybody can
+//! NOTIFY, [`session`] is the client's life, [`words`] what it is told when its backend dies under it, [`retire`]
+//! cleans up behind those who left in the middle of something. [`orders`] is what operators order, [`seats`] how
+//! many may come, [`stats`] what was done.
 
 pub(crate) mod pools;
 mod pool;

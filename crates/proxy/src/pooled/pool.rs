@@ -24,7 +24,7 @@ use super::pools::PoolKey;
 use super::slot::Slot;
 use super::stats::Stats;
 use crate::session::help;
-use crate::wake::Compute;
+use crate::wake::{Compute, End, same_run};
 
 /// Startup settings whose greeting is remembered. Drivers of one application send one or two.
 const MAX_GREETINGS: usize = 64;
@@ -61,7 +61,7 @@ pub(super) struct Inner {
     /// Why the last backend could not be opened.
     refusal: Option<ClientError>,
     /// The run of the compute that is being watched.
-    run: Option<Weak<dyn Compute>>,
+    run: Option<End>,
     /// Every backend that is open, and a few that are not any more.
     backends: Vec<Weak<Key>>,
     /// What it has done.
@@ -255,8 +255,7 @@ impl Pool {
             }
         };
         inner.refusal = None;
-        inner.backends.retain(|known| known.strong_count() > 0);
-        inner.backends.push(Arc::downgrade(&backend.key));
+        inner.remember(&backend);
         match inner.books.opened(opening, backend, now, &inner.limits, &mut NoCap) {
             Checkin::Handed { waiter, lease, since } => {
                 match waiter.give(Ok(lease)) {
@@ -293,7 +292,10 @@ impl Pool {
         let now = Mono::now();
         let mut inner = self.inner.lock();
         let given = match made {
-            Ok(backend) => Ok(inner.books.reopened(opening, backend, now)),
+            Ok(backend) => {
+                inner.remember(&backend);
+                Ok(inner.books.reopened(opening, backend, now))
+            }
             Err(error) => {
                 inner.open_failed(&opening, now, &error);
                 self.poke.notify_one();
@@ -338,17 +340,18 @@ impl Pool {
 
     /// Whether this run of the compute is not watched yet; then the caller does.
     pub(super) fn is_first_of(&self, compute: &Arc<dyn Compute>) -> bool {
-        let run = Arc::downgrade(compute);
+        let run = compute.closing();
         let mut inner = self.inner.lock();
-        let known = inner.run.as_ref().is_some_and(|known| Weak::ptr_eq(known, &run));
+        let known = inner.run.as_ref().is_some_and(|known| same_run(known, &run));
         inner.run = Some(run);
         !known
     }
 
     /// The compute ends: nobody gets its idle backends any more, and who has one learns of it.
     pub(super) fn ends(&self, compute: &Arc<dyn Compute>) {
+        let run = compute.closing();
         let mut inner = self.inner.lock();
-        drop(inner.books.remove_idle(|held| held.is_of(compute), &mut NoCap));
+        drop(inner.books.remove_idle(|held| held.is_of(&run), &mut NoCap));
         for client in inner.clients.values().filter(|client| client.doing() == Doing::Linked) {
             client.alarm();
         }
@@ -417,6 +420,12 @@ impl Inner {
     fn assigned(&mut self, wait: Duration) {
         self.common.counters.assigned(wait);
         self.stats.waits.record(wait);
+    }
+
+    /// One more backend is open.
+    fn remember(&mut self, backend: &Held) {
+        self.backends.retain(|known| known.strong_count() > 0);
+        self.backends.push(Arc::downgrade(&backend.key));
     }
 
     /// A backend could not be opened: who has nothing else to wait for is told.

@@ -2,6 +2,7 @@
 //! backend of its own.
 
 mod backend;
+mod lasting;
 
 use backend::{Fake, message};
 use dormouse_pgwire::backend::TxStatus;

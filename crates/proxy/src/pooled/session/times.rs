@@ -102,7 +102,12 @@ impl Session {
             self.clocks.timer = None;
             return false;
         };
-        let rests = matches!(self.phase, Phase::Idle | Phase::Linked) && self.input.is_empty() && !self.greet;
+        // A listener does nothing by profession.
+        let listens = self.listening.is_some() && self.clocks.transaction.is_none();
+        let rests = matches!(self.phase, Phase::Idle | Phase::Linked)
+            && self.input.is_empty()
+            && !self.greet
+            && !listens;
         while let Some((at, why)) = times.next(&self.clocks.under_way(rests)) {
             if Mono::now() >= at {
                 self.time_is_up(why);
@@ -132,5 +137,31 @@ impl Session {
             self.pool.home().spawn(async move { deliver(&key.compute, key.pid, &key.secret).await });
         }
         self.give_up_backend();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dormouse_pooler::settings::Reported;
+
+    use super::*;
+
+    #[test]
+    fn statements_and_transactions_are_counted_apart() {
+        let mut counters = Counters::default();
+        let mut clocks = Clocks::new();
+        let (idle, inside) = (
+            Server::new(TxStatus::Idle, Reported::new()),
+            Server::new(TxStatus::InTransaction, Reported::new()),
+        );
+        for (server, ready) in [(&inside, 1), (&inside, 0), (&inside, 2), (&idle, 1), (&idle, 1)] {
+            clocks.asked();
+            clocks.answered(&mut counters, ready, 10, server);
+        }
+        assert_eq!((counters.query_count, counters.xact_count, counters.sent), (5, 2, 50));
+        assert!(counters.query_time <= counters.xact_time);
+        assert_eq!(clocks.under_way(true).transaction, None);
+        clocks.asked();
+        assert!(clocks.under_way(true).rest.is_none(), "who waits for an answer does not rest");
     }
 }
