@@ -99,7 +99,7 @@ pub fn find(server_name: Option<&str>, params: &mut Params) -> Result<Routed, Ro
 fn take_mode(params: &mut Params) -> Result<Option<Pooling>, RouteError> {
     let mut word = |name: &str| {
         let parameter = params.remove(name).and_then(|value| String::from_utf8(value).ok());
-        let text = params.options()?.to_owned();
+        let Some(text) = params.options().map(str::to_owned) else { return parameter };
         let (option, rest) = options::take_word(&text, name);
         if option.is_some() {
             set_or_remove(params, "options", rest.filter(|rest| !rest.is_empty()));

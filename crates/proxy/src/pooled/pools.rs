@@ -96,11 +96,11 @@ impl Pools {
     }
 
     /// Changes the settings of all pools, now.
-    pub(crate) fn change(&self, settings: Settings) {
+    pub(crate) fn change(&self, settings: &Settings) {
         // First for pools to come, or one that is made in this moment would be left out.
-        self.settings.write().clone_from(&settings);
+        self.settings.write().clone_from(settings);
         for pool in self.list() {
-            pool.configure(&settings);
+            pool.configure(settings);
         }
     }
 
