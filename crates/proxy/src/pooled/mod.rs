@@ -17,7 +17,7 @@
 //!
 //! In reading order: [`pools`] finds a client's pool, [`pool`] keeps its books, [`held`] is a backend, [`open`]
 //! makes one, [`slot`] is where a client waits, [`session`] is the client's life, [`words`] what it is told when
-//! its backend dies under it, [`retire`] cleans up behind those who left in the middle of something. [`orders`] is what operators order, [`seats`] how many may come,
+//! its backend dies under it, [`retire`] cleans up behind those who left in the middle of something. [`orders`] is what operators order, [`seats`] how many may come, [`room`] what pools share,
 //! [`stats`] what was done.
 
 pub(crate) mod pools;
@@ -25,6 +25,7 @@ mod pool;
 mod stats;
 mod orders;
 mod seats;
+mod room;
 mod held;
 mod open;
 mod slot;

@@ -9,7 +9,7 @@ use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pooler::config::{Limits, Settings as Config};
 use dormouse_pooler::link::Common;
-use dormouse_pooler::pool::{Books, Checkin, Checkout, Counts, Lease, NoCap, Opening, Receipt, WaiterId};
+use dormouse_pooler::pool::{Books, Checkin, Checkout, Counts, Lease, MemberId, Opening, Receipt, WaiterId};
 use dormouse_pooler::settings::{Reported, Settings};
 use dormouse_runtime::shard::Shard;
 use parking_lot::{Mutex, MutexGuard};
@@ -19,6 +19,7 @@ use super::client_info::{ClientInfo, Doing};
 use super::held::{Held, Key};
 use super::open;
 use super::pools::PoolKey;
+use super::room::{Door, Room};
 use super::slot::Slot;
 use super::stats::Stats;
 use crate::session::help;
@@ -40,6 +41,9 @@ pub(crate) struct Pool {
     home: Shard,
     inner: Mutex<Inner>,
     poke: Arc<Notify>,
+    /// What it shares with other pools, and its name there.
+    room: Arc<Room>,
+    member: MemberId,
 }
 
 /// What changes of it.
@@ -70,7 +74,13 @@ pub(super) enum Taken {
 }
 
 impl Pool {
-    pub(super) fn start(key: PoolKey, wake: Arc<dyn Wake>, home: Shard, config: &Config) -> Arc<Self> {
+    pub(super) fn start(
+        key: PoolKey,
+        wake: Arc<dyn Wake>,
+        home: Shard,
+        room: &Arc<Room>,
+        config: &Config,
+    ) -> Arc<Self> {
         let inner = Inner {
             books: Books::default(),
             common: Common::new(config.max_prepared_statements as usize),
@@ -84,7 +94,16 @@ impl Pool {
             stats: Stats::new(Mono::now()),
         };
         let poke = Arc::new(Notify::new());
-        let pool = Arc::new(Self { key, wake, home, inner: Mutex::new(inner), poke: Arc::clone(&poke) });
+        let pool = Arc::new_cyclic(|this| Self {
+            member: room.join(&key, &poke, this),
+            room: Arc::clone(room),
+            key,
+            wake,
+            home,
+            inner: Mutex::new(inner),
+            poke: Arc::clone(&poke),
+        });
+        room.limit(&pool.key, config);
         let weak = Arc::downgrade(&pool);
         pool.home.spawn(async move {
             while let Some(pool) = weak.upgrade() {
@@ -121,6 +140,7 @@ impl Pool {
         inner.common.max_prepared = config.max_prepared_statements as usize;
         inner.config = config.clone();
         drop(inner);
+        self.room.limit(&self.key, config);
         self.poke.notify_one();
     }
 
@@ -135,23 +155,49 @@ impl Pool {
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
         loop {
-            match inner.books.checkout(now, &inner.limits, &mut NoCap) {
+            match inner.books.checkout(now, &inner.limits, &mut self.gate()) {
                 Checkout::Ready(lease) if lease.backend.is_fresh() => {
                     inner.stats.assigned(Duration::ZERO);
                     return Ok(Taken::Now(lease));
                 }
                 Checkout::Ready(lease) => {
-                    let opening = inner.books.closed(&lease.receipt, now, &inner.limits, &mut NoCap);
+                    let opening = inner.books.closed(&lease.receipt, now, &inner.limits, &mut self.gate());
                     self.open(opening);
                 }
                 Checkout::Open(opening) => {
                     self.open(Some(opening));
                     return Ok(self.wait(inner, now));
                 }
-                Checkout::Wait => return Ok(self.wait(inner, now)),
+                Checkout::Wait => {
+                    self.ask_for_room();
+                    return Ok(self.wait(inner, now));
+                }
                 Checkout::Refuse(_) => return Err(inner.refusal.clone().unwrap_or_else(no_backend)),
             }
         }
+    }
+
+    /// The caps that it shares with other pools.
+    pub(super) fn gate(&self) -> Door<'_> {
+        Door { room: &self.room, id: self.member }
+    }
+
+    /// Gives up the backend that was idle longest, for another pool.
+    fn evict(&self) -> bool {
+        let evicted = self.inner.lock().books.evict(&mut self.gate());
+        evicted.as_deref().map(farewell).is_some()
+    }
+
+    /// Has another pool give up a backend that nobody uses there, if a cap is what this one waits for.
+    fn ask_for_room(self: &Arc<Self>) {
+        if !self.room.is_capped() {
+            return;
+        }
+        // Not here: one pool's books are never locked under another's.
+        let pool = Arc::clone(self);
+        self.home.spawn(async move {
+            let _one_is_enough = pool.room.holders(pool.member).iter().any(|holder| holder.evict());
+        });
     }
 
     fn wait(&self, inner: &mut Inner, now: Mono) -> Taken {
@@ -163,7 +209,7 @@ impl Pool {
 
     /// A client does not wait any more.
     pub(super) fn abandon(self: &Arc<Self>, id: WaiterId, slot: &Slot) {
-        let _was_in_line = self.inner.lock().books.cancel_wait(id, &mut NoCap);
+        let _was_in_line = self.inner.lock().books.cancel_wait(id, &mut self.gate());
         if let Some(Ok(lease)) = slot.leave() {
             self.checkin(lease.backend, lease.receipt);
         }
@@ -176,7 +222,7 @@ impl Pool {
         loop {
             let mut inner = self.inner.lock();
             let inner = &mut *inner;
-            match inner.books.checkin(backend, receipt, now, &inner.limits, &mut NoCap) {
+            match inner.books.checkin(backend, receipt, now, &inner.limits, &mut self.gate()) {
                 Checkin::Handed { waiter, lease, since } => match waiter.give(Ok(lease)) {
                     None => return inner.stats.assigned(now.since(since)),
                     // Its client has gone in this moment: the next one, please.
@@ -198,7 +244,7 @@ impl Pool {
         drop(backend);
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
-        let opening = inner.books.closed(receipt, Mono::now(), &inner.limits, &mut NoCap);
+        let opening = inner.books.closed(receipt, Mono::now(), &inner.limits, &mut self.gate());
         self.open(opening);
     }
 
@@ -217,7 +263,7 @@ impl Pool {
             Ok(backend) => backend,
             Err(error) => {
                 inner.refusal = Some(error.clone());
-                let failed = inner.books.open_failed(&opening, now, &inner.limits, &mut NoCap);
+                let failed = inner.books.open_failed(&opening, now, &inner.limits, &mut self.gate());
                 for slot in failed.refuse {
                     let _gone = slot.give(Err(error.clone()));
                 }
@@ -227,7 +273,7 @@ impl Pool {
         inner.refusal = None;
         inner.backends.retain(|known| known.strong_count() > 0);
         inner.backends.push(Arc::downgrade(&backend.key));
-        match inner.books.opened(opening, backend, now, &inner.limits, &mut NoCap) {
+        match inner.books.opened(opening, backend, now, &inner.limits, &mut self.gate()) {
             Checkin::Handed { waiter, lease, since } => {
                 match waiter.give(Ok(lease)) {
                     Some(Ok(lease)) => {
@@ -251,7 +297,7 @@ impl Pool {
     fn tick(self: &Arc<Self>) -> Option<Mono> {
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
-        let actions = inner.books.tick(Mono::now(), &inner.limits, &mut NoCap);
+        let actions = inner.books.tick(Mono::now(), &inner.limits, &mut self.gate());
         for (backend, reason) in actions.close {
             tracing::debug!(pool = ?self.key, reason = reason.as_str(), "backend closed");
             farewell(&backend);
@@ -278,7 +324,7 @@ impl Pool {
     /// The compute ends: nobody gets its idle backends any more, and who has one learns of it.
     pub(super) fn ends(&self, compute: &Arc<dyn Compute>) {
         let mut inner = self.inner.lock();
-        drop(inner.books.remove_idle(|held| held.is_of(compute), &mut NoCap));
+        drop(inner.books.remove_idle(|held| held.is_of(compute), &mut self.gate()));
         for client in inner.clients.values().filter(|client| client.doing() == Doing::Linked) {
             client.alarm();
         }
@@ -336,6 +382,12 @@ impl Pool {
     pub(crate) fn counts(&self) -> Counts {
         let inner = self.inner.lock();
         inner.books.counts(Mono::now(), &inner.limits)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.room.leave(self.member);
     }
 }
 

@@ -16,6 +16,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::orders::{Order, Orders, Target};
 use super::pool::Pool;
+use super::room::Room;
 use super::seats::{Hall, Seat, Seated};
 use crate::wake::Wake;
 
@@ -45,6 +46,7 @@ pub(crate) struct Pools {
     settings: RwLock<Settings>,
     orders: Mutex<Orders>,
     hall: Hall,
+    room: Arc<Room>,
     /// One change of settings at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
 }
@@ -58,6 +60,7 @@ impl Pools {
             settings: RwLock::new(settings),
             orders: Mutex::default(),
             hall: Hall::default(),
+            room: Arc::default(),
             changing: tokio::sync::Mutex::default(),
         }
     }
@@ -72,7 +75,7 @@ impl Pools {
             all.retain(|_, pool| Arc::strong_count(pool) > 1 || !pool.is_unused());
         }
         let home = self.shards[self.home(&key.endpoint)].clone();
-        let pool = Pool::start(key.clone(), Arc::clone(&self.wake), home, &self.settings.read());
+        let pool = Pool::start(key.clone(), Arc::clone(&self.wake), home, &self.room, &self.settings.read());
         pool.obey(self.orders.lock().of(&key));
         all.insert(key, Arc::clone(&pool));
         pool
