@@ -11,6 +11,7 @@ use dormouse_pgwire::ClientError;
 use dormouse_pgwire::client_error::quoted;
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pooler::config::Settings;
+use dormouse_pooler::stats::{Averages, Counters};
 use dormouse_runtime::shard::Shard;
 use parking_lot::{Mutex, RwLock};
 
@@ -35,6 +36,27 @@ impl PoolKey {
     /// Its database as operators (and clients) can write it: `database@endpoint`.
     pub(crate) fn place(&self) -> String {
         format!("{}@{}", self.database, self.endpoint)
+    }
+}
+
+/// One line about the last period, unless nothing happened in it.
+fn log(pools: &[Arc<Pool>]) {
+    let (mut last, mut length) = (Counters::default(), Duration::ZERO);
+    for pool in pools {
+        let stats = pool.stats();
+        last += stats.period.last().0;
+        length = length.max(stats.period.last().1);
+    }
+    if last.server_assignment_count > 0 {
+        let Averages(rate) = Averages::of(&last, length);
+        tracing::info!(
+            pools = pools.len(),
+            assignments = last.server_assignment_count,
+            transactions_per_second = rate.xact_count,
+            queries_per_second = rate.query_count,
+            wait_us = rate.wait_time,
+            "pools"
+        );
     }
 }
 
@@ -150,7 +172,11 @@ impl Pools {
             let period = Duration::from_secs(u64::from(self.settings.read().stats_period.max(1)));
             tokio::time::sleep(period).await;
             let now = Mono::now();
-            self.list().iter().for_each(|pool| pool.roll(now, period / 2));
+            let pools = self.list();
+            pools.iter().for_each(|pool| pool.roll(now, period / 2));
+            if self.settings.read().log_stats {
+                log(&pools);
+            }
         }
     }
 
