@@ -274,3 +274,27 @@ async fn only_operators_get_in() {
     server.api("DELETE", &format!("/api_keys/{}", made["id"].as_str().unwrap()), &serde_json::Value::Null);
     psql(&console.connection, key, &["-c", "SHOW VERSION"]).bad();
 }
+
+/// Two databases, one role, one backend between them: it goes where somebody waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn pools_share_a_cap() {
+    let server = Server::start(&["--pool-setting", "max_user_connections=1"]);
+    let console = Console::of(&server);
+    let first = pooled(&server).await;
+    first.batch_execute("create database second").await.unwrap();
+    let mut config: tokio_postgres::Config =
+        server.ready()["pooled_connection_string"].as_str().unwrap().parse().unwrap();
+    let second = within(server.session_of(config.dbname("second"))).await.unwrap();
+    for _ in 0..3 {
+        within(first.batch_execute("select 1")).await.unwrap();
+        within(second.client.batch_execute("select 1")).await.unwrap();
+    }
+    assert_eq!(console.show("USERS")[0]["current_connections"], "1");
+    // While it is in use the other waits, and then gets it.
+    first.batch_execute("begin; select 1").await.unwrap();
+    let query = tokio::spawn(async move { second.client.batch_execute("select 1").await });
+    server.until_true("it waits", || console.show("POOLS").iter().any(|row| row["cl_waiting"] == "1"));
+    first.batch_execute("commit").await.unwrap();
+    within(query).await.unwrap().unwrap();
+    server.assert_clean_log(&[]);
+}

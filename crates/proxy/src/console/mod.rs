@@ -97,7 +97,7 @@ async fn left(client: &mut Client) {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 fn protocol(error: &dyn std::error::Error) -> End {

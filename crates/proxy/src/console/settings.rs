@@ -54,7 +54,7 @@ pub(super) async fn change(shared: &Shared, changes: &[(String, Option<String>)]
         known.push((found.name, value.clone()));
     }
     shared.wake.keep_pool_settings(&known).await.map_err(ChangeError::Keep)?;
-    pools.change(settings);
+    pools.change(&settings);
     tracing::info!(changes = ?known, "settings of the pooler changed");
     Ok(())
 }

@@ -27,13 +27,14 @@
 //! makes one, [`slot`] is where a client waits, [`listeners`] brings those back who listen before anybody can
 //! NOTIFY, [`session`] is the client's life, [`words`] what it is told when its backend dies under it, [`retire`]
 //! cleans up behind those who left in the middle of something. [`orders`] is what operators order, [`seats`] how
-//! many may come, [`stats`] what was done.
+//! many may come, [`room`] what pools share, [`stats`] what was done.
 
 pub(crate) mod pools;
 mod pool;
 mod stats;
 mod orders;
 mod seats;
+mod room;
 mod held;
 mod open;
 mod slot;

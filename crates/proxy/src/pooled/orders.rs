@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use dormouse_base::clock::Mono;
-use dormouse_pooler::pool::{Farewell, NoCap, State};
+use dormouse_pooler::pool::{Farewell, State};
 
 use super::pool::{Pool, farewell};
 use super::pools::PoolKey;
@@ -104,7 +104,7 @@ impl Pool {
     }
 
     fn pause(&self) -> bool {
-        let closed = self.lock().books.pause(&mut NoCap);
+        let closed = self.lock().books.pause(&mut self.gate());
         closed.iter().flatten().for_each(|held| farewell(held));
         closed.is_some()
     }
@@ -112,7 +112,7 @@ impl Pool {
     fn resume(self: &Arc<Self>) -> bool {
         let mut inner = self.lock();
         let limits = inner.limits;
-        let openings = inner.books.resume(Mono::now(), &limits, &mut NoCap);
+        let openings = inner.books.resume(Mono::now(), &limits, &mut self.gate());
         drop(inner);
         let resumed = openings.is_some();
         openings.into_iter().flatten().for_each(|opening| self.open(Some(opening)));
@@ -121,7 +121,7 @@ impl Pool {
 
     fn kill(&self) -> bool {
         let mut inner = self.lock();
-        let Some(killed) = inner.books.kill(&mut NoCap) else { return false };
+        let Some(killed) = inner.books.kill(&mut self.gate()) else { return false };
         let clients: Vec<_> = inner.clients.values().cloned().collect();
         drop(inner);
         for slot in killed.refuse {
@@ -134,7 +134,7 @@ impl Pool {
 
     /// Has every backend replaced: idle ones now, the others when they are free.
     pub(crate) fn reconnect(&self) {
-        let closed = self.lock().books.reconnect(&mut NoCap);
+        let closed = self.lock().books.reconnect(&mut self.gate());
         closed.iter().for_each(|held| farewell(held));
     }
 

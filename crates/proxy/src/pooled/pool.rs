@@ -10,7 +10,7 @@ use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pooler::config::{Limits, Settings as Config, Times};
 use dormouse_pooler::link::Common;
-use dormouse_pooler::pool::{Books, Checkin, Checkout, Counts, Lease, NoCap, Opening, Receipt, WaiterId};
+use dormouse_pooler::pool::{Books, Checkin, Checkout, Counts, Lease, MemberId, Opening, Receipt, WaiterId};
 use dormouse_pooler::settings::{Reported, Settings};
 use dormouse_runtime::shard::Shard;
 use parking_lot::{Mutex, MutexGuard};
@@ -21,6 +21,7 @@ use super::held::{Held, Key};
 use super::listeners::Listeners;
 use super::open;
 use super::pools::PoolKey;
+use super::room::{Door, Room};
 use super::slot::Slot;
 use super::stats::Stats;
 use crate::session::help;
@@ -47,6 +48,9 @@ pub(crate) struct Pool {
     home: Shard,
     inner: Mutex<Inner>,
     poke: Arc<Notify>,
+    /// What it shares with other pools, and its name there.
+    room: Arc<Room>,
+    member: MemberId,
 }
 
 /// What changes of it.
@@ -77,7 +81,13 @@ pub(super) enum Taken {
 }
 
 impl Pool {
-    pub(super) fn start(key: PoolKey, wake: Arc<Listeners>, home: Shard, config: &Config) -> Arc<Self> {
+    pub(super) fn start(
+        key: PoolKey,
+        wake: Arc<Listeners>,
+        home: Shard,
+        room: &Arc<Room>,
+        config: &Config,
+    ) -> Arc<Self> {
         let inner = Inner {
             books: Books::default(),
             common: Common::new(config.max_prepared_statements as usize),
@@ -91,7 +101,9 @@ impl Pool {
             stats: Stats::new(Mono::now()),
         };
         let poke = Arc::new(Notify::new());
-        let pool = Arc::new(Self {
+        let pool = Arc::new_cyclic(|this| Self {
+            member: room.join(&key, &poke, this),
+            room: Arc::clone(room),
             key,
             wake,
             timed: AtomicBool::new(Times::from(config).any()),
@@ -99,6 +111,7 @@ impl Pool {
             inner: Mutex::new(inner),
             poke: Arc::clone(&poke),
         });
+        room.limit(&pool.key, config);
         let weak = Arc::downgrade(&pool);
         pool.home.spawn(async move {
             while let Some(pool) = weak.upgrade() {
@@ -140,6 +153,7 @@ impl Pool {
             client.wake();
         }
         drop(inner);
+        self.room.limit(&self.key, config);
         self.poke.notify_one();
     }
 
@@ -169,23 +183,49 @@ impl Pool {
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
         loop {
-            match inner.books.checkout(now, &inner.limits, &mut NoCap) {
+            match inner.books.checkout(now, &inner.limits, &mut self.gate()) {
                 Checkout::Ready(lease) if lease.backend.is_fresh() => {
                     inner.assigned(Duration::ZERO);
                     return Ok(Taken::Now(lease));
                 }
                 Checkout::Ready(lease) => {
-                    let opening = inner.books.closed(&lease.receipt, now, &inner.limits, &mut NoCap);
+                    let opening = inner.books.closed(&lease.receipt, now, &inner.limits, &mut self.gate());
                     self.open(opening);
                 }
                 Checkout::Open(opening) => {
                     self.open(Some(opening));
                     return Ok(self.wait(inner, now));
                 }
-                Checkout::Wait => return Ok(self.wait(inner, now)),
+                Checkout::Wait => {
+                    self.ask_for_room();
+                    return Ok(self.wait(inner, now));
+                }
                 Checkout::Refuse(_) => return Err(inner.refusal.clone().unwrap_or_else(no_backend)),
             }
         }
+    }
+
+    /// The caps that it shares with other pools.
+    pub(super) fn gate(&self) -> Door<'_> {
+        Door { room: &self.room, id: self.member }
+    }
+
+    /// Gives up the backend that was idle longest, for another pool.
+    fn evict(&self) -> bool {
+        let evicted = self.inner.lock().books.evict(&mut self.gate());
+        evicted.as_deref().map(farewell).is_some()
+    }
+
+    /// Has another pool give up a backend that nobody uses there, if a cap is what this one waits for.
+    fn ask_for_room(self: &Arc<Self>) {
+        if !self.room.is_capped() {
+            return;
+        }
+        // Not here: one pool's books are never locked under another's.
+        let pool = Arc::clone(self);
+        self.home.spawn(async move {
+            let _one_is_enough = pool.room.holders(pool.member).iter().any(|holder| holder.evict());
+        });
     }
 
     fn wait(&self, inner: &mut Inner, now: Mono) -> Taken {
@@ -197,7 +237,7 @@ impl Pool {
 
     /// A client does not wait any more.
     pub(super) fn abandon(self: &Arc<Self>, id: WaiterId, slot: &Slot) {
-        let _was_in_line = self.inner.lock().books.cancel_wait(id, &mut NoCap);
+        let _was_in_line = self.inner.lock().books.cancel_wait(id, &mut self.gate());
         if let Some(Ok(lease)) = slot.leave() {
             self.checkin(lease.backend, lease.receipt);
         }
@@ -210,7 +250,7 @@ impl Pool {
         loop {
             let mut inner = self.inner.lock();
             let inner = &mut *inner;
-            match inner.books.checkin(backend, receipt, now, &inner.limits, &mut NoCap) {
+            match inner.books.checkin(backend, receipt, now, &inner.limits, &mut self.gate()) {
                 Checkin::Handed { waiter, lease, since } => match waiter.give(Ok(lease)) {
                     None => return inner.assigned(now.since(since)),
                     // Its client has gone in this moment: the next one, please.
@@ -232,7 +272,7 @@ impl Pool {
         drop(backend);
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
-        let opening = inner.books.closed(receipt, Mono::now(), &inner.limits, &mut NoCap);
+        let opening = inner.books.closed(receipt, Mono::now(), &inner.limits, &mut self.gate());
         self.open(opening);
     }
 
@@ -250,13 +290,13 @@ impl Pool {
         let backend = match made {
             Ok(backend) => backend,
             Err(error) => {
-                inner.open_failed(&opening, now, &error);
+                inner.open_failed(&opening, now, &error, &mut self.gate());
                 return self.poke.notify_one();
             }
         };
         inner.refusal = None;
         inner.remember(&backend);
-        match inner.books.opened(opening, backend, now, &inner.limits, &mut NoCap) {
+        match inner.books.opened(opening, backend, now, &inner.limits, &mut self.gate()) {
             Checkin::Handed { waiter, lease, since } => {
                 match waiter.give(Ok(lease)) {
                     Some(Ok(lease)) => self.checkin_later(lease),
@@ -297,7 +337,7 @@ impl Pool {
                 Ok(inner.books.reopened(opening, backend, now))
             }
             Err(error) => {
-                inner.open_failed(&opening, now, &error);
+                inner.open_failed(&opening, now, &error, &mut self.gate());
                 self.poke.notify_one();
                 Err(error)
             }
@@ -318,7 +358,7 @@ impl Pool {
     fn tick(self: &Arc<Self>) -> Option<Mono> {
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
-        let actions = inner.books.tick(Mono::now(), &inner.limits, &mut NoCap);
+        let actions = inner.books.tick(Mono::now(), &inner.limits, &mut self.gate());
         for (backend, reason) in actions.close {
             tracing::debug!(pool = ?self.key, reason = reason.as_str(), "backend closed");
             farewell(&backend);
@@ -351,7 +391,7 @@ impl Pool {
     pub(super) fn ends(&self, compute: &Arc<dyn Compute>) {
         let run = compute.closing();
         let mut inner = self.inner.lock();
-        drop(inner.books.remove_idle(|held| held.is_of(&run), &mut NoCap));
+        drop(inner.books.remove_idle(|held| held.is_of(&run), &mut self.gate()));
         for client in inner.clients.values().filter(|client| client.doing() == Doing::Linked) {
             client.alarm();
         }
@@ -429,12 +469,18 @@ impl Inner {
     }
 
     /// A backend could not be opened: who has nothing else to wait for is told.
-    fn open_failed(&mut self, opening: &Opening, now: Mono, error: &ClientError) {
+    fn open_failed(&mut self, opening: &Opening, now: Mono, error: &ClientError, gate: &mut Door<'_>) {
         self.refusal = Some(error.clone());
-        let failed = self.books.open_failed(opening, now, &self.limits, &mut NoCap);
+        let failed = self.books.open_failed(opening, now, &self.limits, gate);
         for slot in failed.refuse {
             let _gone = slot.give(Err(error.clone()));
         }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.room.leave(self.member);
     }
 }
 

@@ -11,12 +11,14 @@ use dormouse_pgwire::ClientError;
 use dormouse_pgwire::client_error::quoted;
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pooler::config::Settings;
+use dormouse_pooler::stats::{Averages, Counters};
 use dormouse_runtime::shard::Shard;
 use parking_lot::{Mutex, RwLock};
 
 use super::listeners::Listeners;
 use super::orders::{Order, Orders, Target};
 use super::pool::Pool;
+use super::room::Room;
 use super::seats::{Hall, Seat, Seated};
 
 /// Pools that have neither clients nor backends are forgotten when so many new ones have come.
@@ -37,6 +39,27 @@ impl PoolKey {
     }
 }
 
+/// One line about the last period, unless nothing happened in it.
+fn log(pools: &[Arc<Pool>]) {
+    let (mut last, mut length) = (Counters::default(), Duration::ZERO);
+    for pool in pools {
+        let stats = pool.stats();
+        last += stats.period.last().0;
+        length = length.max(stats.period.last().1);
+    }
+    if last.server_assignment_count > 0 {
+        let Averages(rate) = Averages::of(&last, length);
+        tracing::info!(
+            pools = pools.len(),
+            assignments = last.server_assignment_count,
+            transactions_per_second = rate.xact_count,
+            queries_per_second = rate.query_count,
+            wait_us = rate.wait_time,
+            "pools"
+        );
+    }
+}
+
 /// All pools.
 pub(crate) struct Pools {
     all: Mutex<HashMap<PoolKey, Arc<Pool>>>,
@@ -45,6 +68,7 @@ pub(crate) struct Pools {
     settings: RwLock<Settings>,
     orders: Mutex<Orders>,
     hall: Hall,
+    room: Arc<Room>,
     /// One change of settings at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
 }
@@ -58,6 +82,7 @@ impl Pools {
             settings: RwLock::new(settings),
             orders: Mutex::default(),
             hall: Hall::default(),
+            room: Arc::default(),
             changing: tokio::sync::Mutex::default(),
         }
     }
@@ -72,7 +97,7 @@ impl Pools {
             all.retain(|_, pool| Arc::strong_count(pool) > 1 || !pool.is_unused());
         }
         let home = self.shards[self.home(&key.endpoint)].clone();
-        let pool = Pool::start(key.clone(), Arc::clone(&self.wake), home, &self.settings.read());
+        let pool = Pool::start(key.clone(), Arc::clone(&self.wake), home, &self.room, &self.settings.read());
         pool.obey(self.orders.lock().of(&key));
         all.insert(key, Arc::clone(&pool));
         pool
@@ -96,11 +121,11 @@ impl Pools {
     }
 
     /// Changes the settings of all pools, now.
-    pub(crate) fn change(&self, settings: Settings) {
+    pub(crate) fn change(&self, settings: &Settings) {
         // First for pools to come, or one that is made in this moment would be left out.
-        self.settings.write().clone_from(&settings);
+        self.settings.write().clone_from(settings);
         for pool in self.list() {
-            pool.configure(&settings);
+            pool.configure(settings);
         }
     }
 
@@ -147,7 +172,11 @@ impl Pools {
             let period = Duration::from_secs(u64::from(self.settings.read().stats_period.max(1)));
             tokio::time::sleep(period).await;
             let now = Mono::now();
-            self.list().iter().for_each(|pool| pool.roll(now, period / 2));
+            let pools = self.list();
+            pools.iter().for_each(|pool| pool.roll(now, period / 2));
+            if self.settings.read().log_stats {
+                log(&pools);
+            }
         }
     }
 

@@ -75,14 +75,10 @@ pub struct Socket {
     pub replication: &'static str,
     /// `active`, `waiting`, `idle`, `used`, `tested`, `new` …
     pub state: &'static str,
-    /// The other end.
-    pub addr: String,
-    /// Its port; zero for a Unix socket.
-    pub port: u16,
-    /// Our end.
-    pub local_addr: String,
-    /// Our port.
-    pub local_port: u16,
+    /// The other end, and its port; zero for a Unix socket.
+    pub addr: (String, u16),
+    /// Our end, and our port.
+    pub local_addr: (String, u16),
     /// When the connection was made.
     pub connect_time: Timestamp,
     /// When the last request came.
@@ -165,10 +161,10 @@ fn standard(it: &Socket) -> Vec<Cell> {
         cell(it.database.as_deref().unwrap_or("(nodb)")),
         cell(it.replication),
         cell(if it.link.is_none() && it.state == "active" { "idle" } else { it.state }),
-        cell(&it.addr),
-        cell(it.port),
-        cell(&it.local_addr),
-        cell(it.local_port),
+        cell(&it.addr.0),
+        cell(it.addr.1),
+        cell(&it.local_addr.0),
+        cell(it.local_addr.1),
         time(it.connect_time),
         time(it.request_time),
         cell(it.wait.as_secs()),

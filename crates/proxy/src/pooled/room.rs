@@ -1,0 +1,122 @@
+//! Caps that several pools share: `max_db_connections` and `max_user_connections`.
+//!
+//! Who may open a backend when is `dormouse_pooler::pool::Caps`'s decision. Pools live on several threads, so the
+//! caps have a lock of their own, which is taken while a pool's books are locked, never the other way round. It is
+//! taken when backends are opened and closed, which is rare; with each statement only while a cap is set.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use dormouse_base::clock::Mono;
+use dormouse_pooler::config::Settings;
+use dormouse_pooler::pool::{Caps, Gate, MemberId};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::pool::Pool;
+use super::pools::PoolKey;
+use super::seats::Seat;
+
+/// All pools under their caps.
+#[derive(Default)]
+pub(super) struct Room {
+    /// Whether any cap is set.
+    capped: AtomicBool,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    caps: Caps<Seat>,
+    members: HashMap<MemberId, Member>,
+}
+
+struct Member {
+    /// Has it look at its books.
+    poke: Arc<Notify>,
+    pool: Weak<Pool>,
+}
+
+impl Inner {
+    /// Pools that may open a backend now are told so.
+    fn tell(&mut self) {
+        for id in self.caps.take_turns() {
+            if let Some(member) = self.members.get(&id) {
+                member.poke.notify_one();
+            }
+        }
+    }
+}
+
+impl Room {
+    /// A pool comes under its caps.
+    pub(super) fn join(&self, key: &PoolKey, poke: &Arc<Notify>, pool: &Weak<Pool>) -> MemberId {
+        let mut inner = self.inner.lock();
+        let id = inner.caps.join(&[key.database_seat(), key.role_seat()]);
+        inner.members.insert(id, Member { poke: Arc::clone(poke), pool: Weak::clone(pool) });
+        id
+    }
+
+    /// A pool is forgotten.
+    pub(super) fn leave(&self, id: MemberId) {
+        let mut inner = self.inner.lock();
+        inner.members.remove(&id);
+        inner.caps.leave(id);
+        inner.tell();
+    }
+
+    /// Sets a pool's caps.
+    pub(super) fn limit(&self, key: &PoolKey, settings: &Settings) {
+        let limits = (settings.max_db_connections, settings.max_user_connections);
+        self.capped.store(limits != (0, 0), Ordering::Relaxed);
+        let mut inner = self.inner.lock();
+        inner.caps.set_limit(&key.database_seat(), limits.0);
+        inner.caps.set_limit(&key.role_seat(), limits.1);
+        inner.tell();
+    }
+
+    /// A client of this pool waits: pools that hold what it lacks, most first.
+    pub(super) fn holders(&self, id: MemberId) -> Vec<Arc<Pool>> {
+        if !self.is_capped() {
+            return Vec::new();
+        }
+        let inner = self.inner.lock();
+        let holders = inner.caps.holders(id);
+        holders.iter().filter_map(|id| inner.members.get(id)?.pool.upgrade()).collect()
+    }
+
+    pub(super) fn is_capped(&self) -> bool {
+        self.capped.load(Ordering::Relaxed)
+    }
+}
+
+/// The caps as one pool's books see them.
+pub(super) struct Door<'a> {
+    pub(super) room: &'a Room,
+    pub(super) id: MemberId,
+}
+
+impl Gate for Door<'_> {
+    fn acquire(&mut self, since: Option<Mono>) -> bool {
+        self.room.inner.lock().caps.gate(self.id).acquire(since)
+    }
+
+    fn release(&mut self) {
+        let mut inner = self.room.inner.lock();
+        inner.caps.gate(self.id).release();
+        inner.tell();
+    }
+
+    fn waiting(&mut self, since: Option<Mono>) {
+        if self.room.is_capped() {
+            let mut inner = self.room.inner.lock();
+            inner.caps.gate(self.id).waiting(since);
+            inner.tell();
+        }
+    }
+
+    fn must_yield(&mut self, own: Option<Mono>, now: Mono) -> bool {
+        self.room.is_capped() && self.room.inner.lock().caps.gate(self.id).must_yield(own, now)
+    }
+}
