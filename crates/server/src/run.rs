@@ -153,7 +153,7 @@ impl Server {
         place::raise_descriptor_limit();
         let place = Place::take(&config.data).map_err(ServerError::Place)?;
         let ports = Ports::take(config).await?;
-        let config = &ServerConfig { pg_listen: ports.pg.address(), ..config.clone() };
+        let config = &ServerConfig { pg_listen: ports.pg.address().unwrap_or(config.pg_listen), ..config.clone() };
         let metrics = Arc::new(Metrics::default());
         let (foundation, fleet) = computes(config, &place, &metrics).await?;
         let node = foundation.node();
@@ -323,13 +323,14 @@ async fn start_proxy(
     let counters = ProxyMetrics::default();
     metrics.register(|registry| counters.register(registry));
     let proxy = ProxyConfig {
-        listen,
+        listen: vec![listen],
         tls: Some(tls),
         max_client_conn: MAX_CLIENT_CONN,
         max_conn_rate: config.max_conn_rate,
         shards: std::thread::available_parallelism().map_or(1, usize::from),
         secret: place.proxy_secret().map_err(ServerError::Place)?,
         pool: PoolSettings::default(),
+        upstream: None,
     };
     let wake = Arc::new(wake::Door { control: control.clone(), fleet: fleet.clone() });
     Proxy::start(proxy, wake, counters, door).map_err(|e| no_clients(config.pg_listen, e))

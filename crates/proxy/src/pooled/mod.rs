@@ -16,13 +16,15 @@
 //! stop, a crash, a restore) does not touch it; its next message wakes what is asleep.
 //!
 //! In reading order: [`pools`] finds a client's pool, [`pool`] keeps its books, [`held`] is a backend, [`open`]
-//! makes one, [`slot`] is where a client waits, [`session`] is the client's life, [`words`] what it is told when
+//! makes one ([`elsewhere`] on a server that is no compute, where [`prove`] answers for the role), [`slot`] is where a client waits, [`session`] is the client's life, [`words`] what it is told when
 //! its backend dies under it, [`retire`] cleans up behind those who left in the middle of something.
 
 pub(crate) mod pools;
 mod pool;
 mod held;
 mod open;
+mod elsewhere;
+mod prove;
 mod slot;
 mod words;
 mod client_info;

@@ -52,8 +52,8 @@ pub(super) struct Inner {
     clients: HashMap<u32, Arc<ClientInfo>>,
     /// Why the last backend could not be opened.
     refusal: Option<ClientError>,
-    /// The run of the compute that is being watched.
-    run: Option<Weak<dyn Compute>>,
+    /// The runs of the compute that are being watched: one, or one for each server that it stands for.
+    runs: Vec<Weak<dyn Compute>>,
 }
 
 /// What a client that needs a backend gets.
@@ -74,7 +74,7 @@ impl Pool {
             greetings: HashMap::new(),
             clients: HashMap::new(),
             refusal: None,
-            run: None,
+            runs: Vec::new(),
         };
         let poke = Arc::new(Notify::new());
         let pool = Arc::new(Self { key, wake, home, inner: Mutex::new(inner), poke: Arc::clone(&poke) });
@@ -118,7 +118,7 @@ impl Pool {
     }
 
     /// The settings it has.
-    pub(super) fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         self.inner.lock().config.clone()
     }
 
@@ -204,7 +204,11 @@ impl Pool {
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
         let backend = match made {
-            Ok(backend) => backend,
+            Ok(mut backend) => {
+                // Until somebody uses it, it is no work.
+                backend.leave();
+                backend
+            }
             Err(error) => {
                 inner.refusal = Some(error.clone());
                 let failed = inner.books.open_failed(&opening, now, &inner.limits, &mut NoCap);
@@ -253,8 +257,11 @@ impl Pool {
     pub(super) fn is_first_of(&self, compute: &Arc<dyn Compute>) -> bool {
         let run = Arc::downgrade(compute);
         let mut inner = self.inner.lock();
-        let known = inner.run.as_ref().is_some_and(|known| Weak::ptr_eq(known, &run));
-        inner.run = Some(run);
+        inner.runs.retain(|known| known.strong_count() > 0);
+        let known = inner.runs.iter().any(|known| Weak::ptr_eq(known, &run));
+        if !known {
+            inner.runs.push(run);
+        }
         !known
     }
 
@@ -307,8 +314,7 @@ impl Pool {
 }
 
 fn farewell(backend: &Held) {
-    // Whether it hears that or only sees the socket close makes little difference.
-    let _polite = backend.stream.try_write(&TERMINATE);
+    backend.stream.say_if_possible(&TERMINATE);
 }
 
 fn no_backend() -> ClientError {

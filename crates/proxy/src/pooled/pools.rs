@@ -46,7 +46,8 @@ impl Pools {
             all.retain(|_, pool| Arc::strong_count(pool) > 1 && !pool.is_unused());
         }
         let home = self.shards[self.home(&key.endpoint)].clone();
-        let pool = Pool::start(key.clone(), Arc::clone(&self.wake), home, &self.settings.read());
+        let settings = self.settings_of(&key, &self.settings.read());
+        let pool = Pool::start(key.clone(), Arc::clone(&self.wake), home, &settings);
         all.insert(key, Arc::clone(&pool));
         pool
     }
@@ -66,9 +67,13 @@ impl Pools {
     /// Changes the settings of all pools, now.
     pub(crate) fn change(&self, settings: Settings) {
         for pool in self.list() {
-            pool.configure(&settings);
+            pool.configure(&self.settings_of(&pool.key, &settings));
         }
         *self.settings.write() = settings;
+    }
+
+    fn settings_of(&self, key: &PoolKey, global: &Settings) -> Settings {
+        self.wake.pool_settings(&key.endpoint, &key.database, &key.role, global)
     }
 
     /// The shard of an endpoint's pools: always the same.

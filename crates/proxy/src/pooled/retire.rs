@@ -23,11 +23,12 @@ pub(super) async fn retire(pool: Arc<Pool>, leased: Leased, session: Option<Stri
     if held.server.status() != TxStatus::Idle {
         sql.push("ROLLBACK".to_owned());
     }
-    sql.extend(session);
+    sql.extend(session.filter(|sql| !sql.is_empty()));
     let cleaned = tokio::time::timeout(WITHIN, async {
         for sql in sql {
             let message = link::reset(&mut held.server, &sql);
             held.stream.write_all(&message).await.ok()?;
+            held.stream.flush().await.ok()?;
             let mut chunk = vec![0; CHUNK];
             loop {
                 let count = held.stream.read(&mut chunk).await.ok().filter(|count| *count > 0)?;

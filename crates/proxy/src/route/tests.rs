@@ -56,7 +56,10 @@ fn by_database_name() {
         Route::Branch { project: Some("shop".into()), branch: "dev".into() }
     );
     let mut p = params(Some("app@ep-a-b-c-pooler"), None);
-    assert_eq!(find(None, &mut p).unwrap(), Routed { route: endpoint("ep-a-b-c"), mode: Some(Pooling::AsSet) });
+    assert_eq!(
+        find(None, &mut p).unwrap(),
+        Routed { route: endpoint("ep-a-b-c"), mode: Some(Pooling::AsSet) }
+    );
 }
 
 #[test]
@@ -91,7 +94,10 @@ fn the_pool_mode_is_taken_out_of_parameters_and_options() {
     assert_eq!((p.get("pool_mode"), p.get("pgbouncer")), (None, None));
     let mut p = params(Some("app"), Some("pool_mode=statement endpoint=ep-a-b-c"));
     let routed = find(None, &mut p).unwrap();
-    assert_eq!(routed, Routed { route: endpoint("ep-a-b-c"), mode: Some(Pooling::Mode(PoolMode::Statement)) });
+    assert_eq!(
+        routed,
+        Routed { route: endpoint("ep-a-b-c"), mode: Some(Pooling::Mode(PoolMode::Statement)) }
+    );
     assert_eq!(p.options(), None);
     let mut p = params(None, None);
     p.set("pgbouncer", "true").unwrap();

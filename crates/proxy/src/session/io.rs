@@ -38,7 +38,7 @@ impl Client {
     }
 
     /// Reads one message of the login.
-    pub(super) async fn message(&mut self) -> Result<Frame, End> {
+    pub(crate) async fn message(&mut self) -> Result<Frame, End> {
         let whole = async {
             loop {
                 let taken = frame::take(&mut self.unread, limit::MAX_AUTH_MESSAGE);
@@ -52,7 +52,7 @@ impl Client {
     }
 
     /// Writes bytes and sends them.
-    pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), End> {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), End> {
         let sent = async {
             self.stream.write_all(bytes).await?;
             self.stream.flush().await

@@ -328,13 +328,13 @@ impl Attempt<'_> {
 }
 
 /// Asks for the password itself. The caller has made sure that nobody else can read the answer.
-async fn ask_in_the_clear(client: &mut Client) -> Result<Secret<Vec<u8>>, End> {
+pub(crate) async fn ask_in_the_clear(client: &mut Client) -> Result<Secret<Vec<u8>>, End> {
     client.send(&AuthenticationCleartextPassword.encode()).await?;
     let message = PasswordMessage::decode(&password_body(client).await?).map_err(malformed)?;
     Ok(message.password)
 }
 
-async fn password_body(client: &mut Client) -> Result<bytes::Bytes, End> {
+pub(crate) async fn password_body(client: &mut Client) -> Result<bytes::Bytes, End> {
     let frame = client.message().await?;
     if frame.tag == PASSWORD {
         return Ok(frame.body);
@@ -344,6 +344,6 @@ async fn password_body(client: &mut Client) -> Result<bytes::Bytes, End> {
         .into())
 }
 
-fn malformed(error: Malformed) -> End {
+pub(crate) fn malformed(error: Malformed) -> End {
     ClientError::protocol_violation(error.to_string()).with_hint(help("protocol-violation")).into()
 }
