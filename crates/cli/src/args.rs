@@ -103,6 +103,7 @@ pub(crate) enum Command {
     Fsck(commands::fsck::Fsck),
     Gc(commands::gc::Gc),
     Recover(commands::recover::Recover),
+    Pool(commands::pool::Pool),
     Completion(commands::completion::Completion),
     #[command(name = "__reference", hide = true)]
     Reference,

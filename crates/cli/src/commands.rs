@@ -23,6 +23,7 @@ pub(crate) mod gc;
 pub(crate) mod import;
 pub(crate) mod ip_allow;
 pub(crate) mod operation;
+pub(crate) mod pool;
 pub(crate) mod project;
 pub(crate) mod psql;
 pub(crate) mod recover;
@@ -69,6 +70,7 @@ pub(crate) fn run(command: Command, cx: Context) -> Result<(), Error> {
         Command::Storage(args) => wait(storage::run(&args, &cx)),
         Command::Fsck(args) => wait(fsck::run(&args, &cx)),
         Command::Gc(args) => wait(gc::run(&args, &cx)),
+        Command::Pool(args) => pool::run(args, cx),
         Command::Recover(args) => recover::run(&args, &cx),
         Command::Completion(args) => completion::run(&args, &cx),
         Command::Reference => reference::run(&cx),

@@ -6,6 +6,7 @@
 //! * [`wake`]: how the proxy's questions are answered by control and computes.
 //! * [`http`]: the HTTP port: the API, `/healthz`, `/metrics`, the start page.
 //! * [`recover`]: a new data directory from nothing but a store.
+//! * [`standalone`]: the pooler in front of ordinary servers, in PgBouncer's place.
 //! * [`doctor`]: what this machine has and lacks, without starting anything.
 
 pub mod config;
@@ -16,6 +17,7 @@ pub mod limited;
 pub mod run;
 pub mod recover;
 pub mod doctor;
+pub mod standalone;
 
 pub use config::{
     CgroupChoice, ClientCerts, DEFAULT_CONN_RATE, LocalClone, Ready, ReadyProject, ServerConfig, WalSource, Wanted, Ways,
