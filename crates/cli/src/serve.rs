@@ -6,9 +6,9 @@ mod full;
 #[cfg(feature = "server")]
 mod pool;
 #[cfg(feature = "server")]
-pub(crate) use pool::pool;
-#[cfg(feature = "server")]
 pub(crate) use full::{examine, installation_directories, psql_of_installation, recover, up};
+#[cfg(feature = "server")]
+pub(crate) use pool::pool;
 
 #[cfg(not(feature = "server"))]
 mod absent;

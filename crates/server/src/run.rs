@@ -153,7 +153,8 @@ impl Server {
         place::raise_descriptor_limit();
         let place = Place::take(&config.data).map_err(ServerError::Place)?;
         let ports = Ports::take(config).await?;
-        let config = &ServerConfig { pg_listen: ports.pg.address().unwrap_or(config.pg_listen), ..config.clone() };
+        let config =
+            &ServerConfig { pg_listen: ports.pg.address().unwrap_or(config.pg_listen), ..config.clone() };
         let metrics = Arc::new(Metrics::default());
         let (foundation, fleet) = computes(config, &place, &metrics).await?;
         let node = foundation.node();

@@ -9,7 +9,9 @@ use dormouse_compute::{Fleet, WakeError};
 use dormouse_control::{Control, LocateError, Locator, PasswordError, TokenError};
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
-use dormouse_proxy::{Backend, BackendStream, Claim, Compute, Route, StoredRole, TokenRefusal, Wake, WakeTicket};
+use dormouse_proxy::{
+    Backend, BackendStream, Claim, Compute, Route, StoredRole, TokenRefusal, Wake, WakeTicket,
+};
 use dormouse_runtime::gate::{Closing, Gate, Pass};
 use tokio::sync::watch;
 

@@ -18,3 +18,4 @@ mod versions;
 mod disk;
 mod storage;
 mod import;
+mod pool_ini;

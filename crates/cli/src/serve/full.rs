@@ -10,9 +10,7 @@ use dormouse_compute::postgres::discover::Installations;
 use dormouse_compute::spec::PauseTimeout;
 use dormouse_runtime::{failpoint, telemetry};
 use dormouse_server::doctor::{self, DoctorOptions};
-use dormouse_server::{
-    CgroupChoice, ClientCerts, LocalClone, Ready, ServerConfig, WalSource, Wanted, Ways,
-};
+use dormouse_server::{CgroupChoice, ClientCerts, LocalClone, Ready, ServerConfig, WalSource, Wanted, Ways};
 
 use crate::commands::Context;
 use crate::commands::doctor::{Doctor, Finding, Level};

@@ -28,8 +28,8 @@ const READY: &str = "ready: ";
 /// Runs a pooler until a signal ends it.
 pub(crate) fn pool(args: Pool, cx: Context) -> Result<(), Error> {
     let file = args.config.clone().or(args.file.clone()).unwrap_or_default();
-    let plan = standalone::load(&file)
-        .map_err(|error| Error::failed("the pooler cannot start").because(error))?;
+    let plan =
+        standalone::load(&file).map_err(|error| Error::failed("the pooler cannot start").because(error))?;
     let setting = |name: &str| plan.ini.settings.get(name).filter(|value| !value.is_empty());
     let logfile = setting("logfile").map(PathBuf::from);
     if !args.child {

@@ -1,7 +1,7 @@
 //! Opens a backend on a server that is not a compute of ours: no waking, a password, perhaps a first query.
 //!
-//! It is tried once: whether a server that cannot be reached comes back is not for us to know. The pool waits for
-//! `server_login_retry` before the next try, and tells its clients what went wrong meanwhile.
+//! A server that cannot be reached is tried again every `server_login_retry` for as long as a client waits, so that
+//! its restart is no more than a delay. One that refuses the pool is not: its words go to the clients.
 
 use std::io;
 
@@ -23,8 +23,8 @@ use crate::wake::{Backend, Introduction};
 /// How much is read at once.
 const CHUNK: usize = 4096;
 
-/// Opens one.
-pub(super) async fn open(backend: Backend, introduction: Introduction) -> Result<Box<Held>, ClientError> {
+/// Tries to open one.
+pub(super) async fn open(backend: Backend, introduction: Introduction) -> Result<Box<Held>, Failed> {
     let within = introduction.within;
     let place = introduction.place.clone();
     let opening = try_once(backend, introduction);
@@ -40,18 +40,19 @@ pub(super) async fn open(backend: Backend, introduction: Introduction) -> Result
     })
 }
 
-async fn try_once(backend: Backend, introduction: Introduction) -> Result<Box<Held>, ClientError> {
+async fn try_once(backend: Backend, introduction: Introduction) -> Result<Box<Held>, Failed> {
     let place = introduction.place.as_str();
     let mut stream = backend.compute.connect().await.map_err(|error| unreachable(place, &error))?;
     let mut prover = Prover::new(&introduction, binding(&stream));
     let mut hello = Hello::default();
-    let startup = startup(&introduction)?;
+    let startup = startup(&introduction).map_err(Failed::Refused)?;
     match converse(&mut stream, &startup, &mut hello, Some(&mut prover)).await {
         Ok(()) => {}
-        Err(Failed::Refused(error) | Failed::Retry(Some(error))) => {
+        Err(Failed::Refused(error)) => {
             tracing::warn!(place, error = error.message, "the server refuses the pooler");
-            return Err(error);
+            return Err(Failed::Refused(error));
         }
+        Err(Failed::Retry(Some(error))) => return Err(Failed::Retry(Some(error))),
         Err(Failed::Retry(None)) => {
             return Err(unreachable(place, &io::ErrorKind::UnexpectedEof.into()));
         }
@@ -59,7 +60,7 @@ async fn try_once(backend: Backend, introduction: Introduction) -> Result<Box<He
     if let Some(sql) = &introduction.first_query {
         run(&mut stream, sql, &mut hello).await.map_err(|error| {
             tracing::warn!(place, error = error.message, "connect_query failed");
-            error
+            Failed::Refused(error)
         })?;
     }
     Ok(hello.into_held(stream, backend))
@@ -110,8 +111,9 @@ async fn run(stream: &mut BackendStream, sql: &str, hello: &mut Hello) -> Result
     }
 }
 
-fn unreachable(place: &str, error: &io::Error) -> ClientError {
+fn unreachable(place: &str, error: &io::Error) -> Failed {
     tracing::warn!(place, %error, "cannot connect to a server");
-    ClientError::fatal(SqlState::CONNECTION_FAILURE, "the pooler cannot connect to its server")
-        .with_detail(format!("{place}: {error}"))
+    let told = ClientError::fatal(SqlState::CONNECTION_FAILURE, "the pooler cannot connect to its server")
+        .with_detail(format!("{place}: {error}"));
+    Failed::Retry(Some(told))
 }

@@ -56,7 +56,17 @@ async fn connect(pool: &Pool) -> Result<Box<Held>, ClientError> {
     loop {
         let backend = pool.wake.acquire(&pool.key.endpoint).await?;
         if let Some(introduction) = backend.compute.introduction(&pool.key.database, &pool.key.role) {
-            return elsewhere::open(backend, introduction).await;
+            match elsewhere::open(backend, introduction).await {
+                Ok(held) => return Ok(held),
+                Err(Failed::Refused(error)) => return Err(error),
+                Err(Failed::Retry(error)) => {
+                    let Some(pause) = pool.still_waited_for(error.as_ref()) else {
+                        return Err(error.unwrap_or_else(ClientError::connection_lost));
+                    };
+                    tokio::time::sleep(pause).await;
+                    continue;
+                }
+            }
         }
         match try_once(backend, &startup).await {
             Ok(held) => return Ok(held),

@@ -29,6 +29,9 @@ const MAX_GREETINGS: usize = 64;
 /// A goodbye to a backend.
 const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];
 
+/// A server that cannot be reached is tried no more often than this, whatever `server_login_retry` says.
+const RETRY_AT_MOST_EVERY: Duration = Duration::from_millis(100);
+
 /// Looks at its books at least so often while anybody waits or anything is open.
 const LOOK_AT_LEAST: Duration = Duration::from_secs(3600);
 
@@ -198,6 +201,14 @@ impl Pool {
         }
     }
 
+    /// A backend could not be opened for this reason: how long to wait before the next try, if a client waits.
+    pub(super) fn still_waited_for(&self, error: Option<&ClientError>) -> Option<Duration> {
+        let mut inner = self.inner.lock();
+        inner.refusal = error.cloned();
+        let counts = inner.books.counts(Mono::now(), &inner.limits);
+        (counts.cl_waiting > 0).then_some(inner.limits.server_login_retry.max(RETRY_AT_MOST_EVERY))
+    }
+
     /// What came of opening a backend.
     pub(super) fn opened(self: &Arc<Self>, opening: Opening, made: Result<Box<Held>, ClientError>) {
         let now = Mono::now();
@@ -248,7 +259,9 @@ impl Pool {
         }
         let waited = inner.limits.query_wait_timeout;
         for slot in actions.refuse {
-            let _gone = slot.give(Err(waited_too_long(waited)));
+            // Who waited for a server that cannot be reached is told that.
+            let error = inner.refusal.clone().unwrap_or_else(|| waited_too_long(waited));
+            let _gone = slot.give(Err(error));
         }
         actions.next
     }

@@ -56,9 +56,7 @@ pub fn load(file: &Path) -> Result<Plan, LoadError> {
     let list = ini.settings.get("auth_file").filter(|name| !name.is_empty()).map(PathBuf::from);
     let users = match list {
         None => Vec::new(),
-        Some(path) => {
-            userlist::parse(&read(&path)?).map_err(|source| LoadError::Users { path, source })?
-        }
+        Some(path) => userlist::parse(&read(&path)?).map_err(|source| LoadError::Users { path, source })?,
     };
     Plan::new(ini, users).map_err(|source| LoadError::Plan { path: file.to_owned(), source })
 }
