@@ -130,6 +130,18 @@ impl Foreign {
         self.sql("postgres", "select pg_reload_conf()");
     }
 
+    /// Turns TLS on with this certificate.
+    pub fn encrypt(&self, certificate: &Path, key: &Path) {
+        for (from, name) in [(certificate, "server.crt"), (key, "server.key")] {
+            let to = self.data().join(name);
+            std::fs::copy(from, &to).unwrap();
+            std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o600)).unwrap();
+            self.identity.own(&to).unwrap();
+        }
+        self.sql("postgres", "alter system set ssl = on");
+        self.sql("postgres", "select pg_reload_conf()");
+    }
+
     /// The address of a database for `dormouse import`, the superuser's password in it.
     pub fn address(&self, database: &str) -> String {
         self.address_with(PASSWORD, database)

@@ -310,7 +310,7 @@ async fn number(client: &Client, sql: &str) -> i32 {
 
 #[tokio::test]
 async fn signals_reload_pause_and_end() {
-    const AUTH: &str = "auth_type = scram-sha-256";
+    const AUTH: &str = "auth_type = scram-sha-256\npool_mode = transaction";
     const USERS: &str = "\"s\" \"new\"\n";
     let Some(foreign) = server(15) else { return };
     let mut pooler = Pooler::new();
@@ -383,5 +383,67 @@ fn in_the_background() {
     while pooler.path("pid").exists() {
         assert!(start.elapsed() < WITHIN);
         std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn encrypted_on_both_sides() {
+    let Some(foreign) = server(15) else { return };
+    let mut pooler = Pooler::new();
+    let dir = pooler.dir.path().to_owned();
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", "key", "-out", "crt"])
+        .current_dir(&dir)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    foreign.encrypt(&dir.join("crt"), &dir.join("key"));
+    let (port, path) = (foreign.port(), dir.display());
+    // `127.0.0.1` is not the certificate's name.
+    let databases = format!(
+        "db = host=localhost port={port} dbname=postgres\nip = host=127.0.0.1 port={port} dbname=postgres"
+    );
+    let both = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
+    for (mode, by_name, by_address) in [
+        ("disable", Ok("f"), Ok("f")),
+        ("prefer", Ok("t"), Ok("t")),
+        ("require", Ok("t"), Ok("t")),
+        ("verify-ca", Ok("t"), Ok("t")),
+        ("verify-full", Ok("t"), Err("certificate")),
+    ] {
+        let settings = format!(
+            "auth_type = scram-sha-256\nserver_tls_sslmode = {mode}\nserver_tls_ca_file = {path}/crt\n\
+             client_tls_sslmode = require\nclient_tls_cert_file = {path}/crt\nclient_tls_key_file = {path}/key\n\
+             query_wait_timeout = 1"
+        );
+        pooler.write(&databases, &settings, "\"s\" \"new\"\n");
+        pooler.start();
+        for (database, wanted) in [("db", by_name), ("ip", by_address)] {
+            let dsn = pooler.dsn("127.0.0.1", "s", "new", database);
+            let plain = pooler.psql(&format!("{dsn} sslmode=disable"), both).bad();
+            assert!(plain.contains("only encrypted"), "{plain}");
+            let said = pooler.psql(&format!("{dsn} sslmode=require channel_binding=require"), both);
+            match wanted {
+                Ok(wanted) => assert_eq!(said.good(), wanted, "{mode} {database}"),
+                Err(wanted) => {
+                    let error = said.bad();
+                    assert!(error.contains(wanted), "{mode} {database}: {error}");
+                }
+            }
+        }
+        pooler.signal(Signal::TERM);
+        assert!(pooler.ended());
     }
 }
