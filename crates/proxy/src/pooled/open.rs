@@ -156,7 +156,7 @@ impl Hello {
                 }
                 Handshake::AuthRequest(asked) => match &mut prover {
                     Some(prover) => {
-                        answers.extend(prover.answer(&asked).map_err(|e| unproved(&e))?.unwrap_or_default())
+                        answers.extend(prover.answer(&asked).map_err(|e| unproved(&e))?.unwrap_or_default());
                     }
                     None => return Err(broken("asked for a password".to_owned())),
                 },

@@ -43,7 +43,10 @@ pub(super) struct Targets {
 impl Targets {
     pub(super) fn new(entry: &Database, plan: &Plan, users: &Arc<Users>) -> Self {
         let hosts = entry.host.as_deref().unwrap_or_default().split(',').map(str::trim);
-        let port = |index: usize| entry.ports.get(index).or(entry.ports.first()).copied().unwrap_or_default();
+        // One port for each host, or one for all of them.
+        let port = |index: usize| {
+            entry.ports.get(index).or_else(|| entry.ports.first()).copied().unwrap_or_default()
+        };
         let target = |(index, host): (usize, &str)| {
             let place = match host {
                 "" => Place::Unix(plan.socket_directory.join(format!(".s.PGSQL.{}", port(index)))),
