@@ -70,7 +70,7 @@ pub(crate) fn run(command: Command, cx: Context) -> Result<(), Error> {
         Command::Storage(args) => wait(storage::run(&args, &cx)),
         Command::Fsck(args) => wait(fsck::run(&args, &cx)),
         Command::Gc(args) => wait(gc::run(&args, &cx)),
-        Command::Pool(args) => pool::run(args, cx),
+        Command::Pool(args) => pool::run(&args, &cx),
         Command::Recover(args) => recover::run(&args, &cx),
         Command::Completion(args) => completion::run(&args, &cx),
         Command::Reference => reference::run(&cx),

@@ -48,7 +48,7 @@ pub(crate) struct Pool {
     pub(crate) child: bool,
 }
 
-pub(crate) fn run(args: Pool, cx: Context) -> Result<(), Error> {
+pub(crate) fn run(args: &Pool, cx: &Context) -> Result<(), Error> {
     if args.reboot {
         return Err(Error::usage("-R (online restart) is not supported")
             .hint("Start the new one on another port or host, move clients there, and stop the old one with SIGINT: it ends when nothing runs any more."));

@@ -13,7 +13,7 @@ pub(crate) fn up(_: Up, _: Context) -> Result<(), Error> {
     Err(missing())
 }
 
-pub(crate) fn pool(_: Pool, _: Context) -> Result<(), Error> {
+pub(crate) fn pool(_: &Pool, _: &Context) -> Result<(), Error> {
     Err(missing())
 }
 

@@ -26,8 +26,8 @@ const QUIET_LOG_FILTER: &str = "off";
 const READY: &str = "ready: ";
 
 /// Runs a pooler until a signal ends it.
-pub(crate) fn pool(args: Pool, cx: Context) -> Result<(), Error> {
-    let file = args.config.clone().or(args.file.clone()).unwrap_or_default();
+pub(crate) fn pool(args: &Pool, cx: &Context) -> Result<(), Error> {
+    let file = args.config.clone().or_else(|| args.file.clone()).unwrap_or_default();
     let plan =
         standalone::load(&file).map_err(|error| Error::failed("the pooler cannot start").because(error))?;
     let setting = |name: &str| plan.ini.settings.get(name).filter(|value| !value.is_empty());
@@ -42,14 +42,14 @@ pub(crate) fn pool(args: Pool, cx: Context) -> Result<(), Error> {
             Some(_) | None => None,
         };
         if args.daemon || user.is_some() {
-            return start_again(&args, &file, user);
+            return start_again(args, &file, user);
         }
     }
     if args.child && args.daemon {
         // A session leader already (when a supervisor made it one) is as good.
         let _is_leader = rustix::process::setsid();
     }
-    let log = start_logging(&args, logfile.as_deref())?;
+    let log = start_logging(args, logfile.as_deref())?;
     let ui = cx.ui;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
