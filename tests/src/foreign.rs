@@ -12,8 +12,8 @@ use dormouse_compute::sandbox::identity::{Identities, Identity};
 use dormouse_compute::sandbox::process;
 use rustix::process::Signal;
 
-use crate::passable_dir;
 use crate::project::free_port;
+use crate::{passable_dir, programs};
 
 /// It must accept connections within this time.
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -104,6 +104,42 @@ impl Foreign {
     /// The data directory.
     pub fn data(&self) -> PathBuf {
         self.dir.path().join("home/data")
+    }
+
+    /// The port, on 127.0.0.1 and for the socket.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The directory of its Unix socket.
+    pub fn socket_dir(&self) -> PathBuf {
+        self.dir.path().join("home")
+    }
+
+    /// Runs SQL as the superuser with psql.
+    #[track_caller]
+    pub fn sql(&self, database: &str, sql: &str) -> String {
+        programs::run(Path::new("psql"), &["-XAtq", "-d", &self.address(database), "-c", sql], &[]).good()
+    }
+
+    /// Puts lines in front of `pg_hba.conf`.
+    pub fn admit(&self, lines: &str) {
+        let path = self.data().join("pg_hba.conf");
+        let old = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{lines}\n{old}")).unwrap();
+        self.sql("postgres", "select pg_reload_conf()");
+    }
+
+    /// Turns TLS on with this certificate.
+    pub fn encrypt(&self, certificate: &Path, key: &Path) {
+        for (from, name) in [(certificate, "server.crt"), (key, "server.key")] {
+            let to = self.data().join(name);
+            std::fs::copy(from, &to).unwrap();
+            std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o600)).unwrap();
+            self.identity.own(&to).unwrap();
+        }
+        self.sql("postgres", "alter system set ssl = on");
+        self.sql("postgres", "select pg_reload_conf()");
     }
 
     /// The address of a database for `dormouse import`, the superuser's password in it.

@@ -92,7 +92,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Database(commands::database::Database),
     #[command(subcommand)]
-    Pool(commands::pool::Pool),
+    Pooler(commands::pooler::Pooler),
     #[command(subcommand)]
     IpAllow(commands::ip_allow::IpAllow),
     #[command(subcommand)]
@@ -105,6 +105,7 @@ pub(crate) enum Command {
     Fsck(commands::fsck::Fsck),
     Gc(commands::gc::Gc),
     Recover(commands::recover::Recover),
+    Pool(commands::pool::Pool),
     Completion(commands::completion::Completion),
     #[command(name = "__reference", hide = true)]
     Reference,

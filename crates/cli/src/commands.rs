@@ -24,6 +24,7 @@ pub(crate) mod import;
 pub(crate) mod ip_allow;
 pub(crate) mod operation;
 pub(crate) mod pool;
+pub(crate) mod pooler;
 pub(crate) mod project;
 pub(crate) mod psql;
 pub(crate) mod recover;
@@ -63,7 +64,7 @@ pub(crate) fn run(command: Command, cx: Context) -> Result<(), Error> {
         Command::Role(args) => wait(role::run(args, &cx)),
         Command::Database(args) => wait(database::run(args, &cx)),
         Command::Import(args) => wait(import::run(*args, &cx)),
-        Command::Pool(args) => wait(pool::run(args, &cx)),
+        Command::Pooler(args) => wait(pooler::run(args, &cx)),
         Command::IpAllow(args) => wait(ip_allow::run(args, &cx)),
         Command::Auth(args) => wait(auth::run(args, &cx)),
         Command::ApiKey(args) => wait(api_key::run(args, &cx)),
@@ -71,6 +72,7 @@ pub(crate) fn run(command: Command, cx: Context) -> Result<(), Error> {
         Command::Storage(args) => wait(storage::run(&args, &cx)),
         Command::Fsck(args) => wait(fsck::run(&args, &cx)),
         Command::Gc(args) => wait(gc::run(&args, &cx)),
+        Command::Pool(args) => pool::run(&args, &cx),
         Command::Recover(args) => recover::run(&args, &cx),
         Command::Completion(args) => completion::run(&args, &cx),
         Command::Reference => reference::run(&cx),

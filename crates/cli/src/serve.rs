@@ -4,9 +4,13 @@
 #[cfg(feature = "server")]
 mod full;
 #[cfg(feature = "server")]
+mod pool;
+#[cfg(feature = "server")]
 pub(crate) use full::{examine, installation_directories, psql_of_installation, recover, up};
+#[cfg(feature = "server")]
+pub(crate) use pool::pool;
 
 #[cfg(not(feature = "server"))]
 mod absent;
 #[cfg(not(feature = "server"))]
-pub(crate) use absent::{examine, installation_directories, psql_of_installation, recover, up};
+pub(crate) use absent::{examine, installation_directories, pool, psql_of_installation, recover, up};

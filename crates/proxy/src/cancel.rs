@@ -109,6 +109,7 @@ pub(crate) async fn deliver(compute: &Arc<dyn Compute>, pid: u32, secret: &[u8])
     let deliver = async {
         let mut stream = compute.connect().await?;
         stream.write_all(&message).await?;
+        stream.flush().await?;
         stream.read(&mut [0]).await
     };
     if let Ok(Err(error)) = tokio::time::timeout(DELIVER_WITHIN, deliver).await {

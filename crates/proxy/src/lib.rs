@@ -7,25 +7,33 @@
 //! [`console`] is where the operator looks at them. Everything the proxy needs from the rest of the product goes
 //! through one trait, [`wake::Wake`], so that it runs and is tested without a control plane.
 //!
+//! [`upstream`] is the other way to run it: in front of ordinary servers, as PgBouncer does.
+//!
 //! `docs/journey/connection.md` follows one packet through these files.
 
 pub mod wake;
 pub mod route;
 pub mod tls;
 pub mod stream;
+pub mod backend_stream;
 pub mod throttle;
 pub mod arrivals;
 pub mod peer;
 pub mod cancel;
 pub mod handshakes;
 pub mod metrics;
+pub mod bound;
 pub mod listen;
+pub mod upstream;
 pub(crate) mod pooled;
 pub mod console;
 mod session;
 
+pub use backend_stream::BackendStream;
 pub use console::Pooler;
 pub use dormouse_pooler::config::Settings as PoolSettings;
 pub use listen::{Bound, Proxy, ProxyConfig};
 pub use route::Route;
-pub use wake::{Backend, Claim, Compute, StoredRole, TokenRefusal, Wake, WakeTicket};
+pub use wake::{
+    Backend, Claim, Compute, Introduction, ServerPassword, StoredRole, TokenRefusal, Wake, WakeTicket,
+};

@@ -1,7 +1,7 @@
 //! Accepting connections, within limits.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,25 +9,25 @@ use std::time::Duration;
 use dormouse_base::clock::Mono;
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
-use dormouse_pooler::config::Settings;
+use dormouse_pooler::config::{PoolMode, Settings};
 use dormouse_runtime::shard::Shards;
 use dormouse_runtime::task::Scope;
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
 use crate::arrivals::Arrivals;
+pub use crate::bound::Bound;
+use crate::bound::{Incoming, Listening};
 use crate::console::Pooler;
 use crate::handshakes::Handshakes;
 use crate::metrics::Metrics;
 use crate::pooled::{Listeners, Pools};
 use crate::session::{self, Shared, help};
+use crate::stream::ClientStream;
 use crate::throttle::Throttle;
 use crate::tls::Tls;
+use crate::upstream::Upstream;
 use crate::wake::Wake;
-
-/// Connections that may wait in the kernel to be accepted.
-const BACKLOG: i32 = 4096;
 
 /// Half-open connections at the same time; see [`crate::handshakes`].
 pub const MAX_HANDSHAKES: usize = 2_000;
@@ -41,11 +41,14 @@ const TURNED_AWAY_WITHIN: Duration = Duration::from_secs(1);
 /// A serverless client that froze leaves a dead connection; the system finds it within 60 + 5 × 10 s.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(10), 5);
 
+/// What the console shows as the proxy's address when it listens on Unix sockets only.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
 /// How the proxy listens.
 #[derive(Debug)]
 pub struct ProxyConfig {
-    /// Where to listen.
-    pub listen: Bound,
+    /// Where to listen, all of them.
+    pub listen: Vec<Bound>,
     /// TLS, if it is to be offered.
     pub tls: Option<Tls>,
     /// Clients at the same time (PgBouncer's `max_client_conn`).
@@ -58,49 +61,23 @@ pub struct ProxyConfig {
     pub secret: Vec<u8>,
     /// How connections are pooled.
     pub pool: Settings,
-}
-
-/// An address that is taken but does not answer yet. Its port is needed before the proxy can start:
-/// connection strings contain it.
-#[derive(Debug)]
-pub struct Bound {
-    socket: Socket,
-    address: SocketAddr,
-}
-
-impl Bound {
-    /// Takes an address; port 0 takes any free one.
-    ///
-    /// # Errors
-    /// When the address cannot be used.
-    pub fn to(address: SocketAddr) -> io::Result<Self> {
-        let socket =
-            Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())?;
-        let address = socket.local_addr()?.as_socket().unwrap_or(address);
-        Ok(Self { socket, address })
-    }
-
-    /// The address, with the real port.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    fn listen(self) -> io::Result<TcpListener> {
-        self.socket.listen(BACKLOG)?;
-        TcpListener::from_std(self.socket.into())
-    }
+    /// Present when ordinary servers are behind it, and no computes; then it is the `wake` of the start, too.
+    pub upstream: Option<Upstream>,
 }
 
 /// The running proxy.
-#[derive(Debug)]
 pub struct Proxy {
-    address: SocketAddr,
     pooler: Pooler,
+    shared: Arc<Shared>,
+    max_clients: Arc<AtomicUsize>,
     // Sessions live on the shards, and end with them.
     _shards: Arc<Shards>,
+}
+
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proxy").finish_non_exhaustive()
+    }
 }
 
 impl Proxy {
@@ -114,8 +91,8 @@ impl Proxy {
         metrics: Metrics,
         scope: &Scope,
     ) -> io::Result<Self> {
-        let address = config.listen.address();
-        let listener = config.listen.listen()?;
+        let address = config.listen.iter().find_map(Bound::address).unwrap_or(NOWHERE);
+        let listening = config.listen.into_iter().map(Bound::listen).collect::<io::Result<Vec<_>>>()?;
         let shards = Arc::new(Shards::start(config.shards)?);
         // Whoever gets a compute gets it after those who listen on it.
         let listeners = Arc::new(Listeners::new(wake));
@@ -124,6 +101,7 @@ impl Proxy {
         metrics.pools.watch(&pools);
         let shared = Arc::new(Shared {
             wake,
+            upstream: config.upstream,
             tls: config.tls,
             throttle: Throttle::default(),
             cancels: crate::cancel::Registry::default(),
@@ -135,16 +113,17 @@ impl Proxy {
         });
         let pooler = Pooler::new(&shared);
         keep_averages(&shared, scope);
-        let door = Door {
-            shared,
+        let max_clients = Arc::new(AtomicUsize::new(config.max_client_conn));
+        let door = Arc::new(Door {
+            shared: Arc::clone(&shared),
             shards: Arc::clone(&shards),
             handshakes: Handshakes::new(MAX_HANDSHAKES.min(config.max_client_conn)),
             arrivals: Arrivals::new(config.max_conn_rate),
             clients: Arc::default(),
-            max_clients: config.max_client_conn,
-        };
+            max_clients: Arc::clone(&max_clients),
+        });
         let token = scope.token();
-        if let Some(tls) = door.shared.tls.clone() {
+        if let Some(tls) = shared.tls.clone() {
             let token = token.clone();
             scope.spawn("TLS files", async move {
                 tokio::select! {
@@ -153,13 +132,16 @@ impl Proxy {
                 }
             });
         }
-        scope.spawn("accept", async move {
-            tokio::select! {
-                () = door.accept(listener) => {}
-                () = token.cancelled() => {}
-            }
-        });
-        Ok(Self { address, pooler, _shards: shards })
+        for listening in listening {
+            let (door, token) = (Arc::clone(&door), token.clone());
+            scope.spawn("accept", async move {
+                tokio::select! {
+                    () = door.accept(listening) => {}
+                    () = token.cancelled() => {}
+                }
+            });
+        }
+        Ok(Self { pooler, shared, max_clients, _shards: shards })
     }
 
     /// The pooler, to look at it and to order it about.
@@ -168,11 +150,31 @@ impl Proxy {
         self.pooler.clone()
     }
 
-    /// The address that is listened on (with the real port when 0 was asked for).
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// New limits of clients and pools, from now on. Clients that are there stay.
+    pub fn reconfigure(&self, settings: &Settings) {
+        self.max_clients.store(clients(settings), Ordering::Relaxed);
+        self.shared.pools.change(settings);
     }
+
+    /// How many clients have a backend to themselves, because their pool is one of sessions.
+    #[must_use]
+    pub fn session_clients(&self) -> usize {
+        let pools = self.shared.pools.list();
+        let of_sessions = pools.iter().filter(|pool| pool.config().pool_mode == PoolMode::Session);
+        of_sessions.map(|pool| pool.counts().sv_active).sum()
+    }
+
+    /// Ends every pooled client, telling it why.
+    pub fn end_clients(&self) {
+        for client in self.shared.pools.list().iter().flat_map(|pool| pool.clients()) {
+            client.kill();
+        }
+    }
+}
+
+/// `max_client_conn` as a number of connections.
+fn clients(settings: &Settings) -> usize {
+    usize::try_from(settings.max_client_conn).unwrap_or(usize::MAX)
 }
 
 /// Has the pools' averages end their periods.
@@ -193,7 +195,7 @@ struct Door {
     handshakes: Handshakes,
     arrivals: Arrivals,
     clients: Arc<AtomicUsize>,
-    max_clients: usize,
+    max_clients: Arc<AtomicUsize>,
 }
 
 /// One client's place; given back when dropped.
@@ -206,10 +208,10 @@ impl Drop for Counted {
 }
 
 impl Door {
-    async fn accept(self, listener: TcpListener) {
+    async fn accept(self: Arc<Self>, listening: Listening) {
         loop {
-            match listener.accept().await {
-                Ok((stream, peer)) => self.admit(stream, peer),
+            match listening.accept().await {
+                Ok((incoming, peer)) => self.admit(incoming, peer),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -218,8 +220,10 @@ impl Door {
         }
     }
 
-    fn admit(&self, stream: TcpStream, peer: SocketAddr) {
-        if let Err(error) = prepare(&stream) {
+    fn admit(&self, incoming: Incoming, peer: SocketAddr) {
+        if let Incoming::Tcp(stream) = &incoming
+            && let Err(error) = prepare(stream)
+        {
             tracing::debug!(%error, "cannot set socket options");
         }
         let counted = Counted(Arc::clone(&self.clients));
@@ -228,10 +232,9 @@ impl Door {
         // Whoever is turned away must not push somebody out who is just logging in.
         let place = refusal.is_none().then(|| self.handshakes.enter());
         let shared = Arc::clone(&self.shared);
-        // The socket moves from the accepting executor to the shard that will serve it.
-        let Ok(stream) = stream.into_std() else { return };
+        // The socket has left the accepting executor, for the shard that will serve it.
         self.shards.spawn(async move {
-            let Ok(stream) = TcpStream::from_std(stream) else { return };
+            let Ok(stream) = incoming.into_stream() else { return };
             match (refusal, place) {
                 (Some(error), _) => {
                     turn_away(&shared, stream, &error).await;
@@ -246,7 +249,7 @@ impl Door {
     /// Why a connection may not even begin.
     fn refusal(&self, clients_before: usize, peer: SocketAddr) -> Option<ClientError> {
         // Pooled clients are counted once more by their pools; the setting can only make more room here.
-        let limit = self.max_clients.max(self.shared.pools.max_client_conn());
+        let limit = self.max_clients.load(Ordering::Relaxed).max(self.shared.pools.max_client_conn());
         if clients_before >= limit {
             return Some(
                 ClientError::too_many_connections()
@@ -262,7 +265,7 @@ impl Door {
     }
 }
 
-fn prepare(stream: &TcpStream) -> io::Result<()> {
+fn prepare(stream: &std::net::TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (idle, interval, retries) = KEEPALIVE;
     let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(retries);
@@ -271,7 +274,7 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 
 /// Tells a client why it may not come in. Nothing of what it sends is understood, so the error comes in the
 /// clear even to a client that would like TLS: a handshake is what a server without room cannot afford.
-async fn turn_away(shared: &Shared, mut stream: TcpStream, error: &ClientError) {
+async fn turn_away(shared: &Shared, mut stream: ClientStream, error: &ClientError) {
     shared.metrics.ended(error.code.as_str());
     let say = async {
         // Bytes that nobody read would turn the goodbye into a reset, and the error would be lost.

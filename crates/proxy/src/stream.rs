@@ -1,4 +1,4 @@
-//! A client's transport: plain TCP or TLS over it, behind one type.
+//! A client's transport: plain TCP, TLS over it, or a Unix socket, behind one type.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use dormouse_pgwire::auth::scram::ChannelBinding;
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
 /// A client's transport.
@@ -18,6 +18,8 @@ pub enum ClientStream {
     Plain(TcpStream),
     /// Encrypted.
     Tls(Box<Encrypted>),
+    /// On this machine.
+    Unix(UnixStream),
 }
 
 /// An encrypted transport, with what the certificate that was shown on it lets SCRAM bind to.
@@ -40,7 +42,7 @@ impl ClientStream {
     #[must_use]
     pub fn server_name(&self) -> Option<&str> {
         match self {
-            Self::Plain(_) => None,
+            Self::Plain(_) | Self::Unix(_) => None,
             Self::Tls(tls) => tls.stream.get_ref().1.server_name(),
         }
     }
@@ -53,6 +55,11 @@ impl ClientStream {
         let socket = match self {
             Self::Plain(stream) => stream,
             Self::Tls(tls) => tls.stream.get_mut().0,
+            Self::Unix(stream) => {
+                let again = std::os::unix::net::UnixStream::from(stream.as_fd().try_clone_to_owned()?);
+                *stream = UnixStream::from_std(again)?;
+                return Ok(());
+            }
         };
         let again = std::net::TcpStream::from(socket.as_fd().try_clone_to_owned()?);
         *socket = TcpStream::from_std(again)?;
@@ -63,7 +70,7 @@ impl ClientStream {
     #[must_use]
     pub fn alpn(&self) -> Option<&[u8]> {
         match self {
-            Self::Plain(_) => None,
+            Self::Plain(_) | Self::Unix(_) => None,
             Self::Tls(tls) => tls.stream.get_ref().1.alpn_protocol(),
         }
     }
@@ -72,7 +79,7 @@ impl ClientStream {
     #[must_use]
     pub fn certificates(&self) -> Option<&[CertificateDer<'static>]> {
         match self {
-            Self::Plain(_) => None,
+            Self::Plain(_) | Self::Unix(_) => None,
             Self::Tls(tls) => tls.stream.get_ref().1.peer_certificates(),
         }
     }
@@ -81,7 +88,7 @@ impl ClientStream {
     #[must_use]
     pub fn binding(&self) -> Option<&ChannelBinding> {
         match self {
-            Self::Plain(_) => None,
+            Self::Plain(_) | Self::Unix(_) => None,
             Self::Tls(tls) => tls.binding.as_ref(),
         }
     }
@@ -91,6 +98,7 @@ impl AsyncRead for ClientStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(tls) => Pin::new(&mut tls.stream).poll_read(cx, buf),
         }
     }
@@ -100,6 +108,7 @@ impl AsyncWrite for ClientStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(tls) => Pin::new(&mut tls.stream).poll_write(cx, buf),
         }
     }
@@ -107,6 +116,7 @@ impl AsyncWrite for ClientStream {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(tls) => Pin::new(&mut tls.stream).poll_flush(cx),
         }
     }
@@ -114,6 +124,7 @@ impl AsyncWrite for ClientStream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(tls) => Pin::new(&mut tls.stream).poll_shutdown(cx),
         }
     }

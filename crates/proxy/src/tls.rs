@@ -99,6 +99,14 @@ impl Tls {
         if !certificate.exists() || !key.exists() {
             make(&certificate, &key, domain)?;
         }
+        Self::load(certificate, key, clients)
+    }
+
+    /// Loads these files.
+    ///
+    /// # Errors
+    /// When they cannot be read or used.
+    pub fn load(certificate: PathBuf, key: PathBuf, clients: Option<ClientCerts>) -> Result<Self, TlsError> {
         let files = Files { certificate, key, clients };
         let current = Arc::new(RwLock::new(Arc::new(files.load()?)));
         Ok(Self { files, current })

@@ -7,13 +7,16 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use dormouse_base::{EndpointId, Timestamp};
+use dormouse_base::{EndpointId, Secret, Timestamp};
 use dormouse_pgwire::ClientError;
+use dormouse_pgwire::auth::scram::LoginKeys;
+use dormouse_pooler::config::Settings;
 use dormouse_runtime::gate::{Closing, Gate, Pass};
-use tokio::net::UnixStream;
 use tokio::sync::watch;
 
+use crate::backend_stream::BackendStream;
 use crate::route::Route;
 
 /// A role as the metadata (or the running database) knows it.
@@ -110,6 +113,22 @@ pub trait Wake: Send + Sync + 'static {
     /// # Errors
     /// When it cannot be woken, or not in time.
     async fn acquire(&self, endpoint: &EndpointId) -> Result<Backend, ClientError>;
+
+    /// The settings of a pool, given those that hold for all.
+    fn pool_settings(
+        &self,
+        _endpoint: &EndpointId,
+        _database: &str,
+        _role: &str,
+        global: &Settings,
+    ) -> Settings {
+        global.clone()
+    }
+
+    /// What operators call a database of an endpoint.
+    fn place(&self, endpoint: &EndpointId, database: &str) -> String {
+        format!("{database}@{endpoint}")
+    }
 }
 
 /// The right to connect to a running compute.
@@ -129,7 +148,19 @@ pub trait Compute: Send + Sync + 'static {
     ///
     /// # Errors
     /// When it does not listen (any more).
-    async fn connect(&self) -> io::Result<UnixStream>;
+    async fn connect(&self) -> io::Result<BackendStream>;
+
+    /// How a pool of this database and role introduces itself. `None`: as what it is, and nothing is asked; a
+    /// failure to connect then means that PostgreSQL is just starting, and is tried again.
+    fn introduction(&self, _database: &str, _role: &str) -> Option<Introduction> {
+        None
+    }
+
+    /// Whether nobody can NOTIFY between its end and the next run, so that clients that listen may wait for that one.
+    /// Not so with a server that others reach without us.
+    fn is_ours_alone(&self) -> bool {
+        true
+    }
 
     /// The gate that sessions enter while they work.
     fn gate(&self) -> Arc<Gate>;
@@ -151,6 +182,38 @@ pub(crate) type End = watch::Receiver<Option<Closing>>;
 /// Whether two handles are of the same run.
 pub(crate) fn same_run(one: &End, other: &End) -> bool {
     one.same_channel(other)
+}
+
+/// How to log in to a server that is not a compute of ours.
+#[derive(Debug, Clone)]
+pub struct Introduction {
+    /// Where it is, in words, for messages.
+    pub place: String,
+    /// As whom.
+    pub role: String,
+    /// To which database.
+    pub database: String,
+    /// Startup parameters besides these, in order.
+    pub parameters: Vec<(&'static str, String)>,
+    /// What proves the role.
+    pub password: ServerPassword,
+    /// What is run before anybody uses the connection.
+    pub first_query: Option<String>,
+    /// Connecting and logging in may take this long; zero: for ever.
+    pub within: Duration,
+}
+
+/// What is known of a password with which to log in elsewhere.
+#[derive(Debug, Clone)]
+pub enum ServerPassword {
+    /// Nothing.
+    Unknown,
+    /// The password: good for every method.
+    Plain(Secret<String>),
+    /// Its MD5 text: good for MD5 only.
+    Md5(Secret<String>),
+    /// What a client's own proof left: good for SCRAM with the same verifier.
+    Keys(LoginKeys),
 }
 
 /// Measures the last phases of a wake; recorded when dropped.

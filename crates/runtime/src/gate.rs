@@ -48,6 +48,8 @@ pub enum Closing {
     Now,
     /// It died.
     Crashed,
+    /// It goes on for those who use it; who comes now gets another.
+    Replaced,
 }
 
 /// What [`Gate::look`] saw; proof for [`Gate::close_if_unchanged`].

@@ -7,10 +7,15 @@
 //! Each crate keeps its metrics beside the code they measure and registers them in the one
 //! [`Metrics`] that the server passes down.
 
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry as Spans};
@@ -43,6 +48,69 @@ pub fn start_logging(format: LogFormat, default_filter: &str) {
         }
         LogFormat::Json => base.with(lines.json()).try_init(),
     };
+}
+
+/// A file that log lines are appended to, and standard error too if wanted.
+#[derive(Debug, Clone)]
+pub struct LogFile(Arc<LogFileInner>);
+
+#[derive(Debug)]
+struct LogFileInner {
+    path: PathBuf,
+    file: Mutex<File>,
+    also_stderr: bool,
+}
+
+/// Installs the logger of this process, with a file. A second call changes nothing.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub fn start_logging_to(path: &Path, also_stderr: bool, default_filter: &str) -> io::Result<LogFile> {
+    let file = Mutex::new(open(path)?);
+    let log = LogFile(Arc::new(LogFileInner { path: path.to_owned(), file, also_stderr }));
+    let filter =
+        EnvFilter::try_from_env(LOG_FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new(default_filter));
+    let lines = tracing_subscriber::fmt::layer().with_writer(log.clone()).with_ansi(false);
+    // A logger that is installed already (in tests) stays.
+    let _already_installed = Spans::default().with(filter).with(CountLines).with(lines).try_init();
+    Ok(log)
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+impl LogFile {
+    /// Opens the file again, after whoever rotates logs has moved it.
+    ///
+    /// # Errors
+    /// When that is not possible; the old one stays in use.
+    pub fn reopen(&self) -> io::Result<()> {
+        *self.0.file.lock() = open(&self.0.path)?;
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for LogFile {
+    type Writer = &'a Self;
+
+    fn make_writer(&'a self) -> &'a Self {
+        self
+    }
+}
+
+impl Write for &LogFile {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.0.also_stderr {
+            // Nobody may be reading there; the file has it.
+            let _unread = io::stderr().write_all(line);
+        }
+        self.0.file.lock().write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.file.lock().flush()
+    }
 }
 
 struct CountLines;

@@ -7,6 +7,7 @@
 //! * [`pooler`]: the API's way to the proxy's pooler.
 //! * [`http`]: the HTTP port: the API, `/healthz`, `/metrics`, the start page.
 //! * [`recover`]: a new data directory from nothing but a store.
+//! * [`standalone`]: the pooler in front of ordinary servers, in PgBouncer's place.
 //! * [`doctor`]: what this machine has and lacks, without starting anything.
 
 pub mod config;
@@ -18,6 +19,7 @@ pub mod limited;
 pub mod run;
 pub mod recover;
 pub mod doctor;
+pub mod standalone;
 
 pub use config::{
     CgroupChoice, ClientCerts, DEFAULT_CONN_RATE, LocalClone, Ready, ReadyProject, ServerConfig, WalSource,

@@ -159,7 +159,8 @@ impl Server {
         place::raise_descriptor_limit();
         let place = Place::take(&config.data).map_err(ServerError::Place)?;
         let ports = Ports::take(config).await?;
-        let config = &ServerConfig { pg_listen: ports.pg.address(), ..config.clone() };
+        let config =
+            &ServerConfig { pg_listen: ports.pg.address().unwrap_or(config.pg_listen), ..config.clone() };
         let metrics = Arc::new(Metrics::default());
         let (foundation, fleet) = computes(config, &place, &metrics).await?;
         let node = foundation.node();
@@ -329,7 +330,7 @@ async fn start_proxy(
     let counters = ProxyMetrics::default();
     metrics.register(|registry| counters.register(registry));
     let proxy = ProxyConfig {
-        listen,
+        listen: vec![listen],
         tls: Some(tls),
         max_client_conn: MAX_CLIENT_CONN,
         max_conn_rate: config.max_conn_rate,
@@ -340,6 +341,7 @@ async fn start_proxy(
             &config.pool_settings,
         )
         .map_err(ServerError::Pooler)?,
+        upstream: None,
     };
     let wake = Arc::new(wake::Door { control: control.clone(), fleet: fleet.clone() });
     let proxy = Proxy::start(proxy, wake, counters, door).map_err(|e| no_clients(config.pg_listen, e))?;

@@ -9,9 +9,10 @@ use dormouse_compute::{Fleet, WakeError};
 use dormouse_control::{Control, LocateError, Locator, PasswordError, TokenError};
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
-use dormouse_proxy::{Backend, Claim, Compute, Route, StoredRole, TokenRefusal, Wake, WakeTicket};
+use dormouse_proxy::{
+    Backend, BackendStream, Claim, Compute, Route, StoredRole, TokenRefusal, Wake, WakeTicket,
+};
 use dormouse_runtime::gate::{Closing, Gate, Pass};
-use tokio::net::UnixStream;
 use tokio::sync::watch;
 
 /// The proxy's door to control and computes.
@@ -129,8 +130,8 @@ struct RunOf {
 
 #[async_trait::async_trait]
 impl Compute for RunOf {
-    async fn connect(&self) -> std::io::Result<UnixStream> {
-        self.run.socket().connect().await
+    async fn connect(&self) -> std::io::Result<BackendStream> {
+        self.run.socket().connect().await.map(BackendStream::Unix)
     }
 
     fn gate(&self) -> Arc<Gate> {

@@ -33,3 +33,4 @@ mod pool_protocol;
 mod pool_mix;
 mod pool_lost;
 mod pool_console;
+mod pool_ini;

@@ -224,12 +224,12 @@ async fn settings_hold_at_once_and_after_a_restart() {
     first.batch_execute("begin; select 1").await.unwrap();
     let query = tokio::spawn(async move { second.batch_execute("select 1").await });
     server.until_true("it waits", || console.show("POOLS")[0]["cl_waiting"] == "1");
-    let changed = server.cli_json(&["pool", "config", "pool_size=2"]);
+    let changed = server.cli_json(&["pooler", "config", "pool_size=2"]);
     assert_eq!(changed["settings"][0]["value"], "2");
     within(query).await.unwrap().unwrap();
     assert!(console.say("SET default_pool_size = many").bad().contains("default_pool_size"));
     assert_eq!(server.api("PATCH", "/pooler", &json!({"settings": {"nonsense": "1"}})).0, 400);
-    let shown = server.cli_json(&["pool", "show", "pools"]);
+    let shown = server.cli_json(&["pooler", "show", "pools"]);
     assert_eq!(shown["columns"][0], "database");
     assert_eq!(shown["rows"].as_array().unwrap().len(), 1);
     drop(first);
@@ -241,7 +241,7 @@ async fn settings_hold_at_once_and_after_a_restart() {
         console.show("CONFIG").into_iter().find(|row| row["key"] == name).unwrap()["value"].clone()
     };
     assert_eq!((value("default_pool_size"), value("max_user_client_connections")), ("2".into(), "3".into()));
-    server.cli_json(&["pool", "config", "default_pool_size="]);
+    server.cli_json(&["pooler", "config", "default_pool_size="]);
     assert_eq!(value("default_pool_size"), "25");
 }
 

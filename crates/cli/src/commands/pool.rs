@@ -1,148 +1,57 @@
-//! `dormouse pool …`: the pooler's settings and its console.
+//! `dormouse pool`: a pooler in front of ordinary servers, with PgBouncer's files and options. Starting it is in
+//! [`crate::serve`].
 
-use std::collections::BTreeMap;
-
-use dormouse_api::client;
-use dormouse_api::pooler::{Pooler, PoolerAnswer, PoolerCommand, UpdatePooler};
+use std::path::PathBuf;
 
 use super::Context;
+use crate::args::name;
 use crate::error::Error;
-use crate::ui::{Format, Table};
 
-/// Names that settings have in the sections of a `pgbouncer.ini`.
-const OTHER_NAMES: [(&str, &str); 2] =
-    [("pool_size", "default_pool_size"), ("reserve_pool", "reserve_pool_size")];
-
-/// Look at the connection pools, change their settings, stop and start them
-#[derive(Debug, clap::Subcommand)]
-pub(crate) enum Pool {
-    /// Show the pooler's settings, or change some
-    ///
-    /// A change holds at once, for clients that are connected too, and after a restart. An empty value goes back
-    /// to the default.
-    Config(Config),
-    /// Show what the console shows
-    ///
-    /// Such as POOLS, CLIENTS, SERVERS, STATS, DATABASES, USERS, LISTS, CONFIG.
-    Show(Show),
-    /// Run a command of the console
-    ///
-    /// Such as `PAUSE`, `RESUME`, `RECONNECT "app@ep-…"`, `KILL_CLIENT 7`.
-    Run(Run),
-}
-
+/// Pool connections to ordinary PostgreSQL servers, in PgBouncer's place
+///
+/// Reads a `pgbouncer.ini` and its `auth_file`, and stays in the foreground unless it is told `-d`. SIGHUP reads
+/// them again, SIGUSR1 pauses, SIGUSR2 resumes, SIGINT ends it when nothing runs any more, SIGTERM and SIGQUIT at
+/// once. What differs from PgBouncer is in docs/reference/pgbouncer.md.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Config {
-    /// A setting to show, or to change with `NAME=VALUE` [default: show those that differ from their defaults].
-    #[arg(value_name = "NAME[=VALUE]")]
-    settings: Vec<String>,
+#[cfg_attr(not(feature = "server"), allow(dead_code, reason = "only a server reads its options"))]
+pub(crate) struct Pool {
+    /// The configuration: a `pgbouncer.ini`.
+    #[arg(value_name = "FILE", required_unless_present = "config", conflicts_with = "config")]
+    pub(crate) file: Option<PathBuf>,
 
-    /// Show all settings.
-    #[arg(long, conflicts_with = "settings")]
-    all: bool,
+    /// The same, as an option.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Go to the background when it is ready; needs `logfile` and `pidfile` in the configuration.
+    #[arg(long, short)]
+    pub(crate) daemon: bool,
+
+    /// Log to the file only, not to standard error.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+
+    /// Log more. Repeatable.
+    #[arg(long, short, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    /// Run as this user, when started by root.
+    #[arg(long, short, value_name = "USER", value_parser = name)]
+    pub(crate) user: Option<String>,
+
+    /// Take the sockets over from a running PgBouncer: not supported.
+    #[arg(long, short = 'R', hide = true)]
+    pub(crate) reboot: bool,
+
+    /// It has been started by itself, as who and how it is to run.
+    #[arg(long, hide = true)]
+    pub(crate) child: bool,
 }
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct Show {
-    /// What to show.
-    what: String,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Run {
-    /// The command, in one argument or several.
-    #[arg(required = true)]
-    command: Vec<String>,
-}
-
-pub(crate) async fn run(command: Pool, cx: &Context) -> Result<(), Error> {
-    match command {
-        Pool::Config(args) => config(args, cx).await,
-        Pool::Show(args) => order(format!("SHOW {}", args.what), cx).await,
-        Pool::Run(args) => order(args.command.join(" "), cx).await,
+pub(crate) fn run(args: &Pool, cx: &Context) -> Result<(), Error> {
+    if args.reboot {
+        return Err(Error::usage("-R (online restart) is not supported")
+            .hint("Start the new one on another port or host, move clients there, and stop the old one with SIGINT: it ends when nothing runs any more."));
     }
-}
-
-async fn config(args: Config, cx: &Context) -> Result<(), Error> {
-    let session = cx.session()?;
-    let (names, changes) = sorted(args.settings);
-    let mut pooler = if changes.is_empty() {
-        session.call(client::pooler::get()).await?
-    } else {
-        session.call(client::pooler::update(&UpdatePooler { settings: changes.clone() })).await?
-    };
-    let unknown = names.iter().find(|name| !pooler.settings.iter().any(|known| known.name == **name));
-    if let Some(name) = unknown {
-        return Err(Error::not_found(format!("there is no setting `{name}`"))
-            .hint("List them with `dormouse pool config --all`."));
-    }
-    let asked = |name: &String| names.contains(name) || changes.contains_key(name);
-    let chosen = !names.is_empty() || !changes.is_empty();
-    pooler.settings.retain(|it| match (chosen, args.all) {
-        (true, _) => asked(&it.name),
-        (false, true) => true,
-        (false, false) => it.value != it.default,
-    });
-    for setting in pooler.settings.iter().filter(|it| chosen && !it.used) {
-        cx.ui.note(&format!("{} is accepted, and has no effect in Dormouse.", setting.name));
-    }
-    cx.ui.show(&pooler, table)
-}
-
-/// Names to show, and changes.
-fn sorted(words: Vec<String>) -> (Vec<String>, BTreeMap<String, Option<String>>) {
-    let known = |name: &str| {
-        let name = name.trim().to_ascii_lowercase();
-        OTHER_NAMES.iter().find(|(other, _)| *other == name).map_or(name, |(_, known)| (*known).to_owned())
-    };
-    let (mut names, mut changes) = (Vec::new(), BTreeMap::new());
-    for word in words {
-        match word.split_once('=') {
-            Some((name, value)) => {
-                changes.insert(known(name), Some(value.to_owned()).filter(|value| !value.is_empty()));
-            }
-            None => names.push(known(&word)),
-        }
-    }
-    (names, changes)
-}
-
-fn table(pooler: &Pooler) -> Table {
-    let mut table = Table::list(&["SETTING", "VALUE", "DEFAULT"]);
-    for it in &pooler.settings {
-        table.row([it.name.clone(), it.value.clone(), it.default.clone()]);
-    }
-    table
-}
-
-async fn order(command: String, cx: &Context) -> Result<(), Error> {
-    let answer = cx.session()?.call(client::pooler::command(&PoolerCommand { command })).await?;
-    if let Some(notice) = &answer.notice {
-        cx.ui.note(notice);
-    }
-    if answer.columns.is_empty() && matches!(cx.ui.format(), Format::Table) {
-        return Ok(());
-    }
-    cx.ui.show(&answer, shown)
-}
-
-fn shown(answer: &PoolerAnswer) -> Table {
-    let rows =
-        answer.rows.iter().map(|row| row.iter().map(|cell| cell.clone().unwrap_or_default()).collect());
-    Table::of(&answer.columns, rows)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_names_or_changes() {
-        let words = ["A", "b=1", "c=", "d=x=y", "pool_size=2"].map(str::to_owned).to_vec();
-        let (names, changes) = sorted(words);
-        assert_eq!(names, ["a"]);
-        let value = |name: &str| changes[name].as_deref();
-        assert_eq!((value("b"), value("c"), value("d")), (Some("1"), None, Some("x=y")));
-        assert_eq!(value("default_pool_size"), Some("2"));
-    }
+    crate::serve::pool(args, cx)
 }

@@ -61,7 +61,7 @@ pub(crate) struct Up {
 
     /// A setting of the pooler, by PgBouncer's name, such as `default_pool_size=40`. Repeatable.
     ///
-    /// It wins over what `dormouse pool config` and the console have set, at each start.
+    /// It wins over what `dormouse pooler config` and the console have set, at each start.
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) pool_setting: Vec<(String, String)>,
 

@@ -4,11 +4,16 @@ use std::path::PathBuf;
 
 use crate::commands::Context;
 use crate::commands::doctor::{Doctor, Finding};
+use crate::commands::pool::Pool;
 use crate::commands::recover::{Recover, Recovered};
 use crate::commands::up::Up;
 use crate::error::Error;
 
 pub(crate) fn up(_: Up, _: Context) -> Result<(), Error> {
+    Err(missing())
+}
+
+pub(crate) fn pool(_: &Pool, _: &Context) -> Result<(), Error> {
     Err(missing())
 }
 

@@ -36,8 +36,8 @@ mod severity;
 mod xlog_data;
 
 pub use authentication::{
-    Authentication, AuthenticationCleartextPassword, AuthenticationOk, AuthenticationSasl, SaslContinue,
-    SaslFinal,
+    Authentication, AuthenticationCleartextPassword, AuthenticationMd5Password, AuthenticationOk,
+    AuthenticationSasl, SaslContinue, SaslFinal,
 };
 pub use backend_key_data::BackendKeyData;
 pub use copy_both_response::CopyBothResponse;

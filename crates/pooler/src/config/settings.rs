@@ -46,6 +46,16 @@ macro_rules! settings {
         }
 
         impl Settings {
+            /// What PgBouncer does when its file says nothing: the ground on which a `pgbouncer.ini` stands.
+            #[must_use]
+            pub fn of_pgbouncer() -> Self {
+                let read = "the table's defaults are tested to be readable";
+                Self {
+                    $($name: <$type as Value>::read($pgbouncer).expect(read),)+
+                    accepted: BTreeMap::new(),
+                }
+            }
+
             /// Puts a used setting; `None` when the value does not fit.
             fn put(&mut self, name: &str, value: &str) -> Option<()> {
                 match name {

@@ -72,6 +72,20 @@ pub(crate) async fn admit(
     }
 }
 
+/// Lets a role in that has proved itself to the pooler of ordinary servers: there the file lists the operators.
+pub(crate) fn admit_proved(shared: &Shared, name: &str, peer: SocketAddr) -> Result<Admin, ClientError> {
+    let settings = shared.pools.settings();
+    let listed = |list: &str| names(list).any(|known| known == name);
+    let may_change = listed(&settings.admin_users);
+    if !may_change && !listed(&settings.stats_users) {
+        tracing::info!(user = name, %peer, "login to the console failed");
+        let text = format!("user {} may not use the console", quoted(name));
+        return Err(ClientError::fatal(SqlState::INVALID_AUTHORIZATION, text)
+            .with_hint("List it in admin_users or stats_users of the pooler's configuration."));
+    }
+    Ok(Admin { name: name.to_owned(), peer, may_change })
+}
+
 fn knows(shared: &Shared, key: &Secret<Vec<u8>>) -> bool {
     std::str::from_utf8(key.expose()).is_ok_and(|key| shared.wake.knows_key(key))
 }

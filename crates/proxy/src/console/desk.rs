@@ -30,6 +30,9 @@ impl<'a> Desk<'a> {
         match command {
             Command::Show(show) => Ok(Reply::Table(rows::table(self.shared, show))),
             Command::Set { name, value } => self.set(name, value).await,
+            Command::Reload if self.shared.upstream.is_some() => {
+                Err(AdminError::NotHere("the files are read again on SIGHUP"))
+            }
             Command::Reload => {
                 Ok(Reply::Notice("settings are in the metadata, and hold as soon as they are set".to_owned()))
             }
@@ -52,6 +55,9 @@ impl<'a> Desk<'a> {
             Command::Suspend => Err(AdminError::NotHere(
                 "SUSPEND is for handing sockets over, which a restart does not need: use PAUSE",
             )),
+            Command::Shutdown(_) if self.shared.upstream.is_some() => {
+                Err(AdminError::NotHere("SIGINT ends the pooler when nothing runs any more, SIGTERM at once"))
+            }
             Command::Shutdown(_) => Err(AdminError::NotHere(
                 "the console does not end the server, which has databases too: use PAUSE, or stop `dormouse up`",
             )),

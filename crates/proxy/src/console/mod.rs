@@ -28,7 +28,7 @@ use dormouse_pgwire::backend::{AuthenticationOk, ReadyForQuery, TxStatus};
 use dormouse_pgwire::{ClientError, Encode, frame};
 use dormouse_pooler::admin::{Action, Command, Console, Reply, parse, welcome};
 
-pub(crate) use admit::{Admin, admit, asks_for};
+pub(crate) use admit::{Admin, admit, admit_proved, asks_for};
 pub(crate) use metrics::PoolMetrics;
 pub use settings::{ChangeError, Setting};
 

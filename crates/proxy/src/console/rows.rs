@@ -55,7 +55,7 @@ pub(super) fn table(shared: &Shared, what: Show) -> Table {
 
 fn of_pool(pool: &Pool) -> show::Pool {
     show::Pool {
-        database: pool.key.place(),
+        database: pool.place(),
         user: pool.key.role.clone(),
         counts: pool.counts(),
         cancels_active: pool.clients().iter().map(|client| client.cancels()).sum(),
@@ -85,7 +85,7 @@ fn of_client(shared: &Shared, pool: &Pool, client: &ClientInfo) -> Socket {
     Socket {
         side: Side::Client,
         user: Some(pool.key.role.clone()),
-        database: Some(pool.key.place()),
+        database: Some(pool.place()),
         replication: "none",
         state: if doing == Doing::Waiting { "waiting" } else { "active" },
         addr: (client.peer.ip().to_string(), client.peer.port()),
@@ -109,7 +109,7 @@ fn of_backend(pool: &Pool, key: &BackendKey, client: Option<u64>) -> Socket {
     Socket {
         side: Side::Server,
         user: Some(pool.key.role.clone()),
-        database: Some(pool.key.place()),
+        database: Some(pool.place()),
         replication: "none",
         state: if client.is_some() { "active" } else { "idle" },
         addr: ("unix".to_owned(), 0),
@@ -149,7 +149,7 @@ fn sum(pools: &[Arc<Pool>]) -> (Counters, Averages) {
 fn by_database(pools: &[Arc<Pool>]) -> BTreeMap<String, Vec<Arc<Pool>>> {
     let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for pool in pools {
-        found.entry(pool.key.place()).or_default().push(Arc::clone(pool));
+        found.entry(pool.place()).or_default().push(Arc::clone(pool));
     }
     found
 }
@@ -167,7 +167,10 @@ fn databases(shared: &Shared, pools: &[Arc<Pool>], settings: &Settings) -> Vec<D
         let key = &pools[0].key;
         Database {
             name,
-            host: Some(key.endpoint.to_string()),
+            host: match &shared.upstream {
+                Some(upstream) => upstream.host(&key.database),
+                None => Some(key.endpoint.to_string()),
+            },
             port: shared.address.port(),
             database: key.database.clone(),
             force_user: None,

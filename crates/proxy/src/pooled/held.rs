@@ -7,13 +7,10 @@ use dormouse_base::Timestamp;
 use dormouse_pooler::link::{Server, Stateful};
 use dormouse_pooler::pool::Receipt;
 use dormouse_runtime::gate::{Closing, Gate};
-use tokio::net::UnixStream;
 
 use super::io::Outbox;
+use crate::backend_stream::BackendStream;
 use crate::wake::{Compute, End, WakeTicket, same_run};
-
-/// Read from a backend that should be silent.
-const SCRAP: usize = 16;
 
 /// What can pin a client to its backend, as operators read it.
 pub(crate) const PINS: [(Stateful, &str); 5] = [
@@ -60,7 +57,7 @@ impl std::fmt::Debug for Key {
 
 /// A backend.
 pub(crate) struct Held {
-    pub(super) stream: UnixStream,
+    pub(super) stream: BackendStream,
     pub(super) server: Server,
     pub(super) gate: Arc<Gate>,
     /// Whether it counts as work.
@@ -86,8 +83,7 @@ impl Held {
         if self.key.compute.closing().borrow().is_some_and(|closing| closing != Closing::Draining) {
             return false;
         }
-        let mut scrap = [0; SCRAP];
-        matches!(self.stream.try_read(&mut scrap), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+        self.stream.is_silent()
     }
 
     /// Begins to count as work, if the compute is awake.

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use dormouse_base::EndpointId;
 use dormouse_pgwire::ClientError;
+use dormouse_pooler::config::Settings;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -211,6 +212,20 @@ impl Wake for Listeners {
         changes: &[(&'static str, Option<String>)],
     ) -> Result<(), ClientError> {
         self.wake.keep_pool_settings(changes).await
+    }
+
+    fn pool_settings(
+        &self,
+        endpoint: &EndpointId,
+        database: &str,
+        role: &str,
+        global: &Settings,
+    ) -> Settings {
+        self.wake.pool_settings(endpoint, database, role, global)
+    }
+
+    fn place(&self, endpoint: &EndpointId, database: &str) -> String {
+        self.wake.place(endpoint, database)
     }
 
     async fn acquire(&self, endpoint: &EndpointId) -> Result<Backend, ClientError> {

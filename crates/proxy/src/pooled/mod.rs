@@ -24,10 +24,11 @@
 //! stop, a crash, a restore) does not touch it; its next message wakes what is asleep.
 //!
 //! In reading order: [`pools`] finds a client's pool, [`pool`] keeps its books, [`held`] is a backend, [`open`]
-//! makes one, [`slot`] is where a client waits, [`listeners`] brings those back who listen before anybody can
-//! NOTIFY, [`session`] is the client's life, [`words`] what it is told when its backend dies under it, [`retire`]
-//! cleans up behind those who left in the middle of something. [`orders`] is what operators order, [`seats`] how
-//! many may come, [`room`] what pools share, [`stats`] what was done.
+//! makes one ([`elsewhere`] on a server that is no compute, where [`prove`] answers for the role), [`slot`] is where
+//! a client waits, [`listeners`] brings those back who listen before anybody can NOTIFY, [`session`] is the client's
+//! life, [`words`] what it is told when its backend dies under it, [`retire`] cleans up behind those who left in the
+//! middle of something. [`orders`] is what operators order, [`seats`] how many may come, [`room`] what pools share,
+//! [`stats`] what was done.
 
 pub(crate) mod pools;
 mod pool;
@@ -37,6 +38,8 @@ mod seats;
 mod room;
 mod held;
 mod open;
+mod elsewhere;
+mod prove;
 mod slot;
 mod listeners;
 mod words;

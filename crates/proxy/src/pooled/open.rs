@@ -14,10 +14,13 @@ use dormouse_pooler::pool::Opening;
 use dormouse_pooler::settings::Reported;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::elsewhere;
 use super::held::{Held, Key};
 use super::io::Outbox;
 use super::pool::Pool;
+use super::prove::{Prover, Unproved};
 use super::slot::Slot;
+use crate::backend_stream::BackendStream;
 use crate::session::{help, not_started};
 use crate::wake::{Backend, Compute, Wake};
 
@@ -48,8 +51,9 @@ pub(super) async fn reopen(pool: Arc<Pool>, opening: Opening, slot: Arc<Slot>) {
     pool.reopened(opening, made, &slot);
 }
 
-enum Failed {
-    Retry,
+pub(super) enum Failed {
+    /// Perhaps it works in a moment. With the server's words, if it had any.
+    Retry(Option<ClientError>),
     Refused(ClientError),
 }
 
@@ -64,53 +68,92 @@ async fn connect(pool: &Pool, wake: &dyn Wake) -> Result<Box<Held>, ClientError>
         if backend.ticket.is_some() {
             pool.lock().stats.wakes += 1;
         }
+        if let Some(introduction) = backend.compute.introduction(&pool.key.database, &pool.key.role) {
+            match elsewhere::open(backend, introduction).await {
+                Ok(held) => return Ok(held),
+                Err(Failed::Refused(error)) => return Err(error),
+                Err(Failed::Retry(error)) => {
+                    let Some(pause) = pool.still_waited_for(error.as_ref()) else {
+                        return Err(error.unwrap_or_else(ClientError::connection_lost));
+                    };
+                    tokio::time::sleep(pause).await;
+                    continue;
+                }
+            }
+        }
         match try_once(backend, &startup).await {
             Ok(held) => return Ok(held),
             Err(Failed::Refused(error)) => return Err(error),
-            Err(Failed::Retry) if start.elapsed() < RETRY_FOR => tokio::time::sleep(RETRY_PAUSE).await,
-            Err(Failed::Retry) => return Err(not_started()),
+            Err(Failed::Retry(_)) if start.elapsed() < RETRY_FOR => tokio::time::sleep(RETRY_PAUSE).await,
+            Err(Failed::Retry(_)) => return Err(not_started()),
         }
     }
 }
 
-async fn try_once(backend: Backend, startup: &[u8]) -> Result<Box<Held>, Failed> {
-    let Backend { pass, compute, mut ticket } = backend;
-    let mut stream = compute.connect().await.map_err(|_| Failed::Retry)?;
-    stream.write_all(startup).await.map_err(|_| Failed::Retry)?;
-    let (mut unread, mut hello) = (BytesMut::new(), Hello::default());
-    while hello.status.is_none() {
-        unread.reserve(CHUNK);
-        match stream.read_buf(&mut unread).await {
-            Ok(0) | Err(_) => return Err(Failed::Retry),
-            Ok(_) => hello.take_all(&mut unread)?,
-        }
-    }
-    if let Some(ticket) = &mut ticket {
+async fn try_once(mut backend: Backend, startup: &[u8]) -> Result<Box<Held>, Failed> {
+    let mut stream = backend.compute.connect().await.map_err(|_| Failed::Retry(None))?;
+    let mut hello = Hello::default();
+    converse(&mut stream, startup, &mut hello, None).await?;
+    if let Some(ticket) = &mut backend.ticket {
         ticket.connected();
     }
-    let (pid, secret) = hello.key;
-    let gate = pass.into_gate();
-    Ok(Box::new(Held {
-        stream,
-        server: Server::new(hello.status.unwrap_or(TxStatus::Idle), hello.reported).with_pid(pid),
-        gate,
-        inside: true,
-        outbox: Outbox::default(),
-        key: Arc::new(Key::new(pid, secret, compute, clock::now())),
-        ticket,
-    }))
+    Ok(hello.into_held(stream, backend))
+}
+
+/// Introduces the pool, and listens until the backend is ready.
+pub(super) async fn converse(
+    stream: &mut BackendStream,
+    startup: &[u8],
+    hello: &mut Hello,
+    mut prover: Option<&mut Prover>,
+) -> Result<(), Failed> {
+    let lost = |_| Failed::Retry(None);
+    let mut answers = startup.to_vec();
+    let mut unread = BytesMut::new();
+    while hello.status.is_none() {
+        if !answers.is_empty() {
+            stream.write_all(&answers).await.map_err(lost)?;
+            stream.flush().await.map_err(lost)?;
+        }
+        unread.reserve(CHUNK);
+        match stream.read_buf(&mut unread).await {
+            Ok(0) | Err(_) => return Err(Failed::Retry(None)),
+            Ok(_) => answers = hello.take_all(&mut unread, prover.as_deref_mut())?,
+        }
+    }
+    Ok(())
 }
 
 /// What a backend says before it is ready.
 #[derive(Default)]
-struct Hello {
-    reported: Reported,
+pub(super) struct Hello {
+    pub(super) reported: Reported,
     key: (u32, Vec<u8>),
     status: Option<TxStatus>,
 }
 
 impl Hello {
-    fn take_all(&mut self, unread: &mut BytesMut) -> Result<(), Failed> {
+    pub(super) fn into_held(self, stream: BackendStream, backend: Backend) -> Box<Held> {
+        let Backend { pass, compute, ticket } = backend;
+        let (pid, secret) = self.key;
+        Box::new(Held {
+            stream,
+            server: Server::new(self.status.unwrap_or(TxStatus::Idle), self.reported).with_pid(pid),
+            gate: pass.into_gate(),
+            inside: true,
+            outbox: Outbox::default(),
+            key: Arc::new(Key::new(pid, secret, compute, clock::now())),
+            ticket,
+        })
+    }
+
+    /// Takes whole messages; gives what is to be answered.
+    fn take_all(
+        &mut self,
+        unread: &mut BytesMut,
+        mut prover: Option<&mut Prover>,
+    ) -> Result<Vec<u8>, Failed> {
+        let mut answers = Vec::new();
         let broken = |what: String| {
             tracing::error!(what, "the backend broke the protocol");
             Failed::Refused(ClientError::connection_lost())
@@ -119,8 +162,17 @@ impl Hello {
             frame::take(unread, limit::MAX_BACKEND_MESSAGE).map_err(|e| broken(e.to_string()))?
         {
             match Handshake::decode(frame.tag, &frame.body).map_err(|e| broken(e.to_string()))? {
-                Handshake::AuthOk | Handshake::AuthRequest(Authentication::Ok) => {}
-                Handshake::AuthRequest(_) => return Err(broken("asked for a password".to_owned())),
+                Handshake::AuthOk | Handshake::AuthRequest(Authentication::Ok) => {
+                    if let Some(prover) = &mut prover {
+                        prover.answer(&Authentication::Ok).map_err(|e| unproved(&e))?;
+                    }
+                }
+                Handshake::AuthRequest(asked) => match &mut prover {
+                    Some(prover) => {
+                        answers.extend(prover.answer(&asked).map_err(|e| unproved(&e))?.unwrap_or_default());
+                    }
+                    None => return Err(broken("asked for a password".to_owned())),
+                },
                 Handshake::Error(error) => return Err(refused(&error)),
                 Handshake::KeyData(key) => self.key = (key.pid, key.secret.expose().clone()),
                 Handshake::ParameterStatus(parameter) => {
@@ -130,17 +182,28 @@ impl Hello {
                 _ => {}
             }
         }
-        Ok(())
+        Ok(answers)
     }
+}
+
+fn unproved(error: &Unproved) -> Failed {
+    tracing::error!(%error, "the pooler cannot log in to its server");
+    Failed::Refused(
+        ClientError::fatal(SqlState::CONNECTION_REJECTED, "the pooler cannot log in to its server")
+            .with_detail(error.to_string()),
+    )
 }
 
 /// PostgreSQL's own words, with a hint where we have one.
 fn refused(error: &dormouse_pgwire::backend::ErrorResponse) -> Failed {
-    let fields = &error.fields;
     let passing = [SqlState::CANNOT_CONNECT_NOW, SqlState::ADMIN_SHUTDOWN];
-    if passing.iter().any(|state| state.as_str() == fields.code()) {
-        return Failed::Retry;
-    }
+    let passes = passing.iter().any(|state| state.as_str() == error.fields.code());
+    let told = told(error);
+    if passes { Failed::Retry(Some(told)) } else { Failed::Refused(told) }
+}
+
+pub(super) fn told(error: &dormouse_pgwire::backend::ErrorResponse) -> ClientError {
+    let fields = &error.fields;
     let known = SqlState::ALL.iter().map(|(_, code)| *code).find(|code| code.as_str() == fields.code());
     let mut told = ClientError::fatal(known.unwrap_or(SqlState::CONNECTION_REJECTED), fields.message());
     if let Some(detail) = fields.detail() {
@@ -154,7 +217,7 @@ fn refused(error: &dormouse_pgwire::backend::ErrorResponse) -> Failed {
     if let Some(hint) = fields.hint().map(str::to_owned).or_else(|| page.map(help)) {
         told = told.with_hint(hint);
     }
-    Failed::Refused(told)
+    told
 }
 
 /// Tells the pool when the compute of a new backend ends. One watcher is enough for all of a run.

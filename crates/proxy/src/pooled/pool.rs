@@ -25,7 +25,7 @@ use super::room::{Door, Room};
 use super::slot::Slot;
 use super::stats::Stats;
 use crate::session::help;
-use crate::wake::{Compute, End, same_run};
+use crate::wake::{Compute, End, Wake, same_run};
 
 /// Startup settings whose greeting is remembered. Drivers of one application send one or two.
 const MAX_GREETINGS: usize = 64;
@@ -35,6 +35,9 @@ const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];
 
 /// What `server_check_query` calls an empty query.
 const EMPTY_QUERY: &str = "<empty>";
+
+/// A server that cannot be reached is tried no more often than this, whatever `server_login_retry` says.
+const RETRY_AT_MOST_EVERY: Duration = Duration::from_millis(100);
 
 /// Looks at its books at least so often while anybody waits or anything is open.
 const LOOK_AT_LEAST: Duration = Duration::from_secs(3600);
@@ -64,8 +67,8 @@ pub(super) struct Inner {
     pub(super) clients: HashMap<u32, Arc<ClientInfo>>,
     /// Why the last backend could not be opened.
     refusal: Option<ClientError>,
-    /// The run of the compute that is being watched.
-    run: Option<End>,
+    /// The runs of the compute that are being watched: one, or one for each server that it stands for.
+    runs: Vec<End>,
     /// Every backend that is open, and a few that are not any more.
     backends: Vec<Weak<Key>>,
     /// What it has done.
@@ -96,7 +99,7 @@ impl Pool {
             greetings: HashMap::new(),
             clients: HashMap::new(),
             refusal: None,
-            run: None,
+            runs: Vec::new(),
             backends: Vec::new(),
             stats: Stats::new(Mono::now()),
         };
@@ -155,6 +158,11 @@ impl Pool {
         drop(inner);
         self.room.limit(&self.key, config);
         self.poke.notify_one();
+    }
+
+    /// What operators call its database.
+    pub(crate) fn place(&self) -> String {
+        self.wake.place(&self.key.endpoint, &self.key.database)
     }
 
     /// The settings it has.
@@ -282,13 +290,25 @@ impl Pool {
         }
     }
 
+    /// A backend could not be opened for this reason: how long to wait before the next try, if a client waits.
+    pub(super) fn still_waited_for(&self, error: Option<&ClientError>) -> Option<Duration> {
+        let mut inner = self.inner.lock();
+        inner.refusal = error.cloned();
+        let counts = inner.books.counts(Mono::now(), &inner.limits);
+        (counts.cl_waiting > 0).then_some(inner.limits.server_login_retry.max(RETRY_AT_MOST_EVERY))
+    }
+
     /// What came of opening a backend.
     pub(super) fn opened(self: &Arc<Self>, opening: Opening, made: Result<Box<Held>, ClientError>) {
         let now = Mono::now();
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
         let backend = match made {
-            Ok(backend) => backend,
+            Ok(mut backend) => {
+                // Until somebody uses it, it is no work.
+                backend.leave();
+                backend
+            }
             Err(error) => {
                 inner.open_failed(&opening, now, &error, &mut self.gate());
                 return self.poke.notify_one();
@@ -373,7 +393,9 @@ impl Pool {
         }
         let waited = inner.limits.query_wait_timeout;
         for slot in actions.refuse {
-            let _gone = slot.give(Err(waited_too_long(waited)));
+            // Who waited for a server that cannot be reached is told that.
+            let error = inner.refusal.clone().unwrap_or_else(|| waited_too_long(waited));
+            let _gone = slot.give(Err(error));
         }
         actions.next
     }
@@ -382,8 +404,11 @@ impl Pool {
     pub(super) fn is_first_of(&self, compute: &Arc<dyn Compute>) -> bool {
         let run = compute.closing();
         let mut inner = self.inner.lock();
-        let known = inner.run.as_ref().is_some_and(|known| same_run(known, &run));
-        inner.run = Some(run);
+        inner.runs.retain(|known| known.has_changed().is_ok());
+        let known = inner.runs.iter().any(|known| same_run(known, &run));
+        if !known {
+            inner.runs.push(run);
+        }
         !known
     }
 
@@ -485,8 +510,7 @@ impl Drop for Pool {
 }
 
 pub(super) fn farewell(backend: &Held) {
-    // Whether it hears that or only sees the socket close makes little difference.
-    let _polite = backend.stream.try_write(&TERMINATE);
+    backend.stream.say_if_possible(&TERMINATE);
 }
 
 fn no_backend() -> ClientError {

@@ -20,6 +20,7 @@ use super::orders::{Order, Orders, Target};
 use super::pool::Pool;
 use super::room::Room;
 use super::seats::{Hall, Seat, Seated};
+use crate::wake::Wake;
 
 /// Pools that have neither clients nor backends are forgotten when so many new ones have come.
 const SWEEP_AFTER: usize = 256;
@@ -97,7 +98,8 @@ impl Pools {
             all.retain(|_, pool| Arc::strong_count(pool) > 1 || !pool.is_unused());
         }
         let home = self.shards[self.home(&key.endpoint)].clone();
-        let pool = Pool::start(key.clone(), Arc::clone(&self.wake), home, &self.room, &self.settings.read());
+        let settings = self.settings_of(&key, &self.settings.read());
+        let pool = Pool::start(key.clone(), Arc::clone(&self.wake), home, &self.room, &settings);
         pool.obey(self.orders.lock().of(&key));
         all.insert(key, Arc::clone(&pool));
         pool
@@ -125,7 +127,7 @@ impl Pools {
         // First for pools to come, or one that is made in this moment would be left out.
         self.settings.write().clone_from(settings);
         for pool in self.list() {
-            pool.configure(settings);
+            pool.configure(&self.settings_of(&pool.key, settings));
         }
     }
 
@@ -136,7 +138,7 @@ impl Pools {
             return Err(ClientError::fatal(SqlState::CANNOT_CONNECT_NOW, text)
                 .with_hint("The operator takes clients again with ENABLE on the console."));
         }
-        Seated::take(&self.hall, key, &self.settings.read())
+        Seated::take(&self.hall, key, &self.settings_of(key, &self.settings.read()))
     }
 
     /// Who sits where.
@@ -178,6 +180,10 @@ impl Pools {
                 log(&pools);
             }
         }
+    }
+
+    fn settings_of(&self, key: &PoolKey, global: &Settings) -> Settings {
+        self.wake.pool_settings(&key.endpoint, &key.database, &key.role, global)
     }
 
     /// The shard of an endpoint's pools: always the same.

@@ -23,10 +23,11 @@ pub(super) async fn retire(pool: Arc<Pool>, leased: Leased, session: Option<Stri
         for all in [false, true] {
             let message = match (all, &session) {
                 (false, _) if held.server.status() != TxStatus::Idle => link::roll_back(&mut held.server),
-                (true, Some(sql)) => link::reset(&mut held.server, sql),
+                (true, Some(sql)) if !sql.is_empty() => link::reset(&mut held.server, sql),
                 _ => continue,
             };
             held.stream.write_all(&message).await.ok()?;
+            held.stream.flush().await.ok()?;
             let mut chunk = vec![0; CHUNK];
             loop {
                 let count = held.stream.read(&mut chunk).await.ok().filter(|count| *count > 0)?;

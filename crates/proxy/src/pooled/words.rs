@@ -36,7 +36,7 @@ pub(super) fn of_connection(
 ) -> Vec<u8> {
     let told = match closing {
         Some(Closing::Draining | Closing::Now) => stopping(),
-        Some(Closing::Crashed) | None => crashed(),
+        Some(Closing::Crashed | Closing::Replaced) | None => crashed(),
     };
     match (pinned_by(pinned), last) {
         (Some(what), _) => told

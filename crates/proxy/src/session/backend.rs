@@ -10,11 +10,11 @@ use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pgwire::{ClientError, frame, limit};
 use dormouse_runtime::gate::Pass;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
 
 use super::io::Client;
 use super::login::LoggedIn;
 use super::{End, Shared, help};
+use crate::backend_stream::BackendStream;
 use crate::cancel::Entry;
 use crate::wake::{Backend, Compute, WakeTicket};
 
@@ -30,7 +30,7 @@ const CHUNK: usize = 4096;
 
 /// A client's backend, ready for queries.
 pub(super) struct Connected {
-    pub(super) stream: UnixStream,
+    pub(super) stream: BackendStream,
     pub(super) compute: Arc<dyn Compute>,
     pub(super) pass: Pass,
     pub(super) ticket: Option<Box<dyn WakeTicket>>,

@@ -38,7 +38,7 @@ impl Client {
     }
 
     /// Reads one message of the login.
-    pub(super) async fn message(&mut self) -> Result<Frame, End> {
+    pub(crate) async fn message(&mut self) -> Result<Frame, End> {
         let whole = async {
             loop {
                 let taken = frame::take(&mut self.unread, limit::MAX_AUTH_MESSAGE);

@@ -52,7 +52,7 @@ impl LoggedIn {
 }
 
 /// Who came in.
-pub(super) enum Login {
+pub(crate) enum Login {
     /// A role of a database.
     Role(LoggedIn),
     /// An operator, who has not been told yet.
@@ -346,7 +346,7 @@ pub(crate) async fn ask_in_the_clear(client: &mut Client) -> Result<Secret<Vec<u
     Ok(message.password)
 }
 
-async fn password_body(client: &mut Client) -> Result<bytes::Bytes, End> {
+pub(crate) async fn password_body(client: &mut Client) -> Result<bytes::Bytes, End> {
     let frame = client.message().await?;
     if frame.tag == PASSWORD {
         return Ok(frame.body);
@@ -356,6 +356,6 @@ async fn password_body(client: &mut Client) -> Result<bytes::Bytes, End> {
         .into())
 }
 
-fn malformed(error: Malformed) -> End {
+pub(crate) fn malformed(error: Malformed) -> End {
     ClientError::protocol_violation(error.to_string()).with_hint(help("protocol-violation")).into()
 }

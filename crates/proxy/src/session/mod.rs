@@ -31,7 +31,6 @@ use dormouse_pgwire::backend::ErrorResponse;
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pgwire::{ClientError, Encode};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tracing::Instrument;
 
 use crate::cancel::Registry;
@@ -39,8 +38,10 @@ use crate::console::Admin;
 use crate::handshakes::Place;
 use crate::metrics::Metrics;
 use crate::pooled::{self, Pools};
+use crate::stream::ClientStream;
 use crate::throttle::Throttle;
 use crate::tls::Tls;
+use crate::upstream::{self, Upstream};
 use crate::wake::Wake;
 use login::Login;
 
@@ -55,6 +56,8 @@ const GOODBYE_WITHIN: Duration = Duration::from_secs(2);
 /// What all sessions share.
 pub(crate) struct Shared {
     pub(crate) wake: Arc<dyn Wake>,
+    /// Present when this proxy stands in front of ordinary servers.
+    pub(crate) upstream: Option<Upstream>,
     pub(crate) tls: Option<Tls>,
     pub(crate) throttle: Throttle,
     pub(crate) cancels: Registry,
@@ -89,7 +92,7 @@ impl From<ClientError> for End {
 /// `counted` is dropped when it ends.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
-    stream: TcpStream,
+    stream: ClientStream,
     peer: SocketAddr,
     place: Place,
     counted: Box<dyn Send>,
@@ -145,7 +148,7 @@ async fn pool(
 /// Everything up to the first ReadyForQuery.
 async fn open(
     shared: &Arc<Shared>,
-    stream: TcpStream,
+    stream: ClientStream,
     peer: SocketAddr,
     place: Place,
     start: Mono,
@@ -154,7 +157,10 @@ async fn open(
     let handshake = async {
         let negotiated = tokio::time::timeout(HANDSHAKE_WITHIN, negotiate::negotiate(shared, stream)).await;
         let (mut io, startup) = negotiated.unwrap_or(Err(End::Quiet("handshake_timeout")))?;
-        let logged_in = login::login(shared, &mut io, startup, peer).await;
+        let logged_in = match &shared.upstream {
+            Some(upstream) => upstream::login(shared, upstream, &mut io, startup, peer).await,
+            None => login::login(shared, &mut io, startup, peer).await,
+        };
         client = Some(io);
         logged_in
     };

@@ -25,9 +25,12 @@ const TLS_HANDSHAKE: u8 = 0x16;
 const MAX_REQUESTS: usize = 4;
 
 /// Reads up to the startup message, turning encryption on where asked.
-pub(super) async fn negotiate(shared: &Shared, stream: TcpStream) -> Result<(Client, Startup), End> {
-    let starts_with_tls = peek(&stream).await? == TLS_HANDSHAKE;
-    let mut client = Client::new(ClientStream::Plain(stream));
+pub(super) async fn negotiate(shared: &Shared, stream: ClientStream) -> Result<(Client, Startup), End> {
+    let starts_with_tls = match &stream {
+        ClientStream::Plain(stream) => peek(stream).await? == TLS_HANDSHAKE,
+        ClientStream::Tls(_) | ClientStream::Unix(_) => false,
+    };
+    let mut client = Client::new(stream);
     if starts_with_tls {
         client = direct_tls(shared, client).await?;
     }
@@ -97,7 +100,7 @@ async fn answer_ssl(shared: &Shared, mut client: Client) -> Result<Client, End> 
     if !client.unread.is_empty() || client.stream.is_tls() {
         return Err(End::Quiet("garbage"));
     }
-    if shared.tls.is_none() {
+    if shared.tls.is_none() || matches!(client.stream, ClientStream::Unix(_)) {
         client.send(b"N").await?;
         return Ok(client);
     }

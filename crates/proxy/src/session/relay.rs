@@ -30,7 +30,6 @@ use dormouse_pgwire::scan::BackendScan;
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_runtime::gate::{Closing, Gate, Pass};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
@@ -38,6 +37,7 @@ use super::backend::Connected;
 use super::help;
 use super::io::Client;
 use super::pending::Pending;
+use crate::backend_stream::BackendStream;
 use crate::cancel::Entry;
 use crate::stream::ClientStream;
 use crate::wake::{Compute, WakeTicket};
@@ -76,7 +76,7 @@ type TimedTicket = (Box<dyn WakeTicket>, Pin<Box<Sleep>>);
 /// One session past login; a future that ends with it.
 pub(super) struct Relay {
     client: ClientStream,
-    backend: UnixStream,
+    backend: BackendStream,
     compute: Arc<dyn Compute>,
     gate: Arc<Gate>,
     /// Whether this session counts as work.
@@ -196,7 +196,7 @@ impl Relay {
         }
         let error = match self.closing {
             Some(Closing::Draining | Closing::Now) => stopping(),
-            Some(Closing::Crashed) | None => crashed(),
+            Some(Closing::Crashed | Closing::Replaced) | None => crashed(),
         };
         self.to_client.bytes = error.encode();
     }

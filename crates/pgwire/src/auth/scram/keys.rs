@@ -65,3 +65,13 @@ impl SaltedPassword {
         Secret::new(hmac(self.key.expose(), b"Server Key"))
     }
 }
+
+/// What a client's proof leaves with the server: enough to log in as the same role elsewhere, when the verifier
+/// there is the same. As good as the password there, so it is a secret.
+#[derive(Debug, Clone)]
+pub struct LoginKeys {
+    pub(super) client_key: Secret<Key>,
+    pub(super) server_key: Secret<Key>,
+    pub(super) salt: Vec<u8>,
+    pub(super) iterations: u32,
+}

@@ -34,7 +34,7 @@ mod verifier;
 
 pub use binding::ChannelBinding;
 pub use error::ScramError;
-pub use keys::SaltedPassword;
+pub use keys::{LoginKeys, SaltedPassword};
 pub use saslprep::saslprep;
 pub use server::Credential;
 pub use verifier::{Verifier, VerifierError};

@@ -8,12 +8,14 @@
 //! Each message that we write is a file here; [`Authentication`] reads them all.
 
 mod authentication_cleartext;
+mod authentication_md5;
 mod authentication_ok;
 mod authentication_sasl;
 mod sasl_continue;
 mod sasl_final;
 
 pub use authentication_cleartext::AuthenticationCleartextPassword;
+pub use authentication_md5::AuthenticationMd5Password;
 pub use authentication_ok::AuthenticationOk;
 pub use authentication_sasl::AuthenticationSasl;
 pub use sasl_continue::SaslContinue;
@@ -25,6 +27,7 @@ use crate::tag;
 
 const OK: u32 = 0;
 const CLEARTEXT: u32 = 3;
+const MD5: u32 = 5;
 const SASL: u32 = 10;
 const SASL_CONTINUE: u32 = 11;
 const SASL_FINAL: u32 = 12;
@@ -36,13 +39,15 @@ pub enum Authentication {
     Ok,
     /// Wants the password in the clear.
     CleartextPassword,
+    /// Wants the password's MD5 hash with this salt.
+    Md5Password(AuthenticationMd5Password),
     /// Wants one of these SASL mechanisms.
     Sasl(AuthenticationSasl),
     /// The next SASL challenge.
     SaslContinue(SaslContinue),
     /// The server's own proof.
     SaslFinal(SaslFinal),
-    /// A method that we do not speak (MD5, Kerberos, …).
+    /// A method that we do not speak (Kerberos, …).
     Other {
         /// The method's code.
         code: u32,
@@ -59,6 +64,10 @@ impl Authentication {
         let decoded = match cursor.u32()? {
             OK => Self::Ok,
             CLEARTEXT => Self::CleartextPassword,
+            MD5 => {
+                let salt = cursor.u32()?.to_be_bytes();
+                Self::Md5Password(AuthenticationMd5Password { salt })
+            }
             SASL => Self::Sasl(AuthenticationSasl::decode_rest(&mut cursor)?),
             SASL_CONTINUE => Self::SaslContinue(SaslContinue { data: cursor.rest().to_vec() }),
             SASL_FINAL => Self::SaslFinal(SaslFinal { data: cursor.rest().to_vec() }),
@@ -90,6 +99,10 @@ mod tests {
         for (bytes, expected) in [
             (AuthenticationOk.encode(), Authentication::Ok),
             (AuthenticationCleartextPassword.encode(), Authentication::CleartextPassword),
+            (
+                AuthenticationMd5Password { salt: *b"salt" }.encode(),
+                Authentication::Md5Password(AuthenticationMd5Password { salt: *b"salt" }),
+            ),
             (sasl.encode(), Authentication::Sasl(sasl)),
             (next.encode(), Authentication::SaslContinue(next)),
             (last.encode(), Authentication::SaslFinal(last)),
@@ -103,7 +116,7 @@ mod tests {
 
     #[test]
     fn other_methods_and_nonsense() {
-        assert_eq!(Authentication::decode(b"\0\0\0\x05salt"), Ok(Authentication::Other { code: 5 }));
+        assert_eq!(Authentication::decode(b"\0\0\0\x07salt"), Ok(Authentication::Other { code: 7 }));
         for body in [&b""[..], b"\0\0\0", b"\0\0\0\0x", b"\0\0\0\x0a", b"\0\0\0\x0aA\0", b"\0\0\0\x0aA\0\0x"]
         {
             assert!(Authentication::decode(body).is_err(), "{body:?}");

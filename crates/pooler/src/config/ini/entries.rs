@@ -10,7 +10,7 @@ use crate::config::{ConfigError, Layer};
 const DEFAULT_PORT: u16 = 5432;
 
 /// Where a database of `[databases]` is, and what holds for its pools.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Database {
     /// The name that clients ask for; `*` for all that have no entry of their own.
     pub name: String,

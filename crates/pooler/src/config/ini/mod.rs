@@ -109,7 +109,7 @@ enum Section {
     Peers,
 }
 
-/// Reads a file's text. `include` reads a file that `%include` names.
+/// Reads a file's text; what it does not set is as in PgBouncer. `include` reads a file that `%include` names.
 ///
 /// # Errors
 /// At the first line that cannot be understood.
@@ -118,7 +118,8 @@ pub fn parse(
     file: &str,
     include: &mut dyn FnMut(&str) -> std::io::Result<String>,
 ) -> Result<Ini, IniError> {
-    let mut reader = Reader { ini: Ini::default(), section: None, include };
+    let ini = Ini { settings: Settings::of_pgbouncer(), ..Ini::default() };
+    let mut reader = Reader { ini, section: None, include };
     reader.file(text, file, 0)?;
     Ok(reader.ini)
 }

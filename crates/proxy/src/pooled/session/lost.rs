@@ -57,6 +57,9 @@ impl Session {
             return;
         }
         let Some(Leased { held, .. }) = &self.leased else { return };
+        if !held.key.compute.is_ours_alone() {
+            return;
+        }
         match &self.listening {
             Some(listening) => listening.on(&held.key.compute),
             None => {
@@ -75,7 +78,10 @@ impl Session {
         // What it rests on is known, and its statement, if there is one, has not been sent: another backend will do.
         let ours = matches!(self.phase, Phase::Own(Purpose::Replay | Purpose::Check));
         let untouched = ours || (!self.input.is_empty() && held.server.can_be_rebuilt());
-        let loss = if untouched && held.server.unrebuildable().is_empty() {
+        let deaf = !held.key.compute.is_ours_alone() && !self.client.channels().is_empty();
+        let loss = if deaf {
+            Loss::Ends
+        } else if untouched && held.server.unrebuildable().is_empty() {
             Loss::Unnoticed
         } else {
             link::after_loss(&self.client, &held.server, &words::of_statement(last, closing))

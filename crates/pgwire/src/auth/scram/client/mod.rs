@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use dormouse_base::Secret;
 use subtle::ConstantTimeEq;
 
-use super::keys::{Key, SaltedPassword, hmac, sha256, xor};
+use super::keys::{Key, LoginKeys, SaltedPassword, hmac, sha256, xor};
 use super::message::{Gs2, ServerFirst, auth_message, parse_server_final};
 use super::{ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramError};
 use crate::backend::{AuthenticationSasl, SaslContinue, SaslFinal};
@@ -25,6 +25,8 @@ pub enum Password {
     Plain(Secret<Vec<u8>>),
     /// The result of the rounds, made once with the salt and rounds of the role's verifier.
     Salted(SaltedPassword),
+    /// What a client of ours proved itself with, where the same verifier is stored.
+    Keys(LoginKeys),
 }
 
 impl Password {
@@ -115,32 +117,36 @@ impl Exchange {
         if first.nonce.len() <= self.nonce.len() || !first.nonce.starts_with(&self.nonce) {
             return Err(ScramError::WrongNonce);
         }
-        let salted = self.salted(&first)?;
+        let (client_key, server_key) = self.keys(&first)?;
         let binding = match (&self.binding, gs2) {
             (Some(binding), Gs2::Bound) => binding.encoded(),
             _ => STANDARD.encode(gs2.header()),
         };
         let without_proof = format!("c={binding},r={}", first.nonce);
         let signed = auth_message(bare.as_bytes(), &challenge.data, without_proof.as_bytes());
-        let client_key = salted.client_key();
         let proof = xor(client_key.expose(), &hmac(&sha256(client_key.expose()), &signed));
-        self.state = State::FinalSent { server_signature: hmac(salted.server_key().expose(), &signed) };
+        self.state = State::FinalSent { server_signature: hmac(server_key.expose(), &signed) };
         Ok(SaslResponse { data: format!("{without_proof},p={}", STANDARD.encode(proof)).into_bytes() })
     }
 
-    fn salted(&self, first: &ServerFirst<'_>) -> Result<SaltedPassword, ScramError> {
+    /// The client's and the server's key.
+    fn keys(&self, first: &ServerFirst<'_>) -> Result<(Secret<Key>, Secret<Key>), ScramError> {
+        let both = |salted: &SaltedPassword| (salted.client_key(), salted.server_key());
         match &self.password {
+            Password::Keys(keys) if keys.salt == first.salt && keys.iterations == first.iterations => {
+                Ok((keys.client_key.clone(), keys.server_key.clone()))
+            }
             Password::Salted(salted)
                 if salted.salt() == first.salt && salted.iterations() == first.iterations =>
             {
-                Ok(salted.clone())
+                Ok(both(salted))
             }
-            Password::Salted(_) => Err(ScramError::KeysDoNotFit),
+            Password::Salted(_) | Password::Keys(_) => Err(ScramError::KeysDoNotFit),
             Password::Plain(_) if first.iterations > MAX_SCRAM_ITERATIONS => {
                 Err(ScramError::TooManyIterations(first.iterations))
             }
             Password::Plain(password) => {
-                Ok(SaltedPassword::derive(password.expose(), &first.salt, first.iterations))
+                Ok(both(&SaltedPassword::derive(password.expose(), &first.salt, first.iterations)))
             }
         }
     }

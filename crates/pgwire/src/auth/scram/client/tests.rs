@@ -40,6 +40,30 @@ fn the_example_of_rfc_7677_with_password_and_with_prepared_keys() {
 }
 
 #[test]
+fn what_a_clients_proof_leaves_is_good_for_the_same_verifier_only() {
+    use super::super::server::{Exchange as Server, Reply};
+    use super::super::{Credential, Verifier};
+    let login = |verifier: &Verifier, password: Password| -> Result<Server, ScramError> {
+        let mut server = Server::new(Credential::Known(verifier.clone()), None);
+        let mut client = Exchange::new(password, None);
+        let Reply::Continue(challenge) = server.begin(&client.start(&offer())?)? else { panic!("too soon") };
+        let Reply::Final(last) = server.respond(&client.respond(&challenge)?)? else { panic!("too late") };
+        client.finish(&last)?;
+        Ok(server)
+    };
+    let verifier = Verifier::derive("pencil", b"salt", 7);
+    let first = login(&verifier, Password::plain("pencil")).unwrap();
+    let keys = first.login_keys().unwrap();
+    assert!(login(&verifier, Password::Keys(keys.clone())).is_ok());
+    for other in [Verifier::derive("pencil", b"pepper", 7), Verifier::derive("pencil", b"salt", 8)] {
+        assert_eq!(login(&other, Password::Keys(keys.clone())).unwrap_err(), ScramError::KeysDoNotFit);
+    }
+    let other = Verifier::derive("pen", b"salt", 7);
+    assert_eq!(login(&other, Password::Keys(keys)).unwrap_err(), ScramError::WrongProof);
+    assert!(Server::new(Credential::Known(verifier), None).login_keys().is_none());
+}
+
+#[test]
 fn prepared_keys_must_fit_the_servers_verifier() {
     let mut client = rfc_client(Password::Salted(SaltedPassword::derive("pencil", b"other salt", 4096)));
     client.start(&offer()).unwrap();

@@ -22,9 +22,10 @@ pub use credential::Credential;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use dormouse_base::Secret;
 use subtle::ConstantTimeEq;
 
-use super::keys::{hmac, sha256, xor};
+use super::keys::{Key, LoginKeys, hmac, sha256, xor};
 use super::message::{ClientFinal, ClientFirst, Gs2, auth_message};
 use super::{ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramError};
 use crate::backend::{SaslContinue, SaslFinal};
@@ -53,7 +54,7 @@ enum State {
     Start,
     AwaitFirst { plus: bool },
     Challenged(Challenge),
-    Authenticated,
+    Authenticated { client_key: Secret<Key> },
     Failed,
 }
 
@@ -90,7 +91,7 @@ impl Exchange {
     /// Whether the client has proved itself.
     #[must_use]
     pub fn is_authenticated(&self) -> bool {
-        matches!(self.state, State::Authenticated)
+        matches!(self.state, State::Authenticated { .. })
     }
 
     /// Takes the client's choice of a mechanism, and its first message when it has one.
@@ -122,12 +123,12 @@ impl Exchange {
         match std::mem::replace(&mut self.state, State::Failed) {
             State::AwaitFirst { plus } => self.challenge(plus, &message.data),
             State::Challenged(challenge) => {
-                let signature = self.verify(&challenge, &message.data)?;
-                self.state = State::Authenticated;
+                let (client_key, signature) = self.verify(&challenge, &message.data)?;
+                self.state = State::Authenticated { client_key };
                 let data = format!("v={}", STANDARD.encode(signature)).into_bytes();
                 Ok(Reply::Final(SaslFinal { data }))
             }
-            State::Start | State::Authenticated | State::Failed => Err(ScramError::OutOfOrder),
+            State::Start | State::Authenticated { .. } | State::Failed => Err(ScramError::OutOfOrder),
         }
     }
 
@@ -152,8 +153,20 @@ impl Exchange {
         Ok(reply)
     }
 
-    /// Checks the client's last message; gives the server's own proof.
-    fn verify(&self, challenge: &Challenge, data: &[u8]) -> Result<[u8; 32], ScramError> {
+    /// What the client's proof left, once it has proved itself: see [`LoginKeys`].
+    #[must_use]
+    pub fn login_keys(&self) -> Option<LoginKeys> {
+        let State::Authenticated { client_key } = &self.state else { return None };
+        Some(LoginKeys {
+            client_key: client_key.clone(),
+            server_key: Secret::new(*self.credential.server_key()),
+            salt: self.credential.salt().to_vec(),
+            iterations: self.credential.iterations(),
+        })
+    }
+
+    /// Checks the client's last message; gives the client's key and the server's own proof.
+    fn verify(&self, challenge: &Challenge, data: &[u8]) -> Result<(Secret<Key>, Key), ScramError> {
         let last = ClientFinal::parse(data)?;
         if last.binding != self.expected_binding(challenge.gs2).as_bytes() {
             return Err(ScramError::WrongBinding);
@@ -170,7 +183,7 @@ impl Exchange {
         if !bool::from(right) || self.credential.is_doomed() {
             return Err(ScramError::WrongProof);
         }
-        Ok(hmac(self.credential.server_key(), &signed))
+        Ok((Secret::new(client_key), hmac(self.credential.server_key(), &signed)))
     }
 
     /// What `c=` must be: the header of client-first again, with the certificate's hash when bound.

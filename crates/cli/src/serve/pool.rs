@@ -1,0 +1,132 @@
+//! `dormouse pool`: who it runs as, whether in the background, and where it logs.
+//!
+//! A process cannot change its user safely once it has threads, and cannot go to the background without a fork:
+//! so it starts itself anew, with `--child`, as who and how it is to run.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use dormouse_runtime::telemetry::{self, LogFile};
+use dormouse_server::standalone;
+
+use crate::commands::Context;
+use crate::commands::pool::Pool;
+use crate::error::Error;
+
+/// What is logged when DORMOUSE_LOG says nothing, by how often `-v` was given.
+const LOG_FILTERS: [&str; 3] =
+    ["info,rustls=error", "info,dormouse_proxy=debug,dormouse_server=debug", "debug"];
+
+/// What is logged to standard error with `-q` and no file.
+const QUIET_LOG_FILTER: &str = "off";
+
+/// What it says on standard output when it is ready.
+const READY: &str = "ready: ";
+
+/// Runs a pooler until a signal ends it.
+pub(crate) fn pool(args: &Pool, cx: &Context) -> Result<(), Error> {
+    let file = args.config.clone().or_else(|| args.file.clone()).unwrap_or_default();
+    let plan =
+        standalone::load(&file).map_err(|error| Error::failed("the pooler cannot start").because(error))?;
+    let setting = |name: &str| plan.ini.settings.get(name).filter(|value| !value.is_empty());
+    let logfile = setting("logfile").map(PathBuf::from);
+    if !args.child {
+        let user = args.user.clone().or_else(|| setting("user"));
+        if args.daemon && (logfile.is_none() || setting("pidfile").is_none()) {
+            return Err(Error::failed("-d needs `logfile` and `pidfile` in the configuration"));
+        }
+        let user = match user {
+            Some(user) if rustix::process::geteuid().is_root() => Some(account(&user)?),
+            Some(_) | None => None,
+        };
+        if args.daemon || user.is_some() {
+            return start_again(args, &file, user);
+        }
+    }
+    if args.child && args.daemon {
+        // A session leader already (when a supervisor made it one) is as good.
+        let _is_leader = rustix::process::setsid();
+    }
+    let log = start_logging(args, logfile.as_deref())?;
+    let ui = cx.ui;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::failed("cannot start the pooler").because(error))?
+        .block_on(standalone::run(&file, plan, log, move |addresses| {
+            // A pooler goes on when nobody reads what it says.
+            let _unread = ui.text(&format!("{READY}{}", addresses.join(", ")));
+        }))
+        .map_err(|error| Error::failed("the pooler cannot go on").because(error))
+}
+
+fn start_logging(args: &Pool, file: Option<&Path>) -> Result<Option<LogFile>, Error> {
+    let filter = LOG_FILTERS[usize::from(args.verbose).min(LOG_FILTERS.len() - 1)];
+    let Some(path) = file else {
+        telemetry::start_logging(
+            telemetry::LogFormat::Text,
+            if args.quiet { QUIET_LOG_FILTER } else { filter },
+        );
+        return Ok(None);
+    };
+    let also_stderr = !args.quiet && !args.daemon;
+    telemetry::start_logging_to(path, also_stderr, filter)
+        .map(Some)
+        .map_err(|error| Error::failed(format!("cannot write to {}", path.display())).because(error))
+}
+
+/// Starts itself as this user, in the background if wanted.
+fn start_again(args: &Pool, file: &Path, user: Option<(u32, u32)>) -> Result<(), Error> {
+    let failed = |error| Error::failed("cannot start again").because(error);
+    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    command.args(["pool", "--child"]);
+    command.args(args.quiet.then_some("-q")).args(args.daemon.then_some("-d"));
+    command.args(std::iter::repeat_n("-v", usize::from(args.verbose)));
+    command.arg("--config").arg(file);
+    if let Some((uid, gid)) = user {
+        command.uid(uid).gid(gid);
+    }
+    if !args.daemon {
+        return Err(failed(command.exec()));
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(failed)?;
+    let mut first = String::new();
+    if let Some(out) = child.stdout.take() {
+        BufReader::new(out).read_line(&mut first).map_err(failed)?;
+    }
+    if first.starts_with(READY) {
+        return Ok(());
+    }
+    let mut why = String::new();
+    if let Some(mut said) = child.stderr.take() {
+        said.read_to_string(&mut why).map_err(failed)?;
+    }
+    child.wait().map_err(failed)?;
+    Err(Error::failed("the pooler did not start").hint(why.trim()))
+}
+
+/// User and group of an account of this machine.
+fn account(name: &str) -> Result<(u32, u32), Error> {
+    let text = std::fs::read_to_string("/etc/passwd")
+        .map_err(|error| Error::failed("cannot read /etc/passwd").because(error))?;
+    let found = text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then_some(())?;
+        Some((fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?))
+    });
+    found.ok_or_else(|| Error::failed(format!("there is no user `{name}`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_are_looked_up() {
+        assert_eq!(account("root").unwrap(), (0, 0));
+        assert!(account("nobody-of-this-name").is_err());
+    }
+}

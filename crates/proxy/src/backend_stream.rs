@@ -1,0 +1,86 @@
+//! A backend's transport: the private Unix socket of a compute, or whatever leads to an ordinary server elsewhere.
+//!
+//! The first kind is the hot path: what it costs beyond the socket itself is one branch that is always predicted.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::client::TlsStream;
+
+/// Read from a backend that should be silent.
+const SCRAP: usize = 16;
+
+/// A backend's transport.
+#[derive(Debug)]
+pub enum BackendStream {
+    /// A socket of this machine.
+    Unix(UnixStream),
+    /// In the clear.
+    Tcp(TcpStream),
+    /// Encrypted.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl BackendStream {
+    /// Whether it is open and nothing has come on it. What had come is lost: then it cannot be used any more.
+    /// Costs no system call while nothing has come.
+    pub(crate) fn is_silent(&self) -> bool {
+        let mut scrap = [0; SCRAP];
+        let read = match self {
+            Self::Unix(stream) => stream.try_read(&mut scrap),
+            Self::Tcp(stream) => stream.try_read(&mut scrap),
+            // Not even a record of TLS's own is expected when nobody asked for anything.
+            Self::Tls(stream) => stream.get_ref().0.try_read(&mut scrap),
+        };
+        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Writes a few bytes if that is possible at once. What is encrypted is left unsaid.
+    pub(crate) fn say_if_possible(&self, bytes: &[u8]) {
+        // Whether it hears that or only sees the socket close makes little difference.
+        let _polite = match self {
+            Self::Unix(stream) => stream.try_write(bytes),
+            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Tls(_) => Ok(0),
+        };
+    }
+}
+
+impl AsyncRead for BackendStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for BackendStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

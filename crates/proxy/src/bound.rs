@@ -1,0 +1,132 @@
+//! Addresses to listen on: TCP, or a Unix socket.
+//!
+//! An address is taken before the proxy starts, because connection strings need its port and because one that is
+//! in use is the most common reason for a start to fail; it answers only when everything behind it is there.
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use crate::stream::ClientStream;
+
+/// Connections that may wait in the kernel to be accepted.
+const BACKLOG: i32 = 4096;
+
+/// The address that stands for a client of a Unix socket.
+pub const UNIX_PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// An address that is taken but does not answer yet.
+#[derive(Debug)]
+pub struct Bound {
+    socket: Socket,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Tcp(SocketAddr),
+    Unix(SocketFile),
+}
+
+/// The file of a Unix socket; it goes when nobody listens any more.
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Who comes later sees that nobody listens, with or without the file.
+        let _left_behind = fs::remove_file(&self.0);
+    }
+}
+
+impl Bound {
+    /// Takes an address; port 0 takes any free one.
+    ///
+    /// # Errors
+    /// When the address cannot be used.
+    pub fn to(address: SocketAddr) -> io::Result<Self> {
+        let socket =
+            Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        let address = socket.local_addr()?.as_socket().unwrap_or(address);
+        Ok(Self { socket, place: Place::Tcp(address) })
+    }
+
+    /// Takes a Unix socket. A file that a process left behind is replaced, one that answers is not.
+    ///
+    /// # Errors
+    /// When the path cannot be used, or somebody listens there.
+    pub fn unix(path: &Path, mode: u32) -> io::Result<Self> {
+        match std::os::unix::net::UnixStream::connect(path) {
+            Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)?,
+            Err(_) => {}
+        }
+        let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+        socket.bind(&SockAddr::unix(path)?)?;
+        let file = SocketFile(path.to_owned());
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        Ok(Self { socket, place: Place::Unix(file) })
+    }
+
+    /// The TCP address, with the real port.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        match &self.place {
+            Place::Tcp(address) => Some(*address),
+            Place::Unix(_) => None,
+        }
+    }
+
+    pub(crate) fn listen(self) -> io::Result<Listening> {
+        self.socket.listen(BACKLOG)?;
+        Ok(match self.place {
+            Place::Tcp(_) => Listening::Tcp(TcpListener::from_std(self.socket.into())?),
+            Place::Unix(file) => Listening::Unix(UnixListener::from_std(self.socket.into())?, file),
+        })
+    }
+}
+
+/// An address that answers.
+#[allow(private_interfaces, reason = "the file is only kept")]
+pub(crate) enum Listening {
+    Tcp(TcpListener),
+    Unix(UnixListener, #[allow(dead_code, reason = "removed when dropped")] SocketFile),
+}
+
+/// A client's socket that no executor has yet.
+pub(crate) enum Incoming {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Listening {
+    pub(crate) async fn accept(&self) -> io::Result<(Incoming, SocketAddr)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok((Incoming::Tcp(stream.into_std()?), peer))
+            }
+            Self::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Incoming::Unix(stream.into_std()?), UNIX_PEER))
+            }
+        }
+    }
+}
+
+impl Incoming {
+    /// Gives it to the executor that runs this.
+    pub(crate) fn into_stream(self) -> io::Result<ClientStream> {
+        match self {
+            Self::Tcp(stream) => TcpStream::from_std(stream).map(ClientStream::Plain),
+            Self::Unix(stream) => UnixStream::from_std(stream).map(ClientStream::Unix),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Opens a backend on a server that is not a compute of ours: no waking, a password, perhaps a first query.
+//!
+//! A server that cannot be reached is tried again every `server_login_retry` for as long as a client waits, so that
+//! its restart is no more than a delay. One that refuses the pool is not: its words go to the clients.
+
+use std::io;
+
+use bytes::BytesMut;
+use dormouse_pgwire::auth::scram::ChannelBinding;
+use dormouse_pgwire::backend::Handshake;
+use dormouse_pgwire::frontend::Query;
+use dormouse_pgwire::sqlstate::SqlState;
+use dormouse_pgwire::startup::Startup;
+use dormouse_pgwire::{ClientError, Encode, frame, limit, tag};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::held::Held;
+use super::open::{Failed, Hello, converse, told};
+use super::prove::Prover;
+use crate::backend_stream::BackendStream;
+use crate::wake::{Backend, Introduction};
+
+/// How much is read at once.
+const CHUNK: usize = 4096;
+
+/// Tries to open one.
+pub(super) async fn open(backend: Backend, introduction: Introduction) -> Result<Box<Held>, Failed> {
+    let within = introduction.within;
+    let place = introduction.place.clone();
+    let opening = try_once(backend, introduction);
+    if within.is_zero() {
+        return opening.await;
+    }
+    tokio::time::timeout(within, opening).await.unwrap_or_else(|_| {
+        let error = io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no answer within {} s (server_connect_timeout)", within.as_secs()),
+        );
+        Err(unreachable(&place, &error))
+    })
+}
+
+async fn try_once(backend: Backend, introduction: Introduction) -> Result<Box<Held>, Failed> {
+    let place = introduction.place.as_str();
+    let mut stream = backend.compute.connect().await.map_err(|error| unreachable(place, &error))?;
+    let mut prover = Prover::new(&introduction, binding(&stream));
+    let mut hello = Hello::default();
+    let startup = startup(&introduction).map_err(Failed::Refused)?;
+    match converse(&mut stream, &startup, &mut hello, Some(&mut prover)).await {
+        Ok(()) => {}
+        Err(Failed::Refused(error)) => {
+            tracing::warn!(place, error = error.message, "the server refuses the pooler");
+            return Err(Failed::Refused(error));
+        }
+        Err(Failed::Retry(Some(error))) => return Err(Failed::Retry(Some(error))),
+        Err(Failed::Retry(None)) => {
+            return Err(unreachable(place, &io::ErrorKind::UnexpectedEof.into()));
+        }
+    }
+    if let Some(sql) = &introduction.first_query {
+        run(&mut stream, sql, &mut hello).await.map_err(|error| {
+            tracing::warn!(place, error = error.message, "connect_query failed");
+            Failed::Refused(error)
+        })?;
+    }
+    Ok(hello.into_held(stream, backend))
+}
+
+fn startup(introduction: &Introduction) -> Result<Vec<u8>, ClientError> {
+    let mut startup =
+        Startup::new(&introduction.role).and_then(|startup| startup.with("database", &introduction.database));
+    for (name, value) in &introduction.parameters {
+        startup = startup.and_then(|startup| startup.with(name, value));
+    }
+    startup.map(|startup| startup.encode()).map_err(|e| ClientError::protocol_violation(e.to_string()))
+}
+
+fn binding(stream: &BackendStream) -> Option<ChannelBinding> {
+    let BackendStream::Tls(tls) = stream else { return None };
+    tls.get_ref().1.peer_certificates()?.first().and_then(|first| ChannelBinding::from_certificate(first))
+}
+
+/// Runs `connect_query`; what it returns is of no interest.
+async fn run(stream: &mut BackendStream, sql: &str, hello: &mut Hello) -> Result<(), ClientError> {
+    let lost = |_| ClientError::connection_lost();
+    let query = Query::new(sql);
+    stream.write_all(&query.encode()).await.map_err(lost)?;
+    stream.flush().await.map_err(lost)?;
+    let (mut unread, mut failed) = (BytesMut::new(), None);
+    loop {
+        unread.reserve(CHUNK);
+        if stream.read_buf(&mut unread).await.map_err(lost)? == 0 {
+            return Err(failed.unwrap_or_else(ClientError::connection_lost));
+        }
+        while let Some(frame) = frame::take(&mut unread, limit::MAX_BACKEND_MESSAGE)
+            .map_err(|e| ClientError::protocol_violation(e.to_string()))?
+        {
+            match frame.tag {
+                tag::backend::READY_FOR_QUERY => return failed.map_or(Ok(()), Err),
+                tag::backend::ERROR_RESPONSE | tag::backend::PARAMETER_STATUS => {}
+                _ => continue,
+            }
+            match Handshake::decode(frame.tag, &frame.body) {
+                Ok(Handshake::Error(error)) => failed = Some(told(&error)),
+                Ok(Handshake::ParameterStatus(parameter)) => {
+                    hello.reported.note(&parameter.name, &parameter.value);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn unreachable(place: &str, error: &io::Error) -> Failed {
+    tracing::warn!(place, %error, "cannot connect to a server");
+    let told = ClientError::fatal(SqlState::CONNECTION_FAILURE, "the pooler cannot connect to its server")
+        .with_detail(format!("{place}: {error}"));
+    Failed::Retry(Some(told))
+}

@@ -1,0 +1,183 @@
+//! TLS towards ordinary servers: `server_tls_sslmode` and what belongs to it.
+
+use std::fmt::Debug;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use dormouse_pgwire::startup::encode_ssl_request;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::config::{PlanError, TlsMode};
+use crate::backend_stream::BackendStream;
+
+/// How connections to servers are encrypted.
+#[derive(Clone)]
+pub(super) struct ServerTls {
+    mode: TlsMode,
+    files: [String; 3],
+    client: Option<Arc<ClientConfig>>,
+}
+
+impl ServerTls {
+    /// `files`: the authorities, our certificate, its key; empty = none.
+    pub(super) fn new(mode: TlsMode, files: [&str; 3]) -> Result<Self, PlanError> {
+        let client = match mode {
+            TlsMode::Disable => None,
+            _ => Some(Arc::new(client(mode, files)?)),
+        };
+        Ok(Self { mode, files: files.map(str::to_owned), client })
+    }
+
+    /// Whether connections made with the one are good for the other.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.mode == other.mode && self.files == other.files
+    }
+
+    /// Encrypts a new connection, if that is wanted and the server can.
+    pub(super) async fn wrap(&self, mut stream: TcpStream, host: &str) -> io::Result<BackendStream> {
+        let Some(client) = &self.client else { return Ok(BackendStream::Tcp(stream)) };
+        stream.write_all(&encode_ssl_request()).await?;
+        // One byte and no more: what a third party put behind it must not pass for encrypted.
+        match stream.read_u8().await? {
+            b'S' => {}
+            b'N' if !self.mode.is_demanded() => return Ok(BackendStream::Tcp(stream)),
+            b'N' => return Err(io::Error::other("the server has no TLS, which server_tls_sslmode asks for")),
+            _ => return Err(io::Error::other("the server does not speak PostgreSQL's protocol")),
+        }
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let stream = TlsConnector::from(Arc::clone(client)).connect(name, stream).await?;
+        Ok(BackendStream::Tls(Box::new(stream)))
+    }
+}
+
+fn client(mode: TlsMode, [ca, certificate, key]: [&str; 3]) -> Result<ClientConfig, PlanError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let unusable = |setting: &'static str, reason: &dyn ToString| PlanError::Value {
+        setting,
+        problem: format!("cannot be used: {}", reason.to_string()),
+    };
+    let verifier: Arc<dyn ServerCertVerifier> = if mode.is_verified() {
+        if ca.is_empty() {
+            let problem = "is needed for this server_tls_sslmode".to_owned();
+            return Err(PlanError::Value { setting: "server_tls_ca_file", problem });
+        }
+        let mut roots = RootCertStore::empty();
+        for one in certificates(ca).map_err(|e| unusable("server_tls_ca_file", &e))? {
+            roots.add(one).map_err(|e| unusable("server_tls_ca_file", &e))?;
+        }
+        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .map_err(|e| unusable("server_tls_ca_file", &e))?;
+        if mode == TlsMode::VerifyFull { inner } else { Arc::new(AnyName(inner)) }
+    } else {
+        Arc::new(Anybody(Arc::clone(&provider)))
+    };
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| unusable("server_tls_sslmode", &e))?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    if certificate.is_empty() {
+        return Ok(builder.with_no_client_auth());
+    }
+    let chain = certificates(certificate).map_err(|e| unusable("server_tls_cert_file", &e))?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|e| unusable("server_tls_key_file", &e))?;
+    builder.with_client_auth_cert(chain, key).map_err(|e| unusable("server_tls_cert_file", &e))
+}
+
+fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, rustls::pki_types::pem::Error> {
+    CertificateDer::pem_file_iter(Path::new(path)).and_then(Iterator::collect)
+}
+
+/// `prefer` and `require`: the way is encrypted, whoever is at its end.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// `verify-ca`: an authority we trust has signed it, for whatever name.
+#[derive(Debug)]
+struct AnyName(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        // The name is looked at last, so whoever fails for it has passed everything else.
+        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}

@@ -1,0 +1,217 @@
+//! Where an entry of `[databases]` leads: one or several servers, all as good as each other.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use dormouse_base::EndpointId;
+use dormouse_pgwire::ClientError;
+use dormouse_pooler::config::Layer;
+use dormouse_pooler::config::ini::Database;
+use dormouse_pooler::config::userlist::Password;
+use dormouse_runtime::gate::{Closing, Gate, Pass};
+use sha2::{Digest, Sha256};
+use socket2::SockRef;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::{Notify, watch};
+
+use super::Users;
+use super::config::Plan;
+use super::server_tls::ServerTls;
+use crate::backend_stream::BackendStream;
+use crate::wake::{Compute, Introduction, ServerPassword};
+
+/// Bytes of a name's hash in its ID.
+const ID_BYTES: usize = 16;
+
+/// The ID of an entry: made from its name, since names may be anything and IDs may not.
+pub(super) fn id(name: &str) -> EndpointId {
+    let hash = Sha256::digest(name.as_bytes());
+    let hex: String = hash.iter().take(ID_BYTES).map(|byte| format!("{byte:02x}")).collect();
+    format!("ep-{hex}").parse().expect("digits and letters make an ID")
+}
+
+/// The servers of one entry.
+#[derive(Clone)]
+pub(super) struct Targets {
+    all: Arc<[Arc<Target>]>,
+    turn: Arc<AtomicUsize>,
+}
+
+impl Targets {
+    pub(super) fn new(entry: &Database, plan: &Plan, users: &Arc<Users>) -> Self {
+        let hosts = entry.host.as_deref().unwrap_or_default().split(',').map(str::trim);
+        // One port for each host, or one for all of them.
+        let port = |index: usize| {
+            entry.ports.get(index).or_else(|| entry.ports.first()).copied().unwrap_or_default()
+        };
+        let target = |(index, host): (usize, &str)| {
+            let place = match host {
+                "" => Place::Unix(plan.socket_directory.join(format!(".s.PGSQL.{}", port(index)))),
+                host if host.starts_with('/') => {
+                    Place::Unix(PathBuf::from(host).join(format!(".s.PGSQL.{}", port(index))))
+                }
+                host => Place::Tcp(host.to_owned(), port(index)),
+            };
+            Arc::new(Target::new(place, entry, plan, users))
+        };
+        Self { all: hosts.enumerate().map(target).collect(), turn: Arc::default() }
+    }
+
+    /// The one whose turn it is.
+    pub(super) fn next(&self) -> Arc<Target> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        Arc::clone(&self.all[turn % self.all.len()])
+    }
+
+    pub(super) fn all(&self) -> &[Arc<Target>] {
+        &self.all
+    }
+
+    /// Whether connections made for the one are good for the other.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let (a, b) = (&self.all, &other.all);
+        a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a.is_same(b))
+    }
+
+    /// There are others now.
+    pub(super) fn replaced(&self) {
+        for target in &*self.all {
+            target.closing.send_replace(Some(Closing::Replaced));
+            target.resume();
+        }
+    }
+}
+
+/// Where a server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    Tcp(String, u16),
+    Unix(PathBuf),
+}
+
+/// One server, as one entry wants it.
+pub(super) struct Target {
+    place: Place,
+    /// Without what is not the connections' business.
+    entry: Database,
+    tls: ServerTls,
+    within: Duration,
+    users: Arc<Users>,
+    gate: Arc<Gate>,
+    resumed: Notify,
+    closing: watch::Sender<Option<Closing>>,
+}
+
+impl Target {
+    fn new(place: Place, entry: &Database, plan: &Plan, users: &Arc<Users>) -> Self {
+        let gate = Arc::new(Gate::default());
+        gate.open();
+        Self {
+            place,
+            within: plan.ini.settings.with([&entry.layer]).server_connect_timeout,
+            entry: Database { layer: Layer::default(), ..entry.clone() },
+            tls: plan.server_tls.clone(),
+            users: Arc::clone(users),
+            gate,
+            resumed: Notify::new(),
+            closing: watch::Sender::new(None),
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.place == other.place
+            && self.entry == other.entry
+            && self.tls.is_same(&other.tls)
+            && self.within == other.within
+    }
+
+    pub(super) fn pause(&self) {
+        self.gate.close();
+    }
+
+    pub(super) fn resume(&self) {
+        self.gate.open();
+        self.resumed.notify_waiters();
+    }
+
+    /// Waits until work may begin.
+    pub(super) async fn enter(&self) -> Pass {
+        loop {
+            let resumed = self.resumed.notified();
+            tokio::pin!(resumed);
+            resumed.as_mut().enable();
+            if let Some(pass) = self.gate.pass() {
+                return pass;
+            }
+            resumed.await;
+        }
+    }
+
+    fn password(&self, role: &str) -> ServerPassword {
+        if let Some(password) = &self.entry.password {
+            return ServerPassword::Plain(password.clone());
+        }
+        match self.users.list.read().get(role) {
+            Some(Password::Plain(password)) => ServerPassword::Plain(password.clone()),
+            Some(Password::Md5(stored)) => ServerPassword::Md5(stored.clone()),
+            Some(Password::Scram(_)) => self
+                .users
+                .keys
+                .lock()
+                .get(role)
+                .cloned()
+                .map_or(ServerPassword::Unknown, ServerPassword::Keys),
+            Some(Password::None) | None => ServerPassword::Unknown,
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Compute for Target {
+    async fn connect(&self) -> io::Result<BackendStream> {
+        match &self.place {
+            Place::Unix(path) => UnixStream::connect(path).await.map(BackendStream::Unix),
+            Place::Tcp(host, port) => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                stream.set_nodelay(true)?;
+                SockRef::from(&stream).set_keepalive(true)?;
+                self.tls.wrap(stream, host).await
+            }
+        }
+    }
+
+    fn introduction(&self, database: &str, role: &str) -> Option<Introduction> {
+        let role = self.entry.user.as_deref().unwrap_or(role);
+        Some(Introduction {
+            place: match &self.place {
+                Place::Tcp(host, port) => format!("{host}:{port}"),
+                Place::Unix(path) => path.display().to_string(),
+            },
+            role: role.to_owned(),
+            database: self.entry.target(database).to_owned(),
+            parameters: self.entry.parameters.clone(),
+            password: self.password(role),
+            first_query: self.entry.connect_query.clone().filter(|sql| !sql.is_empty()),
+            within: self.within,
+        })
+    }
+
+    fn is_ours_alone(&self) -> bool {
+        false
+    }
+
+    fn gate(&self) -> Arc<Gate> {
+        Arc::clone(&self.gate)
+    }
+
+    fn closing(&self) -> watch::Receiver<Option<Closing>> {
+        self.closing.subscribe()
+    }
+
+    async fn reenter(self: Arc<Self>) -> Result<Pass, ClientError> {
+        Ok(self.enter().await)
+    }
+}

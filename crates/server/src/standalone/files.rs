@@ -1,0 +1,66 @@
+//! Reads a `pgbouncer.ini` with what it includes, and its list of users.
+//!
+//! Names of files are relative to the working directory, as PgBouncer's are.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use dormouse_pooler::config::ini::{self, IniError};
+use dormouse_pooler::config::userlist::{self, UserlistError};
+use dormouse_proxy::upstream::{Plan, PlanError};
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// A line of the configuration.
+    #[error(transparent)]
+    Ini(IniError),
+    /// A line of the list of users.
+    #[error("{}, {source}", path.display())]
+    Users {
+        /// The file.
+        path: PathBuf,
+        /// The line, and what is wrong with it.
+        source: UserlistError,
+    },
+    /// What it says as a whole.
+    #[error("{}", path.display())]
+    Plan {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: PlanError,
+    },
+}
+
+/// Reads a configuration.
+///
+/// # Errors
+/// When a file cannot be read, or does not say what can be done.
+pub fn load(file: &Path) -> Result<Plan, LoadError> {
+    let text = read(file)?;
+    let mut ini = ini::parse(&text, &file.display().to_string(), &mut |name| std::fs::read_to_string(name))
+        .map_err(LoadError::Ini)?;
+    // So that SHOW CONFIG says where it came from.
+    ini.settings.set("conffile", &file.display().to_string()).expect("any text is good for it");
+    let list = ini.settings.get("auth_file").filter(|name| !name.is_empty()).map(PathBuf::from);
+    let users = match list {
+        None => Vec::new(),
+        Some(path) => userlist::parse(&read(&path)?).map_err(|source| LoadError::Users { path, source })?,
+    };
+    Plan::new(ini, users).map_err(|source| LoadError::Plan { path: file.to_owned(), source })
+}
+
+fn read(path: &Path) -> Result<String, LoadError> {
+    std::fs::read_to_string(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })
+}
