@@ -172,15 +172,15 @@ impl Files {
 
     fn load(&self) -> Result<Current, TlsError> {
         let chain = certificates(&self.certificate)?;
-        let first = chain.first().ok_or_else(|| unusable(&self.certificate, "it is empty"))?;
+        let first = chain.first().ok_or_else(|| unusable(&self.certificate, &"it is empty"))?;
         let binding = ChannelBinding::from_certificate(first);
-        let private = PrivateKeyDer::from_pem_file(&self.key).map_err(|e| unusable(&self.key, e))?;
+        let private = PrivateKeyDer::from_pem_file(&self.key).map_err(|e| unusable(&self.key, &e))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = self.verifier(&provider)?;
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .and_then(|b| b.with_client_cert_verifier(verifier).with_single_cert(chain, private))
-            .map_err(|e| unusable(&self.certificate, e))?;
+            .map_err(|e| unusable(&self.certificate, &e))?;
         config.alpn_protocols = vec![ALPN.to_vec()];
         if self.clients.is_some() {
             // A resumed session would bring its client's certificate back without a look at its dates or its CA.
@@ -198,22 +198,22 @@ impl Files {
         let Some(clients) = &self.clients else { return Ok(Arc::new(NoClientAuth)) };
         let mut roots = RootCertStore::empty();
         for certificate in certificates(&clients.ca)? {
-            roots.add(certificate).map_err(|e| unusable(&clients.ca, e))?;
+            roots.add(certificate).map_err(|e| unusable(&clients.ca, &e))?;
         }
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
             .allow_unauthenticated()
             .build()
-            .map_err(|e| unusable(&clients.ca, e))
+            .map_err(|e| unusable(&clients.ca, &e))
     }
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|e| unusable(path, e))
+        .map_err(|e| unusable(path, &e))
 }
 
-fn unusable(path: &Path, reason: impl ToString) -> TlsError {
+fn unusable(path: &Path, reason: &dyn std::fmt::Display) -> TlsError {
     TlsError::Unusable { path: path.to_owned(), reason: reason.to_string() }
 }
 
@@ -275,7 +275,9 @@ mod tests {
             Some(ClientCerts { ca: ca.clone(), wanted, names: Vec::new() })
         };
         for text in [None, Some("not pem")] {
-            text.map(|text| fs::write(&ca, text).unwrap());
+            if let Some(text) = text {
+                fs::write(&ca, text).unwrap();
+            }
             let error = Tls::load_or_make(dir.path(), "x", clients()).unwrap_err().to_string();
             assert!(error.contains("ca.crt"), "{error}");
         }

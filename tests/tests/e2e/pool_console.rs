@@ -149,7 +149,7 @@ async fn pause_lets_transactions_end_and_starts_none() {
     // Its transaction keeps the pool from being paused.
     server.until_true("PAUSE has come", || console.show("DATABASES")[0]["paused"] == "1");
     assert!(paused.recv_timeout(A_WHILE).is_err(), "PAUSE does not wait for the transaction");
-    let query = tokio::spawn(async move {
+    let query = task(async move {
         waiting.batch_execute("select 1").await.unwrap();
         waiting
     });
@@ -222,7 +222,7 @@ async fn settings_hold_at_once_and_after_a_restart() {
     assert!(refused.message().contains("max_user_client_connections") && refused.hint().is_some());
 
     first.batch_execute("begin; select 1").await.unwrap();
-    let query = tokio::spawn(async move { second.batch_execute("select 1").await });
+    let query = task(async move { second.batch_execute("select 1").await });
     server.until_true("it waits", || console.show("POOLS")[0]["cl_waiting"] == "1");
     let changed = server.cli_json(&["pooler", "config", "pool_size=2"]);
     assert_eq!(changed["settings"][0]["value"], "2");
@@ -292,9 +292,15 @@ async fn pools_share_a_cap() {
     assert_eq!(console.show("USERS")[0]["current_connections"], "1");
     // While it is in use the other waits, and then gets it.
     first.batch_execute("begin; select 1").await.unwrap();
-    let query = tokio::spawn(async move { second.client.batch_execute("select 1").await });
+    let query = task(async move { second.client.batch_execute("select 1").await });
     server.until_true("it waits", || console.show("POOLS").iter().any(|row| row["cl_waiting"] == "1"));
     first.batch_execute("commit").await.unwrap();
     within(query).await.unwrap().unwrap();
     server.assert_clean_log(&[]);
+}
+
+/// Something that goes on while the test does something else.
+#[allow(clippy::disallowed_methods, reason = "a test has no scope, and ends with its tasks")]
+fn task<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
+    tokio::spawn(work)
 }

@@ -28,7 +28,8 @@ async fn a_lost_transaction_stays_failed_until_its_client_ends_it() {
     exchange(&mut raw, &Say::new().query("insert into pool_lost values (2)"), "E:57P01 Z:E").await;
     // Whoever takes no notice commits nothing of the rest.
     exchange(&mut raw, &Say::new().query("insert into pool_lost values (3)"), "E:25P02 Z:E").await;
-    let insert = Say::new().parse("", "insert into pool_lost values (4)").bind("", "", &[]).execute("", 0).sync();
+    let insert =
+        Say::new().parse("", "insert into pool_lost values (4)").bind("", "", &[]).execute("", 0).sync();
     exchange(&mut raw, &insert, "E:25P02 Z:E").await;
     exchange(&mut raw, &Say::new().query("commit"), "C:ROLLBACK Z:I").await;
     // Extended protocol, and the rest of the series is skipped.
@@ -45,5 +46,6 @@ async fn a_lost_transaction_stays_failed_until_its_client_ends_it() {
     };
     let slow = Say::new().query("select count(*), pg_sleep(30) from pool_lost");
     tokio::join!(ended, exchange(&mut raw, &slow, "T:count|pg_sleep E:57P01 Z:I"));
-    exchange(&mut raw, &Say::new().query("select count(*) from pool_lost"), "T:count D:0 C:SELECT_1 Z:I").await;
+    exchange(&mut raw, &Say::new().query("select count(*) from pool_lost"), "T:count D:0 C:SELECT_1 Z:I")
+        .await;
 }

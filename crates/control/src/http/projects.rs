@@ -230,7 +230,7 @@ fn patch(
             settings.preload_libraries = libraries.enabled_libraries;
         }
         if let Some(allowed) = wishes.allowed_ips {
-            settings.allowed_ips = allowed.ips.unwrap_or(std::mem::take(&mut settings.allowed_ips));
+            settings.allowed_ips = allowed.ips.unwrap_or_else(|| std::mem::take(&mut settings.allowed_ips));
             settings.allowed_ips_protected_branches_only =
                 allowed.protected_branches_only.unwrap_or(settings.allowed_ips_protected_branches_only);
         }

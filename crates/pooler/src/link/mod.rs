@@ -39,7 +39,7 @@ pub use client::Client;
 pub use down::{Broken, Got, answers, down};
 pub use inspect::Findings;
 pub use lost::{Loss, Lost, after_loss};
-pub use own::{fail, catch_up, check, greet, inspect, replay, reset, roll_back};
+pub use own::{catch_up, check, fail, greet, inspect, replay, reset, roll_back};
 pub use server::Server;
 pub use stateful::Stateful;
 pub use up::{Sent, Violation, up};

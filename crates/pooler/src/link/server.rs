@@ -12,6 +12,9 @@ use super::stateful::Stateful;
 use crate::settings::{Reported, Settings};
 use crate::statement::{Prepared, Statement};
 
+/// Portals by name.
+type Portals = HashMap<Box<[u8]>, Arc<Statement>>;
+
 /// One backend of a pool.
 #[derive(Debug)]
 pub struct Server {
@@ -35,7 +38,7 @@ pub struct Server {
     /// It was sent something that only a Sync ends.
     pub(super) unsynced: bool,
     /// Portals whose statements may leave something behind.
-    pub(super) portals: HashMap<Box<[u8]>, Arc<Statement>>,
+    pub(super) portals: Portals,
     /// What this transaction did that outlives it.
     pub(super) touched: Stateful,
     /// An error came since it was idle last.

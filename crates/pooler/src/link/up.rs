@@ -202,7 +202,13 @@ impl Up<'_> {
         }
         // As in PostgreSQL: a simple query ends the unnamed statement.
         let unnamed = self.client.names.put(b"", None);
-        if names && let Some(command) = self.only_names(text) {
+        // In the middle of a series it does more than that: it ends the series' transaction.
+        let refused = self.server.status == TxStatus::Failed;
+        if names
+            && !refused
+            && !self.server.unsynced
+            && let Some(command) = self.only_names(text)
+        {
             self.server.push(Expect::Answer(Answer::Command(command)));
             return Ok(Fate::Drop);
         }
@@ -216,7 +222,11 @@ impl Up<'_> {
 
     /// The backend may drop statements when it comes to this: whatever is used from now on is parsed again.
     fn deallocates(&mut self, stateful: Stateful) {
-        if stateful.any(Stateful::DEALLOCATE_ALL.with(Stateful::DISCARD_ALL)) {
+        // In a failed transaction it is refused, and in any transaction the second one is.
+        let status = self.server.status;
+        let all = stateful.any(Stateful::DEALLOCATE_ALL) && status != TxStatus::Failed
+            || stateful.any(Stateful::DISCARD_ALL) && status == TxStatus::Idle;
+        if all {
             self.server.prepared.outdate_all();
             self.client.names.clear();
         }
@@ -335,7 +345,7 @@ impl Up<'_> {
             }
             // Not ours: prepared by SQL, or a mistake that PostgreSQL will tell.
             None => Fate::Pass,
-            Some(statement) if name.is_empty() && self.server.prepared.unnamed_is(&statement) => Fate::Pass,
+            Some(statement) if name.is_empty() && self.is_unnamed_there(&statement) => Fate::Pass,
             Some(statement) => {
                 let names = portal.len() + 1 + name.len() + 1;
                 let out = write.put_at(at);
@@ -347,6 +357,13 @@ impl Up<'_> {
         self.server.push(Expect::Bind);
         self.server.unsynced = true;
         Ok(fate)
+    }
+
+    /// Whether a client's unnamed statement is the backend's unnamed one. One that has a number there is used under
+    /// that: what its unnamed one is may depend on a series whose outcome is not known.
+    fn is_unnamed_there(&self, statement: &Statement) -> bool {
+        self.server.prepared.unnamed_is(statement)
+            && !self.server.prepared.has(statement, self.common.generation)
     }
 
     /// A parameter may be the name of a setting that PostgreSQL does not list: it is asked for later. Without such
@@ -381,7 +398,7 @@ impl Up<'_> {
             return Ok(Fate::Stall);
         }
         let fate = match statement {
-            Some(statement) if !(name.is_empty() && self.server.prepared.unnamed_is(&statement)) => {
+            Some(statement) if !(name.is_empty() && self.is_unnamed_there(&statement)) => {
                 let out = write.put_at(at);
                 self.ensure(&statement, out, false);
                 parts::of_statement(out, tag::DESCRIBE, statement.name());

@@ -9,11 +9,14 @@ use super::Statement;
 /// have it without a pooler too.
 const MAX_NAMES: usize = 10_000;
 
+/// Those that have a name.
+type Named = HashMap<Box<[u8]>, Arc<Statement>>;
+
 /// Name → statement. The unnamed one has the empty name.
 #[derive(Debug, Default)]
 pub struct Names {
     unnamed: Option<Arc<Statement>>,
-    named: Option<Box<HashMap<Box<[u8]>, Arc<Statement>>>>,
+    named: Option<Box<Named>>,
 }
 
 impl Names {

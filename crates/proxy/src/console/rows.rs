@@ -200,9 +200,12 @@ fn open(pool: &Pool) -> usize {
     counts.sv_active + counts.sv_idle + counts.sv_used
 }
 
+/// A role's pools, their endpoints, and its clients.
+type OfUser = (Vec<Arc<Pool>>, BTreeSet<String>, u32);
+
 /// Roles by name: the same name at two endpoints is one row.
 fn users(all: &Pools, pools: &[Arc<Pool>], settings: &Settings) -> Vec<User> {
-    let mut found: BTreeMap<String, (Vec<Arc<Pool>>, BTreeSet<String>, u32)> = BTreeMap::new();
+    let mut found: BTreeMap<String, OfUser> = BTreeMap::new();
     for pool in pools {
         let (known, endpoints, clients) = found.entry(pool.key.role.clone()).or_default();
         known.push(Arc::clone(pool));
@@ -210,7 +213,7 @@ fn users(all: &Pools, pools: &[Arc<Pool>], settings: &Settings) -> Vec<User> {
             *clients += all.taken(&pool.key.role_seat());
         }
     }
-    let row = |(name, (pools, _, clients)): (String, (Vec<Arc<Pool>>, _, u32))| User {
+    let row = |(name, (pools, _, clients)): (String, OfUser)| User {
         name,
         max_user_connections: settings.max_user_connections,
         current_connections: backends(&pools),

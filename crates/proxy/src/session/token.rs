@@ -98,7 +98,7 @@ mod tests {
 
     fn taken(options: &str) -> (Result<bool, ClientError>, Option<String>) {
         let mut params = Params::default();
-        params.set("options", options.to_owned()).unwrap();
+        params.set("options", options).unwrap();
         let sign = take_sign(&mut params);
         (sign, params.options().map(str::to_owned))
     }

@@ -57,6 +57,9 @@ impl Fake {
                 if let Err(code) = done {
                     self.fail(code, out);
                 }
+                if self.status == b'I' {
+                    self.portals.clear();
+                }
                 out.extend(message(b'Z', &[self.status]));
                 return;
             }
