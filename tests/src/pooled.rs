@@ -11,7 +11,8 @@ use dormouse_pgwire::ClientError;
 use dormouse_pgwire::auth::scram::Verifier;
 use dormouse_proxy::metrics::Metrics;
 use dormouse_proxy::{
-    Backend, Bound, Claim, Compute, PoolSettings, Proxy, ProxyConfig, Route, StoredRole, TokenRefusal, Wake,
+    Backend, BackendStream, Bound, Claim, Compute, PoolSettings, Proxy, ProxyConfig, Route, StoredRole,
+    TokenRefusal, Wake,
 };
 use dormouse_runtime::gate::{Closing, Gate, Pass};
 use dormouse_runtime::task::Scope;
@@ -68,7 +69,8 @@ impl Pooler {
         };
         let scope = Scope::new();
         let config = ProxyConfig {
-            listen: Bound::to(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap(),
+            listen: vec![Bound::to(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap()],
+            upstream: None,
             tls: None,
             max_client_conn: 100,
             max_conn_rate: 0,
@@ -136,8 +138,8 @@ impl Wake for Awake {
 
 #[async_trait::async_trait]
 impl Compute for Always {
-    async fn connect(&self) -> io::Result<UnixStream> {
-        UnixStream::connect(&self.socket).await
+    async fn connect(&self) -> io::Result<BackendStream> {
+        UnixStream::connect(&self.socket).await.map(BackendStream::Unix)
     }
 
     fn gate(&self) -> Arc<Gate> {

@@ -144,6 +144,12 @@ impl Proxy {
         Ok(Self { pooler, shared, max_clients, _shards: shards })
     }
 
+    /// The first address that is listened on (with the real port when 0 was asked for).
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.shared.address
+    }
+
     /// The pooler, to look at it and to order it about.
     #[must_use]
     pub fn pooler(&self) -> Pooler {
