@@ -54,8 +54,7 @@ pub struct Common {
     pub registry: Registry,
     /// How often its tables changed: plans of an older generation are made anew.
     pub generation: u64,
-    /// Statements that one backend may have (PgBouncer's `max_prepared_statements`); 0 = clients' names go to
-    /// the backend as they are, which only works when sessions do not move.
+    /// Statements that one backend may have (PgBouncer's `max_prepared_statements`), at least one.
     pub max_prepared: usize,
     /// What they did.
     pub counters: Counters,
