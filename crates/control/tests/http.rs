@@ -30,7 +30,9 @@ async fn every_route_of_the_contract_is_mounted() {
         let (status, body) = scene.ask(method.as_str(), &path, Some(j!({})), Some(scene.key())).await;
         assert_ne!(status, StatusCode::METHOD_NOT_ALLOWED, "{method} {pattern}");
         assert_ne!(body["code"], "no-such-route", "{method} {pattern}");
-        assert!(status.as_u16() < 500, "{method} {pattern}: {body}");
+        // The pooler belongs to the proxy, which is not part of this scene.
+        let starts = body["code"] == "starting" && pattern.starts_with("/pooler");
+        assert!(status.as_u16() < 500 || starts, "{method} {pattern}: {body}");
     }
 }
 
