@@ -15,6 +15,7 @@ pub mod wake;
 pub mod route;
 pub mod tls;
 pub mod stream;
+pub(crate) mod outbox;
 pub mod backend_stream;
 pub mod throttle;
 pub mod arrivals;

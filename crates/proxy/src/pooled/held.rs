@@ -8,8 +8,8 @@ use dormouse_pooler::link::{Server, Stateful};
 use dormouse_pooler::pool::Receipt;
 use dormouse_runtime::gate::{Closing, Gate};
 
-use super::io::Outbox;
 use crate::backend_stream::BackendStream;
+use crate::outbox::Outbox;
 use crate::wake::{Compute, End, WakeTicket, same_run};
 
 /// What can pin a client to its backend, as operators read it.

@@ -16,11 +16,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::elsewhere;
 use super::held::{Held, Key};
-use super::io::Outbox;
 use super::pool::Pool;
 use super::prove::{Prover, Unproved};
 use super::slot::Slot;
 use crate::backend_stream::BackendStream;
+use crate::outbox::Outbox;
 use crate::session::{help, not_started};
 use crate::wake::{Backend, Compute, Wake};
 

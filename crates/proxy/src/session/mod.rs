@@ -14,7 +14,6 @@ mod backend;
 pub(crate) mod io;
 pub(crate) mod login;
 mod negotiate;
-mod pending;
 mod relay;
 mod token;
 

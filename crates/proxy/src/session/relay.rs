@@ -36,9 +36,9 @@ use tokio::time::Sleep;
 use super::backend::Connected;
 use super::help;
 use super::io::Client;
-use super::pending::Pending;
 use crate::backend_stream::BackendStream;
 use crate::cancel::Entry;
+use crate::outbox::Outbox;
 use crate::stream::ClientStream;
 use crate::wake::{Compute, WakeTicket};
 
@@ -83,8 +83,8 @@ pub(super) struct Relay {
     inside: bool,
     scan: BackendScan,
     /// Read from the one side, not yet taken by the other.
-    to_client: Pending,
-    to_backend: Pending,
+    to_client: Outbox,
+    to_backend: Outbox,
     waking: Option<Waking>,
     watching: Watching,
     closing: Option<Closing>,
@@ -110,8 +110,8 @@ impl Relay {
             gate,
             inside: true,
             scan: BackendScan::after_ready(backend.status),
-            to_client: Pending::default(),
-            to_backend: Pending::default(),
+            to_client: Outbox::default(),
+            to_backend: Outbox::default(),
             waking: None,
             watching,
             closing,
@@ -122,8 +122,8 @@ impl Relay {
             _cancel: backend.cancel,
         };
         relay.scan.feed(&backend.surplus);
-        relay.to_client.bytes = backend.surplus.to_vec();
-        relay.to_backend.bytes = client.unread.to_vec();
+        relay.to_client.add(&backend.surplus);
+        relay.to_backend.add(&client.unread);
         if relay.to_backend.is_empty() {
             relay.rest_or_work();
         } else {
@@ -198,7 +198,7 @@ impl Relay {
             Some(Closing::Draining | Closing::Now) => stopping(),
             Some(Closing::Crashed | Closing::Replaced) | None => crashed(),
         };
-        self.to_client.bytes = error.encode();
+        self.to_client.add(&error.encode());
     }
 
     /// Client → backend.
@@ -244,7 +244,7 @@ impl Relay {
                 return Poll::Ready(Ok(0));
             }
             if !self.inside && !self.gate.try_enter() {
-                self.to_backend.bytes = chunk.to_vec();
+                self.to_backend.add(chunk);
                 self.waking = Some(Box::pin(Arc::clone(&self.compute).reenter()));
                 return Poll::Ready(Ok(chunk.len()));
             }
@@ -310,7 +310,7 @@ impl Relay {
 
     fn say_goodbye(&mut self, error: &ClientError) {
         self.farewell = true;
-        self.to_client.bytes.extend_from_slice(&error.encode());
+        self.to_client.add(&error.encode());
     }
 }
 

@@ -25,12 +25,12 @@ use tokio::io::AsyncWrite;
 
 use super::client_info::{ClientInfo, Doing};
 use super::held::Leased;
-use super::io::Outbox;
 use super::listeners::Listening;
 use super::pool::Pool;
 use super::slot::Slot;
 use super::words;
 use crate::cancel::Entry;
+use crate::outbox::Outbox;
 use crate::session::io::Client as Connection;
 use crate::stream::ClientStream;
 
