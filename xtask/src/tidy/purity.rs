@@ -10,9 +10,10 @@ use crate::source::RustFile;
 use crate::tree::{Manifest, Tree};
 
 /// Beginnings of the paths that are pure.
-const PURE: [&str; 6] = [
+const PURE: [&str; 7] = [
     "crates/base/",
     "crates/pgwire/",
+    "crates/pooler/",
     "crates/api/",
     "crates/control/src/model",
     "crates/compute/src/state",
