@@ -24,7 +24,8 @@ use crate::db::{self, Db, DbError, api_keys, endpoints, settings};
 use crate::directory::{Directories, DirectoryError};
 use crate::first::{self, FirstProject};
 use crate::keeper::Keeper;
-use crate::locate::{self, LocateError, Located, Locator};
+use crate::known::Known;
+use crate::locate::{LocateError, Located, Locator};
 use crate::metrics::Metrics;
 use crate::model::settings::Timeouts;
 use crate::model::token::TokenError;
@@ -108,6 +109,7 @@ pub enum StartError {
 pub struct Foundation {
     pub(crate) config: Arc<Config>,
     pub(crate) db: Db,
+    pub(crate) known: Known,
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) tokens: Tokens,
     pub(crate) directories: Directories,
@@ -140,7 +142,8 @@ impl Foundation {
         let keeper = Keeper::new(db.clone(), node.clone(), config.timeouts, Arc::clone(&metrics))
             .map_err(StartError::Metadata)?;
         node.report_to(keeper.clone());
-        Ok(Self { config: Arc::new(config), db, secrets, tokens, directories, keeper, node, metrics })
+        let known = Known::new(db.clone());
+        Ok(Self { config: Arc::new(config), db, known, secrets, tokens, directories, keeper, node, metrics })
     }
 
     /// What this node holds of branches.
@@ -225,7 +228,7 @@ impl Control {
     /// # Errors
     /// When nothing is there. The proxy must not pass the error's names on to clients.
     pub fn locate(&self, place: &Locator<'_>) -> Result<Located, LocateError> {
-        locate::locate(&self.foundation.db, place)
+        self.foundation.known.locate(place)
     }
 
     /// What a role must prove to log in; `None` = there is no such role. May wake an endpoint whose
@@ -240,6 +243,7 @@ impl Control {
     ) -> Result<Option<StoredRole>, PasswordError> {
         let passwords = Passwords {
             db: self.foundation.db.clone(),
+            known: self.foundation.known.clone(),
             keeper: self.foundation.keeper.clone(),
             computes: Arc::clone(&self.computes),
         };
@@ -251,7 +255,7 @@ impl Control {
     /// # Errors
     /// When the metadata cannot be read.
     pub fn admits(&self, endpoint: &EndpointId, from: IpAddr) -> Result<bool, DbError> {
-        locate::admits(&self.foundation.db, endpoint, from)
+        self.foundation.known.admits(endpoint, from)
     }
 
     /// Whether somebody may hold a login token for this endpoint. Takes microseconds.

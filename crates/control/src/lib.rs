@@ -35,6 +35,7 @@ pub mod reconcile;
 pub mod address;
 pub mod api_key;
 pub mod token;
+mod known;
 pub mod locate;
 pub mod pooler;
 pub mod password;

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use dormouse_base::{BranchId, EndpointId, ProjectId};
+use dormouse_compute::spec::Mode;
 use rusqlite::Connection;
 
 use crate::db::{Db, DbError, branches, endpoints, projects, settings};
@@ -96,20 +97,40 @@ pub fn locate(db: &Db, place: &Locator<'_>) -> Result<Located, LocateError> {
     .map_err(LocateError::Metadata)?
 }
 
-/// Whether an address may connect to an endpoint: both its project's list and its own must let it in.
+/// What an endpoint's door asks of everybody: both its project's list and its own must let an address in.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    /// Empty: everybody.
+    by_project: Vec<String>,
+    by_endpoint: Vec<String>,
+    /// Whether the endpoint writes.
+    pub(crate) mode: Mode,
+}
+
+impl Admission {
+    /// Whether an address may connect.
+    pub(crate) fn admits(&self, from: IpAddr) -> bool {
+        allow::admits(&self.by_project, from) && allow::admits(&self.by_endpoint, from)
+    }
+}
+
+/// The door of an endpoint; `None` when there is no such endpoint.
 ///
 /// # Errors
 /// When the metadata cannot be read.
-pub fn admits(db: &Db, endpoint: &EndpointId, from: IpAddr) -> Result<bool, DbError> {
+pub(crate) fn admission(db: &Db, endpoint: &EndpointId) -> Result<Option<Admission>, DbError> {
     db.read("look at the allowed addresses", |db| {
-        let Some(endpoint) = endpoints::get(db, endpoint)? else { return Ok(true) };
-        let Some(project) = projects::get(db, &endpoint.project_id)? else { return Ok(true) };
-        let settings = &project.settings;
-        let everywhere = !settings.allowed_ips_protected_branches_only;
-        let by_project = settings.allowed_ips.is_empty()
-            || !(everywhere || branches::get(db, &endpoint.branch_id)?.is_some_and(|b| b.protected))
-            || allow::admits(&settings.allowed_ips, from);
-        Ok(by_project && allow::admits(&endpoint.allowed_ips, from))
+        let Some(endpoint) = endpoints::get(db, endpoint)? else { return Ok(None) };
+        let Some(project) = projects::get(db, &endpoint.project_id)? else { return Ok(None) };
+        let mut by_project = project.settings.allowed_ips;
+        if !by_project.is_empty()
+            && project.settings.allowed_ips_protected_branches_only
+            && !branches::get(db, &endpoint.branch_id)?.is_some_and(|branch| branch.protected)
+        {
+            by_project.clear();
+        }
+        let by_endpoint = endpoint.allowed_ips;
+        Ok(Some(Admission { by_project, by_endpoint, mode: endpoint.mode }))
     })
 }
 

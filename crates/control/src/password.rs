@@ -17,11 +17,11 @@ use dormouse_base::{EndpointId, Kind, Timestamp};
 use dormouse_compute::State;
 use dormouse_compute::event::Cause;
 use dormouse_compute::spec::Mode;
-use tokio_postgres::types::Type;
 
 use crate::computes::{ComputeError, Computes};
 use crate::db::{Db, DbError, endpoints, roles};
 use crate::keeper::Keeper;
+use crate::known::Known;
 use crate::model::name::{ADMIN_ROLE, MAX_SQL_NAME};
 use crate::model::record::{Endpoint, Pending};
 
@@ -99,6 +99,7 @@ impl PasswordError {
 #[derive(Clone, Debug)]
 pub(crate) struct Passwords {
     pub(crate) db: Db,
+    pub(crate) known: Known,
     pub(crate) keeper: Keeper,
     pub(crate) computes: Arc<dyn Computes>,
 }
@@ -114,9 +115,10 @@ impl Passwords {
         if role == ADMIN_ROLE || role.len() > MAX_SQL_NAME {
             return Ok(None);
         }
-        let row = self.row(id)?;
-        if row.mode == Mode::ReadOnly {
-            return self.stored_for_reader(&row, role).await;
+        match self.known.mode(id).map_err(PasswordError::Metadata)? {
+            None => return Err(PasswordError::NoEndpoint),
+            Some(Mode::ReadOnly) => return self.stored_for_reader(&self.row(id)?, role).await,
+            Some(_) => {}
         }
         let mut last = None;
         for round in 0..MAX_ROUNDS {
@@ -181,7 +183,8 @@ impl Passwords {
 
     async fn ask(&self, id: &EndpointId, role: &str) -> Result<Option<StoredRole>, ComputeError> {
         let client = self.computes.admin(id, "postgres").await?;
-        let rows = client.query_typed(ASK, &[(&role, Type::TEXT)]).await.map_err(|error| {
+        let answer = async { client.query_opt(&client.prepared(ASK).await?, &[&role]).await };
+        let row = answer.await.map_err(|error| {
             tracing::warn!(endpoint = %id, %error, "cannot ask for a role");
             ComputeError {
                 kind: Kind::Unavailable,
@@ -189,7 +192,7 @@ impl Passwords {
                 message: "the endpoint does not answer: try again".to_owned(),
             }
         })?;
-        Ok(rows.first().map(|row| StoredRole {
+        Ok(row.map(|row| StoredRole {
             verifier: row.get(0),
             can_login: row.get(1),
             valid_until: row.get::<_, Option<i64>>(2).and_then(|us| Timestamp::from_microsecond(us).ok()),

@@ -22,22 +22,23 @@ const DELIVER_WITHIN: Duration = Duration::from_secs(5);
 /// Process ID and secret.
 type Key = (u32, Vec<u8>);
 
-/// Whose key it is.
-#[derive(Clone)]
-enum Target {
-    /// A client with a backend of its own, which has the same key.
-    Direct(Arc<dyn Compute>),
-    /// A client of a pool: the backend it has now, if any, has another key.
-    Pooled(Arc<ClientInfo>),
-}
-
 /// The backends of connected clients.
 #[derive(Clone, Default)]
-pub struct Registry(Arc<Mutex<HashMap<Key, Target>>>);
+pub struct Registry(Arc<Mutex<Clients>>);
+
+#[derive(Default)]
+struct Clients {
+    /// Those with a backend of their own, which has the same key.
+    direct: HashMap<Key, Arc<dyn Compute>>,
+    /// Those of a pool, by the process ID of their key, which is ours: the backend they have now, if any, has
+    /// another key. There are many, so no key is kept twice.
+    pooled: HashMap<u32, Arc<ClientInfo>>,
+}
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Registry({} backends)", self.0.lock().len())
+        let clients = self.0.lock();
+        write!(f, "Registry({} direct, {} pooled)", clients.direct.len(), clients.pooled.len())
     }
 }
 
@@ -45,38 +46,44 @@ impl std::fmt::Debug for Registry {
 #[derive(Debug)]
 pub struct Entry {
     registry: Registry,
-    key: Key,
+    whose: Whose,
+}
+
+#[derive(Debug)]
+enum Whose {
+    Direct(Key),
+    Pooled(u32),
 }
 
 impl Registry {
     /// Remembers a backend.
     #[must_use]
     pub fn add(&self, pid: u32, secret: Vec<u8>, compute: Arc<dyn Compute>) -> Entry {
-        self.insert((pid, secret), Target::Direct(compute))
+        let key = (pid, secret);
+        self.0.lock().direct.insert(key.clone(), compute);
+        Entry { registry: self.clone(), whose: Whose::Direct(key) }
     }
 
     /// Remembers a client of a pool, which has a key of ours.
     pub(crate) fn add_pooled(&self, client: Arc<ClientInfo>) -> Entry {
-        self.insert(client.key(), Target::Pooled(client))
-    }
-
-    fn insert(&self, key: Key, target: Target) -> Entry {
-        self.0.lock().insert(key.clone(), target);
-        Entry { registry: self.clone(), key }
+        let pid = client.key().0;
+        self.0.lock().pooled.insert(pid, client);
+        Entry { registry: self.clone(), whose: Whose::Pooled(pid) }
     }
 
     /// Passes a cancel request on. An unknown key is ignored without a word, as PostgreSQL does; so
     /// is one for a sleeping compute, where nothing runs that could be cancelled.
     pub async fn cancel(&self, pid: u32, secret: Vec<u8>) {
         let key = (pid, secret);
-        let target = self.0.lock().get(&key).cloned();
-        match target {
-            None => {}
-            Some(Target::Direct(compute)) => deliver(&compute, key.0, &key.1).await,
-            Some(Target::Pooled(client)) => {
-                let Some(flying) = Flying::begin(client) else { return };
-                deliver(&flying.to.compute, flying.to.pid, &flying.to.secret).await;
-            }
+        let (pooled, direct) = {
+            let clients = self.0.lock();
+            let pooled = clients.pooled.get(&pid).filter(|client| client.key() == key).cloned();
+            (pooled, clients.direct.get(&key).cloned())
+        };
+        if let Some(flying) = pooled.and_then(Flying::begin) {
+            deliver(&flying.to.compute, flying.to.pid, &flying.to.secret).await;
+        } else if let Some(compute) = direct {
+            deliver(&compute, key.0, &key.1).await;
         }
     }
 }
@@ -119,6 +126,10 @@ pub(crate) async fn deliver(compute: &Arc<dyn Compute>, pid: u32, secret: &[u8])
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.registry.0.lock().remove(&self.key);
+        let mut clients = self.registry.0.lock();
+        match &self.whose {
+            Whose::Direct(key) => drop(clients.direct.remove(key)),
+            Whose::Pooled(pid) => drop(clients.pooled.remove(pid)),
+        }
     }
 }

@@ -166,7 +166,7 @@ impl Proxy {
     #[must_use]
     pub fn session_clients(&self) -> usize {
         let pools = self.shared.pools.list();
-        let of_sessions = pools.iter().filter(|pool| pool.config().pool_mode == PoolMode::Session);
+        let of_sessions = pools.iter().filter(|pool| pool.mode() == PoolMode::Session);
         of_sessions.map(|pool| pool.counts().sv_active).sum()
     }
 

@@ -8,10 +8,9 @@ use std::time::Duration;
 pub use dormouse_runtime::gate::Closing;
 use dormouse_runtime::task::{self, Scope};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, watch};
-use tokio_postgres::Client;
 
 use crate::postgres::ADMIN_DATABASE;
-use crate::postgres::admin::{self, AdminError, Door, Socket};
+use crate::postgres::admin::{self, AdminError, Door, Kept, Socket};
 use crate::sandbox::cgroup::Group;
 use crate::sandbox::priority;
 use crate::sandbox::process::Held;
@@ -27,7 +26,7 @@ pub struct Run {
     data: PathBuf,
     group: Group,
     closing: watch::Sender<Option<Closing>>,
-    admin: Mutex<Option<Arc<Client>>>,
+    admin: Mutex<Option<Arc<Kept>>>,
     scope: Scope,
     settled: AtomicBool,
     urgent: parking_lot::Mutex<Option<OwnedSemaphorePermit>>,
@@ -75,15 +74,15 @@ impl Run {
     }
 
     /// A superuser connection. The one to the administrative database is kept.
-    pub(super) async fn admin(&self, database: &str) -> Result<Arc<Client>, AdminError> {
+    pub(super) async fn admin(&self, database: &str) -> Result<Arc<Kept>, AdminError> {
         if database != ADMIN_DATABASE {
-            return admin::connect(&self.socket, database, &self.scope).await.map(Arc::new);
+            return admin::connect(&self.socket, database, &self.scope).await.map(Kept::new);
         }
         let mut kept = self.admin.lock().await;
-        if let Some(client) = kept.as_ref().filter(|client| !client.is_closed()) {
-            return Ok(Arc::clone(client));
+        if let Some(kept) = kept.as_ref().filter(|kept| !kept.client().is_closed()) {
+            return Ok(Arc::clone(kept));
         }
-        let client = Arc::new(admin::connect(&self.socket, database, &self.scope).await?);
+        let client = Kept::new(admin::connect(&self.socket, database, &self.scope).await?);
         *kept = Some(Arc::clone(&client));
         Ok(client)
     }
@@ -93,8 +92,8 @@ impl Run {
     /// # Errors
     /// When PostgreSQL refuses or does not answer in time.
     pub async fn door(&self) -> Result<Door, AdminError> {
-        let client = self.admin(ADMIN_DATABASE).await?;
-        Ok(Door::new(client, self.socket.clone(), self.scope.clone()))
+        let kept = self.admin(ADMIN_DATABASE).await?;
+        Ok(Door::new(Arc::clone(kept.client()), self.socket.clone(), self.scope.clone()))
     }
 
     /// The wake is over: back to ordinary priority, into the cgroup, and ready for questions (the next

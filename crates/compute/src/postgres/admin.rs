@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use dormouse_runtime::gate::Pass;
 use dormouse_runtime::task::Scope;
+use parking_lot::Mutex;
 use tokio::net::UnixStream;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config, NoTls, Statement};
 
 use super::SUPERUSER;
 
@@ -136,22 +137,63 @@ impl Deref for Door {
     }
 }
 
+/// A superuser connection with what has been prepared on it.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    client: Arc<Client>,
+    /// The few questions that come with every login.
+    prepared: Mutex<Vec<(&'static str, Statement)>>,
+}
+
+impl Kept {
+    pub(crate) fn new(client: Client) -> Arc<Self> {
+        Arc::new(Self { client: Arc::new(client), prepared: Mutex::default() })
+    }
+
+    /// The connection.
+    pub(crate) fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+}
+
+impl Deref for Kept {
+    type Target = Client;
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
 /// A connection that keeps the endpoint awake while it is held.
 #[derive(Debug)]
 pub struct AdminClient {
-    client: Arc<Client>,
+    kept: Arc<Kept>,
     _inside: Pass,
 }
 
 impl AdminClient {
-    pub(crate) fn new(client: Arc<Client>, inside: Pass) -> Self {
-        Self { client, _inside: inside }
+    pub(crate) fn new(kept: Arc<Kept>, inside: Pass) -> Self {
+        Self { kept, _inside: inside }
+    }
+
+    /// A statement of ours; PostgreSQL parses and plans it once for each connection.
+    ///
+    /// # Errors
+    /// When PostgreSQL does not know what it means, or the connection ended.
+    pub async fn prepared(&self, sql: &'static str) -> Result<Statement, tokio_postgres::Error> {
+        let known = |(text, statement): &(&str, Statement)| (*text == sql).then(|| statement.clone());
+        if let Some(statement) = self.kept.prepared.lock().iter().find_map(known) {
+            return Ok(statement);
+        }
+        let statement = self.kept.client.prepare(sql).await?;
+        // Two may have done so at once; the first is found from now on.
+        self.kept.prepared.lock().push((sql, statement.clone()));
+        Ok(statement)
     }
 }
 
 impl Deref for AdminClient {
     type Target = Client;
     fn deref(&self) -> &Client {
-        &self.client
+        &self.kept.client
     }
 }

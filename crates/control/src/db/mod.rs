@@ -11,6 +11,7 @@
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -80,6 +81,8 @@ pub struct Db {
 struct Inner {
     writer: Mutex<Connection>,
     reader: Mutex<Connection>,
+    /// Transactions so far.
+    generation: AtomicU64,
 }
 
 impl Db {
@@ -109,7 +112,14 @@ impl Db {
         let mut writer = connect().map_err(|source| OpenError::Open { path: path.clone(), source })?;
         migrations::run(&mut writer).map_err(|e| e.at(&path))?;
         let reader = connect().map_err(|source| OpenError::Open { path: path.clone(), source })?;
-        Ok(Self { inner: Arc::new(Inner { writer: Mutex::new(writer), reader: Mutex::new(reader) }) })
+        let (writer, reader) = (Mutex::new(writer), Mutex::new(reader));
+        Ok(Self { inner: Arc::new(Inner { writer, reader, generation: AtomicU64::new(0) }) })
+    }
+
+    /// Another number after every change. What was read after it was looked at is at least as new as that.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.inner.generation.load(Ordering::Acquire)
     }
 
     /// Asks a question. Keep it small: it runs where it is called.
@@ -141,7 +151,10 @@ impl Db {
             transaction.commit()?;
             Ok(value)
         };
-        run(&mut writer).map_err(|source| DbError { what, source })
+        let done = run(&mut writer);
+        // Whatever came of it: a commit that failed may have happened.
+        self.inner.generation.fetch_add(1, Ordering::Release);
+        done.map_err(|source| DbError { what, source })
     }
 
     /// [`Db::write_now`] away from the executor's threads.

@@ -30,14 +30,17 @@ impl<K: Clone + Eq + Hash> Seats<K> {
     ///
     /// # Errors
     /// Names the first limit that is reached.
-    pub fn enter(&mut self, at: &[(K, u32)]) -> Result<(), Full<K>> {
-        for (key, limit) in at {
-            if *limit > 0 && self.taken(key) >= *limit {
-                return Err(Full { key: key.clone(), limit: *limit });
+    pub fn enter<const N: usize>(&mut self, at: &[K; N], limits: [u32; N]) -> Result<(), Full<K>> {
+        for (key, limit) in at.iter().zip(limits) {
+            if limit > 0 && self.taken(key) >= limit {
+                return Err(Full { key: key.clone(), limit });
             }
         }
-        for (key, _) in at {
-            *self.taken.entry(key.clone()).or_default() += 1;
+        for key in at {
+            match self.taken.get_mut(key) {
+                Some(taken) => *taken += 1,
+                None => drop(self.taken.insert(key.clone(), 1)),
+            }
         }
         Ok(())
     }
@@ -72,14 +75,14 @@ mod tests {
     fn all_or_none() {
         let mut seats = Seats::default();
         for _ in 0..3 {
-            seats.enter(&[("all", 5), ("db", 3)]).unwrap();
+            seats.enter(&["all", "db"], [5, 3]).unwrap();
         }
-        assert_eq!(seats.enter(&[("all", 5), ("db", 3)]), Err(Full { key: "db", limit: 3 }));
+        assert_eq!(seats.enter(&["all", "db"], [5, 3]), Err(Full { key: "db", limit: 3 }));
         assert_eq!((seats.taken(&"all"), seats.taken(&"db")), (3, 3));
-        seats.enter(&[("all", 5), ("other", 0)]).unwrap();
+        seats.enter(&["all", "other"], [5, 0]).unwrap();
         seats.leave([&"all", &"db"]);
-        assert_eq!(seats.enter(&[("all", 5), ("db", 3)]), Ok(()));
-        assert_eq!(seats.enter(&[("all", 5), ("other", 0)]), Ok(()));
-        assert_eq!(seats.enter(&[("all", 5), ("other", 0)]), Err(Full { key: "all", limit: 5 }));
+        assert_eq!(seats.enter(&["all", "db"], [5, 3]), Ok(()));
+        assert_eq!(seats.enter(&["all", "other"], [5, 0]), Ok(()));
+        assert_eq!(seats.enter(&["all", "other"], [5, 0]), Err(Full { key: "all", limit: 5 }));
     }
 }

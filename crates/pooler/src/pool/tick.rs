@@ -112,22 +112,33 @@ impl<B, W> Books<B, W> {
         let idle =
             (self.total() > limits.min_pool_size as usize).then(|| self.idle.front().map(|idle| idle.since));
         let eldest = self.idle.iter().map(|idle| idle.receipt.opened_at).min();
-        let lifetime = plus(eldest, limits.server_lifetime).map(|at| match self.expired_at {
-            Some(last) => at.max(last.plus(limits.renewal_pace())),
-            None => at,
-        });
         // Two of these only allow to open; once over, what stands in the way is something else, and not time.
         [
             plus(oldest, limits.query_wait_timeout),
             plus(self.waiters.oldest_unnotified(), limits.query_wait_notify),
             plus(oldest, limits.reserve_pool_timeout).filter(|at| at_size && *at > now),
             plus(idle.flatten(), limits.server_idle_timeout),
-            lifetime,
+            eldest.and_then(|opened_at| self.too_old_at(opened_at, limits)),
             self.retry_at.filter(|at| oldest.is_some() && self.opening == 0 && *at > now),
         ]
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// When [`Books::tick`] will have something to do because of the backend that came back last. Cheap: asked
+    /// after every transaction, where [`Books::next_deadline`] looks at everything.
+    #[must_use]
+    pub fn newest_deadline(&self, limits: &Limits) -> Option<Mono> {
+        let newest = self.idle.back()?;
+        let idle_over = positive(limits.server_idle_timeout).map(|span| newest.since.plus(span));
+        [idle_over, self.too_old_at(newest.receipt.opened_at, limits)].into_iter().flatten().min()
+    }
+
+    /// When a backend's lifetime is over and it is its turn to go.
+    fn too_old_at(&self, opened_at: Mono, limits: &Limits) -> Option<Mono> {
+        let at = opened_at.plus(positive(limits.server_lifetime)?);
+        Some(self.expired_at.map_or(at, |last| at.max(last.plus(limits.renewal_pace()))))
     }
 }
 

@@ -62,7 +62,7 @@ fn of_pool(pool: &Pool) -> show::Pool {
         cancels_waiting: 0,
         being_canceled: 0,
         tested: 0,
-        pool_mode: pool.config().pool_mode,
+        pool_mode: pool.mode(),
         load_balance_hosts: None,
     }
 }

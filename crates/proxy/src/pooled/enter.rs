@@ -1,8 +1,11 @@
 //! From login to the life of a pooled client.
 
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
 
 use dormouse_base::clock;
 use dormouse_pgwire::ClientError;
@@ -10,9 +13,11 @@ use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pooler::config::PoolMode;
 use dormouse_pooler::link::Client;
 use dormouse_pooler::settings::Startup;
+use prometheus_client::metrics::gauge::Gauge;
 
 use super::client_info::ClientInfo;
 use super::pools::PoolKey;
+use super::seats::Seated;
 use super::session::Session;
 use crate::route::Pooling;
 use crate::session::io::Client as Connection;
@@ -37,14 +42,13 @@ pub(crate) fn enter(
         database: who.startup.params.database().unwrap_or_default().to_owned(),
         role: who.role().to_owned(),
     };
-    let seated = match shared.pools.seat(&key) {
-        Ok(seated) => seated,
+    let (pool, seated) = match shared.pools.enter(key) {
+        Ok(entered) => entered,
         Err(error) => return Err((Box::new(connection), error)),
     };
-    let pool = shared.pools.get(key);
     let mode = match who.mode {
         Some(Pooling::Mode(mode)) => mode,
-        _ => pool.config().pool_mode,
+        _ => pool.mode(),
     };
     let keeps = mode == PoolMode::Session;
     let number = shared.next_client.fetch_add(1, Ordering::Relaxed);
@@ -54,24 +58,48 @@ pub(crate) fn enter(
     let cancel = shared.cancels.add_pooled(Arc::clone(&info));
     pool.join(&info);
     let home = pool.home().clone();
-    let metrics = shared.metrics.clone();
     let client = Client::new(startup.settings, Default::default(), keeps).with_pid(info.key().0);
     let mut session = Session::new(pool, connection, client, info, cancel);
     if mode == PoolMode::Statement {
         session.forbid_blocks();
     }
-    home.spawn(async move {
-        let _kept = (kept, seated);
-        if let Err(error) = session.rehome() {
-            tracing::warn!(%error, "a client could not be moved to its pool's thread");
-            return;
-        }
-        metrics.sessions.inc();
-        let ended = session.await;
-        metrics.sessions.dec();
-        tracing::debug!(?ended, "pooled session ended");
+    home.spawn(Life {
+        session,
+        here: false,
+        sessions: shared.metrics.sessions.clone(),
+        _kept: (kept, seated),
     });
     Ok(())
+}
+
+/// A session with what is given back at its end. Not an `async` block: that would have room for the session
+/// twice, and there are ten thousand of them.
+struct Life {
+    session: Session,
+    /// It has come to its pool's shard.
+    here: bool,
+    sessions: Gauge,
+    _kept: (Box<dyn Send>, Seated),
+}
+
+impl Future for Life {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if !this.here {
+            if let Err(error) = this.session.rehome() {
+                tracing::warn!(%error, "a client could not be moved to its pool's thread");
+                return Poll::Ready(());
+            }
+            this.here = true;
+            this.sessions.inc();
+        }
+        let ended = ready!(Pin::new(&mut this.session).poll(cx));
+        this.sessions.dec();
+        tracing::debug!(?ended, "pooled session ended");
+        Poll::Ready(())
+    }
 }
 
 fn invalid(error: &dyn std::error::Error) -> ClientError {

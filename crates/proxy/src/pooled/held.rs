@@ -26,6 +26,8 @@ pub(crate) struct Key {
     pub(crate) pid: u32,
     pub(crate) secret: Vec<u8>,
     pub(crate) compute: Arc<dyn Compute>,
+    /// How that run of it ends. Looked at for every transaction, so not asked for each time.
+    pub(super) end: End,
     /// When it was opened.
     pub(crate) since: Timestamp,
     /// What pinned its client when it rested last: one bit for each of [`PINS`].
@@ -34,7 +36,8 @@ pub(crate) struct Key {
 
 impl Key {
     pub(super) fn new(pid: u32, secret: Vec<u8>, compute: Arc<dyn Compute>, since: Timestamp) -> Self {
-        Self { pid, secret, compute, since, pins: AtomicU8::new(0) }
+        let end = compute.closing();
+        Self { pid, secret, compute, end, since, pins: AtomicU8::new(0) }
     }
 
     /// What pins its client.
@@ -80,7 +83,7 @@ impl Held {
     /// Whether it still waits for a command, as one that nobody uses should. Costs no system call while
     /// nothing has come from it.
     pub(super) fn is_fresh(&self) -> bool {
-        if self.key.compute.closing().borrow().is_some_and(|closing| closing != Closing::Draining) {
+        if self.key.end.borrow().is_some_and(|closing| closing != Closing::Draining) {
             return false;
         }
         self.stream.is_silent()
@@ -102,7 +105,7 @@ impl Held {
 
     /// Whether it is of this run of a compute.
     pub(super) fn is_of(&self, run: &End) -> bool {
-        same_run(&self.key.compute.closing(), run)
+        same_run(&self.key.end, run)
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use dormouse_base::clock::Mono;
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
-use dormouse_pooler::config::{Limits, Settings as Config, Times};
+use dormouse_pooler::config::{Limits, PoolMode, Settings as Config, Times};
 use dormouse_pooler::link::Common;
 use dormouse_pooler::pool::{Books, Checkin, Checkout, Counts, Lease, MemberId, Opening, Receipt, WaiterId};
 use dormouse_pooler::settings::{Reported, Settings};
@@ -22,6 +22,7 @@ use super::listeners::Listeners;
 use super::open;
 use super::pools::PoolKey;
 use super::room::{Door, Room};
+use super::seats::{Row, limits};
 use super::slot::Slot;
 use super::stats::Stats;
 use crate::session::help;
@@ -45,6 +46,8 @@ const LOOK_AT_LEAST: Duration = Duration::from_secs(3600);
 /// One endpoint's backends for one database and role.
 pub(crate) struct Pool {
     pub(crate) key: PoolKey,
+    /// Where its clients sit.
+    pub(super) row: Row,
     pub(super) wake: Arc<Listeners>,
     /// Whether clients' time is limited.
     timed: AtomicBool,
@@ -73,6 +76,8 @@ pub(super) struct Inner {
     backends: Vec<Weak<Key>>,
     /// What it has done.
     pub(super) stats: Stats,
+    /// The books are looked at then, if not before.
+    due: Mono,
 }
 
 /// What a client that needs a backend gets.
@@ -102,11 +107,13 @@ impl Pool {
             runs: Vec::new(),
             backends: Vec::new(),
             stats: Stats::new(Mono::now()),
+            due: Mono::now(),
         };
         let poke = Arc::new(Notify::new());
         let pool = Arc::new_cyclic(|this| Self {
             member: room.join(&key, &poke, this),
             room: Arc::clone(room),
+            row: key.row(),
             key,
             wake,
             timed: AtomicBool::new(Times::from(config).any()),
@@ -118,7 +125,7 @@ impl Pool {
         let weak = Arc::downgrade(&pool);
         pool.home.spawn(async move {
             while let Some(pool) = weak.upgrade() {
-                let next = pool.tick().unwrap_or_else(|| Mono::now().plus(LOOK_AT_LEAST));
+                let next = pool.tick();
                 drop(pool);
                 tokio::select! {
                     () = tokio::time::sleep_until(next.as_instant().into()) => {}
@@ -168,6 +175,16 @@ impl Pool {
     /// The settings it has.
     pub(crate) fn config(&self) -> Config {
         self.inner.lock().config.clone()
+    }
+
+    /// How its clients use backends, unless they say otherwise.
+    pub(crate) fn mode(&self) -> PoolMode {
+        self.inner.lock().config.pool_mode
+    }
+
+    /// How many clients there may be at each seat of its row.
+    pub(super) fn client_limits(&self) -> [u32; 3] {
+        limits(&self.inner.lock().config)
     }
 
     /// What a backend that was idle for long is checked with, if it is.
@@ -265,7 +282,14 @@ impl Pool {
                     Some(Ok(lease)) => (backend, receipt) = (lease.backend, lease.receipt),
                     Some(Err(_)) => return,
                 },
-                Checkin::Kept => return self.poke.notify_one(),
+                Checkin::Kept => {
+                    if let Some(due) = inner.books.newest_deadline(&inner.limits).filter(|at| *at < inner.due)
+                    {
+                        inner.due = due;
+                        self.poke.notify_one();
+                    }
+                    return;
+                }
                 Checkin::Close { backend, open, .. } => {
                     farewell(&backend);
                     return self.open(open);
@@ -375,10 +399,11 @@ impl Pool {
     }
 
     /// Does what time brings. Tells when to look again.
-    fn tick(self: &Arc<Self>) -> Option<Mono> {
+    fn tick(self: &Arc<Self>) -> Mono {
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
-        let actions = inner.books.tick(Mono::now(), &inner.limits, &mut self.gate());
+        let now = Mono::now();
+        let actions = inner.books.tick(now, &inner.limits, &mut self.gate());
         for (backend, reason) in actions.close {
             tracing::debug!(pool = ?self.key, reason = reason.as_str(), "backend closed");
             farewell(&backend);
@@ -397,7 +422,11 @@ impl Pool {
             let error = inner.refusal.clone().unwrap_or_else(|| waited_too_long(waited));
             let _gone = slot.give(Err(error));
         }
-        actions.next
+        // A backend that is in use now will be idle again by then, without anybody saying so.
+        let before = Some(inner.due).filter(|due| *due > now);
+        let next = [actions.next, before].into_iter().flatten().min();
+        inner.due = next.unwrap_or_else(|| now.plus(LOOK_AT_LEAST));
+        inner.due
     }
 
     /// Whether this run of the compute is not watched yet; then the caller does.

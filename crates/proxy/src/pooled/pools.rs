@@ -19,7 +19,7 @@ use super::listeners::Listeners;
 use super::orders::{Order, Orders, Target};
 use super::pool::Pool;
 use super::room::Room;
-use super::seats::{Hall, Seat, Seated};
+use super::seats::{Hall, Seat, Seated, limits};
 use crate::wake::Wake;
 
 /// Pools that have neither clients nor backends are forgotten when so many new ones have come.
@@ -89,7 +89,7 @@ impl Pools {
     }
 
     /// The pool of a key; made when it is the first client's.
-    pub(crate) fn get(&self, key: PoolKey) -> Arc<Pool> {
+    fn get(&self, key: PoolKey) -> Arc<Pool> {
         let mut all = self.all.lock();
         if let Some(pool) = all.get(&key) {
             return Arc::clone(pool);
@@ -131,14 +131,22 @@ impl Pools {
         }
     }
 
-    /// Takes a client in, if there is room and its database takes new ones.
-    pub(super) fn seat(&self, key: &PoolKey) -> Result<Seated, ClientError> {
-        if self.orders.lock().is_disabled(key) {
+    /// Takes a client into its pool, if there is room and its database takes new ones.
+    pub(super) fn enter(&self, key: PoolKey) -> Result<(Arc<Pool>, Seated), ClientError> {
+        if self.orders.lock().is_disabled(&key) {
             let text = format!("database {} is disabled", quoted(&key.database));
             return Err(ClientError::fatal(SqlState::CANNOT_CONNECT_NOW, text)
                 .with_hint("The operator takes clients again with ENABLE on the console."));
         }
-        Seated::take(&self.hall, key, &self.settings_of(key, &self.settings.read()))
+        let known = self.all.lock().get(&key).cloned();
+        if let Some(pool) = known {
+            let seated = Seated::take(&self.hall, &pool.row, pool.client_limits())?;
+            return Ok((pool, seated));
+        }
+        // No pool is made for a client that may not come in.
+        let settings = self.settings_of(&key, &self.settings.read());
+        let seated = Seated::take(&self.hall, &key.row(), limits(&settings))?;
+        Ok((self.get(key), seated))
     }
 
     /// Who sits where.

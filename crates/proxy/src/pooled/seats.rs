@@ -24,24 +24,25 @@ pub(crate) enum Seat {
 /// Who sits where.
 pub(crate) type Hall = Arc<Mutex<Seats<Seat>>>;
 
+/// Where each client of a pool sits. Its clients share one.
+pub(super) type Row = Arc<[Seat; 3]>;
+
+/// How many there may be at each seat of a row.
+pub(super) fn limits(settings: &Settings) -> [u32; 3] {
+    [settings.max_client_conn, settings.max_db_client_connections, settings.max_user_client_connections]
+}
+
 /// One client's seats; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Seated {
     hall: Hall,
-    at: [Seat; 3],
+    at: Row,
 }
 
 impl Seated {
-    /// Takes the seats of a client of this pool.
-    pub(super) fn take(hall: &Hall, key: &PoolKey, settings: &Settings) -> Result<Self, ClientError> {
-        let at = [Seat::All, key.database_seat(), key.role_seat()];
-        let limits = [
-            settings.max_client_conn,
-            settings.max_db_client_connections,
-            settings.max_user_client_connections,
-        ];
-        let wanted: Vec<_> = at.iter().cloned().zip(limits).collect();
-        hall.lock().enter(&wanted).map_err(|full| {
+    /// Takes the seats of a client.
+    pub(super) fn take(hall: &Hall, at: &Row, limits: [u32; 3]) -> Result<Self, ClientError> {
+        hall.lock().enter(at, limits).map_err(|full| {
             let why = match full.key {
                 Seat::All => Farewell::MaxClientConn,
                 Seat::Database(..) => Farewell::MaxDbClientConnections,
@@ -49,17 +50,22 @@ impl Seated {
             };
             why.client_error().with_detail(format!("The limit is {}.", full.limit))
         })?;
-        Ok(Self { hall: Arc::clone(hall), at })
+        Ok(Self { hall: Arc::clone(hall), at: Arc::clone(at) })
     }
 }
 
 impl Drop for Seated {
     fn drop(&mut self) {
-        self.hall.lock().leave(&self.at);
+        self.hall.lock().leave(&*self.at);
     }
 }
 
 impl PoolKey {
+    /// Where its clients sit.
+    pub(super) fn row(&self) -> Row {
+        Arc::new([Seat::All, self.database_seat(), self.role_seat()])
+    }
+
     pub(crate) fn database_seat(&self) -> Seat {
         Seat::Database(self.endpoint.clone(), self.database.clone())
     }
@@ -75,25 +81,22 @@ mod tests {
 
     #[test]
     fn limits_are_told_apart_and_seats_come_back() {
-        let key = |role: &str| PoolKey {
-            endpoint: "ep-quiet-oak-0123456789".parse().unwrap(),
-            database: "app".to_owned(),
-            role: role.to_owned(),
+        let row = |role: &str| {
+            let endpoint = "ep-quiet-oak-0123456789".parse().unwrap();
+            PoolKey { endpoint, database: "app".to_owned(), role: role.to_owned() }.row()
         };
         let mut settings = Settings::default();
         settings.set("max_client_conn", "3").unwrap();
         settings.set("max_db_client_connections", "2").unwrap();
         settings.set("max_user_client_connections", "1").unwrap();
         let hall = Hall::default();
-        let anna = Seated::take(&hall, &key("anna"), &settings).unwrap();
-        let told = |key: &PoolKey| Seated::take(&hall, key, &settings).unwrap_err().to_string();
-        assert!(
-            told(&key("anna")).contains("53300")
-                && told(&key("anna")).contains("max_user_client_connections")
-        );
-        let _ben = Seated::take(&hall, &key("ben"), &settings).unwrap();
-        assert!(told(&key("cleo")).contains("max_db_client_connections"));
+        let take = |role: &str| Seated::take(&hall, &row(role), limits(&settings));
+        let anna = take("anna").unwrap();
+        let told = |role: &str| take(role).unwrap_err().to_string();
+        assert!(told("anna").contains("53300") && told("anna").contains("max_user_client_connections"));
+        let _ben = take("ben").unwrap();
+        assert!(told("cleo").contains("max_db_client_connections"));
         drop(anna);
-        Seated::take(&hall, &key("anna"), &settings).unwrap();
+        take("anna").unwrap();
     }
 }

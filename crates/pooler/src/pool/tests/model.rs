@@ -95,7 +95,15 @@ impl World {
                 assert_eq!(self.line.pop_front().map(|(client, _)| client), Some(waiter), "out of turn");
                 self.active.insert(waiter, lease);
             }
-            Checkin::Kept => self.idle.push(backend),
+            Checkin::Kept => {
+                self.idle.push(backend);
+                let newest = self.books.newest_deadline(&self.limits);
+                let all = self.books.next_deadline(self.now, &self.limits);
+                assert!(newest.is_none_or(|at| at > self.now), "it would be looked at again and again");
+                let spare = self.books.total() > self.limits.min_pool_size as usize;
+                assert!(!spare || newest.is_none() || all.is_some_and(|all| Some(all) <= newest));
+                assert!(!spare || self.idle.len() > 1 || newest == all, "{newest:?}, but {all:?}");
+            }
             Checkin::Close { backend: closed, open, .. } => {
                 assert_eq!(closed, backend);
                 open.into_iter().for_each(|opening| self.start(opening));

@@ -32,7 +32,7 @@ impl Session {
     /// else for good.
     pub(super) fn leave_if_closing(&mut self) {
         let Some(Leased { held, .. }) = &self.leased else { return };
-        let closing = *held.key.compute.closing().borrow();
+        let closing = *held.key.end.borrow();
         let ends = matches!(closing, Some(Closing::Draining | Closing::Now));
         if !ends || !self.client.is_between() || held.server.must_ask() {
             return;
@@ -73,7 +73,7 @@ impl Session {
     pub(super) fn backend_lost(&mut self) {
         let Some(Leased { held, receipt, .. }) = self.leased.take() else { return };
         let _flying_or_not = self.info.unlink();
-        let closing = *held.key.compute.closing().borrow();
+        let closing = *held.key.end.borrow();
         let last = held.server.last_words();
         // What it rests on is known, and its statement, if there is one, has not been sent: another backend will do.
         let ours = matches!(self.phase, Phase::Own(Purpose::Replay | Purpose::Check));
