@@ -9,6 +9,25 @@ use serde::{Deserialize, Serialize};
 pub struct Pooler {
     /// All settings, by name.
     pub settings: Vec<PoolerSetting>,
+    /// What differs from them for an endpoint, a database or a role.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<PoolerLayer>,
+}
+
+/// Settings of the pools that have all that is named here; whoever names more wins.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolerLayer {
+    /// Of this endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// For this database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// As this role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// The settings, by name.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// One setting, as it is now.
@@ -27,8 +46,17 @@ pub struct PoolerSetting {
 /// `PATCH /pooler`: all are set, or none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpdatePooler {
-    /// New values as text; `null` goes back to the default.
+    /// New values as text; `null` goes back to the default, or to what holds for more pools.
     pub settings: BTreeMap<String, Option<String>>,
+    /// For the pools of this endpoint only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// For the pools of this database only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// For the pools of this role only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
 }
 
 /// `POST /pooler/command`.

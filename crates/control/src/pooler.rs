@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::{Arc, OnceLock};
 
-use dormouse_api::pooler::{PoolerAnswer, PoolerSetting};
+use dormouse_api::pooler::{PoolerAnswer, PoolerLayer, PoolerSetting, UpdatePooler};
 
 use crate::control::Control;
-use crate::db::{Db, DbError, settings};
+use crate::db::{Db, DbError, endpoints, settings};
 
 /// Why the pooler does not do what was asked. Safe to show.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,11 +34,14 @@ pub trait Pooler: Debug + Send + Sync + 'static {
     /// All its settings, by name.
     fn settings(&self) -> Vec<PoolerSetting>;
 
-    /// Changes settings, all or none; `None` means the default.
+    /// What differs from them for some pools.
+    fn layers(&self) -> Vec<PoolerLayer>;
+
+    /// Changes settings, of all pools or of those that are named, all or none; `None` means the default.
     ///
     /// # Errors
     /// When one cannot be set like this, or they cannot be kept.
-    async fn change(&self, changes: Vec<(String, Option<String>)>) -> Result<(), PoolerError>;
+    async fn change(&self, wish: UpdatePooler) -> Result<(), PoolerError>;
 
     /// Runs a command of the console.
     ///
@@ -72,6 +75,49 @@ impl Control {
         let changes: Vec<_> =
             changes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         keep(&self.foundation.db, changes).await
+    }
+}
+
+impl Control {
+    /// Settings of some pools.
+    ///
+    /// # Errors
+    /// When the metadata cannot be read.
+    pub fn pool_layers(&self) -> Result<Vec<PoolerLayer>, DbError> {
+        let read = |text: String| {
+            serde_json::from_str(&text).unwrap_or_else(|error| {
+                tracing::error!(%error, "the pools' own settings in the metadata cannot be read");
+                Vec::new()
+            })
+        };
+        let text = self
+            .foundation
+            .db
+            .read("read the pools' settings", |db| settings::get(db, settings::POOL_LAYERS));
+        Ok(text?.map(read).unwrap_or_default())
+    }
+
+    /// Keeps settings of some pools, in place of all that were kept. Those of endpoints that are gone are left out.
+    ///
+    /// # Errors
+    /// When the metadata cannot be written; then nothing has changed.
+    pub async fn keep_pool_layers(&self, mut layers: Vec<PoolerLayer>) -> Result<(), DbError> {
+        self.foundation
+            .db
+            .write("keep the pools' settings", move |db| {
+                let mut gone = Vec::new();
+                for layer in &layers {
+                    if let Some(id) = &layer.endpoint
+                        && endpoints::get_by_text(db, id)?.is_none()
+                    {
+                        gone.push(id.clone());
+                    }
+                }
+                layers.retain(|layer| layer.endpoint.as_ref().is_none_or(|id| !gone.contains(id)));
+                let text = serde_json::to_string(&layers).expect("a list of texts is JSON");
+                settings::put(db, settings::POOL_LAYERS, &text)
+            })
+            .await
     }
 }
 

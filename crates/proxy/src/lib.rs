@@ -32,7 +32,9 @@ mod session;
 
 pub use backend_stream::BackendStream;
 pub use console::Pooler;
-pub use dormouse_pooler::config::Settings as PoolSettings;
+pub use dormouse_pooler::config::{
+    Layer as PoolLayer, Layers as PoolLayers, Place as PoolPlace, Settings as PoolSettings,
+};
 pub use listen::{Bound, Proxy, ProxyConfig};
 pub use route::Route;
 pub use wake::{

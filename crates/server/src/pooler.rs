@@ -1,14 +1,50 @@
 //! Joins control's API to the proxy's pooler.
 
-use dormouse_api::pooler::{PoolerAnswer, PoolerSetting};
+use std::sync::Arc;
+
+use dormouse_api::pooler::{PoolerAnswer, PoolerLayer, PoolerSetting, UpdatePooler};
+use dormouse_control::Control;
 use dormouse_control::pooler::{Pooler, PoolerError};
 use dormouse_pgwire::ClientError;
-use dormouse_proxy::PoolSettings;
 use dormouse_proxy::console::{Answer, ChangeError};
+use dormouse_proxy::{PoolLayers, PoolPlace, PoolSettings};
+use parking_lot::RwLock;
+
+/// Settings of some pools: what the proxy asks for each of them.
+pub(crate) type Layers = Arc<RwLock<PoolLayers>>;
 
 /// The proxy's pooler, as control asks it.
 #[derive(Debug)]
-pub struct Desk(pub dormouse_proxy::Pooler);
+pub struct Desk {
+    pooler: dormouse_proxy::Pooler,
+    /// Keeps what is changed.
+    control: Control,
+    /// The door has them too.
+    layers: Layers,
+    /// One change at a time.
+    changing: tokio::sync::Mutex<()>,
+}
+
+impl Desk {
+    pub(crate) fn new(pooler: dormouse_proxy::Pooler, control: Control, layers: Layers) -> Self {
+        Self { pooler, control, layers, changing: tokio::sync::Mutex::default() }
+    }
+
+    async fn change_layer(&self, place: PoolPlace, wish: &UpdatePooler) -> Result<(), PoolerError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let mut layers = self.layers.read().clone();
+        let changes = wish.settings.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
+        layers.change(&place, changes).map_err(|error| refused(error.client_error()))?;
+        self.control.keep_pool_layers(told(&layers)).await.map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot keep the pools' settings");
+            PoolerError::NotKept
+        })?;
+        *self.layers.write() = layers;
+        self.pooler.apply_layers().await;
+        tracing::info!(?place, changes = ?wish.settings, "settings of some pools changed");
+        Ok(())
+    }
+}
 
 #[async_trait::async_trait]
 impl Pooler for Desk {
@@ -19,24 +55,62 @@ impl Pooler for Desk {
             default: it.default.to_owned(),
             used: it.used,
         };
-        self.0.settings().into_iter().map(row).collect()
+        self.pooler.settings().into_iter().map(row).collect()
     }
 
-    async fn change(&self, changes: Vec<(String, Option<String>)>) -> Result<(), PoolerError> {
-        self.0.change(&changes).await.map_err(|error| match error {
+    fn layers(&self) -> Vec<PoolerLayer> {
+        told(&self.layers.read())
+    }
+
+    async fn change(&self, wish: UpdatePooler) -> Result<(), PoolerError> {
+        let place = PoolPlace {
+            endpoint: wish.endpoint.clone(),
+            database: wish.database.clone(),
+            role: wish.role.clone(),
+        };
+        if !place.is_everywhere() {
+            return self.change_layer(place, &wish).await;
+        }
+        let changes: Vec<_> = wish.settings.into_iter().collect();
+        self.pooler.change(&changes).await.map_err(|error| match error {
             ChangeError::Setting(error) => refused(error.client_error()),
             ChangeError::Keep(_) => PoolerError::NotKept,
         })
     }
 
     async fn run(&self, command: &str) -> Result<PoolerAnswer, PoolerError> {
-        Ok(match self.0.run(command).await.map_err(refused)? {
+        Ok(match self.pooler.run(command).await.map_err(refused)? {
             Answer::Table { columns, rows } => {
                 PoolerAnswer { columns: columns.into_iter().map(str::to_owned).collect(), rows, notice: None }
             }
             Answer::Done(notice) => PoolerAnswer { notice, ..PoolerAnswer::default() },
         })
     }
+}
+
+/// Layers as the API shows and the metadata keeps them.
+fn told(layers: &PoolLayers) -> Vec<PoolerLayer> {
+    let row = |(place, layer): (&PoolPlace, &dormouse_proxy::PoolLayer)| PoolerLayer {
+        endpoint: place.endpoint.clone(),
+        database: place.database.clone(),
+        role: place.role.clone(),
+        settings: layer.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+    };
+    layers.iter().map(row).collect()
+}
+
+/// The layers that were kept.
+pub(crate) fn layers(kept: Vec<PoolerLayer>) -> PoolLayers {
+    let mut layers = PoolLayers::default();
+    for PoolerLayer { endpoint, database, role, settings } in kept {
+        let place = PoolPlace { endpoint, database, role };
+        for (name, value) in &settings {
+            if let Err(error) = layers.change(&place, [(name.as_str(), Some(value.as_str()))]) {
+                tracing::warn!(%error, "a kept setting of some pools is ignored");
+            }
+        }
+    }
+    layers
 }
 
 fn refused(error: ClientError) -> PoolerError {
@@ -71,6 +145,15 @@ mod tests {
 
     fn pair(name: &str, value: &str) -> (String, String) {
         (name.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn layers_come_back_as_they_were_kept_without_what_nobody_knows() {
+        let settings = std::collections::BTreeMap::from([pair("default_pool_size", "7"), pair("gone", "1")]);
+        let kept = PoolerLayer { role: Some("anna".to_owned()), settings, ..PoolerLayer::default() };
+        let [again] = told(&layers(vec![kept.clone()])).try_into().unwrap();
+        assert_eq!(again.role, kept.role);
+        assert_eq!(again.settings.into_iter().collect::<Vec<_>>(), [pair("default_pool_size", "7")]);
     }
 
     #[test]

@@ -343,9 +343,12 @@ async fn start_proxy(
         .map_err(ServerError::Pooler)?,
         upstream: None,
     };
-    let wake = Arc::new(wake::Door { control: control.clone(), fleet: fleet.clone() });
-    let proxy = Proxy::start(proxy, wake, counters, door).map_err(|e| no_clients(config.pg_listen, e))?;
-    control.attach_pooler(Arc::new(pooler::Desk(proxy.pooler())));
+    let layers = pooler::Layers::default();
+    *layers.write() = pooler::layers(control.pool_layers().map_err(ServerError::PoolSettings)?);
+    let wake = wake::Door { control: control.clone(), fleet: fleet.clone(), layers: Arc::clone(&layers) };
+    let proxy = Proxy::start(proxy, Arc::new(wake), counters, door);
+    let proxy = proxy.map_err(|e| no_clients(config.pg_listen, e))?;
+    control.attach_pooler(Arc::new(pooler::Desk::new(proxy.pooler(), control.clone(), layers)));
     Ok(proxy)
 }
 

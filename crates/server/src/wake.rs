@@ -10,10 +10,12 @@ use dormouse_control::{Control, LocateError, Locator, PasswordError, TokenError}
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_proxy::{
-    Backend, BackendStream, Claim, Compute, Route, StoredRole, TokenRefusal, Wake, WakeTicket,
+    Backend, BackendStream, Claim, Compute, PoolSettings, Route, StoredRole, TokenRefusal, Wake, WakeTicket,
 };
 use dormouse_runtime::gate::{Closing, Gate, Pass};
 use tokio::sync::watch;
+
+use crate::pooler::Layers;
 
 /// The proxy's door to control and computes.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub struct Door {
     pub control: Control,
     /// Computes.
     pub fleet: Fleet,
+    /// Settings of some pools.
+    pub(crate) layers: Layers,
 }
 
 #[async_trait::async_trait]
@@ -109,6 +113,16 @@ impl Wake for Door {
             tracing::error!(error = &error as &dyn std::error::Error, "cannot keep the pooler's settings");
             ClientError::internal("metadata-failed")
         })
+    }
+
+    fn pool_settings(
+        &self,
+        endpoint: &EndpointId,
+        database: &str,
+        role: &str,
+        global: &PoolSettings,
+    ) -> PoolSettings {
+        global.with(self.layers.read().of(endpoint.as_str(), database, role))
     }
 
     async fn acquire(&self, endpoint: &EndpointId) -> Result<Backend, ClientError> {

@@ -5,6 +5,7 @@
 mod first_steps;
 mod drivers;
 mod routes;
+mod pool_layers;
 mod pool_limits;
 mod pool_listen;
 mod passwords;

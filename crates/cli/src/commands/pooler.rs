@@ -40,6 +40,18 @@ pub(crate) struct Config {
     /// Show all settings.
     #[arg(long, conflicts_with = "settings")]
     all: bool,
+
+    /// Only for the pools of this endpoint.
+    #[arg(long, value_name = "ENDPOINT")]
+    endpoint: Option<String>,
+
+    /// Only for the pools of this database.
+    #[arg(long, value_name = "DATABASE")]
+    database: Option<String>,
+
+    /// Only for the pools of this role.
+    #[arg(long, value_name = "ROLE")]
+    role: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -66,10 +78,16 @@ pub(crate) async fn run(command: Pooler, cx: &Context) -> Result<(), Error> {
 async fn config(args: Config, cx: &Context) -> Result<(), Error> {
     let session = cx.session()?;
     let (names, changes) = sorted(args.settings);
+    let wish = UpdatePooler {
+        settings: changes.clone(),
+        endpoint: args.endpoint,
+        database: args.database,
+        role: args.role,
+    };
     let mut pooler = if changes.is_empty() {
         session.call(client::pooler::get()).await?
     } else {
-        session.call(client::pooler::update(&UpdatePooler { settings: changes.clone() })).await?
+        session.call(client::pooler::update(&wish)).await?
     };
     let unknown = names.iter().find(|name| !pooler.settings.iter().any(|known| known.name == **name));
     if let Some(name) = unknown {
@@ -86,7 +104,25 @@ async fn config(args: Config, cx: &Context) -> Result<(), Error> {
     for setting in pooler.settings.iter().filter(|it| chosen && !it.used) {
         cx.ui.note(&format!("{} is accepted, and has no effect in Dormouse.", setting.name));
     }
+    keep_layers_of(&mut pooler, &wish, |name| !chosen || asked(name));
     cx.ui.show(&pooler, table)
+}
+
+/// Leaves the layers that are for what is named, at least; and only those when something is.
+fn keep_layers_of(pooler: &mut Settings, wish: &UpdatePooler, asked: impl Fn(&String) -> bool) {
+    let fits = |wanted: &Option<String>, named: &Option<String>| wanted.is_none() || wanted == named;
+    for layer in &mut pooler.layers {
+        layer.settings.retain(|name, _| asked(name));
+    }
+    pooler.layers.retain(|layer| {
+        let place = fits(&wish.endpoint, &layer.endpoint)
+            && fits(&wish.database, &layer.database)
+            && fits(&wish.role, &layer.role);
+        place && !layer.settings.is_empty()
+    });
+    if wish.endpoint.is_some() || wish.database.is_some() || wish.role.is_some() {
+        pooler.settings.clear();
+    }
 }
 
 /// Names to show, and changes.
@@ -108,9 +144,17 @@ fn sorted(words: Vec<String>) -> (Vec<String>, BTreeMap<String, Option<String>>)
 }
 
 fn table(pooler: &Settings) -> Table {
-    let mut table = Table::list(&["SETTING", "VALUE", "DEFAULT"]);
+    let mut table = Table::list(&["SETTING", "VALUE", "DEFAULT", "FOR"]);
     for it in &pooler.settings {
-        table.row([it.name.clone(), it.value.clone(), it.default.clone()]);
+        table.row([it.name.clone(), it.value.clone(), it.default.clone(), String::new()]);
+    }
+    for layer in &pooler.layers {
+        let named = [("endpoint", &layer.endpoint), ("database", &layer.database), ("role", &layer.role)];
+        let named = named.into_iter().filter_map(|(what, name)| Some(format!("{what} {}", name.as_ref()?)));
+        let place = named.collect::<Vec<_>>().join(", ");
+        for (name, value) in &layer.settings {
+            table.row([name.clone(), value.clone(), String::new(), place.clone()]);
+        }
     }
     table
 }

@@ -11,6 +11,9 @@ pub const LOCAL_KEY: &str = "local_key";
 /// Settings of the pooler that were changed, as JSON.
 pub const POOLER: &str = "pooler";
 
+/// Settings of some pools, as JSON.
+pub const POOL_LAYERS: &str = "pool_layers";
+
 /// Reads a setting.
 pub fn get(db: &Connection, key: &str) -> Result<Option<String>> {
     db.prepare_cached("SELECT value FROM settings WHERE key = ?1")?

@@ -10,6 +10,7 @@ use dormouse_base::Kind;
 use super::error::Error;
 use super::extract::Body;
 use crate::control::Control;
+use crate::locate::Locator;
 use crate::pooler::{Pooler, PoolerError};
 
 impl Control {
@@ -31,7 +32,7 @@ fn refused(error: PoolerError, code: &'static str) -> Error {
 
 /// `GET /pooler`.
 pub(super) async fn get(State(control): State<Control>) -> Result<Json<Reply>, Error> {
-    Ok(Json(Reply { settings: control.pooler()?.settings() }))
+    Ok(Json(shown(control.pooler()?)))
 }
 
 /// `PATCH /pooler`.
@@ -40,9 +41,18 @@ pub(super) async fn update(
     Body(request): Body<UpdatePooler>,
 ) -> Result<Json<Reply>, Error> {
     let pooler = control.pooler()?;
-    let changes = request.settings.into_iter().collect();
-    pooler.change(changes).await.map_err(|error| refused(error, "bad-pool-setting"))?;
-    Ok(Json(Reply { settings: pooler.settings() }))
+    if let Some(id) = &request.endpoint {
+        control.locate(&Locator::ByEndpoint(id)).map_err(|error| {
+            let hint = "List them with `dormouse endpoint list`.";
+            Error::new(Kind::NotFound, "endpoint-not-found", error.to_string()).hint(hint)
+        })?;
+    }
+    pooler.change(request).await.map_err(|error| refused(error, "bad-pool-setting"))?;
+    Ok(Json(shown(pooler)))
+}
+
+fn shown(pooler: &Arc<dyn Pooler>) -> Reply {
+    Reply { settings: pooler.settings(), layers: pooler.layers() }
 }
 
 /// `POST /pooler/command`.

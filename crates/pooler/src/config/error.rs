@@ -22,7 +22,7 @@ pub enum ConfigError {
         kind: Kind,
     },
     /// It can be set, but not here.
-    #[error("{name} cannot be set per database or role: it holds for {scope}")]
+    #[error("{name} cannot be set per endpoint, database or role: it holds for {scope}")]
     WrongPlace {
         /// The setting.
         name: &'static str,
@@ -32,6 +32,9 @@ pub enum ConfigError {
     /// It can be set, but not while the server runs.
     #[error("{0} can only be changed by a restart")]
     NeedsRestart(&'static str),
+    /// Too many endpoints, databases and roles have settings of their own.
+    #[error("settings for parts of the pools may be kept for {0} places: take some back")]
+    TooManyLayers(usize),
 }
 
 impl ConfigError {
@@ -41,7 +44,7 @@ impl ConfigError {
         let error = ClientError::error(SqlState::INVALID_PARAMETER_VALUE, self.to_string());
         match self {
             Self::UnknownName(_) => error.with_hint("SHOW CONFIG lists the settings."),
-            Self::BadValue { .. } | Self::WrongPlace { .. } | Self::NeedsRestart(_) => error,
+            _ => error,
         }
     }
 }

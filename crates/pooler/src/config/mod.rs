@@ -18,6 +18,7 @@ mod error;
 pub mod ini;
 mod known;
 mod layer;
+mod layers;
 mod limits;
 mod settings;
 mod table;
@@ -27,6 +28,7 @@ mod value;
 
 pub use error::ConfigError;
 pub use layer::Layer;
+pub use layers::{Layers, MAX_LAYERS, Place};
 pub use limits::Limits;
 pub use settings::{Settings, names};
 pub use table::{Kind, Scope, Setting, find, shown, table};

@@ -147,6 +147,15 @@ impl Pooler {
         settings::change(&self.0, changes).await
     }
 
+    /// What [`Wake::pool_settings`](crate::wake::Wake::pool_settings) says has changed: every pool takes it over.
+    ///
+    /// Settings of one part of the pools are its caller's to keep, so they are changed there first.
+    pub async fn apply_layers(&self) {
+        let pools = &self.0.pools;
+        let _one_at_a_time = pools.changing.lock().await;
+        pools.change(&pools.settings());
+    }
+
     /// Runs a command of the console.
     ///
     /// # Errors
