@@ -1,4 +1,4 @@
-//! PgBouncer, as it comes, in front of a bare PostgreSQL.
+//! A pooler in front of a bare PostgreSQL: PgBouncer as it comes, or Dormouse in its place, with the same file.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -59,19 +59,49 @@ fn major_and_minor(version: &str) -> Option<(u32, u32)> {
     Some((numbers.next()??, numbers.next()??))
 }
 
+/// What clients of both poolers come to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Behind<'a> {
+    /// The server.
+    pub(super) bare: &'a Bare,
+    /// Its port.
+    pub(super) port: u16,
+    /// How its owner logs in.
+    pub(super) verifier: &'a str,
+}
+
+/// PgBouncer.
+///
+/// # Errors
+/// When it is not installed or does not start.
+pub(super) fn pgbouncer(behind: Behind<'_>, pool: u32) -> Result<Bouncer, Error> {
+    let program = PLACES.iter().map(Path::new).find(|place| place.is_file());
+    let program = program.ok_or_else(|| Error::unexpected("no PgBouncer: run scripts/setup --bench"))?;
+    let said = Command::new(program).arg("--version").output().map_err(Error::system("run pgbouncer"))?;
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    let version = said.split_whitespace().nth(1).unwrap_or_default().to_owned();
+    let prepares = major_and_minor(&version).is_some_and(|version| version >= PREPARED_SINCE);
+    Bouncer::start(tool::command(program, behind.bare.identity()), behind, pool, version, prepares)
+}
+
+/// `dormouse pool` in its place.
+///
+/// # Errors
+/// When it does not start.
+pub(super) fn in_its_place(binary: &Path, behind: Behind<'_>, pool: u32) -> Result<Bouncer, Error> {
+    let mut command = tool::command(binary, behind.bare.identity());
+    command.arg("pool");
+    Bouncer::start(command, behind, pool, String::new(), true)
+}
+
 impl Bouncer {
-    /// Starts it before the PostgreSQL behind `server_port`, with so many connections to it; the owner logs
-    /// in with `verifier`.
-    ///
-    /// # Errors
-    /// When it is not installed or does not start.
-    pub(super) fn start(bare: &Bare, server_port: u16, pool: u32, verifier: &str) -> Result<Self, Error> {
-        let program = PLACES.iter().map(Path::new).find(|place| place.is_file());
-        let program = program.ok_or_else(|| Error::unexpected("no PgBouncer: run scripts/setup --bench"))?;
-        let said = Command::new(program).arg("--version").output().map_err(Error::system("run pgbouncer"))?;
-        let said = String::from_utf8_lossy(&said.stdout).into_owned();
-        let version = said.split_whitespace().nth(1).unwrap_or_default().to_owned();
-        let prepares = major_and_minor(&version).is_some_and(|version| version >= PREPARED_SINCE);
+    fn start(
+        mut command: Command,
+        Behind { bare, port: server_port, verifier }: Behind<'_>,
+        pool: u32,
+        version: String,
+        prepares: bool,
+    ) -> Result<Self, Error> {
         let dir = crate::measure::storm::passable_dir()?;
         let port = free_port()?;
         let config = config(bare, server_port, port, pool, prepares, dir.path());
@@ -84,13 +114,9 @@ impl Bouncer {
         write("pgbouncer.ini", &config)
             .and_then(|()| write("users", &format!("\"{}\" \"{verifier}\"\n", bare::SEED.0)))
             .and_then(|()| write("log", ""))
-            .map_err(Error::system("write PgBouncer's configuration"))?;
-        let child = tool::command(program, bare.identity())
-            .arg(dir.path().join("pgbouncer.ini"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(Error::system("start pgbouncer"))?;
+            .map_err(Error::system("write a pooler's configuration"))?;
+        command.arg(dir.path().join("pgbouncer.ini")).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().map_err(Error::system("start a pooler"))?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut bouncer = Self { child, address, version, prepares, _dir: dir };
         bouncer.until_ready()?;
@@ -115,7 +141,7 @@ impl Bouncer {
             std::thread::sleep(Duration::from_millis(10));
         }
         let log = fs::read_to_string(self._dir.path().join("log")).unwrap_or_default();
-        Err(Error::unexpected(format!("PgBouncer did not start: {}", log.trim())))
+        Err(Error::unexpected(format!("a pooler did not start: {}", log.trim())))
     }
 }
 

@@ -1,6 +1,6 @@
 //! pgbench by every way: throughput, latency, processor time.
 
-use super::case::{self, Case, Run};
+use super::case::{self, Case, Run, Work};
 use super::stage::{Stage, WAYS, Way};
 use super::{Found, Plan};
 use crate::error::Error;
@@ -12,6 +12,9 @@ use crate::{stop, talk};
 const TPS_RATIO: f64 = 1.0;
 const CPU_RATIO: f64 = 1.0;
 const P99_RATIO: f64 = 1.0;
+
+/// Ours.
+const OURS: [Way; 2] = [Way::InPlace, Way::Dormouse];
 
 /// A figure of a run.
 type Figure = fn(&Run) -> f64;
@@ -41,12 +44,7 @@ pub(super) fn measure(stage: &Stage, plan: &Plan) -> Result<Found, Error> {
     let compare = |case: &Case| Compared { case: *case, ways: WAYS.map(|way| new(way, *case)).into() };
     let mut all: Vec<Compared> = plan.cases.iter().map(compare).collect();
     for round in 0..plan.rounds {
-        talk::say(&format!(
-            "pool: round {} of {}, {} cases by three ways",
-            round + 1,
-            plan.rounds,
-            all.len()
-        ));
+        talk::say(&format!("pool: round {} of {}, {} cases by four ways", round + 1, plan.rounds, all.len()));
         for (turn, compared) in all.iter_mut().enumerate() {
             if !compared.case.is_crowd() || round < plan.crowd_rounds {
                 compared.round(stage, plan.seconds, round + turn)?;
@@ -115,7 +113,7 @@ impl Compared {
         }
         let of = |figure: Figure| median(&runs.runs.iter().map(figure).collect::<Vec<_>>());
         let direct = self.ratio(runs.way, Way::Direct, |run| run.tps).unwrap_or_default();
-        let is_ours = runs.way == Way::Dormouse;
+        let is_ours = OURS.contains(&runs.way);
         Row {
             what: name,
             unit: "tps",
@@ -128,21 +126,26 @@ impl Compared {
                 ("of direct", direct),
             ],
             baseline: is_ours.then(|| Way::Bouncer.name().to_owned()),
-            ratio: is_ours.then(|| self.ratio(Way::Dormouse, Way::Bouncer, |run| run.tps)).flatten(),
+            ratio: is_ours.then(|| self.ratio(runs.way, Way::Bouncer, |run| run.tps)).flatten(),
         }
     }
 
     /// Against PgBouncer, where it takes part.
-    fn targets(&self) -> Vec<Target> {
-        let ratio = |figure: Figure| self.ratio(Way::Dormouse, Way::Bouncer, figure);
-        let name = |figure: &str| format!("{}: {figure}, times PgBouncer", self.case.name());
+    fn targets(&self) -> impl Iterator<Item = Target> {
+        OURS.into_iter().flat_map(|way| self.targets_of(way))
+    }
+
+    fn targets_of(&self, way: Way) -> Vec<Target> {
+        let ratio = |figure: Figure| self.ratio(way, Way::Bouncer, figure);
+        let name = |figure: &str| format!("{}: {}: {figure}, times PgBouncer", self.case.name(), way.name());
         let tps = ratio(|run| run.tps).map(|got| Target::at_least(&name("tps"), got, TPS_RATIO, "×"));
-        // Logging in is most of a connection per transaction, and there is only one target for it.
-        let rest = [
-            ratio(|run| run.pooler_us).map(|got| Target::at_most(&name("pooler CPU"), got, CPU_RATIO, "×")),
-            ratio(|run| run.p99).map(|got| Target::at_most(&name("p99"), got, P99_RATIO, "×")),
-        ];
-        let rest = rest.into_iter().filter(|_| !self.case.reconnect);
+        let cpu =
+            ratio(|run| run.pooler_us).map(|got| Target::at_most(&name("pooler CPU"), got, CPU_RATIO, "×"));
+        let p99 = ratio(|run| run.p99).map(|got| Target::at_most(&name("p99"), got, P99_RATIO, "×"));
+        // Logging in is most of a connection per transaction, and there is only one target for it. And a process
+        // that files the database's WAL as well is compared with nothing.
+        let files_wal = way == Way::Dormouse && self.case.work == Work::Tpcb;
+        let rest = [cpu.filter(|_| !files_wal), p99].into_iter().filter(|_| !self.case.reconnect);
         [tps].into_iter().chain(rest).flatten().collect()
     }
 }
@@ -193,7 +196,7 @@ mod tests {
         ];
         let compared = Compared { case: case::few()[0], ways };
         assert_eq!(compared.ratio(Way::Dormouse, Way::Bouncer, |run| run.tps), Some(1.2));
-        assert_eq!(compared.targets().len(), 3);
+        assert_eq!(compared.targets().count(), 3);
         assert_eq!(compared.rows().last().unwrap().ratio, Some(1.2));
     }
 
@@ -205,7 +208,7 @@ mod tests {
             runs(Way::Dormouse, &[60.0], None),
         ];
         let compared = Compared { case: case::few()[0], ways };
-        assert!(compared.targets().is_empty());
+        assert_eq!(compared.targets().count(), 0);
         let rows: Vec<Row> = compared.rows().collect();
         assert!(rows[1].what.ends_with("not offered by this version") && rows[1].figures.is_empty());
         assert_eq!(rows[2].ratio, None);

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Mutex;
 
-use super::bouncer::{self, Bouncer};
+use super::bouncer::{self, Behind, Bouncer};
 use super::logins::Logins;
 use crate::bare::{self, Bare, Running};
 use crate::error::Error;
@@ -26,12 +26,14 @@ pub(super) enum Way {
     Direct,
     /// Through PgBouncer.
     Bouncer,
-    /// Through Dormouse, by the pooled name.
+    /// Through Dormouse in PgBouncer's place: the same file, the same server behind it.
+    InPlace,
+    /// Through a Dormouse that runs the database too, by the pooled name.
     Dormouse,
 }
 
 /// All of them.
-pub(super) const WAYS: [Way; 3] = [Way::Direct, Way::Bouncer, Way::Dormouse];
+pub(super) const WAYS: [Way; 4] = [Way::Direct, Way::Bouncer, Way::InPlace, Way::Dormouse];
 
 impl Way {
     /// In tables.
@@ -39,6 +41,7 @@ impl Way {
         match self {
             Way::Direct => "direct",
             Way::Bouncer => "PgBouncer",
+            Way::InPlace => "dormouse pool",
             Way::Dormouse => "Dormouse",
         }
     }
@@ -53,6 +56,8 @@ pub(super) struct Stage {
     pub(super) place: Place,
     /// Before the bare server.
     pub(super) bouncer: Bouncer,
+    /// Before the same.
+    in_place: Bouncer,
     /// Whether the pooled name shares backends.
     pub(super) pools: bool,
     /// How long its clients take to log in.
@@ -82,11 +87,14 @@ impl Stage {
         bare.listen(port, &[("max_connections", SERVER_CONNECTIONS.to_string())])?;
         let running = bare.boot()?;
         let verifier = set_password(&running, &place.password)?;
-        let bouncer = Bouncer::start(&bare, port, super::POOL, &verifier)?;
+        let behind = Behind { bare: &bare, port, verifier: &verifier };
+        let bouncer = bouncer::pgbouncer(behind, super::POOL)?;
+        let in_place = bouncer::in_its_place(binary, behind, super::POOL)?;
         let mut stage = Self {
             server,
             place,
             bouncer,
+            in_place,
             pools: false,
             logins: Mutex::default(),
             compute,
@@ -118,6 +126,7 @@ impl Stage {
         match way {
             Way::Direct => SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)),
             Way::Bouncer => self.bouncer.address,
+            Way::InPlace => self.in_place.address,
             Way::Dormouse => self.place.address,
         }
     }
@@ -127,6 +136,7 @@ impl Stage {
         match way {
             Way::Direct => None,
             Way::Bouncer => Some(self.bouncer.pid()),
+            Way::InPlace => Some(self.in_place.pid()),
             Way::Dormouse => Some(self.server.pid()),
         }
     }
@@ -134,7 +144,7 @@ impl Stage {
     /// The postmaster at the end of a way, and its directory.
     pub(super) fn postgres(&self, way: Way) -> (u32, std::path::PathBuf) {
         match way {
-            Way::Direct | Way::Bouncer => (self.running.pid(), self.bare.data()),
+            Way::Direct | Way::Bouncer | Way::InPlace => (self.running.pid(), self.bare.data()),
             Way::Dormouse => (self.compute.pid, self.compute.data().map(Path::to_owned).unwrap_or_default()),
         }
     }
@@ -149,7 +159,7 @@ impl Stage {
     /// When nobody asks for the password.
     pub(super) fn login(&self, way: Way) -> Result<Login, Error> {
         let plain = match way {
-            Way::Direct | Way::Bouncer => bare::login(),
+            Way::Direct | Way::Bouncer | Way::InPlace => bare::login(),
             Way::Dormouse => Login { endpoint: Some(self.pooled_name()), ..self.place.login.clone() },
         };
         plain.salted(self.address(way), &self.place.password)
@@ -167,7 +177,7 @@ impl Stage {
     ) -> Result<String, Error> {
         let address = self.address(way);
         let (user, database) = match way {
-            Way::Direct | Way::Bouncer => (bare::SEED.0, bare::SEED.1),
+            Way::Direct | Way::Bouncer | Way::InPlace => (bare::SEED.0, bare::SEED.1),
             Way::Dormouse => (self.place.login.user.as_str(), self.place.login.database.as_str()),
         };
         let mut environment = vec![
