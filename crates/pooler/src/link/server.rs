@@ -27,6 +27,8 @@ pub struct Server {
     pub(super) definitions: usize,
     /// The beginning of a message whose rest has not come.
     pub(super) partial: Vec<u8>,
+    /// Before so many bytes of it are there it says nothing.
+    pub(super) needs: usize,
     /// Bytes to come of a message that is being passed on.
     pub(super) passing: usize,
     /// Of a message that is left out.
@@ -76,6 +78,7 @@ impl Server {
             expect: VecDeque::new(),
             definitions: 0,
             partial: Vec::new(),
+            needs: 0,
             passing: 0,
             dropping: 0,
             copy_in: false,
@@ -122,6 +125,9 @@ impl Server {
         let begin = self.expect.iter().rposition(Expect::is_boundary).map_or(0, |at| at + 1);
         let named = |expect: &Expect| name.is_some() && expect.definition().is_some_and(|d| d.name == name);
         let earlier = self.expect.range(..begin);
+        if name.is_some() && earlier.clone().any(Expect::forgets) {
+            return true;
+        }
         let by_name = self.expect.range(begin..).all(|expect| !named(expect)) && earlier.clone().any(named);
         by_name
             || earlier.clone().any(|expect| id.is_some() && expect.definition().is_some_and(|d| d.id == id))

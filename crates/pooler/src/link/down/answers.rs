@@ -26,6 +26,7 @@ pub(super) fn give_answers(_client: &mut Client, server: &mut Server, out: &mut 
         match server.pop() {
             Some(Expect::Answer(Answer::Parsed(_))) => parts::empty(out, PARSE_COMPLETE),
             Some(Expect::Answer(Answer::Closed(_))) => parts::empty(out, CLOSE_COMPLETE),
+            Some(Expect::Answer(Answer::Deallocated(_))) => parts::command_complete(out, "DEALLOCATE"),
             Some(Expect::Answer(Answer::Command(command))) => {
                 if server.status == TxStatus::Failed {
                     out.extend_from_slice(&in_failed_transaction().encode());

@@ -11,6 +11,11 @@ use crate::sql::{Effect, classify};
 impl Down<'_> {
     /// Changed tables make plans old.
     pub(super) fn note_command(&mut self, body: &[u8]) {
+        if (body.starts_with(b"DEALLOCATE ALL") || body.starts_with(b"DISCARD ALL"))
+            && let Some(Expect::Query(asked)) = self.server.expect.front_mut()
+        {
+            asked.forgotten = None;
+        }
         let dropped = body.starts_with(b"DROP ");
         if dropped || body.starts_with(b"ALTER ") || body.starts_with(b"CREATE VIEW") {
             self.common.generation += 1;

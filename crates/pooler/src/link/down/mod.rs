@@ -33,7 +33,7 @@ const PORTAL_SUSPENDED: u8 = b's';
 const COPY_IN_RESPONSE: u8 = b'G';
 
 /// The largest message that is read as a whole: an error with everything in it.
-const MAX_READ: usize = 4 << 20;
+const MAX_READ: usize = 64 << 20;
 
 /// The process number at the beginning of a notification.
 const PID_LEN: usize = 4;
@@ -76,7 +76,12 @@ pub fn down(
     let mut down = Down { client, server, common, ready: 0, own_ended: false };
     let as_it_is = if down.server.partial.is_empty() {
         down.run(input, out)?
+    } else if down.server.partial.len() + input.len() < down.server.needs {
+        // A long error: nothing can be said yet.
+        down.server.partial.extend_from_slice(input);
+        false
     } else {
+        down.server.needs = 0;
         let mut whole = std::mem::take(&mut down.server.partial);
         whole.extend_from_slice(input);
         if down.run(&whole, out)? {
@@ -115,6 +120,7 @@ impl Down<'_> {
                 if header.body_len > MAX_READ {
                     return Err(broken(header.tag, "is too large"));
                 }
+                self.server.needs = whole;
                 break;
             }
             if self.has_answers() {
@@ -196,14 +202,14 @@ impl Down<'_> {
             (BIND_COMPLETE, Expect::Bind) | (CLOSE_COMPLETE, Expect::Close) => (true, true, true),
             (PARSE_COMPLETE | BIND_COMPLETE | CLOSE_COMPLETE, _) => (false, false, false),
             (tag::ROW_DESCRIPTION | NO_DATA, Expect::Describe) => (true, true, true),
-            (tag::COMMAND_COMPLETE | tag::EMPTY_QUERY_RESPONSE | PORTAL_SUSPENDED, Expect::Execute(_)) => {
+            (tag::COMMAND_COMPLETE | tag::EMPTY_QUERY_RESPONSE | PORTAL_SUSPENDED, Expect::Execute(..)) => {
                 (true, true, true)
             }
             (tag::AUTHENTICATION | tag::BACKEND_KEY_DATA | tag::NEGOTIATE_PROTOCOL_VERSION, _) => {
                 (false, false, false)
             }
             // Inside a query or an execution: rows and the like.
-            (_, Expect::Query(_) | Expect::Function | Expect::Execute(_) | Expect::Describe) => {
+            (_, Expect::Query(_) | Expect::Function(_) | Expect::Execute(..) | Expect::Describe) => {
                 (true, false, true)
             }
             _ => (false, false, false),
@@ -218,7 +224,7 @@ impl Down<'_> {
             self.note_command(body);
         }
         if pops
-            && let Some(Expect::Execute(Some(statement))) = self.server.pop()
+            && let Some(Expect::Execute(Some(statement), _)) = self.server.pop()
             && tag == tag::COMMAND_COMPLETE
         {
             self.executed(statement.stateful(), statement.text());
@@ -229,7 +235,7 @@ impl Down<'_> {
     /// The backend waits for COPY data. It has ignored the Syncs that came before their end.
     fn copy_in(&mut self) {
         self.server.copy_in = true;
-        let extended = matches!(self.server.expect.front(), Some(Expect::Execute(_)));
+        let extended = matches!(self.server.expect.front(), Some(Expect::Execute(..)));
         let end = self.server.expect.iter().position(|expect| matches!(expect, Expect::CopyEnd));
         let mut at = 0;
         self.server.expect.retain(|expect| {
@@ -266,11 +272,16 @@ impl Down<'_> {
                 return Ok(false);
             }
             Some(Expect::Query(asked)) => {
+                if let Some(forgotten) = asked.forgotten {
+                    // It did not come to that.
+                    self.client.names.remember(forgotten);
+                }
                 if let Some(text) = asked.text {
                     self.queried(&text, before, status);
                 }
             }
-            Some(Expect::Function | Expect::Sync) => {}
+            Some(Expect::Function(effect)) => self.server.touched = self.server.touched.with(effect),
+            Some(Expect::Sync) => {}
             _ => return Err(broken(tag::READY_FOR_QUERY, "was not expected")),
         }
         self.ready += 1;

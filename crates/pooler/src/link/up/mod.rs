@@ -12,18 +12,21 @@
 use dormouse_pgwire::frame::{self, HEADER_LEN, Header};
 use dormouse_pgwire::tag::frontend as tag;
 
-use super::Common;
 use super::client::Client;
 use super::expect::Expect;
 use super::server::Server;
 use super::write::Write;
+use super::{Common, parts};
 
 mod portal;
 mod query;
 mod read;
 mod statement;
 
-use read::{invalid, wanted};
+use read::{There, invalid, wanted};
+
+/// Replies that a backend may owe to one client. Who sends more without taking any waits.
+const MAX_OUTSTANDING: usize = 1 << 16;
 
 /// How to send what came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +57,9 @@ pub enum Violation {
         max: usize,
     },
     /// A client has too many prepared statements.
-    #[error("too many prepared statements: a pooled connection may have {0}")]
+    #[error(
+        "too many prepared statements: a pooled connection may have 10000, of 64 MiB together; it has {0}"
+    )]
     TooManyNames(usize),
 }
 
@@ -72,7 +77,13 @@ pub fn up(
     if client.partial.is_empty() {
         return Up { client, server, common }.run(input, out);
     }
+    if !client.stalled && client.partial.len() + input.len() < client.needs {
+        // Nothing can be said yet: looking at every piece of a long text would take for ever.
+        client.partial.extend_from_slice(input);
+        return Ok(Sent::Changed);
+    }
     // The beginning of a message waited for its rest: together they are a new input.
+    client.needs = 0;
     let mut whole = std::mem::take(&mut client.partial);
     whole.extend_from_slice(input);
     client.stalled = false;
@@ -117,7 +128,13 @@ impl Up<'_> {
             let Some(header) = frame::header(rest) else { break };
             let header = header.map_err(|_| invalid(rest[0], "impossible length"))?;
             let whole = HEADER_LEN + header.body_len;
-            let Some(there) = wanted(header, rest)? else { break };
+            let there = match wanted(header, rest)? {
+                There::Enough(there) => there,
+                There::Needs(needs) => {
+                    self.client.needs = needs;
+                    break;
+                }
+            };
             let fate = self.message(header, &rest[..there.min(rest.len())], at, &mut write)?;
             let end = at + whole.min(rest.len());
             let to_come = (at + whole).saturating_sub(input.len());
@@ -145,6 +162,13 @@ impl Up<'_> {
         Ok(if write.finish() { Sent::AsItIs } else { Sent::Changed })
     }
 
+    /// Makes the backend answer what it was sent without a Sync: something waits for that.
+    fn hurry(&self, at: usize, write: &mut Write<'_>) {
+        if self.server.unsynced {
+            parts::empty(write.put_at(at), tag::FLUSH);
+        }
+    }
+
     /// Looks at one message; `seen` is all of it, or for those that are passed on unread, what is there.
     fn message(
         &mut self,
@@ -153,22 +177,35 @@ impl Up<'_> {
         at: usize,
         write: &mut Write<'_>,
     ) -> Result<Fate, Violation> {
+        if self.client.left {
+            // Behind a goodbye PostgreSQL reads nothing.
+            return Ok(Fate::Drop);
+        }
+        if self.server.expect.len() >= MAX_OUTSTANDING {
+            self.hurry(at, write);
+            return Ok(Fate::Stall);
+        }
+        if self.server.copy_in && !is_for_copy(header.tag) {
+            // PostgreSQL loses its place in the stream, and ends the connection.
+            return Err(invalid(header.tag, "the backend waits for COPY data"));
+        }
         let body = seen.get(HEADER_LEN..).unwrap_or_default();
         if self.server.skipping && header.tag != tag::SYNC && header.tag != tag::TERMINATE {
             // The backend would not read it either.
             return Ok(Fate::Drop);
         }
         match header.tag {
-            tag::QUERY => self.query(body),
+            tag::QUERY => self.query(body, at, write),
             tag::PARSE => self.parse(body, at, write),
             tag::BIND => self.bind(header, body, at, write),
             tag::DESCRIBE => self.describe(body, at, write),
             tag::CLOSE => self.close(body),
-            tag::EXECUTE => self.execute(body),
+            tag::EXECUTE => self.execute(body, at, write),
             tag::SYNC => Ok(self.sync()),
             tag::FLUSH => Ok(Fate::Pass),
             tag::FUNCTION_CALL => {
-                self.server.push(Expect::Function);
+                self.server.push(Expect::Function(read::effect_of_call(body)));
+                self.server.unsynced = false;
                 Ok(Fate::Pass)
             }
             // Nobody waits for these any more: the COPY has failed, and the backend would ignore them.
@@ -189,4 +226,9 @@ impl Up<'_> {
             tag => Err(invalid(tag, "unknown tag")),
         }
     }
+}
+
+/// Whether a backend that waits for COPY data takes it.
+fn is_for_copy(tag: u8) -> bool {
+    matches!(tag, tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL | tag::FLUSH | tag::SYNC | tag::TERMINATE)
 }

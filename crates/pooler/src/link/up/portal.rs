@@ -82,14 +82,22 @@ impl Up<'_> {
         }
     }
 
-    pub(super) fn execute(&mut self, body: &[u8]) -> Result<Fate, Violation> {
+    pub(super) fn execute(
+        &mut self,
+        body: &[u8],
+        at: usize,
+        write: &mut Write<'_>,
+    ) -> Result<Fate, Violation> {
         let (portal, _) = parts::cut(body).ok_or_else(|| invalid(tag::EXECUTE, "its portal does not end"))?;
         let statement =
             if self.server.portals.is_empty() { None } else { self.server.portals.get(portal).cloned() };
         if let Some(statement) = &statement {
-            self.deallocates(statement.stateful());
+            if let Some(name) = self.deallocated(statement) {
+                return Ok(self.deallocate(&name, at, write));
+            }
         }
-        self.server.push(Expect::Execute(statement));
+        let forgotten = statement.as_ref().and_then(|statement| self.deallocates(statement.stateful()));
+        self.server.push(Expect::Execute(statement, forgotten));
         self.server.unsynced = true;
         Ok(Fate::Pass)
     }
