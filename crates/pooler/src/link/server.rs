@@ -33,6 +33,8 @@ pub struct Server {
     pub(super) passing: usize,
     /// Of a message that is left out.
     pub(super) dropping: usize,
+    /// It was sent the beginning of a message, whose rest the client has not said yet.
+    pub(super) inside: bool,
     /// It waits for COPY data from the client.
     pub(super) copy_in: bool,
     /// After an error it reads nothing up to the next Sync.
@@ -81,6 +83,7 @@ impl Server {
             needs: 0,
             passing: 0,
             dropping: 0,
+            inside: false,
             copy_in: false,
             skipping: false,
             unsynced: false,
@@ -140,6 +143,7 @@ impl Server {
             && !self.skipping
             && !self.unsynced
             && !self.copy_in
+            && !self.inside
             && self.partial.is_empty()
             && self.passing == 0
             && self.dropping == 0

@@ -200,3 +200,17 @@ fn names_mean_what_they_meant_when_their_end_failed() {
         assert_eq!(pair.client.prepared(), left, "{:?}", String::from_utf8_lossy(&sent));
     }
 }
+
+#[test]
+fn nothing_of_ours_is_sent_into_the_middle_of_a_message() {
+    let mut pair = pair();
+    pair.up(&query("do $$ $$; copy t from stdin")).unwrap();
+    pair.down(&message(b'G', &[0, 0, 0]));
+    let data = message(b'd', &[b'x'; 100]);
+    pair.up(&data[..50]).unwrap();
+    // The COPY fails while the client is in the middle of its data, and something must be asked.
+    pair.down(&[message(b'E', b"SERROR\0C22P04\0Mno\0\0"), message(b'Z', b"I")].concat());
+    assert!(!pair.server.must_ask() && !pair.server.is_at_rest());
+    assert_eq!(pair.up(&data[50..]).unwrap(), &data[50..], "the backend waits for the rest");
+    assert!(pair.server.must_ask());
+}
