@@ -29,6 +29,8 @@ pub(super) enum Expect {
     Close,
     /// ReadyForQuery.
     Sync,
+    /// The same, of a series that is said again: the client does not see it.
+    Again,
     /// A query of our own: up to ReadyForQuery, of which the client sees nothing.
     Own,
     /// Nothing from the backend: this is the place of an answer that we give.
@@ -110,7 +112,7 @@ impl Expect {
 
     /// Whether a new series begins behind it: an error before it does not reach what follows.
     pub(super) fn is_boundary(&self) -> bool {
-        matches!(self, Self::Sync | Self::Query(_) | Self::Function(_))
+        matches!(self, Self::Sync | Self::Again | Self::Query(_) | Self::Function(_))
     }
 
     /// Whether it is answered as part of a series that an error cuts short up to Sync.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use dormouse_pgwire::backend::{ErrorResponse, TxStatus};
 
+use super::again::Series;
 use super::client::Client;
 use super::expect::Expect;
 use super::inspect::Findings;
@@ -45,6 +46,8 @@ pub struct Server {
     pub(super) portals: Portals,
     /// What this transaction did that outlives it.
     pub(super) touched: Stateful,
+    /// What its client says, in case it must be said again.
+    pub(super) series: Series,
     /// An error came since it was idle last.
     pub(super) erred: bool,
     /// What keeps its client on it.
@@ -89,6 +92,7 @@ impl Server {
             unsynced: false,
             portals: HashMap::new(),
             touched: Stateful::default(),
+            series: Series::default(),
             erred: false,
             pinned: Stateful::default(),
             ask: Stateful::default(),

@@ -24,7 +24,10 @@ pub fn replay(from: &Settings, to: &Settings) -> Option<String> {
         return None;
     }
     let same = |name: &str| from.get(name) == to.get(name);
-    let ordinary_differ = !from.iter().filter(|(name, _)| is_ordinary(name)).eq(to.iter().filter(|(name, _)| is_ordinary(name)));
+    let ordinary_differ = !from
+        .iter()
+        .filter(|(name, _)| is_ordinary(name))
+        .eq(to.iter().filter(|(name, _)| is_ordinary(name)));
     // Whoever logged in could set all of it once; another role may not.
     let authorization = ordinary_differ || !same(SESSION_AUTHORIZATION);
     let role = authorization || !same(ROLE);

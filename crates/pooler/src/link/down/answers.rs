@@ -23,11 +23,16 @@ pub fn answers(client: &mut Client, server: &mut Server, out: &mut Vec<u8>) {
 
 pub(super) fn give_answers(_client: &mut Client, server: &mut Server, out: &mut Vec<u8>) {
     while let Some(Expect::Answer(_) | Expect::CopyEnd) = server.expect.front() {
-        match server.pop() {
-            Some(Expect::Answer(Answer::Parsed(_))) => parts::empty(out, PARSE_COMPLETE),
-            Some(Expect::Answer(Answer::Closed(_))) => parts::empty(out, CLOSE_COMPLETE),
-            Some(Expect::Answer(Answer::Deallocated(_))) => parts::command_complete(out, "DEALLOCATE"),
-            Some(Expect::Answer(Answer::Command(command))) => {
+        let answer = server.pop();
+        let Some(Expect::Answer(answer)) = answer else { continue };
+        if !server.series.tells(matches!(answer, Answer::Parsed(_) | Answer::Closed(_))) {
+            continue;
+        }
+        match answer {
+            Answer::Parsed(_) => parts::empty(out, PARSE_COMPLETE),
+            Answer::Closed(_) => parts::empty(out, CLOSE_COMPLETE),
+            Answer::Deallocated(_) => parts::command_complete(out, "DEALLOCATE"),
+            Answer::Command(command) => {
                 if server.status == TxStatus::Failed {
                     out.extend_from_slice(&in_failed_transaction().encode());
                 } else {
@@ -35,7 +40,6 @@ pub(super) fn give_answers(_client: &mut Client, server: &mut Server, out: &mut 
                 }
                 out.extend_from_slice(&[tag::READY_FOR_QUERY, 0, 0, 0, 5, server.status.as_byte()]);
             }
-            _ => {}
         }
     }
 }

@@ -229,7 +229,8 @@ impl Down<'_> {
         {
             self.executed(statement.stateful(), statement.text());
         }
-        Ok(passes)
+        let is_completion = matches!(tag, PARSE_COMPLETE | BIND_COMPLETE | CLOSE_COMPLETE);
+        Ok(passes && self.server.series.tells(is_completion))
     }
 
     /// The backend waits for COPY data. It has ignored the Syncs that came before their end.
@@ -282,8 +283,13 @@ impl Down<'_> {
             }
             Some(Expect::Function(effect)) => self.server.touched = self.server.touched.with(effect),
             Some(Expect::Sync) => {}
+            Some(Expect::Again) => {
+                self.server.say_again(self.client);
+                return Ok(false);
+            }
             _ => return Err(broken(tag::READY_FOR_QUERY, "was not expected")),
         }
+        self.server.series.ends();
         self.ready += 1;
         if status == TxStatus::Idle {
             self.transaction_ended();
@@ -308,6 +314,11 @@ impl Down<'_> {
         }
         if fields.is_some_and(|fields| fields.code() == "0A000" && fields.message() == STALE_PLAN) {
             self.common.generation += 1;
+            if self.server.can_say_again(self.client) {
+                failure::failed(self.client, self.server);
+                self.server.will_say_again();
+                return false;
+            }
         }
         failure::failed(self.client, self.server);
         true

@@ -214,3 +214,66 @@ fn nothing_of_ours_is_sent_into_the_middle_of_a_message() {
     assert_eq!(pair.up(&data[50..]).unwrap(), &data[50..], "the backend waits for the rest");
     assert!(pair.server.must_ask());
 }
+
+/// What PostgreSQL says of a plan that is older than its tables.
+fn stale() -> Vec<u8> {
+    message(b'E', b"SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0\0")
+}
+
+#[test]
+fn who_parses_does_not_see_that_the_plan_there_is_old() {
+    let ready = message(b'Z', b"I");
+    let done = message(b'C', b"SELECT 1\0");
+    let ok = |tags: &str| tags.bytes().flat_map(|tag| message(tag, b"")).collect::<Vec<u8>>();
+    let parse = message(b'P', b"s1\0select * from t\0\0\0");
+    let (bind, execute) = (message(b'B', b"\0s1\0\0\0\0\0\0\0"), message(b'E', b"\0\0\0\0\0"));
+    let sync = message(b'S', b"");
+    let series = [&parse[..], &bind, &execute, &sync].concat();
+    let mut pair = pair();
+    pair.up(&series).unwrap();
+    pair.down(&[&ok("12")[..], &done, &ready].concat());
+
+    // Another client prepares the same; meanwhile the table was changed.
+    pair.client = Client::new(Settings::default(), Reported::new(), false);
+    pair.up(&series).unwrap();
+    let got = pair.down(&stale());
+    assert_eq!(got, ok("1"), "our answer is out already");
+    assert_eq!(pair.down(&ready), b"", "the failure is not");
+    assert!(pair.client.is_stalled() && !pair.server.is_free(&pair.client));
+    let sent = pair.up(b"").unwrap();
+    let tags: Vec<u8> = split(&sent).iter().map(|message| message[0]).collect();
+    assert_eq!(tags, b"CPBES", "closed, then as it was");
+    let got = pair.down(&[&ok("312")[..], &done, &ready].concat());
+    assert_eq!(got, [&ok("2")[..], &done, &ready].concat());
+    assert!(pair.server.is_free(&pair.client) && pair.client.prepared() == 1);
+
+    // Not twice in a series; and not for who executes only.
+    for (client_parses, hides) in [(true, 1), (false, 0)] {
+        if client_parses {
+            pair.client = Client::new(Settings::default(), Reported::new(), false);
+        }
+        let first = if client_parses { &series[..] } else { &series[parse.len()..] };
+        pair.up(first).unwrap();
+        let mut seen = pair.down(&[stale(), ready.clone()].concat());
+        for _ in 0..hides {
+            pair.up(b"").unwrap();
+            seen = pair.down(&[ok("3"), stale(), ready.clone()].concat());
+        }
+        assert_eq!(seen, [stale(), ready.clone()].concat(), "parses: {client_parses}");
+        assert!(pair.server.is_free(&pair.client));
+        if client_parses {
+            pair.up(&series).unwrap();
+            pair.down(&[&ok("12")[..], &done, &ready].concat());
+        }
+    }
+}
+
+fn split(mut bytes: &[u8]) -> Vec<&[u8]> {
+    let mut all = Vec::new();
+    while let Some((head, _)) = bytes.split_first_chunk::<5>() {
+        let whole = 1 + u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+        all.push(&bytes[..whole]);
+        bytes = &bytes[whole..];
+    }
+    all
+}

@@ -135,7 +135,11 @@ impl Up<'_> {
                     break;
                 }
             };
+            let rested = self.server.expect.is_empty() && !self.server.unsynced;
             let fate = self.message(header, &rest[..there.min(rest.len())], at, &mut write)?;
+            if !matches!(fate, Fate::Stall) {
+                self.server.remember(header.tag, rest.get(..whole), rested);
+            }
             let end = at + whole.min(rest.len());
             let to_come = (at + whole).saturating_sub(input.len());
             match fate {

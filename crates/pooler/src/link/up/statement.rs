@@ -24,6 +24,10 @@ impl Up<'_> {
             return Ok(Fate::Stall);
         }
         self.common.counters.client_parse_count += u64::from(!name.is_empty());
+        if self.server.series.repeats() {
+            // The first time it was given this name already.
+            self.client.names.put(name, None);
+        }
         let again = !name.is_empty() && self.client.names.get(name).is_some();
         let old = self.client.names.put(name, Some(Arc::clone(&statement)));
         let undo = |added| Undo { name: (!name.is_empty()).then(|| name.into()), old, added };
