@@ -277,3 +277,15 @@ fn split(mut bytes: &[u8]) -> Vec<&[u8]> {
     }
     all
 }
+
+#[test]
+fn a_flush_or_sync_with_a_body_is_refused() {
+    for tag in [b'H', b'S'] {
+        let mut pair = pair();
+        let refused = pair.up(&[message(tag, b"x"), query("select 1")].concat());
+        assert!(matches!(refused, Err(Violation::TooLong { len: 1, max: 0 })), "{refused:?}");
+    }
+    let mut pair = pair();
+    let long = message(b'C', format!("S{}\0", "n".repeat(10_000)).as_bytes());
+    assert!(matches!(pair.up(&long), Err(Violation::TooLong { .. })), "PostgreSQL would end the backend");
+}

@@ -11,8 +11,11 @@ use crate::link::stateful::Stateful;
 /// through a pool: ten thousand clients could fill the memory.
 const MAX_TEXT: usize = 64 << 20;
 
-/// Names, and whatever else is small.
-const MAX_SMALL: usize = 64 << 10;
+/// What Describe, Close and Execute may have. PostgreSQL ends the connection of whoever sends more.
+const MAX_SMALL: usize = 10_000 - 4;
+
+/// The two names of a Bind.
+const MAX_NAMES: usize = 64 << 10;
 
 /// The number of a function at the beginning of a FunctionCall.
 const OID_LEN: usize = 4;
@@ -35,6 +38,8 @@ pub(super) fn wanted(header: Header, rest: &[u8]) -> Result<There, Violation> {
     let (needed, max) = match header.tag {
         tag::QUERY | tag::PARSE => (whole, MAX_TEXT),
         tag::DESCRIBE | tag::CLOSE | tag::EXECUTE => (whole, MAX_SMALL),
+        // With a body they are errors, and that of a Flush would make PostgreSQL skip what follows.
+        tag::SYNC | tag::FLUSH => (HEADER_LEN, 0),
         tag::FUNCTION_CALL => (whole.min(HEADER_LEN + OID_LEN), usize::MAX),
         tag::BIND => (whole.min(names_end(rest)), MAX_TEXT.max(header.body_len)),
         _ => (HEADER_LEN, usize::MAX),
@@ -42,7 +47,7 @@ pub(super) fn wanted(header: Header, rest: &[u8]) -> Result<There, Violation> {
     if header.body_len > max {
         return Err(Violation::TooLong { len: header.body_len, max });
     }
-    if header.tag == tag::BIND && needed > MAX_SMALL && rest.len() > MAX_SMALL && needed > rest.len() {
+    if header.tag == tag::BIND && needed > MAX_NAMES && rest.len() > MAX_NAMES && needed > rest.len() {
         return Err(invalid(tag::BIND, "its names are too long"));
     }
     // All that is there is shown, up to the end of the message.
