@@ -21,15 +21,20 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tokio_postgres::{Client, NoTls};
 
+pub mod crowd;
 pub mod foreign;
+pub mod fuzz;
 pub mod pooled;
 mod project;
 mod remains;
 pub mod programs;
 pub mod raw;
+pub mod say;
+mod seed;
 mod sessions;
 pub mod storage;
 pub mod torture;
+mod wire;
 
 pub use project::{Project, free_port, note, posix_segments, sysv_segments};
 pub use sessions::Session;

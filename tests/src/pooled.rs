@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dormouse_base::EndpointId;
@@ -23,7 +23,10 @@ use crate::foreign::Foreign;
 use crate::raw::{PROTOCOL_3_0, Raw, Welcome, startup};
 
 /// The password of every role.
-const PASSWORD: &str = "pooled";
+pub const PASSWORD: &str = "pooled";
+
+/// Clients that it takes.
+const CLIENTS: usize = 1000;
 
 /// PostgreSQL and a pool in front of it.
 #[derive(Debug)]
@@ -51,6 +54,12 @@ impl Pooler {
     /// Starts both; `settings` are names and values as in `pgbouncer.ini`.
     pub fn start(settings: &[(&str, &str)]) -> Self {
         let foreign = [17, 16, 15, 18].into_iter().find_map(Foreign::start).expect("PostgreSQL is installed");
+        let socket = foreign.socket();
+        Self::start_in_front_of(foreign, &socket, settings)
+    }
+
+    /// The same in front of this server, which is reached by another socket than its own.
+    pub fn start_in_front_of(foreign: Foreign, socket: &Path, settings: &[(&str, &str)]) -> Self {
         foreign.trust_local();
         let mut pool = PoolSettings::default();
         for (name, value) in settings {
@@ -62,7 +71,7 @@ impl Pooler {
             endpoint: EndpointId::generate(),
             verifier: Verifier::generate(PASSWORD).to_string(),
             compute: Arc::new(Always {
-                socket: foreign.socket(),
+                socket: socket.to_owned(),
                 gate: Arc::new(gate),
                 closing: watch::Sender::new(None),
             }),
@@ -72,7 +81,7 @@ impl Pooler {
             listen: vec![Bound::to(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap()],
             upstream: None,
             tls: None,
-            max_client_conn: 100,
+            max_client_conn: CLIENTS,
             max_conn_rate: 0,
             shards: 1,
             secret: vec![1; 32],
@@ -80,6 +89,11 @@ impl Pooler {
         };
         let proxy = Proxy::start(config, Arc::new(wake), Metrics::default(), &scope).unwrap();
         Self { foreign, proxy, _scope: scope }
+    }
+
+    /// The port of the pool.
+    pub fn port(&self) -> u16 {
+        self.proxy.address().port()
     }
 
     /// A client in this pool mode.

@@ -21,13 +21,14 @@ mod client;
 mod history;
 mod ledger;
 mod options;
-mod seed;
+
 mod site;
 mod timeline;
 mod weather;
 mod work;
 mod world;
 
+use crate::seed;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

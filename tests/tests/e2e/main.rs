@@ -33,5 +33,8 @@ mod pool_pgx;
 mod pool_protocol;
 mod pool_mix;
 mod pool_lost;
+mod pool_fuzz;
+mod pool_stale;
+mod pool_crowd;
 mod pool_console;
 mod pool_ini;

@@ -15,6 +15,8 @@ pub struct Client {
     pub(super) reported: Reported,
     /// The beginning of a message whose rest has not come.
     pub(super) partial: Vec<u8>,
+    /// Before so many bytes of it are there it says nothing.
+    pub(super) needs: usize,
     /// Bytes to come of a message that is being passed on.
     pub(super) passing: usize,
     /// Of a message that nobody needs.

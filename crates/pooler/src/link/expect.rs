@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::statement::Statement;
+use super::stateful::Stateful;
+use crate::statement::{Forgotten, Statement};
 
 /// One thing that is expected.
 #[derive(Debug)]
 pub(super) enum Expect {
     /// A simple query of the client: everything up to ReadyForQuery.
     Query(Asked),
-    /// A call of the old fast path: up to ReadyForQuery.
-    Function,
+    /// A call of the old fast path: up to ReadyForQuery. What it may leave behind.
+    Function(Stateful),
     /// The client's Parse: ParseComplete.
     Parse(Undo),
     /// Our own Parse: ParseComplete, which the client does not see.
@@ -23,11 +24,13 @@ pub(super) enum Expect {
     Describe,
     /// Up to CommandComplete, EmptyQueryResponse or PortalSuspended. The statement, if it may leave something
     /// behind.
-    Execute(Option<Arc<Statement>>),
+    Execute(Option<Arc<Statement>>, Option<Forgotten>),
     /// The client's Close of a portal or of a name we do not know: CloseComplete.
     Close,
     /// ReadyForQuery.
     Sync,
+    /// The same, of a series that is said again: the client does not see it.
+    Again,
     /// A query of our own: up to ReadyForQuery, of which the client sees nothing.
     Own,
     /// Nothing from the backend: this is the place of an answer that we give.
@@ -43,6 +46,8 @@ pub(super) struct Asked {
     pub(super) text: Option<Box<[u8]>>,
     /// The unnamed statement, which it ended.
     pub(super) unnamed: Option<Arc<Statement>>,
+    /// All that have names, if it may end those.
+    pub(super) forgotten: Option<Forgotten>,
 }
 
 /// What to put back when a Parse or Close did not happen after all.
@@ -78,6 +83,8 @@ pub(super) enum Answer {
     Parsed(Undo),
     /// CloseComplete: only the client's name goes.
     Closed(Undo),
+    /// CommandComplete of a `DEALLOCATE` that was executed.
+    Deallocated(Undo),
     /// CommandComplete and ReadyForQuery for a simple query that only concerns names.
     Command(&'static str),
 }
@@ -86,10 +93,11 @@ impl Expect {
     /// What it defines or takes away, if it does either.
     pub(super) fn definition(&self) -> Option<Definition<'_>> {
         match self {
-            Self::Parse(undo) | Self::Answer(Answer::Parsed(undo) | Answer::Closed(undo)) => {
+            Self::Parse(undo)
+            | Self::Answer(Answer::Parsed(undo) | Answer::Closed(undo) | Answer::Deallocated(undo)) => {
                 Some(Definition { name: Some(undo.name()), id: undo.added.as_ref().map(|added| added.id()) })
             }
-            Self::Query(_) => Some(Definition { name: Some(b""), id: None }),
+            Self::Query(_) | Self::Execute(_, Some(_)) => Some(Definition { name: Some(b""), id: None }),
             Self::Inject(statement) | Self::Evict(statement) => {
                 Some(Definition { name: None, id: Some(statement.id()) })
             }
@@ -97,9 +105,14 @@ impl Expect {
         }
     }
 
+    /// Whether it may end the meaning of every name.
+    pub(super) fn forgets(&self) -> bool {
+        matches!(self, Self::Query(Asked { forgotten: Some(_), .. }) | Self::Execute(_, Some(_)))
+    }
+
     /// Whether a new series begins behind it: an error before it does not reach what follows.
     pub(super) fn is_boundary(&self) -> bool {
-        matches!(self, Self::Sync | Self::Query(_) | Self::Function)
+        matches!(self, Self::Sync | Self::Again | Self::Query(_) | Self::Function(_))
     }
 
     /// Whether it is answered as part of a series that an error cuts short up to Sync.
@@ -111,7 +124,7 @@ impl Expect {
                 | Self::Evict(_)
                 | Self::Bind
                 | Self::Describe
-                | Self::Execute(_)
+                | Self::Execute(..)
                 | Self::Close
         )
     }

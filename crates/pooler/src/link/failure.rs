@@ -40,13 +40,15 @@ pub(super) fn failed(client: &mut Client, server: &mut Server) {
 
 fn undo(client: &mut Client, server: &mut Server, expect: Expect) {
     match expect {
-        Expect::Parse(undo) | Expect::Answer(Answer::Parsed(undo) | Answer::Closed(undo)) => {
+        Expect::Parse(undo)
+        | Expect::Answer(Answer::Parsed(undo) | Answer::Closed(undo) | Answer::Deallocated(undo)) => {
             if let Some(added) = &undo.added {
                 server.prepared.remove(added.id());
             }
             put_back(client, server, undo.name.as_deref().unwrap_or_default(), undo.old);
         }
         Expect::Query(asked) => put_back(client, server, b"", asked.unnamed),
+        Expect::Execute(_, Some(forgotten)) => client.names.remember(forgotten),
         Expect::Inject(statement) => server.prepared.remove(statement.id()),
         // It still has it, as it was.
         Expect::Evict(statement) => {
@@ -62,7 +64,8 @@ fn undo(client: &mut Client, server: &mut Server, expect: Expect) {
 fn put_back(client: &mut Client, server: &mut Server, name: &[u8], old: Option<Arc<Statement>>) {
     for later in &mut server.expect {
         match later {
-            Expect::Parse(undo) | Expect::Answer(Answer::Parsed(undo) | Answer::Closed(undo))
+            Expect::Parse(undo)
+            | Expect::Answer(Answer::Parsed(undo) | Answer::Closed(undo) | Answer::Deallocated(undo))
                 if undo.name() == name =>
             {
                 undo.old = old;

@@ -11,7 +11,7 @@
 //! | `l` | a channel that is listened on | `pg_listening_channels()` |
 //! | `h` | a cursor WITH HOLD | `pg_cursors` |
 //! | `a` | an advisory lock of the session | `pg_locks` |
-//! | `t` | something temporary | `pg_class` in the session's own schema |
+//! | `t` | something temporary | what depends on the session's own schema |
 
 use std::fmt::Write;
 
@@ -66,7 +66,8 @@ const PREPARED: &str = "SELECT 'p', name, '' FROM pg_catalog.pg_prepared_stateme
 const CHANNELS: &str = "SELECT 'l', c, '' FROM pg_catalog.pg_listening_channels() c";
 const CURSORS: &str = "SELECT 'h', name, '' FROM pg_catalog.pg_cursors WHERE is_holdable";
 const LOCKS: &str = "SELECT 'a', '', '' FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid()";
-const TEMPORARY: &str = "SELECT 't', relname::text, '' FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema()";
+/// Whatever is in the session's own schema depends on it: tables, functions, types, statistics.
+const TEMPORARY: &str = "SELECT 't', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_depend WHERE refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND refobjid = pg_catalog.pg_my_temp_schema())";
 
 /// The query for a set of things.
 pub(super) fn question(ask: Stateful, known: &Settings) -> String {

@@ -76,7 +76,7 @@ pub fn after_loss(client: &Client, server: &Server, error: &[u8]) -> Loss {
     let ends = server
         .expect
         .iter()
-        .filter(|expect| matches!(expect, Expect::Query(_) | Expect::Function | Expect::Sync));
+        .filter(|expect| matches!(expect, Expect::Query(_) | Expect::Function(_) | Expect::Sync));
     for _ in ends {
         told.extend_from_slice(error);
         told.extend_from_slice(&ready(status));
@@ -98,13 +98,18 @@ impl Lost {
     pub fn take(&mut self, client: &mut Client, input: &[u8], out: &mut Vec<u8>) -> Option<Vec<u8>> {
         let mut bytes = std::mem::take(&mut client.partial);
         bytes.extend_from_slice(input);
-        let mut rest = bytes.as_slice();
-        while let Some(Ok(header)) = frame::header(rest) {
+        // Bodies are of no interest, and may be long.
+        let dropped = client.dropping.min(bytes.len());
+        client.dropping -= dropped;
+        let mut rest = &bytes[dropped..];
+        while let Some(header) = frame::header(rest) {
+            let Ok(header) = header else {
+                // Whoever reads it next says so.
+                return Some(rest.to_vec());
+            };
             let whole = HEADER_LEN + header.body_len;
-            if rest.len() < whole {
-                break;
-            }
-            rest = &rest[whole..];
+            client.dropping = whole.saturating_sub(rest.len());
+            rest = &rest[whole.min(rest.len())..];
             let ends = matches!(header.tag, frontend::QUERY | frontend::SYNC | frontend::FUNCTION_CALL);
             if header.tag == frontend::TERMINATE {
                 client.left = true;

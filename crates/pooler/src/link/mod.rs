@@ -19,6 +19,7 @@
 //! In reading order: [`expect`], [`client`], [`server`], [`up`], [`down`], [`failure`] (an error in a pipeline),
 //! [`replay`] (settings), [`inspect`] (what did this transaction leave behind?).
 
+mod again;
 mod client;
 mod down;
 mod expect;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use dormouse_pgwire::backend::{ErrorResponse, TxStatus};
 
+use super::again::Series;
 use super::client::Client;
 use super::expect::Expect;
 use super::inspect::Findings;
@@ -27,10 +28,14 @@ pub struct Server {
     pub(super) definitions: usize,
     /// The beginning of a message whose rest has not come.
     pub(super) partial: Vec<u8>,
+    /// Before so many bytes of it are there it says nothing.
+    pub(super) needs: usize,
     /// Bytes to come of a message that is being passed on.
     pub(super) passing: usize,
     /// Of a message that is left out.
     pub(super) dropping: usize,
+    /// It was sent the beginning of a message, whose rest the client has not said yet.
+    pub(super) inside: bool,
     /// It waits for COPY data from the client.
     pub(super) copy_in: bool,
     /// After an error it reads nothing up to the next Sync.
@@ -41,6 +46,8 @@ pub struct Server {
     pub(super) portals: Portals,
     /// What this transaction did that outlives it.
     pub(super) touched: Stateful,
+    /// What its client says, in case it must be said again.
+    pub(super) series: Series,
     /// An error came since it was idle last.
     pub(super) erred: bool,
     /// What keeps its client on it.
@@ -76,13 +83,16 @@ impl Server {
             expect: VecDeque::new(),
             definitions: 0,
             partial: Vec::new(),
+            needs: 0,
             passing: 0,
             dropping: 0,
+            inside: false,
             copy_in: false,
             skipping: false,
             unsynced: false,
             portals: HashMap::new(),
             touched: Stateful::default(),
+            series: Series::default(),
             erred: false,
             pinned: Stateful::default(),
             ask: Stateful::default(),
@@ -122,6 +132,9 @@ impl Server {
         let begin = self.expect.iter().rposition(Expect::is_boundary).map_or(0, |at| at + 1);
         let named = |expect: &Expect| name.is_some() && expect.definition().is_some_and(|d| d.name == name);
         let earlier = self.expect.range(..begin);
+        if name.is_some() && earlier.clone().any(Expect::forgets) {
+            return true;
+        }
         let by_name = self.expect.range(begin..).all(|expect| !named(expect)) && earlier.clone().any(named);
         by_name
             || earlier.clone().any(|expect| id.is_some() && expect.definition().is_some_and(|d| d.id == id))
@@ -134,6 +147,7 @@ impl Server {
             && !self.skipping
             && !self.unsynced
             && !self.copy_in
+            && !self.inside
             && self.partial.is_empty()
             && self.passing == 0
             && self.dropping == 0

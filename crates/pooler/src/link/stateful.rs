@@ -1,5 +1,6 @@
 //! What a statement may do to its session, as a small set.
 
+use crate::settings::DATE_STYLE;
 use crate::sql::{Effect, Value, classify};
 
 /// A set of things that outlive a statement.
@@ -92,6 +93,17 @@ fn of_effect(effect: &Effect<'_>) -> Stateful {
         | Effect::SetRole { local: true, .. }
         | Effect::SetSessionAuthorization { local: true, .. }
         | Effect::SetConfig { local: Some(true), .. } => Stateful::default(),
+        Effect::Set { name, value: Value::Plain(value), .. }
+        | Effect::SetConfig { name: Some(name), value: Some(value), local: Some(false) }
+            if name.eq_ignore_ascii_case(DATE_STYLE) && !value.contains(',') =>
+        {
+            // The other half stays as it is.
+            Stateful::UNKNOWN_SETTING
+        }
+        // A custom setting is an empty text from now on, and not unknown again.
+        Effect::Reset(name) | Effect::Set { name, value: Value::Default, .. } if name.contains('.') => {
+            Stateful::UNKNOWN_SETTING
+        }
         Effect::Set { value: Value::Plain(_) | Value::Default, .. } => Stateful::SETTING,
         Effect::Set { .. } => Stateful::UNKNOWN_SETTING,
         Effect::SetRole { .. } | Effect::SetSessionAuthorization { .. } => Stateful::SETTING,
@@ -122,5 +134,26 @@ fn of_effect(effect: &Effect<'_>) -> Stateful {
         Effect::Load => Stateful::SPOILS,
         Effect::Do | Effect::Call => Stateful::PINS.with(Stateful::UNKNOWN_SETTING),
         Effect::NextStatement | Effect::Execute(_) | Effect::Notify | Effect::Copy => Stateful::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_text_does_not_tell_is_asked() {
+        for (text, asked) in [
+            ("set datestyle = ymd", true),
+            ("set DateStyle to 'ISO, DMY'", false),
+            ("select set_config('datestyle', 'iso', false)", true),
+            ("set datestyle = default", false),
+            ("reset my.name", true),
+            ("set my.name to default", true),
+            ("set my.name = 'x'", false),
+            ("reset work_mem", false),
+        ] {
+            assert_eq!(Stateful::of(text.as_bytes()).any(Stateful::UNKNOWN_SETTING), asked, "{text}");
+        }
     }
 }

@@ -32,6 +32,9 @@ pub use reported::{MAX_REPORTED, Reported};
 pub use startup::{Startup, StartupError};
 pub use tracker::{MAX_SAVEPOINTS, Tracker, Uncertain};
 
+/// A setting of two halves, of which a value may have only one.
+pub const DATE_STYLE: &str = "datestyle";
+
 /// The name under which the role of `SET ROLE` is kept.
 pub const ROLE: &str = "role";
 

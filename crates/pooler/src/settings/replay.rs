@@ -4,14 +4,15 @@
 //!  RESET ROLE; RESET "a"; SELECT pg_catalog.set_config('b','1',false),pg_catalog.set_config(…); SET ROLE 'r'
 //!  └───┬────┘  └───┬───┘  └──────────────────────────┬───────────────────────────────────────┘  └────┬─────┘
 //!  back to the one that logged in, who could         one plan for all of them                  last, so that it
-//!  set what is now reset                                                                       cannot forbid the rest
+//!  set and reset all of this; also from and                                                    cannot forbid the rest
+//!  to a session authorization
 //! ```
 //!
 //! It is one simple Query without transaction control, so PostgreSQL does all or nothing. It is ASCII whatever
 //! the values are: the backend's `client_encoding` may be anything when it arrives, and something else after it.
 
 use super::map::Settings;
-use super::{ROLE, SESSION_AUTHORIZATION};
+use super::{DATE_STYLE, ROLE, SESSION_AUTHORIZATION};
 
 /// From so many settings to reset, and none to set, `RESET ALL` is the shorter way.
 const RESET_ALL_FROM: usize = 2;
@@ -22,14 +23,20 @@ pub fn replay(from: &Settings, to: &Settings) -> Option<String> {
     if from == to {
         return None;
     }
-    let authorization = from.get(SESSION_AUTHORIZATION) != to.get(SESSION_AUTHORIZATION);
-    let role = authorization || from.get(ROLE) != to.get(ROLE);
+    let same = |name: &str| from.get(name) == to.get(name);
+    let ordinary_differ = !from
+        .iter()
+        .filter(|(name, _)| is_ordinary(name))
+        .eq(to.iter().filter(|(name, _)| is_ordinary(name)));
+    // Whoever logged in could set all of it once; another role may not.
+    let authorization = ordinary_differ || !same(SESSION_AUTHORIZATION);
+    let role = authorization || !same(ROLE);
     let mut out = String::with_capacity(128);
     if role && from.get(ROLE).is_some() {
         statement(&mut out, "RESET ROLE");
     }
-    if authorization {
-        assume(&mut out, "SESSION AUTHORIZATION", to.get(SESSION_AUTHORIZATION));
+    if authorization && from.get(SESSION_AUTHORIZATION).is_some() {
+        statement(&mut out, "RESET SESSION AUTHORIZATION");
     }
     let others = |settings: &Settings| settings.iter().filter(|(name, _)| is_ordinary(name)).count();
     if others(to) == 0 && others(from) >= RESET_ALL_FROM {
@@ -37,8 +44,13 @@ pub fn replay(from: &Settings, to: &Settings) -> Option<String> {
     } else {
         ordinary(&mut out, from, to);
     }
-    if role && to.get(ROLE).is_some() {
-        assume(&mut out, "ROLE", to.get(ROLE));
+    for (needed, what, name) in
+        [(authorization, "SET SESSION AUTHORIZATION ", SESSION_AUTHORIZATION), (role, "SET ROLE ", ROLE)]
+    {
+        if let Some(to) = to.get(name).filter(|_| needed) {
+            statement(&mut out, what);
+            literal(&mut out, to);
+        }
     }
     Some(out)
 }
@@ -51,6 +63,12 @@ fn ordinary(out: &mut String, from: &Settings, to: &Settings) {
         statement(out, "RESET \"");
         out.push_str(&name.replace('"', "\"\""));
         out.push('"');
+    }
+    if to.get(DATE_STYLE).is_some_and(|style| from.get(DATE_STYLE) != Some(style) && !style.contains(','))
+        && from.get(DATE_STYLE).is_some()
+    {
+        // Half a style leaves the other half as it is, which is another client's.
+        statement(out, "RESET \"datestyle\"");
     }
     let changed = to.iter().filter(|(name, value)| is_ordinary(name) && from.get(name) != Some(value));
     let calls =
@@ -74,16 +92,6 @@ fn ordinary(out: &mut String, from: &Settings, to: &Settings) {
 
 fn is_ordinary(name: &str) -> bool {
     name != ROLE && name != SESSION_AUTHORIZATION
-}
-
-/// Be this role, or the one that logged in.
-fn assume(out: &mut String, what: &str, role: Option<&str>) {
-    statement(out, if role.is_some() { "SET " } else { "RESET " });
-    out.push_str(what);
-    if let Some(role) = role {
-        out.push(' ');
-        literal(out, role);
-    }
 }
 
 fn statement(out: &mut String, begin: &str) {

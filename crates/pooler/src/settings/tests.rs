@@ -189,9 +189,30 @@ fn a_replay_has_the_difference_only() {
         (
             settings(&[("a", "1"), ("role", "r")]),
             settings(&[("role", "r"), ("session_authorization", "s")]),
-            Some(r#"RESET ROLE; SET SESSION AUTHORIZATION 's'; RESET "a"; SET ROLE 'r'"#),
+            Some(r#"RESET ROLE; RESET "a"; SET SESSION AUTHORIZATION 's'; SET ROLE 'r'"#),
         ),
         (settings(&[("session_authorization", "s")]), settings(&[]), Some("RESET SESSION AUTHORIZATION")),
+        // What the one that logged in has set, another role may not: roles come last, also those that stay.
+        (
+            settings(&[]),
+            settings(&[("log_statement", "all"), ("session_authorization", "s")]),
+            Some("SELECT pg_catalog.set_config('log_statement','all',false); SET SESSION AUTHORIZATION 's'"),
+        ),
+        (
+            settings(&[("role", "r"), ("session_authorization", "s")]),
+            settings(&[("log_statement", "all"), ("role", "r"), ("session_authorization", "s")]),
+            Some(
+                "RESET ROLE; RESET SESSION AUTHORIZATION; \
+                 SELECT pg_catalog.set_config('log_statement','all',false); \
+                 SET SESSION AUTHORIZATION 's'; SET ROLE 'r'",
+            ),
+        ),
+        // Half a style does not depend on what the backend had before.
+        (
+            settings(&[("datestyle", "German, DMY")]),
+            settings(&[("datestyle", "ymd")]),
+            Some(r#"RESET "datestyle"; SELECT pg_catalog.set_config('datestyle','ymd',false)"#),
+        ),
     ];
     for (from, to, expected) in cases {
         assert_eq!(replay(&from, &to).as_deref(), expected);

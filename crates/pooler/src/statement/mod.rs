@@ -18,7 +18,7 @@ mod registry;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use names::Names;
+pub use names::{Forgotten, Names};
 pub use prepared::{Need, Prepared};
 pub use registry::Registry;
 

@@ -9,8 +9,31 @@ use super::Statement;
 /// have it without a pooler too.
 const MAX_NAMES: usize = 10_000;
 
+/// Bytes that they may have together.
+const MAX_BYTES: usize = 64 << 20;
+
 /// Those that have a name.
-type Named = HashMap<Box<[u8]>, Arc<Statement>>;
+#[derive(Debug, Default)]
+struct Named {
+    all: HashMap<Box<[u8]>, Arc<Statement>>,
+    bytes: usize,
+}
+
+impl Named {
+    fn put(&mut self, name: &[u8], statement: Option<Arc<Statement>>) -> Option<Arc<Statement>> {
+        self.bytes += statement.as_ref().map_or(0, |new| name.len() + new.body().len());
+        let old = match statement {
+            Some(statement) => self.all.insert(name.into(), statement),
+            None => self.all.remove(name),
+        };
+        self.bytes -= old.as_ref().map_or(0, |old| name.len() + old.body().len());
+        old
+    }
+}
+
+/// What the names meant.
+#[derive(Debug, Default)]
+pub struct Forgotten(Option<Box<Named>>);
 
 /// Name → statement. The unnamed one has the empty name.
 #[derive(Debug, Default)]
@@ -25,7 +48,7 @@ impl Names {
     pub fn get(&self, name: &[u8]) -> Option<&Arc<Statement>> {
         match name {
             b"" => self.unnamed.as_ref(),
-            name => self.named.as_ref()?.get(name),
+            name => self.named.as_ref()?.all.get(name),
         }
     }
 
@@ -33,26 +56,31 @@ impl Names {
     pub fn put(&mut self, name: &[u8], statement: Option<Arc<Statement>>) -> Option<Arc<Statement>> {
         match (name, statement) {
             (b"", statement) => std::mem::replace(&mut self.unnamed, statement),
-            (name, Some(statement)) => self.named.get_or_insert_default().insert(name.into(), statement),
-            (name, None) => self.named.as_mut()?.remove(name),
+            (name, Some(statement)) => self.named.get_or_insert_default().put(name, Some(statement)),
+            (name, None) => self.named.as_mut()?.put(name, None),
         }
     }
 
-    /// Forgets all.
-    pub fn clear(&mut self) {
-        *self = Self::default();
+    /// Forgets all that have a name, as `DEALLOCATE ALL` does; it may be that that fails.
+    pub fn forget(&mut self) -> Forgotten {
+        Forgotten(self.named.take())
+    }
+
+    /// It failed.
+    pub fn remember(&mut self, forgotten: Forgotten) {
+        self.named = forgotten.0;
     }
 
     /// Whether there is no room for another name.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.len() >= MAX_NAMES
+        self.len() >= MAX_NAMES || self.named.as_ref().is_some_and(|named| named.bytes >= MAX_BYTES)
     }
 
     /// How many have a name.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.named.as_ref().map_or(0, |named| named.len())
+        self.named.as_ref().map_or(0, |named| named.all.len())
     }
 
     /// Whether none has a name.

@@ -9,12 +9,14 @@ pub(super) struct Fake {
     status: u8,
     skipping: bool,
     unread: Vec<u8>,
+    /// Answers that wait for a Flush or the end of the series, as PostgreSQL's do.
+    held: Vec<u8>,
 }
 
 impl Default for Fake {
     fn default() -> Self {
         let (statements, portals) = Default::default();
-        Self { statements, portals, status: b'I', skipping: false, unread: Vec::new() }
+        Self { statements, portals, status: b'I', skipping: false, unread: Vec::new(), held: Vec::new() }
     }
 }
 
@@ -40,7 +42,12 @@ impl Fake {
                 break;
             }
             let message: Vec<u8> = self.unread.drain(..whole).collect();
-            self.message(message[0], &message[5..], &mut out);
+            let mut held = std::mem::take(&mut self.held);
+            self.message(message[0], &message[5..], &mut held);
+            match message[0] {
+                b'Q' | b'S' | b'H' => out.extend(held),
+                _ => self.held = held,
+            }
         }
         out
     }

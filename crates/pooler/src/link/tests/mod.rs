@@ -1,6 +1,7 @@
 //! The multiplexer against a model: a client of a pool must get, message by message, what it would get from a
 //! backend of its own.
 
+mod abuse;
 mod backend;
 mod lasting;
 

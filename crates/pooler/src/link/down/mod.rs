@@ -2,21 +2,27 @@
 //!
 //! Rows and whatever else is only data passes by its length, unread and never held back. A message that changes
 //! what is known is read as a whole: a few bytes of ReadyForQuery, a command's tag, a parameter, an error.
+//!
+//! ```text
+//!  mod.rs      a chunk, message by message, each held against what is expected
+//!  effects.rs  what a statement left behind        answers.rs  answers of our own
+//! ```
 
-use dormouse_pgwire::ClientError;
 use dormouse_pgwire::backend::{ErrorResponse, TxStatus};
 use dormouse_pgwire::frame::{self, HEADER_LEN, Header};
-use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pgwire::tag::backend as tag;
 
 use super::client::Client;
-use super::expect::{Answer, Expect};
+use super::expect::Expect;
 use super::server::Server;
-use super::stateful::Stateful;
 use super::write::Write;
 use super::{Common, failure, inspect, parts};
-use crate::settings::{Change, Settings, Tracker, Uncertain};
-use crate::sql::{Effect, classify};
+
+mod answers;
+mod effects;
+
+pub use answers::answers;
+use answers::give_answers;
 
 /// ParseComplete, CloseComplete, ParameterDescription, NoData, BindComplete, PortalSuspended, CopyIn, FunctionCall.
 const PARSE_COMPLETE: u8 = b'1';
@@ -27,7 +33,7 @@ const PORTAL_SUSPENDED: u8 = b's';
 const COPY_IN_RESPONSE: u8 = b'G';
 
 /// The largest message that is read as a whole: an error with everything in it.
-const MAX_READ: usize = 4 << 20;
+const MAX_READ: usize = 64 << 20;
 
 /// The process number at the beginning of a notification.
 const PID_LEN: usize = 4;
@@ -70,7 +76,12 @@ pub fn down(
     let mut down = Down { client, server, common, ready: 0, own_ended: false };
     let as_it_is = if down.server.partial.is_empty() {
         down.run(input, out)?
+    } else if down.server.partial.len() + input.len() < down.server.needs {
+        // A long error: nothing can be said yet.
+        down.server.partial.extend_from_slice(input);
+        false
     } else {
+        down.server.needs = 0;
         let mut whole = std::mem::take(&mut down.server.partial);
         whole.extend_from_slice(input);
         if down.run(&whole, out)? {
@@ -79,39 +90,6 @@ pub fn down(
         false
     };
     Ok(Got { as_it_is, ready: down.ready, own_ended: down.own_ended })
-}
-
-/// Gives the answers whose turn it is without the backend. Call it when nothing was sent to the backend, or
-/// after it: a client that asks for nothing else waits for them.
-pub fn answers(client: &mut Client, server: &mut Server, out: &mut Vec<u8>) {
-    // As long as the backend will say something, or stopped in the middle of a message, they go along with that.
-    let between = server.passing == 0 && server.partial.is_empty();
-    if between && server.expect.iter().all(|expect| matches!(expect, Expect::Answer(_) | Expect::CopyEnd)) {
-        give_answers(client, server, out);
-    }
-}
-
-fn give_answers(_client: &mut Client, server: &mut Server, out: &mut Vec<u8>) {
-    while let Some(Expect::Answer(_) | Expect::CopyEnd) = server.expect.front() {
-        match server.pop() {
-            Some(Expect::Answer(Answer::Parsed(_))) => parts::empty(out, PARSE_COMPLETE),
-            Some(Expect::Answer(Answer::Closed(_))) => parts::empty(out, CLOSE_COMPLETE),
-            Some(Expect::Answer(Answer::Command(command))) => {
-                if server.status == TxStatus::Failed {
-                    out.extend_from_slice(&in_failed_transaction().encode());
-                } else {
-                    parts::command_complete(out, command);
-                }
-                out.extend_from_slice(&[tag::READY_FOR_QUERY, 0, 0, 0, 5, server.status.as_byte()]);
-            }
-            _ => {}
-        }
-    }
-}
-
-fn in_failed_transaction() -> ClientError {
-    let text = "current transaction is aborted, commands ignored until end of transaction block";
-    ClientError::error(SqlState::IN_FAILED_SQL_TRANSACTION, text)
 }
 
 struct Down<'a> {
@@ -142,6 +120,7 @@ impl Down<'_> {
                 if header.body_len > MAX_READ {
                     return Err(broken(header.tag, "is too large"));
                 }
+                self.server.needs = whole;
                 break;
             }
             if self.has_answers() {
@@ -223,14 +202,14 @@ impl Down<'_> {
             (BIND_COMPLETE, Expect::Bind) | (CLOSE_COMPLETE, Expect::Close) => (true, true, true),
             (PARSE_COMPLETE | BIND_COMPLETE | CLOSE_COMPLETE, _) => (false, false, false),
             (tag::ROW_DESCRIPTION | NO_DATA, Expect::Describe) => (true, true, true),
-            (tag::COMMAND_COMPLETE | tag::EMPTY_QUERY_RESPONSE | PORTAL_SUSPENDED, Expect::Execute(_)) => {
+            (tag::COMMAND_COMPLETE | tag::EMPTY_QUERY_RESPONSE | PORTAL_SUSPENDED, Expect::Execute(..)) => {
                 (true, true, true)
             }
             (tag::AUTHENTICATION | tag::BACKEND_KEY_DATA | tag::NEGOTIATE_PROTOCOL_VERSION, _) => {
                 (false, false, false)
             }
             // Inside a query or an execution: rows and the like.
-            (_, Expect::Query(_) | Expect::Function | Expect::Execute(_) | Expect::Describe) => {
+            (_, Expect::Query(_) | Expect::Function(_) | Expect::Execute(..) | Expect::Describe) => {
                 (true, false, true)
             }
             _ => (false, false, false),
@@ -245,18 +224,19 @@ impl Down<'_> {
             self.note_command(body);
         }
         if pops
-            && let Some(Expect::Execute(Some(statement))) = self.server.pop()
+            && let Some(Expect::Execute(Some(statement), _)) = self.server.pop()
             && tag == tag::COMMAND_COMPLETE
         {
             self.executed(statement.stateful(), statement.text());
         }
-        Ok(passes)
+        let is_completion = matches!(tag, PARSE_COMPLETE | BIND_COMPLETE | CLOSE_COMPLETE);
+        Ok(passes && self.server.series.tells(is_completion))
     }
 
     /// The backend waits for COPY data. It has ignored the Syncs that came before their end.
     fn copy_in(&mut self) {
         self.server.copy_in = true;
-        let extended = matches!(self.server.expect.front(), Some(Expect::Execute(_)));
+        let extended = matches!(self.server.expect.front(), Some(Expect::Execute(..)));
         let end = self.server.expect.iter().position(|expect| matches!(expect, Expect::CopyEnd));
         let mut at = 0;
         self.server.expect.retain(|expect| {
@@ -268,17 +248,6 @@ impl Down<'_> {
             self.server.copy_in = false;
         } else {
             self.server.unsynced |= extended;
-        }
-    }
-
-    /// Changed tables make plans old.
-    fn note_command(&mut self, body: &[u8]) {
-        let dropped = body.starts_with(b"DROP ");
-        if dropped || body.starts_with(b"ALTER ") || body.starts_with(b"CREATE VIEW") {
-            self.common.generation += 1;
-        }
-        if dropped && self.server.pinned.any(Stateful::TEMP) {
-            self.server.touched = self.server.touched.with(Stateful::RELEASE);
         }
     }
 
@@ -304,109 +273,28 @@ impl Down<'_> {
                 return Ok(false);
             }
             Some(Expect::Query(asked)) => {
+                if let Some(forgotten) = asked.forgotten {
+                    // It did not come to that.
+                    self.client.names.remember(forgotten);
+                }
                 if let Some(text) = asked.text {
                     self.queried(&text, before, status);
                 }
             }
-            Some(Expect::Function | Expect::Sync) => {}
+            Some(Expect::Function(effect)) => self.server.touched = self.server.touched.with(effect),
+            Some(Expect::Sync) => {}
+            Some(Expect::Again) => {
+                self.server.say_again(self.client);
+                return Ok(false);
+            }
             _ => return Err(broken(tag::READY_FOR_QUERY, "was not expected")),
         }
+        self.server.series.ends();
         self.ready += 1;
         if status == TxStatus::Idle {
             self.transaction_ended();
         }
         Ok(true)
-    }
-
-    /// A simple query that may have left something behind is over.
-    fn queried(&mut self, text: &[u8], before: TxStatus, after: TxStatus) {
-        let stateful = Stateful::of(text);
-        let alone =
-            before == TxStatus::Idle && after == TxStatus::Idle && !stateful.any(Stateful::TRANSACTION);
-        if alone && self.server.erred {
-            // All of it was rolled back, except what is never rolled back.
-            self.server.touched = self.server.touched.with(stateful.and(Stateful::ADVISORY));
-            return;
-        }
-        self.leaves(stateful, text, alone);
-    }
-
-    /// An execution that may have left something behind is over.
-    fn executed(&mut self, stateful: Stateful, text: &[u8]) {
-        // Whether an error follows before Sync is not known yet, so only the backend can tell in the end, except
-        // that most series end well: then the text tells.
-        let alone = self.server.status == TxStatus::Idle
-            && !self.server.erred
-            && matches!(self.server.expect.front(), Some(Expect::Sync))
-            && !stateful.any(Stateful::TRANSACTION);
-        self.leaves(stateful, text, alone);
-    }
-
-    /// Notes what was left behind: at once when the text tells all, else to be asked about.
-    fn leaves(&mut self, stateful: Stateful, text: &[u8], alone: bool) {
-        if stateful.any(Stateful::SPOILS) {
-            self.server.spoiled = true;
-        }
-        if stateful.any(Stateful::DISCARD_ALL) {
-            self.server.applied.clear();
-            self.client.wanted = self.client.startup.clone();
-        }
-        if stateful.any(Stateful::UNKNOWN_SETTING) {
-            self.note_names(text);
-        }
-        if stateful.any(Stateful::SETTING) {
-            if alone && !stateful.any(Stateful::UNKNOWN_SETTING) {
-                self.set(text);
-            } else {
-                self.server.touched = self.server.touched.with(Stateful::SETTING);
-                self.note_names(text);
-            }
-        }
-        let rest = Stateful::PINS.with(Stateful::UNKNOWN_SETTING).with(Stateful::RELEASE);
-        self.server.touched = self.server.touched.with(stateful.and(rest));
-    }
-
-    /// Settings that a text certainly changed.
-    fn set(&mut self, text: &[u8]) {
-        let (client, server) = (&mut *self.client, &mut *self.server);
-        let mut overfull = false;
-        classify(text, &mut |effect| {
-            let Some(change) = Change::of(&effect) else { return };
-            overfull |= apply(&change, &client.startup, &mut client.wanted).is_err();
-            overfull |= apply(&change, &Settings::default(), &mut server.applied).is_err();
-        });
-        if overfull {
-            client.keeps = true;
-            server.spoiled = true;
-        }
-    }
-
-    /// So that settings which cannot be listed are asked for by name.
-    fn note_names(&mut self, text: &[u8]) {
-        let client = &mut *self.client;
-        classify(text, &mut |effect| {
-            if let Effect::Set { name, .. } | Effect::SetConfig { name: Some(name), .. } = effect
-                && name.contains('.')
-                && client.wanted.get(&name).is_none()
-            {
-                let _full = client.wanted.set(&name, "");
-            }
-        });
-    }
-
-    /// The backend is idle: what is left of the transaction?
-    fn transaction_ended(&mut self) {
-        self.server.portals.clear();
-        self.server.erred = false;
-        let touched = std::mem::take(&mut self.server.touched);
-        if touched.is_empty() {
-            return;
-        }
-        let pins = touched.and(Stateful::PINS);
-        // Something may be over only for who has something.
-        let over = if touched.any(Stateful::RELEASE) { self.server.pinned } else { Stateful::default() };
-        let settings = touched.and(Stateful::SETTING.with(Stateful::UNKNOWN_SETTING));
-        self.server.ask = self.server.ask.with(pins).with(over).with(settings);
     }
 
     fn error(&mut self, body: &[u8]) -> bool {
@@ -426,6 +314,11 @@ impl Down<'_> {
         }
         if fields.is_some_and(|fields| fields.code() == "0A000" && fields.message() == STALE_PLAN) {
             self.common.generation += 1;
+            if self.server.can_say_again(self.client) {
+                failure::failed(self.client, self.server);
+                self.server.will_say_again();
+                return false;
+            }
         }
         failure::failed(self.client, self.server);
         true
@@ -443,15 +336,6 @@ impl Down<'_> {
         self.client.reported.note(&name, &value);
         true
     }
-}
-
-/// Does to settings what a statement did outside a transaction.
-fn apply(change: &Change, defaults: &Settings, current: &mut Settings) -> Result<(), Uncertain> {
-    let mut tracker = Tracker::new(defaults.clone());
-    tracker.replace(current.clone());
-    tracker.apply(change)?;
-    *current = tracker.current().clone();
-    Ok(())
 }
 
 /// Messages that are read, not only passed on.

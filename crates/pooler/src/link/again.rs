@@ -1,0 +1,140 @@
+//! A series of messages that is said again.
+//!
+//! A client that parses a statement gets a plan for the tables as they are now; it never sees "cached plan must not
+//! change result type". Here the statement may be there already, and be older than the tables: nobody told the pool,
+//! because they were changed by another way. So a series that begins with the client's Parse is remembered, as long as
+//! it is short and nothing but ParseComplete and the like has been answered. If it fails so, the client is told
+//! nothing, the backend's plans count as old, and the same is sent again:
+//!
+//! ```text
+//!  P B D E S ──► (there already) B D E S
+//!            ◄── 1 [our own], ERROR 0A000, Z: neither passes      told = 1
+//!            ──► Close, P B D E S
+//!            ◄── 1 [told before: left out], 2 T D C Z
+//! ```
+//!
+//! Who executes what it prepared earlier gets the error, as it would from PostgreSQL, and prepares it anew.
+
+use dormouse_pgwire::backend::TxStatus;
+use dormouse_pgwire::tag::frontend as tag;
+
+use super::client::Client;
+use super::expect::Expect;
+use super::server::Server;
+
+/// Longer series are not remembered.
+const MAX_BYTES: usize = 16 << 10;
+
+/// The series under way.
+#[derive(Debug, Default)]
+pub(super) struct Series {
+    stage: Stage,
+    bytes: Vec<u8>,
+    /// Replies that its client has got.
+    told: u32,
+    /// Replies that its client has got, and gets once more from the backend.
+    hush: u32,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It is not remembered.
+    #[default]
+    Forgotten,
+    /// It is.
+    Open,
+    /// It is, up to its Sync.
+    Whole,
+    /// This is the second time.
+    Again,
+}
+
+impl Series {
+    fn forget(&mut self) {
+        if self.stage != Stage::Again {
+            self.stage = Stage::Forgotten;
+            self.bytes.clear();
+        }
+    }
+
+    /// The client is about to get a reply; false when it has got it before.
+    pub(super) fn tells(&mut self, is_completion: bool) -> bool {
+        match self.stage {
+            Stage::Again if self.hush > 0 => {
+                self.hush -= 1;
+                return false;
+            }
+            Stage::Open | Stage::Whole if is_completion => self.told += 1,
+            Stage::Open | Stage::Whole => self.forget(),
+            _ => {}
+        }
+        true
+    }
+
+    /// Whether its client says nothing new.
+    pub(super) fn repeats(&self) -> bool {
+        self.stage == Stage::Again && self.hush > 0
+    }
+
+    /// It is over.
+    pub(super) fn ends(&mut self) {
+        self.stage = Stage::Forgotten;
+        self.bytes.clear();
+        self.hush = 0;
+    }
+}
+
+impl Server {
+    /// The client says this message; `whole` is all of it, if it is there; before it the backend was at rest, or not.
+    pub(super) fn remember(&mut self, message: u8, whole: Option<&[u8]>, rested: bool) {
+        let series = &mut self.series;
+        match series.stage {
+            Stage::Again => return,
+            Stage::Forgotten => {
+                if !(rested && message == tag::PARSE && self.status == TxStatus::Idle) {
+                    return;
+                }
+                (series.stage, series.told) = (Stage::Open, 0);
+            }
+            Stage::Whole => return series.forget(),
+            Stage::Open => {}
+        }
+        let known = matches!(
+            message,
+            tag::PARSE | tag::BIND | tag::DESCRIBE | tag::CLOSE | tag::EXECUTE | tag::FLUSH | tag::SYNC
+        );
+        match whole {
+            Some(whole) if known && series.bytes.len() + whole.len() <= MAX_BYTES => {
+                series.bytes.extend_from_slice(whole);
+                if message == tag::SYNC {
+                    series.stage = Stage::Whole;
+                }
+            }
+            _ => series.forget(),
+        }
+    }
+
+    /// Its series failed because of an old plan, and can be said again: so that will be done.
+    pub(super) fn can_say_again(&self, client: &Client) -> bool {
+        self.series.stage == Stage::Whole
+            && client.is_between()
+            && !client.left
+            && matches!(self.expect.back(), Some(Expect::Sync))
+            && self.expect.iter().filter(|expect| matches!(expect, Expect::Sync)).count() == 1
+    }
+
+    /// The end of the failed one, which the client does not see.
+    pub(super) fn will_say_again(&mut self) {
+        if let Some(last) = self.expect.back_mut() {
+            *last = Expect::Again;
+        }
+    }
+
+    /// Now: what the client said counts as not looked at yet.
+    pub(super) fn say_again(&mut self, client: &mut Client) {
+        client.partial = std::mem::take(&mut self.series.bytes);
+        client.stalled = true;
+        (self.series.stage, self.series.hush) = (Stage::Again, self.series.told);
+        self.erred = false;
+    }
+}

@@ -1,0 +1,127 @@
+//! What a statement of the client has left behind, as its text and its end tell.
+
+use dormouse_pgwire::backend::TxStatus;
+
+use super::Down;
+use crate::link::expect::Expect;
+use crate::link::stateful::Stateful;
+use crate::settings::{Change, Settings, Tracker, Uncertain};
+use crate::sql::{Effect, classify};
+
+impl Down<'_> {
+    /// Changed tables make plans old.
+    pub(super) fn note_command(&mut self, body: &[u8]) {
+        if (body.starts_with(b"DEALLOCATE ALL") || body.starts_with(b"DISCARD ALL"))
+            && let Some(Expect::Query(asked)) = self.server.expect.front_mut()
+        {
+            asked.forgotten = None;
+        }
+        let dropped = body.starts_with(b"DROP ");
+        if dropped || body.starts_with(b"ALTER ") || body.starts_with(b"CREATE VIEW") {
+            self.common.generation += 1;
+        }
+        if dropped && self.server.pinned.any(Stateful::TEMP) {
+            self.server.touched = self.server.touched.with(Stateful::RELEASE);
+        }
+    }
+
+    /// A simple query that may have left something behind is over.
+    pub(super) fn queried(&mut self, text: &[u8], before: TxStatus, after: TxStatus) {
+        let stateful = Stateful::of(text);
+        let alone =
+            before == TxStatus::Idle && after == TxStatus::Idle && !stateful.any(Stateful::TRANSACTION);
+        if alone && self.server.erred {
+            // All of it was rolled back, except what is never rolled back.
+            self.server.touched = self.server.touched.with(stateful.and(Stateful::ADVISORY));
+            return;
+        }
+        self.leaves(stateful, text, alone);
+    }
+
+    /// An execution that may have left something behind is over.
+    pub(super) fn executed(&mut self, stateful: Stateful, text: &[u8]) {
+        // Whether an error follows before Sync is not known yet, so only the backend can tell in the end, except
+        // that most series end well: then the text tells.
+        let alone = self.server.status == TxStatus::Idle
+            && !self.server.erred
+            && matches!(self.server.expect.front(), Some(Expect::Sync))
+            && !stateful.any(Stateful::TRANSACTION);
+        self.leaves(stateful, text, alone);
+    }
+
+    /// Notes what was left behind: at once when the text tells all, else to be asked about.
+    fn leaves(&mut self, stateful: Stateful, text: &[u8], alone: bool) {
+        if stateful.any(Stateful::SPOILS) {
+            self.server.spoiled = true;
+        }
+        if stateful.any(Stateful::DISCARD_ALL) {
+            self.server.applied.clear();
+            self.client.wanted = self.client.startup.clone();
+        }
+        if stateful.any(Stateful::UNKNOWN_SETTING) {
+            self.note_names(text);
+        }
+        if stateful.any(Stateful::SETTING) {
+            if alone && !stateful.any(Stateful::UNKNOWN_SETTING) {
+                self.set(text);
+            } else {
+                self.server.touched = self.server.touched.with(Stateful::SETTING);
+                self.note_names(text);
+            }
+        }
+        let rest = Stateful::PINS.with(Stateful::UNKNOWN_SETTING).with(Stateful::RELEASE);
+        self.server.touched = self.server.touched.with(stateful.and(rest));
+    }
+
+    /// Settings that a text certainly changed.
+    fn set(&mut self, text: &[u8]) {
+        let (client, server) = (&mut *self.client, &mut *self.server);
+        let mut overfull = false;
+        classify(text, &mut |effect| {
+            let Some(change) = Change::of(&effect) else { return };
+            overfull |= apply(&change, &client.startup, &mut client.wanted).is_err();
+            overfull |= apply(&change, &Settings::default(), &mut server.applied).is_err();
+        });
+        if overfull {
+            client.keeps = true;
+            server.spoiled = true;
+        }
+    }
+
+    /// So that settings which cannot be listed are asked for by name.
+    fn note_names(&mut self, text: &[u8]) {
+        let client = &mut *self.client;
+        classify(text, &mut |effect| {
+            if let Effect::Set { name, .. } | Effect::SetConfig { name: Some(name), .. } = effect
+                && name.contains('.')
+                && client.wanted.get(&name).is_none()
+            {
+                let _full = client.wanted.set(&name, "");
+            }
+        });
+    }
+
+    /// The backend is idle: what is left of the transaction?
+    pub(super) fn transaction_ended(&mut self) {
+        self.server.portals.clear();
+        self.server.erred = false;
+        let touched = std::mem::take(&mut self.server.touched);
+        if touched.is_empty() {
+            return;
+        }
+        let pins = touched.and(Stateful::PINS);
+        // Something may be over only for who has something.
+        let over = if touched.any(Stateful::RELEASE) { self.server.pinned } else { Stateful::default() };
+        let settings = touched.and(Stateful::SETTING.with(Stateful::UNKNOWN_SETTING));
+        self.server.ask = self.server.ask.with(pins).with(over).with(settings);
+    }
+}
+
+/// Does to settings what a statement did outside a transaction.
+fn apply(change: &Change, defaults: &Settings, current: &mut Settings) -> Result<(), Uncertain> {
+    let mut tracker = Tracker::new(defaults.clone());
+    tracker.replace(current.clone());
+    tracker.apply(change)?;
+    *current = tracker.current().clone();
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! Bind, Execute and Sync: a statement runs.
+
+use std::sync::Arc;
+
+use dormouse_pgwire::frame::{HEADER_LEN, Header};
+use dormouse_pgwire::tag::frontend as tag;
+
+use super::read::invalid;
+use super::{Fate, Up, Violation};
+use crate::link::expect::Expect;
+use crate::link::parts;
+use crate::link::stateful::Stateful;
+use crate::link::write::Write;
+use crate::statement::{NOBODYS, Statement, is_others};
+
+/// The longest name of a setting that is looked for.
+const MAX_NAME: usize = 63;
+
+impl Up<'_> {
+    pub(super) fn bind(
+        &mut self,
+        header: Header,
+        body: &[u8],
+        at: usize,
+        write: &mut Write<'_>,
+    ) -> Result<Fate, Violation> {
+        let unreadable = || invalid(tag::BIND, "its names do not end");
+        let (portal, rest) = parts::cut(body).ok_or_else(unreadable)?;
+        let (name, _) = parts::cut(rest).ok_or_else(unreadable)?;
+        let statement = self.client.names.get(name).cloned();
+        if self.server.is_unsure(Some(name), statement.as_ref().map(|statement| statement.id())) {
+            return Ok(Fate::Stall);
+        }
+        self.common.counters.bind_count += 1;
+        self.note_portal(portal, statement.as_ref());
+        if statement.as_ref().is_some_and(|statement| statement.stateful().any(Stateful::HIDDEN_SETTING)) {
+            self.note_hidden(rest);
+        }
+        let fate = match statement {
+            None if is_others(name) => {
+                let names = portal.len() + 1 + name.len() + 1;
+                parts::bind(write.put_at(at), portal, NOBODYS, header.body_len - names);
+                Fate::Rest(HEADER_LEN + names)
+            }
+            // Not ours: prepared by SQL, or a mistake that PostgreSQL will tell.
+            None => Fate::Pass,
+            Some(statement) if name.is_empty() && self.is_unnamed_there(&statement) => Fate::Pass,
+            Some(statement) => {
+                let names = portal.len() + 1 + name.len() + 1;
+                let out = write.put_at(at);
+                self.ensure(&statement, out, false);
+                parts::bind(out, portal, statement.name(), header.body_len - names);
+                Fate::Rest(HEADER_LEN + names)
+            }
+        };
+        self.server.push(Expect::Bind);
+        self.server.unsynced = true;
+        Ok(fate)
+    }
+
+    /// A parameter may be the name of a setting that PostgreSQL does not list: it is asked for later. Without such
+    /// a name the setting is one of those that are listed.
+    fn note_hidden(&mut self, rest: &[u8]) {
+        for value in parts::parameters(rest).filter_map(|value| std::str::from_utf8(value).ok()) {
+            let is_name = value.len() <= MAX_NAME
+                && value.split('.').count() > 1
+                && value
+                    .split('.')
+                    .all(|part| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_'));
+            if is_name && self.client.wanted.get(value).is_none() {
+                let _full = self.client.wanted.set(value, "");
+            }
+        }
+    }
+
+    /// Remembers a portal whose statement may leave something behind.
+    fn note_portal(&mut self, portal: &[u8], statement: Option<&Arc<Statement>>) {
+        match statement.filter(|statement| statement.stateful().outlives()) {
+            Some(statement) => drop(self.server.portals.insert(portal.into(), Arc::clone(statement))),
+            None if self.server.portals.is_empty() => {}
+            None => drop(self.server.portals.remove(portal)),
+        }
+    }
+
+    pub(super) fn execute(
+        &mut self,
+        body: &[u8],
+        at: usize,
+        write: &mut Write<'_>,
+    ) -> Result<Fate, Violation> {
+        let (portal, _) = parts::cut(body).ok_or_else(|| invalid(tag::EXECUTE, "its portal does not end"))?;
+        let statement =
+            if self.server.portals.is_empty() { None } else { self.server.portals.get(portal).cloned() };
+        if let Some(statement) = &statement {
+            if let Some(name) = self.deallocated(statement) {
+                return Ok(self.deallocate(&name, at, write));
+            }
+        }
+        let forgotten = statement.as_ref().and_then(|statement| self.deallocates(statement.stateful()));
+        self.server.push(Expect::Execute(statement, forgotten));
+        self.server.unsynced = true;
+        Ok(Fate::Pass)
+    }
+
+    pub(super) fn sync(&mut self) -> Fate {
+        // While it waits for COPY data the backend ignores a Sync.
+        if !self.server.copy_in {
+            self.server.push(Expect::Sync);
+            self.server.unsynced = false;
+            self.server.skipping = false;
+        }
+        Fate::Pass
+    }
+}

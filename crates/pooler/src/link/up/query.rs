@@ -1,0 +1,111 @@
+//! Simple queries, and what SQL does to the protocol's prepared statements.
+
+use dormouse_pgwire::backend::TxStatus;
+use dormouse_pgwire::tag::frontend as tag;
+
+use super::read::invalid;
+use super::{Fate, Up, Violation};
+use crate::link::expect::{Answer, Asked, Expect, Undo};
+use crate::link::stateful::Stateful;
+use crate::link::write::Write;
+use crate::sql::{Effect, classify};
+use crate::statement::{Forgotten, Statement};
+
+impl Up<'_> {
+    pub(super) fn query(&mut self, body: &[u8], at: usize, write: &mut Write<'_>) -> Result<Fate, Violation> {
+        let text = body.strip_suffix(&[0]).ok_or_else(|| invalid(tag::QUERY, "its text does not end"))?;
+        let stateful = Stateful::of(text);
+        let names = stateful.any(Stateful::DEALLOCATE.with(Stateful::DISCARD_ALL));
+        if names && !self.server.expect.is_empty() {
+            self.hurry(at, write);
+            return Ok(Fate::Stall);
+        }
+        // As in PostgreSQL: a simple query ends the unnamed statement.
+        let unnamed = self.client.names.put(b"", None);
+        // In the middle of a series it does more than that: it ends the series' transaction.
+        let refused = self.server.status == TxStatus::Failed;
+        if names
+            && !refused
+            && !self.server.unsynced
+            && let Some(command) = self.only_names(text)
+        {
+            self.server.push(Expect::Answer(Answer::Command(command)));
+            return Ok(Fate::Drop);
+        }
+        self.server.prepared.set_unnamed(None);
+        self.server.unsynced = false;
+        let forgotten = self.deallocates(stateful);
+        let text = stateful.outlives().then(|| text.into());
+        self.server.push(Expect::Query(Asked { text, unnamed, forgotten }));
+        Ok(Fate::Pass)
+    }
+
+    /// The backend may drop statements when it comes to this: whatever is used from now on is parsed again. The
+    /// names are kept until it is known that they mean nothing any more.
+    pub(super) fn deallocates(&mut self, stateful: Stateful) -> Option<Forgotten> {
+        let all = stateful.any(Stateful::DEALLOCATE_ALL.with(Stateful::DISCARD_ALL));
+        all.then(|| {
+            self.server.prepared.outdate_all();
+            self.client.names.forget()
+        })
+    }
+
+    /// `DEALLOCATE` and `DISCARD ALL` concern names that only we know, unless the client has something of its
+    /// own on the backend. Tells what to answer, if the backend need not see it.
+    fn only_names(&mut self, text: &[u8]) -> Option<&'static str> {
+        let own = self.server.pinned.any(Stateful::PREPARE) || self.server.touched.any(Stateful::PREPARE);
+        let calm = self.server.pinned.is_empty() && self.server.is_idle() && !self.client.keeps;
+        if classify(text, &mut |_| {}).statements != 1 {
+            return None;
+        }
+        let mut answer = None;
+        let client = &mut *self.client;
+        classify(text, &mut |effect| match effect {
+            Effect::Deallocate(name) if client.names.get(name.as_bytes()).is_some() => {
+                client.names.put(name.as_bytes(), None);
+                answer = Some("DEALLOCATE");
+            }
+            Effect::DeallocateAll if !own => {
+                client.names.forget();
+                answer = Some("DEALLOCATE ALL");
+            }
+            Effect::DiscardAll if calm => {
+                client.names.forget();
+                client.wanted = client.startup.clone();
+                answer = Some("DISCARD ALL");
+            }
+            _ => {}
+        });
+        answer
+    }
+
+    /// The name of the protocol that executing a statement takes away, if it is `DEALLOCATE` of one: which only we
+    /// know.
+    pub(super) fn deallocated(&self, statement: &Statement) -> Option<Box<[u8]>> {
+        if !statement.stateful().any(Stateful::DEALLOCATE) {
+            return None;
+        }
+        let mut named = None;
+        classify(statement.text(), &mut |effect| {
+            if let Effect::Deallocate(name) = effect {
+                named = Some(Box::from(name.as_bytes()));
+            }
+        });
+        let own = self.server.pinned.any(Stateful::PREPARE) || self.server.touched.any(Stateful::PREPARE);
+        named.filter(|name: &Box<[u8]>| {
+            self.client.names.get(name).is_some() || (!own && self.server.is_unsure(Some(name), None))
+        })
+    }
+
+    /// Executes that: the backend has read its Bind, and is not told more.
+    pub(super) fn deallocate(&mut self, name: &[u8], at: usize, write: &mut Write<'_>) -> Fate {
+        if self.server.is_unsure(Some(name), None) {
+            self.hurry(at, write);
+            return Fate::Stall;
+        }
+        let old = self.client.names.put(name, None);
+        let undo = Undo { name: Some(name.into()), old, added: None };
+        self.server.push(Expect::Answer(Answer::Deallocated(undo)));
+        Fate::Drop
+    }
+}

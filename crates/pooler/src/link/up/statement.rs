@@ -1,0 +1,135 @@
+//! Parse, Describe and Close: what a name means, and whether the backend has it.
+
+use std::sync::Arc;
+
+use dormouse_pgwire::backend::TxStatus;
+use dormouse_pgwire::tag::frontend as tag;
+
+use super::read::{invalid, kind_and_name};
+use super::{Fate, Up, Violation};
+use crate::link::expect::{Answer, Expect, Undo};
+use crate::link::parts;
+use crate::link::stateful::Stateful;
+use crate::link::write::Write;
+use crate::statement::{NOBODYS, Need, Statement, is_others};
+
+impl Up<'_> {
+    pub(super) fn parse(&mut self, body: &[u8], at: usize, write: &mut Write<'_>) -> Result<Fate, Violation> {
+        let (name, rest) = parts::cut(body).ok_or_else(|| invalid(tag::PARSE, "its name does not end"))?;
+        if self.client.names.is_full() && !name.is_empty() {
+            return Err(Violation::TooManyNames(self.client.names.len()));
+        }
+        let statement = self.common.registry.intern(rest, Stateful::of);
+        if self.server.is_unsure((!name.is_empty()).then_some(name), Some(statement.id())) {
+            return Ok(Fate::Stall);
+        }
+        self.common.counters.client_parse_count += u64::from(!name.is_empty());
+        if self.server.series.repeats() {
+            // The first time it was given this name already.
+            self.client.names.put(name, None);
+        }
+        let again = !name.is_empty() && self.client.names.get(name).is_some();
+        let old = self.client.names.put(name, Some(Arc::clone(&statement)));
+        let undo = |added| Undo { name: (!name.is_empty()).then(|| name.into()), old, added };
+        if name.is_empty() && !statement.is_used_again() {
+            // Seen for the first time: not worth a place among those that are kept.
+            self.server.prepared.set_unnamed(Some(statement));
+            self.server.push(Expect::Parse(undo(None)));
+            self.server.unsynced = true;
+            return Ok(Fate::Pass);
+        }
+        if self.server.status == TxStatus::Failed {
+            // PostgreSQL decides whether it may be parsed now, which it can only when it does not have it.
+            self.server.prepared.outdate(&statement);
+        }
+        if self.server.prepared.has(&statement, self.common.generation) && !again {
+            self.server.push(Expect::Answer(Answer::Parsed(undo(None))));
+            return Ok(Fate::Drop);
+        }
+        // A name that is taken: PostgreSQL refuses, in its own words, if it is there already.
+        let out = write.put_at(at);
+        self.ensure(&statement, out, !again);
+        parts::parse(out, statement.name(), rest);
+        self.server.push(Expect::Parse(undo((!again).then_some(statement))));
+        self.server.unsynced = true;
+        Ok(Fate::Drop)
+    }
+
+    /// Makes sure that the backend has a statement when it reads what is written next; with `parsed_next` the
+    /// caller writes the Parse itself.
+    pub(super) fn ensure(&mut self, statement: &Arc<Statement>, out: &mut Vec<u8>, parsed_next: bool) {
+        let need = self.server.prepared.want(statement, self.common.generation);
+        if need == Need::Nothing {
+            return;
+        }
+        self.server.unsynced = true;
+        self.common.counters.server_parse_count += 1;
+        if need == Need::Renew {
+            parts::of_statement(out, tag::CLOSE, statement.name());
+            self.server.push(Expect::Evict(Arc::clone(statement)));
+        }
+        if !parsed_next {
+            parts::parse(out, statement.name(), statement.body());
+            self.server.push(Expect::Inject(Arc::clone(statement)));
+        }
+        while let Some(old) = self.server.prepared.surplus(self.common.max_prepared.max(1)) {
+            parts::of_statement(out, tag::CLOSE, old.name());
+            self.server.push(Expect::Evict(old));
+        }
+    }
+
+    /// Whether a client's unnamed statement is the backend's unnamed one. One that has a number there is used under
+    /// that: what its unnamed one is may depend on a series whose outcome is not known.
+    pub(super) fn is_unnamed_there(&self, statement: &Statement) -> bool {
+        self.server.prepared.unnamed_is(statement)
+            && !self.server.prepared.has(statement, self.common.generation)
+    }
+
+    pub(super) fn describe(
+        &mut self,
+        body: &[u8],
+        at: usize,
+        write: &mut Write<'_>,
+    ) -> Result<Fate, Violation> {
+        let (kind, name) = kind_and_name(tag::DESCRIBE, body)?;
+        let statement = (kind == b'S').then(|| self.client.names.get(name).cloned()).flatten();
+        let named = (kind == b'S').then_some(name);
+        if self.server.is_unsure(named, statement.as_ref().map(|statement| statement.id())) {
+            return Ok(Fate::Stall);
+        }
+        let fate = match statement {
+            Some(statement) if !(name.is_empty() && self.is_unnamed_there(&statement)) => {
+                let out = write.put_at(at);
+                self.ensure(&statement, out, false);
+                parts::of_statement(out, tag::DESCRIBE, statement.name());
+                Fate::Drop
+            }
+            None if kind == b'S' && is_others(name) => {
+                parts::of_statement(write.put_at(at), tag::DESCRIBE, NOBODYS);
+                Fate::Drop
+            }
+            _ => Fate::Pass,
+        };
+        self.server.push(Expect::Describe);
+        self.server.unsynced = true;
+        Ok(fate)
+    }
+
+    pub(super) fn close(&mut self, body: &[u8]) -> Result<Fate, Violation> {
+        let (kind, name) = kind_and_name(tag::CLOSE, body)?;
+        if kind == b'S' && self.server.is_unsure(Some(name), None) {
+            return Ok(Fate::Stall);
+        }
+        if kind == b'S'
+            && let Some(old) = self.client.names.put(name, None)
+        {
+            let name = (!name.is_empty()).then(|| name.into());
+            let undo = Undo { name, old: Some(old), added: None };
+            self.server.push(Expect::Answer(Answer::Closed(undo)));
+            return Ok(Fate::Drop);
+        }
+        self.server.push(Expect::Close);
+        self.server.unsynced = true;
+        Ok(Fate::Pass)
+    }
+}

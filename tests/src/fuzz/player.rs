@@ -1,0 +1,270 @@
+//! One client, twice: through the pool and directly.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+
+use super::script::{Round, Script};
+use super::{Pooler, Tally, Weather, compare};
+use crate::foreign;
+use crate::pooled::PASSWORD;
+use crate::say::{Say, short};
+use crate::seed::Seed;
+use crate::wire::{NoLogin, Wire};
+
+/// Players that there can be.
+pub(super) const MAX_PLAYERS: usize = 40;
+
+/// Players in session mode.
+const SESSIONS: usize = 2;
+
+/// A round that is not answered in this time hangs.
+const ROUND_WITHIN: Duration = Duration::from_secs(25);
+
+/// Rounds that are told with a failure.
+const TOLD: usize = 6;
+
+/// What a connection may end with in bad weather.
+const ENDS: [&str; 8] = ["57P01", "57P02", "57P03", "08006", "08P01", "53300", "22023", "08001"];
+
+/// What was wrong.
+pub(super) struct Failure {
+    pub(super) what: String,
+    pub(super) story: String,
+}
+
+/// One of the two.
+struct Side {
+    port: u16,
+    password: &'static str,
+    /// The beginning of its schema's name.
+    schema: char,
+    wire: Option<Wire>,
+}
+
+/// What came of a round.
+struct Answer {
+    replies: Vec<String>,
+    ended: bool,
+}
+
+/// It.
+pub(super) struct Player {
+    number: usize,
+    tag: String,
+    mode: &'static str,
+    script: Script,
+    weather: Weather,
+    pooled: Side,
+    direct: Side,
+    logins: u64,
+    past: Vec<String>,
+    tally: Arc<Tally>,
+}
+
+impl Player {
+    pub(super) fn new(
+        pooler: &Pooler,
+        number: usize,
+        seed: Seed,
+        weather: Weather,
+        tally: Arc<Tally>,
+    ) -> Self {
+        let tag = format!("client{number}_");
+        // Those in session mode keep their backends, and the others need some too.
+        let mode = if number < SESSIONS { "session" } else { "transaction" };
+        Self {
+            number,
+            mode,
+            script: Script::new(seed, &tag),
+            weather,
+            pooled: Side { port: pooler.port(), password: PASSWORD, schema: 'p', wire: None },
+            direct: Side {
+                port: pooler.foreign.port(),
+                password: foreign::PASSWORD,
+                schema: 'd',
+                wire: None,
+            },
+            logins: 0,
+            past: Vec::new(),
+            tag,
+            tally,
+        }
+    }
+
+    /// Until it is over.
+    pub(super) async fn play(mut self, over: &AtomicBool) -> Result<(), Failure> {
+        while !over.load(Ordering::Relaxed) {
+            if let Err(what) = self.turn().await {
+                over.store(true, Ordering::Relaxed);
+                return Err(Failure {
+                    what: format!("{} ({}): {what}", self.tag, self.mode),
+                    story: self.past.join("\n"),
+                });
+            }
+            self.tally.rounds.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    async fn turn(&mut self) -> Result<(), String> {
+        if !self.connect().await? {
+            return Ok(());
+        }
+        let round = self.script.round();
+        let end = format!("end of round {}", self.script.seed.below(1 << 40));
+        let pieces = self.pieces(&round, &end);
+        if self.past.len() >= TOLD {
+            self.past.remove(0);
+        }
+        self.past.push(round.story.join("\n"));
+        let pooled = self.pooled.play(&pieces, &end).await?;
+        self.tell("pooled", &pooled.replies);
+        self.tally.replies.fetch_add(pooled.replies.len() as u64, Ordering::Relaxed);
+        if self.weather != Weather::Lies
+            && let Some(row) = compare::foreign(&pooled.replies, &self.tag)
+        {
+            return Err(format!("got a row of another client: {row:.200}"));
+        }
+        if self.weather != Weather::Calm {
+            return self.bad_weather(&pooled);
+        }
+        let direct = self.direct.play(&pieces, &end).await?;
+        self.tell("direct", &direct.replies);
+        if direct.ended {
+            // Both begin anew.
+            self.tally.ended.fetch_add(1, Ordering::Relaxed);
+            (self.pooled.wire, self.direct.wire) = (None, None);
+            return Ok(());
+        }
+        match compare::differ(&pooled.replies, &direct.replies) {
+            None => Ok(()),
+            Some(at) => Err(format!("the pool answers differently at {at}")),
+        }
+    }
+
+    fn tell(&mut self, who: &str, replies: &[String]) {
+        let short: Vec<_> = replies.iter().map(|reply| format!("{reply:.100}")).collect();
+        if let Some(last) = self.past.last_mut() {
+            last.push_str(&format!("\n   {who}: {}", short.join(" ")));
+        }
+    }
+
+    /// Connections may end now, but only with words that are documented.
+    fn bad_weather(&mut self, answer: &Answer) -> Result<(), String> {
+        if !answer.ended {
+            return Ok(());
+        }
+        self.tally.ended.fetch_add(1, Ordering::Relaxed);
+        self.pooled.wire = None;
+        let last = answer.replies.last().and_then(|last| last.strip_prefix("E:"));
+        match last {
+            Some(code) if self.weather == Weather::Cuts && !ENDS.contains(&code) => {
+                Err(format!("ended with {code}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Both sides have a connection; false when there can be none at the moment.
+    async fn connect(&mut self) -> Result<bool, String> {
+        let calm = self.weather == Weather::Calm;
+        if self.pooled.wire.is_some() && (self.direct.wire.is_some() || !calm) {
+            return Ok(true);
+        }
+        self.logins += 1;
+        self.past.push(format!("-- login {} in {} mode", self.logins, self.mode));
+        let lock = format!("{:?}{}{}", self.weather, self.number, self.logins);
+        match self.pooled.login(self.number, &lock, &[("pool_mode", self.mode)]).await {
+            Ok(()) => {}
+            Err(NoLogin::Refused(_)) if !calm => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                return Ok(false);
+            }
+            Err(why) => return Err(format!("cannot log in to the pool: {why}")),
+        }
+        if calm {
+            let login = self.direct.login(self.number, &lock, &[]).await;
+            login.map_err(|why| format!("cannot log in directly: {why}"))?;
+            for side in [&mut self.pooled, &mut self.direct] {
+                let empty = Say::new().query("truncate t").query("select 'empty'");
+                let answer = side.play(&[empty.0], "empty").await?;
+                if answer.replies.first().is_none_or(|first| first != "C:TRUNCATE_TABLE") {
+                    return Err(format!("cannot begin: {:?}", answer.replies));
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// The bytes of a round, in pieces.
+    fn pieces(&mut self, round: &Round, end: &str) -> Vec<Vec<u8>> {
+        let seed = &mut self.script.seed;
+        let say = round.say.clone().copy_fail("end of round").sync();
+        let bytes = say.query(&format!("rollback; select '{end}'")).0;
+        let mut pieces = Vec::new();
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            let most = seed.weighted(&[(6, 1_u64 << 20), (2, 400), (1, 20), (1, 3)]);
+            let most = usize::try_from(seed.between(1, most)).unwrap();
+            let (piece, later) =
+                rest.split_at(rest.len().min(if pieces.len() > 60 { rest.len() } else { most }));
+            pieces.push(piece.to_vec());
+            rest = later;
+        }
+        pieces
+    }
+}
+
+impl Side {
+    async fn login(&mut self, number: usize, lock: &str, more: &[(&str, &str)]) -> Result<(), NoLogin> {
+        self.wire = None;
+        let options = format!("-c search_path={}{number} -c my.lock={lock}", self.schema);
+        let mut params = vec![("user", "postgres"), ("database", "postgres"), ("options", options.as_str())];
+        params.extend_from_slice(more);
+        self.wire = Some(Wire::login(self.port, self.password, &params).await?);
+        Ok(())
+    }
+
+    /// Sends everything and listens up to the end.
+    async fn play(&mut self, pieces: &[Vec<u8>], end: &str) -> Result<Answer, String> {
+        let Some(Wire { read, write }) = &mut self.wire else { return Err("not connected".into()) };
+        let end = format!("D:{}", end.replace(' ', "_"));
+        let send = async {
+            for (number, piece) in pieces.iter().enumerate() {
+                if write.write_all(piece).await.is_err() {
+                    return;
+                }
+                match number % 4 {
+                    0 => tokio::time::sleep(Duration::from_millis(1)).await,
+                    _ => tokio::task::yield_now().await,
+                }
+            }
+        };
+        let mut replies = Vec::new();
+        let listen = async {
+            let mut ending = false;
+            while let Some(frame) = read.next().await {
+                let Some(reply) = short(&frame) else { continue };
+                let reply = reply.replace(' ', "_");
+                ending |= reply == end;
+                let ready = reply.starts_with("Z:");
+                replies.push(reply);
+                if ending && ready {
+                    return false;
+                }
+            }
+            true
+        };
+        let both = async { tokio::join!(send, listen).1 };
+        match tokio::time::timeout(ROUND_WITHIN, both).await {
+            Ok(ended) => Ok(Answer { replies, ended }),
+            Err(_) => {
+                let last: Vec<_> = replies.iter().rev().take(8).rev().collect();
+                Err(format!("no answer within {ROUND_WITHIN:?} after {last:.300?}"))
+            }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What is too old, and what is too large, through a pool.
+
+use dormouse_tests::pooled::Pooler;
+use dormouse_tests::raw::Raw;
+use dormouse_tests::say::{Say, exchange, replies};
+
+/// A series that prepares and runs one statement.
+fn all_of_it(name: &str) -> Say {
+    Say::new().parse(name, "select * from stale").bind("", name, &[]).describe_portal("").execute("", 0).sync()
+}
+
+/// Tables are changed past the pool.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_parses_sees_tables_as_they_are() {
+    let pooler = Pooler::start(&[("default_pool_size", "1")]);
+    pooler.foreign.sql("postgres", "create table stale as select 1 as a");
+    let (mut old, mut new) = (pooler.client("transaction").await, pooler.client("transaction").await);
+    exchange(&mut old, &all_of_it("s"), "1 2 T:a D:1 C:SELECT_1 Z:I").await;
+    pooler.foreign.sql("postgres", "alter table stale add b int default 2");
+    exchange(&mut new, &all_of_it("other"), "1 2 T:a|b D:1|2 C:SELECT_1 Z:I").await;
+    // Again, with Describe of the statement, as drivers prepare; and without a name, twice, so that it is shared.
+    pooler.foreign.sql("postgres", "alter table stale add c int default 3");
+    let prepare = Say::new().parse("third", "select * from stale").describe_statement("third").sync();
+    exchange(&mut new, &prepare, "1 t: T:a|b|c Z:I").await;
+    pooler.foreign.sql("postgres", "alter table stale drop a");
+    exchange(&mut old, &all_of_it(""), "1 2 T:b|c D:2|3 C:SELECT_1 Z:I").await;
+    // In a transaction nothing can be done twice: the error is told, and the next try is right.
+    pooler.foreign.sql("postgres", "alter table stale drop b");
+    exchange(&mut new, &Say::new().query("begin"), "C:BEGIN Z:T").await;
+    exchange(&mut new, &all_of_it("fourth"), "1 E:0A000 Z:E").await;
+    exchange(&mut new, &Say::new().query("rollback"), "C:ROLLBACK Z:I").await;
+    exchange(&mut new, &all_of_it("fifth"), "1 2 T:c D:3 C:SELECT_1 Z:I").await;
+}
+
+/// The length of a value that is far beyond every buffer.
+const LONG: usize = 30 << 20;
+
+async fn long_reply(raw: &mut Raw) {
+    raw.query(&format!("select repeat('x', {LONG})")).await;
+    assert_eq!(raw.rows().await.unwrap()[0].len(), LONG);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_large_passes_or_is_refused() {
+    let pooler = Pooler::start(&[("default_pool_size", "1")]);
+    let mut raw = pooler.client("transaction").await;
+    let mut other = pooler.client("transaction").await;
+    long_reply(&mut raw).await;
+    // A long parameter, and as many as the protocol can count: more than the statement takes.
+    let long = "p".repeat(LONG);
+    let say = Say::new().parse("", "select length($1)").bind("", "", &[&long]).execute("", 0).sync();
+    exchange(&mut raw, &say, &format!("1 2 D:{LONG} C:SELECT_1 Z:I")).await;
+    let many = vec!["v"; usize::from(u16::MAX)];
+    let say = Say::new().parse("", "select $1::text").bind("", "", &many).execute("", 0).sync();
+    exchange(&mut raw, &say, "1 E:08P01 Z:I").await;
+    // A long text, and a long error.
+    let text = format!("select length('{long}')");
+    raw.query(&text).await;
+    assert_eq!(raw.rows().await.unwrap(), [LONG.to_string()]);
+    raw.query("do $$ begin raise exception '%', repeat('e', 10000000); end $$").await;
+    assert_eq!(raw.rows().await.unwrap_err().fields.message().len(), 10_000_000);
+    // Beyond that the pool says no, at once, before it is all there.
+    raw.send(&[b"Q", &(65_u32 << 20).to_be_bytes()[..], b"select"].concat()).await;
+    let error = raw.error().await;
+    assert_eq!((error.fields.code(), error.fields.is_fatal()), ("08P01", true));
+    exchange(&mut other, &Say::new().query("select 1 as x"), "T:x D:1 C:SELECT_1 Z:I").await;
+    drop(replies(&mut raw, 1).await);
+}
