@@ -106,6 +106,8 @@ pub(crate) struct Surroundings {
     pub(crate) scope: dormouse_runtime::task::Scope,
     /// Cancelled when the server begins to stop: nothing is started from then on.
     pub(crate) stopping: CancellationToken,
+    /// Each actor holds it while it acts; whoever has it for itself makes all of them stand still.
+    pub(crate) turns: Arc<tokio::sync::RwLock<()>>,
 }
 
 impl Endpoint {
