@@ -38,6 +38,11 @@ impl Names {
         }
     }
 
+    /// Those that have a name, in no order.
+    pub fn named(&self) -> impl Iterator<Item = (&[u8], &Arc<Statement>)> {
+        self.named.iter().flat_map(|named| named.iter()).map(|(name, statement)| (&**name, statement))
+    }
+
     /// Forgets all.
     pub fn clear(&mut self) {
         *self = Self::default();
