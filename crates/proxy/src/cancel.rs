@@ -48,6 +48,13 @@ pub struct Entry {
     key: Key,
 }
 
+impl Entry {
+    /// The key that it is for.
+    pub(crate) fn key(&self) -> Key {
+        self.key.clone()
+    }
+}
+
 impl Registry {
     /// Remembers a backend.
     #[must_use]
