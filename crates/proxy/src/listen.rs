@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use dormouse_base::EndpointId;
 use dormouse_base::clock::Mono;
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
@@ -29,7 +30,7 @@ use crate::stream::ClientStream;
 use crate::throttle::Throttle;
 use crate::tls::Tls;
 use crate::upstream::Upstream;
-use crate::wake::Wake;
+use crate::wake::{Backend, Wake};
 
 /// Half-open connections at the same time; see [`crate::handshakes`].
 pub const MAX_HANDSHAKES: usize = 2_000;
@@ -182,6 +183,14 @@ impl Proxy {
     /// When it cannot go on here; its connection ends.
     pub fn receive(&self, parcel: Parcel) -> Result<(), Unfit> {
         self.door.receive(parcel)
+    }
+
+    /// Has an endpoint woken, after those who listen on it, as for a client of this proxy.
+    ///
+    /// # Errors
+    /// When it cannot be woken, or not in time.
+    pub async fn acquire(&self, endpoint: &EndpointId) -> Result<Backend, ClientError> {
+        self.door.shared.wake.acquire(endpoint).await
     }
 
     /// How many clients there are, those who are still logging in included.

@@ -141,6 +141,12 @@ impl Endpoint {
         self.shared.run.lock().as_ref().map(|run| run.pid())
     }
 
+    /// Its run, when there is one, awake or paused.
+    #[must_use]
+    pub fn running(&self) -> Option<Arc<Run>> {
+        self.current()
+    }
+
     /// The gate that sessions enter while they work.
     #[must_use]
     pub fn gate(&self) -> Arc<Gate> {
