@@ -13,6 +13,7 @@ mod wire;
 mod hostile;
 mod crashes;
 mod adoption;
+mod takeover;
 mod sandbox;
 mod schedule;
 mod storm;
