@@ -304,11 +304,7 @@ impl Server {
     ///
     /// # Errors
     /// The new one ended, or was not ready in time; the text says what it printed. The old one stays.
-    pub fn take_over(
-        &mut self,
-        options: &[&str],
-        environment: &[(&str, &str)],
-    ) -> Result<Replaced, String> {
+    pub fn take_over(&mut self, options: &[&str], environment: &[(&str, &str)]) -> Result<Replaced, String> {
         let mut arguments = self.arguments.clone();
         arguments.push("--takeover".to_owned());
         arguments.extend(options.iter().map(|option| (*option).to_owned()));

@@ -105,8 +105,16 @@ impl Fleet {
         let urgency = Arc::new(Semaphore::new(MAX_URGENT_BOOTS));
         let stopping = CancellationToken::new();
         let turns = Arc::default();
-        let around =
-            Surroundings { config: Arc::new(config), host, metrics, admission, urgency, scope, stopping, turns };
+        let around = Surroundings {
+            config: Arc::new(config),
+            host,
+            metrics,
+            admission,
+            urgency,
+            scope,
+            stopping,
+            turns,
+        };
         Ok(Self { endpoints: Arc::default(), around })
     }
 

@@ -92,6 +92,20 @@ impl Proxy {
         metrics: Metrics,
         scope: &Scope,
     ) -> io::Result<Self> {
+        let (proxy, listen) = Self::prepare(config, wake, metrics)?;
+        proxy.listen(listen, scope)?;
+        Ok(proxy)
+    }
+
+    /// A proxy that does not listen yet; [`Proxy::listen`] does, on what comes back.
+    ///
+    /// # Errors
+    /// When no threads can be started.
+    pub fn prepare(
+        config: ProxyConfig,
+        wake: Arc<dyn Wake>,
+        metrics: Metrics,
+    ) -> io::Result<(Self, Vec<Bound>)> {
         let address = config.listen.iter().find_map(Bound::address).unwrap_or(NOWHERE);
         let shards = Arc::new(Shards::start(config.shards)?);
         // Whoever gets a compute gets it after those who listen on it.
@@ -122,9 +136,7 @@ impl Proxy {
             clients: Arc::default(),
             max_clients: AtomicUsize::new(config.max_client_conn),
         });
-        let proxy = Self { pooler, door };
-        proxy.listen(config.listen, scope)?;
-        Ok(proxy)
+        Ok((Self { pooler, door }, config.listen))
     }
 
     /// Accepts on these until `scope` is closed; what runs beside that ends with it, too.

@@ -19,7 +19,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags,
 };
 use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
@@ -88,7 +89,8 @@ impl Channel {
         let mut header = [0; HEADER];
         header[..4].copy_from_slice(&MAGIC);
         header[4..].copy_from_slice(&length.to_be_bytes());
-        let sent = self.stream.async_io(Interest::WRITABLE, || send_with(&self.stream, &header, files)).await?;
+        let sent =
+            self.stream.async_io(Interest::WRITABLE, || send_with(&self.stream, &header, files)).await?;
         self.write(&header[sent..]).await?;
         self.write(body).await
     }

@@ -41,8 +41,8 @@ impl Prepared {
         if installations.newest().is_none() {
             return Err(ServerError::NoPostgres);
         }
-        let identities = Identities::detect(config.compute_user.as_deref(), &place.data)
-            .map_err(ServerError::Identity)?;
+        let identities =
+            Identities::detect(config.compute_user.as_deref(), &place.data).map_err(ServerError::Identity)?;
         place.check_passable(identities).map_err(ServerError::Place)?;
         let cgroups =
             Cgroups::detect(config.cgroup, &place.instance()).map_err(system("use the wanted cgroups"))?;

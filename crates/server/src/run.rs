@@ -159,6 +159,9 @@ struct Server {
     door: Scope,
     node: Node,
     work: Scope,
+    control: Control,
+    metrics: Arc<Metrics>,
+    /// Empty as long as it does not accept.
     wishes: mpsc::Receiver<Wish>,
 }
 
@@ -191,14 +194,11 @@ impl Server {
         let ports = Ports::take(config)?;
         let prepared = Prepared::make(config, &place).await?;
         let (server, told) = Self::open(config, place, ports, prepared).await?;
-        Ok((server, told))
+        Ok((server.accept(&told)?, told))
     }
 
     /// Starts in the place of a server that runs.
-    async fn succeed(
-        config: &ServerConfig,
-        predecessor: Predecessor,
-    ) -> Result<(Self, Ready), ServerError> {
+    async fn succeed(config: &ServerConfig, predecessor: Predecessor) -> Result<(Self, Ready), ServerError> {
         let place = Place::of_another(&config.data).map_err(ServerError::Place)?;
         let ports = Ports::given(&predecessor).map_err(system("use the sockets of the running server"))?;
         // Whatever can fail should fail now, while the other one serves.
@@ -210,9 +210,11 @@ impl Server {
         let (server, told) = Self::open(config, place, ports, prepared).await?;
         let lasting = &server.lasting;
         let held = busy.iter().filter_map(|id| lasting.fleet.get(id)?.gate().pass_quietly()).collect();
-        let serving = predecessor.serving(Arc::clone(&lasting.proxy), lasting.fleet.clone(), held, &server.door);
+        let serving =
+            predecessor.serving(Arc::clone(&lasting.proxy), lasting.fleet.clone(), held, &server.door);
         serving.await.map_err(ServerError::Takeover)?;
-        Ok((server, told))
+        // Not earlier: who comes to a server that dies before it said so would be lost.
+        Ok((server.accept(&told)?, told))
     }
 
     async fn open(
@@ -233,7 +235,7 @@ impl Server {
             let control = adopt(&fleet, foundation, &work).await?;
             let wake = Arc::new(wake::Door::new(control.clone(), fleet.clone()));
             let proxy_metrics = ProxyMetrics::default();
-            let proxy = start_proxy((config, &place, &ports), &prepared, &control, &wake, &proxy_metrics, &door)?;
+            let proxy = prepare_proxy((config, &place, &ports), &prepared, &control, &wake, &proxy_metrics)?;
             let lasting = Lasting {
                 config: config.clone(),
                 place,
@@ -246,7 +248,7 @@ impl Server {
                 host,
                 wake,
             };
-            lasting.serve(control, node, (door, work), &metrics).await
+            lasting.serve(control, node, (door, work), metrics).await
         };
         let started = lasting.await;
         if started.is_err() {
@@ -256,10 +258,23 @@ impl Server {
         started
     }
 
+    /// Opens the door: from here on clients get in, and another server may take over.
+    fn accept(mut self, told: &Ready) -> Result<Self, ServerError> {
+        let (ports, config, data) = (&self.lasting.ports, &self.lasting.config, &self.lasting.place.data);
+        write_server_file(data, told).map_err(system("write server.json"))?;
+        let http = ports.http().map_err(system("listen for HTTP"))?;
+        http::serve(http, http::routes(self.control.router(), Arc::clone(&self.metrics)), &self.door);
+        let listening = self.lasting.proxy.listen(vec![ports.pg(config)?], &self.door);
+        listening.map_err(|e| no_clients(config.pg_listen, e))?;
+        let sockets = ports.share().map_err(system("share the listening sockets"))?;
+        self.wishes = give::offer(data, sockets, &self.door).map_err(system("offer a takeover"))?;
+        Ok(self)
+    }
+
     /// Another server is ready to take over. `None`: it has. Else this one goes on.
     async fn hand_over(self, wish: Wish, signals: &mut Signals) -> Result<Option<Self>, ServerError> {
         let start = Mono::now();
-        let Self { lasting, door, node, work, wishes: _ended } = self;
+        let Self { lasting, door, node, work, .. } = self;
         let still = lasting.quiet(&wish, &door, &node, &work).await;
         let why = match still.refused {
             Some(why) => why,
@@ -350,38 +365,33 @@ impl Lasting {
         let (door, work) = (Scope::new(), Scope::new());
         let control = adopt(&self.fleet, foundation, &work).await?;
         self.wake.renew(control.clone());
-        let pg = self.ports.pg(&self.config)?;
-        self.proxy.listen(vec![pg], &door).map_err(|e| no_clients(self.config.pg_listen, e))?;
-        self.serve(control, node, (door, work), &metrics).await.map(|(server, _)| server)
+        let (server, told) = self.serve(control, node, (door, work), metrics).await?;
+        server.accept(&told)
     }
 
-    /// From control to everything.
+    /// Everything but the door.
     async fn serve(
         self,
         control: Control,
         node: Node,
         (door, work): (Scope, Scope),
-        metrics: &Arc<Metrics>,
+        metrics: Arc<Metrics>,
     ) -> Result<(Server, Ready), ServerError> {
         metrics.register(|registry| self.prepared.store.register_metrics(registry));
         metrics.register(|registry| self.fleet_metrics.register(registry));
         metrics.register(|registry| self.proxy_metrics.register(registry));
-        control.register_metrics(metrics);
+        control.register_metrics(&metrics);
         control.attach_pooler(Arc::new(pooler::Desk(self.proxy.pooler())));
         control.start_reconcilers();
         node.catch_up();
-        let http = self.ports.http().map_err(system("listen for HTTP"))?;
-        http::serve(http, http::routes(control.router(), Arc::clone(metrics)), &door);
         let first = control.first_project().await.map_err(ServerError::Control)?;
         let key = {
             let control = control.clone();
             task::blocking(move || control.local_key()).await.map_err(ServerError::Control)?
         };
         let told = describe(&self.config, self.ports.http_address, first, key);
-        write_server_file(&self.place.data, &told).map_err(system("write server.json"))?;
-        let sockets = self.ports.share().map_err(system("share the listening sockets"))?;
-        let wishes = give::offer(&self.place.data, sockets, &door).map_err(system("offer a takeover"))?;
-        Ok((Server { lasting: self, door, node, work, wishes }, told))
+        let (_, wishes) = mpsc::channel(1);
+        Ok((Server { lasting: self, door, node, work, control, metrics, wishes }, told))
     }
 }
 
@@ -408,13 +418,12 @@ async fn orphaned(config: &ServerConfig) -> Result<Place, ServerError> {
     }
 }
 
-fn start_proxy(
+fn prepare_proxy(
     lasting: (&ServerConfig, &Place, &Ports),
     prepared: &Prepared,
     control: &Control,
     wake: &Arc<wake::Door>,
     counters: &ProxyMetrics,
-    door: &Scope,
 ) -> Result<Proxy, ServerError> {
     let (config, place, ports) = lasting;
     let proxy = ProxyConfig {
@@ -432,7 +441,9 @@ fn start_proxy(
         upstream: None,
     };
     let wake: Arc<wake::Door> = Arc::clone(wake);
-    Proxy::start(proxy, wake, counters.clone(), door).map_err(|e| no_clients(config.pg_listen, e))
+    let prepared = Proxy::prepare(proxy, wake, counters.clone());
+    // It listens later, on another handle.
+    prepared.map(|(proxy, _handle)| proxy).map_err(|e| no_clients(config.pg_listen, e))
 }
 
 fn describe(

@@ -104,10 +104,11 @@ impl Wake for Door {
 
     fn check_token(&self, token: &[u8], claim: Claim<'_>) -> Result<(), TokenRefusal> {
         let Claim { endpoint, role, database } = claim;
-        let judged = self.control.read().check_token(token, endpoint, role, database).unwrap_or_else(|error| {
-            tracing::error!(%error, "cannot check a login token");
-            Err(TokenError::NotOne)
-        });
+        let judged =
+            self.control.read().check_token(token, endpoint, role, database).unwrap_or_else(|error| {
+                tracing::error!(%error, "cannot check a login token");
+                Err(TokenError::NotOne)
+            });
         judged.map_err(|error| {
             tracing::debug!(%error, %endpoint, role, "a login token does not do");
             match error {

@@ -97,7 +97,7 @@ async fn clients_do_not_notice_a_new_server() {
     let key = server.ready()["api_key"].as_str().unwrap().to_owned();
 
     let rests = server.try_connect(&pooled(&server)).await.unwrap();
-    rests.batch_execute("set app.user = 'anna'; set timezone = 'Asia/Tokyo'").await.unwrap();
+    rests.batch_execute("set app.who = 'anna'; set timezone = 'Asia/Tokyo'").await.unwrap();
     let prepared = rests.prepare("select count(*) + $1::int8 from t").await.unwrap();
     let session = server.try_connect(&format!("{}&pool_mode=session", server.dsn())).await;
     let direct = server.connect().await;
@@ -117,7 +117,7 @@ async fn clients_do_not_notice_a_new_server() {
     until("the storm goes on", || storm.served() > before + 20).await;
 
     // At rest: here already, with all they had.
-    assert_eq!(text(&rests, "show app.user").await, "anna");
+    assert_eq!(text(&rests, "show app.who").await, "anna");
     assert_eq!(text(&rests, "show timezone").await, "Asia/Tokyo");
     let counted: i64 = rests.query_one(&prepared, &[&10_i64]).await.unwrap().get(0);
     assert_eq!(counted, 10);
@@ -155,7 +155,7 @@ async fn clients_do_not_notice_a_new_server() {
     assert_eq!(number(&direct, "select n from mine").await, 42, "it thaws for a session that moved");
     assert_eq!(server.act(&project, "suspend").0, 200);
     assert_eq!(number(&rests, "select count(*) from t").await, 6, "it wakes for a client that moved");
-    assert_eq!(text(&rests, "show app.user").await, "anna");
+    assert_eq!(text(&rests, "show app.who").await, "anna");
 
     // And once more, of one that took over, with a sleeping compute.
     assert_eq!(server.act(&project, "suspend").0, 200);
@@ -169,24 +169,26 @@ async fn clients_do_not_notice_a_new_server() {
 async fn a_new_server_that_dies_changes_nothing() {
     let mut server = Server::start(&[]);
     let direct = server.connect().await;
-    direct.batch_execute("create table t(n int8); create temp table mine as select 42::int8 as n").await.unwrap();
+    direct
+        .batch_execute("create table t(n int8); create temp table mine as select 42::int8 as n")
+        .await
+        .unwrap();
     let rests = server.try_connect(&pooled(&server)).await.unwrap();
-    rests.batch_execute("set app.user = 'anna'").await.unwrap();
+    rests.batch_execute("set app.who = 'anna'").await.unwrap();
     let works = server.try_connect(&pooled(&server)).await.unwrap();
     works.batch_execute("begin; insert into t values (1)").await.unwrap();
     let (postmaster, project) = (server.postmaster(), server.default_project());
     let storm = Storm::of(&[server.dsn().to_owned(), pooled(&server)]);
     for place in ["welcomed", "prepared", "owner", "serving"] {
         let armed = format!("takeover.ask.{place}=kill");
-        let failed = tokio::task::block_in_place(|| {
-            server.take_over(&[], &[("DORMOUSE_FAILPOINTS", armed.as_str())])
-        });
+        let failed =
+            tokio::task::block_in_place(|| server.take_over(&[], &[("DORMOUSE_FAILPOINTS", armed.as_str())]));
         assert!(failed.is_err(), "{place}: it was to die");
         assert!(server.ended().is_none(), "{place}: the old one goes on");
         let before = storm.served();
         until("the storm goes on", || storm.served() > before + 6).await;
         assert_eq!(number(&direct, "select n from mine").await, 42);
-        assert_eq!(text(&rests, "show app.user").await, "anna");
+        assert_eq!(text(&rests, "show app.who").await, "anna");
         server.until_true("the API answers", || server.endpoint()["pid"] == postmaster);
     }
     works.batch_execute("commit").await.unwrap();
@@ -201,7 +203,7 @@ async fn a_new_server_that_dies_changes_nothing() {
     assert!(elsewhere.contains("a takeover keeps its addresses"), "{elsewhere}");
     let mut old = tokio::task::block_in_place(|| server.take_over(&[], &[])).unwrap();
     assert!(old.ended());
-    assert_eq!(text(&rests, "show app.user").await, "anna");
+    assert_eq!(text(&rests, "show app.who").await, "anna");
     assert!(server.stop().1);
 }
 

@@ -138,8 +138,7 @@ impl Client {
         if from.number()? != u32::from(VERSION) {
             return Err(Unreadable);
         }
-        let mut client =
-            Self { wanted: from.settings()?, startup: from.settings()?, ..Self::default() };
+        let mut client = Self { wanted: from.settings()?, startup: from.settings()?, ..Self::default() };
         if client.wanted == client.startup {
             // One list for both, as it was.
             client.wanted = client.startup.clone();

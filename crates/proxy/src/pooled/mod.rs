@@ -50,8 +50,8 @@ mod session;
 mod io;
 mod retire;
 
-pub(crate) use client_info::{ClientInfo, Doing};
 pub(crate) use arrive::arrive;
+pub(crate) use client_info::{ClientInfo, Doing};
 pub(crate) use enter::enter;
 pub(crate) use held::Key as BackendKey;
 pub(crate) use listeners::Listeners;

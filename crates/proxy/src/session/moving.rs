@@ -29,11 +29,7 @@ fn next(mut news: watch::Receiver<()>) -> Roused {
 }
 
 /// Runs a session to its end here. `None`: it goes on elsewhere.
-pub(super) async fn run(
-    shared: &Shared,
-    endpoint: EndpointId,
-    mut relay: Relay,
-) -> Option<Ended> {
+pub(super) async fn run(shared: &Shared, endpoint: EndpointId, mut relay: Relay) -> Option<Ended> {
     let departure = Arc::clone(&shared.departure);
     let mut roused = next(departure.news());
     poll_fn(move |cx| {

@@ -18,9 +18,7 @@ use dormouse_runtime::handoff::{Channel, Message};
 use dormouse_runtime::task::Scope;
 use parking_lot::Mutex;
 
-use super::{
-    ANSWER_WITHIN, PROTOCOL, Say, TakeoverError, YOURS_WITHIN, hear, path, say, understand,
-};
+use super::{ANSWER_WITHIN, PROTOCOL, Say, TakeoverError, YOURS_WITHIN, hear, path, say, understand};
 use crate::config::ServerConfig;
 
 /// The server that runs, and what it has given already.

@@ -159,10 +159,7 @@ impl Wish {
         let sending = AtomicBool::new(false);
         let emptied = async {
             // Who is counted no more is in the queue, or on the way out of it.
-            while proxy.clients() > 0
-                || sender.capacity() < MAX_PARCELS
-                || sending.load(Ordering::Relaxed)
-            {
+            while proxy.clients() > 0 || sender.capacity() < MAX_PARCELS || sending.load(Ordering::Relaxed) {
                 proxy.rouse();
                 tokio::time::sleep(LOOK_EVERY).await;
             }
@@ -175,7 +172,11 @@ impl Wish {
         };
         let left = proxy.clients();
         if left > 0 {
-            tracing::warn!(left, reason = sent.unwrap_or("the time is up"), "some clients end with this server");
+            tracing::warn!(
+                left,
+                reason = sent.unwrap_or("the time is up"),
+                "some clients end with this server"
+            );
             proxy.dismiss();
             tokio::time::sleep(GOODBYE_WITHIN).await;
         }
@@ -185,11 +186,7 @@ impl Wish {
 }
 
 /// Carries clients over, for ever.
-async fn send(
-    channel: &Channel,
-    mut parcels: mpsc::Receiver<Parcel>,
-    sending: &AtomicBool,
-) -> &'static str {
+async fn send(channel: &Channel, mut parcels: mpsc::Receiver<Parcel>, sending: &AtomicBool) -> &'static str {
     while let Some(Parcel { body, files }) = parcels.recv().await {
         sending.store(true, Ordering::Relaxed);
         let files: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();

@@ -51,7 +51,9 @@ impl Successor {
     pub(crate) async fn attend(&self) {
         while let Ok(Some(message)) = self.channel.receive().await {
             let (question, answer) = match understand(&message) {
-                Ok(Say::Acquired { question, socket_dir, uid }) => (question, Ok(Socket { dir: socket_dir, uid })),
+                Ok(Say::Acquired { question, socket_dir, uid }) => {
+                    (question, Ok(Socket { dir: socket_dir, uid }))
+                }
                 Ok(Say::NotAcquired { question, code, message, hint }) => {
                     let mut error = ClientError::fatal(known(&code), message);
                     if let Some(hint) = hint {
