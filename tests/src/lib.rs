@@ -305,6 +305,19 @@ impl Server {
         Ok(())
     }
 
+    /// Has a new server take over from this one, with further options. Back comes the old one.
+    ///
+    /// # Errors
+    /// The new one ended, or was not ready in time; the text says what it printed. The old one stays.
+    pub fn take_over(&mut self, options: &[&str], environment: &[(&str, &str)]) -> Result<Replaced, String> {
+        let mut arguments = self.arguments.clone();
+        arguments.push("--takeover".to_owned());
+        arguments.extend(options.iter().map(|option| (*option).to_owned()));
+        let (child, ready) = launch(&self.data, &arguments, &owned(environment))?;
+        self.ready = ready;
+        Ok(Replaced(std::mem::replace(&mut self.child, child)))
+    }
+
     /// How it ended, if it did.
     pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
         self.child.try_wait().unwrap()
@@ -313,6 +326,37 @@ impl Server {
     /// All processes that work in a compute's data directory.
     pub fn computes(&self) -> Vec<u32> {
         process::in_directory(&self.data.canonicalize().unwrap().join("computes"))
+    }
+}
+
+/// A server from which another one took over.
+#[derive(Debug)]
+pub struct Replaced(Child);
+
+impl Replaced {
+    /// Waits for its end; tells whether it ended well.
+    pub fn ended(&mut self) -> bool {
+        let start = Mono::now();
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status.success();
+            }
+            assert!(start.elapsed() < STATE_WITHIN, "the old server stays");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Whether it is still there.
+    pub fn lives(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Replaced {
+    fn drop(&mut self) {
+        // Dead already, unless the test failed.
+        let _dead = self.0.kill();
+        let _reaped = self.0.wait();
     }
 }
 

@@ -11,7 +11,7 @@ use dormouse_base::EndpointId;
 use dormouse_runtime::task::Scope;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use parking_lot::RwLock;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedRwLockWriteGuard, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
@@ -104,8 +104,17 @@ impl Fleet {
         let admission = Admission::new(config.boot_slots);
         let urgency = Arc::new(Semaphore::new(MAX_URGENT_BOOTS));
         let stopping = CancellationToken::new();
-        let around =
-            Surroundings { config: Arc::new(config), host, metrics, admission, urgency, scope, stopping };
+        let turns = Arc::default();
+        let around = Surroundings {
+            config: Arc::new(config),
+            host,
+            metrics,
+            admission,
+            urgency,
+            scope,
+            stopping,
+            turns,
+        };
         Ok(Self { endpoints: Arc::default(), around })
     }
 
@@ -185,11 +194,25 @@ impl Fleet {
         self.around.config.cgroups.remove();
     }
 
+    /// Has every endpoint stand still where it is: nothing is started, frozen, stopped or noticed until what this
+    /// returns is dropped. Clients of those that are awake go on. `None` when something that is under way takes
+    /// longer than `within`.
+    pub async fn hold(&self, within: Duration) -> Option<Standstill> {
+        let still = Arc::clone(&self.around.turns).write_owned();
+        tokio::time::timeout(within, still).await.ok().map(|guard| Standstill { _guard: guard })
+    }
+
     /// How many are in a state now.
     #[must_use]
     pub fn count(&self, state: State) -> usize {
         self.endpoints.read().values().filter(|endpoint| endpoint.state() == state).count()
     }
+}
+
+/// While this lives, no endpoint changes its state by this server's doing.
+#[derive(Debug)]
+pub struct Standstill {
+    _guard: OwnedRwLockWriteGuard<()>,
 }
 
 async fn end_one(endpoint: &Endpoint, keep_computes: bool) {

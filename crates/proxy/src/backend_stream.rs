@@ -3,6 +3,7 @@
 //! The first kind is the hot path: what it costs beyond the socket itself is one branch that is always predicted.
 
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -36,6 +37,14 @@ impl BackendStream {
             Self::Tls(stream) => stream.get_ref().0.try_read(&mut scrap),
         };
         matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Another handle of its socket, for another process.
+    pub(crate) fn movable(&self) -> Option<OwnedFd> {
+        match self {
+            Self::Unix(stream) => stream.as_fd().try_clone_to_owned().ok(),
+            Self::Tcp(_) | Self::Tls(_) => None,
+        }
     }
 
     /// Writes a few bytes if that is possible at once. What is encrypted is left unsaid.

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -73,6 +74,30 @@ impl Bound {
         let file = SocketFile(path.to_owned());
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         Ok(Self { socket, place: Place::Unix(file) })
+    }
+
+    /// An address that another process has taken, and gives away.
+    ///
+    /// # Errors
+    /// When it is no socket, or of another kind.
+    pub fn given(socket: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(socket);
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        let place = match (address.as_socket(), address.as_pathname()) {
+            (Some(address), _) => Place::Tcp(address),
+            (None, Some(path)) => Place::Unix(SocketFile(path.to_owned())),
+            (None, None) => return Err(io::ErrorKind::InvalidInput.into()),
+        };
+        Ok(Self { socket, place })
+    }
+
+    /// Another handle of the socket. While any process has one, those who connect wait in line and are not refused.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        self.socket.as_fd().try_clone_to_owned()
     }
 
     /// The TCP address, with the real port.

@@ -55,6 +55,13 @@ enum Whose {
     Pooled(u32),
 }
 
+impl Entry {
+    /// The key that it is for.
+    pub(crate) fn key(&self) -> Key {
+        self.key.clone()
+    }
+}
+
 impl Registry {
     /// Remembers a backend.
     #[must_use]

@@ -7,6 +7,7 @@
 //! [`console`] is where the operator looks at them. Everything the proxy needs from the rest of the product goes
 //! through one trait, [`wake::Wake`], so that it runs and is tested without a control plane.
 //!
+//! [`handover`] moves clients to the next process, when a server takes over from another.
 //! [`upstream`] is the other way to run it: in front of ordinary servers, as PgBouncer does.
 //!
 //! `docs/journey/connection.md` follows one packet through these files.
@@ -26,6 +27,7 @@ pub mod metrics;
 pub mod bound;
 pub mod listen;
 pub mod upstream;
+pub mod handover;
 pub(crate) mod pooled;
 pub mod console;
 mod session;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use dormouse_base::EndpointId;
 use dormouse_base::clock::Mono;
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
@@ -14,20 +15,22 @@ use dormouse_runtime::shard::Shards;
 use dormouse_runtime::task::Scope;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
 
 use crate::arrivals::Arrivals;
 pub use crate::bound::Bound;
 use crate::bound::{Incoming, Listening};
 use crate::console::Pooler;
+use crate::handover::parcel::{self, Content, Parcel, Unfit};
 use crate::handshakes::Handshakes;
 use crate::metrics::Metrics;
-use crate::pooled::{Listeners, Pools};
+use crate::pooled::{self, Listeners, Pools};
 use crate::session::{self, Shared, help};
 use crate::stream::ClientStream;
 use crate::throttle::Throttle;
 use crate::tls::Tls;
 use crate::upstream::Upstream;
-use crate::wake::Wake;
+use crate::wake::{Backend, Wake};
 
 /// Half-open connections at the same time; see [`crate::handshakes`].
 pub const MAX_HANDSHAKES: usize = 2_000;
@@ -68,10 +71,8 @@ pub struct ProxyConfig {
 /// The running proxy.
 pub struct Proxy {
     pooler: Pooler,
-    shared: Arc<Shared>,
-    max_clients: Arc<AtomicUsize>,
-    // Sessions live on the shards, and end with them.
-    _shards: Arc<Shards>,
+    // Sessions live on its shards, and end with them.
+    door: Arc<Door>,
 }
 
 impl std::fmt::Debug for Proxy {
@@ -91,11 +92,25 @@ impl Proxy {
         metrics: Metrics,
         scope: &Scope,
     ) -> io::Result<Self> {
+        let (proxy, listen) = Self::prepare(config, wake, metrics)?;
+        proxy.listen(listen, scope)?;
+        Ok(proxy)
+    }
+
+    /// A proxy that does not listen yet; [`Proxy::listen`] does, on what comes back.
+    ///
+    /// # Errors
+    /// When no threads can be started.
+    pub fn prepare(
+        config: ProxyConfig,
+        wake: Arc<dyn Wake>,
+        metrics: Metrics,
+    ) -> io::Result<(Self, Vec<Bound>)> {
         let address = config.listen.iter().find_map(Bound::address).unwrap_or(NOWHERE);
-        let listening = config.listen.into_iter().map(Bound::listen).collect::<io::Result<Vec<_>>>()?;
         let shards = Arc::new(Shards::start(config.shards)?);
         // Whoever gets a compute gets it after those who listen on it.
         let listeners = Arc::new(Listeners::new(wake));
+        let departure = Arc::clone(&listeners.departure);
         let wake: Arc<dyn Wake> = Arc::clone(&listeners) as Arc<dyn Wake>;
         let pools = Arc::new(Pools::new(shards.all(), listeners, config.pool));
         metrics.pools.watch(&pools);
@@ -109,21 +124,30 @@ impl Proxy {
             doom_secret: config.secret,
             pools,
             address,
+            departure,
             next_client: AtomicU32::new(1),
         });
         let pooler = Pooler::new(&shared);
-        keep_averages(&shared, scope);
-        let max_clients = Arc::new(AtomicUsize::new(config.max_client_conn));
         let door = Arc::new(Door {
-            shared: Arc::clone(&shared),
-            shards: Arc::clone(&shards),
+            shared,
+            shards,
             handshakes: Handshakes::new(MAX_HANDSHAKES.min(config.max_client_conn)),
             arrivals: Arrivals::new(config.max_conn_rate),
             clients: Arc::default(),
-            max_clients: Arc::clone(&max_clients),
+            max_clients: AtomicUsize::new(config.max_client_conn),
         });
+        Ok((Self { pooler, door }, config.listen))
+    }
+
+    /// Accepts on these until `scope` is closed; what runs beside that ends with it, too.
+    ///
+    /// # Errors
+    /// When an address cannot be used.
+    pub fn listen(&self, listen: Vec<Bound>, scope: &Scope) -> io::Result<()> {
+        let listening = listen.into_iter().map(Bound::listen).collect::<io::Result<Vec<_>>>()?;
+        keep_averages(&self.door.shared, scope);
         let token = scope.token();
-        if let Some(tls) = shared.tls.clone() {
+        if let Some(tls) = self.door.shared.tls.clone() {
             let token = token.clone();
             scope.spawn("TLS files", async move {
                 tokio::select! {
@@ -133,7 +157,7 @@ impl Proxy {
             });
         }
         for listening in listening {
-            let (door, token) = (Arc::clone(&door), token.clone());
+            let (door, token) = (Arc::clone(&self.door), token.clone());
             scope.spawn("accept", async move {
                 tokio::select! {
                     () = door.accept(listening) => {}
@@ -141,13 +165,56 @@ impl Proxy {
                 }
             });
         }
-        Ok(Self { pooler, shared, max_clients, _shards: shards })
+        Ok(())
+    }
+
+    /// Sends clients away through `parcels`, to go on in another process: each as soon as it can. Call
+    /// [`Proxy::rouse`] until [`Proxy::clients`] is zero, or it has been long enough.
+    pub fn depart(&self, parcels: mpsc::Sender<Parcel>) {
+        self.door.shared.departure.begin(parcels);
+        self.rouse();
+    }
+
+    /// Has all sessions look whether they can go now.
+    pub fn rouse(&self) {
+        self.door.shared.departure.rouse();
+        for client in self.door.shared.pools.list().iter().flat_map(|pool| pool.clients()) {
+            client.wake();
+        }
+    }
+
+    /// Ends those who could not go, telling them why.
+    pub fn dismiss(&self) {
+        self.door.shared.departure.end();
+        self.rouse();
+    }
+
+    /// Goes on with a client of another process.
+    ///
+    /// # Errors
+    /// When it cannot go on here; its connection ends.
+    pub fn receive(&self, parcel: Parcel) -> Result<(), Unfit> {
+        self.door.receive(parcel)
+    }
+
+    /// Has an endpoint woken, after those who listen on it, as for a client of this proxy.
+    ///
+    /// # Errors
+    /// When it cannot be woken, or not in time.
+    pub async fn acquire(&self, endpoint: &EndpointId) -> Result<Backend, ClientError> {
+        self.door.shared.wake.acquire(endpoint).await
+    }
+
+    /// How many clients there are, those who are still logging in included.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.door.clients.load(Ordering::Acquire)
     }
 
     /// The first address that is listened on (with the real port when 0 was asked for).
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.shared.address
+        self.door.shared.address
     }
 
     /// The pooler, to look at it and to order it about.
@@ -158,21 +225,21 @@ impl Proxy {
 
     /// New limits of clients and pools, from now on. Clients that are there stay.
     pub fn reconfigure(&self, settings: &Settings) {
-        self.max_clients.store(clients(settings), Ordering::Relaxed);
-        self.shared.pools.change(settings);
+        self.door.max_clients.store(clients(settings), Ordering::Relaxed);
+        self.door.shared.pools.change(settings);
     }
 
     /// How many clients have a backend to themselves, because their pool is one of sessions.
     #[must_use]
     pub fn session_clients(&self) -> usize {
-        let pools = self.shared.pools.list();
+        let pools = self.door.shared.pools.list();
         let of_sessions = pools.iter().filter(|pool| pool.mode() == PoolMode::Session);
         of_sessions.map(|pool| pool.counts().sv_active).sum()
     }
 
     /// Ends every pooled client, telling it why.
     pub fn end_clients(&self) {
-        for client in self.shared.pools.list().iter().flat_map(|pool| pool.clients()) {
+        for client in self.door.shared.pools.list().iter().flat_map(|pool| pool.clients()) {
             client.kill();
         }
     }
@@ -201,7 +268,7 @@ struct Door {
     handshakes: Handshakes,
     arrivals: Arrivals,
     clients: Arc<AtomicUsize>,
-    max_clients: Arc<AtomicUsize>,
+    max_clients: AtomicUsize,
 }
 
 /// One client's place; given back when dropped.
@@ -226,14 +293,34 @@ impl Door {
         }
     }
 
+    fn receive(&self, parcel: Parcel) -> Result<(), Unfit> {
+        let Parcel { body, files } = parcel;
+        let counted = Box::new(self.count().1);
+        let mut files = files.into_iter();
+        match (parcel::open(&body)?, files.next(), files.next()) {
+            (Content::Pooled(who, baggage), Some(client), None) => {
+                pooled::arrive(&self.shared, who, baggage, client, counted)
+            }
+            (Content::Direct(who), Some(client), Some(backend)) => {
+                session::moving::arrive(&self.shared, &self.shards, who, (client, backend), counted)
+            }
+            _ => Err(Unfit::Unreadable),
+        }
+    }
+
+    /// One client more: how many there were before, and its place.
+    fn count(&self) -> (usize, Counted) {
+        let counted = Counted(Arc::clone(&self.clients));
+        (self.clients.fetch_add(1, Ordering::AcqRel), counted)
+    }
+
     fn admit(&self, incoming: Incoming, peer: SocketAddr) {
         if let Incoming::Tcp(stream) = &incoming
             && let Err(error) = prepare(stream)
         {
             tracing::debug!(%error, "cannot set socket options");
         }
-        let counted = Counted(Arc::clone(&self.clients));
-        let before = self.clients.fetch_add(1, Ordering::AcqRel);
+        let (before, counted) = self.count();
         let refusal = self.refusal(before, peer);
         // Whoever is turned away must not push somebody out who is just logging in.
         let place = refusal.is_none().then(|| self.handshakes.enter());

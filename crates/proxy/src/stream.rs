@@ -1,7 +1,7 @@
 //! A client's transport: plain TCP, TLS over it, or a Unix socket, behind one type.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -64,6 +64,16 @@ impl ClientStream {
         let again = std::net::TcpStream::from(socket.as_fd().try_clone_to_owned()?);
         *socket = TcpStream::from_std(again)?;
         Ok(())
+    }
+
+    /// Another handle of its socket, for another process, and whether it is one of this machine. `None` when it is
+    /// encrypted: the keys cannot go along.
+    pub(crate) fn movable(&self) -> Option<(bool, OwnedFd)> {
+        match self {
+            Self::Plain(stream) => Some((false, stream.as_fd().try_clone_to_owned().ok()?)),
+            Self::Unix(stream) => Some((true, stream.as_fd().try_clone_to_owned().ok()?)),
+            Self::Tls(_) => None,
+        }
     }
 
     /// The negotiated application protocol.

@@ -114,6 +114,11 @@ pub trait Wake: Send + Sync + 'static {
     /// When it cannot be woken, or not in time.
     async fn acquire(&self, endpoint: &EndpointId) -> Result<Backend, ClientError>;
 
+    /// The run of an endpoint that goes by this name ([`Compute::identity`]), if it is still there. Wakes nothing.
+    fn running(&self, _endpoint: &EndpointId, _identity: &str) -> Option<Arc<dyn Compute>> {
+        None
+    }
+
     /// The settings of a pool, given those that hold for all.
     fn pool_settings(
         &self,
@@ -168,6 +173,11 @@ pub trait Compute: Send + Sync + 'static {
     /// Tells when and how this run ends. All handles of one run have the same channel, and no other run has it:
     /// see [`same_run`].
     fn closing(&self) -> watch::Receiver<Option<Closing>>;
+
+    /// A name that no other run ever has, and that another process knows it by. `None`: sessions cannot move.
+    fn identity(&self) -> Option<String> {
+        None
+    }
 
     /// The gate is closed: wakes this run if it is only paused, and enters.
     ///

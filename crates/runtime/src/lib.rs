@@ -5,10 +5,12 @@
 //! * [`gate`]: who is working with an endpoint right now, in one atomic word.
 //! * [`shutdown`]: signals and deadlines.
 //! * [`telemetry`]: logs and metrics.
+//! * [`handoff`]: open files, from one process to the next.
 //! * [`failpoint`]: named places where a test makes the process die, fail or wait.
 
 pub mod failpoint;
 pub mod gate;
+pub mod handoff;
 pub mod shard;
 pub mod shutdown;
 pub mod task;

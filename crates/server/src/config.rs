@@ -48,6 +48,10 @@ pub struct ServerConfig {
     pub keep_computes: bool,
     /// How directories are made.
     pub ways: Ways,
+    /// Take over from the server that runs on the data directory, if there is one.
+    pub takeover: bool,
+    /// Then its clients may stay with it for so long, if they cannot move.
+    pub takeover_limit: Duration,
 }
 
 /// What a server tells when it is ready: the contract of `dormouse up --output json`.

@@ -2,10 +2,12 @@
 //! proxy to the control plane.
 //!
 //! * [`config`]: what a server is told. [`place`]: what it needs of directories and limits.
+//! * `ports`, `prepared`: what a start takes and finds before anything runs.
 //! * [`run`]: start everything in order, wait for a signal, stop everything in the opposite order.
 //! * [`wake`]: how the proxy's questions are answered by control and computes.
 //! * [`pooler`]: the API's way to the proxy's pooler.
 //! * [`http`]: the HTTP port: the API, `/healthz`, `/metrics`, the start page.
+//! * [`takeover`]: from one server to the next, without a client noticing.
 //! * [`recover`]: a new data directory from nothing but a store.
 //! * [`standalone`]: the pooler in front of ordinary servers, in PgBouncer's place.
 //! * [`doctor`]: what this machine has and lacks, without starting anything.
@@ -16,7 +18,10 @@ pub mod wake;
 pub mod pooler;
 pub mod http;
 pub mod limited;
+mod ports;
+mod prepared;
 pub mod run;
+pub mod takeover;
 pub mod recover;
 pub mod doctor;
 pub mod standalone;

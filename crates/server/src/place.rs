@@ -1,8 +1,9 @@
 //! What a server needs of the file system and the process limits.
 
-use std::fs::{self, File};
+use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -50,7 +51,8 @@ pub enum PlaceError {
 pub struct Place {
     /// Without links and dots.
     pub data: PathBuf,
-    _lock: File,
+    /// `None` as long as another server holds it.
+    lock: Option<OwnedFd>,
 }
 
 impl Place {
@@ -82,10 +84,44 @@ impl Place {
             .open(&path)
             .map_err(failed("open", &path))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { data, _lock: lock }),
+            Ok(()) => Ok(Self { data, lock: Some(lock.into()) }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(PlaceError::InUse(data)),
             Err(error) => Err(failed("lock", &path)(error.into())),
         }
+    }
+
+    /// The data directory of a server that runs, to prepare for taking over from it.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn of_another(data: &Path) -> Result<Self, PlaceError> {
+        let failed = |source| PlaceError::File { what: "find", path: data.to_owned(), source };
+        Ok(Self { data: data.canonicalize().map_err(failed)?, lock: None })
+    }
+
+    /// The other server gives its lock away.
+    ///
+    /// # Errors
+    /// When it is the lock of something else.
+    pub fn own(self, lock: OwnedFd) -> Result<Self, PlaceError> {
+        let path = self.data.join("lock");
+        let failed = |what| {
+            let path = path.clone();
+            move |source| PlaceError::File { what, path, source }
+        };
+        let (ours, given) = (fs::metadata(&path), rustix::fs::fstat(&lock));
+        let ours = ours.map_err(failed("look at"))?;
+        let given = given.map_err(|error| failed("look at")(error.into()))?;
+        if (ours.dev(), ours.ino()) != (given.st_dev, given.st_ino) {
+            return Err(PlaceError::InUse(self.data));
+        }
+        Ok(Self { lock: Some(lock), ..self })
+    }
+
+    /// Its lock, for a server that takes over. It holds as long as anybody has it.
+    #[must_use]
+    pub fn lock(&self) -> Option<BorrowedFd<'_>> {
+        self.lock.as_ref().map(AsFd::as_fd)
     }
 
     /// Checks that computes can get to their directories.

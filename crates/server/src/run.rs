@@ -1,11 +1,11 @@
 //! Start everything in order, wait for a signal, stop everything in the opposite order.
 //!
 //! ```text
-//!  place ─► PostgreSQL views ─► metadata ─► fleet ─► adopt ─► control ─► HTTP, proxy ─► ready
+//!  place ─► ports ─► PostgreSQL, store, TLS ─► metadata ─► fleet ─► adopt ─► control ─► proxy, HTTP ─► ready
 //!  stop:    proxy and HTTP accept no more ─► computes drain and stop (or are left) ─► the rest ends
+//!  another server takes over: [`crate::takeover`]
 //! ```
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
@@ -15,29 +15,27 @@ use std::time::Duration;
 
 use dormouse_api::server_file::{SERVER_FILE, ServerFile};
 use dormouse_base::Secret;
-use dormouse_compute::fleet::BOOTS_PER_CORE;
+use dormouse_base::clock::Mono;
+use dormouse_compute::fleet::Standstill;
 use dormouse_compute::metrics::Metrics as ComputeMetrics;
-use dormouse_compute::postgres::discover::{self, Installations};
-use dormouse_compute::postgres::view::View;
-use dormouse_compute::sandbox::cgroup::Cgroups;
-use dormouse_compute::sandbox::identity::Identities;
-use dormouse_compute::{Fleet, FleetConfig};
-use dormouse_control::{
-    Address, Config as ControlConfig, Control, FirstProject, Foundation, Node, StartError, Timeouts, Vault,
-};
+use dormouse_compute::{Fleet, HostChange};
+use dormouse_control::{Control, FirstProject, Foundation, Node, StartError, Vault};
 use dormouse_proxy::metrics::Metrics as ProxyMetrics;
-use dormouse_proxy::tls::Tls;
-use dormouse_proxy::{Bound, Proxy, ProxyConfig};
+use dormouse_proxy::{Proxy, ProxyConfig};
 use dormouse_runtime::shutdown::{STOP_WITHIN, Signals};
 use dormouse_runtime::task::{self, Scope};
 use dormouse_runtime::telemetry::Metrics;
-use dormouse_storage::Store;
-use dormouse_storage::object::StoreOptions;
+use parking_lot::RwLock;
 use rustix::fs::Mode;
-use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 use crate::config::{MAX_CLIENT_CONN, Ready, ReadyProject, ServerConfig};
 use crate::place::{self, Place, PlaceError};
+use crate::ports::{Ports, no_clients};
+use crate::prepared::{Prepared, address};
+use crate::takeover::TakeoverError;
+use crate::takeover::ask::{self, Predecessor, Turn};
+use crate::takeover::give::{self, Given, Wish};
 use crate::{http, pooler, wake};
 
 /// How long tasks may take to end after the computes have.
@@ -48,6 +46,18 @@ const COMPUTES_END_WITHIN: Duration = Duration::from_secs(STOP_WITHIN.as_secs() 
 
 /// What computes left behind is filed within this time; the next start does what remains.
 const STORE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Before a takeover whatever still runs may take so long to end; else this server goes on.
+const QUIET_WITHIN: Duration = Duration::from_secs(10);
+
+/// Before a takeover requests to the API may take so long.
+const DOOR_WITHIN: Duration = Duration::from_secs(3);
+
+/// Before a takeover WAL is filed for so long; the new server files the rest. New connections wait meanwhile.
+const FILE_WITHIN: Duration = Duration::from_millis(500);
+
+/// Between two tries to get the lock of a server that has just died.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why a server cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +88,12 @@ pub enum ServerError {
     /// A setting of the pooler.
     #[error("cannot start the pooler: {0}")]
     Pooler(String),
+    /// The server that runs.
+    #[error("no takeover")]
+    Takeover(#[source] TakeoverError),
+    /// The data directory is not this server's, although it runs. Never seen.
+    #[error("the lock of the data directory is gone")]
+    NoLock,
     /// The metadata.
     #[error("cannot read the pooler's settings")]
     PoolSettings(#[source] dormouse_control::db::DbError),
@@ -103,8 +119,8 @@ pub enum ServerError {
     },
 }
 
-/// Runs a server until SIGTERM or SIGINT. `ready` is called once, when clients can connect. A second
-/// signal ends it at once.
+/// Runs a server until SIGTERM or SIGINT, or until another one has taken over. `ready` is called once, when clients
+/// can connect. A second signal ends it at once.
 ///
 /// # Errors
 /// When it cannot start.
@@ -112,9 +128,20 @@ pub async fn run(config: ServerConfig, ready: impl FnOnce(Ready)) -> Result<(), 
     // Computes run as other users and must get to what is made for them; secrets set their own modes.
     rustix::process::umask(Mode::from_raw_mode(0o022));
     let mut signals = Signals::new().map_err(system("wait for signals"))?;
-    let (server, told) = Server::start(&config).await?;
+    let (mut server, told) = Server::start(&config).await?;
     ready(told);
-    tracing::info!(signal = signals.next().await, "stopping");
+    loop {
+        tokio::select! {
+            signal = signals.next() => {
+                tracing::info!(signal, "stopping");
+                break;
+            }
+            Some(wish) = server.wishes.recv() => match server.hand_over(wish, &mut signals).await? {
+                Some(again) => server = again,
+                None => return Ok(()),
+            },
+        }
+    }
     tokio::select! {
         () = server.stop(config.keep_computes) => {}
         signal = signals.next() => tracing::warn!(signal, "ended at once; the next server adopts what runs"),
@@ -122,50 +149,111 @@ pub async fn run(config: ServerConfig, ready: impl FnOnce(Ready)) -> Result<(), 
     Ok(())
 }
 
-fn system(what: &'static str) -> impl FnOnce(io::Error) -> ServerError {
+pub(crate) fn system(what: &'static str) -> impl FnOnce(io::Error) -> ServerError {
     move |source| ServerError::System { what, source }
 }
 
-/// What runs, in the order in which it is stopped.
+/// What runs, in the order in which it is stopped. All but the first ends when another server takes over, and is
+/// made anew when that comes to nothing.
 struct Server {
+    lasting: Lasting,
     door: Scope,
-    proxy: Proxy,
-    fleet: Fleet,
     node: Node,
     work: Scope,
+    control: Control,
+    metrics: Arc<Metrics>,
+    /// Empty as long as it does not accept.
+    wishes: mpsc::Receiver<Wish>,
+}
+
+/// What clients hold on to.
+struct Lasting {
+    config: ServerConfig,
     place: Place,
-}
-
-/// The two ports, taken before anything else is started: a port that is in use is the most common
-/// reason for a start to fail.
-struct Ports {
-    pg: Bound,
-    http: TcpListener,
-    http_address: SocketAddr,
-}
-
-impl Ports {
-    async fn take(config: &ServerConfig) -> Result<Self, ServerError> {
-        let pg = Bound::to(config.pg_listen).map_err(|e| no_clients(config.pg_listen, e))?;
-        let failed = |source| ServerError::Listen { what: "HTTP", address: config.http_listen, source };
-        let http = TcpListener::bind(config.http_listen).await.map_err(failed)?;
-        let http_address = http.local_addr().map_err(failed)?;
-        Ok(Self { pg, http, http_address })
-    }
+    ports: Ports,
+    prepared: Prepared,
+    proxy: Arc<Proxy>,
+    proxy_metrics: ProxyMetrics,
+    fleet: Fleet,
+    fleet_metrics: ComputeMetrics,
+    host: Arc<HostChange>,
+    wake: Arc<wake::Door>,
 }
 
 impl Server {
     async fn start(config: &ServerConfig) -> Result<(Self, Ready), ServerError> {
         place::raise_descriptor_limit();
+        if config.takeover {
+            // No canonical path yet: it may not even exist.
+            match ask::ask(config, &config.data).await.map_err(ServerError::Takeover)? {
+                Some(predecessor) => return Self::succeed(config, predecessor).await,
+                None => tracing::warn!(data = %config.data.display(),
+                    "no server runs here to take over from: this is an ordinary start"),
+            }
+        }
         let place = Place::take(&config.data).map_err(ServerError::Place)?;
-        let ports = Ports::take(config).await?;
-        let config =
-            &ServerConfig { pg_listen: ports.pg.address().unwrap_or(config.pg_listen), ..config.clone() };
+        let ports = Ports::take(config)?;
+        let prepared = Prepared::make(config, &place).await?;
+        let (server, told) = Self::open(config, place, ports, prepared).await?;
+        Ok((server.accept(&told)?, told))
+    }
+
+    /// Starts in the place of a server that runs.
+    async fn succeed(config: &ServerConfig, predecessor: Predecessor) -> Result<(Self, Ready), ServerError> {
+        let place = Place::of_another(&config.data).map_err(ServerError::Place)?;
+        let ports = Ports::given(&predecessor).map_err(system("use the sockets of the running server"))?;
+        // Whatever can fail should fail now, while the other one serves.
+        let prepared = Prepared::make(config, &place).await?;
+        let (place, busy) = match predecessor.take().await.map_err(ServerError::Takeover)? {
+            Turn::Ours(lock, busy) => (place.own(lock).map_err(ServerError::Place)?, busy),
+            Turn::Orphaned => (orphaned(config).await?, Vec::new()),
+        };
+        let (server, told) = Self::open(config, place, ports, prepared).await?;
+        let lasting = &server.lasting;
+        let held = busy.iter().filter_map(|id| lasting.fleet.get(id)?.gate().pass_quietly()).collect();
+        let serving =
+            predecessor.serving(Arc::clone(&lasting.proxy), lasting.fleet.clone(), held, &server.door);
+        serving.await.map_err(ServerError::Takeover)?;
+        // Not earlier: who comes to a server that dies before it said so would be lost.
+        Ok((server.accept(&told)?, told))
+    }
+
+    async fn open(
+        config: &ServerConfig,
+        place: Place,
+        ports: Ports,
+        prepared: Prepared,
+    ) -> Result<(Self, Ready), ServerError> {
+        let config = &ServerConfig { pg_listen: ports.pg_address, ..config.clone() };
         let metrics = Arc::new(Metrics::default());
-        let (foundation, fleet) = computes(config, &place, &metrics).await?;
+        let foundation = prepared.foundation(config, &place).await?;
+        let host = Arc::new(HostChange::new(Arc::new(foundation.keeper())));
+        let fleet_metrics = ComputeMetrics::default();
+        let fleet = prepared.fleet(&place, &host, fleet_metrics.clone())?;
         let node = foundation.node();
-        let vault: Arc<dyn Vault> = Arc::new(node.clone());
-        let started = Self::serve(config, place, ports, foundation, &fleet, vault, &metrics).await;
+        let (door, work) = (Scope::new(), Scope::new());
+        let lasting = async {
+            let control = adopt(&fleet, foundation, &work).await?;
+            let layers = control.pool_layers().map_err(ServerError::PoolSettings)?;
+            let layers = Arc::new(RwLock::new(pooler::layers(layers)));
+            let wake = Arc::new(wake::Door::new(control.clone(), fleet.clone(), layers));
+            let proxy_metrics = ProxyMetrics::default();
+            let proxy = prepare_proxy((config, &place, &ports), &prepared, &control, &wake, &proxy_metrics)?;
+            let lasting = Lasting {
+                config: config.clone(),
+                place,
+                ports,
+                prepared,
+                proxy: Arc::new(proxy),
+                proxy_metrics,
+                fleet: fleet.clone(),
+                fleet_metrics,
+                host,
+                wake,
+            };
+            lasting.serve(control, node, (door, work), metrics).await
+        };
+        let started = lasting.await;
         if started.is_err() {
             // Reconcilers may have started some already.
             fleet.shut_down(config.keep_computes, COMPUTES_END_WITHIN).await;
@@ -173,165 +261,178 @@ impl Server {
         started
     }
 
-    async fn serve(
-        config: &ServerConfig,
-        place: Place,
-        ports: Ports,
-        foundation: Foundation,
-        fleet: &Fleet,
-        vault: Arc<dyn Vault>,
-        metrics: &Arc<Metrics>,
-    ) -> Result<(Self, Ready), ServerError> {
-        let (door, work) = (Scope::new(), Scope::new());
-        let node = foundation.node();
-        // Running computes may be waiting for the rest of their directories.
-        foundation.look_around().await.map_err(ServerError::Control)?;
-        let adopted = fleet.adopt_all().await;
-        tracing::info!(count = adopted.len(), "adopted computes that were left running");
-        let control = Control::new(foundation, Arc::new(fleet.clone()), vault, &work);
-        control.register_metrics(metrics);
-        control.start_reconcilers();
-        node.catch_up();
+    /// Opens the door: from here on clients get in, and another server may take over.
+    fn accept(mut self, told: &Ready) -> Result<Self, ServerError> {
+        let (ports, config, data) = (&self.lasting.ports, &self.lasting.config, &self.lasting.place.data);
+        write_server_file(data, told).map_err(system("write server.json"))?;
+        let http = ports.http().map_err(system("listen for HTTP"))?;
+        http::serve(http, http::routes(self.control.router(), Arc::clone(&self.metrics)), &self.door);
+        let listening = self.lasting.proxy.listen(vec![ports.pg(config)?], &self.door);
+        listening.map_err(|e| no_clients(config.pg_listen, e))?;
+        let sockets = ports.share().map_err(system("share the listening sockets"))?;
+        self.wishes = give::offer(data, sockets, &self.door).map_err(system("offer a takeover"))?;
+        Ok(self)
+    }
 
-        http::serve(ports.http, http::routes(control.router(), Arc::clone(metrics)), &door);
-        let first = control.first_project().await.map_err(ServerError::Control)?;
-        let proxy = start_proxy(config, ports.pg, &place, &control, fleet, metrics, &door).await?;
-        let key = {
-            let control = control.clone();
-            task::blocking(move || control.local_key()).await.map_err(ServerError::Control)?
+    /// Another server is ready to take over. `None`: it has. Else this one goes on.
+    async fn hand_over(self, wish: Wish, signals: &mut Signals) -> Result<Option<Self>, ServerError> {
+        let start = Mono::now();
+        let Self { lasting, door, node, work, .. } = self;
+        let still = lasting.quiet(&wish, &door, &node, &work).await;
+        let why = match still.refused {
+            Some(why) => why,
+            None => match wish.give(lasting.place.lock().ok_or(ServerError::NoLock)?, lasting.busy()).await {
+                Given::Away => {
+                    let pause_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    tracing::info!(pause_ms, "another server serves; clients go there");
+                    let successor = wish.successor();
+                    lasting.wake.hand_over(Arc::clone(&successor));
+                    wish.empty(&lasting.proxy, &successor, signals).await;
+                    return Ok(None);
+                }
+                Given::Back(why) => why,
+            },
         };
-        let told = describe(config, ports.http_address, first, key);
-        write_server_file(&place.data, &told).map_err(system("write server.json"))?;
-        Ok((Self { door, proxy, fleet: fleet.clone(), node, work, place }, told))
+        tracing::warn!(why, "no takeover; this server goes on");
+        lasting.resume(still.computes).await.map(Some)
     }
 
     async fn stop(self, keep_computes: bool) {
-        let file = self.place.data.join(SERVER_FILE);
+        let Self { lasting, door, node, work, .. } = self;
+        let file = lasting.place.data.join(SERVER_FILE);
         if let Err(error) = std::fs::remove_file(&file) {
             tracing::debug!(%error, "cannot remove server.json");
         }
         // HTTP may have requests under way; they get the time that computes need anyway.
-        let door = self.door.close(TASKS_END_WITHIN);
-        let computes = self.fleet.shut_down(keep_computes, COMPUTES_END_WITHIN);
+        let door = door.close(TASKS_END_WITHIN);
+        let computes = lasting.fleet.shut_down(keep_computes, COMPUTES_END_WITHIN);
         let (_, ()) = tokio::join!(door, computes);
-        drop(self.proxy);
-        self.node.close(STORE_WITHIN).await;
-        if !self.work.close(TASKS_END_WITHIN).await {
+        drop(lasting.proxy);
+        let _filed_by_the_next = node.close(STORE_WITHIN).await;
+        if !work.close(TASKS_END_WITHIN).await {
             tracing::warn!("some tasks did not end in time");
         }
     }
 }
 
-/// PostgreSQL, metadata and the fleet.
-async fn computes(
-    config: &ServerConfig,
-    place: &Place,
-    metrics: &Metrics,
-) -> Result<(Foundation, Fleet), ServerError> {
-    let named = config.pg_dir.clone();
-    let installations = task::blocking(move || Installations::discover(&named)).await;
-    if installations.newest().is_none() {
-        return Err(ServerError::NoPostgres);
+/// Nothing is done here any more, and nothing moves.
+struct Still {
+    computes: Standstill,
+    /// It took too long, and the new server was told so.
+    refused: Option<&'static str>,
+}
+
+impl Lasting {
+    /// Ends everything that writes, and leaves clients and computes as they are. What does not end in time refuses the
+    /// takeover, but it is waited for all the same: a second one of it must not be started. The door closes last.
+    async fn quiet(&self, wish: &Wish, door: &Scope, node: &Node, work: &Scope) -> Still {
+        let mut refused = None;
+        while !work.close(QUIET_WITHIN).await {
+            refused = Some(wish.refuse("an operation is under way, and cannot stop where it is").await);
+        }
+        let computes = loop {
+            match self.fleet.hold(QUIET_WITHIN).await {
+                Some(computes) => break computes,
+                None => refused = Some(wish.refuse("an endpoint is starting or stopping").await),
+            }
+        };
+        // From here on new connections wait in line.
+        if refused.is_none() && !door.close(DOOR_WITHIN).await {
+            refused = Some(wish.refuse("a request to the API takes too long").await);
+        }
+        while !node.close(FILE_WITHIN).await {
+            refused = Some(wish.refuse("something is being done with a directory").await);
+        }
+        if refused.is_some() {
+            // It is opened anew, with everything else. A request that still runs ends when it can.
+            let _some_stay = door.close(DOOR_WITHIN).await;
+        }
+        self.host.replace(None);
+        Still { computes, refused }
     }
-    let identities =
-        Identities::detect(config.compute_user.as_deref(), &place.data).map_err(ServerError::Identity)?;
-    place.check_passable(identities).map_err(ServerError::Place)?;
-    let cgroups =
-        Cgroups::detect(config.cgroup, &place.instance()).map_err(system("use the wanted cgroups"))?;
-    let (views, cache) = (installations.clone(), place.data.join("postgres"));
-    let views = task::blocking(move || prepare_views(&views, &cache)).await?;
 
-    let store = open_store(config, place).await?;
-    metrics.register(|registry| store.register_metrics(registry));
-    let control = control_config(config, place, installations, identities, store);
-    let foundation = task::blocking(move || Foundation::open(control)).await.map_err(ServerError::Control)?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let fleet = FleetConfig {
-        computes: place.data.join("computes"),
-        run_root: place.run_root(),
-        views,
-        identities,
-        cgroups,
-        boot_slots: cores * BOOTS_PER_CORE,
-    };
-    let counters = ComputeMetrics::default();
-    metrics.register(|registry| counters.register(registry));
-    let host = Arc::new(foundation.keeper());
-    let fleet = Fleet::new(fleet, host, counters, Scope::new())
-        .map_err(system("prepare the computes' directories"))?;
-    Ok((foundation, fleet))
-}
-
-fn prepare_views(installations: &Installations, cache: &Path) -> Result<BTreeMap<u16, View>, ServerError> {
-    std::fs::create_dir_all(cache).map_err(system("create the directory of PostgreSQL views"))?;
-    let mut views = BTreeMap::new();
-    for installation in installations.iter() {
-        let view = View::prepare(installation, cache).map_err(ServerError::View)?;
-        tracing::info!(version = installation.version, bin = %installation.bin.display(), "PostgreSQL found");
-        views.insert(installation.major, view);
+    /// Endpoints that clients work with at the moment.
+    fn busy(&self) -> Vec<String> {
+        let endpoints = self.fleet.all();
+        let busy = endpoints.iter().filter(|endpoint| endpoint.gate().look().inside() > 0);
+        busy.map(|endpoint| endpoint.id().to_string()).collect()
     }
-    tracing::debug!(home = %discover::own_home().display(), "Dormouse's own installations");
-    Ok(views)
-}
 
-fn control_config(
-    config: &ServerConfig,
-    place: &Place,
-    installations: Installations,
-    identities: Identities,
-    store: Store,
-) -> ControlConfig {
-    ControlConfig {
-        data: place.data.clone(),
-        address: address(config),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        timeouts: Timeouts { idle: config.idle_timeout, pause: config.pause_timeout },
-        installations,
-        identities,
-        store,
-        run_root: place.run_root(),
-        ways: config.ways,
+    /// There is no successor: control is opened anew, for the clients and computes that are still there.
+    async fn resume(self, computes: Standstill) -> Result<Server, ServerError> {
+        let metrics = Arc::new(Metrics::default());
+        let foundation = self.prepared.foundation(&self.config, &self.place).await?;
+        let node = foundation.node();
+        self.host.replace(Some(Arc::new(foundation.keeper())));
+        drop(computes);
+        let (door, work) = (Scope::new(), Scope::new());
+        let control = adopt(&self.fleet, foundation, &work).await?;
+        self.wake.renew(control.clone());
+        let (server, told) = self.serve(control, node, (door, work), metrics).await?;
+        server.accept(&told)
     }
-}
 
-/// The object store; without a wish a directory of the server's own.
-async fn open_store(config: &ServerConfig, place: &Place) -> Result<Store, ServerError> {
-    let own = || format!("file://{}", place.data.join("store").display());
-    let url = config.store.clone().unwrap_or_else(own);
-    let options = StoreOptions::from_environment().map_err(ServerError::Store)?;
-    Store::open(&url, options).await.map_err(ServerError::Store)
-}
-
-/// How clients reach the proxy. Names below `localhost` do not resolve everywhere, so there the
-/// address is used and the endpoint is named in `options`.
-fn address(config: &ServerConfig) -> Address {
-    let local = config.pg_listen.ip().is_loopback();
-    let require = ("sslmode".to_owned(), "require".to_owned());
-    Address {
-        domain: (config.domain != "localhost").then(|| config.domain.clone()),
-        host: config.pg_listen.ip().to_string(),
-        port: config.pg_listen.port(),
-        parameters: if local { Vec::new() } else { vec![require] },
+    /// Everything but the door.
+    async fn serve(
+        self,
+        control: Control,
+        node: Node,
+        (door, work): (Scope, Scope),
+        metrics: Arc<Metrics>,
+    ) -> Result<(Server, Ready), ServerError> {
+        metrics.register(|registry| self.prepared.store.register_metrics(registry));
+        metrics.register(|registry| self.fleet_metrics.register(registry));
+        metrics.register(|registry| self.proxy_metrics.register(registry));
+        control.register_metrics(&metrics);
+        let desk = pooler::Desk::new(self.proxy.pooler(), control.clone(), self.wake.layers());
+        control.attach_pooler(Arc::new(desk));
+        control.start_reconcilers();
+        node.catch_up();
+        let first = control.first_project().await.map_err(ServerError::Control)?;
+        let key = {
+            let control = control.clone();
+            task::blocking(move || control.local_key()).await.map_err(ServerError::Control)?
+        };
+        let told = describe(&self.config, self.ports.http_address, first, key);
+        let (_, wishes) = mpsc::channel(1);
+        Ok((Server { lasting: self, door, node, work, control, metrics, wishes }, told))
     }
 }
 
-async fn start_proxy(
-    config: &ServerConfig,
-    listen: Bound,
-    place: &Place,
+/// Control over what an earlier server left, or this one had.
+async fn adopt(fleet: &Fleet, foundation: Foundation, work: &Scope) -> Result<Control, ServerError> {
+    // Running computes may be waiting for the rest of their directories.
+    foundation.look_around().await.map_err(ServerError::Control)?;
+    let adopted = fleet.adopt_all().await;
+    tracing::info!(count = adopted.len(), "adopted computes that were left running");
+    let vault: Arc<dyn Vault> = Arc::new(foundation.node());
+    Ok(Control::new(foundation, Arc::new(fleet.clone()), vault, work))
+}
+
+/// The server that ran is gone, and its lock is free in a moment.
+async fn orphaned(config: &ServerConfig) -> Result<Place, ServerError> {
+    let start = Mono::now();
+    loop {
+        match Place::take(&config.data) {
+            Err(PlaceError::InUse(_)) if start.elapsed() < ask::LOCK_WITHIN => {
+                tokio::time::sleep(LOCK_PAUSE).await;
+            }
+            taken => return taken.map_err(ServerError::Place),
+        }
+    }
+}
+
+fn prepare_proxy(
+    lasting: (&ServerConfig, &Place, &Ports),
+    prepared: &Prepared,
     control: &Control,
-    fleet: &Fleet,
-    metrics: &Metrics,
-    door: &Scope,
+    wake: &Arc<wake::Door>,
+    counters: &ProxyMetrics,
 ) -> Result<Proxy, ServerError> {
-    let (dir, domain, clients) = (place.data.join("tls"), config.domain.clone(), config.client_certs.clone());
-    let tls = task::blocking(move || Tls::load_or_make(&dir, &domain, clients));
-    let tls = tls.await.map_err(ServerError::Tls)?;
-    let counters = ProxyMetrics::default();
-    metrics.register(|registry| counters.register(registry));
+    let (config, place, ports) = lasting;
     let proxy = ProxyConfig {
-        listen: vec![listen],
-        tls: Some(tls),
+        listen: vec![ports.pg(config)?],
+        tls: Some(prepared.tls.clone()),
         max_client_conn: MAX_CLIENT_CONN,
         max_conn_rate: config.max_conn_rate,
         shards: std::thread::available_parallelism().map_or(1, usize::from),
@@ -343,17 +444,10 @@ async fn start_proxy(
         .map_err(ServerError::Pooler)?,
         upstream: None,
     };
-    let layers = pooler::Layers::default();
-    *layers.write() = pooler::layers(control.pool_layers().map_err(ServerError::PoolSettings)?);
-    let wake = wake::Door { control: control.clone(), fleet: fleet.clone(), layers: Arc::clone(&layers) };
-    let proxy = Proxy::start(proxy, Arc::new(wake), counters, door);
-    let proxy = proxy.map_err(|e| no_clients(config.pg_listen, e))?;
-    control.attach_pooler(Arc::new(pooler::Desk::new(proxy.pooler(), control.clone(), layers)));
-    Ok(proxy)
-}
-
-fn no_clients(address: SocketAddr, source: io::Error) -> ServerError {
-    ServerError::Listen { what: "PostgreSQL clients", address, source }
+    let wake: Arc<wake::Door> = Arc::clone(wake);
+    let prepared = Proxy::prepare(proxy, wake, counters.clone());
+    // It listens later, on another handle.
+    prepared.map(|(proxy, _handle)| proxy).map_err(|e| no_clients(config.pg_listen, e))
 }
 
 fn describe(

@@ -13,19 +13,63 @@ use dormouse_proxy::{
     Backend, BackendStream, Claim, Compute, PoolSettings, Route, StoredRole, TokenRefusal, Wake, WakeTicket,
 };
 use dormouse_runtime::gate::{Closing, Gate, Pass};
+use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use crate::pooler::Layers;
+use crate::takeover::successor::Successor;
 
 /// The proxy's door to control and computes.
 #[derive(Debug)]
 pub struct Door {
-    /// Names and passwords.
-    pub control: Control,
+    /// Names and passwords; replaced when control is opened anew.
+    control: RwLock<Control>,
     /// Computes.
-    pub fleet: Fleet,
+    fleet: Fleet,
     /// Settings of some pools.
-    pub(crate) layers: Layers,
+    layers: Layers,
+    /// The server that has taken over, once there is one: it wakes what clients of this one need.
+    successor: watch::Sender<Option<Arc<Successor>>>,
+}
+
+impl Door {
+    /// To these.
+    #[must_use]
+    pub(crate) fn new(control: Control, fleet: Fleet, layers: Layers) -> Self {
+        Self { control: RwLock::new(control), fleet, layers, successor: watch::Sender::new(None) }
+    }
+
+    /// Control was opened anew.
+    pub(crate) fn renew(&self, control: Control) {
+        *self.control.write() = control;
+    }
+
+    /// Another server has everything. Who works may finish; who wants to work again asks there.
+    pub(crate) fn hand_over(&self, successor: Arc<Successor>) {
+        self.successor.send_replace(Some(successor));
+        for endpoint in self.fleet.all() {
+            endpoint.gate().close();
+        }
+    }
+
+    /// Settings of some pools, as they are now and after changes.
+    pub(crate) fn layers(&self) -> Layers {
+        Arc::clone(&self.layers)
+    }
+
+    fn control(&self) -> Control {
+        self.control.read().clone()
+    }
+}
+
+/// The server that has taken over, when there is one.
+async fn successor(of: &mut watch::Receiver<Option<Arc<Successor>>>) -> Arc<Successor> {
+    if let Ok(now) = of.wait_for(Option::is_some).await
+        && let Some(successor) = &*now
+    {
+        return Arc::clone(successor);
+    }
+    std::future::pending().await
 }
 
 #[async_trait::async_trait]
@@ -37,13 +81,14 @@ impl Wake for Door {
             Route::Branch { project, branch } => Locator::ByBranch { project: project.as_deref(), branch },
         };
         self.control
+            .read()
             .locate(&place)
             .map(|located| located.endpoint)
             .map_err(|error| not_located(route, &error))
     }
 
     fn admit(&self, endpoint: &EndpointId, from: IpAddr) -> Result<(), ClientError> {
-        match self.control.admits(endpoint, from) {
+        match self.control.read().admits(endpoint, from) {
             Ok(true) => Ok(()),
             Ok(false) => {
                 let from = from.to_canonical().to_string();
@@ -59,7 +104,7 @@ impl Wake for Door {
     }
 
     fn expects_token(&self, endpoint: &EndpointId) -> bool {
-        self.control.expects_token(endpoint).unwrap_or_else(|error| {
+        self.control.read().expects_token(endpoint).unwrap_or_else(|error| {
             tracing::error!(%error, "cannot look for login tokens");
             false
         })
@@ -67,10 +112,11 @@ impl Wake for Door {
 
     fn check_token(&self, token: &[u8], claim: Claim<'_>) -> Result<(), TokenRefusal> {
         let Claim { endpoint, role, database } = claim;
-        let judged = self.control.check_token(token, endpoint, role, database).unwrap_or_else(|error| {
-            tracing::error!(%error, "cannot check a login token");
-            Err(TokenError::NotOne)
-        });
+        let judged =
+            self.control.read().check_token(token, endpoint, role, database).unwrap_or_else(|error| {
+                tracing::error!(%error, "cannot check a login token");
+                Err(TokenError::NotOne)
+            });
         judged.map_err(|error| {
             tracing::debug!(%error, %endpoint, role, "a login token does not do");
             match error {
@@ -90,7 +136,7 @@ impl Wake for Door {
         endpoint: &EndpointId,
         role: &str,
     ) -> Result<Option<StoredRole>, ClientError> {
-        let stored = self.control.stored_password(endpoint, role).await.map_err(|e| not_known(&e))?;
+        let stored = self.control().stored_password(endpoint, role).await.map_err(|e| not_known(&e))?;
         Ok(stored.map(|role| StoredRole {
             password: role.verifier,
             can_login: role.can_login,
@@ -99,7 +145,7 @@ impl Wake for Door {
     }
 
     fn knows_key(&self, key: &str) -> bool {
-        self.control.knows_key(key).unwrap_or_else(|error| {
+        self.control.read().knows_key(key).unwrap_or_else(|error| {
             tracing::error!(%error, "cannot look for an API key");
             false
         })
@@ -109,7 +155,11 @@ impl Wake for Door {
         &self,
         changes: &[(&'static str, Option<String>)],
     ) -> Result<(), ClientError> {
-        self.control.keep_pool_settings(changes).await.map_err(|error| {
+        if self.successor.borrow().is_some() {
+            return Err(ClientError::fatal(SqlState::CANNOT_CONNECT_NOW, "another server has taken over")
+                .with_hint("Connect again to change its settings."));
+        }
+        self.control().keep_pool_settings(changes).await.map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "cannot keep the pooler's settings");
             ClientError::internal("metadata-failed")
         })
@@ -126,13 +176,28 @@ impl Wake for Door {
     }
 
     async fn acquire(&self, endpoint: &EndpointId) -> Result<Backend, ClientError> {
-        let endpoint = self.fleet.endpoint(endpoint);
-        let lease = endpoint.acquire().await.map_err(|e| not_awake(&e))?;
-        Ok(Backend {
-            pass: lease.pass,
-            compute: Arc::new(RunOf { endpoint, run: lease.run }),
-            ticket: lease.ticket.map(|ticket| Box::new(Stamp(ticket)) as Box<dyn WakeTicket>),
-        })
+        let mut gone = self.successor.subscribe();
+        let here = self.fleet.endpoint(endpoint);
+        tokio::select! {
+            biased;
+            successor = successor(&mut gone) => successor.backend(endpoint).await,
+            lease = here.acquire() => {
+                let lease = lease.map_err(|e| not_awake(&e))?;
+                Ok(Backend {
+                    pass: lease.pass,
+                    compute: Arc::new(RunOf { endpoint: Arc::clone(&here), run: lease.run, gone }),
+                    ticket: lease.ticket.map(|ticket| Box::new(Stamp(ticket)) as Box<dyn WakeTicket>),
+                })
+            }
+        }
+    }
+
+    fn running(&self, endpoint: &EndpointId, identity: &str) -> Option<Arc<dyn Compute>> {
+        let endpoint = self.fleet.get(endpoint)?;
+        let run = endpoint.running()?;
+        let gone = self.successor.subscribe();
+        let run = RunOf { endpoint, run, gone };
+        (run.identity().as_deref() == Some(identity)).then(|| Arc::new(run) as Arc<dyn Compute>)
     }
 }
 
@@ -140,6 +205,20 @@ impl Wake for Door {
 struct RunOf {
     endpoint: Arc<Endpoint>,
     run: Arc<Run>,
+    gone: watch::Receiver<Option<Arc<Successor>>>,
+}
+
+impl RunOf {
+    /// The new server has it woken, if it is still this run, and keeps it awake.
+    async fn reenter_from_afar(&self, successor: &Successor) -> Result<Pass, ClientError> {
+        let socket = successor.acquire(self.endpoint.id()).await?;
+        if socket.dir != self.run.socket().dir {
+            return Err(not_awake(&WakeError::RunEnded));
+        }
+        let gate = self.endpoint.gate();
+        gate.open();
+        gate.pass().ok_or_else(|| not_awake(&WakeError::RunEnded))
+    }
 }
 
 #[async_trait::async_trait]
@@ -157,7 +236,16 @@ impl Compute for RunOf {
     }
 
     async fn reenter(self: Arc<Self>) -> Result<Pass, ClientError> {
-        self.endpoint.reenter(&self.run).await.map_err(|e| not_awake(&e))
+        let mut gone = self.gone.clone();
+        tokio::select! {
+            biased;
+            successor = successor(&mut gone) => self.reenter_from_afar(&successor).await,
+            pass = self.endpoint.reenter(&self.run) => pass.map_err(|e| not_awake(&e)),
+        }
+    }
+
+    fn identity(&self) -> Option<String> {
+        Some(format!("{} {}", self.run.pid(), self.run.socket().dir.display()))
     }
 }
 

@@ -14,6 +14,7 @@ mod wire;
 mod hostile;
 mod crashes;
 mod adoption;
+mod takeover;
 mod sandbox;
 mod schedule;
 mod storm;

@@ -104,6 +104,17 @@ pub(crate) struct Up {
     #[arg(long)]
     pub(crate) keep_computes: bool,
 
+    /// Take over from the server that runs on this data directory, without its clients noticing.
+    ///
+    /// It gives its ports, its endpoints and its clients, then ends. Without one this is an ordinary start.
+    #[arg(long)]
+    pub(crate) takeover: bool,
+
+    /// How long clients that cannot move (TLS, LISTEN, a running transaction) may stay with the server that
+    /// is taken over; then they end with 57P01.
+    #[arg(long, value_name = "TIME", default_value = "30s", requires = "takeover")]
+    pub(crate) takeover_limit: Timeout,
+
     /// How log lines look on standard error.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,

@@ -57,6 +57,14 @@ pub(super) struct Actor {
     unstable: u32,
 }
 
+/// What it is an actor's turn to do.
+enum Turn {
+    /// Its process has ended.
+    Exited(Ending),
+    Command(Command),
+    Tick,
+}
+
 /// Starts the actor's task.
 pub(super) fn start(shared: Arc<Shared>, around: Surroundings, commands: mpsc::Receiver<Command>) {
     let scope = around.scope.clone();
@@ -83,22 +91,34 @@ pub(super) fn start(shared: Arc<Shared>, around: Surroundings, commands: mpsc::R
 impl Actor {
     async fn live(mut self, mut commands: mpsc::Receiver<Command>) {
         let token = self.around.scope.token();
+        let turns = Arc::clone(&self.around.turns);
         loop {
             let (run, tick) = (self.run.clone(), self.next_tick());
-            tokio::select! {
+            let turn = tokio::select! {
                 biased;
                 () = token.cancelled() => break,
-                ending = ended(run) => self.exited(ending).await,
+                ending = ended(run) => Turn::Exited(ending),
                 command = commands.recv() => match command {
-                    Some(Command::Release { reply }) => {
-                        // The receiver may have given up waiting.
-                        let _gone = reply.send(());
-                        break;
-                    }
-                    Some(command) => self.obey(command).await,
+                    Some(command) => Turn::Command(command),
                     None => break,
                 },
-                () = after(tick) => self.tick().await,
+                () = after(tick) => Turn::Tick,
+            };
+            // Nobody acts while the server is being handed over.
+            let _acting = tokio::select! {
+                biased;
+                () = token.cancelled() => break,
+                acting = turns.read() => acting,
+            };
+            match turn {
+                Turn::Exited(ending) => self.exited(ending).await,
+                Turn::Command(Command::Release { reply }) => {
+                    // The receiver may have given up waiting.
+                    let _gone = reply.send(());
+                    break;
+                }
+                Turn::Command(command) => self.obey(command).await,
+                Turn::Tick => self.tick().await,
             }
         }
         self.around.metrics.moved(Some(self.state), None);

@@ -23,7 +23,7 @@ use crate::sandbox::cgroup::{self, Group};
 use crate::sandbox::identity::Identity;
 use crate::sandbox::process::{self, Fingerprint, Held};
 use crate::sandbox::{priority, shm};
-use crate::state::Event;
+use crate::state::{Event, State};
 
 /// A compute that was starting when its server died may become ready for this long; then it is ended.
 const READY_WITHIN: Duration = Duration::from_secs(5);
@@ -35,7 +35,8 @@ impl Actor {
     /// Looks for a running compute of this endpoint. Tells whether it was taken over; if not, nothing
     /// of it is left running.
     pub(super) async fn adopt(&mut self) -> bool {
-        if self.run.is_some() {
+        if let Some(run) = self.run.clone() {
+            self.tell_again(&run).await;
             return true;
         }
         let (dir, data) = (self.dir(), self.dir().join("data"));
@@ -86,6 +87,17 @@ impl Actor {
         self.around.metrics.adoptions.inc();
         self.around.host.happened(&self.shared.id, Happening::Adopted { pid });
         true
+    }
+
+    /// Its host is another one than when the run began: the successor of this server came to nothing.
+    async fn tell_again(&self, run: &Arc<Run>) {
+        if self.state == State::Active {
+            if let Err(error) = self.catch_up(run).await {
+                tracing::warn!(error, "what was decided meanwhile is not applied yet");
+            }
+            self.around.host.awake(&self.shared.id, run);
+        }
+        self.around.host.state_changed(&self.shared.id, self.state, Some(run.pid()));
     }
 
     /// What a start does before clients get in, and the dead server perhaps did not.

@@ -106,6 +106,8 @@ pub(crate) struct Surroundings {
     pub(crate) scope: dormouse_runtime::task::Scope,
     /// Cancelled when the server begins to stop: nothing is started from then on.
     pub(crate) stopping: CancellationToken,
+    /// Each actor holds it while it acts; whoever has it for itself makes all of them stand still.
+    pub(crate) turns: Arc<tokio::sync::RwLock<()>>,
 }
 
 impl Endpoint {
@@ -137,6 +139,12 @@ impl Endpoint {
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.shared.run.lock().as_ref().map(|run| run.pid())
+    }
+
+    /// Its run, when there is one, awake or paused.
+    #[must_use]
+    pub fn running(&self) -> Option<Arc<Run>> {
+        self.current()
     }
 
     /// The gate that sessions enter while they work.

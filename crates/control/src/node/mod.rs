@@ -288,8 +288,9 @@ impl Node {
         }
     }
 
-    /// The server ends: what computes left behind is filed, as far as that takes no longer than `within`.
-    pub async fn close(&self, within: Duration) {
+    /// The server ends: what computes left behind is filed, as far as that takes no longer than `within`. False:
+    /// something is still under way.
+    pub async fn close(&self, within: Duration) -> bool {
         if !self.file_everything(within).await {
             tracing::warn!("some WAL is on this machine only; the next start files it");
         }
@@ -301,10 +302,11 @@ impl Node {
                 hydration.stop().await;
             }
         });
-        if tokio::time::timeout(HOMES_END_WITHIN, ending).await.is_err() {
+        let quiet = tokio::time::timeout(HOMES_END_WITHIN, ending).await.is_ok();
+        if !quiet {
             tracing::warn!("something is still being done with a directory; the server ends without it");
         }
-        self.inner.scope.close(TASKS_END_WITHIN).await;
+        self.inner.scope.close(TASKS_END_WITHIN).await && quiet
     }
 
     /// Files what computes have written up to now. False: it took longer than `within`.

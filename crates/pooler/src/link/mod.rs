@@ -17,9 +17,11 @@
 //! Most messages pass as they are: a chunk in which nothing has to change is not copied ([`Sent::AsItIs`]).
 //!
 //! In reading order: [`expect`], [`client`], [`server`], [`up`], [`down`], [`failure`] (an error in a pipeline),
-//! [`replay`] (settings), [`inspect`] (what did this transaction leave behind?).
+//! [`replay`] (settings), [`inspect`] (what did this transaction leave behind?), `baggage` (a client moves to another
+//! process).
 
 mod again;
+mod baggage;
 mod client;
 mod down;
 mod expect;
@@ -36,6 +38,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use baggage::{Reader, Unreadable, Writer};
 pub use client::Client;
 pub use down::{Broken, Got, answers, down};
 pub use inspect::Findings;

@@ -71,6 +71,11 @@ impl Names {
         self.named = forgotten.0;
     }
 
+    /// Those that have a name, in no order.
+    pub fn named(&self) -> impl Iterator<Item = (&[u8], &Arc<Statement>)> {
+        self.named.iter().flat_map(|named| named.all.iter()).map(|(name, statement)| (&**name, statement))
+    }
+
     /// Whether there is no room for another name.
     #[must_use]
     pub fn is_full(&self) -> bool {

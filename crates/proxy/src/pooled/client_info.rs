@@ -33,6 +33,7 @@ pub(crate) enum Doing {
 #[derive(Debug)]
 pub(crate) struct ClientInfo {
     pub(crate) id: u32,
+    pid: u32,
     secret: [u8; 4],
     pub(crate) peer: SocketAddr,
     pub(crate) tls: bool,
@@ -62,6 +63,7 @@ impl ClientInfo {
     pub(super) fn new(id: u32, peer: SocketAddr, tls: bool, since: Timestamp, application: String) -> Self {
         Self {
             id,
+            pid: FIRST_PID | id,
             secret: rand::bytes(),
             peer,
             tls,
@@ -76,9 +78,15 @@ impl ClientInfo {
         }
     }
 
+    /// The same with the key that it was told by another process.
+    pub(super) fn with_key(self, (pid, secret): (u32, Vec<u8>)) -> Self {
+        let secret = secret.try_into().unwrap_or(self.secret);
+        Self { pid, secret, ..self }
+    }
+
     /// Its key: what a cancel request of it says.
     pub(crate) fn key(&self) -> (u32, Vec<u8>) {
-        (FIRST_PID | self.id, self.secret.to_vec())
+        (self.pid, self.secret.to_vec())
     }
 
     /// The same as a message.
@@ -159,7 +167,7 @@ impl ClientInfo {
     }
 
     /// Has its session look around.
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         if let Some(waker) = &*self.waker.lock() {
             waker.wake_by_ref();
         }

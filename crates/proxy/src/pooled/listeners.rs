@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::client_info::ClientInfo;
+use crate::handover::Departure;
 use crate::route::Route;
 use crate::wake::{Backend, Claim, Compute, End, StoredRole, TokenRefusal, Wake, same_run};
 
@@ -56,6 +57,8 @@ pub(crate) struct Listeners {
     wake: Arc<dyn Wake>,
     all: Mutex<HashMap<EndpointId, Vec<Arc<Listener>>>>,
     count: AtomicUsize,
+    /// When another process takes over.
+    pub(crate) departure: Arc<Departure>,
 }
 
 /// A client's place among them; it ends when this is dropped.
@@ -67,7 +70,7 @@ pub(super) struct Listening {
 
 impl Listeners {
     pub(crate) fn new(wake: Arc<dyn Wake>) -> Self {
-        Self { wake, all: Mutex::default(), count: AtomicUsize::new(0) }
+        Self { wake, all: Mutex::default(), count: AtomicUsize::new(0), departure: Arc::default() }
     }
 
     /// The door itself: for listeners.
@@ -226,6 +229,10 @@ impl Wake for Listeners {
 
     fn place(&self, endpoint: &EndpointId, database: &str) -> String {
         self.wake.place(endpoint, database)
+    }
+
+    fn running(&self, endpoint: &EndpointId, identity: &str) -> Option<Arc<dyn Compute>> {
+        self.wake.running(endpoint, identity)
     }
 
     async fn acquire(&self, endpoint: &EndpointId) -> Result<Backend, ClientError> {

@@ -45,15 +45,17 @@ mod listeners;
 mod words;
 mod client_info;
 mod enter;
+mod arrive;
 mod session;
 mod io;
 mod retire;
 
+pub(crate) use arrive::arrive;
 pub(crate) use client_info::{ClientInfo, Doing};
 pub(crate) use enter::enter;
 pub(crate) use held::Key as BackendKey;
 pub(crate) use listeners::Listeners;
 pub(crate) use orders::{Order, Target};
 pub(crate) use pool::Pool;
-pub(crate) use pools::Pools;
+pub(crate) use pools::{PoolKey, Pools};
 pub(crate) use seats::Seat;

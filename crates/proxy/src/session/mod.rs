@@ -12,6 +12,7 @@
 
 mod backend;
 pub(crate) mod io;
+pub(crate) mod moving;
 pub(crate) mod login;
 mod negotiate;
 mod relay;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
+use dormouse_base::EndpointId;
 use dormouse_base::clock::Mono;
 use dormouse_pgwire::backend::ErrorResponse;
 use dormouse_pgwire::sqlstate::SqlState;
@@ -34,6 +36,7 @@ use tracing::Instrument;
 
 use crate::cancel::Registry;
 use crate::console::Admin;
+use crate::handover::Departure;
 use crate::handshakes::Place;
 use crate::metrics::Metrics;
 use crate::pooled::{self, Pools};
@@ -66,6 +69,8 @@ pub(crate) struct Shared {
     pub(crate) pools: Arc<Pools>,
     /// Where the proxy listens.
     pub(crate) address: SocketAddr,
+    /// When another process takes over.
+    pub(crate) departure: Arc<Departure>,
     /// Numbers pooled clients.
     pub(crate) next_client: AtomicU32,
 }
@@ -100,15 +105,15 @@ pub(crate) async fn serve(
     shared.metrics.handshakes.inc();
     let opened = open(&shared, stream, peer, place, start).await;
     shared.metrics.handshakes.dec();
-    let (client, backend) = match opened {
+    let (relay, endpoint) = match opened {
         None => return,
-        Some(Opened::Direct(client, backend)) => (client, backend),
+        Some(Opened::Direct(client, backend, endpoint)) => (relay::Relay::new(client, *backend), endpoint),
         Some(Opened::Pooled(client, who)) => return pool(&shared, client, &who, peer, counted).await,
         Some(Opened::Console(client, admin)) => return console(&shared, client, admin, counted).await,
     };
     let _counted = counted;
     shared.metrics.sessions.inc();
-    let ended = relay::Relay::new(client, *backend).await;
+    let ended = moving::run(&shared, endpoint, relay).await;
     shared.metrics.sessions.dec();
     tracing::debug!(?ended, "session ended");
 }
@@ -116,7 +121,7 @@ pub(crate) async fn serve(
 /// A client past its login.
 enum Opened {
     /// With a backend of its own.
-    Direct(io::Client, Box<backend::Connected>),
+    Direct(io::Client, Box<backend::Connected>, EndpointId),
     /// One of many of a pool.
     Pooled(io::Client, login::LoggedIn),
     /// An operator.
@@ -189,12 +194,13 @@ async fn open(
         return Some(Opened::Pooled(client, logged_in));
     }
     let span = tracing::info_span!("session", endpoint = %logged_in.endpoint, role = logged_in.role());
+    let endpoint = logged_in.endpoint.clone();
     let connected = backend::connect(shared, &mut client, logged_in).instrument(span).await;
     match connected {
         Ok(connected) => {
             shared.metrics.ended("served");
             shared.metrics.login.observe(start.elapsed().as_secs_f64());
-            Some(Opened::Direct(client, Box::new(connected)))
+            Some(Opened::Direct(client, Box::new(connected), endpoint))
         }
         Err(end) => {
             finish(shared, Some(client), end).await;

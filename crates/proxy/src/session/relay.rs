@@ -94,7 +94,7 @@ pub(super) struct Relay {
     backend_gone: bool,
     /// The client's last words were a Terminate: then the end of the backend is no crash.
     terminated: bool,
-    _cancel: Option<Entry>,
+    cancel: Option<Entry>,
 }
 
 impl Relay {
@@ -119,7 +119,7 @@ impl Relay {
             farewell: false,
             backend_gone: false,
             terminated: false,
-            _cancel: backend.cancel,
+            cancel: backend.cancel,
         };
         relay.scan.feed(&backend.surplus);
         relay.to_client.add(&backend.surplus);
@@ -130,6 +130,74 @@ impl Relay {
             relay.scan.client_sent();
         }
         relay
+    }
+
+    /// Goes on with a session that rests, and whose compute may be paused.
+    pub(super) fn resumed(
+        client: ClientStream,
+        backend: BackendStream,
+        compute: Arc<dyn Compute>,
+        cancel: Option<Entry>,
+    ) -> Self {
+        let receiver = compute.closing();
+        let closing = *receiver.borrow();
+        Self {
+            client,
+            backend,
+            gate: compute.gate(),
+            compute,
+            inside: false,
+            scan: BackendScan::after_ready(TxStatus::Idle),
+            to_client: Outbox::default(),
+            to_backend: Outbox::default(),
+            waking: None,
+            watching: watch_closing(receiver),
+            closing,
+            ticket: None,
+            farewell: false,
+            backend_gone: false,
+            terminated: false,
+            cancel: cancel,
+        }
+    }
+
+    /// Whether nothing at all is under way, in either direction.
+    pub(super) fn rests(&self) -> bool {
+        self.at_rest()
+            && !self.inside
+            && self.waking.is_none()
+            && self.to_client.is_empty()
+            && self.to_backend.is_empty()
+            && self.closing.is_none()
+            && !self.farewell
+            && !self.backend_gone
+    }
+
+    /// Ends the session with a word of why, if there is room for one. False: it does that already.
+    pub(super) fn dismiss(&mut self, error: &ClientError) -> bool {
+        if self.farewell || self.backend_gone {
+            return false;
+        }
+        if self.scan.at_boundary() {
+            self.say_goodbye(error);
+        } else {
+            self.farewell = true;
+        }
+        true
+    }
+
+    /// Its two sockets.
+    pub(super) fn ends(&self) -> (&ClientStream, &BackendStream) {
+        (&self.client, &self.backend)
+    }
+
+    pub(super) fn compute(&self) -> &Arc<dyn Compute> {
+        &self.compute
+    }
+
+    /// What a cancel request of its client says.
+    pub(super) fn cancel_key(&self) -> Option<(u32, Vec<u8>)> {
+        self.cancel.as_ref().map(Entry::key)
     }
 
     fn at_rest(&self) -> bool {

@@ -4,7 +4,7 @@
 //!   mod.rs    what it is, and its turns        up.rs     client → backend: checkout, replay, forwarding
 //!   leave.rs  giving the backend back          down.rs   backend → client
 //!   lost.rs   the backend or compute ends      greet.rs  what a new client is told
-//!   times.rs  limits of time, and the counters
+//!   times.rs  limits of time, and the counters          depart.rs  it goes on in another process
 //! ```
 //!
 //! It owns its socket, its share of the link's state, and a backend only while it needs one. It never owns a
@@ -34,6 +34,7 @@ use crate::outbox::Outbox;
 use crate::session::io::Client as Connection;
 use crate::stream::ClientStream;
 
+mod depart;
 mod down;
 mod greet;
 mod leave;
@@ -49,6 +50,8 @@ const MAX_TURNS: usize = 32;
 pub(super) enum Ended {
     ClientLeft,
     Told,
+    /// It goes on in another process.
+    Moved,
 }
 
 type Entering = Pin<Box<dyn Future<Output = Result<Pass, ClientError>> + Send>>;
@@ -172,7 +175,7 @@ impl Session {
             let up = self.up(cx)?;
             let down = self.down(cx)?;
             if !up && !down && !self.out_of_time(cx) {
-                return Ok(());
+                return self.depart(cx);
             }
         }
         cx.waker().wake_by_ref();
@@ -251,7 +254,7 @@ impl Future for Session {
         match this.poll_session(cx) {
             Ok(()) => Poll::Pending,
             Err(ended) => {
-                if ended != Ended::ClientLeft {
+                if ended == Ended::Told {
                     // So that a TLS client sees an orderly end. Best effort: the socket closes right after.
                     let _unsent = Pin::new(&mut this.stream).poll_shutdown(cx);
                 }

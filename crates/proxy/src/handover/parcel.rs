@@ -1,0 +1,193 @@
+//! A session on its way: what is known of it as bytes, and its sockets.
+//!
+//! | kind | fields | descriptors |
+//! |---|---|---|
+//! | pooled | endpoint, database, role, transport, peer, application, cancel key, mode, what the client takes along | the client's |
+//! | direct | endpoint, which run of the compute, transport, cancel key | the client's, the backend's |
+//!
+//! The first number is the version of the format. What cannot be understood is refused, and the client told nothing:
+//! its connection ends. It never is understood half.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use dormouse_base::EndpointId;
+use dormouse_pooler::link::{Reader, Unreadable, Writer};
+
+use crate::bound::Incoming;
+use crate::pooled::PoolKey;
+
+/// The format that is written, and the only one that is read.
+const VERSION: u32 = 1;
+
+const POOLED: u32 = 1;
+const DIRECT: u32 = 2;
+
+/// A session on its way.
+#[derive(Debug)]
+pub struct Parcel {
+    /// What is known of it.
+    pub body: Vec<u8>,
+    /// Its sockets.
+    pub files: Vec<OwnedFd>,
+}
+
+/// Why a session cannot go on here.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    /// It cannot be understood.
+    #[error("a session that was handed over cannot be understood")]
+    Unreadable,
+    /// The compute that it had a backend of has ended.
+    #[error("the compute of a session that was handed over runs no more")]
+    Gone,
+    /// There are too many clients.
+    #[error("there is no room for a session that was handed over: {0}")]
+    Full(dormouse_pgwire::ClientError),
+    /// Its socket.
+    #[error("cannot use the socket of a session that was handed over")]
+    Socket(#[source] io::Error),
+}
+
+impl From<Unreadable> for Unfit {
+    fn from(_: Unreadable) -> Self {
+        Self::Unreadable
+    }
+}
+
+/// A pooled client, without what its link knows.
+pub(crate) struct Pooled {
+    pub(crate) key: PoolKey,
+    pub(crate) unix: bool,
+    pub(crate) peer: SocketAddr,
+    pub(crate) application: String,
+    pub(crate) cancel: (u32, Vec<u8>),
+    /// Its mode is `statement`.
+    pub(crate) no_blocks: bool,
+}
+
+/// A session with a backend of its own.
+pub(crate) struct Direct {
+    pub(crate) endpoint: EndpointId,
+    /// Which run of the compute its backend belongs to.
+    pub(crate) run: String,
+    pub(crate) unix: bool,
+    pub(crate) cancel: Option<(u32, Vec<u8>)>,
+}
+
+/// What is in a parcel.
+pub(crate) enum Content<'a> {
+    Pooled(Pooled, Reader<'a>),
+    Direct(Direct),
+}
+
+impl Pooled {
+    /// `link` adds what the client takes along.
+    pub(crate) fn pack(&self, link: impl FnOnce(&mut Writer)) -> Vec<u8> {
+        let mut out = begin(POOLED);
+        out.bytes(self.key.endpoint.as_str().as_bytes());
+        out.bytes(self.key.database.as_bytes());
+        out.bytes(self.key.role.as_bytes());
+        out.number(u32::from(self.unix));
+        out.bytes(self.peer.to_string().as_bytes());
+        out.bytes(self.application.as_bytes());
+        out.number(self.cancel.0);
+        out.bytes(&self.cancel.1);
+        out.number(u32::from(self.no_blocks));
+        link(&mut out);
+        out.finish()
+    }
+}
+
+impl Direct {
+    pub(crate) fn pack(&self) -> Vec<u8> {
+        let mut out = begin(DIRECT);
+        out.bytes(self.endpoint.as_str().as_bytes());
+        out.bytes(self.run.as_bytes());
+        out.number(u32::from(self.unix));
+        out.number(u32::from(self.cancel.is_some()));
+        if let Some((pid, secret)) = &self.cancel {
+            out.number(*pid);
+            out.bytes(secret);
+        }
+        out.finish()
+    }
+}
+
+fn begin(kind: u32) -> Writer {
+    let mut out = Writer::default();
+    out.number(VERSION);
+    out.number(kind);
+    out
+}
+
+/// Looks into a parcel.
+pub(crate) fn open(body: &[u8]) -> Result<Content<'_>, Unfit> {
+    let mut from = Reader(body);
+    if from.number()? != VERSION {
+        return Err(Unfit::Unreadable);
+    }
+    let kind = from.number()?;
+    let endpoint = from.text()?.parse::<EndpointId>().map_err(|_| Unfit::Unreadable)?;
+    match kind {
+        POOLED => {
+            let key = PoolKey { endpoint, database: from.text()?.to_owned(), role: from.text()?.to_owned() };
+            let pooled = Pooled {
+                key,
+                unix: from.number()? != 0,
+                peer: from.text()?.parse().map_err(|_| Unfit::Unreadable)?,
+                application: from.text()?.to_owned(),
+                cancel: (from.number()?, from.bytes()?.to_vec()),
+                no_blocks: from.number()? != 0,
+            };
+            Ok(Content::Pooled(pooled, from))
+        }
+        DIRECT => {
+            let (run, unix) = (from.text()?.to_owned(), from.number()? != 0);
+            let cancel = match from.number()? {
+                0 => None,
+                _ => Some((from.number()?, from.bytes()?.to_vec())),
+            };
+            Ok(Content::Direct(Direct { endpoint, run, unix, cancel }))
+        }
+        _ => Err(Unfit::Unreadable),
+    }
+}
+
+/// A client's socket that no executor has yet.
+pub(crate) fn incoming(socket: OwnedFd, unix: bool) -> Incoming {
+    if unix { Incoming::Unix(socket.into()) } else { Incoming::Tcp(socket.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_is_found_and_what_is_cut_is_refused() {
+        let endpoint: EndpointId = "ep-quiet-oak-0123456789".parse().unwrap();
+        let direct = Direct { endpoint: endpoint.clone(), run: "7".to_owned(), unix: false, cancel: None };
+        let packed = direct.pack();
+        let Ok(Content::Direct(found)) = open(&packed) else { panic!("a direct one") };
+        assert_eq!((found.endpoint, found.run), (endpoint.clone(), "7".to_owned()));
+        let pooled = Pooled {
+            key: PoolKey { endpoint, database: "app".to_owned(), role: "anna".to_owned() },
+            unix: true,
+            peer: "[::1]:7".parse().unwrap(),
+            application: "psql".to_owned(),
+            cancel: (1, vec![1, 2, 3, 4]),
+            no_blocks: true,
+        };
+        let packed = pooled.pack(|out| out.number(9));
+        let Ok(Content::Pooled(found, mut rest)) = open(&packed) else { panic!("a pooled one") };
+        assert_eq!((found.key, found.peer, found.cancel.0), (pooled.key, pooled.peer, 1));
+        assert_eq!(rest.number().unwrap(), 9);
+        for cut in 0..packed.len() - 4 {
+            assert!(open(&packed[..cut]).is_err());
+        }
+        let mut newer = packed;
+        newer[3] = 2;
+        assert!(matches!(open(&newer), Err(Unfit::Unreadable)));
+    }
+}

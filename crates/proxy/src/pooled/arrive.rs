@@ -1,0 +1,52 @@
+//! A pooled client comes from another process, in the middle of its life.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::BytesMut;
+use dormouse_base::clock;
+use dormouse_pooler::link::{Client, Reader};
+
+use super::client_info::ClientInfo;
+use super::session::Session;
+use crate::handover::parcel::{Pooled, Unfit, incoming};
+use crate::session::Shared;
+use crate::session::io::Client as Connection;
+
+/// Goes on with a client where it left off. `kept` is dropped when it ends.
+pub(crate) fn arrive(
+    shared: &Arc<Shared>,
+    who: Pooled,
+    mut baggage: Reader<'_>,
+    socket: OwnedFd,
+    kept: Box<dyn Send>,
+) -> Result<(), Unfit> {
+    let seated = shared.pools.seat(&who.key).map_err(Unfit::Full)?;
+    let pool = shared.pools.get(who.key);
+    let client = Client::unpack(&mut baggage, &mut pool.lock().common)?;
+    let number = shared.next_client.fetch_add(1, Ordering::Relaxed);
+    let info = ClientInfo::new(number, who.peer, false, clock::now(), who.application).with_key(who.cancel);
+    let info = Arc::new(info);
+    let cancel = shared.cancels.add_pooled(Arc::clone(&info));
+    pool.join(&info);
+    let (home, metrics) = (pool.home().clone(), shared.metrics.clone());
+    home.spawn(async move {
+        let _kept = (kept, seated);
+        let stream = match incoming(socket, who.unix).into_stream() {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a client that was handed over could not be moved to its pool's thread");
+                return pool.part(&info);
+            }
+        };
+        let connection = Connection { stream, unread: BytesMut::new() };
+        let mut session = Session::new(pool, connection, client, info, cancel);
+        session.arrived(who.no_blocks);
+        metrics.sessions.inc();
+        let ended = session.await;
+        metrics.sessions.dec();
+        tracing::debug!(?ended, "pooled session ended");
+    });
+    Ok(())
+}

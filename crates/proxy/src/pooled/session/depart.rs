@@ -1,0 +1,82 @@
+//! The client goes on in another process: see [`crate::handover`]. And how it comes in there.
+
+use std::task::Context;
+
+use super::{Ended, Phase, Session};
+use crate::handover::parcel::{Parcel, Pooled};
+use crate::handover::{Stage, replaced};
+use crate::pooled::held::Leased;
+
+impl Session {
+    /// Nothing more can be done for the client at the moment: is it time to go?
+    pub(super) fn depart(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
+        match self.pool.wake.departure.stage() {
+            Stage::Stays => Ok(()),
+            Stage::Leaves => {
+                self.let_go();
+                if self.pack_up() { Err(Ended::Moved) } else { Ok(()) }
+            }
+            Stage::Ends => {
+                if !matches!(self.phase, Phase::Farewell) {
+                    self.end(&replaced().encode());
+                    cx.waker().wake_by_ref();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A session of its own on a backend gives that up, if all of it can be had again on another.
+    fn let_go(&mut self) {
+        let Some(Leased { held, .. }) = &self.leased else { return };
+        let rests = matches!(self.phase, Phase::Linked)
+            && self.input.is_empty()
+            && self.client.is_between()
+            && held.outbox.is_empty()
+            && !held.server.must_ask()
+            && held.server.can_be_rebuilt();
+        // Who listens must not miss what comes in between.
+        if rests
+            && self.client.channels().is_empty()
+            && self.info.unlink()
+            && let Some(Leased { held, receipt, .. }) = self.leased.take()
+        {
+            self.phase = Phase::Idle;
+            self.pool.discard(held, &receipt);
+        }
+    }
+
+    /// Packs the client if it rests without a backend. False: it stays, for now.
+    fn pack_up(&self) -> bool {
+        let rests = matches!(self.phase, Phase::Idle)
+            && self.leased.is_none()
+            && self.input.is_empty()
+            && self.outbox.is_empty()
+            && self.lost.is_none()
+            && self.listening.is_none()
+            && !self.failed
+            && !self.greet
+            && self.client.is_between()
+            && self.client.channels().is_empty();
+        rests
+            && self.pool.wake.departure.take(|| {
+                let (unix, socket) = self.stream.movable()?;
+                let pooled = Pooled {
+                    key: self.pool.key.clone(),
+                    unix,
+                    peer: self.info.peer,
+                    application: self.info.application.clone(),
+                    cancel: self.info.key(),
+                    no_blocks: self.no_blocks,
+                };
+                let body = pooled.pack(|out| self.client.pack(out));
+                Some(Parcel { body, files: vec![socket] })
+            })
+    }
+
+    /// It was greeted before it came here.
+    pub(in crate::pooled) fn arrived(&mut self, no_blocks: bool) {
+        self.greet = false;
+        self.no_blocks = no_blocks;
+    }
+}
