@@ -66,18 +66,19 @@ impl Registry {
     }
 
     /// Passes a cancel request on. An unknown key is ignored without a word, as PostgreSQL does; so
-    /// is one for a sleeping compute, where nothing runs that could be cancelled.
-    pub async fn cancel(&self, pid: u32, secret: Vec<u8>) {
+    /// is one for a sleeping compute, where nothing runs that could be cancelled. Tells whether there was a backend.
+    pub async fn cancel(&self, pid: u32, secret: Vec<u8>) -> bool {
         let key = (pid, secret);
         let target = self.0.lock().get(&key).cloned();
         match target {
-            None => {}
+            None => return false,
             Some(Target::Direct(compute)) => deliver(&compute, key.0, &key.1).await,
             Some(Target::Pooled(client)) => {
-                let Some(flying) = Flying::begin(client) else { return };
+                let Some(flying) = Flying::begin(client) else { return false };
                 deliver(&flying.to.compute, flying.to.pid, &flying.to.secret).await;
             }
         }
+        true
     }
 }
 

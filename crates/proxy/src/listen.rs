@@ -19,6 +19,7 @@ use crate::arrivals::Arrivals;
 pub use crate::bound::Bound;
 use crate::bound::{Incoming, Listening};
 use crate::console::Pooler;
+use crate::gateway::Gateway;
 use crate::handshakes::Handshakes;
 use crate::metrics::Metrics;
 use crate::pooled::{Listeners, Pools};
@@ -104,6 +105,8 @@ impl Proxy {
             upstream: config.upstream,
             tls: config.tls,
             throttle: Throttle::default(),
+            lookups: crate::lookups::Lookups::default(),
+            proofs: crate::proofs::Proofs::default(),
             cancels: crate::cancel::Registry::default(),
             metrics,
             doom_secret: config.secret,
@@ -154,6 +157,18 @@ impl Proxy {
     #[must_use]
     pub fn pooler(&self) -> Pooler {
         self.pooler.clone()
+    }
+
+    /// Its certificate and key, as they are at each moment.
+    #[must_use]
+    pub fn tls(&self) -> Option<Tls> {
+        self.shared.tls.clone()
+    }
+
+    /// The database over HTTP. Its housekeeping ends with `scope`.
+    #[must_use]
+    pub fn gateway(&self, scope: &Scope) -> Gateway {
+        Gateway::new(&self.shared, scope)
     }
 
     /// New limits of clients and pools, from now on. Clients that are there stay.

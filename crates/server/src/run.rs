@@ -193,9 +193,11 @@ impl Server {
         control.start_reconcilers();
         node.catch_up();
 
-        http::serve(ports.http, http::routes(control.router(), Arc::clone(metrics)), &door);
         let first = control.first_project().await.map_err(ServerError::Control)?;
         let proxy = start_proxy(config, ports.pg, &place, &control, fleet, metrics, &door).await?;
+        let gateway = proxy.gateway(&door).router();
+        let routes = http::routes(control.router(), gateway, Arc::clone(metrics));
+        http::serve(ports.http, routes, proxy.tls(), &door);
         let key = {
             let control = control.clone();
             task::blocking(move || control.local_key()).await.map_err(ServerError::Control)?
