@@ -69,6 +69,7 @@ pub struct ProxyConfig {
 /// The running proxy.
 pub struct Proxy {
     pooler: Pooler,
+    door: Arc<Door>,
     shared: Arc<Shared>,
     max_clients: Arc<AtomicUsize>,
     // Sessions live on the shards, and end with them.
@@ -144,7 +145,7 @@ impl Proxy {
                 }
             });
         }
-        Ok(Self { pooler, shared, max_clients, _shards: shards })
+        Ok(Self { pooler, door, shared, max_clients, _shards: shards })
     }
 
     /// The first address that is listened on (with the real port when 0 was asked for).
@@ -168,7 +169,7 @@ impl Proxy {
     /// The database over HTTP. Its housekeeping ends with `scope`.
     #[must_use]
     pub fn gateway(&self, scope: &Scope) -> Gateway {
-        Gateway::new(&self.shared, scope)
+        Gateway::new(&self.shared, Arc::downgrade(&self.door), scope)
     }
 
     /// New limits of clients and pools, from now on. Clients that are there stay.
@@ -210,7 +211,7 @@ fn keep_averages(shared: &Arc<Shared>, scope: &Scope) {
 }
 
 /// Who may come in.
-struct Door {
+pub(crate) struct Door {
     shared: Arc<Shared>,
     shards: Arc<Shards>,
     handshakes: Handshakes,
@@ -247,15 +248,25 @@ impl Door {
         {
             tracing::debug!(%error, "cannot set socket options");
         }
+        // The socket has left the accepting executor, for the shard that will serve it.
+        self.let_in(move || incoming.into_stream().ok(), peer);
+    }
+
+    /// Takes a client in that the gateway carries.
+    pub(crate) fn enter(&self, stream: ClientStream, peer: SocketAddr) {
+        self.let_in(move || Some(stream), peer);
+    }
+
+    /// `stream` is called on the shard that will serve the client.
+    fn let_in(&self, stream: impl FnOnce() -> Option<ClientStream> + Send + 'static, peer: SocketAddr) {
         let counted = Counted(Arc::clone(&self.clients));
         let before = self.clients.fetch_add(1, Ordering::AcqRel);
         let refusal = self.refusal(before, peer);
         // Whoever is turned away must not push somebody out who is just logging in.
         let place = refusal.is_none().then(|| self.handshakes.enter());
         let shared = Arc::clone(&self.shared);
-        // The socket has left the accepting executor, for the shard that will serve it.
         self.shards.spawn(async move {
-            let Ok(stream) = incoming.into_stream() else { return };
+            let Some(stream) = stream() else { return };
             match (refusal, place) {
                 (Some(error), _) => {
                     turn_away(&shared, stream, &error).await;

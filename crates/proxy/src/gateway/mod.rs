@@ -24,18 +24,20 @@ mod upload;
 mod cors;
 mod run;
 mod sql;
+mod websocket;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::Request;
-use axum::routing::{on, MethodFilter};
+use axum::routing::{MethodFilter, get, on};
 use dormouse_base::rand;
 use dormouse_runtime::task::Scope;
 
+use crate::listen::Door;
 use crate::session::Shared;
 use budget::Budget;
 use idle::Idle;
@@ -71,6 +73,7 @@ impl Visitor {
 #[derive(Clone)]
 pub struct Gateway {
     clients: Clients,
+    door: Weak<Door>,
     budget: Budget,
 }
 
@@ -82,7 +85,7 @@ impl std::fmt::Debug for Gateway {
 
 impl Gateway {
     /// For a running proxy.
-    pub(crate) fn new(shared: &Arc<Shared>, scope: &Scope) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, door: Weak<Door>, scope: &Scope) -> Self {
         let idle = Arc::new(Idle::default());
         let cleaner = shared.pools.shards().first().expect("there is at least one shard").clone();
         let (resting, token) = (Arc::clone(&idle), scope.token());
@@ -99,7 +102,7 @@ impl Gateway {
             }
         });
         let clients = Clients { shared: Arc::clone(shared), idle, cleaner };
-        Self { clients, budget: Budget::default() }
+        Self { clients, door, budget: Budget::default() }
     }
 
     /// All routes.
@@ -107,6 +110,8 @@ impl Gateway {
         let options = || async { cors::preflight() };
         Router::new()
             .route("/sql", on(MethodFilter::POST, sql::serve).on(MethodFilter::OPTIONS, options))
+            .route("/v2", get(websocket::serve))
+            .route("/v1", get(websocket::serve))
             .with_state(self.clone())
     }
 }
