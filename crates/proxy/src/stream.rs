@@ -25,9 +25,9 @@ pub enum ClientStream {
 }
 
 /// Bytes that come from nowhere that the system knows.
-pub(crate) trait Transport: AsyncRead + AsyncWrite + std::fmt::Debug + Send + Sync + Unpin {}
+pub(crate) trait Transport: AsyncRead + AsyncWrite + std::fmt::Debug + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + std::fmt::Debug + Send + Sync + Unpin> Transport for T {}
+impl<T: AsyncRead + AsyncWrite + std::fmt::Debug + Send + Unpin> Transport for T {}
 
 /// A transport that the gateway carries.
 #[derive(Debug)]
