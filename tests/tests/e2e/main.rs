@@ -34,3 +34,5 @@ mod pool_mix;
 mod pool_lost;
 mod pool_console;
 mod pool_ini;
+mod gateway_drivers;
+mod gateway_http;

@@ -24,6 +24,7 @@ mod upload;
 mod cors;
 mod run;
 mod sql;
+mod queries;
 mod websocket;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -110,6 +111,7 @@ impl Gateway {
         let options = || async { cors::preflight() };
         Router::new()
             .route("/sql", on(MethodFilter::POST, sql::serve).on(MethodFilter::OPTIONS, options))
+            .route("/v1/queries", on(MethodFilter::POST, queries::serve).on(MethodFilter::OPTIONS, options))
             .route("/v2", get(websocket::serve))
             .route("/v1", get(websocket::serve))
             .with_state(self.clone())

@@ -6,6 +6,7 @@
 //! ```
 
 use axum::http::StatusCode;
+use dormouse_base::clock::Mono;
 use dormouse_pgwire::backend::{ErrorResponse, TxStatus};
 use dormouse_pgwire::{ClientError, frame::Frame, tag};
 use dormouse_pgwire::sqlstate::SqlState;
@@ -29,6 +30,14 @@ const COPY_IN: u8 = b'G';
 /// COPY … TO STDOUT: data instead of rows.
 const COPY_OUT: u8 = b'H';
 
+/// What a request brought.
+pub(crate) struct Done {
+    /// The result.
+    pub(crate) answer: Answer,
+    /// When PostgreSQL said something first.
+    pub(crate) first: Option<Mono>,
+}
+
 /// Runs a request.
 pub(crate) async fn run(
     mut lease: Lease,
@@ -36,7 +45,7 @@ pub(crate) async fn run(
     transaction: Transaction,
     output: Output,
     budget: &Budget,
-) -> Result<Answer, Problem> {
+) -> Result<Done, Problem> {
     let bytes = messages::of_work(work, transaction).map_err(|bad| Problem::malformed(bad.to_string()))?;
     lease.send(bytes);
     if let Err(broken) = lease.greet_once().await {
@@ -52,21 +61,35 @@ pub(crate) async fn run(
             return Err(problem);
         }
     };
-    let clean = end == TxStatus::Idle && !run.altered && leaves_nothing(work);
-    if end == TxStatus::Idle || !matches!(work, Work::Batch(_)) {
-        lease.finish(clean);
-    } else {
-        // Cancelling what does not run is harmless, and what is left is rolled back.
-        drop(lease);
-    }
+    // The transaction of a failed batch is over before the client hears of it.
+    let end = match end {
+        TxStatus::Idle => end,
+        _ if run.batch => roll_back(&mut lease).await,
+        _ => end,
+    };
+    lease.finish(end == TxStatus::Idle && !run.altered && leaves_nothing(work));
     match run.error {
         Some(problem) => Err(problem),
-        None => Ok(run.answer),
+        None => Ok(Done { answer: run.answer, first: run.first }),
+    }
+}
+
+/// Ends a transaction; tells in which state the session is then.
+async fn roll_back(lease: &mut Lease) -> TxStatus {
+    lease.send(messages::query("ROLLBACK"));
+    loop {
+        match lease.message(MAX_ANSWER).await {
+            Ok(frame) if frame.tag == tag::backend::READY_FOR_QUERY => {
+                return status(&frame.body).unwrap_or(TxStatus::Failed);
+            }
+            Ok(_) => {}
+            Err(_) => return TxStatus::Failed,
+        }
     }
 }
 
 /// Whether the texts say that nothing outlives them.
-fn leaves_nothing(work: &Work<'_>) -> bool {
+pub(crate) fn leaves_nothing(work: &Work<'_>) -> bool {
     work.statements().iter().all(|statement| !Stateful::of(statement.query.as_bytes()).outlives())
 }
 
@@ -94,9 +117,9 @@ struct Run<'a> {
     /// Statements that have ended, BEGIN included.
     done: usize,
     writer: Writer,
-    begun: bool,
     error: Option<Problem>,
     altered: bool,
+    first: Option<Mono>,
 }
 
 impl<'a> Run<'a> {
@@ -114,9 +137,9 @@ impl<'a> Run<'a> {
             answer,
             done: 0,
             writer: Writer::new(output),
-            begun: false,
             error: None,
             altered: false,
+            first: None,
         };
         run.next();
         run
@@ -130,7 +153,6 @@ impl<'a> Run<'a> {
     fn next(&mut self) {
         let mode = self.current().and_then(|n| self.statements.get(n)).and_then(|s| s.array_mode);
         self.writer = Writer::new(Output { array_mode: mode.unwrap_or(self.output.array_mode), ..self.output });
-        self.begun = false;
     }
 
     /// Reads the answer; its last message says in which state the session is.
@@ -141,8 +163,9 @@ impl<'a> Run<'a> {
                 Err(Broken::TooLong) => return Err(Stop::Problem(too_large(Full::One))),
                 Err(broken) => return Err(Stop::Abandon(told(broken))),
             };
+            self.first.get_or_insert_with(Mono::now);
             if frame.tag == tag::backend::READY_FOR_QUERY {
-                return status(&frame.body).ok_or(Malformed.into());
+                return status(&frame.body).ok_or_else(|| Malformed.into());
             }
             self.take(lease, &frame)?;
         }
@@ -222,7 +245,7 @@ fn too_large(full: Full) -> Problem {
     }
 }
 
-fn no_copy() -> Problem {
+pub(crate) fn no_copy() -> Problem {
     let error = ClientError::error(SqlState::FEATURE_NOT_SUPPORTED, "COPY is not possible over HTTP");
     Problem::from(error.with_hint(format!("Use a WebSocket or a direct connection. {}", help("http-request"))))
 }

@@ -58,8 +58,8 @@ async fn work(
     )?;
     let work = statement::read(&body).map_err(|bad| Problem::malformed(bad.to_string()))?;
     let lease = gateway.clients.take(&who, visitor.peer, visitor.tls)?;
-    let answer = run::run(lease, &work, transaction, output, &gateway.budget).await?;
-    Ok((answer, matches!(work, Work::Batch(_))))
+    let done = run::run(lease, &work, transaction, output, &gateway.budget).await?;
+    Ok((done.answer, matches!(work, Work::Batch(_))))
 }
 
 /// Who asks, proved.

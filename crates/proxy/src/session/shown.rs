@@ -14,6 +14,7 @@ use dormouse_base::EndpointId;
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pgwire::startup::Startup;
+use dormouse_pooler::config::PoolMode;
 
 use super::login::{Asked, Attempt, LoggedIn, Proved, credential, permitted, refuse_replication, wrong_password};
 use super::{End, Shared, help, token};
@@ -22,7 +23,10 @@ use crate::route;
 use crate::tls::Tls;
 use crate::wake::{StoredRole, TokenRefusal};
 
-/// Routes and authenticates a request that brings its proof. It is pooled, whatever name it uses.
+/// How requests are pooled, whatever name they use.
+const MODE: route::Pooling = route::Pooling::Mode(PoolMode::Transaction);
+
+/// Routes and authenticates a request that brings its proof.
 pub(crate) async fn enter(
     shared: &Shared,
     mut startup: Startup,
@@ -56,7 +60,22 @@ pub(crate) async fn enter(
     let mut attempt = Attempt::begin(shared, peer.ip(), &endpoint, &role)?;
     let (endpoint, stored) = attempt.prove_by_showing(secret, &asked).await.map_err(refused)?;
     permitted(&role, stored.as_ref())?;
-    Ok(LoggedIn { endpoint, startup, mode: Some(route::Pooling::Mode(dormouse_pooler::config::PoolMode::Transaction)) })
+    Ok(LoggedIn { endpoint, startup, mode: Some(MODE) })
+}
+
+/// Lets the holder of an API key in, as a role that exists. The key has been looked at.
+pub(crate) async fn enter_by_key(
+    shared: &Shared,
+    endpoint: &EndpointId,
+    role: &str,
+    database: &str,
+) -> Result<LoggedIn, ClientError> {
+    let stored = shared.lookups.stored(&*shared.wake, endpoint, role).await?;
+    permitted(role, Some(&stored.ok_or_else(|| token::no_such_role(role))?))?;
+    let invalid = |_| ClientError::protocol_violation("a name has a zero character");
+    let startup = Startup::new(role).and_then(|s| s.with("database", database)).map_err(invalid)?;
+    let startup = startup.with("client_encoding", "UTF8").map_err(invalid)?;
+    Ok(LoggedIn { endpoint: endpoint.clone(), startup, mode: Some(MODE) })
 }
 
 impl Attempt<'_> {

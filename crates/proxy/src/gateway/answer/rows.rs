@@ -7,7 +7,7 @@
 
 use super::json;
 use super::value::{self, Kind};
-use crate::gateway::request::headers::Output;
+use crate::gateway::request::headers::{Output, Style};
 
 /// A message of PostgreSQL that is shorter than it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -36,11 +36,6 @@ impl Writer {
         Self { output, columns: Vec::new(), rows: 0, begun: false }
     }
 
-    /// How many rows were written.
-    pub(crate) fn rows(&self) -> u64 {
-        self.rows
-    }
-
     /// Writes the fields of a RowDescription, as a list.
     pub(crate) fn fields(&mut self, out: &mut Vec<u8>, body: &[u8]) -> Result<(), Malformed> {
         let mut cursor = Cursor(body);
@@ -57,6 +52,10 @@ impl Writer {
             }
             out.extend_from_slice(b"{\"name\":");
             json::string(out, name);
+            if self.output.style == Style::Plain {
+                out.extend_from_slice(b",\"type\":");
+                json::string_or_null(out, value::type_name(type_oid));
+            }
             for (key, number) in [
                 (&b",\"tableID\":"[..], i64::from(table)),
                 (b",\"columnID\":", column.into()),
@@ -91,15 +90,20 @@ impl Writer {
 
     /// Writes one DataRow.
     pub(crate) fn row(&mut self, out: &mut Vec<u8>, body: &[u8]) -> Result<(), Malformed> {
+        if self.rows > 0 {
+            out.push(b',');
+        }
+        self.rows += 1;
+        self.bare_row(out, body)
+    }
+
+    /// Writes one DataRow, without anything between it and others.
+    pub(crate) fn bare_row(&self, out: &mut Vec<u8>, body: &[u8]) -> Result<(), Malformed> {
         let mut cursor = Cursor(body);
         let count = usize::from(cursor.u16()?);
         if count != self.columns.len() {
             return Err(Malformed);
         }
-        if self.rows > 0 {
-            out.push(b',');
-        }
-        self.rows += 1;
         let (open, close) = if self.output.array_mode { (b'[', b']') } else { (b'{', b'}') };
         out.push(open);
         for (n, column) in self.columns.iter().enumerate() {
@@ -135,9 +139,11 @@ impl Writer {
             Some(count) => json::number(out, count),
             None => out.extend_from_slice(b"null"),
         }
-        out.extend_from_slice(b",\"rowAsArray\":");
-        out.extend_from_slice(if self.output.array_mode { b"true" } else { b"false" });
-        out.push(b'}');
+        if self.output.style == Style::Driver {
+            out.extend_from_slice(b",\"rowAsArray\":");
+            out.extend_from_slice(if self.output.array_mode { b"true" } else { b"false" });
+            out.push(b'}');
+        }
         Ok(())
     }
 }
@@ -231,7 +237,7 @@ mod tests {
 
     #[test]
     fn all_four_shapes() {
-        let rows = |raw_text, array_mode| written(Output { raw_text, array_mode })["rows"].to_string();
+        let rows = |raw_text, array_mode| written(Output { raw_text, array_mode, style: Style::Driver })["rows"].to_string();
         assert_eq!(rows(true, true), r#"[["1","a"],[null,""]]"#);
         assert_eq!(rows(false, true), r#"[[1,"a"],[null,""]]"#);
         assert_eq!(rows(true, false), r#"[{"n":"1","te\"xt":"a"},{"n":null,"te\"xt":""}]"#);

@@ -63,6 +63,57 @@ pub(crate) fn kind(type_oid: u32) -> Kind {
     }
 }
 
+/// The name of a built-in type that is used often.
+pub(crate) fn type_name(type_oid: u32) -> Option<&'static str> {
+    const NAMES: [(u32, &str); 44] = [
+        (16, "bool"),
+        (17, "bytea"),
+        (18, "char"),
+        (19, "name"),
+        (20, "int8"),
+        (21, "int2"),
+        (23, "int4"),
+        (25, "text"),
+        (26, "oid"),
+        (114, "json"),
+        (142, "xml"),
+        (700, "float4"),
+        (701, "float8"),
+        (790, "money"),
+        (869, "inet"),
+        (650, "cidr"),
+        (829, "macaddr"),
+        (1042, "bpchar"),
+        (1043, "varchar"),
+        (1082, "date"),
+        (1083, "time"),
+        (1114, "timestamp"),
+        (1184, "timestamptz"),
+        (1186, "interval"),
+        (1266, "timetz"),
+        (1560, "bit"),
+        (1562, "varbit"),
+        (1700, "numeric"),
+        (2278, "void"),
+        (2950, "uuid"),
+        (3802, "jsonb"),
+        (1000, "bool[]"),
+        (1005, "int2[]"),
+        (1007, "int4[]"),
+        (1016, "int8[]"),
+        (1009, "text[]"),
+        (1015, "varchar[]"),
+        (1021, "float4[]"),
+        (1022, "float8[]"),
+        (1115, "timestamp[]"),
+        (1185, "timestamptz[]"),
+        (1231, "numeric[]"),
+        (2951, "uuid[]"),
+        (3807, "jsonb[]"),
+    ];
+    NAMES.iter().find(|(oid, _)| *oid == type_oid).map(|(_, name)| *name)
+}
+
 /// Writes a value that is not null.
 pub(crate) fn write(out: &mut Vec<u8>, kind: Kind, text: &[u8]) {
     match kind {

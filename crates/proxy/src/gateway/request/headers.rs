@@ -8,8 +8,6 @@ pub(crate) const CONNECTION_STRING: HeaderName = HeaderName::from_static("neon-c
 pub(crate) const RAW_TEXT_OUTPUT: HeaderName = HeaderName::from_static("neon-raw-text-output");
 /// Rows as arrays.
 pub(crate) const ARRAY_MODE: HeaderName = HeaderName::from_static("neon-array-mode");
-/// A pooled connection: here it always is one.
-pub(crate) const POOL_OPT_IN: HeaderName = HeaderName::from_static("neon-pool-opt-in");
 /// The isolation level of a batch.
 pub(crate) const ISOLATION_LEVEL: HeaderName = HeaderName::from_static("neon-batch-isolation-level");
 /// Whether a batch only reads.
@@ -26,12 +24,28 @@ pub(crate) struct Output {
     pub(crate) raw_text: bool,
     /// Arrays instead of objects.
     pub(crate) array_mode: bool,
+    /// For whom.
+    pub(crate) style: Style,
+}
+
+/// Whose words a result is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Style {
+    /// Those of the official driver.
+    #[default]
+    Driver,
+    /// With names of types, for people; and the document is left open at its end.
+    Plain,
 }
 
 impl Output {
     /// Reads the headers; only the word `true` is true.
     pub(crate) fn read(headers: &HeaderMap) -> Self {
-        Self { raw_text: is_true(headers, &RAW_TEXT_OUTPUT), array_mode: is_true(headers, &ARRAY_MODE) }
+        Self {
+            raw_text: is_true(headers, &RAW_TEXT_OUTPUT),
+            array_mode: is_true(headers, &ARRAY_MODE),
+            style: Style::Driver,
+        }
     }
 }
 
