@@ -1,5 +1,5 @@
-// What the programs for the gateway share. DSN is the database's URL, HTTP the
-// base of the HTTP port (http://127.0.0.1:5480). A program that prints SLEEP
+// What the programs for the gateway share. DSN is the database's pooled URL,
+// DIRECT the other one, HTTP the base of the HTTP port (http://127.0.0.1:5480). A program that prints SLEEP
 // waits until the endpoint was put to sleep; it gets a line then.
 
 import assert from 'node:assert/strict';

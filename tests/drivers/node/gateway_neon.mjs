@@ -98,8 +98,9 @@ await check('what one request sets, the next does not see', async () => {
   await sql.query('begin');
   for (let i = 0; i < 4; i++) {
     const [row] = await sql`select current_setting('TimeZone') tz, coalesce(current_setting('my.tenant', true), '') tenant,
-      to_regclass('pg_temp.gw_hidden') hidden, pg_try_advisory_xact_lock(4711) free, now() = statement_timestamp() outside`;
-    assert.deepEqual(row, { tz: before, tenant: '', hidden: null, free: true, outside: true });
+      to_regclass('pg_temp.gw_hidden') hidden, pg_try_advisory_xact_lock(4711) free,
+      (select count(*)::int from pg_stat_activity where state like 'idle in tr%') open`;
+    assert.deepEqual(row, { tz: before, tenant: '', hidden: null, free: true, open: 0 });
   }
 });
 
@@ -164,8 +165,12 @@ await sockets('pipelined, a frame for each message', { pipelineConnect: 'passwor
 await sockets('waiting', { pipelineConnect: false, coalesceWrites: true });
 
 await check('Pool.query over HTTP', async () => {
+  // It makes a URL of its own from the parts it knows, without `options`: name the endpoint elsewhere.
+  const named = new URL(url);
+  named.pathname += `@${named.searchParams.get('options').replace('endpoint=', '')}`;
+  named.search = '';
   neonConfig.poolQueryViaFetch = true;
-  const pool = new Pool({ connectionString: url });
+  const pool = new Pool({ connectionString: named.href });
   const result = await pool.query('select $1::int as n', [7]);
   assert.deepEqual(result.rows, [{ n: 7 }]);
   await refused('22012', pool.query('select 1/0'));
@@ -174,6 +179,17 @@ await check('Pool.query over HTTP', async () => {
 });
 
 neonConfig.pipelineConnect = 'password';
+await check('a backend of its own by the direct name', async () => {
+  const direct = new Client(process.env.DIRECT);
+  await direct.connect();
+  await direct.query("set my.own = 'kept'");
+  await direct.query('create temp table gw_own (v int)');
+  const [pid, again] = [await direct.query('select pg_backend_pid() p'), await direct.query('select pg_backend_pid() p')];
+  assert.equal(pid.rows[0].p, again.rows[0].p);
+  assert.equal((await direct.query("select current_setting('my.own') v")).rows[0].v, 'kept');
+  await direct.end();
+});
+
 const client = new Client(url);
 client.on('error', (error) => { throw error; });
 await check('sleep under an idle WebSocket and before HTTP', async () => {

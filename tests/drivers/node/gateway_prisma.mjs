@@ -33,7 +33,8 @@ const http = new PrismaClient({ adapter: new PrismaNeonHttp(url, { arrayMode: fa
 await check('over HTTP', async () => {
   assert.equal(await http.owner.count(), 1);
   await http.owner.create({ data: { id: 5, name: 'five' } });
-  await assert.rejects(http.owner.create({ data: { id: 6, name: 'five' } }), { code: 'P2002' });
+  // The adapter passes the driver's error on as it is, with the SQLSTATE.
+  await assert.rejects(http.owner.create({ data: { id: 6, name: 'five' } }), { code: '23505' });
   assert.deepEqual(await http.owner.findMany({ where: { name: 'five' } }), [{ id: 5, name: 'five' }]);
   const rows = await http.$queryRawUnsafe('select 1 as n, $1::text as t', 'text');
   assert.deepEqual(rows, [{ n: 1, t: 'text' }]);

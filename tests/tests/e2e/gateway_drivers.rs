@@ -30,7 +30,7 @@ fn program(name: &str, naps: u32) {
 fn drive(house: &House, name: &str, base: &str, naps: u32, more: &[(&str, &str)]) {
     let path = dormouse_tests::checkout().join("tests/drivers/node").join(format!("gateway_{name}.mjs"));
     let pooled = house.dsn();
-    let mut environment = vec![("DSN", house.direct()), ("POOLED", pooled.as_str()), ("HTTP", base)];
+    let mut environment = vec![("DSN", pooled.as_str()), ("DIRECT", house.direct()), ("HTTP", base)];
     environment.extend(more);
     let (said, slept) = house.run(Path::new("node"), &[path.to_str().unwrap()], &environment);
     let last = said.lines().last().unwrap_or_default();
