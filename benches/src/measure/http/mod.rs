@@ -11,7 +11,7 @@ mod socket;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
@@ -202,30 +202,33 @@ impl Stage {
     }
 
     fn rate(&self, way: Way, clients: usize, length: Duration) -> Result<f64, Error> {
-        let over = Arc::new(AtomicBool::new(false));
+        let (over, total) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut threads = Vec::new();
         for n in 0..clients {
-            let (mut client, over) = (self.client(way)?, Arc::clone(&over));
+            let (mut client, over, total) = (self.client(way)?, Arc::clone(&over), Arc::clone(&total));
             client.ask()?;
             threads.push(task::thread(&format!("client-{n}"), move || {
-                let mut count = 0_u64;
-                while !over.load(Ordering::Relaxed) {
-                    client.ask()?;
+                let mut count = 0;
+                while !over.load(Ordering::Relaxed) && client.ask().is_ok() {
                     count += 1;
                 }
-                Ok::<u64, Error>(count)
+                // A client that failed is missed in the sum.
+                total.fetch_add(count, Ordering::Relaxed);
             }));
         }
         let start = Mono::now();
         std::thread::sleep(length);
-        over.store(true, Ordering::Relaxed);
         let elapsed = start.elapsed().as_secs_f64();
-        let mut total = 0;
+        let early = threads.iter().filter(|thread| thread.is_finished()).count();
+        over.store(true, Ordering::Relaxed);
         for thread in threads {
-            total += thread.join().map_err(|_| Error::unexpected("a client panicked"))??;
+            thread.join().map_err(|_| Error::unexpected("a client panicked"))?;
+        }
+        if early > 0 {
+            return Err(Error::unexpected(format!("{early} clients by way of {} failed", way.name())));
         }
         #[allow(clippy::cast_precision_loss, reason = "a count of seconds' work")]
-        Ok(total as f64 / elapsed)
+        Ok(total.load(Ordering::Relaxed) as f64 / elapsed)
     }
 
     fn firsts(&self, count: u32) -> Result<Vec<Row>, Error> {

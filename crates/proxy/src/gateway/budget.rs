@@ -71,7 +71,7 @@ mod tests {
         let granted = many.iter_mut().map(|held| held.grow_to(MAX_ANSWER)).filter(|granted| *granted).count();
         assert_eq!(granted, MAX_HELD / MAX_ANSWER);
         let mut small = budget.open();
-        assert!(small.grow(UNCOUNTED) && !small.grow(UNCOUNTED + UNIT));
+        assert!(small.grow(UNCOUNTED) && !small.grow(UNCOUNTED + 9 * UNIT));
         drop(many);
         assert!(budget.open().grow(MAX_ANSWER));
     }

@@ -1,8 +1,8 @@
 //! Clients in this process that rest, for the next request of the same role to the same database.
 //!
-//! One is handed on only when its last request left nothing behind: its text says so, the session is outside of a
-//! transaction and reported no changed parameter. Any other one is closed, and its session cleans up as for every
-//! client that leaves. A resting one has no backend; it costs a few kilobytes.
+//! One is handed on only when its last request left nothing behind. When its text says that it may have, or a changed
+//! parameter was reported, the session is made as new first ([`super::lease`]); where that fails it is closed, and
+//! cleans up as for every client that leaves. A resting one has no backend; it costs a few kilobytes.
 
 use std::collections::HashMap;
 use std::time::Duration;

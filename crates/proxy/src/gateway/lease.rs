@@ -97,6 +97,22 @@ impl Lease {
         }
     }
 
+    /// Ends an open transaction, and what else outlives it where there may be something. Tells whether the session is
+    /// as new.
+    pub(crate) async fn tidy(&mut self, end: TxStatus, stateful: bool) -> bool {
+        let mut texts = Vec::new();
+        texts.extend((end != TxStatus::Idle).then_some("ROLLBACK"));
+        texts.extend(stateful.then_some("DISCARD ALL"));
+        for text in texts {
+            self.send(messages::query(text));
+            let ended = tokio::time::timeout(CANCELLED_WITHIN, until_ready(self.client()));
+            if ended.await.ok().flatten() != Some(TxStatus::Idle) {
+                return false;
+            }
+        }
+        true
+    }
+
     /// It cannot be used any more, and neither can its backend.
     pub(crate) fn abandon(mut self) {
         self.client = None;

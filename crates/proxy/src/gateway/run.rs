@@ -61,30 +61,12 @@ pub(crate) async fn run(
             return Err(problem);
         }
     };
-    // The transaction of a failed batch is over before the client hears of it.
-    let end = match end {
-        TxStatus::Idle => end,
-        _ if run.batch => roll_back(&mut lease).await,
-        _ => end,
-    };
-    lease.finish(end == TxStatus::Idle && !run.altered && leaves_nothing(work));
+    // What was left behind is gone before the client hears of its result.
+    let as_new = lease.tidy(end, run.altered || !leaves_nothing(work)).await;
+    lease.finish(as_new);
     match run.error {
         Some(problem) => Err(problem),
         None => Ok(Done { answer: run.answer, first: run.first }),
-    }
-}
-
-/// Ends a transaction; tells in which state the session is then.
-async fn roll_back(lease: &mut Lease) -> TxStatus {
-    lease.send(messages::query("ROLLBACK"));
-    loop {
-        match lease.message(MAX_ANSWER).await {
-            Ok(frame) if frame.tag == tag::backend::READY_FOR_QUERY => {
-                return status(&frame.body).unwrap_or(TxStatus::Failed);
-            }
-            Ok(_) => {}
-            Err(_) => return TxStatus::Failed,
-        }
     }
 }
 

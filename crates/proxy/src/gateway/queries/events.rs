@@ -55,7 +55,7 @@ pub(super) fn serve(
     start: Mono,
 ) -> Response<Body> {
     let (sender, receiver) = mpsc::channel(UNDER_WAY);
-    let teller = Teller { sender, asleep, start, first: None };
+    let teller = Teller { sender, asleep, start, first: None, altered: false };
     gateway.clients.cleaner.spawn(async move {
         // Who is gone needs no last event.
         let _gone = teller.tell(lease, bytes, clean).await;
@@ -80,6 +80,7 @@ struct Teller {
     asleep: bool,
     start: Mono,
     first: Option<Mono>,
+    altered: bool,
 }
 
 impl Teller {
@@ -98,7 +99,10 @@ impl Teller {
         }
         let ended = self.answer(&mut lease).await?;
         match ended {
-            Ok(end) => lease.finish(clean && end == TxStatus::Idle),
+            Ok(end) => {
+                let as_new = lease.tidy(end, !clean || self.altered).await;
+                lease.finish(as_new);
+            }
             Err(problem) => {
                 lease.abandon();
                 self.problem(&problem).await?;
@@ -135,6 +139,10 @@ impl Teller {
                 }
                 tag::backend::COMMAND_COMPLETE => {
                     last = Some(frame.body.clone());
+                    Ok(())
+                }
+                tag::backend::PARAMETER_STATUS => {
+                    self.altered = true;
                     Ok(())
                 }
                 tag::backend::EMPTY_QUERY_RESPONSE => {

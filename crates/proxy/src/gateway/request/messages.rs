@@ -138,7 +138,7 @@ mod tests {
     fn a_statement_is_five_messages() {
         let bytes = of(r#"{"query":"SELECT $1","params":["ab",null]}"#);
         assert_eq!(tags(&bytes), "PBDES");
-        let bind = b"B\0\0\0\x18\0\0\0\0\0\x02\0\0\0\x02ab\xff\xff\xff\xff\0\0";
+        let bind = b"B\0\0\0\x16\0\0\0\0\0\x02\0\0\0\x02ab\xff\xff\xff\xff\0\0";
         assert!(bytes.windows(bind.len()).any(|w| w == bind), "{bytes:?}");
     }
 
