@@ -140,14 +140,14 @@ fn what_is_no_request_is_told_so() {
         (deep_param.as_bytes(), 400, "08P01"),
         (br#"{"query":"select $1::int","params":[]}"#, 400, "08P01"),
         (br#"{"query":"copy (select 1) to stdout"}"#, 400, "0A000"),
-        (br#"{"query":"copy pg_class from stdin"}"#, 400, "0A000"),
-        (br#"{"query":"create temp table c(a int)"}"#, 200, ""),
+        (br#"{"query":"create table gw_copy (a int)"}"#, 200, ""),
+        (br#"{"query":"copy gw_copy from stdin"}"#, 400, "0A000"),
         (br#"{"queries":[{"query":"create temp table c(a int)"},{"query":"copy c from stdin"}]}"#, 400, "0A000"),
     ] {
         let answer = sql_with(&house, &[], body);
         let text = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
         assert_eq!(answer.status, status, "{text}: {}", answer.text);
-        if status != 200 && code != "0A000" {
+        if status != 200 {
             assert_eq!(answer.code(), code, "{text}");
         }
     }
@@ -156,7 +156,8 @@ fn what_is_no_request_is_told_so() {
         ("application/sql", 200),
         ("application/json", 200),
         ("multipart/form-data; boundary=x", 415),
-        ("application/x-www-form-urlencoded", 415),
+        ("application/octet-stream", 415),
+        ("application/x-www-form-urlencoded", 200),
     ] {
         let answer = sql_with(&house, &[("content-type", kind)], br#"{"query":"select 1"}"#);
         assert_eq!(answer.status, status, "{kind}");

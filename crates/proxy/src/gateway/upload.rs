@@ -13,9 +13,9 @@ use super::budget::{Budget, Held, MAX_REQUEST};
 /// A body has come after this long.
 const COMES_WITHIN: Duration = Duration::from_secs(60);
 
-/// Types of bodies that are refused: those that a form sends without asking the user's page, and those that are
-/// certainly no JSON. The official driver sends `text/plain`, others `application/json` or `application/sql`.
-const REFUSED_TYPES: [&str; 3] = ["multipart/", "application/x-www-form-urlencoded", "application/octet-stream"];
+/// Types of bodies that are certainly no JSON. The official driver sends `text/plain`, others `application/json` or
+/// `application/sql`, and curl calls whatever it sends a form.
+const REFUSED_TYPES: [&str; 3] = ["multipart/", "application/octet-stream", "application/xml"];
 
 /// Reads a body.
 pub(crate) async fn read(headers: &HeaderMap, body: Body, budget: &Budget) -> Result<(Vec<u8>, Held), Problem> {
