@@ -22,11 +22,11 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) n: u32,
 
-    /// Length of each pgbench run, seconds; 5 for `direct` and `storage`, 2 for `pool`, which has many.
+    /// Length of each pgbench run, seconds; 5 for `direct` and `storage`, 2 for `pool`, which has many, 3 for `http`.
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: Option<u32>,
 
-    /// Small databases and few rounds: whether it works, not what it says. For `storage` and `pool`.
+    /// Small databases and few rounds: whether it works, not what it says. For `storage`, `pool` and `http`.
     #[arg(long)]
     pub(crate) quick: bool,
 
@@ -60,6 +60,8 @@ pub(crate) enum Part {
     Idle,
     /// The pooled host name, beside PgBouncer and no pooler.
     Pool,
+    /// SQL over HTTP and WebSocket, beside the pooled wire protocol.
+    Http,
     /// Instructions that the pooler's hot path takes, beside those written down.
     PoolInstructions,
     /// All that begins with `storage-`.
@@ -87,6 +89,7 @@ impl Part {
             Part::Direct => "direct",
             Part::Idle => "idle",
             Part::Pool => "pool",
+            Part::Http => "http",
             Part::PoolInstructions => "pool-instructions",
             Part::Storage => "storage",
             Part::StorageSnapshot => "storage-snapshot",
@@ -128,8 +131,15 @@ impl Args {
     pub(crate) fn parts(&self) -> Vec<Part> {
         match self.part {
             Part::All => {
-                let first =
-                    [Part::Wake, Part::Storm, Part::Direct, Part::Idle, Part::Pool, Part::PoolInstructions];
+                let first = [
+                    Part::Wake,
+                    Part::Storm,
+                    Part::Direct,
+                    Part::Idle,
+                    Part::Pool,
+                    Part::Http,
+                    Part::PoolInstructions,
+                ];
                 first.into_iter().chain(STORAGE).collect()
             }
             Part::Storage => STORAGE.to_vec(),

@@ -159,6 +159,21 @@ impl Server {
         &self.data
     }
 
+    /// The connection string of the project that the first start made.
+    pub(crate) fn uri(&self) -> &str {
+        &self.told.connection_string
+    }
+
+    /// Where it listens for HTTP.
+    ///
+    /// # Errors
+    /// When it did not tell.
+    pub(crate) fn http_address(&self) -> Result<SocketAddr, Error> {
+        let port = url::Url::parse(&self.told.api).ok().and_then(|url| url.port());
+        let port = port.ok_or_else(|| Error::unexpected("the server announced no HTTP port"))?;
+        Ok(SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
     /// The server's process ID.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()

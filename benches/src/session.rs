@@ -56,7 +56,7 @@ pub(crate) struct Login {
 }
 
 impl Login {
-    fn startup(&self) -> Result<Startup, Error> {
+    pub(crate) fn startup(&self) -> Result<Startup, Error> {
         let unfit = |_| Error::unexpected("a name for the startup packet has a zero byte");
         let startup = Startup::new(&self.user).map_err(unfit)?;
         let startup = startup.with("database", &self.database).map_err(unfit)?;
@@ -132,6 +132,34 @@ pub(crate) fn over_unix(socket: &Path, login: &Login) -> Result<Session<UnixStre
 }
 
 impl<S: Read + Write> Session<S> {
+    /// Over something that is connected.
+    pub(crate) fn of(stream: S) -> Self {
+        Self { stream, buffer: BytesMut::with_capacity(READ_SIZE), authenticated: None }
+    }
+
+    /// Sends messages and waits until the server is ready again.
+    ///
+    /// # Errors
+    /// When PostgreSQL refuses them.
+    pub(crate) fn exchange(&mut self, messages: &[u8]) -> Result<(), Error> {
+        if !messages.is_empty() {
+            self.send(messages)?;
+        }
+        let mut failed = None;
+        loop {
+            let frame = self.receive()?;
+            match frame.tag {
+                backend::READY_FOR_QUERY => return failed.map_or(Ok(()), Err),
+                backend::ERROR_RESPONSE => {
+                    let error = ErrorResponse::decode(&frame.body);
+                    let error = refused("query", &error.map_err(|e| Error::unexpected(e.to_string()))?);
+                    failed = Some(error);
+                }
+                _ => {}
+            }
+        }
+    }
+
     fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.stream.write_all(bytes).map_err(Error::system("send to the server"))
     }

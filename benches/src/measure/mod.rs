@@ -11,6 +11,8 @@ mod idle;
 
 mod pool;
 
+mod http;
+
 mod storage;
 
 pub(crate) use self::pool::walk::Walk;
@@ -35,6 +37,7 @@ pub(crate) fn run(part: Part, binary: &Path, args: &Args) -> Result<PartReport, 
         Part::Direct => direct::run(binary, args.seconds()),
         Part::Idle => idle::run(binary),
         Part::Pool => pool::run(binary, args),
+        Part::Http => http::run(binary, args),
         Part::PoolInstructions => pool::instructions::run(args),
         Part::StorageSnapshot => storage::snapshot::run(args),
         Part::StorageStart => storage::start::run(binary, args),

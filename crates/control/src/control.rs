@@ -20,7 +20,7 @@ use dormouse_storage::Store;
 use crate::address::Address;
 use crate::api_key;
 use crate::computes::Computes;
-use crate::db::{self, Db, DbError, api_keys, endpoints, settings};
+use crate::db::{self, Db, DbError, api_keys, databases, endpoints, settings};
 use crate::directory::{Directories, DirectoryError};
 use crate::first::{self, FirstProject};
 use crate::keeper::Keeper;
@@ -278,6 +278,17 @@ impl Control {
         database: &str,
     ) -> Result<Result<(), TokenError>, DbError> {
         self.foundation.tokens.verify(token, endpoint, role, database)
+    }
+
+    /// The role that owns a database of an endpoint's branch; `None` = there is no such database that we know.
+    ///
+    /// # Errors
+    /// When the metadata cannot be read.
+    pub fn owner_of(&self, endpoint: &EndpointId, database: &str) -> Result<Option<String>, DbError> {
+        self.foundation.db.read("find the owner of a database", |db| {
+            let Some(endpoint) = endpoints::get(db, endpoint)? else { return Ok(None) };
+            Ok(databases::get(db, &endpoint.branch_id, database)?.map(|database| database.owner))
+        })
     }
 
     /// Whether an HTTP caller's key is one of ours.

@@ -81,6 +81,8 @@ codes! {
     TOO_MANY_CONNECTIONS = "53300",
     /// `configuration_limit_exceeded`: a quota is used up.
     CONFIGURATION_LIMIT_EXCEEDED = "53400",
+    /// `program_limit_exceeded`: more than this server takes or gives in one piece.
+    PROGRAM_LIMIT_EXCEEDED = "54000",
     /// `object_not_in_prerequisite_state`: right command, wrong moment.
     OBJECT_NOT_IN_PREREQUISITE_STATE = "55000",
     /// `query_canceled`: stopped on request, or by a time limit.

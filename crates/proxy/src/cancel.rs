@@ -79,8 +79,8 @@ impl Registry {
     }
 
     /// Passes a cancel request on. An unknown key is ignored without a word, as PostgreSQL does; so
-    /// is one for a sleeping compute, where nothing runs that could be cancelled.
-    pub async fn cancel(&self, pid: u32, secret: Vec<u8>) {
+    /// is one for a sleeping compute, where nothing runs that could be cancelled. Tells whether there was a backend.
+    pub async fn cancel(&self, pid: u32, secret: Vec<u8>) -> bool {
         let key = (pid, secret);
         let (pooled, direct) = {
             let clients = self.0.lock();
@@ -91,7 +91,10 @@ impl Registry {
             deliver(&flying.to.compute, flying.to.pid, &flying.to.secret).await;
         } else if let Some(compute) = direct {
             deliver(&compute, key.0, &key.1).await;
+        } else {
+            return false;
         }
+        true
     }
 }
 

@@ -19,6 +19,8 @@ pub mod stream;
 pub(crate) mod outbox;
 pub mod backend_stream;
 pub mod throttle;
+pub(crate) mod lookups;
+pub(crate) mod proofs;
 pub mod arrivals;
 pub mod peer;
 pub mod cancel;
@@ -30,6 +32,7 @@ pub mod upstream;
 pub mod handover;
 pub(crate) mod pooled;
 pub mod console;
+pub mod gateway;
 mod session;
 
 pub use backend_stream::BackendStream;

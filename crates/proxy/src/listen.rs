@@ -21,6 +21,7 @@ use crate::arrivals::Arrivals;
 pub use crate::bound::Bound;
 use crate::bound::{Incoming, Listening};
 use crate::console::Pooler;
+use crate::gateway::Gateway;
 use crate::handover::parcel::{self, Content, Parcel, Unfit};
 use crate::handshakes::Handshakes;
 use crate::metrics::Metrics;
@@ -119,6 +120,8 @@ impl Proxy {
             upstream: config.upstream,
             tls: config.tls,
             throttle: Throttle::default(),
+            lookups: crate::lookups::Lookups::default(),
+            proofs: crate::proofs::Proofs::default(),
             cancels: crate::cancel::Registry::default(),
             metrics,
             doom_secret: config.secret,
@@ -223,6 +226,18 @@ impl Proxy {
         self.pooler.clone()
     }
 
+    /// Its certificate and key, as they are at each moment.
+    #[must_use]
+    pub fn tls(&self) -> Option<Tls> {
+        self.door.shared.tls.clone()
+    }
+
+    /// The database over HTTP. Its housekeeping ends with `scope`.
+    #[must_use]
+    pub fn gateway(&self, scope: &Scope) -> Gateway {
+        Gateway::new(&self.door.shared, Arc::downgrade(&self.door), scope)
+    }
+
     /// New limits of clients and pools, from now on. Clients that are there stay.
     pub fn reconfigure(&self, settings: &Settings) {
         self.door.max_clients.store(clients(settings), Ordering::Relaxed);
@@ -262,7 +277,7 @@ fn keep_averages(shared: &Arc<Shared>, scope: &Scope) {
 }
 
 /// Who may come in.
-struct Door {
+pub(crate) struct Door {
     shared: Arc<Shared>,
     shards: Arc<Shards>,
     handshakes: Handshakes,
@@ -320,14 +335,24 @@ impl Door {
         {
             tracing::debug!(%error, "cannot set socket options");
         }
+        // The socket has left the accepting executor, for the shard that will serve it.
+        self.let_in(move || incoming.into_stream().ok(), peer);
+    }
+
+    /// Takes a client in that the gateway carries.
+    pub(crate) fn enter(&self, stream: ClientStream, peer: SocketAddr) {
+        self.let_in(move || Some(stream), peer);
+    }
+
+    /// `stream` is called on the shard that will serve the client.
+    fn let_in(&self, stream: impl FnOnce() -> Option<ClientStream> + Send + 'static, peer: SocketAddr) {
         let (before, counted) = self.count();
         let refusal = self.refusal(before, peer);
         // Whoever is turned away must not push somebody out who is just logging in.
         let place = refusal.is_none().then(|| self.handshakes.enter());
         let shared = Arc::clone(&self.shared);
-        // The socket has left the accepting executor, for the shard that will serve it.
         self.shards.spawn(async move {
-            let Ok(stream) = incoming.into_stream() else { return };
+            let Some(stream) = stream() else { return };
             match (refusal, place) {
                 (Some(error), _) => {
                     turn_away(&shared, stream, &error).await;

@@ -1,4 +1,4 @@
-//! A client's transport: plain TCP, TLS over it, or a Unix socket, behind one type.
+//! A client's transport: plain TCP, TLS over it, a Unix socket, or what the gateway carries, behind one type.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,6 +20,24 @@ pub enum ClientStream {
     Tls(Box<Encrypted>),
     /// On this machine.
     Unix(UnixStream),
+    /// Inside of something else: a WebSocket, or a request over HTTP.
+    Carried(Box<Carried>),
+}
+
+/// Bytes that come from nowhere that the system knows.
+pub(crate) trait Transport: AsyncRead + AsyncWrite + std::fmt::Debug + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + std::fmt::Debug + Send + Unpin> Transport for T {}
+
+/// A transport that the gateway carries.
+#[derive(Debug)]
+pub struct Carried {
+    /// The bytes.
+    pub(crate) stream: Box<dyn Transport>,
+    /// Whether nobody can listen in.
+    pub(crate) tls: bool,
+    /// The host name the client asked for.
+    pub(crate) server_name: Option<String>,
 }
 
 /// An encrypted transport, with what the certificate that was shown on it lets SCRAM bind to.
@@ -35,7 +53,16 @@ impl ClientStream {
     /// Whether it is encrypted.
     #[must_use]
     pub fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
+        match self {
+            Self::Tls(_) => true,
+            Self::Carried(carried) => carried.tls,
+            Self::Plain(_) | Self::Unix(_) => false,
+        }
+    }
+
+    /// Whether the bytes come over HTTP: such a client may show its password without being asked.
+    pub(crate) fn is_carried(&self) -> bool {
+        matches!(self, Self::Carried(_))
     }
 
     /// The host name the client asked TLS for.
@@ -44,6 +71,7 @@ impl ClientStream {
         match self {
             Self::Plain(_) | Self::Unix(_) => None,
             Self::Tls(tls) => tls.stream.get_ref().1.server_name(),
+            Self::Carried(carried) => carried.server_name.as_deref(),
         }
     }
 
@@ -60,6 +88,8 @@ impl ClientStream {
                 *stream = UnixStream::from_std(again)?;
                 return Ok(());
             }
+            // Its socket stays with the executor that serves HTTP, which wakes whoever waits for it.
+            Self::Carried(_) => return Ok(()),
         };
         let again = std::net::TcpStream::from(socket.as_fd().try_clone_to_owned()?);
         *socket = TcpStream::from_std(again)?;
@@ -80,7 +110,7 @@ impl ClientStream {
     #[must_use]
     pub fn alpn(&self) -> Option<&[u8]> {
         match self {
-            Self::Plain(_) | Self::Unix(_) => None,
+            Self::Plain(_) | Self::Unix(_) | Self::Carried(_) => None,
             Self::Tls(tls) => tls.stream.get_ref().1.alpn_protocol(),
         }
     }
@@ -89,7 +119,7 @@ impl ClientStream {
     #[must_use]
     pub fn certificates(&self) -> Option<&[CertificateDer<'static>]> {
         match self {
-            Self::Plain(_) | Self::Unix(_) => None,
+            Self::Plain(_) | Self::Unix(_) | Self::Carried(_) => None,
             Self::Tls(tls) => tls.stream.get_ref().1.peer_certificates(),
         }
     }
@@ -98,7 +128,7 @@ impl ClientStream {
     #[must_use]
     pub fn binding(&self) -> Option<&ChannelBinding> {
         match self {
-            Self::Plain(_) | Self::Unix(_) => None,
+            Self::Plain(_) | Self::Unix(_) | Self::Carried(_) => None,
             Self::Tls(tls) => tls.binding.as_ref(),
         }
     }
@@ -110,6 +140,7 @@ impl AsyncRead for ClientStream {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(tls) => Pin::new(&mut tls.stream).poll_read(cx, buf),
+            Self::Carried(carried) => Pin::new(&mut carried.stream).poll_read(cx, buf),
         }
     }
 }
@@ -120,6 +151,7 @@ impl AsyncWrite for ClientStream {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(tls) => Pin::new(&mut tls.stream).poll_write(cx, buf),
+            Self::Carried(carried) => Pin::new(&mut carried.stream).poll_write(cx, buf),
         }
     }
 
@@ -128,6 +160,7 @@ impl AsyncWrite for ClientStream {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(tls) => Pin::new(&mut tls.stream).poll_flush(cx),
+            Self::Carried(carried) => Pin::new(&mut carried.stream).poll_flush(cx),
         }
     }
 
@@ -136,6 +169,7 @@ impl AsyncWrite for ClientStream {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(tls) => Pin::new(&mut tls.stream).poll_shutdown(cx),
+            Self::Carried(carried) => Pin::new(&mut carried.stream).poll_shutdown(cx),
         }
     }
 }

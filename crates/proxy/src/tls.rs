@@ -32,6 +32,9 @@ use crate::peer::ClientCerts;
 /// The protocol name that a client must offer when it starts TLS without asking first.
 pub const ALPN: &[u8] = b"postgresql";
 
+/// The protocol's name in TLS, on the HTTP port.
+pub const HTTP_ALPN: &[u8] = b"http/1.1";
+
 /// How often the files are looked at.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -72,6 +75,8 @@ struct Files {
 pub struct Current {
     /// Accepts handshakes.
     pub acceptor: TlsAcceptor,
+    /// Accepts handshakes of HTTP clients, who are not asked for certificates.
+    pub http: TlsAcceptor,
     /// What SCRAM-SHA-256-PLUS binds to; `None` when the certificate's signature has no defined hash.
     pub binding: Option<ChannelBinding>,
 }
@@ -177,11 +182,18 @@ impl Files {
         let private = PrivateKeyDer::from_pem_file(&self.key).map_err(|e| unusable(&self.key, &e))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = self.verifier(&provider)?;
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .and_then(|b| b.with_client_cert_verifier(verifier).with_single_cert(chain, private))
-            .map_err(|e| unusable(&self.certificate, &e))?;
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        let build = |verifier, alpn: &[u8], chain, private| {
+            let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
+            let mut config = builder
+                .with_safe_default_protocol_versions()
+                .and_then(|b| b.with_client_cert_verifier(verifier).with_single_cert(chain, private))
+                .map_err(|e| unusable(&self.certificate, &e))?;
+            config.alpn_protocols = vec![alpn.to_vec()];
+            Ok(config)
+        };
+        // Browsers would ask their users for a certificate.
+        let mut http = build(Arc::new(NoClientAuth), HTTP_ALPN, chain.clone(), private.clone_key())?;
+        let mut config = build(verifier, ALPN, chain, private)?;
         if self.clients.is_some() {
             // A resumed session would bring its client's certificate back without a look at its dates or its CA.
             config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -190,7 +202,11 @@ impl Files {
             // Tickets let a returning client skip the signature; serverless clients return all the time.
             config.ticketer = ticketer;
         }
-        Ok(Current { acceptor: TlsAcceptor::from(Arc::new(config)), binding })
+        if let Ok(ticketer) = rustls::crypto::ring::Ticketer::new() {
+            http.ticketer = ticketer;
+        }
+        let acceptor = |config| TlsAcceptor::from(Arc::new(config));
+        Ok(Current { acceptor: acceptor(config), http: acceptor(http), binding })
     }
 
     /// A client without a certificate passes here in any case: the login tells it what is missing, in words.

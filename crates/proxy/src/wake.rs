@@ -130,6 +130,24 @@ pub trait Wake: Send + Sync + 'static {
         global.clone()
     }
 
+    /// Whether an API key may run statements at an endpoint, as any of its roles.
+    fn key_opens(&self, key: &str, _endpoint: &EndpointId) -> bool {
+        self.knows_key(key)
+    }
+
+    /// The role that owns a database, as far as the metadata knows.
+    ///
+    /// # Errors
+    /// When it cannot be known at the moment.
+    fn owner_of(&self, _endpoint: &EndpointId, _database: &str) -> Result<Option<String>, ClientError> {
+        Ok(None)
+    }
+
+    /// Whether an endpoint runs, so that nobody has to wait for it. For information only.
+    fn is_awake(&self, _endpoint: &EndpointId) -> bool {
+        true
+    }
+
     /// What operators call a database of an endpoint.
     fn place(&self, endpoint: &EndpointId, database: &str) -> String {
         format!("{database}@{endpoint}")

@@ -1,17 +1,35 @@
-//! The HTTP port: the API below `/api/v2`, and what needs no key: health, metrics, the start page.
+//! The HTTP port: the API below `/api/v2`, the database over HTTP and WebSocket, and what needs no key: health,
+//! metrics, the start page. In the clear and encrypted: the first byte of a connection tells.
+//!
+//! ```text
+//!  accept ─► 0x16? ── yes ─► TLS ─┬─► one request after the other ─► routes
+//!    │       no ──────────────────┘          └─ upgrade: the WebSocket goes its own way
+//!    └ at most MAX_CONNECTIONS                  and is counted with the proxy's clients
+//! ```
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
+use dormouse_proxy::gateway::Visitor;
+use dormouse_proxy::tls::Tls;
 use dormouse_runtime::task::Scope;
 use dormouse_runtime::telemetry::Metrics;
-use tokio::net::TcpListener;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
-use crate::limited::Limited;
+use crate::limited::{Limited, Place, Watched};
 
 /// What `/metrics` is served as.
 const OPEN_METRICS: HeaderValue =
@@ -20,14 +38,27 @@ const OPEN_METRICS: HeaderValue =
 /// The page for people who open the port in a browser.
 const START_PAGE: &str = include_str!("start.html");
 
+/// A connection that says nothing, or does not end the headers of its request, is closed after this long.
+const HEADERS_WITHIN: Duration = Duration::from_secs(75);
+
+/// A TLS handshake is over after this long.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(15);
+
+/// Bytes of the headers of a request, and how many lines there may be.
+const MAX_HEADERS: (usize, usize) = (64 << 10, 100);
+
+/// The first byte of a TLS handshake record.
+const TLS_HANDSHAKE: u8 = 0x16;
+
 /// All routes of the HTTP port.
-pub fn routes(api: Router, metrics: Arc<Metrics>) -> Router {
+pub fn routes(api: Router, gateway: Router, metrics: Arc<Metrics>) -> Router {
     Router::new()
         .route("/", get(start_page))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/metrics", get(render))
         .with_state(metrics)
         .merge(api)
+        .merge(gateway)
 }
 
 async fn start_page() -> impl IntoResponse {
@@ -45,13 +76,78 @@ async fn render(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
 }
 
 /// Serves until `scope` is closed.
-pub fn serve(listener: TcpListener, routes: Router, scope: &Scope) {
+pub fn serve(listener: TcpListener, routes: Router, tls: Option<Tls>, scope: &Scope) {
     let token = scope.token();
+    let inner = scope.clone();
     scope.spawn("http", async move {
-        let served =
-            axum::serve(Limited::new(listener), routes).with_graceful_shutdown(token.cancelled_owned());
-        if let Err(error) = served.await {
-            tracing::error!(%error, "the HTTP server ended");
+        let listener = Limited::new(listener);
+        let server = Server { routes, tls, token: token.clone() };
+        loop {
+            let (stream, peer, place) = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = token.cancelled() => return,
+            };
+            let server = server.clone();
+            inner.spawn("http connection", async move { server.connection(stream, peer, place).await });
         }
     });
+}
+
+/// What all connections share.
+#[derive(Clone)]
+struct Server {
+    routes: Router,
+    tls: Option<Tls>,
+    token: CancellationToken,
+}
+
+impl Server {
+    /// Holds its place until it ends or becomes a WebSocket.
+    async fn connection(self, stream: TcpStream, peer: SocketAddr, _place: Place) {
+        let mut first = [0];
+        let peeked = tokio::select! {
+            peeked = tokio::time::timeout(HEADERS_WITHIN, stream.peek(&mut first)) => peeked,
+            () = self.token.cancelled() => return,
+        };
+        if !matches!(peeked, Ok(Ok(1))) {
+            return;
+        }
+        let Some(tls) = self.tls.as_ref().filter(|_| first[0] == TLS_HANDSHAKE) else {
+            return self.requests(stream, peer, false).await;
+        };
+        let acceptor = tls.current().http.clone();
+        match tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => self.requests(stream, peer, true).await,
+            Ok(Err(error)) => tracing::debug!(%error, "TLS handshake of an HTTP client failed"),
+            Err(_) => tracing::debug!("TLS handshake of an HTTP client took too long"),
+        }
+    }
+
+    async fn requests<S>(&self, stream: S, peer: SocketAddr, tls: bool)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let visitor = Visitor { peer, tls, patient: Arc::default() };
+        let stream = Watched::new(stream, Arc::clone(&visitor.patient));
+        let service = self.routes.clone().map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(visitor.clone());
+            request.map(axum::body::Body::new)
+        });
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
+        builder.max_buf_size(MAX_HEADERS.0).max_headers(MAX_HEADERS.1);
+        let serving = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let serving = serving.with_upgrades();
+        tokio::pin!(serving);
+        let served = tokio::select! {
+            served = serving.as_mut() => served,
+            () = self.token.cancelled() => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
+        };
+        if let Err(error) = served {
+            tracing::debug!(%error, "an HTTP connection ended early");
+        }
+    }
 }

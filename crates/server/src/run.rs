@@ -266,7 +266,9 @@ impl Server {
         let (ports, config, data) = (&self.lasting.ports, &self.lasting.config, &self.lasting.place.data);
         write_server_file(data, told).map_err(system("write server.json"))?;
         let http = ports.http().map_err(system("listen for HTTP"))?;
-        http::serve(http, http::routes(self.control.router(), Arc::clone(&self.metrics)), &self.door);
+        let gateway = self.lasting.proxy.gateway(&self.door).router();
+        let routes = http::routes(self.control.router(), gateway, Arc::clone(&self.metrics));
+        http::serve(http, routes, self.lasting.proxy.tls(), &self.door);
         let listening = self.lasting.proxy.listen(vec![ports.pg(config)?], &self.door);
         listening.map_err(|e| no_clients(config.pg_listen, e))?;
         let sockets = ports.share().map_err(system("share the listening sockets"))?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dormouse_base::EndpointId;
 use dormouse_compute::endpoint::{Endpoint, Run, Ticket};
-use dormouse_compute::{Fleet, WakeError};
+use dormouse_compute::{Fleet, State, WakeError};
 use dormouse_control::{Control, LocateError, Locator, PasswordError, TokenError};
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
@@ -149,6 +149,17 @@ impl Wake for Door {
             tracing::error!(%error, "cannot look for an API key");
             false
         })
+    }
+
+    fn owner_of(&self, endpoint: &EndpointId, database: &str) -> Result<Option<String>, ClientError> {
+        self.control.owner_of(endpoint, database).map_err(|error| {
+            tracing::error!(%error, "cannot look for the owner of a database");
+            ClientError::internal("metadata-failed")
+        })
+    }
+
+    fn is_awake(&self, endpoint: &EndpointId) -> bool {
+        self.fleet.endpoint(endpoint).state() == State::Active
     }
 
     async fn keep_pool_settings(

@@ -39,3 +39,5 @@ mod pool_stale;
 mod pool_crowd;
 mod pool_console;
 mod pool_ini;
+mod gateway_drivers;
+mod gateway_http;

@@ -210,6 +210,18 @@ impl Wake for Listeners {
         self.wake.knows_key(key)
     }
 
+    fn key_opens(&self, key: &str, endpoint: &EndpointId) -> bool {
+        self.wake.key_opens(key, endpoint)
+    }
+
+    fn owner_of(&self, endpoint: &EndpointId, database: &str) -> Result<Option<String>, ClientError> {
+        self.wake.owner_of(endpoint, database)
+    }
+
+    fn is_awake(&self, endpoint: &EndpointId) -> bool {
+        self.wake.is_awake(endpoint)
+    }
+
     async fn keep_pool_settings(
         &self,
         changes: &[(&'static str, Option<String>)],

@@ -194,6 +194,11 @@ impl Pools {
         self.wake.pool_settings(&key.endpoint, &key.database, &key.role, global)
     }
 
+    /// The shards that pools live on.
+    pub(crate) fn shards(&self) -> &[Shard] {
+        &self.shards
+    }
+
     /// The shard of an endpoint's pools: always the same.
     fn home(&self, endpoint: &EndpointId) -> usize {
         let mut hasher = DefaultHasher::new();

@@ -14,6 +14,7 @@
 //! it comes the question whether the client's address may connect at all.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use dormouse_base::clock::{self, Mono};
 use dormouse_base::{EndpointId, Secret};
@@ -27,7 +28,6 @@ use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pgwire::startup::Startup;
 use dormouse_pgwire::tag::frontend::PASSWORD;
 use dormouse_pgwire::{ClientError, Encode, Malformed};
-use dormouse_runtime::task;
 
 use super::io::Client;
 use super::{End, Shared, help, token};
@@ -36,6 +36,9 @@ use crate::route::{self, Route};
 use crate::throttle::Who;
 use crate::tls::Tls;
 use crate::wake::{Claim, StoredRole, TokenRefusal};
+
+/// A password that comes unasked is there after this long.
+const PASSWORD_FOLLOWS_WITHIN: Duration = Duration::from_millis(15);
 
 /// A client that has proved who it is.
 pub(crate) struct LoggedIn {
@@ -87,7 +90,10 @@ pub(super) async fn login(
         (endpoint, Some(stored))
     } else {
         let mut attempt = Attempt::begin(shared, peer.ip(), &endpoint, &role)?;
-        let proved = if sign {
+        let proved = if shows_password(client).await? {
+            let secret = ask_in_the_clear(client).await?;
+            attempt.prove_by_showing(secret.expose(), &asked).await
+        } else if sign {
             attempt.prove_by_token(client, &asked).await
         } else {
             attempt.prove(client, &asked).await
@@ -101,15 +107,31 @@ pub(super) async fn login(
     Ok(Login::Role(LoggedIn { endpoint, startup, mode: routed.mode }))
 }
 
+/// Drivers on WebSockets send the password behind the startup message, without waiting for the question. One that
+/// waits is asked as everybody else is.
+async fn shows_password(client: &mut Client) -> Result<bool, End> {
+    if !client.stream.is_carried() {
+        return Ok(false);
+    }
+    if client.unread.is_empty() {
+        // Some send it in a frame of its own, which follows at once.
+        return match tokio::time::timeout(PASSWORD_FOLLOWS_WITHIN, client.fill()).await {
+            Ok(filled) => filled.map(|()| true),
+            Err(_) => Ok(false),
+        };
+    }
+    Ok(true)
+}
+
 /// Where a client wants to go.
-struct Asked<'a> {
-    route: &'a Route,
-    endpoint: &'a EndpointId,
-    database: &'a str,
+pub(super) struct Asked<'a> {
+    pub(super) route: &'a Route,
+    pub(super) endpoint: &'a EndpointId,
+    pub(super) database: &'a str,
 }
 
 /// Where a client was let in, and what is known of its role.
-type Proved = (EndpointId, Option<StoredRole>);
+pub(super) type Proved = (EndpointId, Option<StoredRole>);
 
 /// Whether the client's certificate proves the role.
 fn certified(shared: &Shared, client: &Client, role: &str) -> Result<bool, ClientError> {
@@ -125,7 +147,7 @@ async fn known_role(shared: &Shared, endpoint: &EndpointId, role: &str) -> Resul
     stored.ok_or_else(|| token::no_such_role(role))
 }
 
-fn refuse_replication(startup: &Startup) -> Result<(), ClientError> {
+pub(super) fn refuse_replication(startup: &Startup) -> Result<(), ClientError> {
     if !startup.params.is_replication() {
         return Ok(());
     }
@@ -137,17 +159,17 @@ fn refuse_replication(startup: &Startup) -> Result<(), ClientError> {
 }
 
 /// One login that has yet to prove itself; see [`crate::throttle`].
-struct Attempt<'a> {
-    shared: &'a Shared,
-    peer: IpAddr,
-    role: &'a str,
+pub(super) struct Attempt<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) peer: IpAddr,
+    pub(super) role: &'a str,
     who: Who,
     charged: bool,
     forgiven: bool,
 }
 
 impl<'a> Attempt<'a> {
-    fn begin(
+    pub(super) fn begin(
         shared: &'a Shared,
         peer: IpAddr,
         endpoint: &EndpointId,
@@ -160,7 +182,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Asked again right before a password is compared: others may have failed meanwhile.
-    fn may_try(&self) -> Result<(), ClientError> {
+    pub(super) fn may_try(&self) -> Result<(), ClientError> {
         self.shared.throttle.check(self.who, Mono::now()).map_err(|wait| {
             let text = format!("too many failed logins for user {} from this address", quoted(self.role));
             ClientError::fatal(SqlState::INVALID_AUTHORIZATION, text)
@@ -170,7 +192,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Charged at once, before anybody is told.
-    fn failed(&mut self) {
+    pub(super) fn failed(&mut self) {
         self.charged = true;
         self.shared.throttle.charge(self.who, Mono::now());
     }
@@ -203,7 +225,7 @@ impl Drop for Attempt<'_> {
 }
 
 /// A right password is not enough when the role may not log in.
-fn permitted(role: &str, stored: Option<&StoredRole>) -> Result<(), ClientError> {
+pub(super) fn permitted(role: &str, stored: Option<&StoredRole>) -> Result<(), ClientError> {
     if stored.is_none_or(|s| s.can_login) {
         return Ok(());
     }
@@ -211,16 +233,24 @@ fn permitted(role: &str, stored: Option<&StoredRole>) -> Result<(), ClientError>
     Err(ClientError::fatal(SqlState::INVALID_AUTHORIZATION, text))
 }
 
-fn wrong_password(role: &str) -> ClientError {
+pub(super) fn wrong_password(role: &str) -> ClientError {
     ClientError::invalid_password(role).with_hint(help("wrong-password"))
 }
 
+/// Whether its password has had its time.
+pub(super) fn has_expired(stored: &StoredRole) -> bool {
+    stored.valid_until.is_some_and(|until| until <= clock::now())
+}
+
 /// The keys to prove against: the real ones, or made-up ones that nobody can satisfy.
-fn credential(shared: &Shared, role: &str, stored: Option<&StoredRole>) -> Result<Credential, ClientError> {
+pub(super) fn credential(
+    shared: &Shared,
+    role: &str,
+    stored: Option<&StoredRole>,
+) -> Result<Credential, ClientError> {
     let doomed = || Credential::doomed(&shared.doom_secret, role);
     let Some(stored) = stored else { return Ok(doomed()) };
-    let expired = stored.valid_until.is_some_and(|until| until <= clock::now());
-    let (Some(password), false) = (&stored.password, expired) else { return Ok(doomed()) };
+    let (Some(password), false) = (&stored.password, has_expired(stored)) else { return Ok(doomed()) };
     match StoredPassword::parse(password) {
         StoredPassword::Scram(verifier) => Ok(Credential::Known(verifier)),
         StoredPassword::Md5 => {
@@ -320,7 +350,7 @@ impl Attempt<'_> {
         }
     }
 
-    fn check_token(&self, secret: &[u8], endpoint: &EndpointId, database: &str) -> Result<(), TokenRefusal> {
+    pub(super) fn check_token(&self, secret: &[u8], endpoint: &EndpointId, database: &str) -> Result<(), TokenRefusal> {
         if secret.len() > token::MAX_TOKEN {
             return Err(TokenRefusal::NotOne);
         }
@@ -330,11 +360,7 @@ impl Attempt<'_> {
     /// Compares a password that was shown in the clear.
     async fn compare(&self, password: &[u8], stored: Option<&StoredRole>) -> Result<(), End> {
         let credential = credential(self.shared, self.role, stored)?;
-        let password = Secret::new(password.to_vec());
-        let right = task::blocking(move || match credential {
-            Credential::Known(verifier) => verifier.matches_password(password.expose()),
-            Credential::Doomed { .. } => false,
-        });
+        let right = self.shared.proofs.compare(credential, password);
         if right.await { Ok(()) } else { Err(wrong_password(self.role).into()) }
     }
 }

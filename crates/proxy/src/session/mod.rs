@@ -16,6 +16,7 @@ pub(crate) mod moving;
 pub(crate) mod login;
 mod negotiate;
 mod relay;
+pub(crate) mod shown;
 mod token;
 
 pub(crate) use backend::not_started;
@@ -38,8 +39,10 @@ use crate::cancel::Registry;
 use crate::console::Admin;
 use crate::handover::Departure;
 use crate::handshakes::Place;
+use crate::lookups::Lookups;
 use crate::metrics::Metrics;
 use crate::pooled::{self, Pools};
+use crate::proofs::Proofs;
 use crate::stream::ClientStream;
 use crate::throttle::Throttle;
 use crate::tls::Tls;
@@ -62,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) upstream: Option<Upstream>,
     pub(crate) tls: Option<Tls>,
     pub(crate) throttle: Throttle,
+    pub(crate) lookups: Lookups,
+    pub(crate) proofs: Proofs,
     pub(crate) cancels: Registry,
     pub(crate) metrics: Metrics,
     /// Makes the answers for roles that do not exist look real.

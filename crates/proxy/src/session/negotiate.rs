@@ -28,7 +28,7 @@ const MAX_REQUESTS: usize = 4;
 pub(super) async fn negotiate(shared: &Shared, stream: ClientStream) -> Result<(Client, Startup), End> {
     let starts_with_tls = match &stream {
         ClientStream::Plain(stream) => peek(stream).await? == TLS_HANDSHAKE,
-        ClientStream::Tls(_) | ClientStream::Unix(_) => false,
+        ClientStream::Tls(_) | ClientStream::Unix(_) | ClientStream::Carried(_) => false,
     };
     let mut client = Client::new(stream);
     if starts_with_tls {
@@ -97,10 +97,10 @@ async fn next(client: &mut Client) -> Result<Step, End> {
 
 async fn answer_ssl(shared: &Shared, mut client: Client) -> Result<Client, End> {
     // Bytes that came before encryption would be taken for encrypted ones (CVE-2021-23222).
-    if !client.unread.is_empty() || client.stream.is_tls() {
+    if !client.unread.is_empty() || (client.stream.is_tls() && !client.stream.is_carried()) {
         return Err(End::Quiet("garbage"));
     }
-    if shared.tls.is_none() || matches!(client.stream, ClientStream::Unix(_)) {
+    if shared.tls.is_none() || matches!(client.stream, ClientStream::Unix(_) | ClientStream::Carried(_)) {
         client.send(b"N").await?;
         return Ok(client);
     }

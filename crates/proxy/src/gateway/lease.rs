@@ -1,0 +1,178 @@
+//! One request's hold on a client in this process. Given up in the middle of a statement, the statement is cancelled,
+//! and client and backend are of use to others again.
+//!
+//! ```text
+//!  take ─► run ─► finish ───────────────────────────► rests again, or is closed
+//!            └─ dropped (the HTTP client left, or     ─► cancel, read the rest, roll back ─► rests again
+//!               the answer is larger than it may be)
+//! ```
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_pgwire::backend::TxStatus;
+use dormouse_pgwire::{ClientError, limit, tag};
+use dormouse_runtime::shard::Shard;
+
+use super::client::{Broken, Client};
+use super::idle::{Idle, Place};
+use super::request::messages;
+use crate::session::Shared;
+use crate::session::login::LoggedIn;
+
+/// A cancelled statement has ended after this long, or its client and backend are closed.
+const CANCELLED_WITHIN: Duration = Duration::from_secs(5);
+
+/// What all requests share.
+#[derive(Clone)]
+pub(crate) struct Clients {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) idle: Arc<Idle>,
+    /// Where what is left over is cleaned up.
+    pub(crate) cleaner: Shard,
+}
+
+/// See the module.
+pub(crate) struct Lease {
+    client: Option<Client>,
+    place: Place,
+    clients: Clients,
+    /// Something was sent that has not been answered.
+    busy: bool,
+}
+
+impl Clients {
+    /// A client for this role.
+    pub(crate) fn take(&self, who: &LoggedIn, peer: SocketAddr, tls: bool) -> Result<Lease, ClientError> {
+        let place = place(who);
+        let client = match self.idle.take(&place) {
+            Some(client) => client,
+            None => Client::open(&self.shared, who, peer, tls)?,
+        };
+        Ok(Lease { client: Some(client), place, clients: self.clone(), busy: false })
+    }
+}
+
+fn place(who: &LoggedIn) -> Place {
+    let mut key = who.endpoint.as_str().as_bytes().to_vec();
+    key.push(0);
+    for (name, value) in who.startup.params.iter() {
+        key.extend_from_slice(name.as_bytes());
+        key.push(0);
+        key.extend_from_slice(value);
+        key.push(0);
+    }
+    Place(key)
+}
+
+impl Lease {
+    /// Sends a request.
+    pub(crate) fn send(&mut self, bytes: Vec<u8>) {
+        self.busy = true;
+        self.client().send(bytes);
+    }
+
+    /// Waits until the session has begun.
+    pub(crate) async fn greet_once(&mut self) -> Result<(), Broken> {
+        if self.client().is_greeted() { Ok(()) } else { self.client().greet().await }
+    }
+
+    /// The next message of the answer.
+    pub(crate) async fn message(&mut self, most: usize) -> Result<dormouse_pgwire::Frame, Broken> {
+        self.client().message(most).await
+    }
+
+    fn client(&mut self) -> &mut Client {
+        self.client.as_mut().expect("given up by `finish` and `drop` only, which consume it")
+    }
+
+    /// The answer is complete. `clean`: nothing was left behind.
+    pub(crate) fn finish(mut self, clean: bool) {
+        self.busy = false;
+        if let Some(client) = self.client.take()
+            && clean
+        {
+            self.clients.idle.put(&self.place, client);
+        }
+    }
+
+    /// Ends an open transaction, and what else outlives it where there may be something. Tells whether the session is
+    /// as new.
+    pub(crate) async fn tidy(&mut self, end: TxStatus, stateful: bool) -> bool {
+        let mut texts = Vec::new();
+        texts.extend((end != TxStatus::Idle).then_some("ROLLBACK"));
+        texts.extend(stateful.then_some("DISCARD ALL"));
+        for text in texts {
+            self.send(messages::query(text));
+            let ended = tokio::time::timeout(CANCELLED_WITHIN, until_ready(self.client()));
+            if ended.await.ok().flatten() != Some(TxStatus::Idle) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// It cannot be used any more, and neither can its backend.
+    pub(crate) fn abandon(mut self) {
+        self.client = None;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(client) = self.client.take() else { return };
+        if !client.is_greeted() {
+            return;
+        }
+        let (clients, place, busy) = (self.clients.clone(), self.place.clone(), self.busy);
+        if !busy {
+            return clients.idle.put(&place, client);
+        }
+        self.clients.cleaner.spawn(async move {
+            if let Some(client) = clean_up(&clients, client).await {
+                clients.idle.put(&place, client);
+            }
+        });
+    }
+}
+
+/// Ends what a client does, and its transaction.
+async fn clean_up(clients: &Clients, mut client: Client) -> Option<Client> {
+    let (pid, secret) = client.cancel_key()?;
+    let ended = async {
+        // Without a backend it stands in a line, which it leaves by being closed.
+        if !clients.shared.cancels.cancel(pid, secret).await {
+            return None;
+        }
+        if until_ready(&mut client).await? != TxStatus::Idle {
+            client.send(messages::query("ROLLBACK"));
+            until_ready(&mut client).await.filter(|status| *status == TxStatus::Idle)?;
+        }
+        Some(())
+    };
+    tokio::time::timeout(CANCELLED_WITHIN, ended).await.ok().flatten()?;
+    // What its text may have set before it was cancelled is unknown.
+    client.send(messages::query("DISCARD ALL"));
+    tokio::time::timeout(CANCELLED_WITHIN, until_ready(&mut client)).await.ok().flatten()?;
+    client.rests().then_some(client)
+}
+
+async fn until_ready(client: &mut Client) -> Option<TxStatus> {
+    loop {
+        let frame = client.message(limit::MAX_FRONTEND_MESSAGE).await.ok()?;
+        if frame.tag == tag::backend::READY_FOR_QUERY {
+            return status(&frame.body);
+        }
+    }
+}
+
+/// What a ReadyForQuery says.
+pub(crate) fn status(body: &[u8]) -> Option<TxStatus> {
+    match body {
+        b"I" => Some(TxStatus::Idle),
+        b"T" => Some(TxStatus::InTransaction),
+        b"E" => Some(TxStatus::Failed),
+        _ => None,
+    }
+}

@@ -1,0 +1,138 @@
+//! `POST /v1/queries`: one statement with an API key instead of a password, for scripts and for languages without a
+//! driver. The answer is one document, or a stream of events while the statement runs.
+//!
+//! A key speaks for the operator of the server, who may look up every password anyway; which endpoints it opens is
+//! decided behind [`crate::Wake`].
+
+mod ask;
+mod events;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use dormouse_base::clock::Mono;
+use dormouse_pgwire::sqlstate::SqlState;
+
+use super::answer::problem::Problem;
+use super::body;
+use super::request::headers::{self, Output, Style, Transaction};
+use super::request::statement::Work;
+use super::{Gateway, Visitor, cors, run, upload};
+use crate::session::login::LoggedIn;
+use crate::session::shown;
+use ask::Ask;
+
+/// How a query over this door is written.
+const OUTPUT: Output = Output { raw_text: false, array_mode: false, style: Style::Plain };
+
+/// Answers a request.
+pub(super) async fn serve(State(gateway): State<Gateway>, request: Request<Body>) -> Response<Body> {
+    let start = Mono::now();
+    let visitor = Visitor::of(&request);
+    let (parts, body) = request.into_parts();
+    let mut response = match work(&gateway, &parts.headers, body, &visitor, start).await {
+        Ok(response) => response,
+        Err(problem) => {
+            let mut response = body::json(problem.status, problem.body());
+            if problem.status == StatusCode::UNAUTHORIZED {
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            response
+        }
+    };
+    cors::allow(response.headers_mut());
+    if let Ok(id) = HeaderValue::from_str(&super::request_id()) {
+        response.headers_mut().insert(headers::REQUEST_ID, id);
+    }
+    response
+}
+
+async fn work(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    body: Body,
+    visitor: &Visitor,
+    start: Mono,
+) -> Result<Response<Body>, Problem> {
+    let shared = &gateway.clients.shared;
+    // Looked at before the body is: whoever has no key shall not make us read 64 MiB.
+    let key = headers::bearer(headers).filter(|key| shared.wake.knows_key(key));
+    let key = key.ok_or_else(no_key)?;
+    let (body, held) = upload::read(headers, body, &gateway.budget).await?;
+    let ask = Ask::read(&body)?;
+    let who = enter(gateway, key, &ask, visitor).await?;
+    let asleep = !shared.wake.is_awake(&who.endpoint);
+    let stream = ask.stream || wants_events(headers);
+    let work = Work::Single(ask.statement);
+    let lease = gateway.clients.take(&who, visitor.peer, visitor.tls)?;
+    if stream {
+        let bytes = super::request::messages::of_work(&work, Transaction::default())
+            .map_err(|bad| Problem::malformed(bad.to_string()))?;
+        let clean = run::leaves_nothing(&work);
+        return Ok(events::serve(gateway, lease, bytes, clean, asleep, start));
+    }
+    let mut done = run::run(lease, &work, Transaction::default(), OUTPUT, &gateway.budget).await?;
+    drop(held);
+    let timing = Timing::of(start, done.first, asleep);
+    done.answer.out.extend_from_slice(b",\"timing\":");
+    timing.write(&mut done.answer.out);
+    done.answer.out.push(b'}');
+    Ok(done.answer.into_response(headers::takes_gzip(headers)))
+}
+
+/// Where the key's holder goes, and as which role.
+async fn enter(
+    gateway: &Gateway,
+    key: &str,
+    ask: &Ask<'_>,
+    visitor: &Visitor,
+) -> Result<LoggedIn, Problem> {
+    let shared = &gateway.clients.shared;
+    let endpoint = shared.wake.locate(&ask.route)?;
+    shared.wake.admit(&endpoint, visitor.peer.ip())?;
+    if !shared.wake.key_opens(key, &endpoint) {
+        return Err(no_key());
+    }
+    let role = match &ask.role {
+        Some(role) => role.clone(),
+        None => shared.wake.owner_of(&endpoint, &ask.database)?.ok_or_else(|| {
+            Problem::malformed("the database has no owner that is known: name a \"role\"")
+        })?,
+    };
+    Ok(shown::enter_by_key(shared, &endpoint, &role, &ask.database).await?)
+}
+
+fn wants_events(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accepted.is_some_and(|list| list.to_ascii_lowercase().contains("text/event-stream"))
+}
+
+fn no_key() -> Problem {
+    Problem::request(
+        StatusCode::UNAUTHORIZED,
+        SqlState::INVALID_AUTHORIZATION,
+        "query-key",
+        "this request needs an API key that is known: send `Authorization: Bearer dm_…`",
+    )
+}
+
+/// Where the time went.
+#[derive(Debug, Clone, Copy)]
+struct Timing {
+    total_us: u128,
+    /// Until PostgreSQL gave its first answer; 0 when the endpoint was awake.
+    wake_us: u128,
+}
+
+impl Timing {
+    fn of(start: Mono, first: Option<Mono>, asleep: bool) -> Self {
+        let wake = first.filter(|_| asleep).map_or(0, |first| first.since(start).as_micros());
+        Self { total_us: start.elapsed().as_micros(), wake_us: wake }
+    }
+
+    fn write(self, out: &mut Vec<u8>) {
+        let ms = |us: u128| format!("{}.{:03}", us / 1000, us % 1000);
+        let (total, wake) = (ms(self.total_us), ms(self.wake_us));
+        out.extend_from_slice(format!("{{\"totalMs\":{total},\"wakeMs\":{wake}}}").as_bytes());
+    }
+}

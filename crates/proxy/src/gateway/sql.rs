@@ -1,0 +1,94 @@
+//! `POST /sql`: one statement, or a batch that is one transaction, as `@neondatabase/serverless` sends it.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Request, Response};
+
+use super::answer::problem::Problem;
+use super::body::{self, Answer};
+use super::request::connection_string::ConnectionString;
+use super::request::headers::{self, Output, Transaction};
+use super::request::statement::{self, Work};
+use super::{Gateway, Visitor, cors, run, upload};
+use crate::session::login::LoggedIn;
+use crate::session::shown;
+
+/// Answers a request.
+pub(super) async fn serve(State(gateway): State<Gateway>, request: Request<Body>) -> Response<Body> {
+    let visitor = Visitor::of(&request);
+    let (parts, body) = request.into_parts();
+    let id = super::request_id();
+    let served = work(&gateway, &parts.headers, body, &visitor).await;
+    let mut response = match served {
+        Ok((answer, batch)) => {
+            let mut response = answer.into_response(headers::takes_gzip(&parts.headers));
+            if batch {
+                echo(&parts.headers, response.headers_mut());
+            }
+            response
+        }
+        Err(problem) => {
+            tracing::debug!(
+                request = id,
+                code = problem.error.fields.code(),
+                message = problem.error.fields.message(),
+                "a request over HTTP has no result"
+            );
+            body::json(problem.status, problem.body())
+        }
+    };
+    cors::allow(response.headers_mut());
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(headers::REQUEST_ID, id);
+    }
+    response
+}
+
+async fn work(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    body: Body,
+    visitor: &Visitor,
+) -> Result<(Answer, bool), Problem> {
+    let output = Output::read(headers);
+    let transaction = Transaction::read(headers).map_err(|bad| Problem::malformed(bad.to_string()))?;
+    let (who, (body, _held)) = tokio::try_join!(
+        login(gateway, headers, visitor),
+        upload::read(headers, body, &gateway.budget),
+    )?;
+    let work = statement::read(&body).map_err(|bad| Problem::malformed(bad.to_string()))?;
+    let lease = gateway.clients.take(&who, visitor.peer, visitor.tls)?;
+    let done = run::run(lease, &work, transaction, output, &gateway.budget).await?;
+    Ok((done.answer, matches!(work, Work::Batch(_))))
+}
+
+/// Who asks, proved.
+async fn login(gateway: &Gateway, headers: &HeaderMap, visitor: &Visitor) -> Result<LoggedIn, Problem> {
+    let text = headers
+        .get(headers::CONNECTION_STRING)
+        .ok_or_else(|| Problem::connection_string("the header Neon-Connection-String is missing"))?;
+    let text = text
+        .to_str()
+        .map_err(|_| Problem::connection_string("the header Neon-Connection-String is not text"))?;
+    let read = ConnectionString::read(text).map_err(|bad| {
+        Problem::connection_string(format!("the connection string cannot be used: {bad}"))
+    })?;
+    let shown = match (headers::bearer(headers), &read.password) {
+        (Some(token), _) => token.as_bytes(),
+        (None, Some(password)) => password.expose(),
+        (None, None) => {
+            return Err(Problem::connection_string("the connection string has neither password nor token"));
+        }
+    };
+    let who = shown::enter(&gateway.clients.shared, read.startup, &read.host, shown, visitor.peer).await;
+    who.map_err(Problem::from)
+}
+
+/// The answer to a batch repeats what kind of transaction it was.
+fn echo(asked: &HeaderMap, told: &mut HeaderMap) {
+    for name in [headers::ISOLATION_LEVEL, headers::READ_ONLY, headers::DEFERRABLE] {
+        if let Some(value) = asked.get(&name) {
+            told.insert(name, value.clone());
+        }
+    }
+}
