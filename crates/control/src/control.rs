@@ -23,6 +23,8 @@ use crate::computes::Computes;
 use crate::db::{self, Db, DbError, api_keys, endpoints, settings};
 use crate::directory::{Directories, DirectoryError};
 use crate::first::{self, FirstProject};
+use crate::identity::jwks::JwksError;
+use crate::identity::{Oidc, OidcSettings};
 use crate::keeper::Keeper;
 use crate::locate::{self, LocateError, Located, Locator};
 use crate::metrics::Metrics;
@@ -75,6 +77,8 @@ pub struct Config {
     pub run_root: PathBuf,
     /// The ways of its node.
     pub ways: Ways,
+    /// The identity provider whose tokens are accepted.
+    pub oidc: Option<OidcSettings>,
 }
 
 /// Control could not start.
@@ -89,6 +93,9 @@ pub enum StartError {
     /// The machine key or the local API key.
     #[error("cannot use a key file")]
     Key(#[source] KeyError),
+    /// The client that asks the identity provider.
+    #[error("cannot prepare for the identity provider")]
+    Identity(#[source] JwksError),
     /// The directories of templates and computes.
     #[error("cannot prepare the data directory")]
     Directory(#[source] DirectoryError),
@@ -114,6 +121,7 @@ pub struct Foundation {
     pub(crate) keeper: Keeper,
     pub(crate) node: Node,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) identities: Option<Oidc>,
 }
 
 impl Foundation {
@@ -140,7 +148,8 @@ impl Foundation {
         let keeper = Keeper::new(db.clone(), node.clone(), config.timeouts, Arc::clone(&metrics))
             .map_err(StartError::Metadata)?;
         node.report_to(keeper.clone());
-        Ok(Self { config: Arc::new(config), db, secrets, tokens, directories, keeper, node, metrics })
+        let identities = config.oidc.clone().map(Oidc::new).transpose().map_err(StartError::Identity)?;
+        Ok(Self { config: Arc::new(config), db, secrets, tokens, directories, keeper, node, metrics, identities })
     }
 
     /// What this node holds of branches.
@@ -178,6 +187,7 @@ pub struct Control {
     pub(crate) statuses: Statuses,
     pub(crate) scope: Scope,
     pub(crate) pooler: Attached,
+    pub(crate) identities: Option<Oidc>,
 }
 
 impl Control {
@@ -195,7 +205,8 @@ impl Control {
         let executor = Executor::new(foundation.db.clone(), scope.clone(), kinds, metrics);
         let statuses = Statuses::default();
         let pooler = Attached::default();
-        Self { foundation, computes, vault, executor, statuses, scope: scope.clone(), pooler }
+        let identities = foundation.identities.clone();
+        Self { foundation, computes, vault, executor, statuses, scope: scope.clone(), pooler, identities }
     }
 
     /// The API below `/api/v2`. Every route asks for a key.

@@ -1,12 +1,17 @@
 //! The HTTP port: the API below `/api/v2`, and what needs no key: health, metrics, the start page.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{Html, IntoResponse};
+use axum::middleware::{self, Next};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::IncomingStream;
+use dormouse_control::Peer;
 use dormouse_runtime::task::Scope;
 use dormouse_runtime::telemetry::Metrics;
 use tokio::net::TcpListener;
@@ -44,10 +49,27 @@ async fn render(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
     (StatusCode::OK, [(header::CONTENT_TYPE, OPEN_METRICS)], metrics.render())
 }
 
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy)]
+struct From(SocketAddr);
+
+impl Connected<IncomingStream<'_, Limited>> for From {
+    fn connect_info(stream: IncomingStream<'_, Limited>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
+async fn note_peer(ConnectInfo(peer): ConnectInfo<From>, mut request: Request, next: Next) -> Response {
+    request.extensions_mut().insert(Peer(peer.0));
+    next.run(request).await
+}
+
 /// Serves until `scope` is closed.
 pub fn serve(listener: TcpListener, routes: Router, scope: &Scope) {
     let token = scope.token();
     scope.spawn("http", async move {
+        // The API records where requests come from.
+        let routes = routes.layer(middleware::from_fn(note_peer)).into_make_service_with_connect_info::<From>();
         let served =
             axum::serve(Limited::new(listener), routes).with_graceful_shutdown(token.cancelled_owned());
         if let Err(error) = served.await {

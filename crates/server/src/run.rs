@@ -291,6 +291,7 @@ fn control_config(
         store,
         run_root: place.run_root(),
         ways: config.ways,
+        oidc: config.oidc.clone(),
     }
 }
 

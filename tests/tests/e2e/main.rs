@@ -9,6 +9,7 @@ mod pool_limits;
 mod pool_listen;
 mod passwords;
 mod auth;
+mod neonctl;
 mod wire;
 mod hostile;
 mod crashes;

@@ -87,6 +87,7 @@ pub fn config(data: &Path, installed: &[PathBuf]) -> Config {
         store: store_in(data),
         run_root: data.join("run"),
         ways: Ways::default(),
+        oidc: None,
     }
 }
 
