@@ -29,6 +29,12 @@ pub const IGNORED: [&str; 12] = [
     "auto_add_to_neon_auth",
 ];
 
+/// The same for fields that mean something elsewhere.
+const IGNORED_THERE: [&str; 1] = [
+    // Endpoints are known by their branch.
+    "endpoint.name",
+];
+
 /// The most characters of a field's name that an error shows.
 const SHOWN: usize = 60;
 
@@ -95,6 +101,7 @@ fn look(schema: &Value, value: &Value, path: &mut Vec<String>) -> Option<Unknown
                 let found = match known.get(name) {
                     Some(schema) => look(schema, field, path),
                     None if IGNORED.contains(&name.as_str()) => None,
+                    None if IGNORED_THERE.contains(&path.join(".").as_str()) => None,
                     None if schema["additionalProperties"].is_object() => None,
                     None => Some(Unknown { field: path.join("."), known: known.keys().cloned().collect() }),
                 };
@@ -134,6 +141,8 @@ mod tests {
         assert_eq!(field("createProject", &body), None);
         let body = json!({"branch": {"name": "dev"}, "annotation_value": {}, "endpoints": []});
         assert_eq!(field("createProjectBranch", &body), None);
+        let body = json!({"endpoint": {"branch_id": "br-x", "type": "read_write", "name": "mine"}});
+        assert_eq!(field("createProjectEndpoint", &body), None);
         let body = json!({"endpoint": {"settings": {"pg_settings": {"work_mem": "8MB"}}}});
         assert_eq!(field("updateProjectEndpoint", &body), None);
     }
