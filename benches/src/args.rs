@@ -58,6 +58,8 @@ pub(crate) enum Part {
     Direct,
     /// 1,000 sleeping databases.
     Idle,
+    /// What the control plane takes: new projects, long lists, many changes.
+    Api,
     /// The pooled host name, beside PgBouncer and no pooler.
     Pool,
     /// Instructions that the pooler's hot path takes, beside those written down.
@@ -86,6 +88,7 @@ impl Part {
             Part::Storm => "storm",
             Part::Direct => "direct",
             Part::Idle => "idle",
+            Part::Api => "api",
             Part::Pool => "pool",
             Part::PoolInstructions => "pool-instructions",
             Part::Storage => "storage",
@@ -128,8 +131,15 @@ impl Args {
     pub(crate) fn parts(&self) -> Vec<Part> {
         match self.part {
             Part::All => {
-                let first =
-                    [Part::Wake, Part::Storm, Part::Direct, Part::Idle, Part::Pool, Part::PoolInstructions];
+                let first = [
+                    Part::Wake,
+                    Part::Storm,
+                    Part::Direct,
+                    Part::Idle,
+                    Part::Api,
+                    Part::Pool,
+                    Part::PoolInstructions,
+                ];
                 first.into_iter().chain(STORAGE).collect()
             }
             Part::Storage => STORAGE.to_vec(),

@@ -30,8 +30,10 @@ const REQUEST: &str = "Request";
 /// When a route has no row in `openapi/shapes.rs`, which a test tells.
 #[must_use]
 pub fn document() -> Value {
-    let mut writer =
-        Writer { requests: settings(REQUESTS).for_deserialize().into(), replies: settings(SCHEMAS).for_serialize().into() };
+    let mut writer = Writer {
+        requests: settings(REQUESTS).for_deserialize().into(),
+        replies: settings(SCHEMAS).for_serialize().into(),
+    };
     let mut paths = Map::new();
     for route in routes::ALL {
         let methods = paths.entry(route.pattern).or_insert_with(|| json!({}));
@@ -120,8 +122,10 @@ impl Writer {
             let taken = replies.contains_key(name);
             if taken { format!("{name}{REQUEST}") } else { name.to_owned() }
         };
-        let names: Vec<(String, String)> =
-            requests.keys().map(|old| (format!("{REQUESTS}{old}"), format!("{SCHEMAS}{}", name(old, &all)))).collect();
+        let names: Vec<(String, String)> = requests
+            .keys()
+            .map(|old| (format!("{REQUESTS}{old}"), format!("{SCHEMAS}{}", name(old, &all))))
+            .collect();
         for (old, mut schema) in requests {
             close(&mut schema);
             let new = name(&old, &all);

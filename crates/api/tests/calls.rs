@@ -18,8 +18,8 @@ use dormouse_api::pooler::{PoolerCommand, UpdatePooler};
 use dormouse_api::project::{CreateProject, UpdateProject};
 use dormouse_api::role::{CreateRole, NewRole};
 use dormouse_api::routes::{self, Method};
-use dormouse_api::snapshot::{CreateSnapshotQuery, RestoreSnapshot, UpdateSnapshot};
 use dormouse_api::schema::{CompareQuery, SchemaQuery};
+use dormouse_api::snapshot::{CreateSnapshotQuery, RestoreSnapshot, UpdateSnapshot};
 use dormouse_api::storage::{CheckStorage, CollectStorage};
 use dormouse_api::{PageQuery, Status};
 use serde::de::DeserializeOwned;
@@ -133,7 +133,11 @@ fn every_call() -> Vec<Line> {
         line(&client::audit::list(page)),
         line(&client::audit::of_project(p, page)),
         line(&client::snapshot::list(p)),
-        line(&client::snapshot::create(p, b, &CreateSnapshotQuery { name: Some("a b".into()), ..Default::default() })),
+        line(&client::snapshot::create(
+            p,
+            b,
+            &CreateSnapshotQuery { name: Some("a b".into()), ..Default::default() },
+        )),
         line(&client::snapshot::update(p, "snap-x", &UpdateSnapshot::default())),
         line(&client::snapshot::delete(p, "snap-x")),
         line(&client::snapshot::restore(p, "snap-x", &RestoreSnapshot::default())),

@@ -22,7 +22,10 @@ fn the_file_is_what_the_code_says() {
         return;
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == text, "docs/reference/openapi.json is stale: {WRITE}=1 cargo test -p dormouse-api --test openapi");
+    assert!(
+        found == text,
+        "docs/reference/openapi.json is stale: {WRITE}=1 cargo test -p dormouse-api --test openapi"
+    );
 }
 
 fn operations(document: &Value) -> Vec<(String, String, Value)> {

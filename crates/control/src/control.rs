@@ -149,7 +149,17 @@ impl Foundation {
             .map_err(StartError::Metadata)?;
         node.report_to(keeper.clone());
         let identities = config.oidc.clone().map(Oidc::new).transpose().map_err(StartError::Identity)?;
-        Ok(Self { config: Arc::new(config), db, secrets, tokens, directories, keeper, node, metrics, identities })
+        Ok(Self {
+            config: Arc::new(config),
+            db,
+            secrets,
+            tokens,
+            directories,
+            keeper,
+            node,
+            metrics,
+            identities,
+        })
     }
 
     /// What this node holds of branches.
@@ -287,12 +297,13 @@ impl Control {
         self.foundation.tokens.verify(token, endpoint, role, database)
     }
 
-    /// Whether an HTTP caller's key is one of ours.
+    /// Whether a key is one of ours that may use the whole server: one that is bound to a project may not, for
+    /// example, log in to the pooler's console.
     ///
     /// # Errors
     /// When the metadata cannot be read.
     pub fn knows_key(&self, key: &str) -> Result<bool, DbError> {
-        Ok(api_key::check(&self.foundation.db, key)?.is_some())
+        Ok(api_key::check(&self.foundation.db, key)?.is_some_and(|row| row.project_id.is_none()))
     }
 
     /// The project `default`: makes it at the first start, finds it (or the oldest one) later.

@@ -304,9 +304,16 @@ async fn requests_that_are_not_what_they_should_be() {
     };
     let json = Some("application/json; charset=utf-8");
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)).into_bytes();
-    let large = format!("{{\"key_name\": \"{}\"}}", "x".repeat(dormouse_api::body::MAX_REQUEST_BODY)).into_bytes();
+    let large =
+        format!("{{\"key_name\": \"{}\"}}", "x".repeat(dormouse_api::body::MAX_REQUEST_BODY)).into_bytes();
     for (what, kind, body, status, code) in [
-        ("a form", Some("application/x-www-form-urlencoded"), b"key_name=x".to_vec(), 415, "wrong-content-type"),
+        (
+            "a form",
+            Some("application/x-www-form-urlencoded"),
+            b"key_name=x".to_vec(),
+            415,
+            "wrong-content-type",
+        ),
         ("XML", Some("text/xml"), b"<x/>".to_vec(), 415, "wrong-content-type"),
         ("not JSON", json, b"{key_name: x}".to_vec(), 400, "bad-body"),
         ("half of it", json, b"{\"key_name\": \"x\"".to_vec(), 400, "bad-body"),
@@ -366,8 +373,12 @@ async fn two_hundred_changes_at_once_lose_nothing() {
     assert_eq!(branches.len() + locked, 40);
     assert!(!branches.is_empty());
     let (_, listed) = scene.get(&format!("{project}/branches?limit=400")).await;
-    let names: Vec<&str> = listed["branches"].as_array().unwrap().iter().filter_map(|b| b["name"].as_str()).collect();
-    assert!(branches.iter().all(|name| names.contains(&name.as_str())), "made {branches:?}, there are {names:?}");
+    let names: Vec<&str> =
+        listed["branches"].as_array().unwrap().iter().filter_map(|b| b["name"].as_str()).collect();
+    assert!(
+        branches.iter().all(|name| names.contains(&name.as_str())),
+        "made {branches:?}, there are {names:?}"
+    );
     let (_, now) = scene.get(&project).await;
     assert!(now["project"]["name"].as_str().unwrap().starts_with("shop-"), "{now}");
     assert!(now["project"]["history_retention_seconds"].as_i64().unwrap() >= 1000, "{now}");

@@ -146,10 +146,18 @@ async fn every_route_lets_in_whom_the_table_says() {
         // With the name of the project as well as with its ID.
         for project in [id(&other).as_str(), "other", "no-such-project"].iter().filter(|_| in_a_project) {
             let (status, body) = ask(project, Some(&own_key)).await;
-            assert_eq!((status, &body["code"]), (StatusCode::FORBIDDEN, &j!("not-allowed")), "{name} of {project}");
+            assert_eq!(
+                (status, &body["code"]),
+                (StatusCode::FORBIDDEN, &j!("not-allowed")),
+                "{name} of {project}"
+            );
         }
         let (status, body) = ask(&id(&own), Some(&own_key)).await;
-        assert_eq!(status == StatusCode::FORBIDDEN, *who == Whole, "{name} with the project's own key: {body}");
+        assert_eq!(
+            status == StatusCode::FORBIDDEN,
+            *who == Whole,
+            "{name} with the project's own key: {body}"
+        );
         // A key for everything, at a project that does not exist, so that nothing is deleted.
         let (status, body) = ask("no-such-project", Some(scene.key())).await;
         assert!(status != StatusCode::FORBIDDEN && status != StatusCode::UNAUTHORIZED, "{name}: {body}");
@@ -167,11 +175,14 @@ async fn a_key_for_a_project_sees_nothing_else() {
     assert_eq!(listed["projects"].as_array().unwrap().len(), 1, "{listed}");
     assert_eq!(listed["projects"][0]["id"], own["project"]["id"]);
     let all = [get("/projects?cursor=x&search=other").await, get("/status").await];
-    let used = "/consumption_history/projects?from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z&granularity=daily";
+    let used =
+        "/consumption_history/projects?from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z&granularity=daily";
     let used = get(&format!("{used}&project_ids={}", other["project"]["id"].as_str().unwrap())).await;
     for told in all.iter().chain([&used]) {
         assert!(!told.to_string().contains(other["project"]["id"].as_str().unwrap()), "{told}");
     }
+    assert!(!scene.control.knows_key(&key).unwrap(), "nor the pooler's console");
+    assert!(scene.control.knows_key(scene.key()).unwrap());
     // What a body or a path names of another project is not found in this one.
     let project = format!("/projects/{}", own["project"]["id"].as_str().unwrap());
     let (foreign, _) = (other["endpoints"][0]["id"].as_str().unwrap(), ());
@@ -217,7 +228,10 @@ async fn every_change_is_recorded_with_who_did_it() {
     assert_eq!(first["project_id"], made["project"]["id"]);
     assert!(first["path"].as_str().unwrap().ends_with(made["project"]["id"].as_str().unwrap()), "{first}");
     let refused = &audit["entries"][0];
-    assert_eq!((refused["actor"]["name"].as_str(), refused["error"].as_str()), (Some("test"), Some("not-allowed")));
+    assert_eq!(
+        (refused["actor"]["name"].as_str(), refused["error"].as_str()),
+        (Some("test"), Some("not-allowed"))
+    );
     assert!(refused["request_id"].as_str().unwrap().len() >= 16);
     assert!(!audit.to_string().contains("password\":"), "no secrets: {audit}");
 
@@ -244,7 +258,10 @@ async fn tokens_of_the_provider_are_good_and_others_are_not() {
     for algorithm in ["RS256", "ES256", "EdDSA"] {
         let (status, who) = ask(&provider.sign(algorithm, &claims())).await;
         assert_eq!(status, StatusCode::OK, "{algorithm}: {who}");
-        assert_eq!((&who["auth_method"], &who["auth_data"]), (&j!("oauth"), &j!(format!("{}#alice", provider.issuer()))));
+        assert_eq!(
+            (&who["auth_method"], &who["auth_data"]),
+            (&j!("oauth"), &j!(format!("{}#alice", provider.issuer())))
+        );
     }
     assert_eq!(provider.asked(), 2, "its keys are kept: one question for where they are, one for them");
 
@@ -301,12 +318,16 @@ async fn tokens_of_the_provider_are_good_and_others_are_not() {
 #[tokio::test]
 async fn a_provider_that_does_not_answer_is_no_fault_of_the_callers() {
     let provider = Provider::start().await;
-    let settings = |issuer: String| OidcSettings { issuer, audience: "dormouse".to_owned(), subjects: Vec::new() };
+    let settings =
+        |issuer: String| OidcSettings { issuer, audience: "dormouse".to_owned(), subjects: Vec::new() };
     // Nobody listens there.
     let scene = Scene::trusting(settings("http://127.0.0.1:9".to_owned()));
     let token = provider.sign("EdDSA", &provider.claims("alice", "dormouse"));
     let (status, body) = scene.ask("GET", "/auth", None, Some(&token)).await;
-    assert_eq!((status, &body["code"]), (StatusCode::SERVICE_UNAVAILABLE, &j!("identity-provider-unavailable")));
+    assert_eq!(
+        (status, &body["code"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &j!("identity-provider-unavailable"))
+    );
     assert_eq!(scene.get("/auth").await.0, StatusCode::OK, "keys work all the same");
     for bad in ["http://id.example", "ftp://127.0.0.1", ""] {
         assert!(settings(bad.to_owned()).check().is_err(), "{bad}");

@@ -69,7 +69,8 @@ pub fn serve(listener: TcpListener, routes: Router, scope: &Scope) {
     let token = scope.token();
     scope.spawn("http", async move {
         // The API records where requests come from.
-        let routes = routes.layer(middleware::from_fn(note_peer)).into_make_service_with_connect_info::<From>();
+        let routes =
+            routes.layer(middleware::from_fn(note_peer)).into_make_service_with_connect_info::<From>();
         let served =
             axum::serve(Limited::new(listener), routes).with_graceful_shutdown(token.cancelled_owned());
         if let Err(error) = served.await {

@@ -8,6 +8,7 @@ mod routes;
 mod pool_limits;
 mod pool_listen;
 mod passwords;
+mod api;
 mod auth;
 mod neonctl;
 mod wire;

@@ -34,7 +34,15 @@ impl Neonctl {
         Command::new("node")
             .arg(program())
             .args(arguments)
-            .args(["--api-host", &text("api"), "--api-key", &text("api_key"), "--no-analytics", "--output", "json"])
+            .args([
+                "--api-host",
+                &text("api"),
+                "--api-key",
+                &text("api_key"),
+                "--no-analytics",
+                "--output",
+                "json",
+            ])
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.home.path())
@@ -147,7 +155,8 @@ async fn branches_roles_and_databases() {
     let main = neon.client("main").await;
     main.batch_execute("create table t(n int); insert into t values (1)").await.unwrap();
 
-    let made = neon.here(&["branches", "create", "--name", "dev", "--suspend-timeout", "60", "--cu", "0.25-1"]);
+    let made =
+        neon.here(&["branches", "create", "--name", "dev", "--suspend-timeout", "60", "--cu", "0.25-1"]);
     let dev = text(&made["branch"], "id").to_owned();
     assert!(dev.starts_with("br-") && dev.split('-').count() == 4, "{dev}");
     let endpoint = &made["endpoints"][0];
@@ -236,13 +245,32 @@ async fn snapshots() {
     let mut all = neon.here(&["branches", "list"]);
     let branches = names(&all);
     assert!(branches.contains(&"main-before"), "{branches:?}");
-    all = neon.here(&["snapshots", "restore", "first", "--target-branch", "main", "--finalize", "--name", "again"]);
+    all = neon.here(&[
+        "snapshots",
+        "restore",
+        "first",
+        "--target-branch",
+        "main",
+        "--finalize",
+        "--name",
+        "again",
+    ]);
     assert!(all.to_string().contains("main"), "{all}");
 
     assert_eq!(neon.here(&["snapshots", "schedule", "get", "--branch", "main"]), serde_json::json!([]));
     let project = neon.project.clone();
     neon.refused(
-        &["snapshots", "schedule", "set", "--branch", "main", "--frequency", "daily", "--project-id", &project],
+        &[
+            "snapshots",
+            "schedule",
+            "set",
+            "--branch",
+            "main",
+            "--frequency",
+            "daily",
+            "--project-id",
+            &project,
+        ],
         "takes no snapshots by itself",
     );
     let unused = neon.here(&["snapshots", "create", "--branch", "main", "--name", "unused"]);

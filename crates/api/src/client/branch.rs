@@ -5,8 +5,8 @@ use dormouse_base::{BranchId, ProjectId};
 use super::Call;
 use crate::PageQuery;
 use crate::branch::{
-    BranchChanged, BranchReply, BranchStored, Branches, CreateBranch, CreatedBranch, DeleteBranchQuery, RestoreBranch,
-    UpdateBranch,
+    BranchChanged, BranchReply, BranchStored, Branches, CreateBranch, CreatedBranch, DeleteBranchQuery,
+    RestoreBranch, UpdateBranch,
 };
 use crate::routes::{self, Method};
 use crate::schema::{CompareQuery, CompareReply, SchemaQuery, SchemaReply};

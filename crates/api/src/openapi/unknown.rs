@@ -126,7 +126,10 @@ mod tests {
     #[test]
     fn a_field_that_nobody_knows_is_named() {
         let name = |body| field("createProject", &body);
-        assert_eq!(name(json!({"project": {"name": "shop", "settings": {"allowed_ips": {"ips": []}}}})), None);
+        assert_eq!(
+            name(json!({"project": {"name": "shop", "settings": {"allowed_ips": {"ips": []}}}})),
+            None
+        );
         assert_eq!(name(json!({"project": {"nmae": "shop"}})).as_deref(), Some("project.nmae"));
         assert_eq!(name(json!({"name": "shop"})).as_deref(), Some("name"));
         let deep = json!({"project": {"settings": {"allowed_ips": {"ip": []}}}});

@@ -51,7 +51,11 @@ pub(crate) struct Init {
 fn variable(text: &str) -> Result<String, String> {
     let good = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let starts_well = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    if starts_well && text.chars().all(good) { Ok(text.to_owned()) } else { Err("use letters, digits and _".into()) }
+    if starts_well && text.chars().all(good) {
+        Ok(text.to_owned())
+    } else {
+        Err("use letters, digits and _".into())
+    }
 }
 
 pub(crate) async fn run(args: &Init, cx: &Context) -> Result<(), Error> {
@@ -66,13 +70,15 @@ pub(crate) async fn run(args: &Init, cx: &Context) -> Result<(), Error> {
         Error::usage(format!("{} has a line for {taken} that is not mine", args.file.display()))
             .hint("Remove that line, or choose another variable with `--name`.")
     })?;
-    write(&args.file, &new).map_err(|error| {
-        Error::failed(format!("cannot write {}", args.file.display())).because(error)
-    })?;
+    write(&args.file, &new)
+        .map_err(|error| Error::failed(format!("cannot write {}", args.file.display())).because(error))?;
     cx.ui.note("The passwords are in the file: keep it out of version control.");
     let told = serde_json::json!({"file": args.file, "variables": [args.name, unpooled]});
     cx.ui.show(&told, |_| {
-        Table::fields([("File", args.file.display().to_string()), ("Variables", format!("{}, {unpooled}", args.name))])
+        Table::fields([
+            ("File", args.file.display().to_string()),
+            ("Variables", format!("{}, {unpooled}", args.name)),
+        ])
     })
 }
 
@@ -106,7 +112,8 @@ fn merged(old: &str, variables: &[(&str, &String)]) -> Result<String, String> {
         return Err("the end of what `dormouse init` wrote".to_owned());
     }
     for line in &lines {
-        let assigned = line.trim_start().trim_start_matches("export ").split('=').next().unwrap_or_default().trim();
+        let assigned =
+            line.trim_start().trim_start_matches("export ").split('=').next().unwrap_or_default().trim();
         if let Some((taken, _)) = variables.iter().find(|(name, _)| *name == assigned && line.contains('=')) {
             return Err((*taken).to_owned());
         }
@@ -124,11 +131,12 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.new", std::process::id()));
     let beside = PathBuf::from(beside);
-    let written = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    });
+    let written =
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&beside, path)
+        });
     if written.is_err() {
         let _nothing_to_remove = fs::remove_file(&beside);
     }
@@ -149,7 +157,10 @@ mod tests {
     #[test]
     fn its_own_lines_are_written_anew_and_others_stay() {
         let first = with("SECRET=x\n", "one").unwrap();
-        assert!(first.starts_with("SECRET=x\n") && first.contains("DATABASE_URL=\"one-pooler\"\n"), "{first}");
+        assert!(
+            first.starts_with("SECRET=x\n") && first.contains("DATABASE_URL=\"one-pooler\"\n"),
+            "{first}"
+        );
         let second = with(&format!("{first}LAST=1\n"), "two").unwrap();
         assert!(!second.contains("one") && second.ends_with("LAST=1\n"), "{second}");
         assert_eq!(second.matches(BEGIN).count(), 1);

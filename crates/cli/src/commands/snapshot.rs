@@ -89,7 +89,9 @@ pub(crate) async fn run(command: Snapshot, cx: &Context) -> Result<(), Error> {
     match command {
         Snapshot::List(args) => {
             let project = resolve::project(&session, args.of.project.as_deref()).await?;
-            cx.ui.show(&session.call(client::snapshot::list(&project.id)).await?, |list| table(&list.snapshots))
+            cx.ui.show(&session.call(client::snapshot::list(&project.id)).await?, |list| {
+                table(&list.snapshots)
+            })
         }
         Snapshot::Create(args) => create(args, &session, cx).await,
         Snapshot::Restore(args) => restore(args, &session, cx).await,
@@ -122,7 +124,9 @@ async fn restore(args: Restore, session: &Session, cx: &Context) -> Result<(), E
     let project = resolve::project(session, args.of.project.as_deref()).await?;
     let found = find(session, &project.id, &args.snapshot).await?;
     let onto = match &args.onto {
-        Some(branch) => Some(resolve::branch(session, Some(project.id.as_str()), Some(branch)).await?.branch.id),
+        Some(branch) => {
+            Some(resolve::branch(session, Some(project.id.as_str()), Some(branch)).await?.branch.id)
+        }
         None => None,
     };
     let request =
@@ -131,7 +135,10 @@ async fn restore(args: Restore, session: &Session, cx: &Context) -> Result<(), E
     let done = session.call(client::snapshot::restore(&project.id, &found.id, &request)).await?;
     drop(progress);
     cx.ui.show(&done, |done| {
-        Table::fields([("Branch", format!("{} ({})", done.branch.name, done.branch.id)), ("From", found.name.clone())])
+        Table::fields([
+            ("Branch", format!("{} ({})", done.branch.name, done.branch.id)),
+            ("From", found.name.clone()),
+        ])
     })
 }
 

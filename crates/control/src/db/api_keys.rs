@@ -6,7 +6,8 @@ use rusqlite::{Connection, Result, Row, params};
 use super::column::{id, maybe_id, maybe_micros, maybe_time, micros, time};
 use crate::model::record::ApiKey;
 
-const COLUMNS: &str = "id, name, prefix, hash, created_at, last_used_at, project_id, created_by, last_used_from";
+const COLUMNS: &str =
+    "id, name, prefix, hash, created_at, last_used_at, project_id, created_by, last_used_from";
 
 fn read(row: &Row<'_>) -> Result<ApiKey> {
     Ok(ApiKey {
@@ -24,18 +25,20 @@ fn read(row: &Row<'_>) -> Result<ApiKey> {
 
 /// Adds a key.
 pub fn insert(db: &Connection, key: &ApiKey) -> Result<()> {
-    db.prepare_cached(&format!("INSERT INTO api_keys ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"))?
-        .execute(params![
-            key.id.as_str(),
-            key.name,
-            key.prefix,
-            key.hash,
-            micros(key.created_at),
-            maybe_micros(key.last_used_at),
-            key.project_id.as_ref().map(ProjectId::as_str),
-            key.created_by,
-            key.last_used_from
-        ])?;
+    db.prepare_cached(&format!(
+        "INSERT INTO api_keys ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+    ))?
+    .execute(params![
+        key.id.as_str(),
+        key.name,
+        key.prefix,
+        key.hash,
+        micros(key.created_at),
+        maybe_micros(key.last_used_at),
+        key.project_id.as_ref().map(ProjectId::as_str),
+        key.created_by,
+        key.last_used_from
+    ])?;
     Ok(())
 }
 

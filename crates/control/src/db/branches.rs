@@ -160,12 +160,13 @@ pub fn of_project(db: &Connection, project: &ProjectId) -> Result<Vec<Branch>> {
 
 /// How many branches a list of all would have.
 pub fn count(db: &Connection, project: &ProjectId, search: Option<&str>) -> Result<u64> {
-    let count: u32 = db.prepare_cached(
-        "SELECT count(*) FROM branches WHERE project_id = ?1 AND deleting = 0
+    let count: u32 = db
+        .prepare_cached(
+            "SELECT count(*) FROM branches WHERE project_id = ?1 AND deleting = 0
          AND id NOT IN (SELECT branch_id FROM snapshots)
          AND (?2 IS NULL OR instr(lower(name), lower(?2)) > 0 OR id = ?2)",
-    )?
-    .query_row(params![project.as_str(), search], |row| row.get(0))?;
+        )?
+        .query_row(params![project.as_str(), search], |row| row.get(0))?;
     Ok(u64::from(count))
 }
 

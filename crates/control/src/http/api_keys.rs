@@ -1,8 +1,8 @@
 //! API keys.
 
-use axum::{Extension, Json};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use dormouse_api::{ApiKey, ApiKeyCreated, ApiKeyRevoked, CreateApiKey};
 use dormouse_base::{ApiKeyId, Kind, clock};
 

@@ -129,7 +129,8 @@ pub(super) async fn of_project(
 fn page(control: &Control, project: Option<&ProjectId>, query: PageQuery) -> Result<Json<Audit>, Error> {
     let window = Window::of(query)?;
     let before = window.after.as_deref().map(str::parse::<i64>).transpose();
-    let before = before.map_err(|_| Error::new(Kind::Invalid, "bad-query", "`cursor` is not one of this list"))?;
+    let before =
+        before.map_err(|_| Error::new(Kind::Invalid, "bad-query", "`cursor` is not one of this list"))?;
     let mut entries = control
         .foundation
         .db

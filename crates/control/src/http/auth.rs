@@ -79,7 +79,8 @@ pub(super) async fn admit(State(control): State<Control>, mut request: Request, 
     } else {
         None
     };
-    let record = route.is_audited().then(|| Record::begin(&control, &caller, route, &request, named.as_ref()));
+    let record =
+        route.is_audited().then(|| Record::begin(&control, &caller, route, &request, named.as_ref()));
     let response = match may(&caller, route.access, named.as_ref()) {
         Ok(()) => {
             request.extensions_mut().insert(caller);
@@ -103,8 +104,11 @@ fn forbidden(refusal: Refusal) -> Error {
 }
 
 fn not_allowed(pattern: &str) -> Response {
-    let methods: Vec<&str> =
-        routes::ALL.iter().filter(|route| route.pattern == pattern).map(|route| route.method.as_str()).collect();
+    let methods: Vec<&str> = routes::ALL
+        .iter()
+        .filter(|route| route.pattern == pattern)
+        .map(|route| route.method.as_str())
+        .collect();
     let allowed = methods.join(", ");
     let mut response = Error {
         status: StatusCode::METHOD_NOT_ALLOWED.as_u16(),

@@ -1,8 +1,8 @@
 //! `POST /projects/{project_id}/branches`.
 
-use axum::{Extension, Json};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use dormouse_api as api;
 use dormouse_api::branch::{CreateBranch, CreatedBranch, NewBranch, NewBranchEndpoint};
 use dormouse_base::{BranchId, EndpointId, Kind, Timestamp, clock};

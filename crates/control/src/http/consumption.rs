@@ -3,7 +3,8 @@
 use axum::extract::State;
 use axum::{Extension, Json};
 use dormouse_api::consumption::{
-    AccountConsumption, ConsumptionQuery, Granularity, Period, ProjectConsumption, ProjectsConsumption, Timeframe,
+    AccountConsumption, ConsumptionQuery, Granularity, Period, ProjectConsumption, ProjectsConsumption,
+    Timeframe,
 };
 use dormouse_api::user::PLAN;
 use dormouse_api::{Page, PageQuery};
@@ -67,11 +68,12 @@ pub(super) async fn projects(
     let named = named(&query)?;
     let window = Window::of(PageQuery { limit: query.limit, cursor: query.cursor, search: None })?;
     let mut rows = match &caller.project {
-        Some(own) => control.foundation.db.read("read a project", |db| projects::get(db, own))?.into_iter().collect(),
-        None if named.is_empty() => control
-            .foundation
-            .db
-            .read("list projects", |db| projects::list(db, window.after.as_deref(), None, window.limit + 1))?,
+        Some(own) => {
+            control.foundation.db.read("read a project", |db| projects::get(db, own))?.into_iter().collect()
+        }
+        None if named.is_empty() => control.foundation.db.read("list projects", |db| {
+            projects::list(db, window.after.as_deref(), None, window.limit + 1)
+        })?,
         None => {
             let named = named.clone();
             control.foundation.db.read("find projects", |db| {
@@ -96,7 +98,8 @@ fn named(query: &ConsumptionQuery) -> Result<Vec<String>, Error> {
     let text = query.project_ids.as_deref().unwrap_or_default();
     let all: Vec<String> = text.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect();
     if all.len() > MAX_NAMED {
-        let message = format!("`project_ids` names {} projects: at most {MAX_NAMED} are told at once", all.len());
+        let message =
+            format!("`project_ids` names {} projects: at most {MAX_NAMED} are told at once", all.len());
         return Err(Error::new(Kind::Invalid, "bad-query", message));
     }
     Ok(all)
@@ -130,7 +133,8 @@ fn period(start: Timestamp, known_since: Option<Timestamp>, frames: &[Span], spa
 impl Control {
     /// When the endpoints of a project were active, and since when that is known (`None` = from the beginning).
     fn active(&self, project: &Project) -> Result<(Vec<Span>, Option<Timestamp>), Error> {
-        let of = self.foundation.db.read("read what endpoints did", |db| activity::of_project(db, &project.id))?;
+        let of =
+            self.foundation.db.read("read what endpoints did", |db| activity::of_project(db, &project.id))?;
         let now = clock::now();
         let (mut spans, mut known) = (Vec::new(), None);
         for endpoint in of {

@@ -1,8 +1,8 @@
 //! Endpoints: settings, and asking them to start, pause and stop.
 
-use axum::{Extension, Json};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use dormouse_api::endpoint::{
     CreateEndpoint, EndpointChanged, EndpointReply, NewEndpointLimits, UpdateEndpoint,
 };

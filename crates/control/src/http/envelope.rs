@@ -51,8 +51,9 @@ fn in_json(mut response: Response, id: &str) -> Response {
     let error = response.extensions_mut().remove::<Error>().unwrap_or_else(|| {
         // The framework's own refusals, such as 405 and 413.
         let reason = status.canonical_reason().unwrap_or("the request was refused").to_lowercase();
-        let hint = (status == StatusCode::BAD_REQUEST)
-            .then(|| "the address must be UTF-8, with %XX for what is not a letter, a digit or one of -._~".to_owned());
+        let hint = (status == StatusCode::BAD_REQUEST).then(|| {
+            "the address must be UTF-8, with %XX for what is not a letter, a digit or one of -._~".to_owned()
+        });
         Error { status: status.as_u16(), code: reason.replace(' ', "-").into(), message: reason, hint }
     });
     let body = ErrorBody {

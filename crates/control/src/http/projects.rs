@@ -1,8 +1,8 @@
 //! Projects.
 
-use axum::{Extension, Json};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use dormouse_api as api;
 use dormouse_api::project::{
     CreateProject, EndpointDefaultsPatch, ProjectChanged, ProjectPatch, ProjectReply, ProjectSettingsPatch,

@@ -155,36 +155,35 @@ impl Control {
 /// A branch as a reply, when its parent's public ID is known.
 pub(super) fn branch(row: Branch, parent: Option<BranchId>) -> api::Branch {
     use api::branch::BranchState;
-        let current_state = match (row.ready, row.resetting) {
-            (false, _) => BranchState::Init,
-            (true, true) => BranchState::Resetting,
-            (true, false) => BranchState::Ready,
-        };
-        api::Branch {
-            id: row.id,
-            project_id: row.project_id,
-            name: row.name,
-            current_state,
-            state_changed_at: row.last_reset_at.unwrap_or(row.created_at),
-            pending_state: (current_state != BranchState::Ready).then_some(BranchState::Ready),
-            parent_id: parent,
-            parent_lsn: row.parent.as_ref().map(|parent| parent.lsn),
-            parent_timestamp: row.parent.as_ref().and_then(|parent| parent.at),
-            default: row.is_default,
-            protected: row.protected,
-            primary: row.is_default,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            creation_source: api::branch::CREATION_SOURCE.to_owned(),
-            expires_at: row.expires_at,
-            ttl_interval_seconds: row.ttl_seconds,
-            last_reset_at: row.last_reset_at,
-            restored_from: row.restored_from,
-            sizes: api::branch::BranchSizes::default(),
-            history: None,
-        }
+    let current_state = match (row.ready, row.resetting) {
+        (false, _) => BranchState::Init,
+        (true, true) => BranchState::Resetting,
+        (true, false) => BranchState::Ready,
+    };
+    api::Branch {
+        id: row.id,
+        project_id: row.project_id,
+        name: row.name,
+        current_state,
+        state_changed_at: row.last_reset_at.unwrap_or(row.created_at),
+        pending_state: (current_state != BranchState::Ready).then_some(BranchState::Ready),
+        parent_id: parent,
+        parent_lsn: row.parent.as_ref().map(|parent| parent.lsn),
+        parent_timestamp: row.parent.as_ref().and_then(|parent| parent.at),
+        default: row.is_default,
+        protected: row.protected,
+        primary: row.is_default,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+        creation_source: api::branch::CREATION_SOURCE.to_owned(),
+        expires_at: row.expires_at,
+        ttl_interval_seconds: row.ttl_seconds,
+        last_reset_at: row.last_reset_at,
+        restored_from: row.restored_from,
+        sizes: api::branch::BranchSizes::default(),
+        history: None,
+    }
 }
-
 
 /// What a branch takes, as a reply.
 pub(super) fn sizes(sizes: Sizes) -> api::branch::BranchSizes {

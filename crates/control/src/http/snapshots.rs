@@ -68,7 +68,8 @@ pub(super) async fn create(
     let place = control.branch(&project, &branch)?;
     usable(&place.branch)?;
     let now = clock::now();
-    let name = query.name.unwrap_or_else(|| format!("{} {}", place.branch.name, now.strftime("%Y-%m-%d %H:%M:%S")));
+    let name =
+        query.name.unwrap_or_else(|| format!("{} {}", place.branch.name, now.strftime("%Y-%m-%d %H:%M:%S")));
     name::label("snapshot", &name)?;
     let expires_at = in_future(query.expires_at, now)?;
     let point = point(query.lsn, query.timestamp)?;
@@ -94,7 +95,11 @@ pub(super) async fn create(
 
 fn in_future(at: Option<Timestamp>, now: Timestamp) -> Result<Option<Timestamp>, Error> {
     if at.is_some_and(|at| at <= now) {
-        return Err(Error::new(Kind::Invalid, "bad-expiry", "`expires_at` is in the past: choose a later time"));
+        return Err(Error::new(
+            Kind::Invalid,
+            "bad-expiry",
+            "`expires_at` is in the past: choose a later time",
+        ));
     }
     Ok(at)
 }
@@ -186,7 +191,8 @@ pub(super) async fn finalize(
         .db
         .read("read a restored branch", |db| snapshots::target_of(db, &place.branch.id))?;
     let Some(target) = target else {
-        let message = format!("branch `{}` was not restored from a snapshot for another branch", place.branch.name);
+        let message =
+            format!("branch `{}` was not restored from a snapshot for another branch", place.branch.name);
         return Err(Error::new(Kind::Conflict, "not-a-restored-snapshot", message)
             .hint("restore one with `finalize_restore: false` first, or use `POST …/restore`"));
     };
@@ -216,8 +222,9 @@ pub(super) async fn set_schedule(
     Err(Error {
         status: StatusCode::NOT_IMPLEMENTED.as_u16(),
         code: "schedules-not-supported".into(),
-        message: "this server takes no snapshots by itself; it keeps the whole history of every branch instead"
-            .to_owned(),
+        message:
+            "this server takes no snapshots by itself; it keeps the whole history of every branch instead"
+                .to_owned(),
         hint: Some("go back with `dormouse branch restore`, or make snapshots from cron".to_owned()),
     })
 }

@@ -1,7 +1,7 @@
 //! The state of every endpoint in one reply.
 
-use axum::{Extension, Json};
 use axum::extract::State;
+use axum::{Extension, Json};
 use dormouse_api::{Status, StatusEndpoint};
 
 use super::error::Error;

@@ -8,8 +8,11 @@ use jsonwebtoken::signature::{self, Verifier};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, EncodingKey};
 use ring::signature as by;
 
-static PROVIDER: CryptoProvider =
-    CryptoProvider { signer_factory: no_signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
+static PROVIDER: CryptoProvider = CryptoProvider {
+    signer_factory: no_signer,
+    verifier_factory: verifier,
+    key_utils: KeyUtils::new_unimplemented(),
+};
 
 /// Makes the library use this module. A second call changes nothing.
 pub(super) fn install() {
@@ -43,7 +46,11 @@ impl Verifier<Vec<u8>> for ByRing {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
         let checked = match (self.algorithm, self.key.kind()) {
             (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { n, e }) => {
-                by::RsaPublicKeyComponents { n, e }.verify(&by::RSA_PKCS1_2048_8192_SHA256, message, signature)
+                by::RsaPublicKeyComponents { n, e }.verify(
+                    &by::RSA_PKCS1_2048_8192_SHA256,
+                    message,
+                    signature,
+                )
             }
             (Algorithm::ES256, DecodingKeyKind::SecretOrDer(point)) => {
                 by::UnparsedPublicKey::new(&by::ECDSA_P256_SHA256_FIXED, point).verify(message, signature)

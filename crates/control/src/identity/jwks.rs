@@ -124,7 +124,10 @@ impl Keys {
             // An invented name, or keys that were read a moment ago.
             Err(JwksError::AskedJustNow) if age.is_some_and(|age| age < STALE_AFTER) => Ok(found),
             Err(error) if found.is_some() && age.is_some_and(|age| age < STALE_AFTER) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the identity provider's keys are old");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the identity provider's keys are old"
+                );
                 Ok(found)
             }
             Err(error) => Err(error),
@@ -192,7 +195,12 @@ mod tests {
 
     #[test]
     fn keys_come_over_safe_ways_only() {
-        for safe in ["https://id.example/keys", "http://127.0.0.1:8080/keys", "http://localhost/keys", "http://[::1]/"] {
+        for safe in [
+            "https://id.example/keys",
+            "http://127.0.0.1:8080/keys",
+            "http://localhost/keys",
+            "http://[::1]/",
+        ] {
             assert!(is_safe(safe), "{safe}");
         }
         for unsafe_one in ["http://id.example/keys", "file:///etc/passwd", "keys", "http://10.0.0.1/"] {

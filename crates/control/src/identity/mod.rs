@@ -32,7 +32,10 @@ impl Caller {
     /// Whoever has a route's [`Access::Anybody`] needs no name.
     #[must_use]
     pub fn nobody() -> Self {
-        Self { actor: Actor { kind: ActorKind::ApiKey, id: String::new(), name: String::new() }, project: None }
+        Self {
+            actor: Actor { kind: ActorKind::ApiKey, id: String::new(), name: String::new() },
+            project: None,
+        }
     }
 
     /// Whether something of this project may be shown to them.

@@ -47,7 +47,10 @@ impl OidcSettings {
     /// A sentence that says what is wrong.
     pub fn check(&self) -> Result<(), String> {
         if !is_safe(&self.issuer) {
-            return Err(format!("the issuer `{}` must be an https address, or one of this machine", self.issuer));
+            return Err(format!(
+                "the issuer `{}` must be an https address, or one of this machine",
+                self.issuer
+            ));
         }
         if self.audience.is_empty() {
             return Err("the audience is empty: name what tokens must be for".to_owned());
@@ -111,7 +114,9 @@ impl Oidc {
             return refused("the token is signed in a way that is not accepted: use RS256, ES256 or EdDSA");
         }
         let key = self.keys.lock().await.get(header.kid.as_deref()).await.map_err(OidcError::NoKeys)?;
-        let Some(key) = key else { return refused("the token is signed with a key that its issuer does not have") };
+        let Some(key) = key else {
+            return refused("the token is signed with a key that its issuer does not have");
+        };
         let Ok(key) = DecodingKey::from_jwk(&key) else {
             return refused("the token is signed with a key of a kind that is not accepted");
         };
@@ -127,8 +132,12 @@ impl Oidc {
                 ErrorKind::ExpiredSignature => "the token has ended: get a new one",
                 ErrorKind::ImmatureSignature => "the token is not good yet: compare the clocks",
                 ErrorKind::InvalidAudience => "the token is for another audience than this server's",
-                ErrorKind::InvalidIssuer => "the token is from another issuer than the one that is trusted here",
-                ErrorKind::MissingRequiredClaim(_) => "the token lacks one of the claims exp, iss, aud and sub",
+                ErrorKind::InvalidIssuer => {
+                    "the token is from another issuer than the one that is trusted here"
+                }
+                ErrorKind::MissingRequiredClaim(_) => {
+                    "the token lacks one of the claims exp, iss, aud and sub"
+                }
                 _ => "the token's signature or form is wrong",
             }),
         }

@@ -1,6 +1,8 @@
 //! `dormouse branch create`.
 
-use dormouse_api::branch::{BranchPatch, CreateBranch, CreatedBranch, NewBranch, NewBranchEndpoint, UpdateBranch};
+use dormouse_api::branch::{
+    BranchPatch, CreateBranch, CreatedBranch, NewBranch, NewBranchEndpoint, UpdateBranch,
+};
 use dormouse_api::connection::ConnectionUriQuery;
 use dormouse_api::endpoint::{EndpointType, NewEndpointLimits};
 use dormouse_api::{ConnectionParameters, ConnectionUri, Database, Project, client};
@@ -81,7 +83,8 @@ pub(super) async fn run(args: Create, session: &Session, cx: &Context) -> Result
     let writer = NewBranchEndpoint { kind: EndpointType::ReadWrite, limits: NewEndpointLimits::default() };
     let endpoints = if args.no_endpoint { Vec::new() } else { vec![writer] };
     let progress = cx.ui.progress("Making the branch");
-    let created = session.call(client::branch::create(&project.id, &CreateBranch { branch, endpoints })).await;
+    let created =
+        session.call(client::branch::create(&project.id, &CreateBranch { branch, endpoints })).await;
     drop(progress);
     let created = match (created, &name) {
         // Another run was quicker.
@@ -103,7 +106,8 @@ async fn existing(
     let found = resolve::all_branches(session, project).await?.into_iter().find(|branch| branch.name == name);
     let Some(mut branch) = found else { return Ok(None) };
     if expires_at.is_some() {
-        let change = UpdateBranch { branch: BranchPatch { expires_at: Some(expires_at), ..BranchPatch::default() } };
+        let change =
+            UpdateBranch { branch: BranchPatch { expires_at: Some(expires_at), ..BranchPatch::default() } };
         branch = session.call(client::branch::update(&project.id, &branch.id, &change)).await?.branch;
     }
     let (p, b) = (&project.id, &branch.id);
@@ -134,7 +138,8 @@ async fn connection(
     let pooled = session.call(client::project::connection_uri(project, &query(true))).await?.uri;
     let password = session.call(client::role::reveal(project, branch, &database.owner_name)).await?.password;
     let parsed = |uri: &str| {
-        Url::parse(uri).map_err(|error| Error::failed("the server's connection string is damaged").because(error))
+        Url::parse(uri)
+            .map_err(|error| Error::failed("the server's connection string is damaged").because(error))
     };
     let (one, other) = (parsed(direct.expose())?, parsed(pooled.expose())?);
     let connection_parameters = ConnectionParameters {
