@@ -50,6 +50,19 @@ fn every_route_is_in_it_once() {
     assert_eq!(ids.len(), routes::ALL.len(), "two routes have one operationId");
 }
 
+#[test]
+fn the_page_about_the_api_has_every_route() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/api.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    for route in routes::ALL {
+        let row = format!("| `{} {}` |", route.method, route.pattern);
+        assert!(page.contains(&row), "docs/reference/api.md has no row for {} {}", route.method, route.pattern);
+    }
+    for field in openapi::unknown::IGNORED {
+        assert!(page.contains(&format!("`{field}`")), "docs/reference/api.md does not name {field}");
+    }
+}
+
 fn references(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {

@@ -1,7 +1,6 @@
 //! Snapshots: branches without endpoints that the list of branches does not show.
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::{Extension, Json};
 use dormouse_api as api;
 use dormouse_api::branch::{BranchChanged, FinalizeRestore, NewBranch, RestoreBranch};
@@ -219,14 +218,9 @@ pub(super) async fn set_schedule(
     if request.schedule.is_empty() {
         return Ok(Json(BackupSchedule::default()));
     }
-    Err(Error {
-        status: StatusCode::NOT_IMPLEMENTED.as_u16(),
-        code: "schedules-not-supported".into(),
-        message:
-            "this server takes no snapshots by itself; it keeps the whole history of every branch instead"
-                .to_owned(),
-        hint: Some("go back with `dormouse branch restore`, or make snapshots from cron".to_owned()),
-    })
+    let message = "this server takes no snapshots by itself; it keeps the whole history of every branch instead";
+    Err(Error::new(Kind::Invalid, "schedules-not-supported", message)
+        .hint("go back with `dormouse branch restore`, or make snapshots from cron"))
 }
 
 impl Control {

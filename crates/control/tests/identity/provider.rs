@@ -1,5 +1,7 @@
 //! A small identity provider on this machine: it tells its keys, and signs what it is asked to.
 
+#![allow(unreachable_pub, reason = "a part of one test")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
