@@ -58,6 +58,8 @@ pub(crate) enum Part {
     Direct,
     /// 1,000 sleeping databases.
     Idle,
+    /// What the control plane takes: new projects, long lists, many changes.
+    Api,
     /// The pooled host name, beside PgBouncer and no pooler.
     Pool,
     /// SQL over HTTP and WebSocket, beside the pooled wire protocol.
@@ -88,6 +90,7 @@ impl Part {
             Part::Storm => "storm",
             Part::Direct => "direct",
             Part::Idle => "idle",
+            Part::Api => "api",
             Part::Pool => "pool",
             Part::Http => "http",
             Part::PoolInstructions => "pool-instructions",
@@ -136,6 +139,7 @@ impl Args {
                     Part::Storm,
                     Part::Direct,
                     Part::Idle,
+                    Part::Api,
                     Part::Pool,
                     Part::Http,
                     Part::PoolInstructions,

@@ -9,6 +9,8 @@ mod direct;
 
 mod idle;
 
+mod api;
+
 mod pool;
 
 mod http;
@@ -36,6 +38,7 @@ pub(crate) fn run(part: Part, binary: &Path, args: &Args) -> Result<PartReport, 
         Part::Storm => storm::run(binary),
         Part::Direct => direct::run(binary, args.seconds()),
         Part::Idle => idle::run(binary),
+        Part::Api => api::run(binary),
         Part::Pool => pool::run(binary, args),
         Part::Http => http::run(binary, args),
         Part::PoolInstructions => pool::instructions::run(args),

@@ -4,19 +4,20 @@
 //! ends all tokens.
 
 use dormouse_base::{BranchId, EndpointId, Secret, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::sealed;
 
 /// `POST /projects/{project_id}/auth/token`, the request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CreateToken {
     /// The wishes.
     pub token: NewToken,
 }
 
 /// Wishes for a login token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NewToken {
     /// The role that its holder logs in as.
     pub role_name: String,
@@ -35,10 +36,11 @@ pub struct NewToken {
 }
 
 /// `POST /projects/{project_id}/auth/token`, the reply (201).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenCreated {
     /// The token: the password of the login.
     #[serde(with = "sealed::required")]
+    #[schemars(with = "String")]
     pub token: Secret<String>,
     /// The role that its holder logs in as.
     pub role_name: String,
@@ -55,7 +57,7 @@ pub struct TokenCreated {
 }
 
 /// `POST /auth/rotate_key`, the reply.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeyRotated {
     /// The name of the new key, as tokens carry it.
     pub key_id: String,

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 
 use dormouse_base::{BranchId, Lsn, ProjectId, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::endpoint::{EndpointType, NewEndpointLimits};
 use crate::{ConnectionUri, Database, Endpoint, Operation, Page, Role};
 
+/// `creation_source` of everything on this server.
+pub const CREATION_SOURCE: &str = "dormouse";
+
 /// Whether a branch can be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BranchState {
     /// Being made.
@@ -21,7 +25,7 @@ pub enum BranchState {
 }
 
 /// A branch as the API shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Branch {
     /// The branch.
     pub id: BranchId,
@@ -34,6 +38,8 @@ pub struct Branch {
     /// The state it is on its way to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_state: Option<BranchState>,
+    /// When `current_state` began.
+    pub state_changed_at: Timestamp,
     /// The branch that it was made from; absent for a root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_id: Option<BranchId>,
@@ -53,7 +59,7 @@ pub struct Branch {
     pub created_at: Timestamp,
     /// When a field of it changed last.
     pub updated_at: Timestamp,
-    /// Who made it, such as `console` or `dormouse`.
+    /// Who made it; always [`CREATION_SOURCE`].
     pub creation_source: String,
     /// When it is deleted by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,7 +82,7 @@ pub struct Branch {
 }
 
 /// What a branch takes, bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BranchSizes {
     /// All its files as PostgreSQL sees them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,7 +96,7 @@ pub struct BranchSizes {
 }
 
 /// How far back a branch can be restored, and how far the store has come *(extension)*.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BranchHistory {
     /// The earliest position that can be restored.
     pub start: Lsn,
@@ -102,7 +108,7 @@ pub struct BranchHistory {
 }
 
 /// `GET /projects/{project_id}/branches`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Branches {
     /// This page.
     pub branches: Vec<Branch>,
@@ -115,14 +121,14 @@ pub struct Branches {
 }
 
 /// `GET /projects/{project_id}/branches/{branch_id}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BranchReply {
     /// The branch.
     pub branch: Branch,
 }
 
 /// `PATCH` and `DELETE /projects/{project_id}/branches/{branch_id}`, and `POST …/restore|set_as_default`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BranchChanged {
     /// The branch after the change.
     pub branch: Branch,
@@ -131,14 +137,14 @@ pub struct BranchChanged {
 }
 
 /// `PATCH /projects/{project_id}/branches/{branch_id}`, the request.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UpdateBranch {
     /// The changes.
     pub branch: BranchPatch,
 }
 
 /// Changes to a branch; absent fields stay as they are.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BranchPatch {
     /// A new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -152,13 +158,15 @@ pub struct BranchPatch {
 }
 
 /// Tells `null` from a missing field.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(from).map(Some)
 }
 
 /// `POST /projects/{project_id}/branches`, the request. `{}` makes a branch of the default branch's head,
 /// without an endpoint, as with Neon.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CreateBranch {
     /// The wishes.
     #[serde(default)]
@@ -169,7 +177,7 @@ pub struct CreateBranch {
 }
 
 /// Wishes for a new branch.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NewBranch {
     /// Its name; two random words when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -195,7 +203,7 @@ pub struct NewBranch {
 }
 
 /// Wishes for an endpoint of a new branch.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NewBranchEndpoint {
     /// What it may do.
     #[serde(rename = "type")]
@@ -206,7 +214,7 @@ pub struct NewBranchEndpoint {
 }
 
 /// `POST /projects/{project_id}/branches`, the reply (201).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CreatedBranch {
     /// The branch.
     pub branch: Branch,
@@ -223,7 +231,7 @@ pub struct CreatedBranch {
 }
 
 /// The query of `DELETE /projects/{project_id}/branches/{branch_id}`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeleteBranchQuery {
     /// Delete the branches below it as well *(extension)*.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -231,7 +239,7 @@ pub struct DeleteBranchQuery {
 }
 
 /// `POST /projects/{project_id}/branches/{branch_id}/restore`, the request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RestoreBranch {
     /// Where the data comes from: the branch itself, its parent, or any other branch of the project.
     pub source_branch_id: BranchId,
@@ -246,9 +254,32 @@ pub struct RestoreBranch {
     pub preserve_under_name: Option<String>,
 }
 
-/// `POST /projects/{project_id}/branches/{branch_id}/snapshot` *(extension)*.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SnapshotTaken {
-    /// The position of the snapshot.
+/// `GET /projects/{project_id}/branches/count`, the query.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CountQuery {
+    /// Only branches with this in their name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<String>,
+}
+
+/// `GET /projects/{project_id}/branches/count`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BranchesCount {
+    /// How many there are.
+    pub count: u64,
+}
+
+/// `POST /projects/{project_id}/branches/{branch_id}/finalize_restore`, the request.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FinalizeRestore {
+    /// The name under which the replaced data is kept; `<name>_old_<time>` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// `POST /projects/{project_id}/branches/{branch_id}/store` *(extension)*.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BranchStored {
+    /// Everything before this position can be restored quickly.
     pub lsn: Lsn,
 }

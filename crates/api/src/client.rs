@@ -23,6 +23,7 @@ use crate::ErrorBody;
 use crate::routes::{self, Method};
 
 pub mod api_key;
+pub mod audit;
 pub mod auth;
 pub mod branch;
 pub mod database;
@@ -32,6 +33,7 @@ pub mod pooler;
 pub mod project;
 pub mod role;
 pub mod server;
+pub mod snapshot;
 pub mod storage;
 
 /// The largest reply that a caller should read, bytes.

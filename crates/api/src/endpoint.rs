@@ -15,6 +15,7 @@
 use std::collections::BTreeMap;
 
 use dormouse_base::{BranchId, EndpointId, Lsn, ProjectId, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Operation;
@@ -23,7 +24,7 @@ use crate::Operation;
 pub const PROVISIONER: &str = "dormouse";
 
 /// Where an endpoint is in its life *(extension)*.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LiveState {
     /// No process.
@@ -68,7 +69,7 @@ impl LiveState {
 }
 
 /// Neon's words for the state of an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CurrentState {
     /// Being made; it never ran.
@@ -80,7 +81,7 @@ pub enum CurrentState {
 }
 
 /// What an endpoint may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EndpointType {
     /// The one writer of its branch.
@@ -90,7 +91,7 @@ pub enum EndpointType {
 }
 
 /// How the `-pooler` host name shares connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PoolerMode {
     /// A server connection per transaction.
@@ -98,7 +99,7 @@ pub enum PoolerMode {
 }
 
 /// An endpoint as the API shows it. In JSON this is one flat object; here it is in groups.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Endpoint {
     /// The endpoint.
     pub id: EndpointId,
@@ -122,6 +123,10 @@ pub struct Endpoint {
     pub pinned_lsn: Option<Lsn>,
     /// It refuses every connection.
     pub disabled: bool,
+    /// Clients may come in without a password; never here.
+    pub passwordless_access: bool,
+    /// Who made it; always [`crate::branch::CREATION_SOURCE`].
+    pub creation_source: String,
     /// The `-pooler` host name works.
     pub pooler_enabled: bool,
     /// How that host name shares connections.
@@ -144,7 +149,7 @@ pub struct Endpoint {
 }
 
 /// What an endpoint is doing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointLive {
     /// In Neon's words; see [`LiveState::in_neon_words`].
     pub current_state: CurrentState,
@@ -170,7 +175,7 @@ pub struct EndpointLive {
 }
 
 /// When an endpoint goes to sleep, and how large it may become.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointLimits {
     /// Idle time before sleep, seconds; 0 = the server's default, −1 = never.
     pub suspend_timeout_seconds: i64,
@@ -183,7 +188,7 @@ pub struct EndpointLimits {
 }
 
 /// PostgreSQL settings of an endpoint.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointSettings {
     /// Name and value; they take effect at the next start.
     #[serde(default)]
@@ -191,14 +196,14 @@ pub struct EndpointSettings {
 }
 
 /// `GET …/endpoints`, of a project or of a branch.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Endpoints {
     /// All of them.
     pub endpoints: Vec<Endpoint>,
 }
 
 /// `GET …/endpoints/{endpoint_id}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointReply {
     /// The endpoint.
     pub endpoint: Endpoint,
@@ -206,7 +211,7 @@ pub struct EndpointReply {
 
 /// `POST …/endpoints` (201), `PATCH` and `DELETE …/endpoints/{endpoint_id}`, and
 /// `POST …/start|suspend|pause|restart|evict`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointChanged {
     /// The endpoint after the change.
     pub endpoint: Endpoint,
@@ -215,14 +220,14 @@ pub struct EndpointChanged {
 }
 
 /// `PATCH …/endpoints/{endpoint_id}`, the request.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UpdateEndpoint {
     /// The changes.
     pub endpoint: EndpointPatch,
 }
 
 /// Changes to an endpoint; absent fields stay as they are.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointPatch {
     /// See [`EndpointLimits::suspend_timeout_seconds`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -245,14 +250,14 @@ pub struct EndpointPatch {
 }
 
 /// `POST /projects/{project_id}/endpoints`, the request.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CreateEndpoint {
     /// The wishes.
     pub endpoint: NewEndpoint,
 }
 
 /// Wishes for a new endpoint.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NewEndpoint {
     /// Its branch.
     pub branch_id: BranchId,
@@ -271,7 +276,7 @@ pub struct NewEndpoint {
 }
 
 /// When a new endpoint sleeps, and how large it may become; absent fields are the project's.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NewEndpointLimits {
     /// See [`EndpointLimits::suspend_timeout_seconds`].
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,10 +1,11 @@
 //! The body of every reply that is not a success. The status comes from
 //! [`Kind::http_status`](dormouse_base::Kind::http_status).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What went wrong, for people (`message`, `hint`) and for programs (`code`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
     /// What is wrong, one sentence, safe to show to the client.
     pub message: String,

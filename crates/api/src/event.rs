@@ -1,10 +1,11 @@
 //! Event *(extension)*: one thing that happened to an endpoint, such as a wake with its phases.
 
 use dormouse_base::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One entry of an endpoint's event list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointEvent {
     /// Grows with every event of the server.
     pub id: i64,
@@ -18,14 +19,14 @@ pub struct EndpointEvent {
 }
 
 /// `GET …/endpoints/{endpoint_id}/events`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Events {
     /// Newest first.
     pub events: Vec<EndpointEvent>,
 }
 
 /// The query of `GET …/endpoints/{endpoint_id}/events`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EventsQuery {
     /// 1 to [`crate::page::MAX_LIMIT`]; [`crate::page::DEFAULT_LIMIT`] when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,11 +1,12 @@
 //! Import *(extension)*: a project from a PostgreSQL data directory on the server's machine.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Branch, ConnectionUri, Database, Endpoint, Operation, Project, Role};
 
 /// `POST /projects/import`, the request. The *server* reads the directory.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ImportDirectory {
     /// The data directory of a cleanly stopped cluster, an absolute path.
     pub data_directory: String,
@@ -19,7 +20,7 @@ pub struct ImportDirectory {
 
 /// `POST /projects/import`, the reply (201). While the operation is `running`, the branch is `init`,
 /// and the databases are not known yet.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ImportedProject {
     /// The project.
     pub project: Project,

@@ -8,7 +8,7 @@
 //! Reading order: [`routes`] is the table of everything that can be asked; each resource has one
 //! file with its replies and requests; [`body`] reads a request on the server; [`client`] builds a
 //! request and reads the reply. A new resource is: its file here, its routes, its `client` file,
-//! and a snapshot in `tests/`.
+//! a row in `openapi/shapes.rs`, and a snapshot in `tests/`.
 
 pub mod routes;
 
@@ -20,6 +20,7 @@ pub mod import;
 
 pub mod branch;
 pub mod schema;
+pub mod snapshot;
 
 pub mod endpoint;
 pub mod event;
@@ -35,6 +36,8 @@ pub mod operation;
 pub mod api_key;
 pub mod auth;
 pub mod user;
+pub mod audit;
+pub mod consumption;
 
 pub mod server_file;
 pub mod status;
@@ -45,9 +48,12 @@ pub mod body;
 
 pub mod client;
 
+pub mod openapi;
+
 mod sealed;
 
 pub use api_key::{ApiKey, ApiKeyCreated, ApiKeyRevoked, CreateApiKey};
+pub use audit::{Audit, AuditEntry};
 pub use branch::{Branch, Branches};
 pub use connection::{ConnectionParameters, ConnectionUri, ConnectionUriReply};
 pub use database::{Database, Databases};
@@ -60,5 +66,6 @@ pub use project::{CreatedProject, Project, Projects};
 pub use role::{Role, Roles};
 pub use schema::{CompareReply, SchemaReply};
 pub use server_file::ServerFile;
+pub use snapshot::{Snapshot, Snapshots};
 pub use status::{Status, StatusEndpoint};
 pub use user::{Organizations, User};

@@ -1,12 +1,13 @@
 //! Operation: a durable, resumable piece of control-plane work.
 
 use dormouse_base::{BranchId, EndpointId, OperationId, ProjectId, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Page;
 
 /// Where an operation is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OperationStatus {
     /// Waiting for its turn.
@@ -60,7 +61,7 @@ impl OperationStatus {
 }
 
 /// An operation as the API shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Operation {
     /// The operation.
     pub id: OperationId,
@@ -93,7 +94,7 @@ pub struct Operation {
 }
 
 /// `GET /projects/{project_id}/operations`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Operations {
     /// This page, newest first.
     pub operations: Vec<Operation>,
@@ -103,7 +104,7 @@ pub struct Operations {
 }
 
 /// `GET /projects/{project_id}/operations/{operation_id}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OperationReply {
     /// The operation.
     pub operation: Operation,

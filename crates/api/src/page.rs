@@ -1,5 +1,6 @@
 //! Lists come in pages. A page carries an opaque place to go on from; without one it is the last.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The most items in one page.
@@ -10,7 +11,7 @@ pub const DEFAULT_LIMIT: u32 = 100;
 
 /// `pagination` in a list reply. Projects and operations go on with `cursor`, branches with
 /// `next`; this difference is Neon's.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Page {
     /// Give this as `?cursor=` to get the next page of projects or operations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,7 +42,7 @@ impl Page {
 }
 
 /// The query of a list request.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PageQuery {
     /// 1 to [`MAX_LIMIT`]; [`DEFAULT_LIMIT`] when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

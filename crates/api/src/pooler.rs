@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `GET /pooler`, and the reply to `PATCH /pooler`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pooler {
     /// All settings, by name.
     pub settings: Vec<PoolerSetting>,
@@ -31,7 +32,7 @@ pub struct PoolerLayer {
 }
 
 /// One setting, as it is now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PoolerSetting {
     /// Its name.
     pub name: String,
@@ -44,7 +45,7 @@ pub struct PoolerSetting {
 }
 
 /// `PATCH /pooler`: all are set, or none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UpdatePooler {
     /// New values as text; `null` goes back to the default, or to what holds for more pools.
     pub settings: BTreeMap<String, Option<String>>,
@@ -60,14 +61,14 @@ pub struct UpdatePooler {
 }
 
 /// `POST /pooler/command`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PoolerCommand {
     /// A command of the console, such as `SHOW POOLS`.
     pub command: String,
 }
 
 /// The reply to `POST /pooler/command`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PoolerAnswer {
     /// The columns of what was shown.
     pub columns: Vec<String>,

@@ -1,6 +1,7 @@
 //! Project: one tenant, with a PostgreSQL major version, branches, roles and settings.
 
 use dormouse_base::{BranchId, ProjectId, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Branch, ConnectionUri, Database, Endpoint, Operation, Page, Role};
@@ -12,7 +13,7 @@ pub const REGION: &str = "local";
 pub const PLATFORM: &str = "dormouse";
 
 /// A project as the API shows it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Project {
     /// The project.
     pub id: ProjectId,
@@ -24,6 +25,12 @@ pub struct Project {
     pub region_id: String,
     /// Always [`PLATFORM`].
     pub platform_id: String,
+    /// Always [`crate::endpoint::PROVISIONER`].
+    pub provisioner: String,
+    /// Who made it; always [`crate::branch::CREATION_SOURCE`].
+    pub creation_source: String,
+    /// Always [`crate::user::LOGIN`].
+    pub owner_id: String,
     /// When it was made.
     pub created_at: Timestamp,
     /// When a field of it changed last.
@@ -44,7 +51,7 @@ pub struct Project {
 }
 
 /// What a new endpoint starts with.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointDefaults {
     /// Idle time before sleep, seconds; 0 = the server's default, −1 = never.
     pub suspend_timeout_seconds: i64,
@@ -57,7 +64,7 @@ pub struct EndpointDefaults {
 }
 
 /// Changes to [`EndpointDefaults`]; absent fields stay as they are.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointDefaultsPatch {
     /// See [`EndpointDefaults::suspend_timeout_seconds`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,7 +81,7 @@ pub struct EndpointDefaultsPatch {
 }
 
 /// Settings of the whole project.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProjectSettings {
     /// Libraries that every compute of the project preloads.
     #[serde(default)]
@@ -88,7 +95,7 @@ pub struct ProjectSettings {
 }
 
 /// The value of `allowed_ips`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AllowedIps {
     /// Addresses, ranges `first-last` and networks `base/bits`; empty = every address.
     #[serde(default)]
@@ -99,7 +106,7 @@ pub struct AllowedIps {
 }
 
 /// Changes to [`AllowedIps`]; absent fields stay as they are.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AllowedIpsPatch {
     /// Replaces the whole list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,7 +117,7 @@ pub struct AllowedIpsPatch {
 }
 
 /// Changes to [`ProjectSettings`]; absent fields stay as they are.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProjectSettingsPatch {
     /// See [`ProjectSettings::preload_libraries`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -124,7 +131,7 @@ pub struct ProjectSettingsPatch {
 }
 
 /// The value of `preload_libraries`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PreloadLibraries {
     /// Library names, such as `pg_stat_statements`.
     #[serde(default)]
@@ -132,7 +139,7 @@ pub struct PreloadLibraries {
 }
 
 /// `GET /projects`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Projects {
     /// This page.
     pub projects: Vec<Project>,
@@ -142,14 +149,14 @@ pub struct Projects {
 }
 
 /// `GET` and `DELETE /projects/{project_id}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProjectReply {
     /// The project.
     pub project: Project,
 }
 
 /// `PATCH /projects/{project_id}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProjectChanged {
     /// The project after the change.
     pub project: Project,
@@ -158,7 +165,7 @@ pub struct ProjectChanged {
 }
 
 /// `POST /projects`, the reply (201).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CreatedProject {
     /// The project.
     pub project: Project,
@@ -177,14 +184,14 @@ pub struct CreatedProject {
 }
 
 /// `POST /projects`, the request. Every field has a default, `{"project":{}}` is enough.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CreateProject {
     /// The wishes.
     pub project: NewProject,
 }
 
 /// Wishes for a new project.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NewProject {
     /// Its name; two random words when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -207,7 +214,7 @@ pub struct NewProject {
 }
 
 /// Wishes for the first branch of a new project.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NewProjectBranch {
     /// The branch's name; `main` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -221,14 +228,14 @@ pub struct NewProjectBranch {
 }
 
 /// `PATCH /projects/{project_id}`, the request.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UpdateProject {
     /// The changes.
     pub project: ProjectPatch,
 }
 
 /// Changes to a project; absent fields stay as they are.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProjectPatch {
     /// A new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,12 +1,13 @@
 //! Role: a PostgreSQL role of a branch.
 
 use dormouse_base::{BranchId, Secret, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Operation, sealed};
 
 /// A role as the API shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Role {
     /// Its branch.
     pub branch_id: BranchId,
@@ -14,6 +15,7 @@ pub struct Role {
     pub name: String,
     /// Its password; only in the reply that made or reset it.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "sealed::optional")]
+    #[schemars(with = "Option<String>")]
     pub password: Option<Secret<String>>,
     /// It cannot be deleted.
     pub protected: bool,
@@ -27,21 +29,21 @@ pub struct Role {
 }
 
 /// `GET …/roles`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Roles {
     /// All of them, without passwords.
     pub roles: Vec<Role>,
 }
 
 /// `GET …/roles/{role_name}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RoleReply {
     /// The role.
     pub role: Role,
 }
 
 /// `POST …/roles` (201), `DELETE …/roles/{role_name}` and `POST …/reset_password`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RoleChanged {
     /// The role after the change; with its password when that is new.
     pub role: Role,
@@ -50,22 +52,23 @@ pub struct RoleChanged {
 }
 
 /// `GET …/roles/{role_name}/reveal_password`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RolePassword {
     /// The password in the clear.
     #[serde(with = "sealed::required")]
+    #[schemars(with = "String")]
     pub password: Secret<String>,
 }
 
 /// `POST …/roles`, the request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CreateRole {
     /// The wishes.
     pub role: NewRole,
 }
 
 /// Wishes for a new role.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NewRole {
     /// Its name, 1 to 63 bytes.
     pub name: String,

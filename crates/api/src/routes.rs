@@ -16,6 +16,10 @@ pub const PROJECTS_SHARED: &str = "/projects/shared";
 pub const PROJECTS_IMPORT: &str = "/projects/import";
 /// `GET`, `PATCH`, `DELETE`.
 pub const PROJECT: &str = "/projects/{project_id}";
+/// `POST`: bring a deleted project back; nothing that was deleted is kept here, so it always refuses.
+pub const PROJECT_RECOVER: &str = "/projects/{project_id}/recover";
+/// `GET` *(extension)*: who changed what in a project.
+pub const PROJECT_AUDIT: &str = "/projects/{project_id}/audit";
 /// `GET` with [`crate::connection::ConnectionUriQuery`].
 pub const CONNECTION_URI: &str = "/projects/{project_id}/connection_uri";
 /// `POST` *(extension)*: a login token, to be shown in the place of a password.
@@ -34,8 +38,22 @@ pub const BRANCH_RESTORE: &str = "/projects/{project_id}/branches/{branch_id}/re
 pub const BRANCH_SCHEMA: &str = "/projects/{project_id}/branches/{branch_id}/schema";
 /// `GET` with [`crate::schema::CompareQuery`]: how they differ from another branch's.
 pub const BRANCH_COMPARE_SCHEMA: &str = "/projects/{project_id}/branches/{branch_id}/compare_schema";
-/// `POST` *(extension)*: store a snapshot now.
+/// `GET`: how many there are, with [`crate::branch::CountQuery`].
+pub const BRANCHES_COUNT: &str = "/projects/{project_id}/branches/count";
+/// `POST`: keep the data of a branch as a snapshot, with [`crate::snapshot::CreateSnapshotQuery`].
 pub const BRANCH_SNAPSHOT: &str = "/projects/{project_id}/branches/{branch_id}/snapshot";
+/// `POST`: put a restored snapshot in the place of the branch that it was restored for.
+pub const BRANCH_FINALIZE_RESTORE: &str = "/projects/{project_id}/branches/{branch_id}/finalize_restore";
+/// `GET`, `PUT`: when snapshots are taken by themselves; never here.
+pub const BRANCH_BACKUP_SCHEDULE: &str = "/projects/{project_id}/branches/{branch_id}/backup_schedule";
+/// `POST` *(extension)*: store what the branch has now, so that later restores are quick.
+pub const BRANCH_STORE: &str = "/projects/{project_id}/branches/{branch_id}/store";
+/// `GET` list.
+pub const SNAPSHOTS: &str = "/projects/{project_id}/snapshots";
+/// `PATCH`, `DELETE`.
+pub const SNAPSHOT: &str = "/projects/{project_id}/snapshots/{snapshot_id}";
+/// `POST`: a branch with the data of a snapshot, or an existing branch gets it.
+pub const SNAPSHOT_RESTORE: &str = "/projects/{project_id}/snapshots/{snapshot_id}/restore";
 /// `GET`: the endpoints of one branch.
 pub const BRANCH_ENDPOINTS: &str = "/projects/{project_id}/branches/{branch_id}/endpoints";
 /// `GET` list, `POST` create.
@@ -74,6 +92,18 @@ pub const OPERATION: &str = "/projects/{project_id}/operations/{operation_id}";
 pub const API_KEYS: &str = "/api_keys";
 /// `DELETE`.
 pub const API_KEY: &str = "/api_keys/{key_id}";
+/// `GET` *(extension)*: who changed what on this server.
+pub const AUDIT: &str = "/audit";
+/// `GET`: how the request proved who it comes from.
+pub const AUTH: &str = "/auth";
+/// `GET`: the places where projects can be; there is one.
+pub const REGIONS: &str = "/regions";
+/// `GET`: what all projects used, with [`crate::consumption::ConsumptionQuery`].
+pub const CONSUMPTION_ACCOUNT: &str = "/consumption_history/account";
+/// `GET`: the same for each project.
+pub const CONSUMPTION_PROJECTS: &str = "/consumption_history/projects";
+/// `GET` *(extension)*: this contract as OpenAPI 3.1. Needs no key.
+pub const OPENAPI: &str = "/openapi.json";
 /// `GET`: who the key belongs to.
 pub const USER: &str = "/users/me";
 /// `GET`: always an empty list here, but `neonctl` asks.
@@ -98,6 +128,8 @@ pub enum Method {
     Get,
     /// Create, or do something.
     Post,
+    /// Replace.
+    Put,
     /// Change some fields.
     Patch,
     /// Remove.
@@ -111,6 +143,7 @@ impl Method {
         match self {
             Method::Get => "GET",
             Method::Post => "POST",
+            Method::Put => "PUT",
             Method::Patch => "PATCH",
             Method::Delete => "DELETE",
         }
@@ -123,63 +156,127 @@ impl fmt::Display for Method {
     }
 }
 
-/// Every method and pattern of the API, for the server's own test that it mounts them all.
-pub const ALL: &[(Method, &str)] = &[
-    (Method::Get, PROJECTS),
-    (Method::Post, PROJECTS),
-    (Method::Get, PROJECTS_SHARED),
-    (Method::Post, PROJECTS_IMPORT),
-    (Method::Get, PROJECT),
-    (Method::Patch, PROJECT),
-    (Method::Delete, PROJECT),
-    (Method::Get, CONNECTION_URI),
-    (Method::Post, AUTH_TOKEN),
-    (Method::Post, AUTH_ROTATE_KEY),
-    (Method::Get, BRANCHES),
-    (Method::Post, BRANCHES),
-    (Method::Get, BRANCH),
-    (Method::Patch, BRANCH),
-    (Method::Delete, BRANCH),
-    (Method::Post, BRANCH_SET_DEFAULT),
-    (Method::Post, BRANCH_RESTORE),
-    (Method::Get, BRANCH_SCHEMA),
-    (Method::Get, BRANCH_COMPARE_SCHEMA),
-    (Method::Post, BRANCH_SNAPSHOT),
-    (Method::Get, BRANCH_ENDPOINTS),
-    (Method::Get, ROLES),
-    (Method::Post, ROLES),
-    (Method::Get, ROLE),
-    (Method::Delete, ROLE),
-    (Method::Get, ROLE_REVEAL),
-    (Method::Post, ROLE_RESET),
-    (Method::Get, DATABASES),
-    (Method::Post, DATABASES),
-    (Method::Get, DATABASE),
-    (Method::Patch, DATABASE),
-    (Method::Delete, DATABASE),
-    (Method::Get, ENDPOINTS),
-    (Method::Post, ENDPOINTS),
-    (Method::Get, ENDPOINT),
-    (Method::Patch, ENDPOINT),
-    (Method::Delete, ENDPOINT),
-    (Method::Post, ENDPOINT_START),
-    (Method::Post, ENDPOINT_SUSPEND),
-    (Method::Post, ENDPOINT_PAUSE),
-    (Method::Post, ENDPOINT_RESTART),
-    (Method::Post, ENDPOINT_EVICT),
-    (Method::Get, ENDPOINT_EVENTS),
-    (Method::Get, OPERATIONS),
-    (Method::Get, OPERATION),
-    (Method::Get, API_KEYS),
-    (Method::Post, API_KEYS),
-    (Method::Delete, API_KEY),
-    (Method::Get, USER),
-    (Method::Get, USER_ORGANIZATIONS),
-    (Method::Get, STATUS),
-    (Method::Get, STORAGE),
-    (Method::Post, STORAGE_CHECK),
-    (Method::Post, STORAGE_COLLECT),
-    (Method::Get, POOLER),
-    (Method::Patch, POOLER),
-    (Method::Post, POOLER_COMMAND),
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Whoever reaches the port: nothing of this server is told.
+    Anybody,
+    /// Every known caller; the answer is the same for all, or about the caller.
+    Caller,
+    /// Every known caller; who is bound to one project sees only what belongs to it.
+    Listed,
+    /// Who may use the project in the path.
+    Project,
+    /// Only who is not bound to one project.
+    Organisation,
+}
+
+/// One method of one pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// The HTTP method.
+    pub method: Method,
+    /// One of the constants above.
+    pub pattern: &'static str,
+    /// Its `operationId`, which is Neon's where Neon has the route.
+    pub id: &'static str,
+    /// Who may use it.
+    pub access: Access,
+}
+
+impl Route {
+    /// Whether it changes something, or tells a secret: then its use is recorded.
+    #[must_use]
+    pub fn is_audited(&self) -> bool {
+        self.method != Method::Get || matches!(self.pattern, ROLE_REVEAL | CONNECTION_URI)
+    }
+}
+
+const fn route(method: Method, pattern: &'static str, id: &'static str, access: Access) -> Route {
+    Route { method, pattern, id, access }
+}
+
+/// Every method and pattern of the API: the server refuses what is not here, and tests compare this with what
+/// it mounts, with the OpenAPI document and with the table of who may do what.
+pub const ALL: &[Route] = &[
+    route(Method::Get, PROJECTS, "listProjects", Access::Listed),
+    route(Method::Post, PROJECTS, "createProject", Access::Organisation),
+    route(Method::Get, PROJECTS_SHARED, "listSharedProjects", Access::Caller),
+    route(Method::Post, PROJECTS_IMPORT, "importDirectory", Access::Organisation),
+    route(Method::Get, PROJECT, "getProject", Access::Project),
+    route(Method::Patch, PROJECT, "updateProject", Access::Project),
+    route(Method::Delete, PROJECT, "deleteProject", Access::Organisation),
+    route(Method::Post, PROJECT_RECOVER, "recoverProject", Access::Organisation),
+    route(Method::Get, PROJECT_AUDIT, "listProjectAudit", Access::Project),
+    route(Method::Get, CONNECTION_URI, "getConnectionUri", Access::Project),
+    route(Method::Post, AUTH_TOKEN, "createLoginToken", Access::Project),
+    route(Method::Post, AUTH_ROTATE_KEY, "rotateLoginKey", Access::Organisation),
+    route(Method::Get, BRANCHES, "listProjectBranches", Access::Project),
+    route(Method::Post, BRANCHES, "createProjectBranch", Access::Project),
+    route(Method::Get, BRANCHES_COUNT, "countProjectBranches", Access::Project),
+    route(Method::Get, BRANCH, "getProjectBranch", Access::Project),
+    route(Method::Patch, BRANCH, "updateProjectBranch", Access::Project),
+    route(Method::Delete, BRANCH, "deleteProjectBranch", Access::Project),
+    route(Method::Post, BRANCH_SET_DEFAULT, "setDefaultProjectBranch", Access::Project),
+    route(Method::Post, BRANCH_RESTORE, "restoreProjectBranch", Access::Project),
+    route(Method::Post, BRANCH_FINALIZE_RESTORE, "finalizeRestoreBranch", Access::Project),
+    route(Method::Get, BRANCH_SCHEMA, "getProjectBranchSchema", Access::Project),
+    route(Method::Get, BRANCH_COMPARE_SCHEMA, "getProjectBranchSchemaComparison", Access::Project),
+    route(Method::Get, BRANCH_BACKUP_SCHEDULE, "getSnapshotSchedule", Access::Project),
+    route(Method::Put, BRANCH_BACKUP_SCHEDULE, "setSnapshotSchedule", Access::Project),
+    route(Method::Post, BRANCH_SNAPSHOT, "createSnapshot", Access::Project),
+    route(Method::Post, BRANCH_STORE, "storeProjectBranch", Access::Project),
+    route(Method::Get, SNAPSHOTS, "listSnapshots", Access::Project),
+    route(Method::Patch, SNAPSHOT, "updateSnapshot", Access::Project),
+    route(Method::Delete, SNAPSHOT, "deleteSnapshot", Access::Project),
+    route(Method::Post, SNAPSHOT_RESTORE, "restoreSnapshot", Access::Project),
+    route(Method::Get, BRANCH_ENDPOINTS, "listProjectBranchEndpoints", Access::Project),
+    route(Method::Get, ROLES, "listProjectBranchRoles", Access::Project),
+    route(Method::Post, ROLES, "createProjectBranchRole", Access::Project),
+    route(Method::Get, ROLE, "getProjectBranchRole", Access::Project),
+    route(Method::Delete, ROLE, "deleteProjectBranchRole", Access::Project),
+    route(Method::Get, ROLE_REVEAL, "getProjectBranchRolePassword", Access::Project),
+    route(Method::Post, ROLE_RESET, "resetProjectBranchRolePassword", Access::Project),
+    route(Method::Get, DATABASES, "listProjectBranchDatabases", Access::Project),
+    route(Method::Post, DATABASES, "createProjectBranchDatabase", Access::Project),
+    route(Method::Get, DATABASE, "getProjectBranchDatabase", Access::Project),
+    route(Method::Patch, DATABASE, "updateProjectBranchDatabase", Access::Project),
+    route(Method::Delete, DATABASE, "deleteProjectBranchDatabase", Access::Project),
+    route(Method::Get, ENDPOINTS, "listProjectEndpoints", Access::Project),
+    route(Method::Post, ENDPOINTS, "createProjectEndpoint", Access::Project),
+    route(Method::Get, ENDPOINT, "getProjectEndpoint", Access::Project),
+    route(Method::Patch, ENDPOINT, "updateProjectEndpoint", Access::Project),
+    route(Method::Delete, ENDPOINT, "deleteProjectEndpoint", Access::Project),
+    route(Method::Post, ENDPOINT_START, "startProjectEndpoint", Access::Project),
+    route(Method::Post, ENDPOINT_SUSPEND, "suspendProjectEndpoint", Access::Project),
+    route(Method::Post, ENDPOINT_PAUSE, "pauseProjectEndpoint", Access::Project),
+    route(Method::Post, ENDPOINT_RESTART, "restartProjectEndpoint", Access::Project),
+    route(Method::Post, ENDPOINT_EVICT, "evictProjectEndpoint", Access::Project),
+    route(Method::Get, ENDPOINT_EVENTS, "listProjectEndpointEvents", Access::Project),
+    route(Method::Get, OPERATIONS, "listProjectOperations", Access::Project),
+    route(Method::Get, OPERATION, "getProjectOperation", Access::Project),
+    route(Method::Get, API_KEYS, "listApiKeys", Access::Organisation),
+    route(Method::Post, API_KEYS, "createApiKey", Access::Organisation),
+    route(Method::Delete, API_KEY, "revokeApiKey", Access::Organisation),
+    route(Method::Get, AUDIT, "listAudit", Access::Organisation),
+    route(Method::Get, AUTH, "getAuthDetails", Access::Caller),
+    route(Method::Get, REGIONS, "getActiveRegions", Access::Caller),
+    route(Method::Get, CONSUMPTION_ACCOUNT, "getConsumptionHistoryPerAccount", Access::Organisation),
+    route(Method::Get, CONSUMPTION_PROJECTS, "getConsumptionHistoryPerProject", Access::Listed),
+    route(Method::Get, OPENAPI, "getOpenApi", Access::Anybody),
+    route(Method::Get, USER, "getCurrentUserInfo", Access::Caller),
+    route(Method::Get, USER_ORGANIZATIONS, "getCurrentUserOrganizations", Access::Caller),
+    route(Method::Get, STATUS, "getStatus", Access::Listed),
+    route(Method::Get, STORAGE, "getStorage", Access::Organisation),
+    route(Method::Post, STORAGE_CHECK, "checkStorage", Access::Organisation),
+    route(Method::Post, STORAGE_COLLECT, "collectStorage", Access::Organisation),
+    route(Method::Get, POOLER, "getPooler", Access::Organisation),
+    route(Method::Patch, POOLER, "updatePooler", Access::Organisation),
+    route(Method::Post, POOLER_COMMAND, "runPoolerCommand", Access::Organisation),
 ];
+
+/// The row of [`ALL`] for a method and a pattern.
+#[must_use]
+pub fn find(method: Method, pattern: &str) -> Option<&'static Route> {
+    ALL.iter().find(|route| route.method == method && route.pattern == pattern)
+}

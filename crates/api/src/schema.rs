@@ -1,10 +1,11 @@
 //! Schema: the definitions of one database, without its data, and how two of them differ.
 
 use dormouse_base::{BranchId, Lsn, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The query of `GET …/branches/{branch_id}/schema`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SchemaQuery {
     /// The database.
     pub db_name: String,
@@ -17,14 +18,14 @@ pub struct SchemaQuery {
 }
 
 /// `GET …/branches/{branch_id}/schema`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SchemaReply {
     /// What `pg_dump --schema-only` says.
     pub sql: String,
 }
 
 /// The query of `GET …/branches/{branch_id}/compare_schema`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CompareQuery {
     /// The database, of the same name on both sides.
     pub db_name: String,
@@ -46,7 +47,7 @@ pub struct CompareQuery {
 }
 
 /// `GET …/branches/{branch_id}/compare_schema`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CompareReply {
     /// A unified diff from the other branch to this one; empty when they are the same.
     pub diff: String,

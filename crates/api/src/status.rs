@@ -2,12 +2,13 @@
 //! prints exactly this, and scripts rely on it: fields are added, never renamed.
 
 use dormouse_base::{EndpointId, ProjectId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::LiveState;
 
 /// `GET /status`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// The server's version.
     pub version: String,
@@ -16,7 +17,7 @@ pub struct Status {
 }
 
 /// One endpoint in [`Status`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StatusEndpoint {
     /// The endpoint.
     pub id: EndpointId,

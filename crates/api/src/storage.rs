@@ -4,10 +4,11 @@
 //! server, and whoever goes away ends a check. Fields are added, never renamed: scripts read them.
 
 use dormouse_base::{BranchId, EndpointId, Epoch, Lsn, ProjectId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `GET /storage`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StorageStatus {
     /// The address of the store, without secrets.
     pub url: String,
@@ -22,7 +23,7 @@ pub struct StorageStatus {
 }
 
 /// One endpoint that has files on this server, in [`StorageStatus`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StorageEndpoint {
     /// The endpoint.
     pub id: EndpointId,
@@ -63,7 +64,7 @@ pub struct StorageEndpoint {
 }
 
 /// How far a directory is filled from the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HydrationProgress {
     /// All chunks (256 KiB) of its files.
     pub chunks: u64,
@@ -72,7 +73,7 @@ pub struct HydrationProgress {
 }
 
 /// `POST /storage/check`, the request. `{}` checks everything.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckStorage {
     /// Only this project, by ID or name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,7 +90,7 @@ pub struct CheckStorage {
 }
 
 /// `POST /storage/check`, the reply.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StorageChecked {
     /// Branches that were looked at.
     pub branches: u64,
@@ -109,7 +110,7 @@ pub struct StorageChecked {
 }
 
 /// Something that a check found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StorageFinding {
     /// The project, if it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -127,7 +128,7 @@ pub struct StorageFinding {
 }
 
 /// A branch that a check started.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RestoredBranch {
     /// The project.
     pub project_id: ProjectId,
@@ -147,7 +148,7 @@ pub struct RestoredBranch {
 }
 
 /// `POST /storage/collect`, the request. `{}` does what the server does by itself once an hour.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CollectStorage {
     /// Count what would be deleted, and change nothing.
     #[serde(default)]
@@ -163,7 +164,7 @@ pub struct CollectStorage {
 pub const MIN_GRACE_SECONDS: u64 = 60;
 
 /// `POST /storage/collect`, the reply.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StorageCollected {
     /// Nothing was changed.
     pub dry_run: bool,
@@ -187,7 +188,7 @@ pub struct StorageCollected {
 }
 
 /// A project of which nothing was deleted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FrozenProject {
     /// The project.
     pub project_id: ProjectId,

@@ -19,6 +19,7 @@ use dormouse_api::project::{CreateProject, UpdateProject};
 use dormouse_api::role::{CreateRole, NewRole};
 use dormouse_api::routes::{self, Method};
 use dormouse_api::schema::{CompareQuery, SchemaQuery};
+use dormouse_api::snapshot::{CreateSnapshotQuery, RestoreSnapshot, UpdateSnapshot};
 use dormouse_api::storage::{CheckStorage, CollectStorage};
 use dormouse_api::{PageQuery, Status};
 use serde::de::DeserializeOwned;
@@ -51,7 +52,7 @@ fn branch_calls() -> Vec<Line> {
         line(&client::branch::restore(p, b, &restore)),
         line(&client::branch::schema(p, b, &schema)),
         line(&client::branch::compare_schema(p, b, &compare)),
-        line(&client::branch::snapshot(p, b)),
+        line(&client::branch::store(p, b)),
     ]
 }
 
@@ -123,12 +124,23 @@ fn every_call() -> Vec<Line> {
         line(&client::auth::create_token(p, &new_token())),
         line(&client::auth::rotate_key()),
         line(&client::api_key::list()),
-        line(&client::api_key::create(&CreateApiKey { key_name: "ci".into() })),
+        line(&client::api_key::create(&CreateApiKey { key_name: "ci".into(), project_id: None })),
         line(&client::api_key::delete(&"key-calm-oak-abcd2345".parse().unwrap())),
         line(&client::server::status()),
         line(&client::server::user()),
         line(&client::server::organizations()),
         line(&client::server::shared_projects()),
+        line(&client::audit::list(page)),
+        line(&client::audit::of_project(p, page)),
+        line(&client::snapshot::list(p)),
+        line(&client::snapshot::create(
+            p,
+            b,
+            &CreateSnapshotQuery { name: Some("a b".into()), ..Default::default() },
+        )),
+        line(&client::snapshot::update(p, "snap-x", &UpdateSnapshot::default())),
+        line(&client::snapshot::delete(p, "snap-x")),
+        line(&client::snapshot::restore(p, "snap-x", &RestoreSnapshot::default())),
         line(&client::storage::status()),
         line(&client::storage::check(&CheckStorage::default())),
         line(&client::storage::collect(&CollectStorage::default())),
@@ -139,10 +151,24 @@ fn every_call() -> Vec<Line> {
     calls
 }
 
+/// Routes that only Neon's clients, and people with curl, ask for.
+const WITHOUT_A_CALL: [&str; 9] = [
+    routes::PROJECT_RECOVER,
+    routes::BRANCHES_COUNT,
+    routes::BRANCH_FINALIZE_RESTORE,
+    routes::BRANCH_BACKUP_SCHEDULE,
+    routes::AUTH,
+    routes::REGIONS,
+    routes::CONSUMPTION_ACCOUNT,
+    routes::CONSUMPTION_PROJECTS,
+    routes::OPENAPI,
+];
+
 #[test]
 fn every_call_has_a_route_and_every_route_a_call() {
     let mut calls: Vec<(&str, &str)> = every_call().iter().map(|(m, p, _)| (*p, m.as_str())).collect();
-    let mut routes: Vec<(&str, &str)> = routes::ALL.iter().map(|(m, p)| (*p, m.as_str())).collect();
+    let asked = routes::ALL.iter().filter(|route| !WITHOUT_A_CALL.contains(&route.pattern));
+    let mut routes: Vec<(&str, &str)> = asked.map(|r| (r.pattern, r.method.as_str())).collect();
     calls.sort_unstable();
     routes.sort_unstable();
     assert_eq!(calls, routes);

@@ -32,6 +32,9 @@ fn project() -> Project {
         pg_version: 18,
         region_id: project::REGION.into(),
         platform_id: project::PLATFORM.into(),
+        provisioner: endpoint::PROVISIONER.into(),
+        creation_source: branch::CREATION_SOURCE.into(),
+        owner_id: user::LOGIN.into(),
         created_at: at(5),
         updated_at: at(6),
         store_passwords: true,
@@ -59,6 +62,7 @@ fn branch() -> Branch {
         name: "main".into(),
         current_state: BranchState::Ready,
         pending_state: None,
+        state_changed_at: at(5),
         parent_id: None,
         parent_lsn: None,
         parent_timestamp: None,
@@ -90,6 +94,8 @@ fn endpoint() -> Endpoint {
         kind: EndpointType::ReadWrite,
         pinned_lsn: None,
         disabled: false,
+        passwordless_access: false,
+        creation_source: branch::CREATION_SOURCE.into(),
         pooler_enabled: true,
         pooler_mode: PoolerMode::Transaction,
         settings: EndpointSettings { pg_settings: BTreeMap::from([("work_mem".into(), "16MB".into())]) },
@@ -257,6 +263,9 @@ fn api_key_shape() {
         created_at: at(5),
         last_used_at: Some(at(8)),
         prefix: "dm_AbCd".into(),
+        project_id: Some(project().id),
+        created_by: api_key::KeyMaker { id: user::LOGIN.into(), name: "local".into(), image: String::new() },
+        last_used_from_addr: "192.0.2.7".into(),
     };
     assert_snapshot!("api_keys", json(&vec![key.clone()]));
     let created = ApiKeyCreated {
@@ -264,6 +273,7 @@ fn api_key_shape() {
         name: key.name,
         created_at: key.created_at,
         prefix: key.prefix,
+        project_id: key.project_id,
         key: Secret::new("dm_AbCd0123".into()),
     };
     assert_snapshot!("api_key_created", json(&created));
@@ -315,7 +325,14 @@ fn user_and_error_shapes() {
         email: String::new(),
         login: user::LOGIN.into(),
         name: "Local user".into(),
+        last_name: String::new(),
+        image: String::new(),
         projects_limit: 1000,
+        branches_limit: 5000,
+        max_autoscaling_limit: 0.0,
+        active_seconds_limit: 0,
+        auth_accounts: Vec::new(),
+        plan: user::PLAN.into(),
     };
     assert_snapshot!("user", json(&user));
     let error = ErrorBody {

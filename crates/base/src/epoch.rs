@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 /// Grows with every new writer of a branch; part of every object key that the writer creates, so a
 /// writer that was replaced without knowing it can never be mistaken for its successor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(inline))]
 pub struct Epoch(pub u32);
 
 impl Epoch {

@@ -22,6 +22,25 @@ pub struct Lsn(pub u64);
 #[error("`{0}` is not a log sequence number: expected something like `16/B374D848`")]
 pub struct ParseLsnError(String);
 
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Lsn {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Lsn".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "pattern": "^[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}$",
+            "examples": ["16/B374D848"],
+        })
+    }
+}
+
 impl Lsn {
     /// Before all history; PostgreSQL's "invalid" LSN.
     pub const ZERO: Lsn = Lsn(0);

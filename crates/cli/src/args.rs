@@ -80,11 +80,14 @@ pub(crate) enum Command {
     Doctor(commands::doctor::Doctor),
     Psql(commands::psql::Psql),
     ConnectionString(commands::connection_string::ConnectionString),
+    Init(commands::init::Init),
     #[command(subcommand)]
     Project(commands::project::Project),
     Import(Box<commands::import::Import>),
     #[command(subcommand)]
     Branch(commands::branch::Branch),
+    #[command(subcommand)]
+    Snapshot(commands::snapshot::Snapshot),
     #[command(subcommand)]
     Endpoint(commands::endpoint::Endpoint),
     #[command(subcommand)]
@@ -99,6 +102,7 @@ pub(crate) enum Command {
     Auth(commands::auth::Auth),
     #[command(subcommand)]
     ApiKey(commands::api_key::ApiKey),
+    Audit(commands::audit::Audit),
     #[command(subcommand)]
     Operation(commands::operation::Operation),
     Storage(commands::storage::Storage),

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::ui::Ui;
 
 pub(crate) mod api_key;
+pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod branch;
 pub(crate) mod completion;
@@ -21,6 +22,7 @@ pub(crate) mod endpoint;
 pub(crate) mod fsck;
 pub(crate) mod gc;
 pub(crate) mod import;
+pub(crate) mod init;
 pub(crate) mod ip_allow;
 pub(crate) mod operation;
 pub(crate) mod pool;
@@ -30,6 +32,7 @@ pub(crate) mod psql;
 pub(crate) mod recover;
 pub(crate) mod reference;
 pub(crate) mod role;
+pub(crate) mod snapshot;
 pub(crate) mod status;
 pub(crate) mod storage;
 pub(crate) mod up;
@@ -58,8 +61,10 @@ pub(crate) fn run(command: Command, cx: Context) -> Result<(), Error> {
         Command::Doctor(args) => doctor::run(args, &cx),
         Command::Psql(args) => psql::run(&args, &cx),
         Command::ConnectionString(args) => wait(connection_string::run(&args, &cx)),
+        Command::Init(args) => wait(init::run(&args, &cx)),
         Command::Project(args) => wait(project::run(args, &cx)),
         Command::Branch(args) => wait(branch::run(args, &cx)),
+        Command::Snapshot(args) => wait(snapshot::run(args, &cx)),
         Command::Endpoint(args) => wait(endpoint::run(args, &cx)),
         Command::Role(args) => wait(role::run(args, &cx)),
         Command::Database(args) => wait(database::run(args, &cx)),
@@ -68,6 +73,7 @@ pub(crate) fn run(command: Command, cx: Context) -> Result<(), Error> {
         Command::IpAllow(args) => wait(ip_allow::run(args, &cx)),
         Command::Auth(args) => wait(auth::run(args, &cx)),
         Command::ApiKey(args) => wait(api_key::run(args, &cx)),
+        Command::Audit(args) => wait(audit::run(&args, &cx)),
         Command::Operation(args) => wait(operation::run(args, &cx)),
         Command::Storage(args) => wait(storage::run(&args, &cx)),
         Command::Fsck(args) => wait(fsck::run(&args, &cx)),

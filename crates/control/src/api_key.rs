@@ -45,6 +45,9 @@ pub fn row_of(key: &str, name: &str, now: Timestamp) -> ApiKey {
         hash: hash(key),
         created_at: now,
         last_used_at: None,
+        project_id: None,
+        created_by: "local".to_owned(),
+        last_used_from: String::new(),
     }
 }
 

@@ -23,6 +23,8 @@ use crate::computes::Computes;
 use crate::db::{self, Db, DbError, api_keys, databases, endpoints, settings};
 use crate::directory::{Directories, DirectoryError};
 use crate::first::{self, FirstProject};
+use crate::identity::jwks::JwksError;
+use crate::identity::{Oidc, OidcSettings};
 use crate::keeper::Keeper;
 use crate::known::Known;
 use crate::locate::{LocateError, Located, Locator};
@@ -76,6 +78,8 @@ pub struct Config {
     pub run_root: PathBuf,
     /// The ways of its node.
     pub ways: Ways,
+    /// The identity provider whose tokens are accepted.
+    pub oidc: Option<OidcSettings>,
 }
 
 /// Control could not start.
@@ -90,6 +94,9 @@ pub enum StartError {
     /// The machine key or the local API key.
     #[error("cannot use a key file")]
     Key(#[source] KeyError),
+    /// The client that asks the identity provider.
+    #[error("cannot prepare for the identity provider")]
+    Identity(#[source] JwksError),
     /// The directories of templates and computes.
     #[error("cannot prepare the data directory")]
     Directory(#[source] DirectoryError),
@@ -116,6 +123,7 @@ pub struct Foundation {
     pub(crate) keeper: Keeper,
     pub(crate) node: Node,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) identities: Option<Oidc>,
 }
 
 impl Foundation {
@@ -143,7 +151,19 @@ impl Foundation {
             .map_err(StartError::Metadata)?;
         node.report_to(keeper.clone());
         let known = Known::new(db.clone());
-        Ok(Self { config: Arc::new(config), db, known, secrets, tokens, directories, keeper, node, metrics })
+        let identities = config.oidc.clone().map(Oidc::new).transpose().map_err(StartError::Identity)?;
+        Ok(Self {
+            config: Arc::new(config),
+            db,
+            known,
+            secrets,
+            tokens,
+            directories,
+            keeper,
+            node,
+            metrics,
+            identities,
+        })
     }
 
     /// What this node holds of branches.
@@ -181,6 +201,7 @@ pub struct Control {
     pub(crate) statuses: Statuses,
     pub(crate) scope: Scope,
     pub(crate) pooler: Attached,
+    pub(crate) identities: Option<Oidc>,
 }
 
 impl Control {
@@ -198,7 +219,8 @@ impl Control {
         let executor = Executor::new(foundation.db.clone(), scope.clone(), kinds, metrics);
         let statuses = Statuses::default();
         let pooler = Attached::default();
-        Self { foundation, computes, vault, executor, statuses, scope: scope.clone(), pooler }
+        let identities = foundation.identities.clone();
+        Self { foundation, computes, vault, executor, statuses, scope: scope.clone(), pooler, identities }
     }
 
     /// The API below `/api/v2`. Every route asks for a key.
@@ -291,12 +313,13 @@ impl Control {
         })
     }
 
-    /// Whether an HTTP caller's key is one of ours.
+    /// Whether a key is one of ours that may use the whole server: one that is bound to a project may not, for
+    /// example, log in to the pooler's console.
     ///
     /// # Errors
     /// When the metadata cannot be read.
     pub fn knows_key(&self, key: &str) -> Result<bool, DbError> {
-        Ok(api_key::check(&self.foundation.db, key)?.is_some())
+        Ok(api_key::check(&self.foundation.db, key)?.is_some_and(|row| row.project_id.is_none()))
     }
 
     /// The project `default`: makes it at the first start, finds it (or the oldest one) later.

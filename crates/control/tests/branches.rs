@@ -237,7 +237,7 @@ async fn endpoints_come_and_go_and_readers_are_found_by_their_id() {
     assert_eq!(scene.delete(&format!("{endpoints}/{writer}")).await.0, StatusCode::OK);
     assert!(matches!(by_name(), Err(LocateError::NoWriter(name)) if name == "dev"));
     assert_eq!(
-        refused(&scene.post(&format!("{branch}/snapshot"), Value::Null).await),
+        refused(&scene.post(&format!("{branch}/store"), Value::Null).await),
         (409, "branch-has-no-endpoint")
     );
     // Without an endpoint a change waits for the first start of the next one.
@@ -246,7 +246,7 @@ async fn endpoints_come_and_go_and_readers_are_found_by_their_id() {
     let again = j!({"endpoint": {"branch_id": id, "type": "read_write", "suspend_timeout_seconds": 60}});
     let (status, made) = scene.post(&endpoints, again).await;
     assert_eq!((status, &made["endpoint"]["suspend_timeout_seconds"]), (StatusCode::CREATED, &j!(60)));
-    let (_, snapshot) = scene.post(&format!("{branch}/snapshot"), Value::Null).await;
+    let (_, snapshot) = scene.post(&format!("{branch}/store"), Value::Null).await;
     assert_eq!(snapshot["lsn"], j!(HEAD));
     assert_eq!(scene.delete(&format!("{endpoints}/{reader}")).await.0, StatusCode::OK);
     assert!(by_id(&reader).is_err());

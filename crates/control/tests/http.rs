@@ -25,7 +25,8 @@ async fn nothing_is_told_without_a_key() {
 #[tokio::test]
 async fn every_route_of_the_contract_is_mounted() {
     let scene = Scene::new();
-    for (method, pattern) in routes::ALL {
+    for route in routes::ALL {
+        let (method, pattern) = (route.method, route.pattern);
         let path = pattern.replace("{project_id}", "x-y-z").replace(['{', '}'], "");
         let (status, body) = scene.ask(method.as_str(), &path, Some(j!({})), Some(scene.key())).await;
         assert_ne!(status, StatusCode::METHOD_NOT_ALLOWED, "{method} {pattern}");
@@ -286,4 +287,102 @@ async fn a_project_that_cannot_be_made_leaves_nothing_behind() {
     assert!(!reply["message"].as_str().unwrap().contains('/'), "no path of the server: {reply}");
     assert_eq!(scene.get("/projects").await.1["projects"], j!([]));
     assert_eq!(std::fs::read_dir(scene.data().join("computes")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn requests_that_are_not_what_they_should_be() {
+    use axum::body::Body;
+    use axum::http::Request;
+    let scene = Scene::new();
+    let made = scene.project("shop").await;
+    let (project, _) = scene::paths(&made);
+    let request = |path: &str, kind: Option<&str>, body: Vec<u8>| {
+        let request = Request::builder().method("POST").uri(format!("/api/v2{path}"));
+        let request = request.header("authorization", format!("Bearer {}", scene.key()));
+        let request = kind.into_iter().fold(request, |request, kind| request.header("content-type", kind));
+        request.body(Body::from(body)).unwrap()
+    };
+    let json = Some("application/json; charset=utf-8");
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)).into_bytes();
+    let large =
+        format!("{{\"key_name\": \"{}\"}}", "x".repeat(dormouse_api::body::MAX_REQUEST_BODY)).into_bytes();
+    for (what, kind, body, status, code) in [
+        (
+            "a form",
+            Some("application/x-www-form-urlencoded"),
+            b"key_name=x".to_vec(),
+            415,
+            "wrong-content-type",
+        ),
+        ("XML", Some("text/xml"), b"<x/>".to_vec(), 415, "wrong-content-type"),
+        ("not JSON", json, b"{key_name: x}".to_vec(), 400, "bad-body"),
+        ("half of it", json, b"{\"key_name\": \"x\"".to_vec(), 400, "bad-body"),
+        ("not UTF-8", json, b"{\"key_name\": \"\xff\xfe\"}".to_vec(), 400, "bad-body"),
+        ("a list", json, b"[]".to_vec(), 400, "bad-body"),
+        ("very deep", json, deep, 400, "bad-body"),
+        ("very large", json, large, 413, "body-too-large"),
+        ("an unknown field", json, b"{\"key_name\": \"x\", \"scope\": 1}".to_vec(), 400, "unknown-field"),
+        ("a field twice", json, b"{\"key_name\": \"x\", \"key_name\": \"y\"}".to_vec(), 400, "bad-body"),
+        ("nothing", json, Vec::new(), 400, "bad-body"),
+    ] {
+        let (found, reply) = scene.raw(request("/api_keys", kind, body)).await;
+        assert_eq!((found.as_u16(), &reply["code"]), (status, &j!(code)), "{what}: {reply}");
+        assert!(reply["message"].as_str().unwrap().len() > 10 && reply["request_id"].is_string(), "{reply}");
+    }
+    for path in ["/projects/%ff/branches", "/projects/%00/branches", "/projects/..%2f..%2fetc/branches"] {
+        let (status, reply) = scene.raw(request(path, json, b"{}".to_vec())).await;
+        assert!(status.is_client_error(), "{path}: {status} {reply}");
+        let text = reply.to_string();
+        assert!(!text.contains(scene.data().to_str().unwrap()) && !text.contains("sqlite"), "{reply}");
+    }
+    let (status, reply) = scene.post(&format!("{project}/branches"), j!({"branch": {"nmae": "dev"}})).await;
+    assert_eq!((status, &reply["code"]), (StatusCode::BAD_REQUEST, &j!("unknown-field")));
+    assert!(reply["hint"].as_str().unwrap().contains("parent_lsn"), "{reply}");
+}
+
+#[tokio::test]
+async fn two_hundred_changes_at_once_lose_nothing() {
+    let scene = std::sync::Arc::new(Scene::new());
+    let made = scene.project("shop").await;
+    let (project, _) = scene::paths(&made);
+    let endpoint = format!("{project}/endpoints/{}", scene::endpoint(&made));
+    let changes = (0..200).map(|n| {
+        let (scene, project, endpoint) = (scene.clone(), project.clone(), endpoint.clone());
+        async move {
+            // One field each of the same row: reading and writing it must be one step.
+            let (method, path, body) = match n % 5 {
+                0 => ("PATCH", project, j!({"project": {"name": format!("shop-{n}")}})),
+                1 => ("PATCH", project, j!({"project": {"history_retention_seconds": 1000 + n}})),
+                2 => ("PATCH", endpoint, j!({"endpoint": {"suspend_timeout_seconds": 1000 + n}})),
+                3 => ("PATCH", endpoint, j!({"endpoint": {"autoscaling_limit_max_cu": 1.0}})),
+                _ => ("POST", format!("{project}/branches"), j!({"branch": {"name": format!("b-{n}")}})),
+            };
+            (n, path.ends_with("/branches"), scene.ask(method, &path, Some(body), Some(scene.key())).await)
+        }
+    });
+    let (mut branches, mut locked) = (Vec::new(), 0);
+    for (n, is_branch, (status, reply)) in futures_util::future::join_all(changes).await {
+        match status {
+            StatusCode::CREATED => branches.push(format!("b-{n}")),
+            // Neon's clients wait and try again.
+            StatusCode::LOCKED if is_branch => locked += 1,
+            StatusCode::OK => {}
+            _ => panic!("{n}: {status} {reply}"),
+        }
+    }
+    assert_eq!(branches.len() + locked, 40);
+    assert!(!branches.is_empty());
+    let (_, listed) = scene.get(&format!("{project}/branches?limit=400")).await;
+    let names: Vec<&str> =
+        listed["branches"].as_array().unwrap().iter().filter_map(|b| b["name"].as_str()).collect();
+    assert!(
+        branches.iter().all(|name| names.contains(&name.as_str())),
+        "made {branches:?}, there are {names:?}"
+    );
+    let (_, now) = scene.get(&project).await;
+    assert!(now["project"]["name"].as_str().unwrap().starts_with("shop-"), "{now}");
+    assert!(now["project"]["history_retention_seconds"].as_i64().unwrap() >= 1000, "{now}");
+    let (_, now) = scene.get(&endpoint).await;
+    assert!(now["endpoint"]["suspend_timeout_seconds"].as_i64().unwrap() >= 1000, "{now}");
+    assert_eq!(now["endpoint"]["autoscaling_limit_max_cu"], 1.0);
 }

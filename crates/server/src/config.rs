@@ -7,7 +7,7 @@ use std::time::Duration;
 use dormouse_base::{ProjectId, Secret};
 pub use dormouse_compute::sandbox::cgroup::Choice as CgroupChoice;
 use dormouse_compute::spec::PauseTimeout;
-pub use dormouse_control::{LocalClone, WalSource, Ways};
+pub use dormouse_control::{LocalClone, OidcSettings, WalSource, Ways};
 
 pub use dormouse_proxy::arrivals::DEFAULT_RATE as DEFAULT_CONN_RATE;
 pub use dormouse_proxy::peer::{ClientCerts, Wanted};
@@ -52,6 +52,8 @@ pub struct ServerConfig {
     pub takeover: bool,
     /// Then its clients may stay with it for so long, if they cannot move.
     pub takeover_limit: Duration,
+    /// The identity provider whose tokens the API accepts.
+    pub oidc: Option<OidcSettings>,
 }
 
 /// What a server tells when it is ready: the contract of `dormouse up --output json`.

@@ -16,6 +16,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
+use dormouse_control::Peer;
 use dormouse_proxy::gateway::Visitor;
 use dormouse_proxy::tls::Tls;
 use dormouse_runtime::task::Scope;
@@ -131,6 +132,8 @@ impl Server {
         let stream = Watched::new(stream, Arc::clone(&visitor.patient));
         let service = self.routes.clone().map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(visitor.clone());
+            // The API records where requests come from.
+            request.extensions_mut().insert(Peer(peer));
             request.map(axum::body::Body::new)
         });
         let mut builder = http1::Builder::new();

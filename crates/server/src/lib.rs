@@ -27,7 +27,7 @@ pub mod doctor;
 pub mod standalone;
 
 pub use config::{
-    CgroupChoice, ClientCerts, DEFAULT_CONN_RATE, LocalClone, Ready, ReadyProject, ServerConfig, WalSource,
-    Wanted, Ways,
+    CgroupChoice, ClientCerts, DEFAULT_CONN_RATE, LocalClone, OidcSettings, Ready, ReadyProject,
+    ServerConfig, WalSource, Wanted, Ways,
 };
 pub use run::{ServerError, run};

@@ -74,6 +74,7 @@ impl Prepared {
             store: self.store.clone(),
             run_root: place.run_root(),
             ways: config.ways,
+            oidc: config.oidc.clone(),
         };
         task::blocking(move || Foundation::open(control)).await.map_err(ServerError::Control)
     }

@@ -5,8 +5,8 @@ use dormouse_base::{BranchId, ProjectId};
 use super::Call;
 use crate::PageQuery;
 use crate::branch::{
-    BranchChanged, BranchReply, Branches, CreateBranch, CreatedBranch, DeleteBranchQuery, RestoreBranch,
-    SnapshotTaken, UpdateBranch,
+    BranchChanged, BranchReply, BranchStored, Branches, CreateBranch, CreatedBranch, DeleteBranchQuery,
+    RestoreBranch, UpdateBranch,
 };
 use crate::routes::{self, Method};
 use crate::schema::{CompareQuery, CompareReply, SchemaQuery, SchemaReply};
@@ -69,7 +69,7 @@ pub fn compare_schema(project: &ProjectId, branch: &BranchId, query: &CompareQue
         .with_query("base_timestamp", query.base_timestamp)
 }
 
-/// Stores a snapshot of it now.
-pub fn snapshot(project: &ProjectId, branch: &BranchId) -> Call<SnapshotTaken> {
-    Call::new(Method::Post, routes::BRANCH_SNAPSHOT, &[project.as_str(), branch.as_str()])
+/// Stores what it has now.
+pub fn store(project: &ProjectId, branch: &BranchId) -> Call<BranchStored> {
+    Call::new(Method::Post, routes::BRANCH_STORE, &[project.as_str(), branch.as_str()])
 }

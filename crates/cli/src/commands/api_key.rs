@@ -24,6 +24,10 @@ pub(crate) struct Create {
     /// What it is for.
     #[arg(value_parser = name)]
     name: String,
+
+    /// Let it use this project only, by ID or name [default: everything].
+    #[arg(long, value_name = "PROJECT", value_parser = name)]
+    project: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -41,7 +45,8 @@ pub(crate) async fn run(command: ApiKey, cx: &Context) -> Result<(), Error> {
     match command {
         ApiKey::List => cx.ui.show(&session.call(client::api_key::list()).await?, |keys| table(keys)),
         ApiKey::Create(args) => {
-            let made = session.call(client::api_key::create(&CreateApiKey { key_name: args.name })).await?;
+            let wish = CreateApiKey { key_name: args.name, project_id: args.project };
+            let made = session.call(client::api_key::create(&wish)).await?;
             match cx.ui.format() {
                 Format::Table => {
                     cx.ui.note(&format!(
@@ -81,14 +86,16 @@ fn choose<'a>(keys: &'a [Resource], given: &str) -> Result<&'a Resource, Error> 
 }
 
 fn table(keys: &[Resource]) -> Table {
-    let mut table = Table::list(&["ID", "NAME", "BEGINS WITH", "CREATED", "LAST USED"]);
+    let mut table = Table::list(&["ID", "NAME", "BEGINS WITH", "PROJECT", "CREATED", "LAST USED", "FROM"]);
     for key in keys {
         table.row([
             key.id.to_string(),
             key.name.clone(),
             key.prefix.clone(),
+            key.project_id.as_ref().map(ToString::to_string).unwrap_or_default(),
             time(Some(key.created_at)),
             time(key.last_used_at),
+            key.last_used_from_addr.clone(),
         ]);
     }
     table

@@ -59,6 +59,23 @@ pub(crate) struct Up {
     #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_CONN_RATE)]
     pub(crate) max_conn_rate: u32,
 
+    /// Accept tokens of this identity provider for the API; exactly as tokens name it in `iss`.
+    ///
+    /// Its keys are read from URL/.well-known/openid-configuration. The claim `dormouse_project` binds a
+    /// token's holder to one project.
+    #[arg(long, value_name = "URL", requires = "oidc_audience")]
+    pub(crate) oidc_issuer: Option<String>,
+
+    /// What those tokens must be for (`aud`).
+    #[arg(long, value_name = "NAME", requires = "oidc_issuer")]
+    pub(crate) oidc_audience: Option<String>,
+
+    /// Accept tokens of this subject (`sub`) only; one that ends with `*` means all that begin so. Repeatable.
+    ///
+    /// Needed with providers that give tokens to everybody, such as GitHub's: see docs/reference/api.md.
+    #[arg(long, value_name = "SUBJECT", requires = "oidc_issuer")]
+    pub(crate) oidc_subject: Vec<String>,
+
     /// A setting of the pooler, by PgBouncer's name, such as `default_pool_size=40`. Repeatable.
     ///
     /// It wins over what `dormouse pooler config` and the console have set, at each start.

@@ -10,7 +10,9 @@ use dormouse_compute::postgres::discover::Installations;
 use dormouse_compute::spec::PauseTimeout;
 use dormouse_runtime::{failpoint, telemetry};
 use dormouse_server::doctor::{self, DoctorOptions};
-use dormouse_server::{CgroupChoice, ClientCerts, LocalClone, Ready, ServerConfig, WalSource, Wanted, Ways};
+use dormouse_server::{
+    CgroupChoice, ClientCerts, LocalClone, OidcSettings, Ready, ServerConfig, WalSource, Wanted, Ways,
+};
 
 use crate::commands::Context;
 use crate::commands::doctor::{Doctor, Finding, Level};
@@ -44,6 +46,7 @@ pub(crate) fn up(args: Up, cx: Context) -> Result<(), Error> {
     let ui = cx.ui;
     let progress = ui.progress("Starting (the first start prepares a database template)");
     let config = config(args, place::data_directory(cx.data)?);
+    config.oidc.as_ref().map_or(Ok(()), OidcSettings::check).map_err(Error::usage)?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -98,6 +101,11 @@ fn config(args: Up, data: PathBuf) -> ServerConfig {
             Cgroup::V1 => CgroupChoice::V1,
             Cgroup::Off => CgroupChoice::Off,
         },
+        oidc: args.oidc_issuer.zip(args.oidc_audience).map(|(issuer, audience)| OidcSettings {
+            issuer,
+            audience,
+            subjects: args.oidc_subject,
+        }),
         store: args.store,
         keep_computes: args.keep_computes,
         takeover: args.takeover,

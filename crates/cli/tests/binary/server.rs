@@ -97,7 +97,7 @@ fn reply(method: &str, path: &str) -> (u16, String) {
         }
         ("GET", path) if path == format!("{dev}/databases") => ok(format!(r#"{{"databases":[{DATABASE}]}}"#)),
         ("GET", path) if path == format!("{dev}/endpoints") => ok(r#"{"endpoints":[]}"#.into()),
-        ("POST", path) if path == format!("{branch}/snapshot") => ok(r#"{"lsn":"0/16B3748"}"#.into()),
+        ("POST", path) if path == format!("{branch}/store") => ok(r#"{"lsn":"0/16B3748"}"#.into()),
         ("PATCH" | "DELETE", path) if path == dev => changed(),
         ("POST", path) if path == format!("{dev}/restore") || path == format!("{dev}/set_as_default") => {
             changed()

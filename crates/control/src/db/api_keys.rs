@@ -1,12 +1,13 @@
 //! Table `api_keys`.
 
-use dormouse_base::{ApiKeyId, Timestamp};
+use dormouse_base::{ApiKeyId, ProjectId, Timestamp};
 use rusqlite::{Connection, Result, Row, params};
 
-use super::column::{id, maybe_micros, maybe_time, micros, time};
+use super::column::{id, maybe_id, maybe_micros, maybe_time, micros, time};
 use crate::model::record::ApiKey;
 
-const COLUMNS: &str = "id, name, prefix, hash, created_at, last_used_at";
+const COLUMNS: &str =
+    "id, name, prefix, hash, created_at, last_used_at, project_id, created_by, last_used_from";
 
 fn read(row: &Row<'_>) -> Result<ApiKey> {
     Ok(ApiKey {
@@ -16,20 +17,28 @@ fn read(row: &Row<'_>) -> Result<ApiKey> {
         hash: row.get(3)?,
         created_at: time(row, 4)?,
         last_used_at: maybe_time(row, 5)?,
+        project_id: maybe_id(row, 6)?,
+        created_by: row.get(7)?,
+        last_used_from: row.get(8)?,
     })
 }
 
 /// Adds a key.
 pub fn insert(db: &Connection, key: &ApiKey) -> Result<()> {
-    db.prepare_cached(&format!("INSERT INTO api_keys ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"))?
-        .execute(params![
-            key.id.as_str(),
-            key.name,
-            key.prefix,
-            key.hash,
-            micros(key.created_at),
-            maybe_micros(key.last_used_at)
-        ])?;
+    db.prepare_cached(&format!(
+        "INSERT INTO api_keys ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+    ))?
+    .execute(params![
+        key.id.as_str(),
+        key.name,
+        key.prefix,
+        key.hash,
+        micros(key.created_at),
+        maybe_micros(key.last_used_at),
+        key.project_id.as_ref().map(ProjectId::as_str),
+        key.created_by,
+        key.last_used_from
+    ])?;
     Ok(())
 }
 
@@ -47,10 +56,10 @@ pub fn by_prefix(db: &Connection, prefix: &str) -> Result<Vec<ApiKey>> {
         .collect()
 }
 
-/// Notes that a key was used.
-pub fn touch(db: &Connection, id: &ApiKeyId, now: Timestamp) -> Result<()> {
-    db.prepare_cached("UPDATE api_keys SET last_used_at = ?2 WHERE id = ?1")?
-        .execute(params![id.as_str(), micros(now)])?;
+/// Notes that a key was used, and from where.
+pub fn touch(db: &Connection, id: &ApiKeyId, now: Timestamp, from: &str) -> Result<()> {
+    db.prepare_cached("UPDATE api_keys SET last_used_at = ?2, last_used_from = ?3 WHERE id = ?1")?
+        .execute(params![id.as_str(), micros(now), from])?;
     Ok(())
 }
 

@@ -3,6 +3,8 @@
 //! Those that are being deleted are found by [`get`] and [`by_storage`] only: to everybody else they are
 //! gone. [`put`] stores a whole row; read the row in the same transaction.
 
+use std::collections::HashMap;
+
 use dormouse_base::{BranchId, ProjectId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
@@ -114,6 +116,20 @@ pub fn default_of(db: &Connection, project: &ProjectId) -> Result<Option<Branch>
         .optional()
 }
 
+/// The name of every branch.
+pub fn names(db: &Connection) -> Result<HashMap<BranchId, String>> {
+    db.prepare_cached("SELECT id, name FROM branches")?
+        .query_map([], |row| Ok((id(row, 0)?, row.get(1)?)))?
+        .collect()
+}
+
+/// The default branch of every project.
+pub fn defaults(db: &Connection) -> Result<HashMap<ProjectId, BranchId>> {
+    db.prepare_cached("SELECT project_id, id FROM branches WHERE is_default = 1")?
+        .query_map([], |row| Ok((id(row, 0)?, id(row, 1)?)))?
+        .collect()
+}
+
 /// Branches of a project by creation, after the one with ID `after`, whose name contains `search`.
 pub fn list(
     db: &Connection,
@@ -124,6 +140,7 @@ pub fn list(
 ) -> Result<Vec<Branch>> {
     db.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM branches WHERE project_id = ?1 AND deleting = 0
+         AND id NOT IN (SELECT branch_id FROM snapshots)
          AND (?2 IS NULL OR (created_at, id) > (SELECT created_at, id FROM branches WHERE id = ?2))
          AND (?3 IS NULL OR instr(lower(name), lower(?3)) > 0 OR id = ?3)
          ORDER BY created_at, id LIMIT ?4"
@@ -141,12 +158,23 @@ pub fn of_project(db: &Connection, project: &ProjectId) -> Result<Vec<Branch>> {
     .collect()
 }
 
-/// How many branches a project has.
-pub fn count(db: &Connection, project: &ProjectId) -> Result<usize> {
+/// How many branches a list of all would have.
+pub fn count(db: &Connection, project: &ProjectId, search: Option<&str>) -> Result<u64> {
     let count: u32 = db
-        .prepare_cached("SELECT count(*) FROM branches WHERE project_id = ?1")?
-        .query_row([project.as_str()], |row| row.get(0))?;
-    Ok(usize::try_from(count).unwrap_or(usize::MAX))
+        .prepare_cached(
+            "SELECT count(*) FROM branches WHERE project_id = ?1 AND deleting = 0
+         AND id NOT IN (SELECT branch_id FROM snapshots)
+         AND (?2 IS NULL OR instr(lower(name), lower(?2)) > 0 OR id = ?2)",
+        )?
+        .query_row(params![project.as_str(), search], |row| row.get(0))?;
+    Ok(u64::from(count))
+}
+
+/// The public IDs of a project's branches, by the line of storage that they are on: whose child a branch is.
+pub fn lines(db: &Connection, project: &ProjectId) -> Result<HashMap<BranchId, BranchId>> {
+    db.prepare_cached("SELECT storage_id, id FROM branches WHERE project_id = ?1")?
+        .query_map([project.as_str()], |row| Ok((id(row, 0)?, id(row, 1)?)))?
+        .collect()
 }
 
 /// Branches of living projects that should be gone by now.

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use super::{OpenError, schema};
 
 /// All steps, oldest first.
-const STEPS: [&str; 3] = [schema::FIRST, schema::BRANCHES, schema::AUTH];
+const STEPS: [&str; 4] = [schema::FIRST, schema::BRANCHES, schema::AUTH, schema::IDENTITY];
 
 /// What went wrong, before the path is known.
 pub(super) enum Failure {

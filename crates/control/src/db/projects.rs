@@ -1,5 +1,7 @@
 //! Table `projects`.
 
+use std::collections::HashMap;
+
 use dormouse_base::{ProjectId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
@@ -104,6 +106,13 @@ pub fn delete(db: &Connection, id: &ProjectId) -> Result<()> {
 pub fn versions(db: &Connection) -> Result<Vec<u16>> {
     db.prepare_cached("SELECT DISTINCT pg_version FROM projects WHERE deleting = 0 ORDER BY 1")?
         .query_map([], |row| row.get(0))?
+        .collect()
+}
+
+/// The PostgreSQL major version of every project.
+pub fn majors(db: &Connection) -> Result<HashMap<ProjectId, u16>> {
+    db.prepare_cached("SELECT id, pg_version FROM projects")?
+        .query_map([], |row| Ok((id(row, 0)?, row.get(1)?)))?
         .collect()
 }
 

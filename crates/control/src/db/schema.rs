@@ -163,3 +163,40 @@ CREATE TABLE tokens (
     until INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 ";
+
+/// Step 4: API keys can be bound to a project; who changed what is written down; snapshots.
+///
+/// A snapshot is a branch that the lists do not show: the row here makes it one. `previews` knows for which
+/// branch a snapshot was restored. `audit` has no foreign keys: it outlives what it tells of.
+pub const IDENTITY: &str = "
+ALTER TABLE api_keys ADD COLUMN project_id TEXT REFERENCES projects (id) ON DELETE CASCADE;
+ALTER TABLE api_keys ADD COLUMN created_by TEXT NOT NULL DEFAULT 'local';
+ALTER TABLE api_keys ADD COLUMN last_used_from TEXT NOT NULL DEFAULT '';
+
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    actor_kind TEXT NOT NULL,
+    actor_id TEXT NOT NULL,
+    actor_name TEXT NOT NULL,
+    action TEXT NOT NULL,
+    path TEXT NOT NULL,
+    project_id TEXT,
+    peer TEXT,
+    status INTEGER,
+    error TEXT,
+    request_id TEXT NOT NULL
+) STRICT;
+CREATE INDEX audit_of_project ON audit (project_id, id);
+
+CREATE TABLE snapshots (
+    branch_id TEXT PRIMARY KEY REFERENCES branches (id) ON DELETE CASCADE,
+    source_id TEXT NOT NULL,
+    name TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE previews (
+    branch_id TEXT PRIMARY KEY REFERENCES branches (id) ON DELETE CASCADE,
+    target_id TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+";

@@ -1,17 +1,19 @@
 //! API keys.
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use dormouse_api::{ApiKey, ApiKeyCreated, ApiKeyRevoked, CreateApiKey};
 use dormouse_base::{ApiKeyId, Kind, clock};
 
+use super::audit::Made;
 use super::error::Error;
 use super::extract::Body;
 use super::shape;
 use crate::api_key;
 use crate::control::Control;
 use crate::db::api_keys;
+use crate::identity::Caller;
 use crate::model::name;
 
 /// The most API keys of one server.
@@ -26,20 +28,31 @@ pub(super) async fn list(State(control): State<Control>) -> Result<Json<Vec<ApiK
 /// `POST /api_keys`.
 pub(super) async fn create(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Body(request): Body<CreateApiKey>,
-) -> Result<(StatusCode, Json<ApiKeyCreated>), Error> {
+) -> Result<(StatusCode, Extension<Made>, Json<ApiKeyCreated>), Error> {
     name::label("API key", &request.key_name)?;
     if control.foundation.db.read("list API keys", api_keys::all)?.len() >= MAX_API_KEYS {
         let message =
             format!("this server has {MAX_API_KEYS} API keys, which is its limit: revoke one first");
         return Err(Error::new(Kind::Limit, "too-many-api-keys", message));
     }
+    let project = request.project_id.map(|named| control.project(&named)).transpose()?;
     let (key, row) = api_key::generate(&request.key_name, clock::now());
+    let project_id = project.map(|project| project.id);
+    let row = crate::model::record::ApiKey { project_id, created_by: caller.actor.name, ..row };
     let stored = row.clone();
     control.foundation.db.write("add an API key", move |db| api_keys::insert(db, &stored)).await?;
-    let created =
-        ApiKeyCreated { id: row.id, name: row.name, created_at: row.created_at, prefix: row.prefix, key };
-    Ok((StatusCode::CREATED, Json(created)))
+    let made = Made { project: row.project_id.clone(), name: row.id.to_string() };
+    let created = ApiKeyCreated {
+        id: row.id,
+        name: row.name,
+        created_at: row.created_at,
+        prefix: row.prefix,
+        project_id: row.project_id,
+        key,
+    };
+    Ok((StatusCode::CREATED, Extension(made), Json(created)))
 }
 
 /// `DELETE /api_keys/{key_id}`.

@@ -1,14 +1,15 @@
 //! `POST /projects/{project_id}/branches`.
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use dormouse_api as api;
 use dormouse_api::branch::{CreateBranch, CreatedBranch, NewBranch, NewBranchEndpoint};
 use dormouse_base::{BranchId, EndpointId, Kind, Timestamp, clock};
 use dormouse_compute::spec::Mode;
 use rusqlite::Transaction;
 
+use super::audit::Made;
 use super::branches::usable;
 use super::error::Error;
 use super::extract::Body;
@@ -17,14 +18,14 @@ use super::point::point;
 use super::shape;
 use super::submit::Decided;
 use crate::control::Control;
-use crate::db::{branches, databases, endpoints, roles};
+use crate::db::{branches, databases, endpoints, roles, snapshots};
 use crate::descent::{self, Trust};
 use crate::model::branch::{self as rules, MAX_BRANCHES, MAX_ENDPOINTS};
 use crate::model::record::{Branch, Endpoint, Origin, Pending, Target};
 use crate::model::settings::give_room;
 use crate::operation::{create_branch, draft};
 use crate::secrets::Secrets;
-use crate::vault::Fork;
+use crate::vault::{Fork, Point};
 
 /// What `init_source` may be.
 const PARENT_DATA: &str = "parent-data";
@@ -36,7 +37,7 @@ pub(super) async fn create(
     State(control): State<Control>,
     Path(project): Path<String>,
     Body(request): Body<CreateBranch>,
-) -> Result<(StatusCode, Json<CreatedBranch>), Error> {
+) -> Result<(StatusCode, Extension<Made>, Json<CreatedBranch>), Error> {
     let wish = request.branch;
     check_source(wish.init_source.as_deref())?;
     let parent = control.parent(&project, wish.parent_id.as_ref())?;
@@ -44,25 +45,25 @@ pub(super) async fn create(
     let now = clock::now();
     let new = row(&wish, &parent, now)?;
     let endpoints = new_endpoints(&request.endpoints, &parent, &new, now)?;
-    let (fork, trust) = control.fork(&parent, point(wish.parent_lsn, wish.parent_timestamp)?).await?;
-
-    let writer = endpoints.iter().find(|e| e.mode == Mode::ReadWrite).or_else(|| endpoints.first());
-    let target = Target {
-        project_id: parent.project.id.clone(),
-        branch_id: Some(new.id.clone()),
-        endpoint_id: writer.map(|endpoint| endpoint.id.clone()),
-    };
+    let point = point(wish.parent_lsn, wish.parent_timestamp)?;
     let id = new.id.clone();
-    let secrets = std::sync::Arc::clone(&control.foundation.secrets);
-    let rows = Rows { parent: parent.branch.clone(), new, endpoints, fork, trust, now };
-    let operation = control
-        .submit(draft(create_branch::KIND, target, serde_json::json!({})), move |db, _| {
-            rows.store(db, &secrets)
-        })
-        .await?;
-    control.foundation.keeper.signals().expire.notify_one();
+    let birth = Birth { row: new, endpoints, snapshot: None, preview: None };
+    let operation = control.give_birth(&parent, birth, point).await?;
     let place = control.branch(parent.project.id.as_str(), id.as_str())?;
-    Ok((StatusCode::CREATED, Json(control.created(&place, operation)?)))
+    let made = Made::new(&place.project.id, &id);
+    Ok((StatusCode::CREATED, made, Json(control.created(&place, operation)?)))
+}
+
+/// A branch that is to be made.
+pub(super) struct Birth {
+    /// Its row, without a parent.
+    pub(super) row: Branch,
+    /// Its endpoints.
+    pub(super) endpoints: Vec<Endpoint>,
+    /// It is a snapshot: of which branch, and its name.
+    pub(super) snapshot: Option<(BranchId, String)>,
+    /// It is a restored snapshot, to be put in the place of this branch.
+    pub(super) preview: Option<BranchId>,
 }
 
 fn check_source(source: Option<&str>) -> Result<(), Error> {
@@ -83,7 +84,7 @@ fn check_source(source: Option<&str>) -> Result<(), Error> {
     }
 }
 
-fn row(wish: &NewBranch, parent: &Place, now: Timestamp) -> Result<Branch, Error> {
+pub(super) fn row(wish: &NewBranch, parent: &Place, now: Timestamp) -> Result<Branch, Error> {
     let id = BranchId::generate();
     // Two words and a tail, as with projects.
     let name = wish.name.clone().unwrap_or_else(|| id.as_str().trim_start_matches("br-").to_owned());
@@ -127,37 +128,44 @@ fn new_endpoints(
 /// All rows of a new branch.
 struct Rows {
     parent: Branch,
-    new: Branch,
-    endpoints: Vec<Endpoint>,
+    new: Birth,
     fork: Fork,
     trust: Trust,
     now: Timestamp,
 }
 
 impl Rows {
-    fn store(mut self, db: &Transaction<'_>, secrets: &Secrets) -> Decided<()> {
-        let all = branches::of_project(db, &self.new.project_id)?;
+    fn store(self, db: &Transaction<'_>, secrets: &Secrets) -> Decided<()> {
+        let Birth { row: new, endpoints: mine, snapshot, preview } = self.new;
+        let mut new = new;
+        let all = branches::of_project(db, &new.project_id)?;
         let parent = all.iter().find(|row| row.id == self.parent.id && !row.deleting);
         if parent.is_none_or(|row| row.storage_id != self.parent.storage_id) {
             return Ok(Err(changed_meanwhile(&self.parent)));
         }
-        if let Err(refused) = rules::new_name(&self.new.name, &all) {
+        if let Err(refused) = rules::new_name(&new.name, &all) {
             return Ok(Err(refused.into()));
         }
         if all.len() >= MAX_BRANCHES {
             return Ok(Err(too_many()));
         }
         let storage_id = self.parent.storage_id.clone();
-        self.new.parent = Some(Origin { storage_id, lsn: self.fork.lsn, at: self.fork.at });
-        branches::insert(db, &self.new)?;
+        new.parent = Some(Origin { storage_id, lsn: self.fork.lsn, at: self.fork.at });
+        branches::insert(db, &new)?;
+        if let Some((source, name)) = snapshot {
+            snapshots::insert(db, &new.id, &source, &name)?;
+        }
+        if let Some(target) = preview {
+            snapshots::preview(db, &new.id, &target)?;
+        }
         let writer = endpoints::of_branch(db, &self.parent.id)?;
-        for mut endpoint in self.endpoints {
+        for mut endpoint in mine {
             if let Some(writer) = &writer {
                 give_room(&writer.pg_settings, &mut endpoint.pg_settings);
             }
             endpoints::insert(db, &Endpoint { slot: endpoints::free_slot(db)?, ..endpoint })?;
         }
-        descent::inherit(db, secrets, (&self.parent.id, &self.new.id), self.trust, self.now)?;
+        descent::inherit(db, secrets, (&self.parent.id, &new.id), self.trust, self.now)?;
         Ok(Ok(()))
     }
 }
@@ -176,6 +184,32 @@ pub(super) fn too_many() -> Error {
 }
 
 impl Control {
+    /// Makes a branch of `parent` at a point.
+    pub(super) async fn give_birth(
+        &self,
+        parent: &Place,
+        birth: Birth,
+        point: Point,
+    ) -> Result<crate::model::record::Operation, Error> {
+        let (fork, trust) = self.fork(parent, point).await?;
+        let endpoints = &birth.endpoints;
+        let writer = endpoints.iter().find(|e| e.mode == Mode::ReadWrite).or_else(|| endpoints.first());
+        let target = Target {
+            project_id: parent.project.id.clone(),
+            branch_id: Some(birth.row.id.clone()),
+            endpoint_id: writer.map(|endpoint| endpoint.id.clone()),
+        };
+        let secrets = std::sync::Arc::clone(&self.foundation.secrets);
+        let rows = Rows { parent: parent.branch.clone(), new: birth, fork, trust, now: clock::now() };
+        let operation = self
+            .submit(draft(create_branch::KIND, target, serde_json::json!({})), move |db, _| {
+                rows.store(db, &secrets)
+            })
+            .await?;
+        self.foundation.keeper.signals().expire.notify_one();
+        Ok(operation)
+    }
+
     /// The named parent, or the default branch.
     fn parent(&self, project: &str, named: Option<&BranchId>) -> Result<Place, Error> {
         if let Some(id) = named {

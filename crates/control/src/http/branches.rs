@@ -7,7 +7,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Path, State};
 use dormouse_api::branch::{
-    BranchChanged, BranchHistory, BranchReply, BranchSizes, DeleteBranchQuery, SnapshotTaken, UpdateBranch,
+    BranchChanged, BranchHistory, BranchReply, BranchSizes, BranchStored, BranchesCount, CountQuery,
+    DeleteBranchQuery, UpdateBranch,
 };
 use dormouse_api::{Branches, Page, PageQuery};
 use dormouse_base::{Timestamp, clock};
@@ -37,12 +38,31 @@ pub(super) async fn list(
 ) -> Result<Json<Branches>, Error> {
     let window = Window::of(query)?;
     let project = control.project(&project)?;
-    let mut rows = control.foundation.db.read("list branches", |db| {
-        branches::list(db, &project.id, window.after.as_deref(), window.search.as_deref(), window.limit + 1)
+    let (mut rows, lines) = control.foundation.db.read("list branches", |db| {
+        let (after, search) = (window.after.as_deref(), window.search.as_deref());
+        let rows = branches::list(db, &project.id, after, search, window.limit + 1)?;
+        Ok((rows, branches::lines(db, &project.id)?))
     })?;
     let pagination = window.cut(&mut rows, |row| row.id.to_string()).map(Page::at_next);
-    let branches = rows.into_iter().map(|row| control.show_branch(row)).collect::<Result<_, _>>()?;
+    let parent = |row: &Branch| row.parent.as_ref().and_then(|parent| lines.get(&parent.storage_id).cloned());
+    let branches = rows.into_iter().map(|row| (parent(&row), row));
+    let branches = branches.map(|(parent, row)| shape::branch(row, parent)).collect();
     Ok(Json(Branches { branches, annotations: BTreeMap::new(), pagination }))
+}
+
+/// `GET /projects/{project_id}/branches/count`.
+pub(super) async fn count(
+    State(control): State<Control>,
+    Path(project): Path<String>,
+    Asked(query): Asked<CountQuery>,
+) -> Result<Json<BranchesCount>, Error> {
+    let project = control.project(&project)?;
+    let search = query.search.filter(|text| !text.is_empty());
+    let count = control
+        .foundation
+        .db
+        .read("count branches", |db| branches::count(db, &project.id, search.as_deref()))?;
+    Ok(Json(BranchesCount { count }))
 }
 
 /// `GET /projects/{project_id}/branches/{branch_id}`, with what it takes and how far back it goes. A store
@@ -151,15 +171,15 @@ pub(super) async fn set_default(
     control.branch_changed(&project, id.as_str(), Vec::new())
 }
 
-/// `POST …/snapshot`.
-pub(super) async fn snapshot(
+/// `POST …/store`.
+pub(super) async fn store(
     State(control): State<Control>,
     Path((project, branch)): BranchPath,
-) -> Result<Json<SnapshotTaken>, Error> {
+) -> Result<Json<BranchStored>, Error> {
     let place = control.branch(&project, &branch)?;
     usable(&place.branch)?;
     let lsn = control.vault.snapshot(&place.writer()?.id).await?;
-    Ok(Json(SnapshotTaken { lsn }))
+    Ok(Json(BranchStored { lsn }))
 }
 
 /// A branch that something may be made from, or done with.

@@ -1,8 +1,8 @@
 //! Endpoints: settings, and asking them to start, pause and stop.
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use dormouse_api::endpoint::{
     CreateEndpoint, EndpointChanged, EndpointReply, NewEndpointLimits, UpdateEndpoint,
 };
@@ -12,6 +12,7 @@ use dormouse_api::{EndpointEvent, Endpoints, Events};
 use dormouse_base::{EndpointId, Kind, clock};
 use dormouse_compute::spec::Mode;
 
+use super::audit::Made;
 use super::branch_create::changed_meanwhile;
 use super::branches::usable;
 use super::error::Error;
@@ -80,14 +81,22 @@ pub(super) async fn update(
         autoscaling_limit_max_cu: wanted.autoscaling_limit_max_cu,
         settings: wanted.settings,
     };
-    let mut row = wished(row, limits)?;
-    row.allowed_ips = allow::list(wanted.allowed_ips.unwrap_or(row.allowed_ips))?;
+    let allowed_ips = wanted.allowed_ips.map(allow::list).transpose()?;
     let id = row.id.clone();
-    control
-        .foundation
-        .db
-        .write("change an endpoint", move |db| endpoints::update(db, &row, clock::now()))
-        .await?;
+    // Read again in the transaction, so that nobody's change is lost.
+    let changed = control.foundation.db.write("change an endpoint", move |db| {
+        let Some(row) = endpoints::get(db, &row.id)?.filter(|row| !row.deleting) else {
+            return Ok(Err(Error::not_found("endpoint", "endpoint-not-found", row.id.as_str())));
+        };
+        match wished(row, limits) {
+            Ok(mut row) => {
+                row.allowed_ips = allowed_ips.unwrap_or(row.allowed_ips);
+                endpoints::update(db, &row, clock::now()).map(Ok)
+            }
+            Err(refused) => Ok(Err(refused)),
+        }
+    });
+    changed.await??;
     control.foundation.keeper.signals().mirror.notify_one();
     let endpoint = control.endpoint(&project, id.as_str())?.endpoint;
     Ok(Json(EndpointChanged { endpoint: control.show_endpoint(endpoint), operations: Vec::new() }))
@@ -118,7 +127,7 @@ pub(super) async fn create(
     State(control): State<Control>,
     Path(project): Path<String>,
     Body(request): Body<CreateEndpoint>,
-) -> Result<(StatusCode, Json<EndpointChanged>), Error> {
+) -> Result<(StatusCode, Extension<Made>, Json<EndpointChanged>), Error> {
     let wanted = request.endpoint;
     let place = control.branch(&project, wanted.branch_id.as_str())?;
     usable(&place.branch)?;
@@ -137,7 +146,9 @@ pub(super) async fn create(
     let new = wished(Endpoint { mode, pinned_lsn, ..new }, wanted.limits)?;
     let (row, operation) = control.add_endpoint(&place, new).await?;
     let operations = vec![shape::operation(operation)];
-    Ok((StatusCode::CREATED, Json(EndpointChanged { endpoint: control.show_endpoint(row), operations })))
+    let made = Made::new(&place.project.id, &row.id);
+    let reply = EndpointChanged { endpoint: control.show_endpoint(row), operations };
+    Ok((StatusCode::CREATED, made, Json(reply)))
 }
 
 /// A second writer is asked for.

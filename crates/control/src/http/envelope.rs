@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use dormouse_api::{ErrorBody, routes};
@@ -21,9 +21,14 @@ pub const REQUEST_WITHIN: Duration = Duration::from_secs(120);
 /// The header with the request's ID.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The request's ID, for whoever works on it.
+#[derive(Debug, Clone)]
+pub(super) struct RequestId(pub(super) String);
+
 /// Gives the request an ID, logs it, and writes the body of an error.
-pub(super) async fn envelope(State(control): State<Control>, request: Request, next: Next) -> Response {
+pub(super) async fn envelope(State(control): State<Control>, mut request: Request, next: Next) -> Response {
     let id = rand::token(20);
+    request.extensions_mut().insert(RequestId(id.clone()));
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let span = tracing::info_span!("api", request_id = %id);
     let started = Mono::now();
@@ -46,7 +51,10 @@ fn in_json(mut response: Response, id: &str) -> Response {
     let error = response.extensions_mut().remove::<Error>().unwrap_or_else(|| {
         // The framework's own refusals, such as 405 and 413.
         let reason = status.canonical_reason().unwrap_or("the request was refused").to_lowercase();
-        Error { status: status.as_u16(), code: reason.replace(' ', "-").into(), message: reason, hint: None }
+        let hint = (status == StatusCode::BAD_REQUEST).then(|| {
+            "the address must be UTF-8, with %XX for what is not a letter, a digit or one of -._~".to_owned()
+        });
+        Error { status: status.as_u16(), code: reason.replace(' ', "-").into(), message: reason, hint }
     });
     let body = ErrorBody {
         message: error.message,

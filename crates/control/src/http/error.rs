@@ -59,6 +59,10 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let status = axum::http::StatusCode::from_u16(self.status);
         let mut response = status.unwrap_or(axum::http::StatusCode::INTERNAL_SERVER_ERROR).into_response();
+        if self.status == axum::http::StatusCode::UNAUTHORIZED.as_u16() {
+            let scheme = axum::http::HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(axum::http::header::WWW_AUTHENTICATE, scheme);
+        }
         response.extensions_mut().insert(self);
         response
     }

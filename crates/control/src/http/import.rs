@@ -93,7 +93,7 @@ fn imported(control: &Control, plan: Plan, operation: Operation) -> Result<Impor
         .unwrap_or_else(|| plan.branch.clone());
     let connection_uris = found.iter().map(|database| connection(control, &plan, database)).collect();
     Ok(ImportedProject {
-        project: control.show_project(plan.project, Some(&branch)),
+        project: control.show_project(plan.project, Some(branch.id.clone())),
         branch: control.show_branch(branch)?,
         endpoints: vec![control.show_endpoint(plan.endpoint)],
         roles: vec![shape::role(plan.role, Some(plan.password))],

@@ -1,7 +1,7 @@
 //! The public API, `/api/v2`: one file per resource, in the words of [`dormouse_api`].
 //!
 //! ```text
-//!  request ──► envelope (request ID, errors as JSON) ──► time limit ──► key ──► handler
+//!  request ──► envelope (request ID, errors as JSON) ──► time limit ──► who, and may they ──► handler
 //! ```
 //!
 //! Handlers read the path, ask the metadata, and either answer or hand an operation to
@@ -11,7 +11,7 @@
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, patch, post};
 use dormouse_api::body::MAX_REQUEST_BODY;
 use dormouse_api::routes;
 
@@ -20,6 +20,7 @@ use crate::control::Control;
 pub mod error;
 pub mod envelope;
 pub mod auth;
+pub mod audit;
 pub mod extract;
 pub mod find;
 pub mod shape;
@@ -39,6 +40,9 @@ pub mod endpoints;
 pub mod operations;
 pub mod api_keys;
 pub mod users;
+pub mod snapshots;
+pub mod consumption;
+pub mod openapi;
 pub mod status;
 pub mod storage;
 pub mod storage_restore;
@@ -51,16 +55,25 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::PROJECTS_SHARED, get(projects::list_shared))
         .route(routes::PROJECTS_IMPORT, post(import::directory))
         .route(routes::PROJECT, get(projects::get).patch(projects::update).delete(projects::delete))
+        .route(routes::PROJECT_RECOVER, post(projects::recover))
+        .route(routes::PROJECT_AUDIT, get(audit::of_project))
         .route(routes::CONNECTION_URI, get(connection::uri))
         .route(routes::AUTH_TOKEN, post(tokens::create))
         .route(routes::AUTH_ROTATE_KEY, post(tokens::rotate))
         .route(routes::BRANCHES, get(branches::list).post(branch_create::create))
+        .route(routes::BRANCHES_COUNT, get(branches::count))
         .route(routes::BRANCH, get(branches::get).patch(branches::update).delete(branches::delete))
         .route(routes::BRANCH_SET_DEFAULT, post(branches::set_default))
         .route(routes::BRANCH_RESTORE, post(branch_restore::restore))
         .route(routes::BRANCH_SCHEMA, get(schema::get))
         .route(routes::BRANCH_COMPARE_SCHEMA, get(schema::compare))
-        .route(routes::BRANCH_SNAPSHOT, post(branches::snapshot))
+        .route(routes::BRANCH_STORE, post(branches::store))
+        .route(routes::BRANCH_SNAPSHOT, post(snapshots::create))
+        .route(routes::BRANCH_FINALIZE_RESTORE, post(snapshots::finalize))
+        .route(routes::BRANCH_BACKUP_SCHEDULE, get(snapshots::schedule).put(snapshots::set_schedule))
+        .route(routes::SNAPSHOTS, get(snapshots::list))
+        .route(routes::SNAPSHOT, patch(snapshots::update).delete(snapshots::delete))
+        .route(routes::SNAPSHOT_RESTORE, post(snapshots::restore))
         .route(routes::BRANCH_ENDPOINTS, get(endpoints::list_of_branch))
         .route(routes::ROLES, get(roles::list).post(roles::create))
         .route(routes::ROLE, get(roles::get).delete(roles::delete))
@@ -80,6 +93,12 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::OPERATION, get(operations::get))
         .route(routes::API_KEYS, get(api_keys::list).post(api_keys::create))
         .route(routes::API_KEY, delete(api_keys::revoke))
+        .route(routes::AUDIT, get(audit::list))
+        .route(routes::AUTH, get(users::auth))
+        .route(routes::REGIONS, get(users::regions))
+        .route(routes::CONSUMPTION_ACCOUNT, get(consumption::account))
+        .route(routes::CONSUMPTION_PROJECTS, get(consumption::projects))
+        .route(routes::OPENAPI, get(openapi::document))
         .route(routes::USER, get(users::me))
         .route(routes::USER_ORGANIZATIONS, get(users::organizations))
         .route(routes::STATUS, get(status::status))
@@ -92,7 +111,7 @@ pub(crate) fn router(control: &Control) -> Router {
     Router::new()
         .nest(routes::BASE, resources)
         .layer(DefaultBodyLimit::max(MAX_REQUEST_BODY))
-        .layer(middleware::from_fn_with_state(control.clone(), auth::require_key))
+        .layer(middleware::from_fn_with_state(control.clone(), auth::admit))
         .layer(middleware::from_fn(envelope::time_limit))
         .layer(middleware::from_fn_with_state(control.clone(), envelope::envelope))
         .with_state(control.clone())

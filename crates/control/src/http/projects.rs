@@ -1,21 +1,24 @@
 //! Projects.
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use dormouse_api as api;
 use dormouse_api::project::{
-    CreateProject, EndpointDefaultsPatch, ProjectChanged, ProjectReply, ProjectSettingsPatch, UpdateProject,
+    CreateProject, EndpointDefaultsPatch, ProjectChanged, ProjectPatch, ProjectReply, ProjectSettingsPatch,
+    UpdateProject,
 };
 use dormouse_api::{CreatedProject, Page, PageQuery, Projects};
 use dormouse_base::{Kind, clock};
 use dormouse_compute::spec::Mode;
 
+use super::audit::Made;
 use super::error::Error;
 use super::extract::{Asked, Body, Window};
 use super::shape;
 use crate::control::Control;
 use crate::db::{branches, endpoints, projects, roles};
+use crate::identity::Caller;
 use crate::model::record::{Branch, Operation, Pending, Project, ProjectSettings, Role, Target};
 use crate::model::{allow, name};
 use crate::operation::apply_config::Change;
@@ -28,17 +31,21 @@ pub const MAX_PROJECTS: i64 = 10_000;
 /// `GET /projects`.
 pub(super) async fn list(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Asked(query): Asked<PageQuery>,
 ) -> Result<Json<Projects>, Error> {
     let window = Window::of(query)?;
-    let mut rows = control.foundation.db.read("list projects", |db| {
+    let (mut rows, mut defaults) = control.foundation.db.read("list projects", |db| {
         let rows = projects::list(db, window.after.as_deref(), window.search.as_deref(), window.limit + 1)?;
-        rows.into_iter()
-            .map(|row| Ok((branches::default_of(db, &row.id)?, row)))
-            .collect::<rusqlite::Result<Vec<_>>>()
+        Ok((rows, branches::defaults(db)?))
     })?;
-    let pagination = window.cut(&mut rows, |(_, row)| row.id.to_string()).map(Page::at_cursor);
-    let projects = rows.into_iter().map(|(branch, row)| control.show_project(row, branch.as_ref())).collect();
+    if let Some(own) = &caller.project {
+        let own = control.foundation.db.read("read a project", |db| projects::get(db, own))?;
+        rows = own.filter(|project| !project.deleting).into_iter().collect();
+    }
+    let pagination = window.cut(&mut rows, |row| row.id.to_string()).map(Page::at_cursor);
+    let projects = rows.into_iter().map(|row| (defaults.remove(&row.id), row));
+    let projects = projects.map(|(branch, row)| control.show_project(row, branch)).collect();
     Ok(Json(Projects { projects, pagination }))
 }
 
@@ -58,14 +65,14 @@ pub(super) async fn get(
 
 fn show(control: &Control, row: Project) -> Result<api::Project, Error> {
     let branch = control.foundation.db.read("find a branch", |db| branches::default_of(db, &row.id))?;
-    Ok(control.show_project(row, branch.as_ref()))
+    Ok(control.show_project(row, branch.map(|branch| branch.id)))
 }
 
 /// `POST /projects`.
 pub(super) async fn create(
     State(control): State<Control>,
     Body(request): Body<CreateProject>,
-) -> Result<(StatusCode, Json<CreatedProject>), Error> {
+) -> Result<(StatusCode, Extension<Made>, Json<CreatedProject>), Error> {
     if control.foundation.db.read("count projects", projects::count)? >= MAX_PROJECTS {
         let message =
             format!("this server has {MAX_PROJECTS} projects, which is its limit: delete one first");
@@ -94,7 +101,8 @@ pub(super) async fn create(
     if let Some(failure) = crate::operation::executor::failure_of(&operation) {
         return Err(failure.into());
     }
-    Ok((StatusCode::CREATED, Json(created(&control, plan, operation)?)))
+    let made = Made { project: Some(plan.project.id.clone()), name: plan.project.id.to_string() };
+    Ok((StatusCode::CREATED, Extension(made), Json(created(&control, plan, operation)?)))
 }
 
 fn created(control: &Control, plan: Plan, operation: Operation) -> Result<CreatedProject, Error> {
@@ -103,7 +111,7 @@ fn created(control: &Control, plan: Plan, operation: Operation) -> Result<Create
     let branch = control.foundation.db.read("find a branch", |db| branches::get(db, &plan.branch.id))?;
     let branch = branch.unwrap_or(plan.branch);
     Ok(CreatedProject {
-        project: control.show_project(plan.project, Some(&branch)),
+        project: control.show_project(plan.project, Some(branch.id.clone())),
         branch: control.show_branch(branch)?,
         endpoints: vec![control.show_endpoint(plan.endpoint)],
         roles: vec![shape::role(plan.role, Some(plan.password))],
@@ -119,8 +127,31 @@ pub(super) async fn update(
     Path(project): Path<String>,
     Body(request): Body<UpdateProject>,
 ) -> Result<Json<ProjectChanged>, Error> {
-    let before = control.project(&project)?;
+    let id = control.project(&project)?.id;
     let wanted = request.project;
+    // Read again in the transaction, so that nobody's change is lost.
+    let changed = control.foundation.db.write("change a project", move |db| {
+        let Some(before) = projects::get(db, &id)?.filter(|row| !row.deleting) else {
+            return Ok(Err(Error::not_found("project", "project-not-found", id.as_str())));
+        };
+        let after = match patched(&before, wanted) {
+            Ok(after) => after,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        projects::update(db, &after.id, &after.name, &after.settings, clock::now())?;
+        Ok(Ok((before, after)))
+    });
+    let (before, after) = changed.await??;
+    control.foundation.keeper.signals().mirror.notify_one();
+    let mut operations = Vec::new();
+    if before.settings.owner_is_superuser != after.settings.owner_is_superuser {
+        operations.push(shape::operation(change_owner(&control, &before).await?));
+    }
+    let row = control.project(before.id.as_str())?;
+    Ok(Json(ProjectChanged { project: show(&control, row)?, operations }))
+}
+
+fn patched(before: &Project, wanted: ProjectPatch) -> Result<Project, Error> {
     let mut after = before.clone();
     after.name = wanted.name.unwrap_or(after.name);
     name::label("project", &after.name)?;
@@ -129,19 +160,19 @@ pub(super) async fn update(
     patch(&mut after.settings, wanted.default_endpoint_settings.as_ref(), wanted.settings);
     plan::check_settings(&after.settings)?;
     after.settings.allowed_ips = allow::list(after.settings.allowed_ips)?;
-    let (id, name, settings, now) = (after.id.clone(), after.name, after.settings.clone(), clock::now());
-    control
-        .foundation
-        .db
-        .write("change a project", move |db| projects::update(db, &id, &name, &settings, now))
-        .await?;
-    control.foundation.keeper.signals().mirror.notify_one();
-    let mut operations = Vec::new();
-    if before.settings.owner_is_superuser != after.settings.owner_is_superuser {
-        operations.push(shape::operation(change_owner(&control, &before).await?));
-    }
-    let row = control.project(before.id.as_str())?;
-    Ok(Json(ProjectChanged { project: show(&control, row)?, operations }))
+    Ok(after)
+}
+
+/// `POST /projects/{project_id}/recover`.
+pub(super) async fn recover(
+    State(control): State<Control>,
+    Path(project): Path<String>,
+) -> Result<Json<ProjectReply>, Error> {
+    let row = control.project(&project).map_err(|error| {
+        error.hint("a deleted project is gone: nothing of it is kept here, except in backups of the store")
+    })?;
+    let message = format!("project `{}` is not deleted, so there is nothing to bring back", row.name);
+    Err(Error::new(Kind::Conflict, "project-not-deleted", message))
 }
 
 /// Has the owner's rights written again, on every branch: a right that was taken away must be gone everywhere.

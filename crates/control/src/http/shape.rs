@@ -1,7 +1,7 @@
 //! Rows as replies.
 
 use dormouse_api as api;
-use dormouse_base::{EndpointId, Secret};
+use dormouse_base::{BranchId, EndpointId, Secret};
 use dormouse_compute::State;
 use dormouse_compute::spec::Mode;
 
@@ -13,12 +13,9 @@ use crate::model::record::{ApiKey, Branch, Database, Endpoint, Operation, Projec
 use crate::operation::phase::Phase;
 use crate::vault::Sizes;
 
-/// `creation_source` of branches.
-const CREATION_SOURCE: &str = "dormouse";
-
 impl Control {
     /// A project as a reply.
-    pub(super) fn show_project(&self, row: Project, default_branch: Option<&Branch>) -> api::Project {
+    pub(super) fn show_project(&self, row: Project, default_branch: Option<BranchId>) -> api::Project {
         let pause = row.settings.pause_timeout_seconds;
         api::Project {
             id: row.id,
@@ -26,6 +23,9 @@ impl Control {
             pg_version: row.pg_version,
             region_id: api::project::REGION.to_owned(),
             platform_id: api::project::PLATFORM.to_owned(),
+            provisioner: api::endpoint::PROVISIONER.to_owned(),
+            creation_source: api::branch::CREATION_SOURCE.to_owned(),
+            owner_id: api::user::LOGIN.to_owned(),
             created_at: row.created_at,
             updated_at: row.updated_at,
             store_passwords: true,
@@ -51,7 +51,7 @@ impl Control {
                     protected_branches_only: row.settings.allowed_ips_protected_branches_only,
                 },
             },
-            default_branch_id: default_branch.map(|b| b.id.clone()),
+            default_branch_id: default_branch,
         }
     }
 
@@ -72,6 +72,8 @@ impl Control {
             },
             pinned_lsn: row.pinned_lsn,
             disabled: false,
+            passwordless_access: false,
+            creation_source: api::branch::CREATION_SOURCE.to_owned(),
             pooler_enabled: true,
             pooler_mode: api::endpoint::PoolerMode::Transaction,
             settings: api::endpoint::EndpointSettings { pg_settings: row.pg_settings },
@@ -116,7 +118,6 @@ pub(super) fn live_state(state: State) -> api::LiveState {
 impl Control {
     /// A branch as a reply, without what only the store knows.
     pub(super) fn show_branch(&self, row: Branch) -> Result<api::Branch, Error> {
-        use api::branch::BranchState;
         let parent = match &row.parent {
             Some(parent) => self
                 .foundation
@@ -125,33 +126,7 @@ impl Control {
                 .map(|branch| branch.id),
             None => None,
         };
-        let current_state = match (row.ready, row.resetting) {
-            (false, _) => BranchState::Init,
-            (true, true) => BranchState::Resetting,
-            (true, false) => BranchState::Ready,
-        };
-        Ok(api::Branch {
-            id: row.id,
-            project_id: row.project_id,
-            name: row.name,
-            current_state,
-            pending_state: (current_state != BranchState::Ready).then_some(BranchState::Ready),
-            parent_id: parent,
-            parent_lsn: row.parent.as_ref().map(|parent| parent.lsn),
-            parent_timestamp: row.parent.as_ref().and_then(|parent| parent.at),
-            default: row.is_default,
-            protected: row.protected,
-            primary: row.is_default,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            creation_source: CREATION_SOURCE.to_owned(),
-            expires_at: row.expires_at,
-            ttl_interval_seconds: row.ttl_seconds,
-            last_reset_at: row.last_reset_at,
-            restored_from: row.restored_from,
-            sizes: api::branch::BranchSizes::default(),
-            history: None,
-        })
+        Ok(branch(row, parent))
     }
 
     /// A connection string with its parts.
@@ -174,6 +149,39 @@ impl Control {
                 port: address.port,
             },
         }
+    }
+}
+
+/// A branch as a reply, when its parent's public ID is known.
+pub(super) fn branch(row: Branch, parent: Option<BranchId>) -> api::Branch {
+    use api::branch::BranchState;
+    let current_state = match (row.ready, row.resetting) {
+        (false, _) => BranchState::Init,
+        (true, true) => BranchState::Resetting,
+        (true, false) => BranchState::Ready,
+    };
+    api::Branch {
+        id: row.id,
+        project_id: row.project_id,
+        name: row.name,
+        current_state,
+        state_changed_at: row.last_reset_at.unwrap_or(row.created_at),
+        pending_state: (current_state != BranchState::Ready).then_some(BranchState::Ready),
+        parent_id: parent,
+        parent_lsn: row.parent.as_ref().map(|parent| parent.lsn),
+        parent_timestamp: row.parent.as_ref().and_then(|parent| parent.at),
+        default: row.is_default,
+        protected: row.protected,
+        primary: row.is_default,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+        creation_source: api::branch::CREATION_SOURCE.to_owned(),
+        expires_at: row.expires_at,
+        ttl_interval_seconds: row.ttl_seconds,
+        last_reset_at: row.last_reset_at,
+        restored_from: row.restored_from,
+        sizes: api::branch::BranchSizes::default(),
+        history: None,
     }
 }
 
@@ -252,5 +260,12 @@ pub(super) fn api_key(row: ApiKey) -> api::ApiKey {
         created_at: row.created_at,
         last_used_at: row.last_used_at,
         prefix: row.prefix,
+        project_id: row.project_id,
+        created_by: api::api_key::KeyMaker {
+            id: api::user::LOGIN.to_owned(),
+            name: row.created_by,
+            image: String::new(),
+        },
+        last_used_from_addr: row.last_used_from,
     }
 }

@@ -1,28 +1,30 @@
 //! The state of every endpoint in one reply.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use dormouse_api::{Status, StatusEndpoint};
 
 use super::error::Error;
 use super::shape::live_state;
 use crate::control::Control;
 use crate::db::{branches, endpoints, projects};
+use crate::identity::Caller;
 
 /// `GET /status`.
-pub(super) async fn status(State(control): State<Control>) -> Result<Json<Status>, Error> {
+pub(super) async fn status(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<Status>, Error> {
     let rows = control.foundation.db.read("list endpoints", |db| {
-        let mut rows = Vec::new();
-        for endpoint in endpoints::all(db)? {
-            let (project, branch) =
-                (projects::get(db, &endpoint.project_id)?, branches::get(db, &endpoint.branch_id)?);
-            if let (Some(project), Some(branch)) = (project, branch) {
-                rows.push((project.pg_version, branch.name, endpoint));
-            }
-        }
-        Ok(rows)
+        let (names, versions) = (branches::names(db)?, projects::majors(db)?);
+        let rows = endpoints::all(db)?.into_iter().filter_map(|endpoint| {
+            let version = *versions.get(&endpoint.project_id)?;
+            Some((version, names.get(&endpoint.branch_id)?.clone(), endpoint))
+        });
+        Ok(rows.collect::<Vec<_>>())
     })?;
-    let endpoints = rows.into_iter().map(|(pg_version, branch, endpoint)| StatusEndpoint {
+    let seen = rows.into_iter().filter(|(_, _, endpoint)| caller.sees(&endpoint.project_id));
+    let endpoints = seen.map(|(pg_version, branch, endpoint)| StatusEndpoint {
         state: live_state(control.computes.state(&endpoint.id)),
         pid: control.computes.pid(&endpoint.id),
         host: control.foundation.config.address.host_of(&endpoint.id, false),

@@ -142,7 +142,7 @@ impl Control {
             match super::branch_create::create(state, path, Body(request.clone())).await {
                 Err(error) if error.status == BUSY => tokio::time::sleep(PAUSE).await,
                 Err(error) => return Err(error),
-                Ok((_, made)) => {
+                Ok((_, _, made)) => {
                     let endpoint = made.0.endpoints.first().map(|endpoint| endpoint.id.clone());
                     let id = made.0.branch.id;
                     let gone = || Error::not_found("endpoint", "endpoint-not-found", id.as_str());

@@ -18,6 +18,7 @@ pub mod name;
 pub mod settings;
 pub mod defaults;
 pub mod branch;
+pub mod activity;
 pub mod allow;
 pub mod token;
 pub mod meta;

@@ -307,6 +307,12 @@ pub struct ApiKey {
     pub created_at: Timestamp,
     /// When it was last used, to the minute.
     pub last_used_at: Option<Timestamp>,
+    /// The only project that it may use; `None` = every project, and the server.
+    pub project_id: Option<ProjectId>,
+    /// Who made it, for people.
+    pub created_by: String,
+    /// The address that it was last used from; empty = unknown.
+    pub last_used_from: String,
 }
 
 /// Identifies the things that an operation is about.

@@ -1,9 +1,11 @@
-//! `operations`: every unfinished operation has a task, and old finished ones go.
+//! `operations`: every unfinished operation has a task, and old finished ones go, as do old entries of the audit.
 
 use std::time::Duration;
 
+use dormouse_base::clock;
+
 use super::{Reconciler, Report, Trouble};
-use crate::db::{Db, operations};
+use crate::db::{Db, audit, operations};
 use crate::operation::Executor;
 
 const PERIOD: Duration = Duration::from_secs(30);
@@ -25,7 +27,10 @@ impl Reconciler for Operations {
 
     async fn run(&mut self) -> Result<Report, Trouble> {
         let resumed = self.executor.resume().map_err(Trouble::in_doing("resume operations"))?;
-        let prune = self.db.write("forget old operations", |db| operations::prune(db));
+        let prune = self.db.write("forget old operations", |db| {
+            audit::prune(db, clock::now())?;
+            operations::prune(db)
+        });
         let removed = prune.await.map_err(Trouble::in_doing("forget old operations"))?;
         Ok(Report { text: format!("{resumed} resumed, {removed} forgotten"), next: PERIOD })
     }

@@ -18,7 +18,9 @@ use dormouse_control::vault::{
     CheckWish, Checked, CollectWish, Collected, Fork, NewBranch, Overview, Point, Sizes, Vault, VaultError,
     Window,
 };
-use dormouse_control::{Address, ComputeError, Computes, Config, Control, Foundation, Timeouts, WayIn, Ways};
+use dormouse_control::{
+    Address, ComputeError, Computes, Config, Control, Foundation, OidcSettings, Timeouts, WayIn, Ways,
+};
 use dormouse_runtime::task::Scope;
 use http_body_util::BodyExt;
 use recorder::Recorder;
@@ -87,6 +89,7 @@ pub fn config(data: &Path, installed: &[PathBuf]) -> Config {
         store: store_in(data),
         run_root: data.join("run"),
         ways: Ways::default(),
+        oidc: None,
     }
 }
 
@@ -133,8 +136,29 @@ impl Scene {
         installed: &[PathBuf],
         computes: impl FnOnce(&Foundation, &Scope, &Path) -> Arc<dyn Computes>,
     ) -> Self {
+        let config = config(dir.path(), installed);
+        Self::open_as(dir, config, computes)
+    }
+
+    /// With everything asleep, trusting an identity provider.
+    pub fn trusting(oidc: OidcSettings) -> Self {
+        let dir = directory();
+        let config = Config { oidc: Some(oidc), ..config(dir.path(), &[]) };
+        for major in 15..=18 {
+            let data = dir.path().join(format!("templates/{major}/data"));
+            std::fs::create_dir_all(&data).unwrap();
+            std::fs::write(data.join("PG_VERSION"), format!("{major}\n")).unwrap();
+        }
+        Self::open_as(dir, config, |_, _, _| Arc::new(Asleep))
+    }
+
+    fn open_as(
+        dir: tempfile::TempDir,
+        config: Config,
+        computes: impl FnOnce(&Foundation, &Scope, &Path) -> Arc<dyn Computes>,
+    ) -> Self {
         let scope = Scope::new();
-        let foundation = Foundation::open(config(dir.path(), installed)).unwrap();
+        let foundation = Foundation::open(config).unwrap();
         let computes = computes(&foundation, &scope, dir.path());
         let vault = Arc::new(Recorder::default());
         // Real computes need real directories; where nothing starts, the recorder tells what was asked.
@@ -166,6 +190,14 @@ impl Scene {
         }
         let body = body.filter(|b| !b.is_null()).map_or_else(Body::empty, |b| Body::from(b.to_string()));
         let response = self.control.router().oneshot(request.body(body).unwrap()).await.unwrap();
+        let status = response.status();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&bytes).unwrap_or_else(|_| panic!("not JSON: {bytes:?}")))
+    }
+
+    /// A request that is anything but what it should be.
+    pub async fn raw(&self, request: Request<Body>) -> (StatusCode, Value) {
+        let response = self.control.router().oneshot(request).await.unwrap();
         let status = response.status();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         (status, serde_json::from_slice(&bytes).unwrap_or_else(|_| panic!("not JSON: {bytes:?}")))

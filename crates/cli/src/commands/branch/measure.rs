@@ -40,7 +40,7 @@ pub(super) async fn history(args: &Get, session: &Session, cx: &Context) -> Resu
 pub(super) async fn snapshot(args: &Get, session: &Session, cx: &Context) -> Result<(), Error> {
     let place = args.find(session).await?;
     let progress = cx.ui.progress("Storing a snapshot");
-    let taken = session.call(client::branch::snapshot(&place.project.id, &place.branch.id)).await?;
+    let taken = session.call(client::branch::store(&place.project.id, &place.branch.id)).await?;
     drop(progress);
     cx.ui.show(&taken, |taken| {
         Table::fields([("Branch", place.branch.name.clone()), ("Snapshot at", taken.lsn.to_string())])
