@@ -100,6 +100,10 @@ impl Node {
             return Ok(());
         }
         let Some(resident) = held.resident.clone() else { return Ok(()) };
+        if !resident.is_whole() {
+            // What the disk has of it, the plan included, is anything.
+            return self.make_again(home, held).await;
+        }
         let place = self.filler_place(home, slot);
         let state = place.state.clone();
         let plan = task::blocking(move || hydrate::stored_plan(&state)).await;

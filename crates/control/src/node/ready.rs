@@ -194,18 +194,21 @@ impl Node {
         let identity = self.inner.identities.for_slot(spec.slot);
         let early = early.filter(|early| early.from == restore::From::Boot(plan.snapshot.boot.clone()));
         let made = self.files(home, draft, &plan, (spec, identity), early).await?;
-        let replay = self.wal(draft, &plan, &wish, &made.manifest, &near, identity).await?;
-        let Replay { recovery, end, touched } = replay;
+        // So that the first snapshot of this directory need not read all of it again. WAL does not count there.
+        let state = home.path.join(SNAPSHOT_STATE);
+        let remembering: BoxFuture<'_, _> =
+            Box::pin(snapshot::remember(draft, &plan.snapshot.manifest, &state));
+        let replaying: BoxFuture<'_, _> =
+            Box::pin(self.wal(draft, &plan, &wish, &made.manifest, &near, identity));
+        let (remembered, replay) = tokio::join!(remembering, replaying);
+        remembered.map_err(NodeError::part("remember what a new directory looks like"))?;
+        let Replay { recovery, end, touched } = replay?;
         failpoint::hit("ready.files.made").await.map_err(NodeError::file("make", draft))?;
         let timeline = if recovery == Recovery::Promote { plan.timeline().next() } else { plan.timeline() };
         let snapshot = &plan.snapshot;
         let base = Some((snapshot.manifest.clone(), snapshot.redo, snapshot.lsn));
         let mut resident = Resident::new(wish.fresh(timeline, end), base, !made.lazy.is_empty());
         resident.hot.clone_from(&made.hot);
-        // So that the first snapshot of this directory need not read all of it again.
-        let state = home.path.join(SNAPSHOT_STATE);
-        let remembered = snapshot::remember(draft, &snapshot.manifest, &state).await;
-        remembered.map_err(NodeError::part("remember what a new directory looks like"))?;
         let holes = Some(made).filter(|made| !made.lazy.is_empty());
         Ok(Made { resident, recovery, holes, touched })
     }

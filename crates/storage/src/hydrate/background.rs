@@ -196,7 +196,8 @@ fn unhide_control(data: &OwnedFd) -> io::Result<()> {
     Ok(rustix::fs::fsync(data)?)
 }
 
-/// Takes the control file away, before the first hole is believed in.
+/// Takes the control file away, before the first hole is believed in. It need not be on the disk before the holes
+/// are: a directory that the machine's power cut short is made again.
 pub(super) fn hide_control(data: &OwnedFd) -> io::Result<()> {
     let (dir, name) = control_parts();
     let dir = beneath::open_dir_beneath(data, dir)?;
@@ -208,6 +209,5 @@ pub(super) fn hide_control(data: &OwnedFd) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
-    rustix::fs::fsync(&dir)?;
-    Ok(rustix::fs::fsync(data)?)
+    Ok(())
 }
