@@ -1,5 +1,6 @@
 //! Directories with holes: the filler of each, and what a start needs of it.
 
+use std::collections::HashMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use dormouse_runtime::task;
 use dormouse_storage::gc::Lease;
 use dormouse_storage::gc::plan::Pin;
 use dormouse_storage::hydrate::{
-    self, HydrateError, Hydration, Place, Plan, Source, SourceError, Tuning, symbols,
+    self, HydrateError, Hydration, LazyFile, Place, Plan, Source, SourceError, Tuning, symbols,
 };
 use dormouse_storage::key::Key;
 use dormouse_storage::manifest::Manifest;
@@ -69,16 +70,17 @@ impl Node {
         })
     }
 
-    /// Starts filling a directory that was just made.
+    /// Starts filling a directory that was just made. `touched`: the chunks that its recovery will touch, in order.
     pub(super) async fn begin_filling(
         &self,
         home: &Arc<Home>,
         held: &mut Held,
-        made: Materialised,
+        (made, touched): (Materialised, Vec<(String, u32)>),
         slot: u32,
     ) -> Result<(), NodeError> {
-        // What starts were seen to read came with the boot pack; the rest has no order.
-        let plan = Plan { files: made.lazy, hot: Vec::new() };
+        // What starts were seen to read came with the boot pack; what a recovery will read is fetched ahead of it.
+        let hot = numbered(&made.lazy, &touched);
+        let plan = Plan { files: made.lazy, hot };
         let source = Arc::new(FromPacks(made.source));
         let (place, metrics) = (self.filler_place(home, slot), self.inner.metrics.hydration.clone());
         let begun = Hydration::begin(place, plan, source, tuning(), metrics, &self.inner.scope).await;
@@ -98,6 +100,10 @@ impl Node {
             return Ok(());
         }
         let Some(resident) = held.resident.clone() else { return Ok(()) };
+        if !resident.is_whole() {
+            // What the disk has of it, the plan included, is anything.
+            return self.make_again(home, held).await;
+        }
         let place = self.filler_place(home, slot);
         let state = place.state.clone();
         let plan = task::blocking(move || hydrate::stored_plan(&state)).await;
@@ -195,6 +201,17 @@ impl Node {
             gid: identity.gid,
         }
     }
+}
+
+/// The chunks of files with holes among these, by the files' numbers.
+fn numbered(files: &[LazyFile], chunks: &[(String, u32)]) -> Vec<(u32, u32)> {
+    let numbers: HashMap<&str, u32> = files.iter().map(|file| file.path.as_str()).zip(0..).collect();
+    let known = |(path, chunk): &(String, u32)| Some((*numbers.get(path.as_str())?, *chunk));
+    let absent = |(file, chunk): &(u32, u32)| {
+        let file = &files[*file as usize];
+        *chunk < file.chunks() && !file.present.get(*chunk)
+    };
+    chunks.iter().filter_map(known).filter(absent).collect()
 }
 
 fn tuning() -> Tuning {

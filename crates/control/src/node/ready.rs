@@ -67,6 +67,16 @@ struct Made {
     recovery: Recovery,
     /// What it lacks, if it lacks something.
     holes: Option<Materialised>,
+    /// What its recovery will touch, in order.
+    touched: Vec<(String, u32)>,
+}
+
+/// WAL that a draft was given.
+struct Replay {
+    recovery: Recovery,
+    end: Lsn,
+    /// What the recovery will touch, in order.
+    touched: Vec<(String, u32)>,
 }
 
 /// A boot pack that was read on suspicion.
@@ -156,7 +166,7 @@ impl Node {
         let made = match self.twin(home, &wish, &draft).await? {
             Some(twin) => {
                 lease.change(Pin::Snapshot { branch: spec.branch.clone(), manifest: twin.base.0.clone() });
-                Made { resident: twin.resident(&wish), recovery: Recovery::Ordinary, holes: None }
+                Made { resident: twin.resident(&wish), recovery: Recovery::Ordinary, holes: None, touched: Vec::new() }
             }
             None => self.materialised(home, wish, &draft, &lease, early).await?,
         };
@@ -184,19 +194,23 @@ impl Node {
         let identity = self.inner.identities.for_slot(spec.slot);
         let early = early.filter(|early| early.from == restore::From::Boot(plan.snapshot.boot.clone()));
         let made = self.files(home, draft, &plan, (spec, identity), early).await?;
-        let (recovery, end) = self.wal(draft, &plan, &wish, &made.manifest, &near, identity).await?;
+        // So that the first snapshot of this directory need not read all of it again. WAL does not count there.
+        let state = home.path.join(SNAPSHOT_STATE);
+        let remembering: BoxFuture<'_, _> =
+            Box::pin(snapshot::remember(draft, &plan.snapshot.manifest, &state));
+        let replaying: BoxFuture<'_, _> =
+            Box::pin(self.wal(draft, &plan, &wish, &made.manifest, &near, identity));
+        let (remembered, replay) = tokio::join!(remembering, replaying);
+        remembered.map_err(NodeError::part("remember what a new directory looks like"))?;
+        let Replay { recovery, end, touched } = replay?;
         failpoint::hit("ready.files.made").await.map_err(NodeError::file("make", draft))?;
         let timeline = if recovery == Recovery::Promote { plan.timeline().next() } else { plan.timeline() };
         let snapshot = &plan.snapshot;
         let base = Some((snapshot.manifest.clone(), snapshot.redo, snapshot.lsn));
         let mut resident = Resident::new(wish.fresh(timeline, end), base, !made.lazy.is_empty());
         resident.hot.clone_from(&made.hot);
-        // So that the first snapshot of this directory need not read all of it again.
-        let state = home.path.join(SNAPSHOT_STATE);
-        let remembered = snapshot::remember(draft, &snapshot.manifest, &state).await;
-        remembered.map_err(NodeError::part("remember what a new directory looks like"))?;
         let holes = Some(made).filter(|made| !made.lazy.is_empty());
-        Ok(Made { resident, recovery, holes })
+        Ok(Made { resident, recovery, holes, touched })
     }
 
     /// The boot pack of the snapshot that is remembered as the last one. A wrong guess costs a request.
@@ -255,12 +269,12 @@ impl Node {
         manifest: &Manifest,
         near: &[Near],
         identity: Identity,
-    ) -> Result<(Recovery, Lsn), NodeError> {
+    ) -> Result<Replay, NodeError> {
         let writes = wish.purpose == Purpose::Write;
+        let (mut end, mut touched) = (plan.target, Vec::new());
         if plan.is_direct() && writes {
-            return Ok((Recovery::Ordinary, plan.target));
+            return Ok(Replay { recovery: Recovery::Ordinary, end, touched });
         }
-        let mut end = plan.target;
         if !plan.is_direct() {
             let spans = line::line(&wish.records, &wish.spec.branch, plan.target).map_err(NodeError::Line)?;
             let line = head::reader_line(&wish.spec.project, head::major(wish.spec.pg_major)?, spans);
@@ -275,7 +289,7 @@ impl Node {
             let assembling: BoxFuture<'_, _> = Box::pin(self.assembled(&line, target, near, brought));
             let assembled = assembling.await;
             let assembled = assembled.map_err(NodeError::part("bring the write-ahead log back"))?;
-            end = assembled.end;
+            (end, touched) = (assembled.end, assembled.touched);
             own_files(assembled.files, identity).await?;
         }
         let (signal, recovery) =
@@ -283,7 +297,7 @@ impl Node {
         let signal = draft.join(signal);
         std::fs::write(&signal, b"").map_err(NodeError::file("write", &signal))?;
         own_files(vec![signal], identity).await?;
-        Ok((recovery, end))
+        Ok(Replay { recovery, end, touched })
     }
 
     /// The draft becomes the directory.
@@ -294,7 +308,7 @@ impl Node {
         made: Made,
         slot: u32,
     ) -> Result<Directory, NodeError> {
-        let Made { resident, recovery, holes } = made;
+        let Made { resident, recovery, holes, touched } = made;
         let mut held = home.held().await?;
         let (path, data, from, kept) = (home.path.clone(), home.data(), draft.to_owned(), resident.clone());
         let [plan, spool] = [super::filling::STATE, super::capture::SPOOL].map(|name| home.path.join(name));
@@ -317,7 +331,7 @@ impl Node {
         held.stopped_at = None;
         let mut directory = Directory { recovery, ..Directory::plain(home.data()) };
         if let Some(holes) = holes {
-            self.begin_filling(home, &mut held, holes, slot).await?;
+            self.begin_filling(home, &mut held, (holes, touched), slot).await?;
             self.behind_front(&held, &mut directory)?;
         }
         Ok(directory)

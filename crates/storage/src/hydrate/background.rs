@@ -2,6 +2,10 @@
 //!
 //! Nothing here gives up: a full disk or a store that is away means to wait and to go on. Faults come first: no
 //! further chunk is begun while one is served (for a moment at most, or a busy database would never be done).
+//!
+//! Hot chunks are different: they are what a recovery is about to touch, in its order. They are fetched at once,
+//! side by side, and do not step aside, because the fault that is served is for one of the next. A recovery
+//! that asks for one chunk after the other would wait for the store once for each.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -9,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use dormouse_base::clock::Mono;
 use dormouse_hydrate::layout::{CONTROL, HIDDEN_CONTROL};
 use dormouse_runtime::failpoint::{hit, hit_blocking};
 use parking_lot::Mutex;
@@ -48,10 +53,13 @@ pub(super) async fn run(filler: Arc<Filler>) {
 }
 
 async fn finish(filler: &Arc<Filler>) {
-    if let Err(error) = make_durable(filler).await {
-        tracing::warn!(%error, "the new directory could not be synchronised");
-    }
-    tokio::time::sleep(filler.tuning.rest).await;
+    let rested = async {
+        if let Err(error) = make_durable(filler).await {
+            tracing::warn!(%error, "the new directory could not be synchronised");
+        }
+        tokio::time::sleep(filler.tuning.rest).await;
+    };
+    tokio::join!(rested, hot(filler));
     let mut pause = FIRST_PAUSE;
     loop {
         let round = if filler.tuning.background > 0 { round(filler).await } else { Round::Clean };
@@ -87,18 +95,34 @@ pub(super) async fn make_durable(filler: &Arc<Filler>) -> io::Result<()> {
     filler.scope.blocking(work).await
 }
 
+/// Asks for the hot chunks once; those that cannot be had now are left to the rounds.
+async fn hot(filler: &Arc<Filler>) {
+    if filler.tuning.background > 0 && !filler.hot.is_empty() {
+        let began = Mono::now();
+        ask(filler, filler.hot.iter().copied(), false).await;
+        let (chunks, time) = (filler.hot.len(), began.elapsed());
+        tracing::debug!(chunks, ?time, "what a recovery touches was fetched ahead of it");
+    }
+}
+
 /// Asks for every absent chunk once.
 async fn round(filler: &Arc<Filler>) -> Round {
-    let worst = Arc::new(Mutex::new(Round::Clean));
-    let hot = filler.hot.iter().copied();
     let all =
         (0u32..).zip(&filler.files).flat_map(|(file, sparse)| (0..sparse.chunks).map(move |c| (file, c)));
-    for (file, chunk) in hot.chain(all) {
+    ask(filler, all, true).await
+}
+
+/// Asks for those of these chunks that are absent.
+async fn ask(filler: &Arc<Filler>, chunks: impl Iterator<Item = (u32, u32)>, polite: bool) -> Round {
+    let worst = Arc::new(Mutex::new(Round::Clean));
+    for (file, chunk) in chunks {
         let Some(sparse) = filler.files.get(file as usize) else { continue };
         if chunk >= sparse.chunks || sparse.present(chunk) || sparse.gone.load(Ordering::Acquire) {
             continue;
         }
-        step_aside(filler).await;
+        if polite {
+            step_aside(filler).await;
+        }
         let Ok(place) = Arc::clone(&filler.unasked).acquire_owned().await else { break };
         if *worst.lock() == Round::Full {
             break;
@@ -172,7 +196,8 @@ fn unhide_control(data: &OwnedFd) -> io::Result<()> {
     Ok(rustix::fs::fsync(data)?)
 }
 
-/// Takes the control file away, before the first hole is believed in.
+/// Takes the control file away, before the first hole is believed in. It need not be on the disk before the holes
+/// are: a directory that the machine's power cut short is made again.
 pub(super) fn hide_control(data: &OwnedFd) -> io::Result<()> {
     let (dir, name) = control_parts();
     let dir = beneath::open_dir_beneath(data, dir)?;
@@ -184,6 +209,5 @@ pub(super) fn hide_control(data: &OwnedFd) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
-    rustix::fs::fsync(&dir)?;
-    Ok(rustix::fs::fsync(data)?)
+    Ok(())
 }

@@ -50,7 +50,8 @@ pub struct Tuning {
     pub patience: Duration,
     /// Chunks in flight that nobody waits for: read-ahead and background. 0 = only what is asked for.
     pub background: usize,
-    /// How long the background waits at first: a start needs processors and disk more than it does.
+    /// How long the background waits at first, with all but the hot chunks: a start needs processors and disk more
+    /// than it does.
     pub rest: Duration,
 }
 

@@ -125,7 +125,7 @@ pub struct LazyFile {
 pub struct Plan {
     /// The files.
     pub files: Vec<LazyFile>,
-    /// Chunks to fetch before all others, best first: (file, chunk). May name what is present.
+    /// Chunks to fetch at once and before all others, in this order: (file, chunk). May name what is present.
     pub hot: Vec<(u32, u32)>,
 }
 

@@ -39,6 +39,7 @@ mod plan;
 mod publish;
 pub mod rules;
 pub(crate) mod scan;
+mod since;
 pub(crate) mod state;
 mod take;
 pub mod wal_end;
@@ -166,6 +167,8 @@ pub struct Stats {
     pub new_chunks: u64,
     /// Chunks that were looked at and are in the store already.
     pub kept_chunks: u64,
+    /// Files of which the WAL told what changed in them.
+    pub told_files: u64,
     /// Bytes read of whole chunks.
     pub read_bytes: u64,
     /// Bytes of packs.

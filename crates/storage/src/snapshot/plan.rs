@@ -3,7 +3,9 @@
 //!
 //! ```text
 //!  same size, times, inode, not racy         ──► keep all references, read nothing
-//!  data of a logged relation, same inode     ──► by page LSN: a chunk is read when one of its pages has
+//!  data of a logged relation, same inode     ──► by WAL (`since`), when all of it since the base is at hand:
+//!                                                a chunk is read when a record names a page of it, or is new
+//!                                            ──► else by page LSN: a chunk is read when one of its pages has
 //!                                                an LSN above the base's redo, or none, or is new
 //!  anything else                             ──► read, compare by hash
 //! ```
@@ -16,9 +18,11 @@
 //! be a new relation under an old name, whose pages carry old positions (a copied database), so it is read.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use dormouse_base::Lsn;
+use dormouse_runtime::task;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -26,18 +30,22 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use super::error::SnapshotError;
 use super::rules::{Fork, Relation, Verdict};
 use super::scan::Found;
+use super::since::{self, Stretch};
 use super::state::State;
 use super::{Base, Missing};
+use crate::branch::record::SnapshotKind;
 use crate::chunk::{ChunkRef, Hash};
-use crate::manifest::{Bits, Content, Header};
+use crate::manifest::{Bits, Content, FileEntry, Header};
 use crate::pack::{DataError, PackReader};
 
 /// Files whose segment maps are loaded at once.
 const RESOLVED_AT_ONCE: usize = 16;
 
 /// How the chunks of a file are looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum How {
+    /// Only those that are named here, and new ones.
+    Named(Bits),
     /// Only those with a page above this position.
     ByLsn(Lsn),
     /// All.
@@ -70,6 +78,8 @@ pub(super) struct Plan {
 
 /// What the plan is made from.
 pub(super) struct Inputs<'a> {
+    /// The cluster's directory.
+    pub(super) dir: &'a Path,
     pub(super) files: Vec<Found>,
     pub(super) header: &'a Header,
     pub(super) base: Option<&'a Base>,
@@ -79,7 +89,7 @@ pub(super) struct Inputs<'a> {
 
 pub(super) async fn plan(inputs: Inputs<'_>, reader: &PackReader) -> Result<Plan, SnapshotError> {
     let unlogged = unlogged(&inputs.files);
-    let online = inputs.header.kind == crate::branch::record::SnapshotKind::Online;
+    let online = inputs.header.kind == SnapshotKind::Online;
     let state = inputs.state.unwrap_or_default();
     // Pages of another cluster, or rewritten ones (checksums switched on), say nothing by their LSN.
     let comparable = inputs.base.filter(|base| {
@@ -89,7 +99,7 @@ pub(super) async fn plan(inputs: Inputs<'_>, reader: &PackReader) -> Result<Plan
             && was.pg_major == is.pg_major
     });
     let mut plan = Plan::default();
-    let mut jobs = Vec::new();
+    let mut jobs: Vec<Draft<'_>> = Vec::new();
     for found in inputs.files {
         let is_unlogged = relation_of(&found).is_some_and(|r| unlogged.contains(&(r.database, r.node)));
         if online && is_unlogged && relation_of(&found).is_some_and(|r| r.fork != Fork::Init) {
@@ -115,6 +125,9 @@ pub(super) async fn plan(inputs: Inputs<'_>, reader: &PackReader) -> Result<Plan
         let missing = inputs.missing.and_then(|missing| missing(&found.path));
         jobs.push((found, how, missing, entry));
     }
+    if let Some(base) = comparable {
+        name_changes(inputs.dir, &base.manifest.header, inputs.header, &mut jobs).await;
+    }
     let resolved = jobs.into_iter().map(|(found, how, missing, entry)| {
         // Boxed and collected: otherwise callers cannot prove that the whole is `Send` for every lifetime.
         async move {
@@ -135,6 +148,31 @@ pub(super) async fn plan(inputs: Inputs<'_>, reader: &PackReader) -> Result<Plan
     plan.jobs = resolved.await.map_err(SnapshotError::Base)?;
     plan.known = inputs.base.map(known).unwrap_or_default();
     Ok(plan)
+}
+
+/// A file to look at, before its references are known.
+type Draft<'a> = (Found, How, Option<Bits>, Option<&'a FileEntry>);
+
+/// Asks the WAL since the base for what the LSNs of pages would tell.
+async fn name_changes(dir: &Path, base: &Header, header: &Header, jobs: &mut [Draft<'_>]) {
+    let by_lsn = jobs.iter().filter(|(_, how, ..)| matches!(how, How::ByLsn(_)));
+    let scanned = by_lsn.map(|(found, ..)| found.stamp.size).sum();
+    // A clean snapshot is the state at its end, an online one is replayed from its redo position on.
+    let to = if header.kind == SnapshotKind::Online { header.redo } else { header.lsn };
+    let stretch = Stretch {
+        major: header.pg_major,
+        from: base.redo,
+        to,
+        timelines: (base.timeline, header.timeline),
+    };
+    let dir = dir.to_owned();
+    let Some(since) = task::blocking(move || since::since(&dir, stretch, scanned)).await else { return };
+    for (found, how, ..) in jobs.iter_mut().filter(|(_, how, ..)| matches!(how, How::ByLsn(_))) {
+        let named = relation_of(found).and_then(|relation| since.of(relation, found.stamp.size));
+        if let Some(named) = named {
+            *how = How::Named(named);
+        }
+    }
 }
 
 fn relation_of(found: &Found) -> Option<Relation> {

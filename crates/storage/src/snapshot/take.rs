@@ -13,7 +13,7 @@ use dormouse_runtime::{failpoint, task};
 use super::collect::Collector;
 use super::control_file::{self, ControlFile, State};
 use super::error::SnapshotError;
-use super::plan::{self, Inputs, Plan};
+use super::plan::{self, How, Inputs, Plan};
 use super::scan::{Found, Listing, Root};
 use super::state;
 use super::wal_end::{self, WAL_PAGE};
@@ -160,11 +160,14 @@ async fn copy(
     files.retain(|file| file.path != control_file::PATH);
     let reader = PackReader::new(request.store.clone());
     let (base, missing) = (request.base.as_ref(), request.missing.as_ref());
-    let inputs = Inputs { files: files.clone(), header: &header, base, state, missing };
+    let dir = request.dir.as_path();
+    let inputs = Inputs { dir, files: files.clone(), header: &header, base, state, missing };
     let plan: Arc<Plan> = Arc::new(plan::plan(inputs, &reader).await?);
     let packs = Places::of(&request.owner, header.lsn, request.epoch).packs;
     let writer = PackWriter::new(request.store.clone(), packs, request.epoch);
     let mut collector = Collector::new(writer, Arc::clone(&plan), &request.hot);
+    collector.stats.told_files =
+        plan.jobs.iter().filter(|job| matches!(job.how, How::Named(_))).count() as u64;
     let shared = Shared {
         root: Arc::clone(root),
         runs: worker::runs(&plan),

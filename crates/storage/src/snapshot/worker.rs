@@ -148,10 +148,13 @@ impl Worker<'_> {
             let absent = || SnapshotError::Absent { path: job.found.path.clone(), chunk };
             return base.map(|at| Some(Outcome::Known(at.clone()))).ok_or_else(absent);
         }
-        let (Some(at), How::ByLsn(redo)) = (base, job.how) else { return Ok(None) };
-        if !len.is_multiple_of(PAGE) {
-            return Ok(None);
-        }
+        let Some(at) = base.filter(|_| len.is_multiple_of(PAGE)) else { return Ok(None) };
+        let redo = match &job.how {
+            How::Named(named) if named.get(chunk) => return Ok(None),
+            How::Named(_) => return Ok(Some(Outcome::Known(at.clone()))),
+            How::ByLsn(redo) => *redo,
+            How::ByHash => return Ok(None),
+        };
         // Eight bytes of each page: a quarter of the time that reading the whole chunk takes.
         let mut head = [0; 8];
         for page in 0..len / PAGE {

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Read in this order. [`page`] and [`record`] are what PostgreSQL writes; [`reader`] finds the records in a
-//! stream of bytes. [`piece`] is what the store holds. [`source`] is where bytes come from, [`filer`] puts
+//! stream of bytes, [`blocks`] what they touch. [`piece`] is what the store holds. [`source`] is where bytes come from, [`filer`] puts
 //! them into the store, [`read`] gets them back as files that a recovery can use.
 //!
 //! Three positions matter: what the compute has flushed, what is *filed* (safe in the store), and what the
@@ -17,6 +17,7 @@
 pub mod page;
 pub mod record;
 pub mod reader;
+pub mod blocks;
 pub mod piece;
 pub mod source;
 pub mod filer;

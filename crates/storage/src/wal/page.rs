@@ -143,7 +143,7 @@ pub(super) fn u16_at(bytes: &[u8], at: usize) -> Result<u16, Problem> {
     array_at(bytes, at).map(u16::from_le_bytes)
 }
 
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> Result<u32, Problem> {
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Result<u32, Problem> {
     array_at(bytes, at).map(u32::from_le_bytes)
 }
 

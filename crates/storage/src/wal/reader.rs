@@ -1,5 +1,6 @@
 //! Reads records from a stream of WAL bytes. Bytes in, records out; no I/O, and nothing is kept but the
-//! beginning of the record that is being read, so a record of a gigabyte costs no memory.
+//! beginning of the record that is being read, so a record of a gigabyte costs no memory. Whoever wants to know
+//! what a record touches gets that beginning with it ([`Reader::push_parts`], [`super::blocks`]).
 //!
 //! ```text
 //!  Between ──► Record ──► Skip (to a multiple of eight; to the end of the segment behind a switch) ──► Between
@@ -31,10 +32,9 @@ pub struct Invalid {
 }
 
 /// A record of which a part was read.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 struct Partial {
     start: Lsn,
-    head: [u8; KEPT],
     got: u32,
     /// 0 until the first four bytes are there.
     len: u32,
@@ -47,7 +47,7 @@ enum State {
     /// A record may begin here.
     Between,
     /// Inside a record.
-    Record(Box<Partial>),
+    Record(Partial),
     /// Bytes up to here do not matter; then `record` is whole.
     Skip { to: Lsn, record: Option<Record> },
     /// The next page is the first to be understood.
@@ -62,6 +62,10 @@ pub struct Reader {
     major: Major,
     pos: Lsn,
     state: State,
+    /// The beginning of the record that is being read, or was read last.
+    head: Box<[u8; KEPT]>,
+    /// Bytes of it that belong to the last whole record.
+    head_len: usize,
     header: [u8; LONG],
     header_got: usize,
     in_header: bool,
@@ -80,6 +84,8 @@ impl Reader {
             major,
             pos: start,
             state: State::Between,
+            head: Box::new([0; KEPT]),
+            head_len: 0,
             header: [0; LONG],
             header_got: 0,
             in_header: start.0.is_multiple_of(PAGE),
@@ -144,7 +150,19 @@ impl Reader {
     ///
     /// # Errors
     /// At the first page or record that is not valid. Records before it were reported.
-    pub fn push(&mut self, mut bytes: &[u8], mut each: impl FnMut(&Record)) -> Result<(), Invalid> {
+    pub fn push(&mut self, bytes: &[u8], mut each: impl FnMut(&Record)) -> Result<(), Invalid> {
+        self.push_parts(bytes, |record, _| each(record))
+    }
+
+    /// The same, with the beginning of each record: its header and all its parts before the data.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub fn push_parts(
+        &mut self,
+        mut bytes: &[u8],
+        mut each: impl FnMut(&Record, &[u8]),
+    ) -> Result<(), Invalid> {
         while !bytes.is_empty() {
             let room = |to: Lsn, pos: Lsn| usize::try_from(to.since(pos)).unwrap_or(usize::MAX);
             let page_end = page_start(self.pos).plus(PAGE);
@@ -162,7 +180,7 @@ impl Reader {
     }
 
     /// What follows from having come to this position.
-    fn settle(&mut self, each: &mut impl FnMut(&Record)) {
+    fn settle(&mut self, each: &mut impl FnMut(&Record, &[u8])) {
         if let State::Skip { to, record } = self.state {
             if self.pos < to {
                 return;
@@ -173,7 +191,7 @@ impl Reader {
                 if let Kind::Commit { time } = record.kind {
                     self.last_commit = self.last_commit.max(time);
                 }
-                each(&record);
+                each(&record, &self.head[..self.head_len]);
             }
         }
         if self.pos.0.is_multiple_of(PAGE) {
@@ -234,14 +252,16 @@ impl Reader {
             return Ok(used);
         }
         if matches!(self.state, State::Between) {
-            self.state = State::Record(Box::new(Partial::new(self.pos)));
+            self.state = State::Record(Partial::new(self.pos));
         }
         let State::Record(partial) = &mut self.state else { return Ok(bytes.len()) };
         let at = partial.start;
         let invalid = |problem| Invalid { at, problem };
-        let used = partial.feed(bytes, self.prev).map_err(invalid)?;
+        let used = partial.feed(bytes, &mut self.head, self.prev).map_err(invalid)?;
         if partial.len != 0 && partial.got == partial.len {
-            let record = partial.finish(self.pos.plus(used as u64)).map_err(invalid)?;
+            self.head_len = KEPT.min(partial.len as usize);
+            let head = &self.head[..self.head_len];
+            let record = partial.finish(head, self.pos.plus(used as u64)).map_err(invalid)?;
             self.prev = Some(record.start);
             self.state = State::Skip { to: record.end, record: Some(record) };
         }
@@ -251,11 +271,16 @@ impl Reader {
 
 impl Partial {
     fn new(start: Lsn) -> Self {
-        Self { start, head: [0; KEPT], got: 0, len: 0, crc: 0 }
+        Self { start, got: 0, len: 0, crc: 0 }
     }
 
     /// Takes a part of `bytes`, at least one.
-    fn feed(&mut self, bytes: &[u8], prev: Option<Lsn>) -> Result<usize, Problem> {
+    fn feed(
+        &mut self,
+        bytes: &[u8],
+        head: &mut [u8; KEPT],
+        prev: Option<Lsn>,
+    ) -> Result<usize, Problem> {
         let got = self.got as usize;
         let used = if got < HEADER {
             bytes.len().min(HEADER - got)
@@ -266,11 +291,11 @@ impl Partial {
         };
         if got < KEPT {
             let kept = used.min(KEPT - got);
-            self.head[got..got + kept].copy_from_slice(&bytes[..kept]);
+            head[got..got + kept].copy_from_slice(&bytes[..kept]);
         }
         self.got += u32::try_from(used).expect("a record has less than 4 GiB");
         if self.len == 0 && self.got >= 4 {
-            self.len = u32_at(&self.head, 0)?;
+            self.len = u32_at(head, 0)?;
             if self.len == 0 {
                 return Err("no record begins there");
             }
@@ -279,7 +304,7 @@ impl Partial {
             }
         }
         if got < HEADER && self.got as usize == HEADER {
-            let header = RecordHeader::parse(&self.head)?;
+            let header = RecordHeader::parse(head)?;
             if prev.map_or(header.prev >= self.start, |prev| header.prev != prev) {
                 return Err("the record does not follow the one before");
             }
@@ -288,17 +313,16 @@ impl Partial {
     }
 
     /// The record is all there; `behind` is the position of the next byte.
-    fn finish(&self, behind: Lsn) -> Result<Record, Problem> {
-        let header = RecordHeader::parse(&self.head)?;
-        if crc32c::crc32c_append(self.crc, &self.head[..CRC_AT]) != header.crc {
+    fn finish(&self, head: &[u8], behind: Lsn) -> Result<Record, Problem> {
+        let header = RecordHeader::parse(head)?;
+        if crc32c::crc32c_append(self.crc, &head[..CRC_AT]) != header.crc {
             return Err("the record has a wrong checksum");
         }
         let mut end = aligned(behind);
         if header.is_switch() && end.segment_start() != end {
             end = end.segment_start().plus(WAL_SEGMENT);
         }
-        let kept = &self.head[..KEPT.min(self.len as usize)];
-        Ok(Record { start: self.start, end, manager: header.manager, kind: header.kind(kept) })
+        Ok(Record { start: self.start, end, manager: header.manager, kind: header.kind(head) })
     }
 }
 

@@ -18,9 +18,9 @@ pub const HEADER: usize = 24;
 pub(super) const CRC_AT: usize = 20;
 /// The largest record (PostgreSQL cannot allocate more).
 pub const MAX_RECORD: u32 = 0x3fff_ffff;
-/// Bytes of a record that are kept to be understood: all parts before a commit's or checkpoint's data, and
-/// the beginning of that data, fit.
-pub(super) const KEPT: usize = 128;
+/// Bytes of a record that are kept to be understood: all parts before its data fit (33 block references of at
+/// most 27 bytes each, 37 bytes besides), and the beginning of a commit's or checkpoint's data.
+pub(super) const KEPT: usize = 1024;
 
 const RM_XLOG: u8 = 0;
 const RM_XACT: u8 = 1;
@@ -32,10 +32,10 @@ const END_OF_RECOVERY: u8 = 0x90;
 const XACT_KIND: u8 = 0x70;
 const COMMIT: u8 = 0x00;
 const COMMIT_PREPARED: u8 = 0x30;
-const PART_DATA_SHORT: u8 = 255;
-const PART_DATA_LONG: u8 = 254;
-const PART_ORIGIN: u8 = 253;
-const PART_TOP_XID: u8 = 252;
+pub(super) const PART_DATA_SHORT: u8 = 255;
+pub(super) const PART_DATA_LONG: u8 = 254;
+pub(super) const PART_ORIGIN: u8 = 253;
+pub(super) const PART_TOP_XID: u8 = 252;
 
 /// A record's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -119,7 +119,8 @@ impl Cluster {
         own(&sockets);
         let options = format!(
             "-c listen_addresses='' -c unix_socket_directories={} -c fsync=off -c shared_buffers=16MB \
-             -c autovacuum=off -c wal_level=replica -c max_wal_senders=2 -c log_min_messages=warning",
+             -c autovacuum=off -c wal_level=replica -c max_wal_senders=2 -c wal_keep_size=128MB \
+             -c log_min_messages=warning",
             sockets.display()
         );
         let log = sockets.join("log");

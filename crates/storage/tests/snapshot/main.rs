@@ -14,3 +14,4 @@ mod hostile;
 mod lab;
 mod lazy;
 mod running;
+mod told;

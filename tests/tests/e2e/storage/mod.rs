@@ -6,8 +6,8 @@
 //!
 //! [`sleep`] is suspend, evict and wake, [`streams`] the same with the other source of WAL; [`branches`],
 //! [`past`], [`reset`], [`readers`] and [`deletion`] are what people do with branches, [`clones`] how some begin;
-//! [`contents`] is what a database may hold; [`damage`], [`disk`], [`outage`], [`kills`] and [`crashes`] are what
-//! goes wrong; [`upkeep`] is fsck, gc and the status of the store; [`recovery`]
+//! [`contents`] is what a database may hold; [`damage`], [`disk`], [`outage`], [`kills`], [`crashes`] and [`failpoints`] are
+//! what goes wrong; [`upkeep`] is fsck, gc and the status of the store; [`recovery`]
 //! begins with the store alone; [`s3`] with another one.
 
 mod branches;
@@ -17,6 +17,7 @@ mod crashes;
 mod damage;
 mod deletion;
 mod disk;
+mod failpoints;
 mod kills;
 mod outage;
 mod past;

@@ -17,6 +17,7 @@ use super::plan::{Part, plan};
 use super::segments::Segments;
 use super::{Hands, Line, ReadError, Supplied, fetch, histories};
 use crate::object::Store;
+use crate::wal::blocks::Touched;
 use crate::wal::page::{PageHeader, page_start};
 use crate::wal::reader::Reader;
 
@@ -44,6 +45,8 @@ pub struct Assembled {
     pub timeline: Timeline,
     /// The files that were written.
     pub files: Vec<PathBuf>,
+    /// The chunks that a replay will touch: path and number, in the order of the WAL.
+    pub touched: Vec<(String, u32)>,
 }
 
 /// Writes the files.
@@ -69,23 +72,25 @@ pub async fn assemble(
     let names = Names::of(&parts);
     let mut reader = Reader::at(line.major, target.redo);
     let mut segments = Segments::new(target.dir);
+    let mut touched = Touched::default();
     let mut fetched = std::pin::pin!(fetch::parts(store, parts, hands));
     while let Some((part, bytes)) = fetched.try_next().await? {
-        let work = (segments, reader, names.clone(), target.redo);
+        let work = (segments, reader, touched, names.clone(), target.redo);
         let supplied = Supplied::of(&part, hands);
         let done = blocking(move || {
-            let (mut segments, mut reader, names, redo) = work;
+            let (mut segments, mut reader, mut touched, names, redo) = work;
             write(&mut segments, &names, part.from, &bytes)?;
             let skip = usize::try_from(redo.since(part.from)).unwrap_or(usize::MAX).min(bytes.len());
-            let pushed = reader.push(&bytes[skip..], |_| ());
+            let pushed = reader.push_parts(&bytes[skip..], |_, record| touched.note(record));
             pushed.map_err(|source| ReadError::Invalid { part: supplied, source })?;
-            Ok::<_, ReadError>((segments, reader))
+            Ok::<_, ReadError>((segments, reader, touched))
         });
-        (segments, reader) = done.await?;
+        (segments, reader, touched) = done.await?;
     }
     let known = target.system_identifier.or_else(|| hands.iter().find_map(|hand| hand.system_identifier()));
     let identity = known.or_else(|| reader.system_identifier());
-    finish(line, &target, segments, &reader, Gaps { begin, page, names, identity }).await
+    let assembled = finish(line, &target, segments, &reader, Gaps { begin, page, names, identity }).await?;
+    Ok(Assembled { touched: touched.chunks().collect(), ..assembled })
 }
 
 /// What is missing in front.
@@ -120,7 +125,7 @@ async fn finish(
     })
     .await?;
     files.sort();
-    Ok(Assembled { end, last_commit, timeline, files })
+    Ok(Assembled { end, last_commit, timeline, files, touched: Vec::new() })
 }
 
 /// Makes up the page headers in front of the first record that nobody has.
