@@ -58,7 +58,10 @@ enum Whose {
 impl Entry {
     /// The key that it is for.
     pub(crate) fn key(&self) -> Key {
-        self.key.clone()
+        match &self.whose {
+            Whose::Direct(key) => key.clone(),
+            Whose::Pooled(pid) => (*pid, Vec::new()),
+        }
     }
 }
 

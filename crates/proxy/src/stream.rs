@@ -102,7 +102,7 @@ impl ClientStream {
         match self {
             Self::Plain(stream) => Some((false, stream.as_fd().try_clone_to_owned().ok()?)),
             Self::Unix(stream) => Some((true, stream.as_fd().try_clone_to_owned().ok()?)),
-            Self::Tls(_) => None,
+            Self::Tls(_) | Self::Carried(_) => None,
         }
     }
 

@@ -74,12 +74,20 @@ pub(crate) fn enter(
 
 /// A session with what is given back at its end. Not an `async` block: that would have room for the session
 /// twice, and there are ten thousand of them.
-struct Life {
+pub(super) struct Life {
     session: Session,
     /// It has come to its pool's shard.
     here: bool,
     sessions: Gauge,
     _kept: (Box<dyn Send>, Seated),
+}
+
+impl Life {
+    /// Of one whose socket is its pool's shard's already.
+    pub(super) fn here(session: Session, sessions: Gauge, kept: (Box<dyn Send>, Seated)) -> Self {
+        sessions.inc();
+        Self { session, here: true, sessions, _kept: kept }
+    }
 }
 
 impl Future for Life {
