@@ -1,6 +1,8 @@
 //! A new server takes over from the one that runs: nobody who connects is refused, clients at rest go on in it without
 //! noticing, work under way ends well; and if either of the two dies on the way, the other one has everything.
 
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -88,6 +90,37 @@ async fn once(dsn: &str) -> Result<(), tokio_postgres::Error> {
     asked.and(connected)
 }
 
+/// A client over TLS.
+struct Psql {
+    child: std::process::Child,
+    answers: BufReader<std::process::ChildStdout>,
+}
+
+impl Psql {
+    fn start(uri: &str) -> Self {
+        let mut command = Command::new("psql");
+        command.args(["-X", "-A", "-t", "-q", "-w", uri]).env("HOME", "/nonexistent");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        Self { child, answers }
+    }
+
+    fn ask(&mut self, sql: &str) -> String {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{sql};").unwrap();
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    }
+}
+
+impl Drop for Psql {
+    fn drop(&mut self) {
+        // The end of its input is a goodbye.
+        drop(self.child.stdin.take());
+        let _reaped = self.child.wait();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_do_not_notice_a_new_server() {
     let mut server = Server::start(&[]);
@@ -157,9 +190,16 @@ async fn clients_do_not_notice_a_new_server() {
     assert_eq!(number(&rests, "select count(*) from t").await, 6, "it wakes for a client that moved");
     assert_eq!(text(&rests, "show app.who").await, "anna");
 
-    // And once more, of one that took over, with a sleeping compute.
+    // And once more, of one that took over, with a sleeping compute. Who came over TLS stays where it is, and has the
+    // new server wake what it needs.
+    let mut encrypted = Psql::start(&format!("{}&sslmode=require", pooled(&server)));
+    assert_eq!(encrypted.ask("select 'before'"), "before");
     assert_eq!(server.act(&project, "suspend").0, 200);
     let mut old = tokio::task::block_in_place(|| server.take_over(&[], &[])).unwrap();
+    assert_eq!(encrypted.ask("select 'after'"), "after");
+    assert_eq!(server.state(), "active");
+    assert!(old.lives());
+    drop(encrypted);
     assert!(old.ended());
     assert_eq!(number(&rests, "select count(*) from t").await, 6);
     assert!(server.stop().1);

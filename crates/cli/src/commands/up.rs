@@ -121,6 +121,18 @@ pub(crate) struct Up {
     #[arg(long)]
     pub(crate) keep_computes: bool,
 
+    #[command(flatten)]
+    pub(crate) takeover: Takeover,
+
+    /// How log lines look on standard error.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// How it begins when another server runs.
+#[derive(Debug, clap::Args)]
+#[cfg_attr(not(feature = "server"), allow(dead_code, reason = "only a server reads its options"))]
+pub(crate) struct Takeover {
     /// Take over from the server that runs on this data directory, without its clients noticing.
     ///
     /// It gives its ports, its endpoints and its clients, then ends. Without one this is an ordinary start.
@@ -131,10 +143,6 @@ pub(crate) struct Up {
     /// is taken over; then they end with 57P01.
     #[arg(long, value_name = "TIME", default_value = "30s", requires = "takeover")]
     pub(crate) takeover_limit: Timeout,
-
-    /// How log lines look on standard error.
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) log_format: LogFormat,
 }
 
 /// The value of `--cgroup`.

@@ -108,8 +108,10 @@ fn config(args: Up, data: PathBuf) -> ServerConfig {
         }),
         store: args.store,
         keep_computes: args.keep_computes,
-        takeover: args.takeover,
-        takeover_limit: Duration::from_secs(u64::try_from(args.takeover_limit.0).unwrap_or_default()),
+        takeover: args.takeover.takeover,
+        takeover_limit: Duration::from_secs(
+            u64::try_from(args.takeover.takeover_limit.0).unwrap_or_default(),
+        ),
         ways: Ways {
             local_clone: match args.local_clone {
                 words::LocalClone::Auto => LocalClone::Auto,

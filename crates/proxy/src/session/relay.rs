@@ -157,7 +157,7 @@ impl Relay {
             farewell: false,
             backend_gone: false,
             terminated: false,
-            cancel: cancel,
+            cancel,
         }
     }
 
