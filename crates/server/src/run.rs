@@ -50,7 +50,10 @@ const STORE_WITHIN: Duration = Duration::from_secs(5);
 /// Before a takeover whatever still runs may take so long to end; else this server goes on.
 const QUIET_WITHIN: Duration = Duration::from_secs(10);
 
-/// Before a takeover requests to the API may take so long.
+/// Before a takeover requests over HTTP may take so long; new ones wait in line.
+const REQUESTS_WITHIN: Duration = Duration::from_secs(15);
+
+/// The same for what accepts PostgreSQL clients.
 const DOOR_WITHIN: Duration = Duration::from_secs(3);
 
 /// Before a takeover WAL is filed for so long; the new server files the rest. New connections wait meanwhile.
@@ -157,6 +160,9 @@ pub(crate) fn system(what: &'static str) -> impl FnOnce(io::Error) -> ServerErro
 /// made anew when that comes to nothing.
 struct Server {
     lasting: Lasting,
+    /// Requests over HTTP, which may take long.
+    http: Scope,
+    /// What accepts, and what is done beside it.
     door: Scope,
     node: Node,
     work: Scope,
@@ -268,7 +274,7 @@ impl Server {
         let http = ports.http().map_err(system("listen for HTTP"))?;
         let gateway = self.lasting.proxy.gateway(&self.door).router();
         let routes = http::routes(self.control.router(), gateway, Arc::clone(&self.metrics));
-        http::serve(http, routes, self.lasting.proxy.tls(), &self.door);
+        http::serve(http, routes, self.lasting.proxy.tls(), &self.http);
         let listening = self.lasting.proxy.listen(vec![ports.pg(config)?], &self.door);
         listening.map_err(|e| no_clients(config.pg_listen, e))?;
         let sockets = ports.share().map_err(system("share the listening sockets"))?;
@@ -279,8 +285,8 @@ impl Server {
     /// Another server is ready to take over. `None`: it has. Else this one goes on.
     async fn hand_over(self, wish: Wish, signals: &mut Signals) -> Result<Option<Self>, ServerError> {
         let start = Mono::now();
-        let Self { lasting, door, node, work, .. } = self;
-        let still = lasting.quiet(&wish, &door, &node, &work).await;
+        let Self { lasting, http, door, node, work, .. } = self;
+        let still = lasting.quiet(&wish, (&http, &door), &node, &work).await;
         let why = match still.refused {
             Some(why) => why,
             None => match wish.give(lasting.place.lock().ok_or(ServerError::NoLock)?, lasting.busy()).await {
@@ -300,15 +306,15 @@ impl Server {
     }
 
     async fn stop(self, keep_computes: bool) {
-        let Self { lasting, door, node, work, .. } = self;
+        let Self { lasting, http, door, node, work, .. } = self;
         let file = lasting.place.data.join(SERVER_FILE);
         if let Err(error) = std::fs::remove_file(&file) {
             tracing::debug!(%error, "cannot remove server.json");
         }
         // HTTP may have requests under way; they get the time that computes need anyway.
-        let door = door.close(TASKS_END_WITHIN);
+        let (http, door) = (http.close(TASKS_END_WITHIN), door.close(TASKS_END_WITHIN));
         let computes = lasting.fleet.shut_down(keep_computes, COMPUTES_END_WITHIN);
-        let (_, ()) = tokio::join!(door, computes);
+        let (_, _, ()) = tokio::join!(http, door, computes);
         drop(lasting.proxy);
         let _filed_by_the_next = node.close(STORE_WITHIN).await;
         if !work.close(TASKS_END_WITHIN).await {
@@ -327,8 +333,13 @@ struct Still {
 impl Lasting {
     /// Ends everything that writes, and leaves clients and computes as they are. What does not end in time refuses the
     /// takeover, but it is waited for all the same: a second one of it must not be started. The door closes last.
-    async fn quiet(&self, wish: &Wish, door: &Scope, node: &Node, work: &Scope) -> Still {
+    async fn quiet(&self, wish: &Wish, doors: (&Scope, &Scope), node: &Node, work: &Scope) -> Still {
+        let (http, door) = doors;
         let mut refused = None;
+        // Requests may be statements that take their time; clients of PostgreSQL get in meanwhile.
+        if !http.close(REQUESTS_WITHIN).await {
+            refused = Some(wish.refuse("a request over HTTP takes too long").await);
+        }
         while !work.close(QUIET_WITHIN).await {
             refused = Some(wish.refuse("an operation is under way, and cannot stop where it is").await);
         }
@@ -340,7 +351,7 @@ impl Lasting {
         };
         // From here on new connections wait in line.
         if refused.is_none() && !door.close(DOOR_WITHIN).await {
-            refused = Some(wish.refuse("a request to the API takes too long").await);
+            refused = Some(wish.refuse("a connection that was being accepted does not come through").await);
         }
         while !node.close(FILE_WITHIN).await {
             refused = Some(wish.refuse("something is being done with a directory").await);
@@ -397,7 +408,8 @@ impl Lasting {
         };
         let told = describe(&self.config, self.ports.http_address, first, key);
         let (_, wishes) = mpsc::channel(1);
-        Ok((Server { lasting: self, door, node, work, control, metrics, wishes }, told))
+        let http = Scope::new();
+        Ok((Server { lasting: self, http, door, node, work, control, metrics, wishes }, told))
     }
 }
 
