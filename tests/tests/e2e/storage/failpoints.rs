@@ -101,13 +101,15 @@ const LIFE: [Step; 13] = [
 ];
 
 /// Names that this test does not come to, and who does.
-const ELSEWHERE: [(&str, &str); 9] = [
+const ELSEWHERE: [(&str, &str); 11] = [
     ("gc.delete.", "objects are kept for an hour: storage::gc::tests::crashes"),
     ("gc.rewrite.", "packs must be mostly dead: storage::gc::tests::rewriting"),
     ("register.trim.", "versions are kept for an hour: storage::branch::register::tests"),
     ("store.create.compare", "the answer of a create must get lost: storage::object::tests, the torture"),
     ("store.delete.before", "objects are kept for an hour: storage::gc::tests"),
     ("hydrate.truncate.", "a file must get shorter and stay: storage/tests/hydrate_filler"),
+    ("wal.filer.gap", "WAL must be lost: storage/tests/wal"),
+    ("wal.hand.read", "filing must be slow just then: kills, the torture"),
     ("wal.spool.remove", "a spool file must be full: the torture, with its bulk loads"),
     ("store.delete.batch", "objects are kept for an hour: storage::object::tests"),
     ("store.sweep.remove", "leftovers are kept for a while: storage::object::tests"),
