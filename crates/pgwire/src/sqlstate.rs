@@ -81,6 +81,8 @@ codes! {
     TOO_MANY_CONNECTIONS = "53300",
     /// `configuration_limit_exceeded`: a quota is used up.
     CONFIGURATION_LIMIT_EXCEEDED = "53400",
+    /// `config_file_error`: a configuration that was to be read again cannot be used.
+    CONFIG_FILE_ERROR = "F0000",
     /// `object_not_in_prerequisite_state`: right command, wrong moment.
     OBJECT_NOT_IN_PREREQUISITE_STATE = "55000",
     /// `query_canceled`: stopped on request, or by a time limit.

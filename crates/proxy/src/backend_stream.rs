@@ -10,6 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
+use crate::pooled::Ends;
+
 /// Read from a backend that should be silent.
 const SCRAP: usize = 16;
 
@@ -36,6 +38,23 @@ impl BackendStream {
             Self::Tls(stream) => stream.get_ref().0.try_read(&mut scrap),
         };
         matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// What its two ends are called.
+    pub(crate) fn ends(&self) -> Ends {
+        let of = |stream: &TcpStream, tls| Ends {
+            there: stream.peer_addr().ok(),
+            here: stream.local_addr().ok(),
+            tls,
+        };
+        match self {
+            Self::Unix(_) => Ends::default(),
+            Self::Tcp(stream) => of(stream, String::new()),
+            Self::Tls(stream) => {
+                let (tcp, tls) = stream.get_ref();
+                of(tcp, crate::stream::words(tls))
+            }
+        }
     }
 
     /// Writes a few bytes if that is possible at once. What is encrypted is left unsaid.

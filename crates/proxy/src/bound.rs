@@ -50,9 +50,18 @@ impl Bound {
     /// # Errors
     /// When the address cannot be used.
     pub fn to(address: SocketAddr) -> io::Result<Self> {
+        Self::to_shared(address, false)
+    }
+
+    /// The same; with `shared` other processes of this account that share it too may take the same (`so_reuseport`).
+    ///
+    /// # Errors
+    /// When the address cannot be used.
+    pub fn to_shared(address: SocketAddr, shared: bool) -> io::Result<Self> {
         let socket =
             Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
+        socket.set_reuse_port(shared)?;
         socket.bind(&address.into())?;
         let address = socket.local_addr()?.as_socket().unwrap_or(address);
         Ok(Self { socket, place: Place::Tcp(address) })
@@ -73,6 +82,15 @@ impl Bound {
         let file = SocketFile(path.to_owned());
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         Ok(Self { socket, place: Place::Unix(file) })
+    }
+
+    /// What it is called: an address, or the path of a Unix socket.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.place {
+            Place::Tcp(address) => address.to_string(),
+            Place::Unix(file) => file.0.display().to_string(),
+        }
     }
 
     /// The TCP address, with the real port.
@@ -107,6 +125,10 @@ pub(crate) enum Incoming {
 }
 
 impl Listening {
+    pub(crate) fn is_tcp(&self) -> bool {
+        matches!(self, Self::Tcp(_))
+    }
+
     pub(crate) async fn accept(&self) -> io::Result<(Incoming, SocketAddr)> {
         match self {
             Self::Tcp(listener) => {

@@ -17,7 +17,10 @@ use crate::pooled::{BackendKey, ClientInfo};
 use crate::wake::Compute;
 
 /// PostgreSQL closes a cancel connection when it has sent the signal.
-const DELIVER_WITHIN: Duration = Duration::from_secs(5);
+pub(crate) const DELIVER_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a limit of zero means.
+const FOR_EVER: Duration = Duration::from_secs(3600);
 
 /// Process ID and secret.
 type Key = (u32, Vec<u8>);
@@ -66,18 +69,19 @@ impl Registry {
     }
 
     /// Passes a cancel request on. An unknown key is ignored without a word, as PostgreSQL does; so
-    /// is one for a sleeping compute, where nothing runs that could be cancelled.
-    pub async fn cancel(&self, pid: u32, secret: Vec<u8>) {
+    /// is one for a sleeping compute, where nothing runs that could be cancelled. False: it is no key of ours.
+    pub async fn cancel(&self, pid: u32, secret: Vec<u8>, within: Duration) -> bool {
         let key = (pid, secret);
         let target = self.0.lock().get(&key).cloned();
         match target {
-            None => {}
-            Some(Target::Direct(compute)) => deliver(&compute, key.0, &key.1).await,
+            None => return false,
+            Some(Target::Direct(compute)) => deliver(&compute, key.0, &key.1, within).await,
             Some(Target::Pooled(client)) => {
-                let Some(flying) = Flying::begin(client) else { return };
-                deliver(&flying.to.compute, flying.to.pid, &flying.to.secret).await;
+                let Some(flying) = Flying::begin(client) else { return true };
+                deliver(&flying.to.compute, flying.to.pid, &flying.to.secret, within).await;
             }
         }
+        true
     }
 }
 
@@ -100,7 +104,7 @@ impl Drop for Flying {
     }
 }
 
-pub(crate) async fn deliver(compute: &Arc<dyn Compute>, pid: u32, secret: &[u8]) {
+pub(crate) async fn deliver(compute: &Arc<dyn Compute>, pid: u32, secret: &[u8], within: Duration) {
     let message = startup::encode_cancel(pid, secret);
     let gate = compute.gate();
     if gate.is_closed() && gate.look().inside() == 0 {
@@ -112,8 +116,11 @@ pub(crate) async fn deliver(compute: &Arc<dyn Compute>, pid: u32, secret: &[u8])
         stream.flush().await?;
         stream.read(&mut [0]).await
     };
-    if let Ok(Err(error)) = tokio::time::timeout(DELIVER_WITHIN, deliver).await {
-        tracing::debug!(%error, pid, "cancel request not delivered");
+    let within = if within.is_zero() { FOR_EVER } else { within };
+    match tokio::time::timeout(within, deliver).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::debug!(%error, pid, "cancel request not delivered"),
+        Err(_) => tracing::info!(pid, "closing because: cancel_wait_timeout"),
     }
 }
 

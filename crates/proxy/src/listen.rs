@@ -3,22 +3,23 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
-use dormouse_pooler::config::{PoolMode, Settings};
+use dormouse_pooler::config::Settings;
 use dormouse_runtime::shard::Shards;
 use dormouse_runtime::task::Scope;
 use socket2::{SockRef, TcpKeepalive};
+use tokio_util::sync::CancellationToken;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::arrivals::Arrivals;
 pub use crate::bound::Bound;
 use crate::bound::{Incoming, Listening};
-use crate::console::Pooler;
+use crate::console::{Operators, Pooler};
 use crate::handshakes::Handshakes;
 use crate::metrics::Metrics;
 use crate::pooled::{Listeners, Pools};
@@ -70,6 +71,9 @@ pub struct Proxy {
     pooler: Pooler,
     shared: Arc<Shared>,
     max_clients: Arc<AtomicUsize>,
+    clients: Arc<AtomicUsize>,
+    /// Ends what listens on TCP.
+    tcp: CancellationToken,
     // Sessions live on the shards, and end with them.
     _shards: Arc<Shards>,
 }
@@ -109,31 +113,32 @@ impl Proxy {
             doom_secret: config.secret,
             pools,
             address,
-            next_client: AtomicU32::new(1),
+            operators: Operators::default(),
         });
         let pooler = Pooler::new(&shared);
         keep_averages(&shared, scope);
         let max_clients = Arc::new(AtomicUsize::new(config.max_client_conn));
+        let clients = Arc::<AtomicUsize>::default();
         let door = Arc::new(Door {
             shared: Arc::clone(&shared),
             shards: Arc::clone(&shards),
             handshakes: Handshakes::new(MAX_HANDSHAKES.min(config.max_client_conn)),
             arrivals: Arrivals::new(config.max_conn_rate),
-            clients: Arc::default(),
+            clients: Arc::clone(&clients),
             max_clients: Arc::clone(&max_clients),
         });
         let token = scope.token();
-        if let Some(tls) = shared.tls.clone() {
-            let token = token.clone();
-            scope.spawn("TLS files", async move {
-                tokio::select! {
-                    () = tls.follow_files() => {}
-                    () = token.cancelled() => {}
-                }
-            });
-        }
+        let (watched, ended) = (Arc::clone(&shared), token.clone());
+        scope.spawn("TLS files", async move {
+            tokio::select! {
+                () = follow_tls_files(&watched) => {}
+                () = ended.cancelled() => {}
+            }
+        });
+        let tcp = token.child_token();
         for listening in listening {
-            let (door, token) = (Arc::clone(&door), token.clone());
+            let token = if listening.is_tcp() { tcp.clone() } else { token.clone() };
+            let door = Arc::clone(&door);
             scope.spawn("accept", async move {
                 tokio::select! {
                     () = door.accept(listening) => {}
@@ -141,7 +146,9 @@ impl Proxy {
                 }
             });
         }
-        Ok(Self { pooler, shared, max_clients, _shards: shards })
+        let proxy = Self { pooler, shared, max_clients, clients, tcp, _shards: shards };
+        proxy.keep_up();
+        Ok(proxy)
     }
 
     /// The first address that is listened on (with the real port when 0 was asked for).
@@ -160,14 +167,37 @@ impl Proxy {
     pub fn reconfigure(&self, settings: &Settings) {
         self.max_clients.store(clients(settings), Ordering::Relaxed);
         self.shared.pools.change(settings);
+        self.keep_up();
     }
 
-    /// How many clients have a backend to themselves, because their pool is one of sessions.
+    /// Makes the pools that are kept up without clients.
+    fn keep_up(&self) {
+        for key in self.shared.upstream.iter().flat_map(Upstream::kept_up) {
+            let _made = self.shared.pools.get(key);
+        }
+    }
+
+    /// Does not listen on TCP any more; Unix sockets go with the scope.
+    pub fn leave_tcp(&self) {
+        self.tcp.cancel();
+    }
+
+    /// How many are connected, in whatever state.
     #[must_use]
-    pub fn session_clients(&self) -> usize {
+    pub fn connected(&self) -> usize {
+        self.clients.load(Ordering::Acquire)
+    }
+
+    /// Refuses all work that has not begun.
+    pub fn drain(&self) {
+        self.shared.pools.drain();
+    }
+
+    /// How many connections to servers are in use or being opened.
+    #[must_use]
+    pub fn busy_servers(&self) -> usize {
         let pools = self.shared.pools.list();
-        let of_sessions = pools.iter().filter(|pool| pool.config().pool_mode == PoolMode::Session);
-        of_sessions.map(|pool| pool.counts().sv_active).sum()
+        pools.iter().map(|pool| pool.counts()).map(|counts| counts.sv_active + counts.sv_login).sum()
     }
 
     /// Ends every pooled client, telling it why.
@@ -183,9 +213,26 @@ fn clients(settings: &Settings) -> usize {
     usize::try_from(settings.max_client_conn).unwrap_or(usize::MAX)
 }
 
+/// Looks at the TLS files for ever.
+async fn follow_tls_files(shared: &Shared) {
+    loop {
+        tokio::time::sleep(crate::tls::LOOK_EVERY).await;
+        if let Some(tls) = shared.tls() {
+            tls.look().await;
+        }
+    }
+}
+
 /// Has the pools' averages end their periods.
 fn keep_averages(shared: &Arc<Shared>, scope: &Scope) {
     let (pools, token) = (Arc::clone(&shared.pools), scope.token());
+    let (swept, ended) = (Arc::clone(&pools), token.clone());
+    scope.spawn("unused pools", async move {
+        tokio::select! {
+            () = swept.keep_clean() => {}
+            () = ended.cancelled() => {}
+        }
+    });
     scope.spawn("pool averages", async move {
         tokio::select! {
             () = pools.keep_averages() => {}

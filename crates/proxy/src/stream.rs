@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use dormouse_pgwire::auth::scram::ChannelBinding;
 use rustls::pki_types::CertificateDer;
+use rustls::{CipherSuite, CommonState, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
@@ -36,6 +37,21 @@ impl ClientStream {
     #[must_use]
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+
+    /// Version and suite, as OpenSSL calls them; empty without TLS.
+    #[must_use]
+    pub fn tls_words(&self) -> String {
+        let Self::Tls(tls) = self else { return String::new() };
+        words(tls.stream.get_ref().1)
+    }
+
+    /// The user and process at the other end of a Unix socket, if that can be known.
+    #[must_use]
+    pub fn owner(&self) -> Option<(u32, u32)> {
+        let Self::Unix(stream) = self else { return None };
+        let who = stream.peer_cred().ok()?;
+        Some((who.uid(), who.pid().and_then(|pid| pid.try_into().ok()).unwrap_or_default()))
     }
 
     /// The host name the client asked TLS for.
@@ -92,6 +108,22 @@ impl ClientStream {
             Self::Tls(tls) => tls.binding.as_ref(),
         }
     }
+}
+
+/// Version and suite of a connection, as OpenSSL calls them.
+pub(crate) fn words(connection: &CommonState) -> String {
+    let version = match connection.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        _ => "TLS",
+    };
+    let suite = connection.negotiated_cipher_suite().map(|suite| suite_name(suite.suite()));
+    format!("{version}/{}", suite.unwrap_or_default())
+}
+
+/// A suite as OpenSSL calls it, as far as TLS 1.3 goes.
+pub(crate) fn suite_name(suite: CipherSuite) -> String {
+    suite.as_str().unwrap_or_default().replacen("TLS13_", "TLS_", 1)
 }
 
 impl AsyncRead for ClientStream {

@@ -80,9 +80,9 @@ impl CloseReason {
             Self::Lifetime => "server lifetime over",
             Self::Idle => "server idle timeout",
             Self::Shrunk => "too many servers in the pool",
-            Self::Reconnect => "reconnect asked for",
-            Self::Paused => "pool is paused",
-            Self::Killed => "pool was killed",
+            Self::Reconnect => "database configuration changed",
+            Self::Paused => "pause mode",
+            Self::Killed => "database removed",
             Self::OtherPool => "another pool's turn",
         }
     }

@@ -18,8 +18,10 @@ mod admit;
 mod desk;
 mod metrics;
 mod names;
+mod operators;
 mod rows;
 mod settings;
+mod standin;
 
 use std::sync::Arc;
 
@@ -28,7 +30,8 @@ use dormouse_pgwire::backend::{AuthenticationOk, ReadyForQuery, TxStatus};
 use dormouse_pgwire::{ClientError, Encode, frame};
 use dormouse_pooler::admin::{Action, Command, Console, Reply, parse, welcome};
 
-pub(crate) use admit::{Admin, admit, admit_proved, asks_for};
+pub(crate) use admit::{Admin, admit, admit_operator, admit_proved, asks_for};
+pub(crate) use operators::Operators;
 pub(crate) use metrics::PoolMetrics;
 pub use settings::{ChangeError, Setting};
 
@@ -37,7 +40,13 @@ use crate::session::{End, Shared, help};
 use desk::Desk;
 
 /// The version of PgBouncer whose console this is.
-const VERSION: &str = "1.24.0";
+pub(crate) const VERSION: &str = "1.25.2";
+
+/// What the version is called, here and on the command line.
+#[must_use]
+pub fn version() -> String {
+    format!("PgBouncer {VERSION} (Dormouse {})", env!("CARGO_PKG_VERSION"))
+}
 
 /// The longest message that the console takes, in bytes.
 const MAX_MESSAGE: usize = 64 * 1024;
@@ -45,6 +54,8 @@ const MAX_MESSAGE: usize = 64 * 1024;
 /// Speaks with an operator until it leaves.
 pub(crate) async fn serve(shared: &Arc<Shared>, client: &mut Client, admin: Admin) -> Result<(), End> {
     tracing::info!(user = admin.name, peer = %admin.peer, "console opened");
+    let process = client.stream.owner().map_or(0, |(_, process)| process);
+    let _present = Operators::enter(shared, &admin, (process, client.stream.tls_words()));
     let mut out = AuthenticationOk.encode();
     welcome(VERSION, &mut out);
     ReadyForQuery(TxStatus::Idle).encode_into(&mut out);
@@ -58,6 +69,7 @@ pub(crate) async fn serve(shared: &Arc<Shared>, client: &mut Client, admin: Admi
             Action::None => {}
             Action::Close => return Ok(()),
             Action::Run(command) => {
+                shared.operators.commanded();
                 if command.needs_admin() {
                     tracing::info!(user = admin.name, peer = %admin.peer, ?command, "console");
                 }
@@ -78,7 +90,7 @@ pub(crate) async fn serve(shared: &Arc<Shared>, client: &mut Client, admin: Admi
 
 /// Whether a command may take as long as clients like.
 fn waits(command: &Command) -> bool {
-    matches!(command, Command::Pause(_) | Command::WaitClose(_))
+    matches!(command, Command::Pause(_) | Command::WaitClose(_) | Command::Suspend)
 }
 
 async fn message(client: &mut Client) -> Result<(u8, Bytes), End> {

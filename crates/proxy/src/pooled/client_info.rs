@@ -7,12 +7,13 @@ use std::task::Waker;
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
-use dormouse_base::{Timestamp, rand};
+use dormouse_base::{Timestamp, clock, rand};
 use dormouse_pgwire::Encode;
 use dormouse_pgwire::backend::BackendKeyData;
 use parking_lot::Mutex;
 
 use super::held::Key;
+use crate::upstream::peers;
 
 /// The process numbers of pooled clients begin here, above those of processes.
 const FIRST_PID: u32 = 1 << 30;
@@ -35,7 +36,12 @@ pub(crate) struct ClientInfo {
     pub(crate) id: u32,
     secret: [u8; 4],
     pub(crate) peer: SocketAddr,
-    pub(crate) tls: bool,
+    /// As whom it logged in, if not as its pool's role.
+    pub(crate) user: Option<String>,
+    /// Version and suite; empty without TLS.
+    pub(crate) tls: String,
+    /// The number of this process among its peers; 0: it has none.
+    peer_id: u32,
     pub(crate) since: Timestamp,
     /// What it called itself when it came.
     pub(crate) application: String,
@@ -43,6 +49,8 @@ pub(crate) struct ClientInfo {
     /// Since when it does that.
     changed: Mutex<Mono>,
     killed: AtomicBool,
+    /// RECONNECT came, and nobody is to be waited for.
+    hurried: AtomicBool,
     /// The compute of its backend begins to end.
     alarmed: AtomicBool,
     waker: Mutex<Option<Waker>>,
@@ -59,26 +67,34 @@ struct Cancel {
 }
 
 impl ClientInfo {
-    pub(super) fn new(id: u32, peer: SocketAddr, tls: bool, since: Timestamp, application: String) -> Self {
+    pub(super) fn new(id: u32, peer: SocketAddr, tls: String, application: String) -> Self {
         Self {
             id,
             secret: rand::bytes(),
             peer,
+            user: None,
             tls,
-            since,
+            peer_id: 0,
+            since: clock::now(),
             application,
             doing: AtomicU8::new(0),
             changed: Mutex::new(Mono::now()),
             killed: AtomicBool::new(false),
+            hurried: AtomicBool::new(false),
             alarmed: AtomicBool::new(false),
             waker: Mutex::new(None),
             cancel: Mutex::default(),
         }
     }
 
+    /// The same, of a client that logged in as `user`, at the process of this number.
+    pub(super) fn of(self, user: String, peer_id: u32) -> Self {
+        Self { user: Some(user), peer_id, ..self }
+    }
+
     /// Its key: what a cancel request of it says.
     pub(crate) fn key(&self) -> (u32, Vec<u8>) {
-        (FIRST_PID | self.id, self.secret.to_vec())
+        (peers::mark(FIRST_PID, self.id, self.peer_id), self.secret.to_vec())
     }
 
     /// The same as a message.
@@ -163,6 +179,16 @@ impl ClientInfo {
         if let Some(waker) = &*self.waker.lock() {
             waker.wake_by_ref();
         }
+    }
+
+    /// Ends its session if it rests and keeps a backend that is to be closed.
+    pub(super) fn hurry(&self) {
+        self.hurried.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    pub(super) fn take_hurry(&self) -> bool {
+        self.hurried.load(Ordering::Relaxed) && self.hurried.swap(false, Ordering::AcqRel)
     }
 
     /// Ends its session, as an administrator's wish.

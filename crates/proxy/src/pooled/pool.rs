@@ -10,11 +10,12 @@ use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pooler::config::{Limits, Settings as Config, Times};
 use dormouse_pooler::link::Common;
-use dormouse_pooler::pool::{Books, Checkin, Checkout, Counts, Lease, MemberId, Opening, Receipt, WaiterId};
+use dormouse_pooler::pool::{Books, Checkin, Checkout, CloseReason, Counts, Farewell, Lease, MemberId, Opening, Receipt, WaiterId};
 use dormouse_pooler::settings::{Reported, Settings};
 use dormouse_runtime::shard::Shard;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::client_info::{ClientInfo, Doing};
 use super::held::{Held, Key};
@@ -46,11 +47,15 @@ const LOOK_AT_LEAST: Duration = Duration::from_secs(3600);
 pub(crate) struct Pool {
     pub(crate) key: PoolKey,
     pub(super) wake: Arc<Listeners>,
+    /// Whether ordinary servers are behind it: then PgBouncer's words and ways are expected.
+    pub(super) stands_in: bool,
     /// Whether clients' time is limited.
     timed: AtomicBool,
     home: Shard,
     inner: Mutex<Inner>,
     poke: Arc<Notify>,
+    /// Tells those who watch for it that it is forgotten.
+    gone: CancellationToken,
     /// What it shares with other pools, and its name there.
     room: Arc<Room>,
     member: MemberId,
@@ -65,6 +70,10 @@ pub(super) struct Inner {
     config: Config,
     greetings: HashMap<Settings, Reported>,
     pub(super) clients: HashMap<u32, Arc<ClientInfo>>,
+    /// The pooler ends: no work begins any more.
+    pub(super) drains: bool,
+    /// Since when nobody needs it.
+    unused: Option<Mono>,
     /// Why the last backend could not be opened.
     refusal: Option<ClientError>,
     /// The runs of the compute that are being watched: one, or one for each server that it stands for.
@@ -91,11 +100,14 @@ impl Pool {
         room: &Arc<Room>,
         config: &Config,
     ) -> Arc<Self> {
+        let stands_in = wake.stands_in();
         let inner = Inner {
             books: Books::default(),
             common: Common::new(config.max_prepared_statements as usize),
-            limits: Limits::from(config),
+            limits: limits(&*wake, &key, config),
             config: config.clone(),
+            drains: false,
+            unused: None,
             greetings: HashMap::new(),
             clients: HashMap::new(),
             refusal: None,
@@ -109,13 +121,15 @@ impl Pool {
             room: Arc::clone(room),
             key,
             wake,
+            stands_in,
             timed: AtomicBool::new(Times::from(config).any()),
             home,
             inner: Mutex::new(inner),
             poke: Arc::clone(&poke),
+            gone: CancellationToken::new(),
         });
         room.limit(&pool.key, config);
-        let weak = Arc::downgrade(&pool);
+        let (weak, gone) = (Arc::downgrade(&pool), pool.gone());
         pool.home.spawn(async move {
             while let Some(pool) = weak.upgrade() {
                 let next = pool.tick().unwrap_or_else(|| Mono::now().plus(LOOK_AT_LEAST));
@@ -123,10 +137,16 @@ impl Pool {
                 tokio::select! {
                     () = tokio::time::sleep_until(next.as_instant().into()) => {}
                     () = poke.notified() => {}
+                    () = gone.cancelled() => return,
                 }
             }
         });
         pool
+    }
+
+    /// Ends with it.
+    pub(super) fn gone(&self) -> CancellationToken {
+        self.gone.clone()
     }
 
     /// Its shard.
@@ -147,7 +167,10 @@ impl Pool {
     /// Takes new settings over.
     pub(super) fn configure(&self, config: &Config) {
         let mut inner = self.inner.lock();
-        inner.limits = Limits::from(config);
+        inner.limits = limits(&*self.wake, &self.key, config);
+        // What failed under the old ones may work now.
+        inner.refusal = None;
+        inner.books.try_again();
         inner.common.max_prepared = config.max_prepared_statements as usize;
         inner.config = config.clone();
         self.timed.store(Times::from(config).any(), Ordering::Relaxed);
@@ -158,6 +181,22 @@ impl Pool {
         drop(inner);
         self.room.limit(&self.key, config);
         self.poke.notify_one();
+    }
+
+    /// A number for another backend.
+    pub(super) fn number(&self) -> u32 {
+        self.room.number()
+    }
+
+    /// Whether it has been unused for so long.
+    pub(super) fn is_unused_for(&self, limit: Duration) -> bool {
+        let mut inner = self.inner.lock();
+        let used = !inner.clients.is_empty() || inner.books.total() > 0;
+        if used {
+            inner.unused = None;
+            return false;
+        }
+        inner.unused.get_or_insert_with(Mono::now).elapsed() >= limit
     }
 
     /// What operators call its database.
@@ -190,6 +229,9 @@ impl Pool {
         let now = Mono::now();
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
+        if inner.drains {
+            return Err(Farewell::ShuttingDown.client_error());
+        }
         loop {
             match inner.books.checkout(now, &inner.limits, &mut self.gate()) {
                 Checkout::Ready(lease) if lease.backend.is_fresh() => {
@@ -197,6 +239,7 @@ impl Pool {
                     return Ok(Taken::Now(lease));
                 }
                 Checkout::Ready(lease) => {
+                    farewell(&lease.backend, "idle server got dirty");
                     let opening = inner.books.closed(&lease.receipt, now, &inner.limits, &mut self.gate());
                     self.open(opening);
                 }
@@ -221,7 +264,7 @@ impl Pool {
     /// Gives up the backend that was idle longest, for another pool.
     fn evict(&self) -> bool {
         let evicted = self.inner.lock().books.evict(&mut self.gate());
-        evicted.as_deref().map(farewell).is_some()
+        evicted.as_deref().map(|held| farewell(held, "evicted")).is_some()
     }
 
     /// Has another pool give up a backend that nobody uses there, if a cap is what this one waits for.
@@ -266,8 +309,8 @@ impl Pool {
                     Some(Err(_)) => return,
                 },
                 Checkin::Kept => return self.poke.notify_one(),
-                Checkin::Close { backend, open, .. } => {
-                    farewell(&backend);
+                Checkin::Close { backend, open, reason } => {
+                    farewell(&backend, reason.as_str());
                     return self.open(open);
                 }
             }
@@ -276,7 +319,12 @@ impl Pool {
 
     /// A backend is lost, or no other client may have it.
     pub(super) fn discard(self: &Arc<Self>, backend: Box<Held>, receipt: &Receipt) {
-        farewell(&backend);
+        self.discard_because(backend, receipt, "server conn crashed?");
+    }
+
+    /// The same, and the log is to say why.
+    pub(super) fn discard_because(self: &Arc<Self>, backend: Box<Held>, receipt: &Receipt, why: &str) {
+        farewell(&backend, why);
         drop(backend);
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
@@ -326,8 +374,8 @@ impl Pool {
                 self.poke.notify_one();
             }
             Checkin::Kept => self.poke.notify_one(),
-            Checkin::Close { backend, open, .. } => {
-                farewell(&backend);
+            Checkin::Close { backend, open, reason } => {
+                farewell(&backend, reason.as_str());
                 self.open(open);
             }
         }
@@ -368,6 +416,14 @@ impl Pool {
         }
     }
 
+    /// What was set aside is free again.
+    pub(super) fn put_back(self: &Arc<Self>, opening: Opening) {
+        let mut inner = self.inner.lock();
+        let inner = &mut *inner;
+        let opening = inner.books.put_back(opening, Mono::now(), &inner.limits, &mut self.gate());
+        self.open(opening);
+    }
+
     /// Takes a backend back that nobody took, once the books are free.
     fn checkin_later(self: &Arc<Self>, lease: Lease<Box<Held>>) {
         let (pool, Lease { backend, receipt, .. }) = (Arc::clone(self), lease);
@@ -380,8 +436,8 @@ impl Pool {
         let inner = &mut *inner;
         let actions = inner.books.tick(Mono::now(), &inner.limits, &mut self.gate());
         for (backend, reason) in actions.close {
-            tracing::debug!(pool = ?self.key, reason = reason.as_str(), "backend closed");
-            farewell(&backend);
+            tracing::trace!(pool = ?self.key, reason = reason.as_str(), "backend closed");
+            farewell(&backend, reason.as_str());
         }
         for opening in actions.open {
             self.open(Some(opening));
@@ -416,7 +472,9 @@ impl Pool {
     pub(super) fn ends(&self, compute: &Arc<dyn Compute>) {
         let run = compute.closing();
         let mut inner = self.inner.lock();
-        drop(inner.books.remove_idle(|held| held.is_of(&run), &mut self.gate()));
+        for held in inner.books.remove_idle(|held| held.is_of(&run), &mut self.gate()) {
+            farewell(&held, CloseReason::Reconnect.as_str());
+        }
         for client in inner.clients.values().filter(|client| client.doing() == Doing::Linked) {
             client.alarm();
         }
@@ -505,11 +563,21 @@ impl Inner {
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        self.gone.cancel();
         self.room.leave(self.member);
     }
 }
 
-pub(super) fn farewell(backend: &Held) {
+/// What the books look at.
+fn limits(wake: &dyn Wake, key: &PoolKey, config: &Config) -> Limits {
+    let keeps_up = config.min_pool_size > 0 && wake.keeps_up(&key.endpoint, &key.database);
+    Limits { as_pgbouncer: wake.stands_in(), keeps_up, ..Limits::from(config) }
+}
+
+pub(super) fn farewell(backend: &Held, why: &str) {
+    if let Some(journal) = &backend.journal {
+        journal.closing(why);
+    }
     backend.stream.say_if_possible(&TERMINATE);
 }
 

@@ -65,7 +65,7 @@ impl PoolKey {
     }
 
     pub(crate) fn role_seat(&self) -> Seat {
-        Seat::Role(self.endpoint.clone(), self.role.clone())
+        Seat::Role(self.people.clone(), self.role.clone())
     }
 }
 
@@ -79,6 +79,7 @@ mod tests {
             endpoint: "ep-quiet-oak-0123456789".parse().unwrap(),
             database: "app".to_owned(),
             role: role.to_owned(),
+            people: "ep-quiet-oak-0123456789".parse().unwrap(),
         };
         let mut settings = Settings::default();
         settings.set("max_client_conn", "3").unwrap();

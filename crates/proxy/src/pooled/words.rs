@@ -72,9 +72,9 @@ pub(super) fn not_returned() -> Vec<u8> {
 }
 
 /// All backends are busy.
-pub(super) fn you_wait() -> Vec<u8> {
-    let text = "no server connection is available, client being queued";
-    NoticeResponse::new(Severity::Notice, SqlState::SUCCESSFUL_COMPLETION, text).encode()
+pub(super) fn you_wait(database: &str) -> Vec<u8> {
+    let text = format!("No server connection available in {database} backend, client being queued");
+    NoticeResponse::new(Severity::Notice, SqlState::SUCCESSFUL_COMPLETION, &text).encode()
 }
 
 /// The client's settings could not be restored on a backend.

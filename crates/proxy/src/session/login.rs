@@ -35,6 +35,7 @@ use crate::console::{self, Admin};
 use crate::route::{self, Route};
 use crate::throttle::Who;
 use crate::tls::Tls;
+use crate::upstream::journal::Journal;
 use crate::wake::{Claim, StoredRole, TokenRefusal};
 
 /// A client that has proved who it is.
@@ -43,6 +44,12 @@ pub(crate) struct LoggedIn {
     pub(crate) startup: Startup,
     /// How its connection is pooled, if it is.
     pub(crate) mode: Option<route::Pooling>,
+    /// As whom it logged in, when its pool has a role of its own.
+    pub(crate) name: Option<String>,
+    /// Its number, if it has one already.
+    pub(crate) number: Option<u32>,
+    /// What is logged of it, if anything.
+    pub(crate) journal: Option<Box<Journal>>,
 }
 
 impl LoggedIn {
@@ -55,6 +62,8 @@ impl LoggedIn {
 pub(crate) enum Login {
     /// A role of a database.
     Role(LoggedIn),
+    /// A role that wants the write-ahead log of an ordinary server.
+    Replication(LoggedIn),
     /// An operator, who has not been told yet.
     Console(Admin),
 }
@@ -98,7 +107,8 @@ pub(super) async fn login(
     };
     permitted(&role, stored.as_ref())?;
     client.send(&AuthenticationOk.encode()).await?;
-    Ok(Login::Role(LoggedIn { endpoint, startup, mode: routed.mode }))
+    let who = LoggedIn { endpoint, startup, mode: routed.mode, name: None, number: None, journal: None };
+    Ok(Login::Role(who))
 }
 
 /// Where a client wants to go.

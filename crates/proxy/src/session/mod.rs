@@ -22,7 +22,6 @@ pub(crate) use relay::{crashed, stopping};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
@@ -33,7 +32,7 @@ use tokio::io::AsyncWriteExt;
 use tracing::Instrument;
 
 use crate::cancel::Registry;
-use crate::console::Admin;
+use crate::console::{Admin, Operators};
 use crate::handshakes::Place;
 use crate::metrics::Metrics;
 use crate::pooled::{self, Pools};
@@ -66,8 +65,18 @@ pub(crate) struct Shared {
     pub(crate) pools: Arc<Pools>,
     /// Where the proxy listens.
     pub(crate) address: SocketAddr,
-    /// Numbers pooled clients.
-    pub(crate) next_client: AtomicU32,
+    /// Who uses the console.
+    pub(crate) operators: Operators,
+}
+
+impl Shared {
+    /// TLS for a new connection, if it is offered.
+    pub(crate) fn tls(&self) -> Option<Tls> {
+        match &self.upstream {
+            Some(upstream) => upstream.tls(),
+            None => self.tls.clone(),
+        }
+    }
 }
 
 /// How a step ended a connection before its time.
@@ -103,7 +112,14 @@ pub(crate) async fn serve(
     let (client, backend) = match opened {
         None => return,
         Some(Opened::Direct(client, backend)) => (client, backend),
-        Some(Opened::Pooled(client, who)) => return pool(&shared, client, &who, peer, counted).await,
+        Some(Opened::Pooled(client, who)) => return pool(&shared, client, who, peer, counted).await,
+        Some(Opened::Replication(client, who)) => {
+            let _counted = counted;
+            if let (client, Err(end)) = pooled::replicate(&shared, client, who).await {
+                finish(&shared, client, end).await;
+            }
+            return;
+        }
         Some(Opened::Console(client, admin)) => return console(&shared, client, admin, counted).await,
     };
     let _counted = counted;
@@ -119,6 +135,8 @@ enum Opened {
     Direct(io::Client, Box<backend::Connected>),
     /// One of many of a pool.
     Pooled(io::Client, login::LoggedIn),
+    /// One that wants the write-ahead log of an ordinary server.
+    Replication(io::Client, login::LoggedIn),
     /// An operator.
     Console(io::Client, Admin),
 }
@@ -135,7 +153,7 @@ async fn console(shared: &Arc<Shared>, mut client: io::Client, admin: Admin, cou
 async fn pool(
     shared: &Arc<Shared>,
     client: io::Client,
-    who: &login::LoggedIn,
+    who: login::LoggedIn,
     peer: SocketAddr,
     counted: Box<dyn Send>,
 ) {
@@ -178,6 +196,10 @@ async fn open(
     let mut client = client?;
     let logged_in = match logged_in {
         Login::Role(logged_in) => logged_in,
+        Login::Replication(logged_in) => {
+            shared.metrics.ended("served");
+            return Some(Opened::Replication(client, logged_in));
+        }
         Login::Console(admin) => {
             shared.metrics.ended("served");
             return Some(Opened::Console(client, admin));

@@ -19,7 +19,7 @@ use dormouse_pooler::stats::Counters;
 use tokio::time::Sleep;
 
 use super::{Phase, Session};
-use crate::cancel::deliver;
+use crate::cancel::{DELIVER_WITHIN, deliver};
 
 /// A client that does not take its last words within this time goes without them.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(5);
@@ -134,7 +134,7 @@ impl Session {
         if let Some(leased) = running {
             // PostgreSQL would notice only when it has something to say.
             let key = Arc::clone(&leased.held.key);
-            self.pool.home().spawn(async move { deliver(&key.compute, key.pid, &key.secret).await });
+            self.pool.home().spawn(async move { deliver(&key.compute, key.pid, &key.secret, DELIVER_WITHIN).await });
         }
         self.give_up_backend();
     }
