@@ -6,8 +6,10 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -35,12 +37,24 @@ enum Place {
 
 /// The file of a Unix socket; it goes when nobody listens any more.
 #[derive(Debug)]
-struct SocketFile(PathBuf);
+struct SocketFile {
+    path: PathBuf,
+    /// Another process has it now.
+    left: AtomicBool,
+}
+
+impl SocketFile {
+    fn new(path: PathBuf) -> Self {
+        Self { path, left: AtomicBool::new(false) }
+    }
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
         // Who comes later sees that nobody listens, with or without the file.
-        let _left_behind = fs::remove_file(&self.0);
+        if !self.left.load(Ordering::Acquire) {
+            let _left_behind = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -79,9 +93,25 @@ impl Bound {
         }
         let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
         socket.bind(&SockAddr::unix(path)?)?;
-        let file = SocketFile(path.to_owned());
+        let file = SocketFile::new(path.to_owned());
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         Ok(Self { socket, place: Place::Unix(file) })
+    }
+
+    /// One that another process has handed over.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn inherited(socket: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(socket);
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        let place = match (address.as_socket(), address.as_pathname()) {
+            (Some(address), _) => Place::Tcp(address),
+            (None, Some(path)) => Place::Unix(SocketFile::new(path.to_owned())),
+            (None, None) => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        Ok(Self { socket, place })
     }
 
     /// What it is called: an address, or the path of a Unix socket.
@@ -89,7 +119,7 @@ impl Bound {
     pub fn name(&self) -> String {
         match &self.place {
             Place::Tcp(address) => address.to_string(),
-            Place::Unix(file) => file.0.display().to_string(),
+            Place::Unix(file) => file.path.display().to_string(),
         }
     }
 
@@ -118,6 +148,15 @@ pub(crate) enum Listening {
     Unix(UnixListener, #[allow(dead_code, reason = "removed when dropped")] SocketFile),
 }
 
+impl AsFd for Listening {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener, _) => listener.as_fd(),
+        }
+    }
+}
+
 /// A client's socket that no executor has yet.
 pub(crate) enum Incoming {
     Tcp(std::net::TcpStream),
@@ -125,6 +164,13 @@ pub(crate) enum Incoming {
 }
 
 impl Listening {
+    /// The file of a Unix socket stays: another process listens there now.
+    pub(crate) fn leave_file(&self) {
+        if let Self::Unix(_, file) = self {
+            file.left.store(true, Ordering::Release);
+        }
+    }
+
     pub(crate) fn is_tcp(&self) -> bool {
         matches!(self, Self::Tcp(_))
     }

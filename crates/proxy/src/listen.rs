@@ -12,6 +12,7 @@ use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pooler::config::Settings;
 use dormouse_runtime::shard::Shards;
 use dormouse_runtime::task::Scope;
+use parking_lot::Mutex;
 use socket2::{SockRef, TcpKeepalive};
 use tokio_util::sync::CancellationToken;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -74,6 +75,8 @@ pub struct Proxy {
     clients: Arc<AtomicUsize>,
     /// Ends what listens on TCP.
     tcp: CancellationToken,
+    /// And on Unix sockets.
+    unix: CancellationToken,
     // Sessions live on the shards, and end with them.
     _shards: Arc<Shards>,
 }
@@ -96,7 +99,8 @@ impl Proxy {
         scope: &Scope,
     ) -> io::Result<Self> {
         let address = config.listen.iter().find_map(Bound::address).unwrap_or(NOWHERE);
-        let listening = config.listen.into_iter().map(Bound::listen).collect::<io::Result<Vec<_>>>()?;
+        let listening = config.listen.into_iter().map(|bound| bound.listen().map(Arc::new));
+        let listening = listening.collect::<io::Result<Vec<_>>>()?;
         let shards = Arc::new(Shards::start(config.shards)?);
         // Whoever gets a compute gets it after those who listen on it.
         let listeners = Arc::new(Listeners::new(wake));
@@ -114,6 +118,7 @@ impl Proxy {
             pools,
             address,
             operators: Operators::default(),
+            listening: Mutex::new(listening.iter().map(Arc::downgrade).collect()),
         });
         let pooler = Pooler::new(&shared);
         keep_averages(&shared, scope);
@@ -135,9 +140,9 @@ impl Proxy {
                 () = ended.cancelled() => {}
             }
         });
-        let tcp = token.child_token();
+        let (tcp, unix) = (token.child_token(), token.child_token());
         for listening in listening {
-            let token = if listening.is_tcp() { tcp.clone() } else { token.clone() };
+            let token = if listening.is_tcp() { tcp.clone() } else { unix.clone() };
             let door = Arc::clone(&door);
             scope.spawn("accept", async move {
                 tokio::select! {
@@ -146,7 +151,7 @@ impl Proxy {
                 }
             });
         }
-        let proxy = Self { pooler, shared, max_clients, clients, tcp, _shards: shards };
+        let proxy = Self { pooler, shared, max_clients, clients, tcp, unix, _shards: shards };
         proxy.keep_up();
         Ok(proxy)
     }
@@ -180,6 +185,11 @@ impl Proxy {
     /// Does not listen on TCP any more; Unix sockets go with the scope.
     pub fn leave_tcp(&self) {
         self.tcp.cancel();
+    }
+
+    /// Does not listen on Unix sockets any more.
+    pub fn leave_unix(&self) {
+        self.unix.cancel();
     }
 
     /// How many are connected, in whatever state.
@@ -261,7 +271,7 @@ impl Drop for Counted {
 }
 
 impl Door {
-    async fn accept(self: Arc<Self>, listening: Listening) {
+    async fn accept(self: Arc<Self>, listening: Arc<Listening>) {
         loop {
             match listening.accept().await {
                 Ok((incoming, peer)) => self.admit(incoming, peer),

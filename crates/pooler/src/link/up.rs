@@ -56,6 +56,12 @@ pub enum Violation {
         /// How many are allowed.
         max: usize,
     },
+    /// A statement is used that the client did not prepare.
+    #[error("prepared statement did not exist")]
+    Unknown,
+    /// A name is given to another statement without being closed first.
+    #[error("prepared statement '{0}' was already prepared")]
+    Taken(String),
     /// A client has too many prepared statements.
     #[error("too many prepared statements: a pooled connection may have {0}")]
     TooManyNames(usize),
@@ -267,8 +273,12 @@ impl Up<'_> {
         if self.server.is_unsure((!name.is_empty()).then_some(name), Some(statement.id())) {
             return Ok(Fate::Stall);
         }
-        self.common.counters.client_parse_count += u64::from(!name.is_empty());
         let again = !name.is_empty() && self.client.names.get(name).is_some();
+        if again && self.common.strict {
+            return Err(Violation::Taken(String::from_utf8_lossy(name).chars().take(MAX_NAME).collect()));
+        }
+        self.common.counters.client_parse_count +=
+            u64::from(!name.is_empty() && self.common.counts_statements());
         let old = self.client.names.put(name, Some(Arc::clone(&statement)));
         let undo = |added| Undo { name: (!name.is_empty()).then(|| name.into()), old, added };
         if name.is_empty() && !statement.is_used_again() {
@@ -303,7 +313,7 @@ impl Up<'_> {
             return;
         }
         self.server.unsynced = true;
-        self.common.counters.server_parse_count += 1;
+        self.common.counters.server_parse_count += u64::from(self.common.counts_statements());
         if need == Need::Renew {
             parts::of_statement(out, tag::CLOSE, statement.name());
             self.server.push(Expect::Evict(Arc::clone(statement)));
@@ -332,7 +342,8 @@ impl Up<'_> {
         if self.server.is_unsure(Some(name), statement.as_ref().map(|statement| statement.id())) {
             return Ok(Fate::Stall);
         }
-        self.common.counters.bind_count += 1;
+        self.must_exist(name, statement.as_deref())?;
+        self.common.counters.bind_count += u64::from(self.common.counts_statements());
         self.note_portal(portal, statement.as_ref());
         if statement.as_ref().is_some_and(|statement| statement.stateful().any(Stateful::HIDDEN_SETTING)) {
             self.note_hidden(rest);
@@ -357,6 +368,15 @@ impl Up<'_> {
         self.server.push(Expect::Bind);
         self.server.unsynced = true;
         Ok(fate)
+    }
+
+    /// With strict names: whether there may be such a statement, prepared by a message or by SQL.
+    fn must_exist(&self, name: &[u8], statement: Option<&Statement>) -> Result<(), Violation> {
+        let by_sql = self.server.pinned.with(self.server.touched).any(Stateful::PREPARE);
+        if self.common.strict && statement.is_none() && !name.is_empty() && !by_sql {
+            return Err(Violation::Unknown);
+        }
+        Ok(())
     }
 
     /// Whether a client's unnamed statement is the backend's unnamed one. One that has a number there is used under
@@ -396,6 +416,9 @@ impl Up<'_> {
         let named = (kind == b'S').then_some(name);
         if self.server.is_unsure(named, statement.as_ref().map(|statement| statement.id())) {
             return Ok(Fate::Stall);
+        }
+        if kind == b'S' {
+            self.must_exist(name, statement.as_deref())?;
         }
         let fate = match statement {
             Some(statement) if !(name.is_empty() && self.is_unnamed_there(&statement)) => {

@@ -285,12 +285,13 @@ impl<B, W> Books<B, W> {
         if !gate.acquire(Some(self.waiters.oldest().unwrap_or(now))) {
             return None;
         }
-        Some(self.start_opening())
+        let reserve = self.total() >= limits.size() as usize;
+        Some(Opening { reserve, ..self.start_opening() })
     }
 
     pub(super) fn start_opening(&mut self) -> Opening {
         self.opening += 1;
-        Opening { generation: self.generation }
+        Opening { generation: self.generation, reserve: false }
     }
 
     pub(super) fn open_for_waiters(

@@ -44,9 +44,16 @@ impl Receipt {
 #[must_use = "give it to opened or open_failed"]
 pub struct Opening {
     pub(super) generation: u64,
+    pub(super) reserve: bool,
 }
 
 impl Opening {
+    /// Whether it is beyond the pool's size.
+    #[must_use]
+    pub fn is_of_reserve(&self) -> bool {
+        self.reserve
+    }
+
     /// Takes it out of the world.
     pub(super) fn used(self) -> u64 {
         self.generation

@@ -22,6 +22,7 @@ mod operators;
 mod rows;
 mod settings;
 mod standin;
+mod takeover;
 
 use std::sync::Arc;
 
@@ -72,6 +73,15 @@ pub(crate) async fn serve(shared: &Arc<Shared>, client: &mut Client, admin: Admi
                 shared.operators.commanded();
                 if command.needs_admin() {
                     tracing::info!(user = admin.name, peer = %admin.peer, ?command, "console");
+                }
+                if command == Command::Takeover {
+                    // The answer's first byte goes along with the sockets.
+                    console.answer(Ok(Reply::Done), &mut out);
+                    match takeover::hand_over(shared, client, out[0]).await {
+                        Ok(()) => client.send(&out[1..]).await?,
+                        Err(error) => return Err(error.client_error().into()),
+                    }
+                    continue;
                 }
                 let answer = if waits(&command) {
                     tokio::select! {
@@ -166,7 +176,7 @@ impl Pooler {
     pub async fn run(&self, command: &str) -> Result<Answer, ClientError> {
         let command = parse(command).map_err(|error| error.client_error())?;
         let reply = match command {
-            Command::Empty | Command::SetIgnored => Reply::Done,
+            Command::Empty | Command::SetIgnored | Command::Takeover => Reply::Done,
             Command::ShowParameter { name, value } => {
                 return Ok(Answer::Table { columns: vec![name], rows: vec![vec![Some(value.to_owned())]] });
             }

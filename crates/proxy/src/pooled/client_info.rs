@@ -117,6 +117,11 @@ impl ClientInfo {
         self.changed.lock().elapsed()
     }
 
+    /// Since when it has been doing that.
+    pub(super) fn doing_since(&self) -> Mono {
+        *self.changed.lock()
+    }
+
     pub(super) fn set(&self, doing: Doing) {
         *self.changed.lock() = Mono::now();
         self.doing.store(doing as u8, Ordering::Relaxed);

@@ -123,7 +123,7 @@ impl Pool {
         let waiting = inner.books.refuse_waiters(&mut self.gate());
         drop(inner);
         for slot in waiting {
-            let _gone = slot.give(Err(Farewell::ShuttingDown.client_error()));
+            let _gone = slot.give(Err(self.told(Farewell::ShuttingDown)));
         }
         self.pause();
         true
@@ -145,7 +145,7 @@ impl Pool {
         let clients: Vec<_> = inner.clients.values().cloned().collect();
         drop(inner);
         for slot in killed.refuse {
-            let _gone = slot.give(Err(Farewell::PoolKilled.client_error()));
+            let _gone = slot.give(Err(self.told(Farewell::PoolKilled)));
         }
         clients.iter().for_each(|client| client.kill());
         killed.close.iter().for_each(|held| farewell(held, CloseReason::Killed.as_str()));

@@ -103,7 +103,7 @@ impl Pool {
         let stands_in = wake.stands_in();
         let inner = Inner {
             books: Books::default(),
-            common: Common::new(config.max_prepared_statements as usize),
+            common: Common { strict: stands_in, ..Common::new(config.max_prepared_statements as usize) },
             limits: limits(&*wake, &key, config),
             config: config.clone(),
             drains: false,
@@ -199,6 +199,11 @@ impl Pool {
         inner.unused.get_or_insert_with(Mono::now).elapsed() >= limit
     }
 
+    /// How a client is told why it must go.
+    pub(super) fn told(&self, why: Farewell) -> ClientError {
+        if self.stands_in { why.as_pgbouncer() } else { why.client_error() }
+    }
+
     /// What operators call its database.
     pub(crate) fn place(&self) -> String {
         self.wake.place(&self.key.endpoint, &self.key.database)
@@ -230,7 +235,7 @@ impl Pool {
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
         if inner.drains {
-            return Err(Farewell::ShuttingDown.client_error());
+            return Err(self.told(Farewell::ShuttingDown));
         }
         loop {
             match inner.books.checkout(now, &inner.limits, &mut self.gate()) {
@@ -334,6 +339,9 @@ impl Pool {
 
     pub(super) fn open(self: &Arc<Self>, opening: Option<Opening>) {
         if let Some(opening) = opening {
+            if self.stands_in && opening.is_of_reserve() {
+                tracing::warn!("{}/{} taking connection from reserve_pool", self.key.database, self.key.role);
+            }
             self.home.spawn(open::open(Arc::clone(self), opening));
         }
     }
@@ -450,7 +458,11 @@ impl Pool {
         let waited = inner.limits.query_wait_timeout;
         for slot in actions.refuse {
             // Who waited for a server that cannot be reached is told that.
-            let error = inner.refusal.clone().unwrap_or_else(|| waited_too_long(waited));
+            let late = || match self.stands_in {
+                true => Farewell::QueryWaitTimeout.as_pgbouncer(),
+                false => waited_too_long(waited),
+            };
+            let error = inner.refusal.clone().unwrap_or_else(late);
             let _gone = slot.give(Err(error));
         }
         actions.next

@@ -85,7 +85,10 @@ pub(super) fn not_restored(why: &str) -> ClientError {
 }
 
 /// An operator ended it.
-pub(super) fn killed() -> ClientError {
-    ClientError::fatal(SqlState::ADMIN_SHUTDOWN, "terminating connection due to administrator command")
-        .with_hint(help("endpoint-is-stopping"))
+pub(super) fn killed(stands_in: bool) -> ClientError {
+    let text = "terminating connection due to administrator command";
+    if stands_in {
+        return ClientError::fatal(SqlState::ADMIN_SHUTDOWN, format!("{text} (database removed)"));
+    }
+    ClientError::fatal(SqlState::ADMIN_SHUTDOWN, text).with_hint(help("endpoint-is-stopping"))
 }

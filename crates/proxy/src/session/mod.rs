@@ -21,16 +21,18 @@ pub(crate) use backend::not_started;
 pub(crate) use relay::{crashed, stopping};
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
 use dormouse_pgwire::backend::ErrorResponse;
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pgwire::{ClientError, Encode};
+use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tracing::Instrument;
 
+use crate::bound::Listening;
 use crate::cancel::Registry;
 use crate::console::{Admin, Operators};
 use crate::handshakes::Place;
@@ -67,6 +69,8 @@ pub(crate) struct Shared {
     pub(crate) address: SocketAddr,
     /// Who uses the console.
     pub(crate) operators: Operators,
+    /// What is listened on, as long as it is.
+    pub(crate) listening: Mutex<Vec<Weak<Listening>>>,
 }
 
 impl Shared {

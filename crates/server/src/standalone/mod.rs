@@ -134,7 +134,7 @@ pub async fn run(start: Start, ready: impl FnOnce(&[String])) -> Result<(), Pool
     let Start { file, plan, log, verbose, inherited } = start;
     place::raise_descriptor_limit();
     let mut signals = Signals::new().map_err(system("wait for signals"))?;
-    let _pidfile = PidFile::write(&setting(&plan, "pidfile"), inherited.process())?;
+    let _pidfile = PidFile::write(&setting(&plan, "pidfile"), inherited.is_something())?;
     for (name, note) in plan.ignored() {
         tracing::warn!("{name} has no effect here ({note})");
     }
@@ -261,6 +261,7 @@ impl Pooler {
             Request::Replaced(answer) => {
                 tracing::info!("another process takes over");
                 ending.begin(Shutdown::WaitForClients, self);
+                self.proxy.leave_unix();
                 let _left = answer.send(());
             }
         }

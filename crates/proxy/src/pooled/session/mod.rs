@@ -202,7 +202,7 @@ impl Session {
             return;
         }
         if self.info.is_killed() {
-            return self.end(&words::killed().encode());
+            return self.end(&words::killed(self.pool.stands_in).encode());
         }
         if std::mem::take(&mut self.unsettled) {
             self.settle(cx);

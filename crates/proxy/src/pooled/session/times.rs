@@ -86,10 +86,11 @@ impl Clocks {
         timer.as_mut().poll(cx).is_ready()
     }
 
-    fn under_way(&self, rests: bool) -> UnderWay {
+    fn under_way(&self, rests: bool, wait: Option<Mono>) -> UnderWay {
         UnderWay {
             query: self.query,
             transaction: self.transaction,
+            wait,
             rest: (rests && self.query.is_none()).then_some(self.answered),
         }
     }
@@ -108,7 +109,9 @@ impl Session {
             && self.input.is_empty()
             && !self.greet
             && !listens;
-        while let Some((at, why)) = times.next(&self.clocks.under_way(rests)) {
+        let waits = self.pool.stands_in && matches!(self.phase, Phase::Waiting(..));
+        let wait = waits.then(|| self.info.doing_since());
+        while let Some((at, why)) = times.next(&self.clocks.under_way(rests, wait)) {
             if Mono::now() >= at {
                 self.time_is_up(why);
                 return true;
@@ -129,7 +132,7 @@ impl Session {
 
     fn time_is_up(&mut self, why: Farewell) {
         tracing::debug!(client = self.info.id, ?why, "time is up");
-        self.end(&why.client_error().encode());
+        self.end(&self.pool.told(why).encode());
         let running = self.leased.as_ref().filter(|leased| !leased.held.server.is_at_rest());
         if let Some(leased) = running {
             // PostgreSQL would notice only when it has something to say.
