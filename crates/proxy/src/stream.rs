@@ -1,7 +1,7 @@
 //! A client's transport: plain TCP, TLS over it, or a Unix socket, behind one type.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -44,6 +44,17 @@ impl ClientStream {
     pub fn tls_words(&self) -> String {
         let Self::Tls(tls) = self else { return String::new() };
         words(tls.stream.get_ref().1)
+    }
+
+    /// A second handle of the socket, to look at it from elsewhere; none of an encrypted one, where nothing could be
+    /// seen.
+    #[must_use]
+    pub fn watcher(&self) -> Option<OwnedFd> {
+        match self {
+            Self::Plain(stream) => stream.as_fd().try_clone_to_owned().ok(),
+            Self::Unix(stream) => stream.as_fd().try_clone_to_owned().ok(),
+            Self::Tls(_) => None,
+        }
     }
 
     /// The user and process at the other end of a Unix socket, if that can be known.

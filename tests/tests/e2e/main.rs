@@ -34,3 +34,4 @@ mod pool_mix;
 mod pool_lost;
 mod pool_console;
 mod pool_ini;
+mod pool_standin;

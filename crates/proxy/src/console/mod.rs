@@ -55,8 +55,7 @@ const MAX_MESSAGE: usize = 64 * 1024;
 /// Speaks with an operator until it leaves.
 pub(crate) async fn serve(shared: &Arc<Shared>, client: &mut Client, admin: Admin) -> Result<(), End> {
     tracing::info!(user = admin.name, peer = %admin.peer, "console opened");
-    let process = client.stream.owner().map_or(0, |(_, process)| process);
-    let _present = Operators::enter(shared, &admin, (process, client.stream.tls_words()));
+    let _present = Operators::enter(shared, &admin, &client.stream);
     let mut out = AuthenticationOk.encode();
     welcome(VERSION, &mut out);
     ReadyForQuery(TxStatus::Idle).encode_into(&mut out);

@@ -3,15 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use dormouse_base::Timestamp;
 use dormouse_base::clock;
 use dormouse_pooler::stats::Counters;
+use dormouse_pgwire::tag::frontend::TERMINATE;
 use parking_lot::Mutex;
+use rustix::net::{RecvFlags, recv};
 
 use super::admit::Admin;
 use crate::session::Shared;
+use crate::stream::ClientStream;
 
 /// All of them.
 #[derive(Default)]
@@ -28,6 +32,18 @@ pub(super) struct Operator {
     pub(super) process: u32,
     pub(super) tls: String,
     pub(super) since: Timestamp,
+    watcher: Option<OwnedFd>,
+}
+
+impl Operator {
+    /// Whether it has said goodbye, and that has not been read yet.
+    fn has_left(&self) -> bool {
+        let mut first = [0];
+        let seen = self.watcher.as_ref().map(|socket| {
+            recv(socket, &mut first, RecvFlags::PEEK | RecvFlags::DONTWAIT).map(|(count, _)| count)
+        });
+        matches!(seen, Some(Ok(0))) || matches!(seen, Some(Ok(_))) && first == [TERMINATE]
+    }
 }
 
 /// One of them, until it leaves.
@@ -38,15 +54,16 @@ pub(super) struct Present<'a> {
 
 impl Operators {
     /// One comes.
-    pub(super) fn enter<'a>(shared: &'a Shared, admin: &Admin, (process, tls): (u32, String)) -> Present<'a> {
+    pub(super) fn enter<'a>(shared: &'a Shared, admin: &Admin, stream: &ClientStream) -> Present<'a> {
         let number = if admin.number == 0 { shared.pools.number() } else { admin.number };
         let operator = Operator {
             number,
             name: admin.name.clone(),
             peer: admin.peer,
-            process,
-            tls,
+            process: stream.owner().map_or(0, |(_, process)| process),
+            tls: stream.tls_words(),
             since: clock::now(),
+            watcher: stream.watcher(),
         };
         let this = &shared.operators;
         this.counters.lock().client_login_count += 1;
@@ -62,7 +79,7 @@ impl Operators {
     }
 
     pub(super) fn list(&self) -> Vec<Arc<Operator>> {
-        self.all.lock().values().cloned().collect()
+        self.all.lock().values().filter(|it| !it.has_left()).cloned().collect()
     }
 
     pub(super) fn counters(&self) -> Counters {

@@ -131,6 +131,10 @@ impl Plan {
             let problem = format!("cannot use the reserved \"{CONSOLE_NAME}\" database as an auth_dbname");
             return Err(PlanError::Value { setting: "auth_dbname", problem });
         }
+        if auth == AuthType::Hba && text(settings, "auth_hba_file").is_empty() {
+            let problem = "is needed for auth_type = hba".to_owned();
+            return Err(PlanError::Value { setting: "auth_hba_file", problem });
+        }
         if let Some(map) = lists.hba.maps().find(|map| !lists.ident.has(map)) {
             let problem = format!("has no map {map:?}, which auth_hba_file names");
             return Err(PlanError::Value { setting: "auth_ident_file", problem });
