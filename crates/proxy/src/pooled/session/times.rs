@@ -163,8 +163,8 @@ mod tests {
         }
         assert_eq!((counters.query_count, counters.xact_count, counters.sent), (5, 2, 50));
         assert!(counters.query_time <= counters.xact_time);
-        assert_eq!(clocks.under_way(true).transaction, None);
+        assert_eq!(clocks.under_way(true, None).transaction, None);
         clocks.asked();
-        assert!(clocks.under_way(true).rest.is_none(), "who waits for an answer does not rest");
+        assert!(clocks.under_way(true, None).rest.is_none(), "who waits for an answer does not rest");
     }
 }
