@@ -97,7 +97,7 @@ const TEXTS: [u8; 3] = [0x0c, 0x13, 0x16];
 const COMMON_NAME: [u8; 3] = [0x55, 0x04, 0x03];
 
 /// The common name of a certificate's subject, if it has exactly one that is plain text.
-fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
+pub(crate) fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
     let certificate = EndEntityCert::try_from(certificate).ok()?;
     let mut names = Vec::new();
     let mut parts = certificate.subject();

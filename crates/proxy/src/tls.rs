@@ -18,13 +18,13 @@ use std::time::Duration;
 
 use dormouse_pgwire::auth::scram::ChannelBinding;
 use dormouse_runtime::task;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoClientAuth, NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::TlsAcceptor;
 
 use crate::peer::ClientCerts;
@@ -63,12 +63,29 @@ pub enum TlsError {
     Make(String),
 }
 
+/// What is offered to the other side.
+#[derive(Debug, Clone)]
+pub(crate) struct Offer {
+    pub(crate) provider: Arc<CryptoProvider>,
+    pub(crate) versions: Vec<&'static SupportedProtocolVersion>,
+}
+
+impl Default for Offer {
+    fn default() -> Self {
+        Self {
+            provider: Arc::new(rustls::crypto::ring::default_provider()),
+            versions: rustls::DEFAULT_VERSIONS.to_vec(),
+        }
+    }
+}
+
 /// The files that TLS is made of.
 #[derive(Debug, Clone)]
 struct Files {
     certificate: PathBuf,
     key: PathBuf,
     clients: Option<ClientCerts>,
+    offer: Offer,
 }
 
 /// TLS as the files say it at one moment.
@@ -85,6 +102,7 @@ pub struct Current {
 #[derive(Clone)]
 pub struct Tls {
     files: Files,
+    known: Arc<Mutex<Stamp>>,
     current: Arc<RwLock<Arc<Current>>>,
 }
 
@@ -112,9 +130,20 @@ impl Tls {
     /// # Errors
     /// When they cannot be read or used.
     pub fn load(certificate: PathBuf, key: PathBuf, clients: Option<ClientCerts>) -> Result<Self, TlsError> {
-        let files = Files { certificate, key, clients };
+        Self::load_with(certificate, key, clients, Offer::default())
+    }
+
+    /// The same, with a say in what is offered.
+    pub(crate) fn load_with(
+        certificate: PathBuf,
+        key: PathBuf,
+        clients: Option<ClientCerts>,
+        offer: Offer,
+    ) -> Result<Self, TlsError> {
+        let files = Files { certificate, key, clients, offer };
+        let known = Arc::new(Mutex::new(files.stamp()));
         let current = Arc::new(RwLock::new(Arc::new(files.load()?)));
-        Ok(Self { files, current })
+        Ok(Self { files, known, current })
     }
 
     /// What a new connection gets.
@@ -129,31 +158,23 @@ impl Tls {
         self.files.clients.as_ref()
     }
 
-    /// Looks at the files for ever, and uses what they say.
-    pub(crate) async fn follow_files(self) {
-        let mut known = self.files.stamp();
-        loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            let (files, before) = (self.files.clone(), known.clone());
-            let changed = task::blocking(move || {
-                let stamp = files.stamp();
-                (stamp != before).then(|| (stamp, files.load()))
-            });
-            match changed.await {
-                None => {}
-                Some((stamp, Ok(new))) => {
-                    known = stamp;
-                    *self.current.write() = Arc::new(new);
-                    tracing::info!("the TLS files changed; new connections use them");
-                }
-                Some((stamp, Err(error))) => {
-                    known = stamp;
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(
-                        error,
-                        "the TLS files changed and cannot be used; the old ones stay in use"
-                    );
-                }
+    /// Looks at the files once, and uses what they say.
+    pub(crate) async fn look(&self) {
+        let (files, before) = (self.files.clone(), self.known.lock().clone());
+        let changed = task::blocking(move || {
+            let stamp = files.stamp();
+            (stamp != before).then(|| (stamp, files.load()))
+        });
+        let Some((stamp, loaded)) = changed.await else { return };
+        *self.known.lock() = stamp;
+        match loaded {
+            Ok(new) => {
+                *self.current.write() = Arc::new(new);
+                tracing::info!("the TLS files changed; new connections use them");
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the TLS files changed and cannot be used; the old ones stay in use");
             }
         }
     }
@@ -180,12 +201,12 @@ impl Files {
         let first = chain.first().ok_or_else(|| unusable(&self.certificate, &"it is empty"))?;
         let binding = ChannelBinding::from_certificate(first);
         let private = PrivateKeyDer::from_pem_file(&self.key).map_err(|e| unusable(&self.key, &e))?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::clone(&self.offer.provider);
         let verifier = self.verifier(&provider)?;
         let build = |verifier, alpn: &[u8], chain, private| {
             let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
             let mut config = builder
-                .with_safe_default_protocol_versions()
+                .with_protocol_versions(&self.offer.versions)
                 .and_then(|b| b.with_client_cert_verifier(verifier).with_single_cert(chain, private))
                 .map_err(|e| unusable(&self.certificate, &e))?;
             config.alpn_protocols = vec![alpn.to_vec()];

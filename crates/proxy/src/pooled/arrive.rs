@@ -2,13 +2,12 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::BytesMut;
-use dormouse_base::clock;
 use dormouse_pooler::link::{Client, Reader};
 
 use super::client_info::ClientInfo;
+use super::enter::Life;
 use super::session::Session;
 use crate::handover::parcel::{Pooled, Unfit, incoming};
 use crate::session::Shared;
@@ -22,17 +21,15 @@ pub(crate) fn arrive(
     socket: OwnedFd,
     kept: Box<dyn Send>,
 ) -> Result<(), Unfit> {
-    let seated = shared.pools.seat(&who.key).map_err(Unfit::Full)?;
-    let pool = shared.pools.get(who.key);
+    let (pool, seated) = shared.pools.enter(who.key, None).map_err(Unfit::Full)?;
     let client = Client::unpack(&mut baggage, &mut pool.lock().common)?;
-    let number = shared.next_client.fetch_add(1, Ordering::Relaxed);
-    let info = ClientInfo::new(number, who.peer, false, clock::now(), who.application).with_key(who.cancel);
+    let info = ClientInfo::new(shared.pools.number(), who.peer, who.application).with_key(who.cancel);
     let info = Arc::new(info);
     let cancel = shared.cancels.add_pooled(Arc::clone(&info));
     pool.join(&info);
-    let (home, metrics) = (pool.home().clone(), shared.metrics.clone());
+    let (home, sessions) = (pool.home().clone(), shared.metrics.sessions.clone());
+    let there = home.clone();
     home.spawn(async move {
-        let _kept = (kept, seated);
         let stream = match incoming(socket, who.unix).into_stream() {
             Ok(stream) => stream,
             Err(error) => {
@@ -43,10 +40,7 @@ pub(crate) fn arrive(
         let connection = Connection { stream, unread: BytesMut::new() };
         let mut session = Session::new(pool, connection, client, info, cancel);
         session.arrived(who.no_blocks);
-        metrics.sessions.inc();
-        let ended = session.await;
-        metrics.sessions.dec();
-        tracing::debug!(?ended, "pooled session ended");
+        there.spawn(Life::here(session, sessions, (kept, seated)));
     });
     Ok(())
 }

@@ -60,7 +60,7 @@ pub(crate) async fn enter(
     let mut attempt = Attempt::begin(shared, peer.ip(), &endpoint, &role)?;
     let (endpoint, stored) = attempt.prove_by_showing(secret, &asked).await.map_err(refused)?;
     permitted(&role, stored.as_ref())?;
-    Ok(LoggedIn { endpoint, startup, mode: Some(MODE) })
+    Ok(LoggedIn::new(endpoint, startup, Some(MODE)))
 }
 
 /// Lets the holder of an API key in, as a role that exists. The key has been looked at.
@@ -75,7 +75,7 @@ pub(crate) async fn enter_by_key(
     let invalid = |_| ClientError::protocol_violation("a name has a zero character");
     let startup = Startup::new(role).and_then(|s| s.with("database", database)).map_err(invalid)?;
     let startup = startup.with("client_encoding", "UTF8").map_err(invalid)?;
-    Ok(LoggedIn { endpoint: endpoint.clone(), startup, mode: Some(MODE) })
+    Ok(LoggedIn::new(endpoint.clone(), startup, Some(MODE)))
 }
 
 impl Attempt<'_> {

@@ -16,23 +16,28 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::config::{PlanError, TlsMode};
+use super::config::PlanError;
+use super::encryption::TlsMode;
 use crate::backend_stream::BackendStream;
+use crate::tls::Offer;
 
 /// How connections to servers are encrypted.
 #[derive(Clone)]
 pub(super) struct ServerTls {
     mode: TlsMode,
-    files: [String; 3],
+    /// The authorities, our certificate, its key; and what is offered.
+    files: [String; 4],
     client: Option<Arc<ClientConfig>>,
 }
 
 impl ServerTls {
-    /// `files`: the authorities, our certificate, its key; empty = none.
-    pub(super) fn new(mode: TlsMode, files: [&str; 3]) -> Result<Self, PlanError> {
+    /// `files`: the authorities, our certificate, its key; empty = none. The last text tells offers apart.
+    pub(super) fn new(mode: TlsMode, files: [&str; 4], offer: &Offer) -> Result<Self, PlanError> {
         let client = match mode {
             TlsMode::Disable => None,
-            _ => Some(Arc::new(client(mode, files)?)),
+            // Nothing to speak: what does not insist on it goes without.
+            _ if offer.versions.is_empty() && !mode.is_demanded() => None,
+            _ => Some(Arc::new(client(mode, [files[0], files[1], files[2]], offer)?)),
         };
         Ok(Self { mode, files: files.map(str::to_owned), client })
     }
@@ -59,8 +64,8 @@ impl ServerTls {
     }
 }
 
-fn client(mode: TlsMode, [ca, certificate, key]: [&str; 3]) -> Result<ClientConfig, PlanError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+fn client(mode: TlsMode, [ca, certificate, key]: [&str; 3], offer: &Offer) -> Result<ClientConfig, PlanError> {
+    let provider = Arc::clone(&offer.provider);
     let unusable = |setting: &'static str, reason: &dyn ToString| PlanError::Value {
         setting,
         problem: format!("cannot be used: {}", reason.to_string()),
@@ -82,8 +87,8 @@ fn client(mode: TlsMode, [ca, certificate, key]: [&str; 3]) -> Result<ClientConf
         Arc::new(Anybody(Arc::clone(&provider)))
     };
     let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| unusable("server_tls_sslmode", &e))?
+        .with_protocol_versions(&offer.versions)
+        .map_err(|e| unusable("server_tls_protocols", &e))?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
     if certificate.is_empty() {
