@@ -16,7 +16,7 @@ pub struct Pooler {
 }
 
 /// Settings of the pools that have all that is named here; whoever names more wins.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PoolerLayer {
     /// Of this endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -152,7 +152,7 @@ impl Wake for Door {
     }
 
     fn owner_of(&self, endpoint: &EndpointId, database: &str) -> Result<Option<String>, ClientError> {
-        self.control.owner_of(endpoint, database).map_err(|error| {
+        self.control().owner_of(endpoint, database).map_err(|error| {
             tracing::error!(%error, "cannot look for the owner of a database");
             ClientError::internal("metadata-failed")
         })

@@ -103,7 +103,7 @@ impl Stage {
         running.stop()?;
         let (project, id) = (&stage.place.project, &stage.place.id);
         let branch = stage.server.call(&client::endpoint::get(project, id))?.endpoint.branch_id;
-        stage.server.call(&client::branch::snapshot(project, &branch))?;
+        stage.server.call(&client::branch::store(project, &branch))?;
         Ok(stage)
     }
 

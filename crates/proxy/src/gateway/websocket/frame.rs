@@ -13,7 +13,8 @@
 pub(crate) const MAX_CONTROL: usize = 125;
 
 /// Bytes of the longest header of a client's frame.
-pub(crate) const MAX_HEADER: usize = 14;
+#[cfg(test)]
+const MAX_HEADER: usize = 14;
 
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
