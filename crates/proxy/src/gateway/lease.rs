@@ -45,8 +45,8 @@ pub(crate) struct Lease {
 
 impl Clients {
     /// A client for this role.
-    pub(crate) fn take(&self, who: &LoggedIn, peer: SocketAddr, tls: bool) -> Result<Lease, ClientError> {
-        let place = place(who);
+    pub(crate) fn take(&self, who: LoggedIn, peer: SocketAddr, tls: bool) -> Result<Lease, ClientError> {
+        let place = place(&who);
         let client = match self.idle.take(&place) {
             Some(client) => client,
             None => Client::open(&self.shared, who, peer, tls)?,

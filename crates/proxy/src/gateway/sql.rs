@@ -57,7 +57,7 @@ async fn work(
         upload::read(headers, body, &gateway.budget),
     )?;
     let work = statement::read(&body).map_err(|bad| Problem::malformed(bad.to_string()))?;
-    let lease = gateway.clients.take(&who, visitor.peer, visitor.tls)?;
+    let lease = gateway.clients.take(who, visitor.peer, visitor.tls)?;
     let done = run::run(lease, &work, transaction, output, &gateway.budget).await?;
     Ok((done.answer, matches!(work, Work::Batch(_))))
 }

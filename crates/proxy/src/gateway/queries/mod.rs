@@ -64,7 +64,7 @@ async fn work(
     let asleep = !shared.wake.is_awake(&who.endpoint);
     let stream = ask.stream || wants_events(headers);
     let work = Work::Single(ask.statement);
-    let lease = gateway.clients.take(&who, visitor.peer, visitor.tls)?;
+    let lease = gateway.clients.take(who, visitor.peer, visitor.tls)?;
     if stream {
         let bytes = super::request::messages::of_work(&work, Transaction::default())
             .map_err(|bad| Problem::malformed(bad.to_string()))?;
