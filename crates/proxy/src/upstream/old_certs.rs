@@ -184,3 +184,6 @@ impl rustls::client::ResolvesClientCert for Always {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 
 mod backend;
 mod lasting;
+mod strict;
 
 use backend::{Fake, message};
 use dormouse_pgwire::backend::TxStatus;
