@@ -41,6 +41,9 @@ pub const MAX_HANDSHAKES: usize = 2_000;
 /// After `accept` failed (no descriptors left, for example).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Clients beyond `max_client_conn` that may log in to be told that there are too many, and operators.
+const ROOM_TO_REFUSE: usize = 256;
+
 /// A client that is turned away at the door gets this long to say something first.
 const TURNED_AWAY_WITHIN: Duration = Duration::from_secs(1);
 
@@ -138,10 +141,11 @@ impl Proxy {
             listening: Mutex::default(),
         });
         let pooler = Pooler::new(&shared);
+        let beyond = if shared.upstream.is_some() { ROOM_TO_REFUSE } else { 0 };
         let door = Arc::new(Door {
             shared,
             shards,
-            handshakes: Handshakes::new(MAX_HANDSHAKES.min(config.max_client_conn)),
+            handshakes: Handshakes::new(MAX_HANDSHAKES.min(config.max_client_conn.saturating_add(beyond))),
             arrivals: Arrivals::new(config.max_conn_rate),
             clients: Arc::default(),
             max_clients: AtomicUsize::new(config.max_client_conn),
@@ -420,7 +424,10 @@ impl Door {
     fn refusal(&self, clients_before: usize, peer: SocketAddr) -> Option<ClientError> {
         // Pooled clients are counted once more by their pools; the setting can only make more room here.
         let limit = self.max_clients.load(Ordering::Relaxed).max(self.shared.pools.max_client_conn());
-        if clients_before >= limit {
+        // In PgBouncer's place operators are not counted, and who is too much is told so after its login: before it,
+        // libpq does not show what it is told.
+        let beyond = if self.shared.upstream.is_some() { ROOM_TO_REFUSE } else { 0 };
+        if clients_before >= limit + beyond {
             return Some(
                 ClientError::too_many_connections()
                     .with_detail(format!("The limit of {limit} clients is reached (max_client_conn)."))

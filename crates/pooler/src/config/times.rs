@@ -90,6 +90,8 @@ mod tests {
         let works =
             UnderWay { query: Some(start.plus(seconds(5))), transaction: Some(start), ..UnderWay::default() };
         assert_eq!(times.next(&works), Some((start.plus(seconds(8)), Farewell::QueryTimeout)));
+        let waits = UnderWay { wait: Some(start), ..UnderWay::default() };
+        assert_eq!(times.next(&waits), Some((start.plus(seconds(3)), Farewell::QueryTimeoutWaiting)));
         times.transaction = seconds(7);
         assert_eq!(times.next(&works), Some((start.plus(seconds(7)), Farewell::TransactionTimeout)));
     }

@@ -138,7 +138,7 @@ fn offer(plan: &Plan, protocols: &'static str, suites: &'static str) -> Result<O
         provider.cipher_suites.retain(|suite| !is_tls13(suite) || wanted.contains(&suite_name(*suite).as_str()));
     }
     let provider: Arc<CryptoProvider> = Arc::new(provider);
-    Ok(Offer { provider, versions })
+    Ok(Offer { provider, versions, takes_old: true })
 }
 
 /// A suite as OpenSSL calls it, as far as TLS 1.3 goes.

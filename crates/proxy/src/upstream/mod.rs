@@ -12,7 +12,7 @@
 //! In reading order: [`config`] says what is understood of a `pgbouncer.ini` and what is refused, [`encryption`] what
 //! its TLS settings mean, [`login`] lets clients in ([`prove`] asks them for proof, [`lookup`] asks a server what a
 //! role must prove, [`startup`] takes what else they said), [`target`] leads to servers, [`server_tls`] encrypts the
-//! way, [`peers`] are other processes behind the same
+//! way ([`old_certs`] are certificates that rustls does not read), [`peers`] are other processes behind the same
 //! address, [`requests`] is what the console asks of whoever runs this, [`journal`] what is logged. How a pool proves
 //! its role at a server is in `pooled/prove.rs`. Where the next change goes: a setting of the file that must be
 //! refused or read is one entry in `config`.
@@ -22,6 +22,7 @@ mod encryption;
 pub(crate) mod journal;
 mod login;
 mod lookup;
+pub(crate) mod old_certs;
 pub(crate) mod peers;
 mod prove;
 mod requests;

@@ -8,9 +8,12 @@ use std::sync::Arc;
 use dormouse_pgwire::startup::encode_ssl_request;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -18,6 +21,7 @@ use tokio_rustls::TlsConnector;
 
 use super::config::PlanError;
 use super::encryption::TlsMode;
+use super::old_certs::{self, Always};
 use crate::backend_stream::BackendStream;
 use crate::tls::Offer;
 
@@ -82,7 +86,10 @@ fn client(mode: TlsMode, [ca, certificate, key]: [&str; 3], offer: &Offer) -> Re
         let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
             .build()
             .map_err(|e| unusable("server_tls_ca_file", &e))?;
-        if mode == TlsMode::VerifyFull { inner } else { Arc::new(AnyName(inner)) }
+        let authorities = certificates(ca).map_err(|e| unusable("server_tls_ca_file", &e))?;
+        let full = mode == TlsMode::VerifyFull;
+        let algorithms = provider.signature_verification_algorithms;
+        Arc::new(Known { inner, authorities, algorithms, full })
     } else {
         Arc::new(Anybody(Arc::clone(&provider)))
     };
@@ -96,6 +103,15 @@ fn client(mode: TlsMode, [ca, certificate, key]: [&str; 3], offer: &Offer) -> Re
     }
     let chain = certificates(certificate).map_err(|e| unusable("server_tls_cert_file", &e))?;
     let key = PrivateKeyDer::from_pem_file(key).map_err(|e| unusable("server_tls_key_file", &e))?;
+    if chain.first().is_some_and(old_certs::is_old) {
+        let key =
+            offer.provider.key_provider.load_private_key(key).map_err(|e| unusable("server_tls_key_file", &e))?;
+        let pair = CertifiedKey::new(chain, key);
+        if !old_certs::is_pair(&pair) {
+            return Err(unusable("server_tls_key_file", &"it is not the key of the certificate"));
+        }
+        return Ok(builder.with_client_cert_resolver(Arc::new(Always(Arc::new(pair)))));
+    }
     builder.with_client_auth_cert(chain, key).map_err(|e| unusable("server_tls_cert_file", &e))
 }
 
@@ -125,7 +141,12 @@ impl ServerCertVerifier for Anybody {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+        let algorithms = &self.0.signature_verification_algorithms;
+        if old_certs::is_old(cert) {
+            old_certs::verify_handshake(cert, message, dss, algorithms)?;
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        verify_tls12_signature(message, cert, dss, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -134,7 +155,12 @@ impl ServerCertVerifier for Anybody {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+        let algorithms = &self.0.signature_verification_algorithms;
+        if old_certs::is_old(cert) {
+            old_certs::verify_handshake(cert, message, dss, algorithms)?;
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        verify_tls13_signature(message, cert, dss, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -142,11 +168,16 @@ impl ServerCertVerifier for Anybody {
     }
 }
 
-/// `verify-ca`: an authority we trust has signed it, for whatever name.
+/// `verify-ca`: an authority we trust has signed it, for whatever name; `verify-full`: for the right one.
 #[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
+struct Known {
+    inner: Arc<WebPkiServerVerifier>,
+    authorities: Vec<CertificateDer<'static>>,
+    algorithms: WebPkiSupportedAlgorithms,
+    full: bool,
+}
 
-impl ServerCertVerifier for AnyName {
+impl ServerCertVerifier for Known {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -155,11 +186,21 @@ impl ServerCertVerifier for AnyName {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        if old_certs::is_old(end_entity) {
+            old_certs::verify(end_entity, &self.authorities, &self.algorithms, now)?;
+            let name = old_certs::name(end_entity);
+            let right = name.is_some_and(|name| name.eq_ignore_ascii_case(&server_name.to_str()));
+            return if right || !self.full {
+                Ok(ServerCertVerified::assertion())
+            } else {
+                Err(Error::InvalidCertificate(CertificateError::NotValidForName))
+            };
+        }
         // The name is looked at last, so whoever fails for it has passed everything else.
-        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+        match self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
+            )) if !self.full => Ok(ServerCertVerified::assertion()),
             other => other,
         }
     }
@@ -170,7 +211,11 @@ impl ServerCertVerifier for AnyName {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
+        if old_certs::is_old(cert) {
+            old_certs::verify_handshake(cert, message, dss, &self.algorithms)?;
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        self.inner.verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -179,10 +224,14 @@ impl ServerCertVerifier for AnyName {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
+        if old_certs::is_old(cert) {
+            old_certs::verify_handshake(cert, message, dss, &self.algorithms)?;
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        self.inner.verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.inner.supported_verify_schemes()
     }
 }
