@@ -1,3 +1,5 @@
+//! Many ask for the same at once: how often the door is asked, and who gets which answer.
+
 use std::net::IpAddr;
 use std::sync::atomic::AtomicU32;
 
