@@ -213,8 +213,7 @@ impl Files {
         let provider = Arc::clone(&self.offer.provider);
         let verifier = self.verifier(&provider)?;
         // Browsers would ask their users for a certificate.
-        let mut http =
-            self.build(Arc::new(NoClientAuth), HTTP_ALPN, chain.clone(), private.clone_key())?;
+        let mut http = self.build(Arc::new(NoClientAuth), HTTP_ALPN, chain.clone(), private.clone_key())?;
         let mut config = self.build(verifier, ALPN, chain, private)?;
         if self.clients.is_some() {
             // A resumed session would bring its client's certificate back without a look at its dates or its CA.

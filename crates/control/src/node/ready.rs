@@ -166,7 +166,12 @@ impl Node {
         let made = match self.twin(home, &wish, &draft).await? {
             Some(twin) => {
                 lease.change(Pin::Snapshot { branch: spec.branch.clone(), manifest: twin.base.0.clone() });
-                Made { resident: twin.resident(&wish), recovery: Recovery::Ordinary, holes: None, touched: Vec::new() }
+                Made {
+                    resident: twin.resident(&wish),
+                    recovery: Recovery::Ordinary,
+                    holes: None,
+                    touched: Vec::new(),
+                }
             }
             None => self.materialised(home, wish, &draft, &lease, early).await?,
         };

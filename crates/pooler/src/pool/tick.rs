@@ -119,9 +119,8 @@ impl<B, W> Books<B, W> {
             plus(oldest, limits.reserve_pool_timeout).filter(|at| at_size && *at > now),
             plus(idle.flatten(), limits.server_idle_timeout),
             eldest.and_then(|opened_at| self.too_old_at(opened_at, limits)),
-            self.retry_at.filter(|at| {
-                (oldest.is_some() || limits.keeps_up) && self.opening == 0 && *at > now
-            }),
+            self.retry_at
+                .filter(|at| (oldest.is_some() || limits.keeps_up) && self.opening == 0 && *at > now),
         ]
         .into_iter()
         .flatten()

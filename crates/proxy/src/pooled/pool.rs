@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use dormouse_base::clock::Mono;
 use dormouse_pgwire::backend::{NoticeResponse, Severity};
-use dormouse_pgwire::{ClientError, Encode};
 use dormouse_pgwire::sqlstate::SqlState;
+use dormouse_pgwire::{ClientError, Encode};
 use dormouse_pooler::config::{Limits, PoolMode, Settings as Config, Times};
 use dormouse_pooler::link::Common;
-use dormouse_pooler::pool::{Books, Checkin, Checkout, CloseReason, Counts, Farewell, Lease, MemberId, Opening, Receipt, WaiterId};
+use dormouse_pooler::pool::{
+    Books, Checkin, Checkout, CloseReason, Counts, Farewell, Lease, MemberId, Opening, Receipt, WaiterId,
+};
 use dormouse_pooler::settings::{Reported, Settings};
 use dormouse_runtime::shard::Shard;
 use parking_lot::{Mutex, MutexGuard};

@@ -172,11 +172,7 @@ impl Pools {
 
     /// Takes a client into its pool, if there is room and its database takes new ones. With a `name` it logged in
     /// as somebody else than the pool's role, and is counted as that.
-    pub(super) fn enter(
-        &self,
-        key: PoolKey,
-        name: Option<&str>,
-    ) -> Result<(Arc<Pool>, Seated), ClientError> {
+    pub(super) fn enter(&self, key: PoolKey, name: Option<&str>) -> Result<(Arc<Pool>, Seated), ClientError> {
         if self.orders.lock().is_disabled(&key) {
             let text = format!("database {} is disabled", quoted(&key.database));
             return Err(ClientError::fatal(SqlState::CANNOT_CONNECT_NOW, text)

@@ -364,7 +364,12 @@ impl Attempt<'_> {
         }
     }
 
-    pub(super) fn check_token(&self, secret: &[u8], endpoint: &EndpointId, database: &str) -> Result<(), TokenRefusal> {
+    pub(super) fn check_token(
+        &self,
+        secret: &[u8],
+        endpoint: &EndpointId,
+        database: &str,
+    ) -> Result<(), TokenRefusal> {
         if secret.len() > token::MAX_TOKEN {
             return Err(TokenRefusal::NotOne);
         }

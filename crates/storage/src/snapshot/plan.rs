@@ -159,12 +159,8 @@ async fn name_changes(dir: &Path, base: &Header, header: &Header, jobs: &mut [Dr
     let scanned = by_lsn.map(|(found, ..)| found.stamp.size).sum();
     // A clean snapshot is the state at its end, an online one is replayed from its redo position on.
     let to = if header.kind == SnapshotKind::Online { header.redo } else { header.lsn };
-    let stretch = Stretch {
-        major: header.pg_major,
-        from: base.redo,
-        to,
-        timelines: (base.timeline, header.timeline),
-    };
+    let stretch =
+        Stretch { major: header.pg_major, from: base.redo, to, timelines: (base.timeline, header.timeline) };
     let dir = dir.to_owned();
     let Some(since) = task::blocking(move || since::since(&dir, stretch, scanned)).await else { return };
     for (found, how, ..) in jobs.iter_mut().filter(|(_, how, ..)| matches!(how, How::ByLsn(_))) {

@@ -232,7 +232,12 @@ mod tests {
         assert!(noted(&mut since, LAST_MANAGER + 1, 0, &[]).is_err(), "an extension's own records");
         assert!(noted(&mut since, 10, 0, &[77]).is_err());
         assert!(noted(&mut since, SMGR, SMGR_TRUNCATE, &[252, 1, 1, 1, 1]).is_err());
-        let stretch = Stretch { major: 18, from: Lsn(0x100_0028), to: Lsn(0x100_1000), timelines: (Timeline(1), Timeline(2)) };
+        let stretch = Stretch {
+            major: 18,
+            from: Lsn(0x100_0028),
+            to: Lsn(0x100_1000),
+            timelines: (Timeline(1), Timeline(2)),
+        };
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("pg_wal")).unwrap();
         assert!(super::since(dir.path(), stretch, u64::MAX).is_none(), "it is not there");

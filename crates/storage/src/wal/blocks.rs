@@ -236,10 +236,10 @@ mod tests {
         let block = 70_000_u32.to_le_bytes();
         let plain: &[u8] = &[&[0, 0x20, 4, 0][..], &named(HEAP), &block].concat();
         let with_hole: &[u8] = &[&[1, 0x92, 0, 0, 9, 0, 80, 0, 0x03][..], &block].concat();
-        let compressed: &[u8] = &[&[2, 0x50, 0, 0, 5, 0, 80, 0, 0x0b, 1, 1][..], &named(SHARED), &block].concat();
+        let compressed: &[u8] =
+            &[&[2, 0x50, 0, 0, 5, 0, 80, 0, 0x0b, 1, 1][..], &named(SHARED), &block].concat();
         let (origin, top): (&[u8], &[u8]) = (&[253, 1, 1], &[252, 1, 1, 1, 1]);
-        let all =
-            [Ok((16384, 0, 70_000, false)), Ok((16384, 2, 70_000, true)), Ok((1262, 0, 70_000, true))];
+        let all = [Ok((16384, 0, 70_000, false)), Ok((16384, 2, 70_000, true)), Ok((1262, 0, 70_000, true))];
         // With data of its own behind the references, and without.
         let parts = [plain, with_hole, compressed, origin, top, &[255, 3]];
         assert_eq!(found(&record(&parts, 4 + 9 + 5 + 3)), all);

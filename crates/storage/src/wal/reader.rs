@@ -275,12 +275,7 @@ impl Partial {
     }
 
     /// Takes a part of `bytes`, at least one.
-    fn feed(
-        &mut self,
-        bytes: &[u8],
-        head: &mut [u8; KEPT],
-        prev: Option<Lsn>,
-    ) -> Result<usize, Problem> {
+    fn feed(&mut self, bytes: &[u8], head: &mut [u8; KEPT], prev: Option<Lsn>) -> Result<usize, Problem> {
         let got = self.got as usize;
         let used = if got < HEADER {
             bytes.len().min(HEADER - got)

@@ -21,7 +21,8 @@ fn references(line: &str) -> Vec<String> {
     };
     let record: Lsn = record.parse().unwrap();
     let one = |text: &str| {
-        let word = |name: &str| text.split(name).nth(1).map(|rest| rest.split([' ', ',', ';']).next().unwrap());
+        let word =
+            |name: &str| text.split(name).nth(1).map(|rest| rest.split([' ', ',', ';']).next().unwrap());
         let (relation, block) = (word(": rel ").unwrap(), word(" blk ").unwrap());
         format!("{record} {relation} {} {block} {}", word(" fork ").unwrap_or("main"), text.contains("FPW"))
     };
@@ -37,7 +38,8 @@ async fn same_records(major: u32) {
     client.batch_execute("select pg_create_physical_replication_slot('hold', true)").await.unwrap();
     work(&client).await;
     // Images that are compressed are packed in another way.
-    let more = ["set wal_compression = pglz", "checkpoint", "update t set note = 'z' where id % 5 = 0", "vacuum t"];
+    let more =
+        ["set wal_compression = pglz", "checkpoint", "update t set note = 'z' where id % 5 = 0", "vacuum t"];
     for statement in more {
         client.batch_execute(statement).await.unwrap();
     }

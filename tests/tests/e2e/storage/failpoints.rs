@@ -154,8 +154,11 @@ impl Trial {
         let main = site.server.default_project();
         site.run(&main, FILL).await;
         // A table that is more than one chunk, for what is cut.
-        site.run(&main, "create table wide as select repeat(md5(g::text), 30) from generate_series(1, 9000) g")
-            .await;
+        site.run(
+            &main,
+            "create table wide as select repeat(md5(g::text), 30) from generate_series(1, 9000) g",
+        )
+        .await;
         let (acknowledged, tried, branch) = (BTreeSet::new(), 0, None);
         Self { site, main, acknowledged, tried, branch, made: 0, source: None }
     }
@@ -215,7 +218,9 @@ impl Trial {
     /// To where it is, so that nothing is lost.
     async fn restore(&mut self) {
         let Ok(client) = self.site.server.try_connect(&self.main.dsn).await else { return };
-        let Ok(place) = client.query_one("select pg_current_wal_flush_lsn()::text", &[]).await else { return };
+        let Ok(place) = client.query_one("select pg_current_wal_flush_lsn()::text", &[]).await else {
+            return;
+        };
         let place: String = place.get(0);
         drop(client);
         let _died = self.site.server.branch_verb(&self.main, "restore", "main", &["--at", &place]);
@@ -334,7 +339,11 @@ async fn killed_at(names: Vec<String>, every: bool, arguments: &[&str]) {
     for (round, name) in names.iter().enumerate() {
         let start = Mono::now();
         let died = trial.die_at(name).await;
-        note(&format!("{name}: {} after {:?}", if died { "died there" } else { "not reached" }, start.elapsed()));
+        note(&format!(
+            "{name}: {} after {:?}",
+            if died { "died there" } else { "not reached" },
+            start.elapsed()
+        ));
         if !died && !ELSEWHERE.iter().any(|(beginning, _)| name.starts_with(beginning)) {
             missed.push(name.clone());
         }
