@@ -14,8 +14,8 @@ use dormouse_runtime::shard::Shards;
 use dormouse_runtime::task::Scope;
 use parking_lot::Mutex;
 use socket2::{SockRef, TcpKeepalive};
-use tokio_util::sync::CancellationToken;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
 
 use crate::arrivals::Arrivals;
 pub use crate::bound::Bound;

@@ -480,7 +480,11 @@ fn the_console_is_for_those_whom_the_file_lists() {
     assert!(ask("s", "new", "db", "select 1").bad().contains("disabled"));
     ask("s", "new", "pgbouncer", "enable db").good();
     ask("s", "new", "pgbouncer", "reload").good();
-    assert_eq!(ask("s", "new", "db", "select pg_sleep(1.2), 1").good(), "|1", "RELOAD takes back what SET has set");
+    assert_eq!(
+        ask("s", "new", "db", "select pg_sleep(1.2), 1").good(),
+        "|1",
+        "RELOAD takes back what SET has set"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -113,9 +113,15 @@ async fn the_console_by_socket_shows_what_there_is_and_ends_the_pooler() {
         assert!(databases.lines().any(|line| line.starts_with(&format!("{name}|"))), "{databases}");
     }
     let users = admin("show users").good();
-    assert!(users.lines().any(|line| line.starts_with("m|        7||") && line.ends_with("|0|1|0")), "{users}");
+    assert!(
+        users.lines().any(|line| line.starts_with("m|        7||") && line.ends_with("|0|1|0")),
+        "{users}"
+    );
     let clients = admin("show clients").good();
-    assert!(clients.lines().any(|line| line.contains("|pgbouncer|pgbouncer|")) && clients.contains("|s|db|"), "{clients}");
+    assert!(
+        clients.lines().any(|line| line.contains("|pgbouncer|pgbouncer|")) && clients.contains("|s|db|"),
+        "{clients}"
+    );
     let servers = admin("show servers").good();
     assert!(servers.contains(&format!("|127.0.0.1|{port}|127.0.0.1|")), "{servers}");
     // Kept up without any client.
@@ -243,7 +249,8 @@ fn replication_has_a_connection_of_its_own() {
     assert_eq!(pooler.psql(&dsn, "select 1").good(), "1");
     // The only place of the pool is taken by an idle backend, which makes room.
     for kind in ["database", "true"] {
-        let said = pooler.psql(&format!("{dsn} replication={kind} application_name=rep"), "IDENTIFY_SYSTEM").good();
+        let said =
+            pooler.psql(&format!("{dsn} replication={kind} application_name=rep"), "IDENTIFY_SYSTEM").good();
         assert_eq!(said.split('|').count(), 4, "{said}");
     }
     assert!(pooler.log().contains("closing because: evicted"), "{}", pooler.log());

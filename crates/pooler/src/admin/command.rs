@@ -112,7 +112,8 @@ pub fn parse(query: &str) -> Result<Command, AdminError> {
 
 /// What poolers say when the console is a server behind them: it has no session that they could set up or clean.
 fn is_of_poolers(text: &str) -> bool {
-    const BEGINNINGS: [&str; 4] = ["select pg_catalog.set_config(", "reset ", "discard all", "deallocate all"];
+    const BEGINNINGS: [&str; 4] =
+        ["select pg_catalog.set_config(", "reset ", "discard all", "deallocate all"];
     let begins = |with: &str| text.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
     BEGINNINGS.iter().any(|with| begins(with))
 }

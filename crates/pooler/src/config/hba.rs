@@ -134,11 +134,8 @@ impl Rule {
             Kind::HostSsl => who.from.is_some() && who.tls,
             Kind::HostNoSsl => who.from.is_some() && !who.tls,
         };
-        let database = if who.replication {
-            self.databases.replication
-        } else {
-            self.databases.has(who.database)
-        };
+        let database =
+            if who.replication { self.databases.replication } else { self.databases.has(who.database) };
         let address = match (&self.net, who.from) {
             (Some(net), Some(from)) => net.has(from),
             _ => true,
@@ -275,10 +272,7 @@ impl Words {
 }
 
 /// Reads each line that says something.
-fn lines<T>(
-    text: &str,
-    mut read: impl FnMut(&mut Words) -> Result<T, String>,
-) -> Result<Vec<T>, HbaError> {
+fn lines<T>(text: &str, mut read: impl FnMut(&mut Words) -> Result<T, String>) -> Result<Vec<T>, HbaError> {
     let mut out = Vec::new();
     for (index, text) in text.lines().enumerate() {
         let at = |problem| HbaError { line: index + 1, problem };
@@ -322,7 +316,9 @@ fn rule(words: &mut Words) -> Result<Rule, String> {
         "password" => Method::Password,
         "md5" => Method::Md5,
         "scram-sha-256" => Method::Scram,
-        "peer" if kind == Kind::Local => return Ok(Rule { kind, databases, users, net, method: Method::Peer(map) }),
+        "peer" if kind == Kind::Local => {
+            return Ok(Rule { kind, databases, users, net, method: Method::Peer(map) });
+        }
         "peer" => return Err("peer is for local only".to_owned()),
         "cert" if kind == Kind::Local => return Err("cert is for hostssl only".to_owned()),
         "cert" => return Ok(Rule { kind, databases, users, net, method: Method::Cert(map) }),
@@ -400,7 +396,11 @@ mod tests {
         assert_eq!(hba.method(tcp("10.1.9.9", false, "app", "bert")), Some(&Method::Password));
         assert_eq!(hba.method(tcp("10.2.9.9", false, "app", "bert")), None);
         assert_eq!(hba.method(tcp("::ffff:10.1.0.1", false, "app", "x")), Some(&Method::Password));
-        assert_eq!(hba.method(tcp("1.2.3.4", false, "all", "x")), Some(&Method::Trust), "in quotes it is a name");
+        assert_eq!(
+            hba.method(tcp("1.2.3.4", false, "all", "x")),
+            Some(&Method::Trust),
+            "in quotes it is a name"
+        );
         assert_eq!(hba.method(tcp("fe80::1", false, "app", "x")), Some(&Method::Scram));
         let replication = |from| Visitor { replication: true, ..tcp(from, false, "app", "rep") };
         assert_eq!(hba.method(replication("::1")), Some(&Method::Reject));

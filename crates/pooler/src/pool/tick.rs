@@ -123,9 +123,8 @@ impl<B, W> Books<B, W> {
             plus(oldest, limits.reserve_pool_timeout).filter(|at| at_size && *at > now),
             plus(idle.flatten(), limits.server_idle_timeout),
             lifetime,
-            self.retry_at.filter(|at| {
-                (oldest.is_some() || limits.keeps_up) && self.opening == 0 && *at > now
-            }),
+            self.retry_at
+                .filter(|at| (oldest.is_some() || limits.keeps_up) && self.opening == 0 && *at > now),
         ]
         .into_iter()
         .flatten()

@@ -71,9 +71,7 @@ pub(crate) async fn admit(
     may_try()?;
     let may_change = may(&shared.pools.settings(), name);
     match may_change.filter(|_| knows(shared, &key)) {
-        Some(may_change) => {
-            Ok(Admin { name: name.to_owned(), peer, may_change, number: 0, _seated: None })
-        }
+        Some(may_change) => Ok(Admin { name: name.to_owned(), peer, may_change, number: 0, _seated: None }),
         None => {
             shared.throttle.charge(who, Mono::now());
             shared.metrics.auth_failures.inc();

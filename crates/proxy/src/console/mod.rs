@@ -32,8 +32,8 @@ use dormouse_pgwire::{ClientError, Encode, frame};
 use dormouse_pooler::admin::{Action, Command, Console, Reply, parse, welcome};
 
 pub(crate) use admit::{Admin, admit, admit_operator, admit_proved, asks_for};
-pub(crate) use operators::Operators;
 pub(crate) use metrics::PoolMetrics;
+pub(crate) use operators::Operators;
 pub use settings::{ChangeError, Setting};
 
 use crate::session::io::Client;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use dormouse_base::Timestamp;
 use dormouse_base::clock;
-use dormouse_pooler::stats::Counters;
 use dormouse_pgwire::tag::frontend::TERMINATE;
+use dormouse_pooler::stats::Counters;
 use parking_lot::Mutex;
 use rustix::net::{RecvFlags, recv};
 

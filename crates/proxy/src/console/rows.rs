@@ -60,9 +60,7 @@ pub(super) fn table(shared: &Shared, what: Show) -> Table {
             show::state(paused && !suspended, suspended)
         }
         Show::Mem => show::mem(memory(&pools)),
-        Show::Version => {
-            show::one(Show::Version, &super::version())
-        }
+        Show::Version => show::one(Show::Version, &super::version()),
         Show::Peers if shared.upstream.is_some() => {
             show::peers(&shared.upstream.as_ref().map(standin::peers).unwrap_or_default())
         }
@@ -93,8 +91,10 @@ fn sockets(shared: &Shared, pools: &[Arc<Pool>]) -> Vec<Socket> {
     }
     for pool in pools {
         let clients = pool.clients();
-        let linked: BTreeMap<u32, u64> =
-            clients.iter().filter_map(|client| Some((client.linked()?.number, u64::from(client.id)))).collect();
+        let linked: BTreeMap<u32, u64> = clients
+            .iter()
+            .filter_map(|client| Some((client.linked()?.number, u64::from(client.id))))
+            .collect();
         rows.extend(clients.iter().map(|client| of_client(shared, pool, client)));
         let of = |key: &Arc<BackendKey>| of_backend(shared, pool, key, linked.get(&key.number).copied());
         rows.extend(pool.backends().iter().map(of));

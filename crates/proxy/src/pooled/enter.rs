@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use dormouse_pgwire::backend::{NoticeResponse, Severity};
-use dormouse_pgwire::{ClientError, Encode};
 use dormouse_pgwire::sqlstate::SqlState;
+use dormouse_pgwire::{ClientError, Encode};
 use dormouse_pooler::config::PoolMode;
 use dormouse_pooler::link::Client;
 use dormouse_pooler::settings::Startup;

@@ -209,9 +209,7 @@ fn unproved(error: &Unproved) -> Failed {
         }
         _ => "the pooler cannot log in to its server",
     };
-    Failed::Refused(
-        ClientError::fatal(SqlState::CONNECTION_REJECTED, text).with_detail(error.to_string()),
-    )
+    Failed::Refused(ClientError::fatal(SqlState::CONNECTION_REJECTED, text).with_detail(error.to_string()))
 }
 
 /// PostgreSQL's own words, with a hint where we have one.

@@ -10,7 +10,9 @@ use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pooler::config::{Limits, Settings as Config, Times};
 use dormouse_pooler::link::Common;
-use dormouse_pooler::pool::{Books, Checkin, Checkout, CloseReason, Counts, Farewell, Lease, MemberId, Opening, Receipt, WaiterId};
+use dormouse_pooler::pool::{
+    Books, Checkin, Checkout, CloseReason, Counts, Farewell, Lease, MemberId, Opening, Receipt, WaiterId,
+};
 use dormouse_pooler::settings::{Reported, Settings};
 use dormouse_runtime::shard::Shard;
 use parking_lot::{Mutex, MutexGuard};

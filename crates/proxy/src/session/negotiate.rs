@@ -7,8 +7,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::io::Client;
-use crate::cancel::DELIVER_WITHIN;
 use super::{End, Shared};
+use crate::cancel::DELIVER_WITHIN;
 use crate::stream::{ClientStream, Encrypted};
 use crate::tls;
 use crate::upstream::peers;

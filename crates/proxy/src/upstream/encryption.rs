@@ -135,7 +135,9 @@ fn offer(plan: &Plan, protocols: &'static str, suites: &'static str) -> Result<O
             return Err(PlanError::Value { setting: suites, problem });
         }
         let is_tls13 = |suite: &SupportedCipherSuite| matches!(suite, SupportedCipherSuite::Tls13(_));
-        provider.cipher_suites.retain(|suite| !is_tls13(suite) || wanted.contains(&suite_name(*suite).as_str()));
+        provider
+            .cipher_suites
+            .retain(|suite| !is_tls13(suite) || wanted.contains(&suite_name(*suite).as_str()));
     }
     let provider: Arc<CryptoProvider> = Arc::new(provider);
     Ok(Offer { provider, versions, takes_old: true })

@@ -29,12 +29,18 @@ impl Journal {
         (process, port): (u32, u16),
     ) -> Self {
         let from = if peer == UNIX_PEER { format!("unix({process}):{port}") } else { peer.to_string() };
-        Self { prefix: format!("C-{number:#x}: {}/{}@{from}", clean(database), clean(user)), since: Mono::now() }
+        Self {
+            prefix: format!("C-{number:#x}: {}/{}@{from}", clean(database), clean(user)),
+            since: Mono::now(),
+        }
     }
 
     /// A connection to a server at `place`.
     pub(crate) fn server(number: u32, (database, user): (&str, &str), place: &str) -> Self {
-        Self { prefix: format!("S-{number:#x}: {}/{}@{place}", clean(database), clean(user)), since: Mono::now() }
+        Self {
+            prefix: format!("S-{number:#x}: {}/{}@{place}", clean(database), clean(user)),
+            since: Mono::now(),
+        }
     }
 
     /// Something to know.
@@ -73,7 +79,10 @@ mod tests {
     #[test]
     fn connections_are_called_as_pgbouncer_does() {
         let here = "127.0.0.1:4000".parse().unwrap();
-        assert_eq!(Journal::client(42, ("db", "an\nna"), here, (0, 1)).prefix, "C-0x2a: db/an?na@127.0.0.1:4000");
+        assert_eq!(
+            Journal::client(42, ("db", "an\nna"), here, (0, 1)).prefix,
+            "C-0x2a: db/an?na@127.0.0.1:4000"
+        );
         assert_eq!(Journal::client(1, ("db", "x"), UNIX_PEER, (7, 6432)).prefix, "C-0x1: db/x@unix(7):6432");
         assert_eq!(Journal::server(2, ("db", "x"), "h:5").prefix, "S-0x2: db/x@h:5");
         assert_eq!(words(&ClientError::tls_required().encode()), Some(ClientError::tls_required().message));

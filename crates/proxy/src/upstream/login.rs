@@ -14,8 +14,8 @@ use dormouse_pgwire::client_error::quoted;
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pgwire::startup::Startup;
 use dormouse_pgwire::{ClientError, Encode};
-use dormouse_pooler::config::hba::Visitor;
 use dormouse_pooler::config::Settings;
+use dormouse_pooler::config::hba::Visitor;
 use dormouse_pooler::config::userlist::Password;
 
 use super::config::AuthType;
@@ -66,8 +66,16 @@ pub(crate) async fn login(
     let journal = Journal::client(number, (&database, &role), peer, (process, shared.address.port()));
     let state = upstream.state();
     let settings = shared.pools.settings();
-    let attempt =
-        Attempt { shared, upstream, state: &state, peer, role: &role, database: &database, journal, settings };
+    let attempt = Attempt {
+        shared,
+        upstream,
+        state: &state,
+        peer,
+        role: &role,
+        database: &database,
+        journal,
+        settings,
+    };
     let mut done = attempt.run(client, startup).await;
     match &mut done {
         Ok(Login::Role(who) | Login::Replication(who)) => {
@@ -182,7 +190,11 @@ impl Attempt<'_> {
         shared.throttle.charge(guesses, Mono::now());
         shared.metrics.auth_failures.inc();
         let told = ClientError::invalid_password(role);
-        let text = if what == "SASL" { format!("SASL authentication failed: {}", told.message) } else { told.message };
+        let text = if what == "SASL" {
+            format!("SASL authentication failed: {}", told.message)
+        } else {
+            told.message
+        };
         Err(ClientError::fatal(SqlState::INVALID_PASSWORD, text)
             .with_hint("The password is the one in auth_file of the pooler, or of its auth_query.")
             .into())

@@ -35,7 +35,9 @@ impl Lookup {
         let query = entry.and_then(|it| it.auth_query.clone()).or_else(|| global("auth_query"));
         Some(Self {
             user,
-            database: place.or_else(|| database.map(str::to_owned)).unwrap_or_else(|| CONSOLE_NAME.to_owned()),
+            database: place
+                .or_else(|| database.map(str::to_owned))
+                .unwrap_or_else(|| CONSOLE_NAME.to_owned()),
             query: query.unwrap_or_default(),
         })
     }

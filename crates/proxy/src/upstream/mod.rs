@@ -47,8 +47,8 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use config::{AuthType, Lists, Plan, PlanError};
 pub use encryption::{Encryption, TlsMode};
-pub use requests::{Request, Requests, Shutdown};
 pub(crate) use login::login;
+pub use requests::{Request, Requests, Shutdown};
 pub(crate) use target::NoAddress;
 
 use crate::pooled::pools::PoolKey;
@@ -267,7 +267,8 @@ impl Upstream {
         let settings = self.settings();
         let keep = |(name, entry): (String, Database)| {
             let role = entry.user.clone()?;
-            let smallest = self.pool_settings(&target::id(&entry.name), &name, &role, &settings).min_pool_size;
+            let smallest =
+                self.pool_settings(&target::id(&entry.name), &name, &role, &settings).min_pool_size;
             (smallest > 0).then(|| self.key(&entry, &name, &role))
         };
         self.databases().into_iter().filter_map(keep).collect()
@@ -315,8 +316,9 @@ impl Upstream {
         let entry = state.plan.ini.database(database).ok_or_else(|| {
             let name = dormouse_pgwire::client_error::quoted(database);
             let text = format!("no such database: {}", name.trim_matches('"'));
-            ClientError::fatal(SqlState::INVALID_CATALOG_NAME, text)
-                .with_hint("It has no entry in [databases] of the pooler's configuration, and there is no `*`.")
+            ClientError::fatal(SqlState::INVALID_CATALOG_NAME, text).with_hint(
+                "It has no entry in [databases] of the pooler's configuration, and there is no `*`.",
+            )
         })?;
         if entry.name == "*" {
             let mut auto = self.0.auto.lock();

@@ -62,7 +62,12 @@ fn moment(rest: &mut &[u8]) -> Option<i64> {
     let part = |from: usize, to: usize| text.get(from..to);
     let iso = format!(
         "{}-{}-{}T{}:{}:{}Z",
-        part(0, 4)?, part(4, 6)?, part(6, 8)?, part(8, 10)?, part(10, 12)?, part(12, 14)?
+        part(0, 4)?,
+        part(4, 6)?,
+        part(6, 8)?,
+        part(8, 10)?,
+        part(10, 12)?,
+        part(12, 14)?
     );
     iso.parse::<Timestamp>().ok().map(Timestamp::as_second)
 }
@@ -124,7 +129,8 @@ pub(crate) fn verify(
         (_, true) => return bad(CertificateError::Expired),
         (false, false) => {}
     }
-    let issuers = authorities.iter().filter_map(|der| parts(der)).filter(|issuer| issuer.subject == it.issuer);
+    let issuers =
+        authorities.iter().filter_map(|der| parts(der)).filter(|issuer| issuer.subject == it.issuer);
     for issuer in issuers {
         let signed = |algorithm: &&&dyn SignatureVerificationAlgorithm| {
             algorithm.signature_alg_id().as_ref() == it.signature_algorithm
@@ -172,11 +178,7 @@ impl rustls::server::ResolvesServerCert for Always {
 }
 
 impl rustls::client::ResolvesClientCert for Always {
-    fn resolve(
-        &self,
-        _hints: &[&[u8]],
-        _schemes: &[rustls::SignatureScheme],
-    ) -> Option<Arc<CertifiedKey>> {
+    fn resolve(&self, _hints: &[&[u8]], _schemes: &[rustls::SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.0))
     }
 

@@ -4,13 +4,13 @@
 
 use dormouse_base::{Secret, rand};
 use dormouse_pgwire::ClientError;
+use dormouse_pgwire::Encode;
 use dormouse_pgwire::auth::md5;
 use dormouse_pgwire::auth::scram::server::{Exchange, Reply};
 use dormouse_pgwire::auth::scram::{Credential, ScramError, Verifier};
 use dormouse_pgwire::backend::{AuthenticationMd5Password, AuthenticationSasl};
 use dormouse_pgwire::frontend::{PasswordMessage, SaslInitialResponse, SaslResponse};
 use dormouse_pgwire::sqlstate::SqlState;
-use dormouse_pgwire::Encode;
 use dormouse_pooler::config::hba::{Method, Visitor};
 use dormouse_pooler::config::userlist::Password;
 use dormouse_runtime::task;
@@ -60,9 +60,12 @@ pub(super) async fn prove(
     let (what, right) = match method {
         Method::Trust if who.known.is_some() => return Ok(Ok(())),
         Method::Trust => {
-            return Err(ClientError::fatal(SqlState::INVALID_AUTHORIZATION, "\"trust\" authentication failed")
-                .with_hint("auth_file of the pooler does not list this role.")
-                .into());
+            return Err(ClientError::fatal(
+                SqlState::INVALID_AUTHORIZATION,
+                "\"trust\" authentication failed",
+            )
+            .with_hint("auth_file of the pooler does not list this role.")
+            .into());
         }
         Method::Reject => return Err(refused("login rejected")),
         Method::Peer(map) => {
@@ -111,7 +114,8 @@ fn is_certified(state: &State, client: &Client, map: Option<&str>, who: &Claiman
         who.journal.warn("TLS client certificate required");
         return false;
     };
-    let stands = common_name(first).is_some_and(|name| state.plan.lists.ident.stands_for(map, &name, who.role));
+    let stands =
+        common_name(first).is_some_and(|name| state.plan.lists.ident.stands_for(map, &name, who.role));
     match (stands, map) {
         (true, _) => {}
         (false, Some(map)) => who.journal.warn(format_args!("ident map: {map} does not have a match")),

@@ -68,7 +68,11 @@ impl ServerTls {
     }
 }
 
-fn client(mode: TlsMode, [ca, certificate, key]: [&str; 3], offer: &Offer) -> Result<ClientConfig, PlanError> {
+fn client(
+    mode: TlsMode,
+    [ca, certificate, key]: [&str; 3],
+    offer: &Offer,
+) -> Result<ClientConfig, PlanError> {
     let provider = Arc::clone(&offer.provider);
     let unusable = |setting: &'static str, reason: &dyn ToString| PlanError::Value {
         setting,
@@ -104,8 +108,11 @@ fn client(mode: TlsMode, [ca, certificate, key]: [&str; 3], offer: &Offer) -> Re
     let chain = certificates(certificate).map_err(|e| unusable("server_tls_cert_file", &e))?;
     let key = PrivateKeyDer::from_pem_file(key).map_err(|e| unusable("server_tls_key_file", &e))?;
     if chain.first().is_some_and(old_certs::is_old) {
-        let key =
-            offer.provider.key_provider.load_private_key(key).map_err(|e| unusable("server_tls_key_file", &e))?;
+        let key = offer
+            .provider
+            .key_provider
+            .load_private_key(key)
+            .map_err(|e| unusable("server_tls_key_file", &e))?;
         let pair = CertifiedKey::new(chain, key);
         if !old_certs::is_pair(&pair) {
             return Err(unusable("server_tls_key_file", &"it is not the key of the certificate"));

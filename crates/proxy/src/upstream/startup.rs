@@ -101,21 +101,33 @@ mod tests {
     #[test]
     fn options_are_taken_ignored_or_refused() {
         let plain = settings("IntervalStyle", "extra_float_digits");
-        let kept = filter("  -c TimeZone=Europe/Lisbon --datestyle=German,\\ YMD -cextra_float_digits=2", &plain);
-        assert_eq!(options::split(&kept.unwrap()), ["-c", "TimeZone=Europe/Lisbon", "-c", "datestyle=German, YMD"]);
-        assert_eq!(filter("--statement-timeout=5", &settings("statement_timeout", "")).unwrap(), "-c statement-timeout=5");
+        let kept =
+            filter("  -c TimeZone=Europe/Lisbon --datestyle=German,\\ YMD -cextra_float_digits=2", &plain);
+        assert_eq!(
+            options::split(&kept.unwrap()),
+            ["-c", "TimeZone=Europe/Lisbon", "-c", "datestyle=German, YMD"]
+        );
+        assert_eq!(
+            filter("--statement-timeout=5", &settings("statement_timeout", "")).unwrap(),
+            "-c statement-timeout=5"
+        );
         for bad in ["-d", "-c timezone", "-c", "x=1"] {
             assert!(filter(bad, &plain).unwrap_err().message.contains("only '-c config=val'"), "{bad}");
         }
         let error = filter("-c geqo=off", &plain).unwrap_err();
         assert_eq!(error.message, "unsupported startup parameter in options: geqo");
-        assert_eq!(filter("-c geqo=off --timezone=UTC", &settings("", "options")).unwrap(), "-c timezone=UTC");
+        assert_eq!(
+            filter("-c geqo=off --timezone=UTC", &settings("", "options")).unwrap(),
+            "-c timezone=UTC"
+        );
     }
 
     #[test]
     fn the_pool_sees_its_own_role_and_perhaps_where_the_client_is() {
         let mut params = Params::default();
-        for (name, value) in [("user", "anna"), ("application_name", "psql"), ("nonsense", "1"), ("geqo", "off")] {
+        for (name, value) in
+            [("user", "anna"), ("application_name", "psql"), ("nonsense", "1"), ("geqo", "off")]
+        {
             params.set(name, value).unwrap();
         }
         let mut settings = settings("", "nonsense");

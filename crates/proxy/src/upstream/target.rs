@@ -123,13 +123,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    fn new(
-        place: Place,
-        entry: &Database,
-        plan: &Plan,
-        encryption: &Encryption,
-        users: &Arc<Users>,
-    ) -> Self {
+    fn new(place: Place, entry: &Database, plan: &Plan, encryption: &Encryption, users: &Arc<Users>) -> Self {
         let gate = Arc::new(Gate::default());
         gate.open();
         Self {
@@ -225,9 +219,9 @@ fn keepalive(plan: &Plan) -> Option<TcpKeepalive> {
 
 impl Target {
     async fn reach(&self, host: &str, port: u16) -> io::Result<TcpStream> {
-        let unknown =
-            |why: String| io::Error::other(NoAddress { host: host.to_owned(), why });
-        let found = tokio::net::lookup_host((host, port)).await.map_err(|error| unknown(error.to_string()))?;
+        let unknown = |why: String| io::Error::other(NoAddress { host: host.to_owned(), why });
+        let found =
+            tokio::net::lookup_host((host, port)).await.map_err(|error| unknown(error.to_string()))?;
         let found: Vec<_> = found.collect();
         if found.is_empty() {
             return Err(unknown("there is none".to_owned()));

@@ -73,8 +73,7 @@ pub(super) fn plan(ini: Ini, file: &Path) -> Result<Plan, LoadError> {
     let named = |name: &str| ini.settings.get(name).filter(|name| !name.is_empty()).map(PathBuf::from);
     let mut lists = Lists::default();
     if let Some(path) = named("auth_file") {
-        lists.users =
-            userlist::parse(&read(&path)?).map_err(|source| LoadError::Users { path, source })?;
+        lists.users = userlist::parse(&read(&path)?).map_err(|source| LoadError::Users { path, source })?;
     }
     // The others are only needed for what refers to them.
     if named("auth_type").is_some_and(|it| it.as_os_str() == "hba")

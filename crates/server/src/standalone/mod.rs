@@ -30,11 +30,11 @@ use dormouse_proxy::{Proxy, ProxyConfig};
 use dormouse_runtime::task::{self, Scope};
 use dormouse_runtime::telemetry::LogFile;
 
-pub use files::{LoadError, load};
-pub use successor::{Inherited, take_over};
 use end::Ending;
+pub use files::{LoadError, load};
 use pidfile::PidFile;
 use signals::{Signals, Wish};
+pub use successor::{Inherited, take_over};
 
 use crate::place;
 
@@ -276,7 +276,10 @@ impl Pooler {
         match task::blocking(move || load(&file)).await {
             Ok(plan) => self.apply(plan, true).await,
             Err(error) => {
-                tracing::error!("the configuration cannot be used; the old one stays in use: {}", chain(&error));
+                tracing::error!(
+                    "the configuration cannot be used; the old one stays in use: {}",
+                    chain(&error)
+                );
                 false
             }
         }

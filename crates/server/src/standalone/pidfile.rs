@@ -36,9 +36,8 @@ fn own() -> i32 {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        let is_own = |path: &PathBuf| {
-            fs::read_to_string(path).is_ok_and(|text| text.trim() == own().to_string())
-        };
+        let is_own =
+            |path: &PathBuf| fs::read_to_string(path).is_ok_and(|text| text.trim() == own().to_string());
         // It may be a successor's by now.
         if let Some(path) = self.0.as_ref().filter(|path| is_own(path)) {
             // The next start replaces what is left behind.

@@ -29,6 +29,9 @@ fn nothing_is_counted_when_it_is_turned_off() {
         let mut link = strict(max);
         assert!(sent(&mut link, &Say::Parse(1, 7)).is_ok() && sent(&mut link, &Say::Bind(1)).is_ok());
         let counters = &link.2.counters;
-        assert_eq!((counters.client_parse_count, counters.server_parse_count, counters.bind_count), (counted, counted, counted));
+        assert_eq!(
+            (counters.client_parse_count, counters.server_parse_count, counters.bind_count),
+            (counted, counted, counted)
+        );
     }
 }

@@ -225,7 +225,10 @@ fn in_pgbouncers_place_the_first_is_opened_alone_and_a_refusal_is_for_all() {
     let (mut pool, now) = (Pool::default(), Mono::now());
     let Checkout::Open(first) = pool.checkout(now, &limits, &mut NoCap) else { panic!() };
     pool.wait("a", now);
-    assert!(matches!(pool.checkout(now, &limits, &mut NoCap), Checkout::Wait), "the first one says how it goes");
+    assert!(
+        matches!(pool.checkout(now, &limits, &mut NoCap), Checkout::Wait),
+        "the first one says how it goes"
+    );
     pool.wait("b", now);
     assert!(!first.is_of_reserve());
     assert!(matches!(pool.opened(first, 1, now, &limits, &mut NoCap), Checkin::Handed { waiter: "a", .. }));

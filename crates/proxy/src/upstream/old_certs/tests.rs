@@ -50,7 +50,8 @@ fn an_old_certificate_is_read_and_verified() {
     assert!(is_old(&leaf) && !is_old(&authority));
     assert_eq!(name(&leaf).as_deref(), Some("db.example"));
     let authorities = [authority.clone()];
-    let check = |leaf: &CertificateDer<'_>, authorities: &[_], now| verify(leaf, authorities, &algorithms, now);
+    let check =
+        |leaf: &CertificateDer<'_>, authorities: &[_], now| verify(leaf, authorities, &algorithms, now);
     assert_eq!(check(&leaf, &authorities, at(2030)), Ok(()));
     let refused = |result: Result<(), Error>, why| assert_eq!(result, Err(Error::InvalidCertificate(why)));
     refused(check(&leaf, &authorities, at(2020)), CertificateError::NotValidYet);
