@@ -99,6 +99,8 @@ codes! {
     SYSTEM_ERROR = "58000",
     /// `io_error`: reading or writing storage failed.
     IO_ERROR = "58030",
+    /// `config_file_error`: a configuration that was to be read again cannot be used.
+    CONFIG_FILE_ERROR = "F0000",
     /// `internal_error`: a mistake of ours.
     INTERNAL_ERROR = "XX000",
     /// `data_corrupted`: stored data does not hold what it should.

@@ -11,6 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
+use crate::pooled::Ends;
+
 /// Read from a backend that should be silent.
 const SCRAP: usize = 16;
 
@@ -44,6 +46,23 @@ impl BackendStream {
         match self {
             Self::Unix(stream) => stream.as_fd().try_clone_to_owned().ok(),
             Self::Tcp(_) | Self::Tls(_) => None,
+        }
+    }
+
+    /// What its two ends are called.
+    pub(crate) fn ends(&self) -> Ends {
+        let of = |stream: &TcpStream, tls| Ends {
+            there: stream.peer_addr().ok(),
+            here: stream.local_addr().ok(),
+            tls,
+        };
+        match self {
+            Self::Unix(_) => Ends::default(),
+            Self::Tcp(stream) => of(stream, String::new()),
+            Self::Tls(stream) => {
+                let (tcp, tls) = stream.get_ref();
+                of(tcp, crate::stream::words(tls))
+            }
         }
     }
 

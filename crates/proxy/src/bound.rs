@@ -6,9 +6,10 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -36,12 +37,24 @@ enum Place {
 
 /// The file of a Unix socket; it goes when nobody listens any more.
 #[derive(Debug)]
-struct SocketFile(PathBuf);
+struct SocketFile {
+    path: PathBuf,
+    /// Another process has it now.
+    left: AtomicBool,
+}
+
+impl SocketFile {
+    fn new(path: PathBuf) -> Self {
+        Self { path, left: AtomicBool::new(false) }
+    }
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
         // Who comes later sees that nobody listens, with or without the file.
-        let _left_behind = fs::remove_file(&self.0);
+        if !self.left.load(Ordering::Acquire) {
+            let _left_behind = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -51,9 +64,18 @@ impl Bound {
     /// # Errors
     /// When the address cannot be used.
     pub fn to(address: SocketAddr) -> io::Result<Self> {
+        Self::to_shared(address, false)
+    }
+
+    /// The same; with `shared` other processes of this account that share it too may take the same (`so_reuseport`).
+    ///
+    /// # Errors
+    /// When the address cannot be used.
+    pub fn to_shared(address: SocketAddr, shared: bool) -> io::Result<Self> {
         let socket =
             Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
+        socket.set_reuse_port(shared)?;
         socket.bind(&address.into())?;
         let address = socket.local_addr()?.as_socket().unwrap_or(address);
         Ok(Self { socket, place: Place::Tcp(address) })
@@ -71,7 +93,7 @@ impl Bound {
         }
         let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
         socket.bind(&SockAddr::unix(path)?)?;
-        let file = SocketFile(path.to_owned());
+        let file = SocketFile::new(path.to_owned());
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         Ok(Self { socket, place: Place::Unix(file) })
     }
@@ -86,7 +108,7 @@ impl Bound {
         let address = socket.local_addr()?;
         let place = match (address.as_socket(), address.as_pathname()) {
             (Some(address), _) => Place::Tcp(address),
-            (None, Some(path)) => Place::Unix(SocketFile(path.to_owned())),
+            (None, Some(path)) => Place::Unix(SocketFile::new(path.to_owned())),
             (None, None) => return Err(io::ErrorKind::InvalidInput.into()),
         };
         Ok(Self { socket, place })
@@ -98,6 +120,15 @@ impl Bound {
     /// When the system has no descriptor left.
     pub fn share(&self) -> io::Result<OwnedFd> {
         self.socket.as_fd().try_clone_to_owned()
+    }
+
+    /// What it is called: an address, or the path of a Unix socket.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.place {
+            Place::Tcp(address) => address.to_string(),
+            Place::Unix(file) => file.path.display().to_string(),
+        }
     }
 
     /// The TCP address, with the real port.
@@ -125,6 +156,15 @@ pub(crate) enum Listening {
     Unix(UnixListener, #[allow(dead_code, reason = "removed when dropped")] SocketFile),
 }
 
+impl AsFd for Listening {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener, _) => listener.as_fd(),
+        }
+    }
+}
+
 /// A client's socket that no executor has yet.
 pub(crate) enum Incoming {
     Tcp(std::net::TcpStream),
@@ -132,6 +172,17 @@ pub(crate) enum Incoming {
 }
 
 impl Listening {
+    /// The file of a Unix socket stays: another process listens there now.
+    pub(crate) fn leave_file(&self) {
+        if let Self::Unix(_, file) = self {
+            file.left.store(true, Ordering::Release);
+        }
+    }
+
+    pub(crate) fn is_tcp(&self) -> bool {
+        matches!(self, Self::Tcp(_))
+    }
+
     pub(crate) async fn accept(&self) -> io::Result<(Incoming, SocketAddr)> {
         match self {
             Self::Tcp(listener) => {

@@ -17,10 +17,28 @@ use crate::pooled::{BackendKey, ClientInfo};
 use crate::wake::Compute;
 
 /// PostgreSQL closes a cancel connection when it has sent the signal.
-const DELIVER_WITHIN: Duration = Duration::from_secs(5);
+pub(crate) const DELIVER_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a limit of zero means.
+const FOR_EVER: Duration = Duration::from_secs(3600);
 
 /// Process ID and secret.
 type Key = (u32, Vec<u8>);
+
+/// The same, of a pooled client.
+pub(crate) type PooledKey = (u32, [u8; 4]);
+
+/// What became of a cancel request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Cancelled {
+    /// It has no key of ours.
+    Unknown,
+    /// Its client has no backend at the moment.
+    Idle,
+    /// It was passed on to a backend, as far as that was possible.
+    Sent,
+}
 
 /// The backends of connected clients.
 #[derive(Clone, Default)]
@@ -30,9 +48,9 @@ pub struct Registry(Arc<Mutex<Clients>>);
 struct Clients {
     /// Those with a backend of their own, which has the same key.
     direct: HashMap<Key, Arc<dyn Compute>>,
-    /// Those of a pool, by the process ID of their key, which is ours: the backend they have now, if any, has
-    /// another key. There are many, so no key is kept twice.
-    pooled: HashMap<u32, Arc<ClientInfo>>,
+    /// Those of a pool, by their key, which is ours: the backend they have now, if any, has another. There are many,
+    /// so it takes no memory of its own.
+    pooled: HashMap<PooledKey, Arc<ClientInfo>>,
 }
 
 impl std::fmt::Debug for Registry {
@@ -52,15 +70,15 @@ pub struct Entry {
 #[derive(Debug)]
 enum Whose {
     Direct(Key),
-    Pooled(u32),
+    Pooled(PooledKey),
 }
 
 impl Entry {
-    /// The key that it is for.
-    pub(crate) fn key(&self) -> Key {
+    /// The key that it is for, if that is a backend's; a pooled client knows its own.
+    pub(crate) fn key(&self) -> Option<Key> {
         match &self.whose {
-            Whose::Direct(key) => key.clone(),
-            Whose::Pooled(pid) => (*pid, Vec::new()),
+            Whose::Direct(key) => Some(key.clone()),
+            Whose::Pooled(_) => None,
         }
     }
 }
@@ -76,28 +94,29 @@ impl Registry {
 
     /// Remembers a client of a pool, which has a key of ours.
     pub(crate) fn add_pooled(&self, client: Arc<ClientInfo>) -> Entry {
-        let pid = client.key().0;
-        self.0.lock().pooled.insert(pid, client);
-        Entry { registry: self.clone(), whose: Whose::Pooled(pid) }
+        let key = client.key();
+        self.0.lock().pooled.insert(key, client);
+        Entry { registry: self.clone(), whose: Whose::Pooled(key) }
     }
 
     /// Passes a cancel request on. An unknown key is ignored without a word, as PostgreSQL does; so
-    /// is one for a sleeping compute, where nothing runs that could be cancelled. Tells whether there was a backend.
-    pub async fn cancel(&self, pid: u32, secret: Vec<u8>) -> bool {
+    /// is one for a sleeping compute, where nothing runs that could be cancelled. It may take so long; zero: for ever.
+    pub async fn cancel(&self, pid: u32, secret: Vec<u8>, within: Duration) -> Cancelled {
         let key = (pid, secret);
         let (pooled, direct) = {
             let clients = self.0.lock();
-            let pooled = clients.pooled.get(&pid).filter(|client| client.key() == key).cloned();
-            (pooled, clients.direct.get(&key).cloned())
+            let ours = key.1.as_slice().try_into().ok().map(|secret: [u8; 4]| (pid, secret));
+            (ours.and_then(|key| clients.pooled.get(&key)).cloned(), clients.direct.get(&key).cloned())
         };
-        if let Some(flying) = pooled.and_then(Flying::begin) {
-            deliver(&flying.to.compute, flying.to.pid, &flying.to.secret).await;
+        if let Some(client) = pooled {
+            let Some(flying) = Flying::begin(client) else { return Cancelled::Idle };
+            deliver(&flying.to.compute, flying.to.pid, &flying.to.secret, within).await;
         } else if let Some(compute) = direct {
-            deliver(&compute, key.0, &key.1).await;
+            deliver(&compute, key.0, &key.1, within).await;
         } else {
-            return false;
+            return Cancelled::Unknown;
         }
-        true
+        Cancelled::Sent
     }
 }
 
@@ -120,7 +139,7 @@ impl Drop for Flying {
     }
 }
 
-pub(crate) async fn deliver(compute: &Arc<dyn Compute>, pid: u32, secret: &[u8]) {
+pub(crate) async fn deliver(compute: &Arc<dyn Compute>, pid: u32, secret: &[u8], within: Duration) {
     let message = startup::encode_cancel(pid, secret);
     let gate = compute.gate();
     if gate.is_closed() && gate.look().inside() == 0 {
@@ -132,8 +151,11 @@ pub(crate) async fn deliver(compute: &Arc<dyn Compute>, pid: u32, secret: &[u8])
         stream.flush().await?;
         stream.read(&mut [0]).await
     };
-    if let Ok(Err(error)) = tokio::time::timeout(DELIVER_WITHIN, deliver).await {
-        tracing::debug!(%error, pid, "cancel request not delivered");
+    let within = if within.is_zero() { FOR_EVER } else { within };
+    match tokio::time::timeout(within, deliver).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::debug!(%error, pid, "cancel request not delivered"),
+        Err(_) => tracing::info!(pid, "closing because: cancel_wait_timeout"),
     }
 }
 
@@ -142,7 +164,7 @@ impl Drop for Entry {
         let mut clients = self.registry.0.lock();
         match &self.whose {
             Whose::Direct(key) => drop(clients.direct.remove(key)),
-            Whose::Pooled(pid) => drop(clients.pooled.remove(pid)),
+            Whose::Pooled(key) => drop(clients.pooled.remove(key)),
         }
     }
 }

@@ -3,24 +3,26 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dormouse_base::EndpointId;
 use dormouse_base::clock::Mono;
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
-use dormouse_pooler::config::{PoolMode, Settings};
+use dormouse_pooler::config::Settings;
 use dormouse_runtime::shard::Shards;
 use dormouse_runtime::task::Scope;
+use parking_lot::Mutex;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::arrivals::Arrivals;
 pub use crate::bound::Bound;
 use crate::bound::{Incoming, Listening};
-use crate::console::Pooler;
+use crate::console::{Operators, Pooler};
 use crate::gateway::Gateway;
 use crate::handover::parcel::{self, Content, Parcel, Unfit};
 use crate::handshakes::Handshakes;
@@ -38,6 +40,9 @@ pub const MAX_HANDSHAKES: usize = 2_000;
 
 /// After `accept` failed (no descriptors left, for example).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Clients beyond `max_client_conn` that may log in to be told that there are too many, and operators.
+const ROOM_TO_REFUSE: usize = 256;
 
 /// A client that is turned away at the door gets this long to say something first.
 const TURNED_AWAY_WITHIN: Duration = Duration::from_secs(1);
@@ -74,6 +79,10 @@ pub struct Proxy {
     pooler: Pooler,
     // Sessions live on its shards, and end with them.
     door: Arc<Door>,
+    /// Ends what listens on TCP.
+    tcp: CancellationToken,
+    /// And on Unix sockets.
+    unix: CancellationToken,
 }
 
 impl std::fmt::Debug for Proxy {
@@ -128,18 +137,21 @@ impl Proxy {
             pools,
             address,
             departure,
-            next_client: AtomicU32::new(1),
+            operators: Operators::default(),
+            listening: Mutex::default(),
         });
         let pooler = Pooler::new(&shared);
+        let beyond = if shared.upstream.is_some() { ROOM_TO_REFUSE } else { 0 };
         let door = Arc::new(Door {
             shared,
             shards,
-            handshakes: Handshakes::new(MAX_HANDSHAKES.min(config.max_client_conn)),
+            handshakes: Handshakes::new(MAX_HANDSHAKES.min(config.max_client_conn.saturating_add(beyond))),
             arrivals: Arrivals::new(config.max_conn_rate),
             clients: Arc::default(),
             max_clients: AtomicUsize::new(config.max_client_conn),
         });
-        Ok((Self { pooler, door }, config.listen))
+        let (tcp, unix) = (CancellationToken::new(), CancellationToken::new());
+        Ok((Self { pooler, door, tcp, unix }, config.listen))
     }
 
     /// Accepts on these until `scope` is closed; what runs beside that ends with it, too.
@@ -147,27 +159,31 @@ impl Proxy {
     /// # Errors
     /// When an address cannot be used.
     pub fn listen(&self, listen: Vec<Bound>, scope: &Scope) -> io::Result<()> {
-        let listening = listen.into_iter().map(Bound::listen).collect::<io::Result<Vec<_>>>()?;
-        keep_averages(&self.door.shared, scope);
+        let listening = listen.into_iter().map(|bound| bound.listen().map(Arc::new));
+        let listening = listening.collect::<io::Result<Vec<_>>>()?;
+        let shared = &self.door.shared;
+        shared.listening.lock().extend(listening.iter().map(Arc::downgrade));
+        keep_averages(shared, scope);
         let token = scope.token();
-        if let Some(tls) = self.door.shared.tls.clone() {
-            let token = token.clone();
-            scope.spawn("TLS files", async move {
-                tokio::select! {
-                    () = tls.follow_files() => {}
-                    () = token.cancelled() => {}
-                }
-            });
-        }
+        let (watched, ended) = (Arc::clone(shared), token.clone());
+        scope.spawn("TLS files", async move {
+            tokio::select! {
+                () = follow_tls_files(&watched) => {}
+                () = ended.cancelled() => {}
+            }
+        });
         for listening in listening {
+            let left = if listening.is_tcp() { self.tcp.clone() } else { self.unix.clone() };
             let (door, token) = (Arc::clone(&self.door), token.clone());
             scope.spawn("accept", async move {
                 tokio::select! {
                     () = door.accept(listening) => {}
                     () = token.cancelled() => {}
+                    () = left.cancelled() => {}
                 }
             });
         }
+        self.keep_up();
         Ok(())
     }
 
@@ -229,7 +245,7 @@ impl Proxy {
     /// Its certificate and key, as they are at each moment.
     #[must_use]
     pub fn tls(&self) -> Option<Tls> {
-        self.door.shared.tls.clone()
+        self.door.shared.tls()
     }
 
     /// The database over HTTP. Its housekeeping ends with `scope`.
@@ -242,14 +258,37 @@ impl Proxy {
     pub fn reconfigure(&self, settings: &Settings) {
         self.door.max_clients.store(clients(settings), Ordering::Relaxed);
         self.door.shared.pools.change(settings);
+        self.keep_up();
     }
 
-    /// How many clients have a backend to themselves, because their pool is one of sessions.
+    /// Makes the pools that are kept up without clients.
+    fn keep_up(&self) {
+        let shared = &self.door.shared;
+        for key in shared.upstream.iter().flat_map(Upstream::kept_up) {
+            let _made = shared.pools.get(key);
+        }
+    }
+
+    /// Does not listen on TCP any more; Unix sockets go with the scope.
+    pub fn leave_tcp(&self) {
+        self.tcp.cancel();
+    }
+
+    /// Does not listen on Unix sockets any more.
+    pub fn leave_unix(&self) {
+        self.unix.cancel();
+    }
+
+    /// Refuses all work that has not begun.
+    pub fn drain(&self) {
+        self.door.shared.pools.drain();
+    }
+
+    /// How many connections to servers are in use or being opened.
     #[must_use]
-    pub fn session_clients(&self) -> usize {
+    pub fn busy_servers(&self) -> usize {
         let pools = self.door.shared.pools.list();
-        let of_sessions = pools.iter().filter(|pool| pool.mode() == PoolMode::Session);
-        of_sessions.map(|pool| pool.counts().sv_active).sum()
+        pools.iter().map(|pool| pool.counts()).map(|counts| counts.sv_active + counts.sv_login).sum()
     }
 
     /// Ends every pooled client, telling it why.
@@ -265,9 +304,26 @@ fn clients(settings: &Settings) -> usize {
     usize::try_from(settings.max_client_conn).unwrap_or(usize::MAX)
 }
 
+/// Looks at the TLS files for ever.
+async fn follow_tls_files(shared: &Shared) {
+    loop {
+        tokio::time::sleep(crate::tls::LOOK_EVERY).await;
+        if let Some(tls) = shared.tls() {
+            tls.look().await;
+        }
+    }
+}
+
 /// Has the pools' averages end their periods.
 fn keep_averages(shared: &Arc<Shared>, scope: &Scope) {
     let (pools, token) = (Arc::clone(&shared.pools), scope.token());
+    let (swept, ended) = (Arc::clone(&pools), token.clone());
+    scope.spawn("unused pools", async move {
+        tokio::select! {
+            () = swept.keep_clean() => {}
+            () = ended.cancelled() => {}
+        }
+    });
     scope.spawn("pool averages", async move {
         tokio::select! {
             () = pools.keep_averages() => {}
@@ -296,7 +352,7 @@ impl Drop for Counted {
 }
 
 impl Door {
-    async fn accept(self: Arc<Self>, listening: Listening) {
+    async fn accept(self: Arc<Self>, listening: Arc<Listening>) {
         loop {
             match listening.accept().await {
                 Ok((incoming, peer)) => self.admit(incoming, peer),
@@ -368,7 +424,10 @@ impl Door {
     fn refusal(&self, clients_before: usize, peer: SocketAddr) -> Option<ClientError> {
         // Pooled clients are counted once more by their pools; the setting can only make more room here.
         let limit = self.max_clients.load(Ordering::Relaxed).max(self.shared.pools.max_client_conn());
-        if clients_before >= limit {
+        // In PgBouncer's place operators are not counted, and who is too much is told so after its login: before it,
+        // libpq does not show what it is told.
+        let beyond = if self.shared.upstream.is_some() { ROOM_TO_REFUSE } else { 0 };
+        if clients_before >= limit + beyond {
             return Some(
                 ClientError::too_many_connections()
                     .with_detail(format!("The limit of {limit} clients is reached (max_client_conn)."))

@@ -22,6 +22,7 @@ use rustls::pki_types::CertificateDer;
 use webpki::EndEntityCert;
 
 use crate::session::help;
+use crate::upstream::old_certs;
 
 /// Whether a client must show a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,10 +98,17 @@ const TEXTS: [u8; 3] = [0x0c, 0x13, 0x16];
 const COMMON_NAME: [u8; 3] = [0x55, 0x04, 0x03];
 
 /// The common name of a certificate's subject, if it has exactly one that is plain text.
-fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
-    let certificate = EndEntityCert::try_from(certificate).ok()?;
+pub(crate) fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
+    match EndEntityCert::try_from(certificate) {
+        Ok(certificate) => common_name_of(certificate.subject()),
+        Err(_) => old_certs::name(certificate),
+    }
+}
+
+/// The same of a subject.
+pub(crate) fn common_name_of(subject: &[u8]) -> Option<String> {
     let mut names = Vec::new();
-    let mut parts = certificate.subject();
+    let mut parts = subject;
     while !parts.is_empty() {
         let (tag, mut part, rest) = element(parts)?;
         parts = rest;
@@ -120,7 +128,7 @@ fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
 }
 
 /// The tag and content of the DER element at the start, and what follows it.
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub(crate) fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&[tag, first], rest) = der.split_first_chunk::<2>()?;
     // Up to 0x7f: the length itself. Above: how many bytes of length follow.
     let size = usize::from(first & 0x7f);

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use dormouse_pgwire::auth::scram::ChannelBinding;
 use rustls::pki_types::CertificateDer;
+use rustls::{CipherSuite, CommonState, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
@@ -65,6 +66,36 @@ impl ClientStream {
         matches!(self, Self::Carried(_))
     }
 
+    /// Version and suite, as OpenSSL calls them; empty without TLS.
+    #[must_use]
+    pub fn tls_words(&self) -> String {
+        match self {
+            Self::Tls(tls) => words(tls.stream.get_ref().1),
+            // The gateway's own, of which nothing more is known here.
+            Self::Carried(carried) if carried.tls => "TLS".to_owned(),
+            Self::Plain(_) | Self::Unix(_) | Self::Carried(_) => String::new(),
+        }
+    }
+
+    /// A second handle of the socket, to look at it from elsewhere; none of an encrypted one, where nothing could be
+    /// seen.
+    #[must_use]
+    pub fn watcher(&self) -> Option<OwnedFd> {
+        match self {
+            Self::Plain(stream) => stream.as_fd().try_clone_to_owned().ok(),
+            Self::Unix(stream) => stream.as_fd().try_clone_to_owned().ok(),
+            Self::Tls(_) | Self::Carried(_) => None,
+        }
+    }
+
+    /// The user and process at the other end of a Unix socket, if that can be known.
+    #[must_use]
+    pub fn owner(&self) -> Option<(u32, u32)> {
+        let Self::Unix(stream) = self else { return None };
+        let who = stream.peer_cred().ok()?;
+        Some((who.uid(), who.pid().and_then(|pid| pid.try_into().ok()).unwrap_or_default()))
+    }
+
     /// The host name the client asked TLS for.
     #[must_use]
     pub fn server_name(&self) -> Option<&str> {
@@ -97,7 +128,7 @@ impl ClientStream {
     }
 
     /// Another handle of its socket, for another process, and whether it is one of this machine. `None` when it is
-    /// encrypted: the keys cannot go along.
+    /// encrypted, as the keys cannot go along, or carried by HTTP.
     pub(crate) fn movable(&self) -> Option<(bool, OwnedFd)> {
         match self {
             Self::Plain(stream) => Some((false, stream.as_fd().try_clone_to_owned().ok()?)),
@@ -132,6 +163,22 @@ impl ClientStream {
             Self::Tls(tls) => tls.binding.as_ref(),
         }
     }
+}
+
+/// Version and suite of a connection, as OpenSSL calls them.
+pub(crate) fn words(connection: &CommonState) -> String {
+    let version = match connection.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        _ => "TLS",
+    };
+    let suite = connection.negotiated_cipher_suite().map(|suite| suite_name(suite.suite()));
+    format!("{version}/{}", suite.unwrap_or_default())
+}
+
+/// A suite as OpenSSL calls it, as far as TLS 1.3 goes.
+pub(crate) fn suite_name(suite: CipherSuite) -> String {
+    suite.as_str().unwrap_or_default().replacen("TLS13_", "TLS_", 1)
 }
 
 impl AsyncRead for ClientStream {

@@ -18,16 +18,22 @@ use std::time::Duration;
 
 use dormouse_pgwire::auth::scram::ChannelBinding;
 use dormouse_runtime::task;
-use parking_lot::RwLock;
-use rustls::crypto::CryptoProvider;
+use parking_lot::{Mutex, RwLock};
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::danger::ClientCertVerifier;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoClientAuth, NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::sign::CertifiedKey;
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
+    SupportedProtocolVersion,
+};
 use tokio_rustls::TlsAcceptor;
 
 use crate::peer::ClientCerts;
+use crate::upstream::old_certs::{self, Always};
 
 /// The protocol name that a client must offer when it starts TLS without asking first.
 pub const ALPN: &[u8] = b"postgresql";
@@ -63,12 +69,32 @@ pub enum TlsError {
     Make(String),
 }
 
+/// What is offered to the other side.
+#[derive(Debug, Clone)]
+pub(crate) struct Offer {
+    pub(crate) provider: Arc<CryptoProvider>,
+    pub(crate) versions: Vec<&'static SupportedProtocolVersion>,
+    /// Whether certificates of the first version are good, too.
+    pub(crate) takes_old: bool,
+}
+
+impl Default for Offer {
+    fn default() -> Self {
+        Self {
+            provider: Arc::new(rustls::crypto::ring::default_provider()),
+            versions: rustls::DEFAULT_VERSIONS.to_vec(),
+            takes_old: false,
+        }
+    }
+}
+
 /// The files that TLS is made of.
 #[derive(Debug, Clone)]
 struct Files {
     certificate: PathBuf,
     key: PathBuf,
     clients: Option<ClientCerts>,
+    offer: Offer,
 }
 
 /// TLS as the files say it at one moment.
@@ -85,6 +111,7 @@ pub struct Current {
 #[derive(Clone)]
 pub struct Tls {
     files: Files,
+    known: Arc<Mutex<Stamp>>,
     current: Arc<RwLock<Arc<Current>>>,
 }
 
@@ -112,9 +139,20 @@ impl Tls {
     /// # Errors
     /// When they cannot be read or used.
     pub fn load(certificate: PathBuf, key: PathBuf, clients: Option<ClientCerts>) -> Result<Self, TlsError> {
-        let files = Files { certificate, key, clients };
+        Self::load_with(certificate, key, clients, Offer::default())
+    }
+
+    /// The same, with a say in what is offered.
+    pub(crate) fn load_with(
+        certificate: PathBuf,
+        key: PathBuf,
+        clients: Option<ClientCerts>,
+        offer: Offer,
+    ) -> Result<Self, TlsError> {
+        let files = Files { certificate, key, clients, offer };
+        let known = Arc::new(Mutex::new(files.stamp()));
         let current = Arc::new(RwLock::new(Arc::new(files.load()?)));
-        Ok(Self { files, current })
+        Ok(Self { files, known, current })
     }
 
     /// What a new connection gets.
@@ -129,31 +167,23 @@ impl Tls {
         self.files.clients.as_ref()
     }
 
-    /// Looks at the files for ever, and uses what they say.
-    pub(crate) async fn follow_files(self) {
-        let mut known = self.files.stamp();
-        loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            let (files, before) = (self.files.clone(), known.clone());
-            let changed = task::blocking(move || {
-                let stamp = files.stamp();
-                (stamp != before).then(|| (stamp, files.load()))
-            });
-            match changed.await {
-                None => {}
-                Some((stamp, Ok(new))) => {
-                    known = stamp;
-                    *self.current.write() = Arc::new(new);
-                    tracing::info!("the TLS files changed; new connections use them");
-                }
-                Some((stamp, Err(error))) => {
-                    known = stamp;
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(
-                        error,
-                        "the TLS files changed and cannot be used; the old ones stay in use"
-                    );
-                }
+    /// Looks at the files once, and uses what they say.
+    pub(crate) async fn look(&self) {
+        let (files, before) = (self.files.clone(), self.known.lock().clone());
+        let changed = task::blocking(move || {
+            let stamp = files.stamp();
+            (stamp != before).then(|| (stamp, files.load()))
+        });
+        let Some((stamp, loaded)) = changed.await else { return };
+        *self.known.lock() = stamp;
+        match loaded {
+            Ok(new) => {
+                *self.current.write() = Arc::new(new);
+                tracing::info!("the TLS files changed; new connections use them");
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the TLS files changed and cannot be used; the old ones stay in use");
             }
         }
     }
@@ -180,20 +210,11 @@ impl Files {
         let first = chain.first().ok_or_else(|| unusable(&self.certificate, &"it is empty"))?;
         let binding = ChannelBinding::from_certificate(first);
         let private = PrivateKeyDer::from_pem_file(&self.key).map_err(|e| unusable(&self.key, &e))?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::clone(&self.offer.provider);
         let verifier = self.verifier(&provider)?;
-        let build = |verifier, alpn: &[u8], chain, private| {
-            let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
-            let mut config = builder
-                .with_safe_default_protocol_versions()
-                .and_then(|b| b.with_client_cert_verifier(verifier).with_single_cert(chain, private))
-                .map_err(|e| unusable(&self.certificate, &e))?;
-            config.alpn_protocols = vec![alpn.to_vec()];
-            Ok(config)
-        };
         // Browsers would ask their users for a certificate.
-        let mut http = build(Arc::new(NoClientAuth), HTTP_ALPN, chain.clone(), private.clone_key())?;
-        let mut config = build(verifier, ALPN, chain, private)?;
+        let mut http = self.build(Arc::new(NoClientAuth), HTTP_ALPN, chain.clone(), private.clone_key())?;
+        let mut config = self.build(verifier, ALPN, chain, private)?;
         if self.clients.is_some() {
             // A resumed session would bring its client's certificate back without a look at its dates or its CA.
             config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -209,17 +230,110 @@ impl Files {
         Ok(Current { acceptor: acceptor(config), http: acceptor(http), binding })
     }
 
+    fn build(
+        &self,
+        verifier: Arc<dyn ClientCertVerifier>,
+        alpn: &[u8],
+        chain: Vec<CertificateDer<'static>>,
+        private: PrivateKeyDer<'static>,
+    ) -> Result<ServerConfig, TlsError> {
+        let provider = &self.offer.provider;
+        let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
+            .with_protocol_versions(&self.offer.versions)
+            .map_err(|e| unusable(&self.certificate, &e))?
+            .with_client_cert_verifier(verifier);
+        let mut config = if self.offer.takes_old && chain.first().is_some_and(old_certs::is_old) {
+            let key = provider.key_provider.load_private_key(private).map_err(|e| unusable(&self.key, &e))?;
+            let pair = CertifiedKey::new(chain, key);
+            if !old_certs::is_pair(&pair) {
+                return Err(unusable(&self.key, &"it is not the key of the certificate"));
+            }
+            builder.with_cert_resolver(Arc::new(Always(Arc::new(pair))))
+        } else {
+            builder.with_single_cert(chain, private).map_err(|e| unusable(&self.certificate, &e))?
+        };
+        config.alpn_protocols = vec![alpn.to_vec()];
+        Ok(config)
+    }
+
     /// A client without a certificate passes here in any case: the login tells it what is missing, in words.
     fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
         let Some(clients) = &self.clients else { return Ok(Arc::new(NoClientAuth)) };
         let mut roots = RootCertStore::empty();
-        for certificate in certificates(&clients.ca)? {
-            roots.add(certificate).map_err(|e| unusable(&clients.ca, &e))?;
+        let authorities = certificates(&clients.ca)?;
+        for certificate in &authorities {
+            roots.add(certificate.clone()).map_err(|e| unusable(&clients.ca, &e))?;
         }
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        let inner = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
             .allow_unauthenticated()
             .build()
-            .map_err(|e| unusable(&clients.ca, &e))
+            .map_err(|e| unusable(&clients.ca, &e))?;
+        if !self.offer.takes_old {
+            return Ok(inner);
+        }
+        let algorithms = provider.signature_verification_algorithms;
+        Ok(Arc::new(OldToo { inner, authorities, algorithms }))
+    }
+}
+
+/// Lets clients in whose certificate is of the first version, beside the others.
+#[derive(Debug)]
+struct OldToo {
+    inner: Arc<dyn ClientCertVerifier>,
+    authorities: Vec<CertificateDer<'static>>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ClientCertVerifier for OldToo {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.inner.root_hint_subjects()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.inner.client_auth_mandatory()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        if old_certs::is_old(end_entity) {
+            old_certs::verify(end_entity, &self.authorities, &self.algorithms, now)?;
+            return Ok(ClientCertVerified::assertion());
+        }
+        self.inner.verify_client_cert(end_entity, intermediates, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        if old_certs::is_old(cert) {
+            old_certs::verify_handshake(cert, message, dss, &self.algorithms)?;
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        if old_certs::is_old(cert) {
+            old_certs::verify_handshake(cert, message, dss, &self.algorithms)?;
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
     }
 }
 

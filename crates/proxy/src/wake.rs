@@ -148,6 +148,24 @@ pub trait Wake: Send + Sync + 'static {
         true
     }
 
+    /// Whether ordinary servers are behind it, and PgBouncer's words and ways are expected.
+    fn stands_in(&self) -> bool {
+        false
+    }
+
+    /// Whether the smallest size of a database's pools holds without clients, too.
+    fn keeps_up(&self, _endpoint: &EndpointId, _database: &str) -> bool {
+        false
+    }
+
+    /// Whether nobody configured this database: its pools are forgotten when nobody uses them for long.
+    fn is_auto(&self, _endpoint: &EndpointId) -> bool {
+        false
+    }
+
+    /// A pool of this database was forgotten.
+    fn forgotten(&self, _endpoint: &EndpointId, _database: &str) {}
+
     /// What operators call a database of an endpoint.
     fn place(&self, endpoint: &EndpointId, database: &str) -> String {
         format!("{database}@{endpoint}")

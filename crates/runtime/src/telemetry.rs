@@ -7,6 +7,7 @@
 //! Each crate keeps its metrics beside the code they measure and registers them in the one
 //! [`Metrics`] that the server passes down.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -18,7 +19,11 @@ use prometheus_client::registry::Registry;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Registry as Spans};
+use tracing_subscriber::{EnvFilter, Registry as Spans, reload};
+
+mod lines;
+
+use lines::Classic;
 
 /// The environment variable with the log filter, for example `info,dormouse_proxy=debug`.
 pub const LOG_FILTER_VARIABLE: &str = "DORMOUSE_LOG";
@@ -54,23 +59,35 @@ pub fn start_logging(format: LogFormat, default_filter: &str) {
 #[derive(Debug, Clone)]
 pub struct LogFile(Arc<LogFileInner>);
 
-#[derive(Debug)]
 struct LogFileInner {
-    path: PathBuf,
-    file: Mutex<File>,
+    /// None: standard error only, if that.
+    file: Option<(PathBuf, Mutex<File>)>,
     also_stderr: bool,
+    filter: reload::Handle<EnvFilter, Spans>,
 }
 
-/// Installs the logger of this process, with a file. A second call changes nothing.
+impl fmt::Debug for LogFileInner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogFileInner").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+/// Installs the logger of this process, with PgBouncer's lines, and a file if one is given. A second call changes
+/// nothing.
 ///
 /// # Errors
 /// When the file cannot be opened.
-pub fn start_logging_to(path: &Path, also_stderr: bool, default_filter: &str) -> io::Result<LogFile> {
-    let file = Mutex::new(open(path)?);
-    let log = LogFile(Arc::new(LogFileInner { path: path.to_owned(), file, also_stderr }));
+pub fn start_logging_to(path: Option<&Path>, also_stderr: bool, default_filter: &str) -> io::Result<LogFile> {
+    let file = match path {
+        Some(path) => Some((path.to_owned(), Mutex::new(open(path)?))),
+        None => None,
+    };
     let filter =
         EnvFilter::try_from_env(LOG_FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new(default_filter));
-    let lines = tracing_subscriber::fmt::layer().with_writer(log.clone()).with_ansi(false);
+    let (filter, handle) = reload::Layer::new(filter);
+    let log = LogFile(Arc::new(LogFileInner { file, also_stderr, filter: handle }));
+    let lines =
+        tracing_subscriber::fmt::layer().with_ansi(false).event_format(Classic).with_writer(log.clone());
     // A logger that is installed already (in tests) stays.
     let _already_installed = Spans::default().with(filter).with(CountLines).with(lines).try_init();
     Ok(log)
@@ -86,8 +103,18 @@ impl LogFile {
     /// # Errors
     /// When that is not possible; the old one stays in use.
     pub fn reopen(&self) -> io::Result<()> {
-        *self.0.file.lock() = open(&self.0.path)?;
+        if let Some((path, file)) = &self.0.file {
+            *file.lock() = open(path)?;
+        }
         Ok(())
+    }
+
+    /// Logs what this filter lets through, unless `DORMOUSE_LOG` says what to log.
+    pub fn set_filter(&self, filter: &str) {
+        if std::env::var_os(LOG_FILTER_VARIABLE).is_none() {
+            // There is none any more only when the process ends.
+            let _gone = self.0.filter.reload(EnvFilter::new(filter));
+        }
     }
 }
 
@@ -105,11 +132,11 @@ impl Write for &LogFile {
             // Nobody may be reading there; the file has it.
             let _unread = io::stderr().write_all(line);
         }
-        self.0.file.lock().write(line)
+        self.0.file.as_ref().map_or(Ok(line.len()), |(_, file)| file.lock().write(line))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.file.lock().flush()
+        self.0.file.as_ref().map_or(Ok(()), |(_, file)| file.lock().flush())
     }
 }
 

@@ -7,7 +7,8 @@ use std::process::{Command, Output, Stdio};
 use dormouse_tests::{Server, binary};
 use serde_json::{Value, json};
 
-use crate::pool_house::{driver_home, skipped};
+use crate::pool_house::skipped;
+use dormouse_tests::programs::driver_home;
 
 /// The command line with nothing but the address and a key.
 fn elsewhere(server: &Server, key: &str, directory: &Path, arguments: &[&str]) -> Output {

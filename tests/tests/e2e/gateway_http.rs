@@ -142,7 +142,11 @@ fn what_is_no_request_is_told_so() {
         (br#"{"query":"copy (select 1) to stdout"}"#, 400, "0A000"),
         (br#"{"query":"create table gw_copy (a int)"}"#, 200, ""),
         (br#"{"query":"copy gw_copy from stdin"}"#, 400, "0A000"),
-        (br#"{"queries":[{"query":"create temp table c(a int)"},{"query":"copy c from stdin"}]}"#, 400, "0A000"),
+        (
+            br#"{"queries":[{"query":"create temp table c(a int)"},{"query":"copy c from stdin"}]}"#,
+            400,
+            "0A000",
+        ),
     ] {
         let answer = sql_with(&house, &[], body);
         let text = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
@@ -361,7 +365,10 @@ fn a_key_runs_queries_and_streams_them() {
         send(&house, "POST", "/v1/queries", &headers, body.to_string().as_bytes())
     };
     let endpoint = &house.project.endpoint;
-    let answer = ask(&[], &json!({ "query": "select $1::int as n, current_user::text as u", "params": [7], "endpoint": endpoint }));
+    let answer = ask(
+        &[],
+        &json!({ "query": "select $1::int as n, current_user::text as u", "params": [7], "endpoint": endpoint }),
+    );
     let reply = answer.json();
     assert_eq!((answer.status, &reply["rows"]), (200, &json!([{ "n": 7, "u": "app_owner" }])), "{reply}");
     assert_eq!(reply["fields"][0]["type"], "int4");

@@ -43,3 +43,4 @@ mod pool_console;
 mod pool_ini;
 mod gateway_drivers;
 mod gateway_http;
+mod pool_standin;

@@ -9,7 +9,8 @@ use std::process::{Command, Output, Stdio};
 use dormouse_tests::Server;
 use serde_json::Value;
 
-use crate::pool_house::{driver_home, skipped};
+use crate::pool_house::skipped;
+use dormouse_tests::programs::driver_home;
 
 /// One server with a project, and the command line beside it.
 struct Neonctl {

@@ -126,7 +126,7 @@ async fn shows_what_the_pools_do() {
     ] {
         console.say(&format!("SHOW {what}")).good();
     }
-    assert!(console.show("VERSION")[0]["version"].starts_with("PgBouncer 1.24"));
+    assert!(console.show("VERSION")[0]["version"].starts_with("PgBouncer 1.25"));
     let metrics = server.metrics();
     let endpoint = &server.default_project().endpoint;
     for line in [

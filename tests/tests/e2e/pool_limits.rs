@@ -42,7 +42,7 @@ async fn a_query_that_takes_too_long_is_cancelled() {
     }
     slow.query("select pg_sleep(60)").await;
     let start = Mono::now();
-    ends(&mut slow, "57014", "query_timeout").await;
+    ends(&mut slow, "57014", "query timeout").await;
     assert!(start.elapsed() >= Duration::from_millis(400) && start.elapsed() < SOON, "{:?}", start.elapsed());
     until_none(&mut other, "query like '%pg_sleep(60)' and pid <> pg_backend_pid()").await;
 }

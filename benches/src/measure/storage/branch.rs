@@ -104,9 +104,7 @@ fn round(served: &Served, to: &mut Measured) -> Result<(), Error> {
     to.create.push(start.elapsed());
     served.delete(&created.branch.id)?;
 
-    served
-        .server
-        .call(&client::branch::store(project, &created.branch.parent_id.ok_or_else(no_parent)?))?;
+    served.server.call(&client::branch::store(project, &created.branch.parent_id.ok_or_else(no_parent)?))?;
     let from = lsn(served)?;
     branch(served, &mut to.quiet, &mut to.quiet_whole, &mut to.quiet_phases)?;
     served.bench(&TAIL)?;

@@ -10,13 +10,13 @@ use crate::error::Error;
 /// Pool connections to ordinary PostgreSQL servers, in PgBouncer's place
 ///
 /// Reads a `pgbouncer.ini` and its `auth_file`, and stays in the foreground unless it is told `-d`. SIGHUP reads
-/// them again, SIGUSR1 pauses, SIGUSR2 resumes, SIGINT ends it when nothing runs any more, SIGTERM and SIGQUIT at
-/// once. What differs from PgBouncer is in docs/reference/pgbouncer.md.
+/// them again, SIGUSR1 pauses, SIGUSR2 resumes, SIGINT ends it when nothing runs any more, SIGTERM when nobody is
+/// connected any more, SIGQUIT at once. What differs from PgBouncer is in docs/reference/pgbouncer.md.
 #[derive(Debug, clap::Args)]
 #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "only a server reads its options"))]
 pub(crate) struct Pool {
     /// The configuration: a `pgbouncer.ini`.
-    #[arg(value_name = "FILE", required_unless_present = "config", conflicts_with = "config")]
+    #[arg(value_name = "FILE", required_unless_present_any = ["config", "version"], conflicts_with = "config")]
     pub(crate) file: Option<PathBuf>,
 
     /// The same, as an option.
@@ -39,9 +39,14 @@ pub(crate) struct Pool {
     #[arg(long, short, value_name = "USER", value_parser = name)]
     pub(crate) user: Option<String>,
 
-    /// Take the sockets over from a running PgBouncer: not supported.
-    #[arg(long, short = 'R', hide = true)]
+    /// Take the sockets over from the pooler that runs with this configuration, which serves whom it has until they
+    /// leave.
+    #[arg(long, short = 'R')]
     pub(crate) reboot: bool,
+
+    /// Print which PgBouncer this stands in for.
+    #[arg(long, short = 'V')]
+    pub(crate) version: bool,
 
     /// It has been started by itself, as who and how it is to run.
     #[arg(long, hide = true)]
@@ -49,9 +54,5 @@ pub(crate) struct Pool {
 }
 
 pub(crate) fn run(args: &Pool, cx: &Context) -> Result<(), Error> {
-    if args.reboot {
-        return Err(Error::usage("-R (online restart) is not supported")
-            .hint("Start the new one on another port or host, move clients there, and stop the old one with SIGINT: it ends when nothing runs any more."));
-    }
     crate::serve::pool(args, cx)
 }

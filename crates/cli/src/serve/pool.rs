@@ -9,24 +9,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use dormouse_runtime::telemetry::{self, LogFile};
-use dormouse_server::standalone;
+use dormouse_server::standalone::{self, Start};
 
 use crate::commands::Context;
 use crate::commands::pool::Pool;
 use crate::error::Error;
-
-/// What is logged when DORMOUSE_LOG says nothing, by how often `-v` was given.
-const LOG_FILTERS: [&str; 3] =
-    ["info,rustls=error", "info,dormouse_proxy=debug,dormouse_server=debug", "debug"];
-
-/// What is logged to standard error with `-q` and no file.
-const QUIET_LOG_FILTER: &str = "off";
 
 /// What it says on standard output when it is ready.
 const READY: &str = "ready: ";
 
 /// Runs a pooler until a signal ends it.
 pub(crate) fn pool(args: &Pool, cx: &Context) -> Result<(), Error> {
+    if args.version {
+        return cx.ui.text(&standalone::version());
+    }
     let file = args.config.clone().or_else(|| args.file.clone()).unwrap_or_default();
     let plan =
         standalone::load(&file).map_err(|error| Error::failed("the pooler cannot start").because(error))?;
@@ -49,32 +45,31 @@ pub(crate) fn pool(args: &Pool, cx: &Context) -> Result<(), Error> {
         // A session leader already (when a supervisor made it one) is as good.
         let _is_leader = rustix::process::setsid();
     }
+    let failed = |error| Error::failed("the pooler cannot take over").because(error);
+    let inherited =
+        if args.reboot { standalone::take_over(&plan).map_err(failed)? } else { Default::default() };
     let log = start_logging(args, logfile.as_deref())?;
+    let start = Start { file, plan, log, verbose: usize::from(args.verbose), inherited };
     let ui = cx.ui;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Error::failed("cannot start the pooler").because(error))?
-        .block_on(standalone::run(&file, plan, log, move |addresses| {
+        .block_on(standalone::run(start, move |addresses| {
             // A pooler goes on when nobody reads what it says.
             let _unread = ui.text(&format!("{READY}{}", addresses.join(", ")));
         }))
         .map_err(|error| Error::failed("the pooler cannot go on").because(error))
 }
 
-fn start_logging(args: &Pool, file: Option<&Path>) -> Result<Option<LogFile>, Error> {
-    let filter = LOG_FILTERS[usize::from(args.verbose).min(LOG_FILTERS.len() - 1)];
-    let Some(path) = file else {
-        telemetry::start_logging(
-            telemetry::LogFormat::Text,
-            if args.quiet { QUIET_LOG_FILTER } else { filter },
-        );
-        return Ok(None);
-    };
+fn start_logging(args: &Pool, file: Option<&Path>) -> Result<LogFile, Error> {
     let also_stderr = !args.quiet && !args.daemon;
-    telemetry::start_logging_to(path, also_stderr, filter)
-        .map(Some)
-        .map_err(|error| Error::failed(format!("cannot write to {}", path.display())).because(error))
+    telemetry::start_logging_to(file, also_stderr, standalone::log_filter(usize::from(args.verbose))).map_err(
+        |error| {
+            let path = file.unwrap_or(Path::new("standard error"));
+            Error::failed(format!("cannot write to {}", path.display())).because(error)
+        },
+    )
 }
 
 /// Starts itself as this user, in the background if wanted.
@@ -83,6 +78,7 @@ fn start_again(args: &Pool, file: &Path, user: Option<(u32, u32)>) -> Result<(),
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
     command.args(["pool", "--child"]);
     command.args(args.quiet.then_some("-q")).args(args.daemon.then_some("-d"));
+    command.args(args.reboot.then_some("-R"));
     command.args(std::iter::repeat_n("-v", usize::from(args.verbose)));
     command.arg("--config").arg(file);
     if let Some((uid, gid)) = user {

@@ -59,6 +59,8 @@ pub enum Command {
     Suspend,
     /// SHUTDOWN.
     Shutdown(ShutdownMode),
+    /// TAKEOVER: give the listening sockets to whoever asks, a new process of the same pooler.
+    Takeover,
 }
 
 /// What SHUTDOWN waits for.
@@ -92,6 +94,9 @@ pub fn parse(query: &str) -> Result<Command, AdminError> {
     if rest.0.is_empty() {
         return Ok(Command::Empty);
     }
+    if is_of_poolers(rest.0) {
+        return Ok(Command::SetIgnored);
+    }
     let verb = rest.word().ok_or_else(invalid)?.to_ascii_lowercase();
     if verb == "set" {
         let (name, value) = rest.assignment().ok_or_else(invalid)?;
@@ -105,6 +110,14 @@ pub fn parse(query: &str) -> Result<Command, AdminError> {
     command(&verb, argument, invalid)
 }
 
+/// What poolers say when the console is a server behind them: it has no session that they could set up or clean.
+fn is_of_poolers(text: &str) -> bool {
+    const BEGINNINGS: [&str; 4] =
+        ["select pg_catalog.set_config(", "reset ", "discard all", "deallocate all"];
+    let begins = |with: &str| text.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    BEGINNINGS.iter().any(|with| begins(with))
+}
+
 fn command(
     verb: &str,
     argument: Option<String>,
@@ -116,6 +129,7 @@ fn command(
         "show" | "select" => show(&argument.unwrap_or_default()).ok_or_else(invalid),
         "reload" => alone(Command::Reload),
         "suspend" => alone(Command::Suspend),
+        "takeover" => alone(Command::Takeover),
         "pause" => Ok(Command::Pause(argument)),
         "resume" => Ok(Command::Resume(argument)),
         "reconnect" => Ok(Command::Reconnect(argument)),
@@ -183,6 +197,7 @@ impl Command {
             Self::WaitClose(_) => "WAIT_CLOSE",
             Self::Suspend => "SUSPEND",
             Self::Shutdown(_) => "SHUTDOWN",
+            Self::Takeover => "TAKEOVER",
         };
         word.to_owned()
     }

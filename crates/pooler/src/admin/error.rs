@@ -70,21 +70,11 @@ impl AdminError {
     #[must_use]
     pub fn client_error(&self) -> ClientError {
         let code = match self {
-            Self::Invalid(_) | Self::BadArguments | Self::DatabaseRequired => SqlState::PROTOCOL_VIOLATION,
-            Self::AdminNeeded => SqlState::INSUFFICIENT_PRIVILEGE,
-            Self::NoSuchDatabase(_) => SqlState::INVALID_CATALOG_NAME,
-            Self::InvalidClient | Self::ClientNotFound | Self::SetFailed(_) => {
-                SqlState::INVALID_PARAMETER_VALUE
-            }
-            Self::AdminDatabase { .. }
-            | Self::NotPaused(_)
-            | Self::PoolerNotPaused
-            | Self::AlreadyPaused
-            | Self::PausedDatabases
-            | Self::ReloadFailed => SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::ReloadFailed => SqlState::CONFIG_FILE_ERROR,
             Self::NotHere(_) => SqlState::FEATURE_NOT_SUPPORTED,
             Self::NotKept(_) => SqlState::INTERNAL_ERROR,
-            Self::ShuttingDown => SqlState::CANNOT_CONNECT_NOW,
+            // PgBouncer has this code for whatever a command is refused for, and scripts look for it.
+            _ => SqlState::PROTOCOL_VIOLATION,
         };
         let error = ClientError::error(code, self.to_string());
         match self {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Pure: the caller owns the socket and knows the pools. Commands, columns, their types and the texts of errors
-//! are those of PgBouncer 1.24. What it lacks and costs little is added: the extended protocol (drivers that
+//! are those of PgBouncer 1.25. What it lacks and costs little is added: the extended protocol (drivers that
 //! prepare everything would fail), empty queries (pings), and codes that fit the errors.
 //!
 //! Where the next change goes: a command is a variant in `command.rs`; a SHOW is a variant in `show/mod.rs`, its

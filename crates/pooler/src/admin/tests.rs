@@ -36,6 +36,9 @@ fn commands_are_read_as_pgbouncer_reads_them() {
         ("set pool_mode TO 'session' ;", set("pool_mode", "session")),
         ("SET server_reset_query = 'a ''b'' c'", set("server_reset_query", "a 'b' c")),
         ("SET client_encoding TO 'UTF8'", Command::SetIgnored),
+        ("TAKEOVER", Command::Takeover),
+        ("SELECT pg_catalog.set_config('a','b',false)", Command::SetIgnored),
+        ("discard all", Command::SetIgnored),
     ];
     for (text, command) in cases {
         assert_eq!(parse(text), Ok(command), "{text}");
@@ -68,7 +71,7 @@ fn what_is_no_command() {
     }
     assert_eq!(parse("ENABLE").unwrap_err().to_string(), "a database is required");
     assert_eq!(parse("KILL_CLIENT x").unwrap_err(), AdminError::InvalidClient);
-    assert_eq!(AdminError::NoSuchDatabase(String::from("x")).client_error().code.as_str(), "3D000");
+    assert_eq!(AdminError::NoSuchDatabase(String::from("x")).client_error().code.as_str(), "08P01");
 }
 
 #[test]
@@ -112,7 +115,7 @@ fn tables() -> Vec<(Show, Table)> {
         (Show::Config, show::config(&Settings::default())),
         (Show::State, show::state(true, false)),
         (Show::Mem, show::mem([("client_cache", 100, 2, 1)])),
-        (Show::Version, show::one(Show::Version, "PgBouncer 1.24.1")),
+        (Show::Version, show::one(Show::Version, "PgBouncer 1.25.2")),
         (Show::Clients, show::clients(&[socket(show::Side::Client), socket(show::Side::Server)])),
         (Show::Servers, show::servers(&[socket(show::Side::Server)])),
         (Show::Sockets, show::sockets(&[socket(show::Side::Client)])),

@@ -29,6 +29,11 @@ pub struct Limits {
     pub server_login_retry: Duration,
     /// Hand out the backend that was idle longest, instead of the one used last.
     pub server_round_robin: bool,
+    /// Ordinary servers are behind it. The first backend is opened alone, since a server that refuses one refuses
+    /// all; and when one is refused, so is whoever waits, as with PgBouncer.
+    pub as_pgbouncer: bool,
+    /// `min_pool_size` holds without clients, too.
+    pub keeps_up: bool,
 }
 
 impl Limits {
@@ -62,6 +67,8 @@ impl From<&Settings> for Limits {
             server_check_delay: settings.server_check_delay,
             server_login_retry: settings.server_login_retry,
             server_round_robin: settings.server_round_robin,
+            as_pgbouncer: false,
+            keeps_up: false,
         }
     }
 }

@@ -9,12 +9,13 @@
 //!
 //! People who come from PgBouncer bring its names, its units (seconds, with a fraction) and its zero that means
 //! off; all of them hold here. A setting that Dormouse does by other means, or does not need, is still known:
-//! it is accepted, kept for SHOW CONFIG, and [`Setting::note`] says what to use instead. PgBouncer's HBA file is
-//! not read: addresses and methods are the proxy's.
+//! it is accepted, kept for SHOW CONFIG, and [`Setting::note`] says what to use instead. PgBouncer's HBA file
+//! ([`hba`]) is only read where ordinary servers are behind the pooler.
 //!
 //! Where the next change goes: a setting is one entry in `settings.rs` (used) or `known.rs` (accepted).
 
 mod error;
+pub mod hba;
 pub mod ini;
 mod known;
 mod layer;

@@ -27,6 +27,8 @@ pub struct UnderWay {
     pub query: Option<Mono>,
     /// Its transaction is open.
     pub transaction: Option<Mono>,
+    /// It waits for a backend. Only in PgBouncer's place that is part of what it asks for.
+    pub wait: Option<Mono>,
     /// It says nothing, inside a transaction or not, and nothing runs.
     pub rest: Option<Mono>,
 }
@@ -47,6 +49,7 @@ impl Times {
         };
         [
             (now.query, self.query, Farewell::QueryTimeout),
+            (now.wait, self.query, Farewell::QueryTimeoutWaiting),
             (now.transaction, self.transaction, Farewell::TransactionTimeout),
             (now.rest, resting.0, resting.1),
         ]
@@ -84,8 +87,11 @@ mod tests {
         assert_eq!(times.next(&inside), None, "a client inside a transaction is not an idle client");
         times.idle_transaction = seconds(4);
         assert_eq!(times.next(&inside), Some((start.plus(seconds(4)), Farewell::IdleTransactionTimeout)));
-        let works = UnderWay { query: Some(start.plus(seconds(5))), transaction: Some(start), rest: None };
+        let works =
+            UnderWay { query: Some(start.plus(seconds(5))), transaction: Some(start), ..UnderWay::default() };
         assert_eq!(times.next(&works), Some((start.plus(seconds(8)), Farewell::QueryTimeout)));
+        let waits = UnderWay { wait: Some(start), ..UnderWay::default() };
+        assert_eq!(times.next(&waits), Some((start.plus(seconds(3)), Farewell::QueryTimeoutWaiting)));
         times.transaction = seconds(7);
         assert_eq!(times.next(&works), Some((start.plus(seconds(7)), Farewell::TransactionTimeout)));
     }

@@ -43,6 +43,24 @@ pub enum Password {
     None,
 }
 
+impl Password {
+    /// What a stored text is: a list's, or what a server has for a role.
+    ///
+    /// # Errors
+    /// When it begins as a SCRAM verifier and is none.
+    pub fn of(text: &str) -> Result<Self, &'static str> {
+        Ok(match StoredPassword::parse(text) {
+            StoredPassword::Scram(verifier) => Self::Scram(verifier),
+            StoredPassword::Md5 => Self::Md5(Secret::new(text.to_owned())),
+            StoredPassword::Other if text.is_empty() => Self::None,
+            StoredPassword::Other if text.starts_with("SCRAM-SHA-256$") => {
+                return Err("the SCRAM secret is not complete");
+            }
+            StoredPassword::Other => Self::Plain(Secret::new(text.to_owned())),
+        })
+    }
+}
+
 /// A list that cannot be understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {problem}")]
@@ -81,15 +99,7 @@ fn entry(text: &str) -> Result<Entry, &'static str> {
         (_, length) if length > MAX_PASSWORD => return Err("the password is longer than 65535 bytes"),
         _ => {}
     }
-    let password = match StoredPassword::parse(&password) {
-        StoredPassword::Scram(verifier) => Password::Scram(verifier),
-        StoredPassword::Md5 => Password::Md5(Secret::new(password)),
-        StoredPassword::Other if password.is_empty() => Password::None,
-        StoredPassword::Other if password.starts_with("SCRAM-SHA-256$") => {
-            return Err("the SCRAM secret is not complete");
-        }
-        StoredPassword::Other => Password::Plain(Secret::new(password)),
-    };
+    let password = Password::of(&password)?;
     Ok(Entry { name, password })
 }
 

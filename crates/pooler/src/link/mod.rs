@@ -60,14 +60,27 @@ pub struct Common {
     pub generation: u64,
     /// Statements that one backend may have (PgBouncer's `max_prepared_statements`), at least one.
     pub max_prepared: usize,
+    /// As PgBouncer does it: a name that a client did not prepare, or prepares twice, ends its connection.
+    pub strict: bool,
     /// What they did.
     pub counters: Counters,
 }
 
 impl Common {
+    /// Whether statements are counted. PgBouncer's zero turns them off, and with them their numbers.
+    pub(super) fn counts_statements(&self) -> bool {
+        !self.strict || self.max_prepared > 0
+    }
+
     /// Of a new pool.
     #[must_use]
     pub fn new(max_prepared: usize) -> Self {
-        Self { registry: Registry::default(), generation: 0, max_prepared, counters: Counters::default() }
+        Self {
+            registry: Registry::default(),
+            generation: 0,
+            max_prepared,
+            strict: false,
+            counters: Counters::default(),
+        }
     }
 }

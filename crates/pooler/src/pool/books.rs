@@ -207,7 +207,7 @@ impl<B, W> Books<B, W> {
         self.retry_at = Some(now.plus(limits.server_login_retry));
         self.gone(gate);
         gate.waiting(None);
-        let hopeless = self.total() == 0 && self.state == State::Running;
+        let hopeless = (self.total() == 0 || limits.as_pgbouncer) && self.state == State::Running;
         OpenFailed { refuse: if hopeless { self.refuse_waiters(gate) } else { Vec::new() } }
     }
 
@@ -244,6 +244,11 @@ impl<B, W> Books<B, W> {
         Some(idle.backend)
     }
 
+    /// A failure of before says nothing any more.
+    pub fn try_again(&mut self) {
+        self.retry_at = None;
+    }
+
     /// A client of this pool has logged in.
     pub fn join(&mut self) {
         self.clients += 1;
@@ -271,7 +276,8 @@ impl<B, W> Books<B, W> {
     ) -> Option<Opening> {
         // After a failure one attempt at a time, until one succeeds.
         let retrying = self.retry_at.is_some_and(|at| now < at || self.opening > 0);
-        if self.opening >= wanted || retrying || !self.room(now, limits) {
+        let first = limits.as_pgbouncer && self.opening > 0 && self.opening == self.total();
+        if self.opening >= wanted || retrying || first || !self.room(now, limits) {
             // Not in line either: a slot that is kept back for this pool would serve nobody.
             gate.waiting(None);
             return None;
@@ -279,12 +285,13 @@ impl<B, W> Books<B, W> {
         if !gate.acquire(Some(self.waiters.oldest().unwrap_or(now))) {
             return None;
         }
-        Some(self.start_opening())
+        let reserve = self.total() >= limits.size() as usize;
+        Some(Opening { reserve, ..self.start_opening() })
     }
 
     pub(super) fn start_opening(&mut self) -> Opening {
         self.opening += 1;
-        Opening { generation: self.generation }
+        Opening { generation: self.generation, reserve: false }
     }
 
     pub(super) fn open_for_waiters(

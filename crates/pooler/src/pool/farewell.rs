@@ -1,6 +1,6 @@
 //! Why the pooler ends a client's connection, in PgBouncer's words, because people search for them.
 //!
-//! PgBouncer sends all of them as 08P01; here the codes are those that tell a driver what to do: 53300 means that
+//! PgBouncer sends all of them as 08P01, and so do we in its place; else the codes are those that tell a driver what to do: 53300 means that
 //! later may work, 57P05 that the client was idle, 25P03 that its transaction was, 25P04 that this was too long, and 57014 its query.
 
 use dormouse_pgwire::{ClientError, SqlState};
@@ -18,6 +18,8 @@ pub enum Farewell {
     QueryWaitTimeout,
     /// Its query ran for `query_timeout`.
     QueryTimeout,
+    /// It waited for a backend for `query_timeout`.
+    QueryTimeoutWaiting,
     /// It was idle for `client_idle_timeout`.
     ClientIdleTimeout,
     /// It was idle inside a transaction for `idle_transaction_timeout`.
@@ -47,7 +49,8 @@ impl Farewell {
             Self::MaxDbClientConnections => "client connections exceeded (max_db_client_connections)",
             Self::MaxUserClientConnections => "client connections exceeded (max_user_client_connections)",
             Self::QueryWaitTimeout => "query_wait_timeout",
-            Self::QueryTimeout => "query_timeout",
+            Self::QueryTimeout => "query timeout",
+            Self::QueryTimeoutWaiting => "query_timeout",
             Self::ClientIdleTimeout => "client_idle_timeout",
             Self::IdleTransactionTimeout => "idle transaction timeout",
             Self::TransactionTimeout => "transaction timeout",
@@ -66,7 +69,7 @@ impl Farewell {
             | Self::MaxDbClientConnections
             | Self::MaxUserClientConnections
             | Self::QueryWaitTimeout => SqlState::TOO_MANY_CONNECTIONS,
-            Self::QueryTimeout => SqlState::QUERY_CANCELED,
+            Self::QueryTimeout | Self::QueryTimeoutWaiting => SqlState::QUERY_CANCELED,
             Self::TransactionTimeout => SqlState::TRANSACTION_TIMEOUT,
             Self::IdleTransactionTimeout => SqlState::IDLE_IN_TRANSACTION_TIMEOUT,
             Self::ClientIdleTimeout | Self::ClientLoginTimeout => SqlState::IDLE_SESSION_TIMEOUT,
@@ -95,6 +98,12 @@ impl Farewell {
             Self::LongTransaction => Some("Use transaction or session mode."),
             _ => None,
         }
+    }
+
+    /// The same with PgBouncer's code.
+    #[must_use]
+    pub fn as_pgbouncer(self) -> ClientError {
+        ClientError { code: SqlState::PROTOCOL_VIOLATION, ..self.client_error() }
     }
 
     /// The error that the client gets.

@@ -44,9 +44,16 @@ impl Receipt {
 #[must_use = "give it to opened or open_failed"]
 pub struct Opening {
     pub(super) generation: u64,
+    pub(super) reserve: bool,
 }
 
 impl Opening {
+    /// Whether it is beyond the pool's size.
+    #[must_use]
+    pub fn is_of_reserve(&self) -> bool {
+        self.reserve
+    }
+
     /// Takes it out of the world.
     pub(super) fn used(self) -> u64 {
         self.generation
@@ -80,9 +87,9 @@ impl CloseReason {
             Self::Lifetime => "server lifetime over",
             Self::Idle => "server idle timeout",
             Self::Shrunk => "too many servers in the pool",
-            Self::Reconnect => "reconnect asked for",
-            Self::Paused => "pool is paused",
-            Self::Killed => "pool was killed",
+            Self::Reconnect => "database configuration changed",
+            Self::Paused => "pause mode",
+            Self::Killed => "database removed",
             Self::OtherPool => "another pool's turn",
         }
     }

@@ -22,6 +22,7 @@
 
 mod books;
 mod caps;
+mod aside;
 mod command;
 mod counts;
 mod farewell;

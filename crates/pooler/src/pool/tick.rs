@@ -92,8 +92,8 @@ impl<B, W> Books<B, W> {
         // asleep, and nobody asked for it to be woken.
         let smallest = limits.min_pool_size.min(limits.size()) as usize;
         while self.state == State::Running
-            && self.retry_at.is_none()
-            && self.total() > 0
+            && self.retry_at.is_none_or(|at| limits.keeps_up && now >= at && self.opening == 0)
+            && (self.total() > 0 || limits.keeps_up)
             && self.total() < smallest
             && gate.acquire(None)
         {
@@ -119,7 +119,8 @@ impl<B, W> Books<B, W> {
             plus(oldest, limits.reserve_pool_timeout).filter(|at| at_size && *at > now),
             plus(idle.flatten(), limits.server_idle_timeout),
             eldest.and_then(|opened_at| self.too_old_at(opened_at, limits)),
-            self.retry_at.filter(|at| oldest.is_some() && self.opening == 0 && *at > now),
+            self.retry_at
+                .filter(|at| (oldest.is_some() || limits.keeps_up) && self.opening == 0 && *at > now),
         ]
         .into_iter()
         .flatten()

@@ -16,9 +16,15 @@ use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pooler::config::{Settings, names};
 
 use super::names::CONSOLE;
+use crate::pooled::Seated;
+use crate::pooled::pools::PoolKey;
 use crate::route::Route;
 use crate::session::io::Client;
 use crate::session::{End, Shared, help, login};
+use crate::upstream::{CONSOLE_NAME, Upstream};
+
+/// Where the console would be if it were a server.
+const CONSOLE_ENDPOINT: &str = "ep-console";
 
 /// An operator who has proved to be one.
 #[derive(Debug)]
@@ -27,6 +33,10 @@ pub(crate) struct Admin {
     pub(super) peer: SocketAddr,
     /// Whether it may run every command, or only SHOW.
     pub(super) may_change: bool,
+    /// Its number, if it has one already; else zero.
+    pub(crate) number: u32,
+    /// Its places among the clients.
+    _seated: Option<Seated>,
 }
 
 /// Whether a login is meant for the console. A database of that name is reached by naming its branch or endpoint.
@@ -61,7 +71,7 @@ pub(crate) async fn admit(
     may_try()?;
     let may_change = may(&shared.pools.settings(), name);
     match may_change.filter(|_| knows(shared, &key)) {
-        Some(may_change) => Ok(Admin { name: name.to_owned(), peer, may_change }),
+        Some(may_change) => Ok(Admin { name: name.to_owned(), peer, may_change, number: 0, _seated: None }),
         None => {
             shared.throttle.charge(who, Mono::now());
             shared.metrics.auth_failures.inc();
@@ -83,7 +93,27 @@ pub(crate) fn admit_proved(shared: &Shared, name: &str, peer: SocketAddr) -> Res
         return Err(ClientError::fatal(SqlState::INVALID_AUTHORIZATION, text)
             .with_hint("List it in admin_users or stats_users of the pooler's configuration."));
     }
-    Ok(Admin { name: name.to_owned(), peer, may_change })
+    seat(shared, name, peer, may_change)
+}
+
+/// Lets the pooler's own account in, which may do everything.
+pub(crate) fn admit_operator(shared: &Shared, name: &str, peer: SocketAddr) -> Result<Admin, ClientError> {
+    seat(shared, name, peer, true)
+}
+
+fn seat(shared: &Shared, name: &str, peer: SocketAddr, may_change: bool) -> Result<Admin, ClientError> {
+    let seated = shared.pools.seat_operator(&key(name), may_change)?;
+    Ok(Admin { name: name.to_owned(), peer, may_change, number: 0, _seated: Some(seated) })
+}
+
+/// The console's own pool, which has no backends.
+pub(super) fn key(name: &str) -> PoolKey {
+    PoolKey {
+        endpoint: CONSOLE_ENDPOINT.parse().expect("it is an ID"),
+        database: CONSOLE_NAME.to_owned(),
+        role: name.to_owned(),
+        people: Upstream::everybody(),
+    }
 }
 
 fn knows(shared: &Shared, key: &Secret<Vec<u8>>) -> bool {

@@ -18,8 +18,11 @@ mod admit;
 mod desk;
 mod metrics;
 mod names;
+mod operators;
 mod rows;
 mod settings;
+mod standin;
+mod takeover;
 
 use std::sync::Arc;
 
@@ -28,8 +31,9 @@ use dormouse_pgwire::backend::{AuthenticationOk, ReadyForQuery, TxStatus};
 use dormouse_pgwire::{ClientError, Encode, frame};
 use dormouse_pooler::admin::{Action, Command, Console, Reply, parse, welcome};
 
-pub(crate) use admit::{Admin, admit, admit_proved, asks_for};
+pub(crate) use admit::{Admin, admit, admit_operator, admit_proved, asks_for};
 pub(crate) use metrics::PoolMetrics;
+pub(crate) use operators::Operators;
 pub use settings::{ChangeError, Setting};
 
 use crate::session::io::Client;
@@ -37,7 +41,13 @@ use crate::session::{End, Shared, help};
 use desk::Desk;
 
 /// The version of PgBouncer whose console this is.
-const VERSION: &str = "1.24.0";
+pub(crate) const VERSION: &str = "1.25.2";
+
+/// What the version is called, here and on the command line.
+#[must_use]
+pub fn version() -> String {
+    format!("PgBouncer {VERSION} (Dormouse {})", env!("CARGO_PKG_VERSION"))
+}
 
 /// The longest message that the console takes, in bytes.
 const MAX_MESSAGE: usize = 64 * 1024;
@@ -45,6 +55,7 @@ const MAX_MESSAGE: usize = 64 * 1024;
 /// Speaks with an operator until it leaves.
 pub(crate) async fn serve(shared: &Arc<Shared>, client: &mut Client, admin: Admin) -> Result<(), End> {
     tracing::info!(user = admin.name, peer = %admin.peer, "console opened");
+    let _present = Operators::enter(shared, &admin, &client.stream);
     let mut out = AuthenticationOk.encode();
     welcome(VERSION, &mut out);
     ReadyForQuery(TxStatus::Idle).encode_into(&mut out);
@@ -58,8 +69,18 @@ pub(crate) async fn serve(shared: &Arc<Shared>, client: &mut Client, admin: Admi
             Action::None => {}
             Action::Close => return Ok(()),
             Action::Run(command) => {
+                shared.operators.commanded();
                 if command.needs_admin() {
                     tracing::info!(user = admin.name, peer = %admin.peer, ?command, "console");
+                }
+                if command == Command::Takeover {
+                    // The answer's first byte goes along with the sockets.
+                    console.answer(Ok(Reply::Done), &mut out);
+                    match takeover::hand_over(shared, client, out[0]).await {
+                        Ok(()) => client.send(&out[1..]).await?,
+                        Err(error) => return Err(error.client_error().into()),
+                    }
+                    continue;
                 }
                 let answer = if waits(&command) {
                     tokio::select! {
@@ -78,7 +99,7 @@ pub(crate) async fn serve(shared: &Arc<Shared>, client: &mut Client, admin: Admi
 
 /// Whether a command may take as long as clients like.
 fn waits(command: &Command) -> bool {
-    matches!(command, Command::Pause(_) | Command::WaitClose(_))
+    matches!(command, Command::Pause(_) | Command::WaitClose(_) | Command::Suspend)
 }
 
 async fn message(client: &mut Client) -> Result<(u8, Bytes), End> {
@@ -163,7 +184,7 @@ impl Pooler {
     pub async fn run(&self, command: &str) -> Result<Answer, ClientError> {
         let command = parse(command).map_err(|error| error.client_error())?;
         let reply = match command {
-            Command::Empty | Command::SetIgnored => Reply::Done,
+            Command::Empty | Command::SetIgnored | Command::Takeover => Reply::Done,
             Command::ShowParameter { name, value } => {
                 return Ok(Answer::Table { columns: vec![name], rows: vec![vec![Some(value.to_owned())]] });
             }

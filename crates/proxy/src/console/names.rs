@@ -4,22 +4,26 @@ use std::sync::Arc;
 
 use dormouse_pooler::admin::AdminError;
 
-use crate::pooled::{Pool, Pools, Target};
+use crate::pooled::{Pool, Target};
+use crate::session::Shared;
 
 /// The databases that are the console.
 pub(super) const CONSOLE: [&str; 2] = ["dormouse", "pgbouncer"];
 
 /// The pools that a command means; at least one, when it names something.
 pub(super) fn pools(
-    pools: &Pools,
+    shared: &Shared,
     verb: &'static str,
     name: Option<String>,
 ) -> Result<(Target, Vec<Arc<Pool>>), AdminError> {
+    let pools = &shared.pools;
     let Some(name) = name else { return Ok((Target::All, pools.list())) };
     let target = Target::Named(name.clone());
     let meant: Vec<_> = pools.list().into_iter().filter(|pool| target.means(&pool.key)).collect();
     match meant.is_empty() {
         false => Ok((target, meant)),
+        // A file's databases are known before anybody uses them.
+        true if shared.upstream.as_ref().is_some_and(|it| it.knows(&name)) => Ok((target, meant)),
         true if CONSOLE.contains(&name.as_str()) => Err(AdminError::AdminDatabase { verb, name }),
         true => Err(AdminError::NoSuchDatabase(name)),
     }

@@ -3,6 +3,7 @@
 //! A pool is an endpoint's, so a database is shown as `database@endpoint`, which is also a way to connect to it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,39 +14,55 @@ use dormouse_pooler::config::Settings;
 use dormouse_pooler::pool::State;
 use dormouse_pooler::stats::{Averages, Counters};
 
-use super::VERSION;
+use super::standin;
 use crate::pooled::{BackendKey, ClientInfo, Doing, Pool, Pools, Seat};
 use crate::session::Shared;
-
-/// The numbers of backends begin here, so that none is a client's.
-const FIRST_SERVER: u64 = 1 << 30;
+use crate::upstream::Upstream;
 
 /// The answer to SHOW.
 pub(super) fn table(shared: &Shared, what: Show) -> Table {
     let pools = shared.pools.list();
     let settings = shared.pools.settings();
     match what {
-        Show::Pools => show::pools(&pools.iter().map(|pool| of_pool(pool)).collect::<Vec<_>>()),
+        Show::Pools => {
+            let mut rows: Vec<_> = pools.iter().map(|pool| of_pool(pool)).collect();
+            rows.extend(shared.upstream.is_some().then(|| standin::pool(shared)));
+            show::pools(&rows)
+        }
         Show::Clients => show::clients(&sockets(shared, &pools)),
         Show::Servers => show::servers(&sockets(shared, &pools)),
         Show::Sockets => show::sockets(&sockets(shared, &pools)),
         Show::ActiveSockets => show::active_sockets(&sockets(shared, &pools)),
-        Show::Stats => show::stats(&stats(&pools)),
-        Show::StatsTotals => show::stats_totals(&stats(&pools)),
-        Show::StatsAverages => show::stats_averages(&stats(&pools)),
+        Show::Stats => show::stats(&stats(shared, &pools)),
+        Show::StatsTotals => show::stats_totals(&stats(shared, &pools)),
+        Show::StatsAverages => show::stats_averages(&stats(shared, &pools)),
         Show::Totals => {
-            let (totals, averages) = sum(&pools);
+            let (mut totals, averages) = sum(&pools);
+            if shared.upstream.is_some() {
+                totals += &shared.operators.counters();
+            }
             show::totals(&totals, &averages)
         }
-        Show::Databases => show::databases(&databases(shared, &pools, &settings)),
-        Show::Users => show::users(&users(&shared.pools, &pools, &settings)),
+        Show::Databases => match &shared.upstream {
+            Some(upstream) => show::databases(&standin::databases(shared, upstream, &pools, &settings)),
+            None => show::databases(&databases(shared, &pools, &settings)),
+        },
+        Show::Users => match &shared.upstream {
+            Some(upstream) => show::users(&standin::users(shared, upstream, &pools, &settings)),
+            None => show::users(&users(&shared.pools, &pools, &settings)),
+        },
         Show::Lists => show::lists(&lists(&pools, shared)),
         Show::Config => show::config(&settings),
-        Show::State => show::state(shared.pools.all_stopped(), false),
+        Show::State => {
+            let held = shared.upstream.as_ref();
+            let suspended = held.is_some_and(Upstream::is_suspended);
+            let paused = shared.pools.all_stopped() || held.is_some_and(Upstream::is_paused);
+            show::state(paused && !suspended, suspended)
+        }
         Show::Mem => show::mem(memory(&pools)),
-        Show::Version => {
-            let text = format!("PgBouncer {VERSION} (Dormouse {})", env!("CARGO_PKG_VERSION"));
-            show::one(Show::Version, &text)
+        Show::Version => show::one(Show::Version, &super::version()),
+        Show::Peers if shared.upstream.is_some() => {
+            show::peers(&shared.upstream.as_ref().map(standin::peers).unwrap_or_default())
         }
         Show::Fds | Show::Help | Show::Peers | Show::PeerPools | Show::DnsHosts | Show::DnsZones => {
             Table::empty(what).unwrap_or_else(|| show::one(Show::Version, ""))
@@ -69,12 +86,18 @@ fn of_pool(pool: &Pool) -> show::Pool {
 
 fn sockets(shared: &Shared, pools: &[Arc<Pool>]) -> Vec<Socket> {
     let mut rows = Vec::new();
+    if shared.upstream.is_some() {
+        rows.extend(standin::clients(shared));
+    }
     for pool in pools {
         let clients = pool.clients();
-        let linked: BTreeMap<u32, u64> =
-            clients.iter().filter_map(|client| Some((client.linked()?.pid, u64::from(client.id)))).collect();
+        let linked: BTreeMap<u32, u64> = clients
+            .iter()
+            .filter_map(|client| Some((client.linked()?.number, u64::from(client.id))))
+            .collect();
         rows.extend(clients.iter().map(|client| of_client(shared, pool, client)));
-        rows.extend(pool.backends().iter().map(|key| of_backend(pool, key, linked.get(&key.pid).copied())));
+        let of = |key: &Arc<BackendKey>| of_backend(shared, pool, key, linked.get(&key.number).copied());
+        rows.extend(pool.backends().iter().map(of));
     }
     rows.sort_by_key(|row| (row.side == Side::Server, row.id));
     rows
@@ -84,7 +107,7 @@ fn of_client(shared: &Shared, pool: &Pool, client: &ClientInfo) -> Socket {
     let (doing, since, backend) = (client.doing(), client.doing_for(), client.linked());
     Socket {
         side: Side::Client,
-        user: Some(pool.key.role.clone()),
+        user: Some(client.user.as_deref().unwrap_or(&pool.key.role).to_owned()),
         database: Some(pool.place()),
         replication: "none",
         state: if doing == Doing::Waiting { "waiting" } else { "active" },
@@ -94,9 +117,9 @@ fn of_client(shared: &Shared, pool: &Pool, client: &ClientInfo) -> Socket {
         request_time: clock::now() - since,
         wait: if doing == Doing::Waiting { since } else { Duration::ZERO },
         close_needed: false,
-        link: backend.as_ref().map(|key| FIRST_SERVER + u64::from(key.pid)),
+        link: backend.as_ref().map(|key| u64::from(key.number)),
         remote_pid: 0,
-        tls: if client.tls { "TLS" } else { "" }.to_owned(),
+        tls: client.tls.as_deref().unwrap_or_default().to_owned(),
         application_name: client.application.clone(),
         prepared_statements: 0,
         id: u64::from(client.id),
@@ -105,25 +128,30 @@ fn of_client(shared: &Shared, pool: &Pool, client: &ClientInfo) -> Socket {
     }
 }
 
-fn of_backend(pool: &Pool, key: &BackendKey, client: Option<u64>) -> Socket {
+fn of_backend(shared: &Shared, pool: &Pool, key: &BackendKey, client: Option<u64>) -> Socket {
+    let end = |address: Option<SocketAddr>| match address {
+        Some(address) => (address.ip().to_string(), address.port()),
+        // As PgBouncer has it: a Unix socket is named by the port that is part of its file's name.
+        None => ("unix".to_owned(), shared.upstream.as_ref().map_or(0, |it| it.port(&pool.key.database))),
+    };
     Socket {
         side: Side::Server,
         user: Some(pool.key.role.clone()),
         database: Some(pool.place()),
         replication: "none",
         state: if client.is_some() { "active" } else { "idle" },
-        addr: ("unix".to_owned(), 0),
-        local_addr: ("unix".to_owned(), 0),
+        addr: end(key.ends.there),
+        local_addr: end(key.ends.here),
         connect_time: key.since,
         request_time: key.since,
         wait: Duration::ZERO,
         close_needed: false,
         link: client,
         remote_pid: key.pid,
-        tls: String::new(),
+        tls: key.ends.tls.clone(),
         application_name: String::new(),
-        prepared_statements: 0,
-        id: FIRST_SERVER + u64::from(key.pid),
+        prepared_statements: key.prepared(),
+        id: u64::from(key.number),
         pinned: pins(key),
         buffers: Buffers::default(),
     }
@@ -146,7 +174,7 @@ fn sum(pools: &[Arc<Pool>]) -> (Counters, Averages) {
 }
 
 /// Pools by database.
-fn by_database(pools: &[Arc<Pool>]) -> BTreeMap<String, Vec<Arc<Pool>>> {
+pub(super) fn by_database(pools: &[Arc<Pool>]) -> BTreeMap<String, Vec<Arc<Pool>>> {
     let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for pool in pools {
         found.entry(pool.place()).or_default().push(Arc::clone(pool));
@@ -154,12 +182,16 @@ fn by_database(pools: &[Arc<Pool>]) -> BTreeMap<String, Vec<Arc<Pool>>> {
     found
 }
 
-fn stats(pools: &[Arc<Pool>]) -> Vec<show::Stats> {
+fn stats(shared: &Shared, pools: &[Arc<Pool>]) -> Vec<show::Stats> {
     let row = |(database, pools): (String, Vec<Arc<Pool>>)| {
         let (totals, averages) = sum(&pools);
         show::Stats { database, totals, averages }
     };
-    by_database(pools).into_iter().map(row).collect()
+    let mut rows: Vec<_> = by_database(pools).into_iter().map(row).collect();
+    if shared.upstream.is_some() {
+        rows.push(standin::stats(shared));
+    }
+    rows
 }
 
 fn databases(shared: &Shared, pools: &[Arc<Pool>], settings: &Settings) -> Vec<Database> {
@@ -167,10 +199,7 @@ fn databases(shared: &Shared, pools: &[Arc<Pool>], settings: &Settings) -> Vec<D
         let key = &pools[0].key;
         Database {
             name,
-            host: match &shared.upstream {
-                Some(upstream) => upstream.host(&key.database),
-                None => Some(key.endpoint.to_string()),
-            },
+            host: Some(key.endpoint.to_string()),
             port: shared.address.port(),
             database: key.database.clone(),
             force_user: None,
@@ -191,7 +220,7 @@ fn databases(shared: &Shared, pools: &[Arc<Pool>], settings: &Settings) -> Vec<D
     by_database(pools).into_iter().map(row).collect()
 }
 
-fn backends(pools: &[Arc<Pool>]) -> u32 {
+pub(super) fn backends(pools: &[Arc<Pool>]) -> u32 {
     pools.iter().map(|pool| u32::try_from(open(pool)).unwrap_or(u32::MAX)).sum()
 }
 

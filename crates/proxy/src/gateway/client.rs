@@ -51,7 +51,7 @@ impl Client {
     /// Opens a session in a pool. Nothing is woken yet.
     pub(crate) fn open(
         shared: &Arc<Shared>,
-        who: &LoggedIn,
+        who: LoggedIn,
         peer: std::net::SocketAddr,
         tls: bool,
     ) -> Result<Self, ClientError> {

@@ -18,6 +18,7 @@ use dormouse_runtime::shard::Shard;
 use super::client::{Broken, Client};
 use super::idle::{Idle, Place};
 use super::request::messages;
+use crate::cancel::{Cancelled, DELIVER_WITHIN};
 use crate::session::Shared;
 use crate::session::login::LoggedIn;
 
@@ -44,8 +45,8 @@ pub(crate) struct Lease {
 
 impl Clients {
     /// A client for this role.
-    pub(crate) fn take(&self, who: &LoggedIn, peer: SocketAddr, tls: bool) -> Result<Lease, ClientError> {
-        let place = place(who);
+    pub(crate) fn take(&self, who: LoggedIn, peer: SocketAddr, tls: bool) -> Result<Lease, ClientError> {
+        let place = place(&who);
         let client = match self.idle.take(&place) {
             Some(client) => client,
             None => Client::open(&self.shared, who, peer, tls)?,
@@ -142,9 +143,8 @@ async fn clean_up(clients: &Clients, mut client: Client) -> Option<Client> {
     let (pid, secret) = client.cancel_key()?;
     let ended = async {
         // Without a backend it stands in a line, which it leaves by being closed.
-        if !clients.shared.cancels.cancel(pid, secret).await {
-            return None;
-        }
+        let cancelled = clients.shared.cancels.cancel(pid, secret, DELIVER_WITHIN).await;
+        (cancelled == Cancelled::Sent).then_some(())?;
         if until_ready(&mut client).await? != TxStatus::Idle {
             client.send(messages::query("ROLLBACK"));
             until_ready(&mut client).await.filter(|status| *status == TxStatus::Idle)?;

@@ -132,7 +132,8 @@ pub(crate) fn open(body: &[u8]) -> Result<Content<'_>, Unfit> {
     let endpoint = from.text()?.parse::<EndpointId>().map_err(|_| Unfit::Unreadable)?;
     match kind {
         POOLED => {
-            let key = PoolKey { endpoint, database: from.text()?.to_owned(), role: from.text()?.to_owned() };
+            let (database, role) = (from.text()?.to_owned(), from.text()?.to_owned());
+            let key = PoolKey { people: endpoint.clone(), endpoint, database, role };
             let pooled = Pooled {
                 key,
                 unix: from.number()? != 0,
@@ -172,7 +173,12 @@ mod tests {
         let Ok(Content::Direct(found)) = open(&packed) else { panic!("a direct one") };
         assert_eq!((found.endpoint, found.run), (endpoint.clone(), "7".to_owned()));
         let pooled = Pooled {
-            key: PoolKey { endpoint, database: "app".to_owned(), role: "anna".to_owned() },
+            key: PoolKey {
+                people: endpoint.clone(),
+                endpoint,
+                database: "app".to_owned(),
+                role: "anna".to_owned(),
+            },
             unix: true,
             peer: "[::1]:7".parse().unwrap(),
             application: "psql".to_owned(),

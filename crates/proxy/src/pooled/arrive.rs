@@ -2,10 +2,8 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::BytesMut;
-use dormouse_base::clock;
 use dormouse_pooler::link::{Client, Reader};
 
 use super::client_info::ClientInfo;
@@ -23,10 +21,9 @@ pub(crate) fn arrive(
     socket: OwnedFd,
     kept: Box<dyn Send>,
 ) -> Result<(), Unfit> {
-    let (pool, seated) = shared.pools.enter(who.key).map_err(Unfit::Full)?;
+    let (pool, seated) = shared.pools.enter(who.key, None).map_err(Unfit::Full)?;
     let client = Client::unpack(&mut baggage, &mut pool.lock().common)?;
-    let number = shared.next_client.fetch_add(1, Ordering::Relaxed);
-    let info = ClientInfo::new(number, who.peer, false, clock::now(), who.application).with_key(who.cancel);
+    let info = ClientInfo::new(shared.pools.number(), who.peer, who.application).with_key(who.cancel);
     let info = Arc::new(info);
     let cancel = shared.cancels.add_pooled(Arc::clone(&info));
     pool.join(&info);

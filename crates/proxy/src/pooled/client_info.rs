@@ -7,12 +7,14 @@ use std::task::Waker;
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
-use dormouse_base::{Timestamp, rand};
+use dormouse_base::{Timestamp, clock, rand};
 use dormouse_pgwire::Encode;
 use dormouse_pgwire::backend::BackendKeyData;
 use parking_lot::Mutex;
 
 use super::held::Key;
+use crate::cancel::PooledKey;
+use crate::upstream::peers;
 
 /// The process numbers of pooled clients begin here, above those of processes.
 const FIRST_PID: u32 = 1 << 30;
@@ -36,7 +38,10 @@ pub(crate) struct ClientInfo {
     pid: u32,
     secret: [u8; 4],
     pub(crate) peer: SocketAddr,
-    pub(crate) tls: bool,
+    /// As whom it logged in, if not as its pool's role.
+    pub(crate) user: Option<Box<str>>,
+    /// Version and suite; none without TLS.
+    pub(crate) tls: Option<Box<str>>,
     pub(crate) since: Timestamp,
     /// What it called itself when it came.
     pub(crate) application: String,
@@ -44,6 +49,8 @@ pub(crate) struct ClientInfo {
     /// Since when it does that.
     changed: Mutex<Mono>,
     killed: AtomicBool,
+    /// RECONNECT came, and nobody is to be waited for.
+    hurried: AtomicBool,
     /// The compute of its backend begins to end.
     alarmed: AtomicBool,
     waker: Mutex<Option<Waker>>,
@@ -60,18 +67,20 @@ struct Cancel {
 }
 
 impl ClientInfo {
-    pub(super) fn new(id: u32, peer: SocketAddr, tls: bool, since: Timestamp, application: String) -> Self {
+    pub(super) fn new(id: u32, peer: SocketAddr, application: String) -> Self {
         Self {
             id,
             pid: FIRST_PID | id,
             secret: rand::bytes(),
             peer,
-            tls,
-            since,
+            user: None,
+            tls: None,
+            since: clock::now(),
             application,
             doing: AtomicU8::new(0),
             changed: Mutex::new(Mono::now()),
             killed: AtomicBool::new(false),
+            hurried: AtomicBool::new(false),
             alarmed: AtomicBool::new(false),
             waker: Mutex::new(None),
             cancel: Mutex::default(),
@@ -84,15 +93,30 @@ impl ClientInfo {
         Self { pid, secret, ..self }
     }
 
+    /// The same at the process of this number among its peers; 0: it has none.
+    pub(super) fn at_peer(self, peer_id: u32) -> Self {
+        Self { pid: peers::mark(FIRST_PID, self.id, peer_id), ..self }
+    }
+
+    /// The same, of a client that logged in as somebody else than its pool's role.
+    pub(super) fn named(self, user: Option<&str>) -> Self {
+        Self { user: user.map(Box::from), ..self }
+    }
+
+    /// The same, encrypted in this way, if it is.
+    pub(super) fn over(self, tls: String) -> Self {
+        Self { tls: Some(tls).filter(|tls| !tls.is_empty()).map(String::into_boxed_str), ..self }
+    }
+
     /// Its key: what a cancel request of it says.
-    pub(crate) fn key(&self) -> (u32, Vec<u8>) {
-        (self.pid, self.secret.to_vec())
+    pub(crate) fn key(&self) -> PooledKey {
+        (self.pid, self.secret)
     }
 
     /// The same as a message.
     pub(super) fn key_data(&self) -> Vec<u8> {
         let (pid, secret) = self.key();
-        BackendKeyData::new(pid, secret).encode()
+        BackendKeyData::new(pid, secret.to_vec()).encode()
     }
 
     /// What it is doing.
@@ -107,6 +131,11 @@ impl ClientInfo {
     /// For how long it has been doing that.
     pub(crate) fn doing_for(&self) -> Duration {
         self.changed.lock().elapsed()
+    }
+
+    /// Since when it has been doing that.
+    pub(super) fn doing_since(&self) -> Mono {
+        *self.changed.lock()
     }
 
     pub(super) fn set(&self, doing: Doing) {
@@ -171,6 +200,16 @@ impl ClientInfo {
         if let Some(waker) = &*self.waker.lock() {
             waker.wake_by_ref();
         }
+    }
+
+    /// Ends its session if it rests and keeps a backend that is to be closed.
+    pub(super) fn hurry(&self) {
+        self.hurried.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    pub(super) fn take_hurry(&self) -> bool {
+        self.hurried.load(Ordering::Relaxed) && self.hurried.swap(false, Ordering::AcqRel)
     }
 
     /// Ends its session, as an administrator's wish.

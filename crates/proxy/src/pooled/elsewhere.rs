@@ -16,57 +16,92 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::held::Held;
 use super::open::{Failed, Hello, converse, told};
+use super::pool::Pool;
 use super::prove::Prover;
 use crate::backend_stream::BackendStream;
+use crate::upstream::NoAddress;
+use crate::upstream::journal::Journal;
 use crate::wake::{Backend, Introduction};
 
 /// How much is read at once.
 const CHUNK: usize = 4096;
 
 /// Tries to open one.
-pub(super) async fn open(backend: Backend, introduction: Introduction) -> Result<Box<Held>, Failed> {
+pub(super) async fn open(
+    pool: &Pool,
+    number: u32,
+    backend: Backend,
+    introduction: Introduction,
+) -> Result<Box<Held>, Failed> {
     let within = introduction.within;
     let place = introduction.place.clone();
-    let opening = try_once(backend, introduction);
-    if within.is_zero() {
-        return opening.await;
-    }
-    tokio::time::timeout(within, opening).await.unwrap_or_else(|_| {
-        let error = io::Error::new(
-            io::ErrorKind::TimedOut,
-            format!("no answer within {} s (server_connect_timeout)", within.as_secs()),
-        );
-        Err(unreachable(&place, &error))
+    let journal = Journal::server(number, (&pool.key.database, &introduction.role), &place);
+    let opening = try_once(number, backend, introduction, &journal);
+    let opened = if within.is_zero() {
+        opening.await
+    } else {
+        tokio::time::timeout(within, opening).await.unwrap_or_else(|_| {
+            journal.closing("connect timeout");
+            let error = io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("no answer within {} s (server_connect_timeout)", within.as_secs()),
+            );
+            Err(unreachable(&place, &error))
+        })
+    };
+    opened.map(|mut held| {
+        match held.key.ends.here {
+            Some(here) => journal.say(format_args!("new connection to server (from {here})")),
+            None => journal.say("new connection to server"),
+        }
+        held.journal = Some(Box::new(journal));
+        held
     })
 }
 
-async fn try_once(backend: Backend, introduction: Introduction) -> Result<Box<Held>, Failed> {
+async fn try_once(
+    number: u32,
+    backend: Backend,
+    introduction: Introduction,
+    journal: &Journal,
+) -> Result<Box<Held>, Failed> {
     let place = introduction.place.as_str();
-    let mut stream = backend.compute.connect().await.map_err(|error| unreachable(place, &error))?;
+    let mut stream = backend.compute.connect().await.map_err(|error| {
+        // A host without an address is told apart: the operator looks elsewhere then.
+        let of_dns = error.get_ref().is_some_and(|inner| inner.is::<NoAddress>());
+        journal.closing(if of_dns { "server DNS lookup failed" } else { "connect failed" });
+        unreachable(place, &error)
+    })?;
     let mut prover = Prover::new(&introduction, binding(&stream));
     let mut hello = Hello::default();
     let startup = startup(&introduction).map_err(Failed::Refused)?;
     match converse(&mut stream, &startup, &mut hello, Some(&mut prover)).await {
         Ok(()) => {}
         Err(Failed::Refused(error)) => {
-            tracing::warn!(place, error = error.message, "the server refuses the pooler");
+            journal.warn(format_args!("server login failed: FATAL {}", error.message));
+            journal.closing(&error.message);
             return Err(Failed::Refused(error));
         }
-        Err(Failed::Retry(Some(error))) => return Err(Failed::Retry(Some(error))),
+        Err(Failed::Retry(Some(error))) => {
+            journal.closing(&error.message);
+            return Err(Failed::Retry(Some(error)));
+        }
         Err(Failed::Retry(None)) => {
+            journal.closing("server conn crashed?");
             return Err(unreachable(place, &io::ErrorKind::UnexpectedEof.into()));
         }
     }
     if let Some(sql) = &introduction.first_query {
         run(&mut stream, sql, &mut hello).await.map_err(|error| {
-            tracing::warn!(place, error = error.message, "connect_query failed");
+            journal.warn(format_args!("connect_query failed: {}", error.message));
+            journal.closing("exec_on_connect query failed");
             Failed::Refused(error)
         })?;
     }
-    Ok(hello.into_held(stream, backend))
+    Ok(hello.into_held(number, stream, backend))
 }
 
-fn startup(introduction: &Introduction) -> Result<Vec<u8>, ClientError> {
+pub(super) fn startup(introduction: &Introduction) -> Result<Vec<u8>, ClientError> {
     let mut startup =
         Startup::new(&introduction.role).and_then(|startup| startup.with("database", &introduction.database));
     for (name, value) in &introduction.parameters {
@@ -75,7 +110,7 @@ fn startup(introduction: &Introduction) -> Result<Vec<u8>, ClientError> {
     startup.map(|startup| startup.encode()).map_err(|e| ClientError::protocol_violation(e.to_string()))
 }
 
-fn binding(stream: &BackendStream) -> Option<ChannelBinding> {
+pub(super) fn binding(stream: &BackendStream) -> Option<ChannelBinding> {
     let BackendStream::Tls(tls) = stream else { return None };
     tls.get_ref().1.peer_certificates()?.first().and_then(|first| ChannelBinding::from_certificate(first))
 }
@@ -111,7 +146,7 @@ async fn run(stream: &mut BackendStream, sql: &str, hello: &mut Hello) -> Result
     }
 }
 
-fn unreachable(place: &str, error: &io::Error) -> Failed {
+pub(super) fn unreachable(place: &str, error: &io::Error) -> Failed {
     tracing::warn!(place, %error, "cannot connect to a server");
     let told = ClientError::fatal(SqlState::CONNECTION_FAILURE, "the pooler cannot connect to its server")
         .with_detail(format!("{place}: {error}"));

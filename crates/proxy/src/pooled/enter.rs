@@ -4,10 +4,8 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
-use dormouse_base::clock;
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pooler::config::PoolMode;
@@ -23,13 +21,14 @@ use crate::route::Pooling;
 use crate::session::io::Client as Connection;
 use crate::session::login::LoggedIn;
 use crate::session::{Shared, help};
+use crate::upstream::Upstream;
 
 /// Hands a client that has logged in to its pool. Its session runs on the pool's shard; `kept` is dropped when it
 /// ends.
 pub(crate) fn enter(
     shared: &Arc<Shared>,
     connection: Connection,
-    who: &LoggedIn,
+    mut who: LoggedIn,
     peer: SocketAddr,
     kept: Box<dyn Send>,
 ) -> Result<(), (Box<Connection>, ClientError)> {
@@ -41,8 +40,13 @@ pub(crate) fn enter(
         endpoint: who.endpoint.clone(),
         database: who.startup.params.database().unwrap_or_default().to_owned(),
         role: who.role().to_owned(),
+        people: match &shared.upstream {
+            Some(_) => Upstream::everybody(),
+            None => who.endpoint.clone(),
+        },
     };
-    let (pool, seated) = match shared.pools.enter(key) {
+    let name = who.name.take().filter(|name| *name != key.role);
+    let (pool, seated) = match shared.pools.enter(key, name.as_deref()) {
         Ok(entered) => entered,
         Err(error) => return Err((Box::new(connection), error)),
     };
@@ -51,24 +55,22 @@ pub(crate) fn enter(
         _ => pool.mode(),
     };
     let keeps = mode == PoolMode::Session;
-    let number = shared.next_client.fetch_add(1, Ordering::Relaxed);
+    let number = who.number.unwrap_or_else(|| shared.pools.number());
     let application = who.startup.params.get("application_name").unwrap_or_default().to_owned();
-    let tls = connection.stream.is_tls();
-    let info = Arc::new(ClientInfo::new(number, peer, tls, clock::now(), application));
+    let tls = connection.stream.tls_words();
+    let peering = shared.upstream.as_ref().map_or(0, Upstream::peer_id);
+    let info = ClientInfo::new(number, peer, application).at_peer(peering).named(name.as_deref()).over(tls);
+    let info = Arc::new(info);
     let cancel = shared.cancels.add_pooled(Arc::clone(&info));
     pool.join(&info);
     let home = pool.home().clone();
     let client = Client::new(startup.settings, Default::default(), keeps).with_pid(info.key().0);
     let mut session = Session::new(pool, connection, client, info, cancel);
+    session.keep_journal(who.journal.take());
     if mode == PoolMode::Statement {
         session.forbid_blocks();
     }
-    home.spawn(Life {
-        session,
-        here: false,
-        sessions: shared.metrics.sessions.clone(),
-        _kept: (kept, seated),
-    });
+    home.spawn(Life::new(session, shared.metrics.sessions.clone(), (kept, seated)));
     Ok(())
 }
 
@@ -83,6 +85,10 @@ pub(super) struct Life {
 }
 
 impl Life {
+    fn new(session: Session, sessions: Gauge, kept: (Box<dyn Send>, Seated)) -> Self {
+        Self { session, here: false, sessions, _kept: kept }
+    }
+
     /// Of one whose socket is its pool's shard's already.
     pub(super) fn here(session: Session, sessions: Gauge, kept: (Box<dyn Send>, Seated)) -> Self {
         sessions.inc();

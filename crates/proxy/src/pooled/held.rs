@@ -1,15 +1,18 @@
 //! One backend of a pool, whoever has it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use dormouse_base::Timestamp;
+use dormouse_base::clock;
 use dormouse_pooler::link::{Server, Stateful};
 use dormouse_pooler::pool::Receipt;
 use dormouse_runtime::gate::{Closing, Gate};
 
 use crate::backend_stream::BackendStream;
 use crate::outbox::Outbox;
+use crate::upstream::journal::Journal;
 use crate::wake::{Compute, End, WakeTicket, same_run};
 
 /// What can pin a client to its backend, as operators read it.
@@ -23,6 +26,8 @@ pub(crate) const PINS: [(Stateful, &str); 5] = [
 
 /// What others need to know of a backend: those who cancel, and those who look.
 pub(crate) struct Key {
+    /// Its number here.
+    pub(crate) number: u32,
     pub(crate) pid: u32,
     pub(crate) secret: Vec<u8>,
     pub(crate) compute: Arc<dyn Compute>,
@@ -30,14 +35,37 @@ pub(crate) struct Key {
     pub(super) end: End,
     /// When it was opened.
     pub(crate) since: Timestamp,
+    /// Where it leads.
+    pub(crate) ends: Ends,
+    prepared: AtomicUsize,
     /// What pinned its client when it rested last: one bit for each of [`PINS`].
     pins: AtomicU8,
 }
 
 impl Key {
-    pub(super) fn new(pid: u32, secret: Vec<u8>, compute: Arc<dyn Compute>, since: Timestamp) -> Self {
+    pub(super) fn new(
+        number: u32,
+        (pid, secret): (u32, Vec<u8>),
+        compute: Arc<dyn Compute>,
+        ends: Ends,
+    ) -> Self {
         let end = compute.closing();
-        Self { pid, secret, compute, end, since, pins: AtomicU8::new(0) }
+        Self {
+            number,
+            pid,
+            secret,
+            compute,
+            end,
+            since: clock::now(),
+            ends,
+            prepared: AtomicUsize::new(0),
+            pins: AtomicU8::new(0),
+        }
+    }
+
+    /// Prepared statements that it had when it rested last.
+    pub(crate) fn prepared(&self) -> usize {
+        self.prepared.load(Ordering::Relaxed)
     }
 
     /// What pins its client.
@@ -58,6 +86,17 @@ impl std::fmt::Debug for Key {
     }
 }
 
+/// The two ends of a connection to a server that is no compute of ours.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ends {
+    /// Theirs; none on a Unix socket.
+    pub(crate) there: Option<SocketAddr>,
+    /// Ours.
+    pub(crate) here: Option<SocketAddr>,
+    /// Version and suite; empty without TLS.
+    pub(crate) tls: String,
+}
+
 /// A backend.
 pub(crate) struct Held {
     pub(super) stream: BackendStream,
@@ -69,6 +108,8 @@ pub(crate) struct Held {
     pub(super) outbox: Outbox,
     /// What a cancel request for it says.
     pub(super) key: Arc<Key>,
+    /// What is logged of it, if anything.
+    pub(super) journal: Option<Box<Journal>>,
     /// Present when the wake of its compute is being measured and no row has come.
     pub(super) ticket: Option<Box<dyn WakeTicket>>,
 }
@@ -98,6 +139,7 @@ impl Held {
     /// Does not count as work any more.
     pub(super) fn leave(&mut self) {
         self.key.rests(self.server.pinned());
+        self.key.prepared.store(self.server.prepared(), Ordering::Relaxed);
         if std::mem::take(&mut self.inside) {
             self.gate.leave();
         }

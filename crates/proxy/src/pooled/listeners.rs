@@ -239,6 +239,22 @@ impl Wake for Listeners {
         self.wake.pool_settings(endpoint, database, role, global)
     }
 
+    fn stands_in(&self) -> bool {
+        self.wake.stands_in()
+    }
+
+    fn keeps_up(&self, endpoint: &EndpointId, database: &str) -> bool {
+        self.wake.keeps_up(endpoint, database)
+    }
+
+    fn is_auto(&self, endpoint: &EndpointId) -> bool {
+        self.wake.is_auto(endpoint)
+    }
+
+    fn forgotten(&self, endpoint: &EndpointId, database: &str) {
+        self.wake.forgotten(endpoint, database);
+    }
+
     fn place(&self, endpoint: &EndpointId, database: &str) -> String {
         self.wake.place(endpoint, database)
     }

@@ -27,7 +27,8 @@
 //! makes one ([`elsewhere`] on a server that is no compute, where [`prove`] answers for the role), [`slot`] is where
 //! a client waits, [`listeners`] brings those back who listen before anybody can NOTIFY, [`session`] is the client's
 //! life, [`words`] what it is told when its backend dies under it, [`retire`] cleans up behind those who left in the
-//! middle of something. [`orders`] is what operators order, [`seats`] how many may come, [`room`] what pools share,
+//! middle of something. [`ask`] is a question of our own to a pool, [`replicate`] a client with a connection of its
+//! own, which counts nevertheless ([`aside`]). [`orders`] is what operators order, [`seats`] how many may come, [`room`] what pools share,
 //! [`stats`] what was done.
 
 pub(crate) mod pools;
@@ -49,13 +50,18 @@ mod arrive;
 mod session;
 mod io;
 mod retire;
+mod ask;
+mod aside;
+mod replicate;
 
 pub(crate) use arrive::arrive;
+pub(crate) use ask::{Unanswered, ask};
 pub(crate) use client_info::{ClientInfo, Doing};
 pub(crate) use enter::enter;
-pub(crate) use held::Key as BackendKey;
+pub(crate) use held::{Ends, Key as BackendKey};
 pub(crate) use listeners::Listeners;
 pub(crate) use orders::{Order, Target};
 pub(crate) use pool::Pool;
 pub(crate) use pools::{PoolKey, Pools};
-pub(crate) use seats::Seat;
+pub(crate) use replicate::replicate;
+pub(crate) use seats::{Seat, Seated};

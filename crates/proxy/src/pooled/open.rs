@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use dormouse_base::clock::{self, Mono};
-use dormouse_pgwire::backend::{Authentication, Handshake, TxStatus};
+use dormouse_base::clock::Mono;
+use dormouse_pgwire::backend::{Authentication, Handshake, ParameterStatus, TxStatus};
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pgwire::startup::Startup;
-use dormouse_pgwire::{ClientError, frame, limit};
+use dormouse_pgwire::{ClientError, Encode, frame, limit};
 use dormouse_pooler::link::Server;
 use dormouse_pooler::pool::Opening;
 use dormouse_pooler::settings::Reported;
+use dormouse_runtime::gate::Closing;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::elsewhere;
@@ -59,6 +60,7 @@ pub(super) enum Failed {
 
 async fn connect(pool: &Pool, wake: &dyn Wake) -> Result<Box<Held>, ClientError> {
     let start = Mono::now();
+    let number = pool.number();
     let startup = Startup::new(&pool.key.role)
         .and_then(|startup| startup.with("database", &pool.key.database))
         .map_err(|error| ClientError::protocol_violation(error.to_string()))?
@@ -69,7 +71,7 @@ async fn connect(pool: &Pool, wake: &dyn Wake) -> Result<Box<Held>, ClientError>
             pool.lock().stats.wakes += 1;
         }
         if let Some(introduction) = backend.compute.introduction(&pool.key.database, &pool.key.role) {
-            match elsewhere::open(backend, introduction).await {
+            match elsewhere::open(pool, number, backend, introduction).await {
                 Ok(held) => return Ok(held),
                 Err(Failed::Refused(error)) => return Err(error),
                 Err(Failed::Retry(error)) => {
@@ -81,7 +83,7 @@ async fn connect(pool: &Pool, wake: &dyn Wake) -> Result<Box<Held>, ClientError>
                 }
             }
         }
-        match try_once(backend, &startup).await {
+        match try_once(number, backend, &startup).await {
             Ok(held) => return Ok(held),
             Err(Failed::Refused(error)) => return Err(error),
             Err(Failed::Retry(_)) if start.elapsed() < RETRY_FOR => tokio::time::sleep(RETRY_PAUSE).await,
@@ -90,14 +92,14 @@ async fn connect(pool: &Pool, wake: &dyn Wake) -> Result<Box<Held>, ClientError>
     }
 }
 
-async fn try_once(mut backend: Backend, startup: &[u8]) -> Result<Box<Held>, Failed> {
+async fn try_once(number: u32, mut backend: Backend, startup: &[u8]) -> Result<Box<Held>, Failed> {
     let mut stream = backend.compute.connect().await.map_err(|_| Failed::Retry(None))?;
     let mut hello = Hello::default();
     converse(&mut stream, startup, &mut hello, None).await?;
     if let Some(ticket) = &mut backend.ticket {
         ticket.connected();
     }
-    Ok(hello.into_held(stream, backend))
+    Ok(hello.into_held(number, stream, backend))
 }
 
 /// Introduces the pool, and listens until the backend is ready.
@@ -133,18 +135,31 @@ pub(super) struct Hello {
 }
 
 impl Hello {
-    pub(super) fn into_held(self, stream: BackendStream, backend: Backend) -> Box<Held> {
+    pub(super) fn into_held(self, number: u32, stream: BackendStream, backend: Backend) -> Box<Held> {
         let Backend { pass, compute, ticket } = backend;
-        let (pid, secret) = self.key;
+        let pid = self.key.0;
+        let ends = stream.ends();
         Box::new(Held {
             stream,
             server: Server::new(self.status.unwrap_or(TxStatus::Idle), self.reported).with_pid(pid),
             gate: pass.into_gate(),
             inside: true,
             outbox: Outbox::default(),
-            key: Arc::new(Key::new(pid, secret, compute, clock::now())),
+            key: Arc::new(Key::new(number, self.key, compute, ends)),
+            journal: None,
             ticket,
         })
+    }
+
+    /// The key for cancel requests.
+    pub(super) fn key(&self) -> (u32, Vec<u8>) {
+        self.key.clone()
+    }
+
+    /// What was reported, as messages.
+    pub(super) fn parameters(&self) -> Vec<u8> {
+        let all = self.reported.iter().map(|(name, value)| ParameterStatus::new(name, value).encode());
+        all.collect::<Vec<_>>().concat()
     }
 
     /// Takes whole messages; gives what is to be answered.
@@ -188,10 +203,13 @@ impl Hello {
 
 fn unproved(error: &Unproved) -> Failed {
     tracing::error!(%error, "the pooler cannot log in to its server");
-    Failed::Refused(
-        ClientError::fatal(SqlState::CONNECTION_REJECTED, "the pooler cannot log in to its server")
-            .with_detail(error.to_string()),
-    )
+    let text = match error {
+        Unproved::NoPassword(_) | Unproved::WrongKind { .. } => {
+            "the pooler cannot log in to its server: wrong password type"
+        }
+        _ => "the pooler cannot log in to its server",
+    };
+    Failed::Refused(ClientError::fatal(SqlState::CONNECTION_REJECTED, text).with_detail(error.to_string()))
 }
 
 /// PostgreSQL's own words, with a hint where we have one.
@@ -220,19 +238,24 @@ pub(super) fn told(error: &dormouse_pgwire::backend::ErrorResponse) -> ClientErr
     told
 }
 
-/// Tells the pool when the compute of a new backend ends. One watcher is enough for all of a run.
+/// Tells the pool when the compute of a new backend ends. One watcher is enough for all of a run; it goes with the
+/// pool, and when the compute has been replaced, which nothing follows.
 fn watch(pool: &Arc<Pool>, compute: Arc<dyn Compute>) {
     if !pool.is_first_of(&compute) {
         return;
     }
     let weak = Arc::downgrade(pool);
     let mut closing = compute.closing();
+    let gone = pool.gone();
     pool.home().spawn(async move {
         loop {
-            let over = closing.changed().await.is_err();
+            let over = tokio::select! {
+                changed = closing.changed() => changed.is_err(),
+                () = gone.cancelled() => return,
+            };
             let Some(pool) = weak.upgrade() else { return };
             pool.ends(&compute);
-            if over {
+            if over || *closing.borrow() == Some(Closing::Replaced) {
                 return;
             }
         }

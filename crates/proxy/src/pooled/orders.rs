@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use dormouse_base::clock::Mono;
-use dormouse_pooler::pool::{Farewell, State};
+use dormouse_pooler::pool::{CloseReason, Farewell, State};
 
 use super::pool::{Pool, farewell};
 use super::pools::PoolKey;
@@ -45,6 +45,8 @@ pub(crate) enum Order {
     Kill,
     /// Go on.
     Resume,
+    /// Let transactions end, and refuse whoever wants to begin one: the pooler ends.
+    Drain,
 }
 
 /// All that still holds.
@@ -74,7 +76,12 @@ impl Orders {
 
     /// Whether all pools were stopped.
     pub(super) fn all_stopped(&self) -> bool {
-        self.given.iter().any(|(target, order)| *target == Target::All && *order != Order::Resume)
+        self.stopped(&Target::All)
+    }
+
+    /// Whether these were.
+    pub(super) fn stopped(&self, which: &Target) -> bool {
+        self.given.iter().any(|(target, order)| target == which && *order != Order::Resume)
     }
 
     /// Takes no new clients, or takes them again.
@@ -100,13 +107,26 @@ impl Pool {
             Order::Pause => self.pause(),
             Order::Kill => self.kill(),
             Order::Resume => self.resume(),
+            Order::Drain => self.drain(),
         }
     }
 
     fn pause(&self) -> bool {
         let closed = self.lock().books.pause(&mut self.gate());
-        closed.iter().flatten().for_each(|held| farewell(held));
+        closed.iter().flatten().for_each(|held| farewell(held, CloseReason::Paused.as_str()));
         closed.is_some()
+    }
+
+    fn drain(&self) -> bool {
+        let mut inner = self.lock();
+        inner.drains = true;
+        let waiting = inner.books.refuse_waiters(&mut self.gate());
+        drop(inner);
+        for slot in waiting {
+            let _gone = slot.give(Err(self.told(Farewell::ShuttingDown)));
+        }
+        self.pause();
+        true
     }
 
     fn resume(self: &Arc<Self>) -> bool {
@@ -125,17 +145,27 @@ impl Pool {
         let clients: Vec<_> = inner.clients.values().cloned().collect();
         drop(inner);
         for slot in killed.refuse {
-            let _gone = slot.give(Err(Farewell::PoolKilled.client_error()));
+            let _gone = slot.give(Err(self.told(Farewell::PoolKilled)));
         }
         clients.iter().for_each(|client| client.kill());
-        killed.close.iter().for_each(|held| farewell(held));
+        killed.close.iter().for_each(|held| farewell(held, CloseReason::Killed.as_str()));
         true
     }
 
     /// Has every backend replaced: idle ones now, the others when they are free.
     pub(crate) fn reconnect(&self) {
         let closed = self.lock().books.reconnect(&mut self.gate());
-        closed.iter().for_each(|held| farewell(held));
+        closed.iter().for_each(|held| farewell(held, CloseReason::Reconnect.as_str()));
+        if self.config().server_fast_close {
+            self.end_resting_clients();
+        }
+    }
+
+    /// Clients that keep a backend which is to be closed, and do nothing with it, are ended with it.
+    fn end_resting_clients(&self) {
+        for client in self.clients() {
+            client.hurry();
+        }
     }
 
     /// Whether PAUSE has come to its end.
@@ -153,6 +183,7 @@ mod tests {
             endpoint: endpoint.parse().unwrap(),
             database: database.to_owned(),
             role: "anna".to_owned(),
+            people: endpoint.parse().unwrap(),
         }
     }
 

@@ -6,15 +6,19 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
-use dormouse_pgwire::ClientError;
+use dormouse_pgwire::backend::{NoticeResponse, Severity};
 use dormouse_pgwire::sqlstate::SqlState;
+use dormouse_pgwire::{ClientError, Encode};
 use dormouse_pooler::config::{Limits, PoolMode, Settings as Config, Times};
 use dormouse_pooler::link::Common;
-use dormouse_pooler::pool::{Books, Checkin, Checkout, Counts, Lease, MemberId, Opening, Receipt, WaiterId};
+use dormouse_pooler::pool::{
+    Books, Checkin, Checkout, CloseReason, Counts, Farewell, Lease, MemberId, Opening, Receipt, WaiterId,
+};
 use dormouse_pooler::settings::{Reported, Settings};
 use dormouse_runtime::shard::Shard;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::client_info::{ClientInfo, Doing};
 use super::held::{Held, Key};
@@ -22,7 +26,7 @@ use super::listeners::Listeners;
 use super::open;
 use super::pools::PoolKey;
 use super::room::{Door, Room};
-use super::seats::{Row, limits};
+use super::seats::{self, Row};
 use super::slot::Slot;
 use super::stats::Stats;
 use crate::session::help;
@@ -49,11 +53,15 @@ pub(crate) struct Pool {
     /// Where its clients sit.
     pub(super) row: Row,
     pub(super) wake: Arc<Listeners>,
+    /// Whether ordinary servers are behind it: then PgBouncer's words and ways are expected.
+    pub(super) stands_in: bool,
     /// Whether clients' time is limited.
     timed: AtomicBool,
     home: Shard,
     inner: Mutex<Inner>,
     poke: Arc<Notify>,
+    /// Tells those who watch for it that it is forgotten.
+    gone: CancellationToken,
     /// What it shares with other pools, and its name there.
     room: Arc<Room>,
     member: MemberId,
@@ -68,6 +76,10 @@ pub(super) struct Inner {
     config: Config,
     greetings: HashMap<Settings, Reported>,
     pub(super) clients: HashMap<u32, Arc<ClientInfo>>,
+    /// The pooler ends: no work begins any more.
+    pub(super) drains: bool,
+    /// Since when nobody needs it.
+    unused: Option<Mono>,
     /// Why the last backend could not be opened.
     refusal: Option<ClientError>,
     /// The runs of the compute that are being watched: one, or one for each server that it stands for.
@@ -96,11 +108,14 @@ impl Pool {
         room: &Arc<Room>,
         config: &Config,
     ) -> Arc<Self> {
+        let stands_in = wake.stands_in();
         let inner = Inner {
             books: Books::default(),
-            common: Common::new(config.max_prepared_statements as usize),
-            limits: Limits::from(config),
+            common: Common { strict: stands_in, ..Common::new(config.max_prepared_statements as usize) },
+            limits: limits(&*wake, &key, config),
             config: config.clone(),
+            drains: false,
+            unused: None,
             greetings: HashMap::new(),
             clients: HashMap::new(),
             refusal: None,
@@ -116,13 +131,15 @@ impl Pool {
             row: key.row(),
             key,
             wake,
+            stands_in,
             timed: AtomicBool::new(Times::from(config).any()),
             home,
             inner: Mutex::new(inner),
             poke: Arc::clone(&poke),
+            gone: CancellationToken::new(),
         });
         room.limit(&pool.key, config);
-        let weak = Arc::downgrade(&pool);
+        let (weak, gone) = (Arc::downgrade(&pool), pool.gone());
         pool.home.spawn(async move {
             while let Some(pool) = weak.upgrade() {
                 let next = pool.tick();
@@ -130,10 +147,16 @@ impl Pool {
                 tokio::select! {
                     () = tokio::time::sleep_until(next.as_instant().into()) => {}
                     () = poke.notified() => {}
+                    () = gone.cancelled() => return,
                 }
             }
         });
         pool
+    }
+
+    /// Ends with it.
+    pub(super) fn gone(&self) -> CancellationToken {
+        self.gone.clone()
     }
 
     /// Its shard.
@@ -154,7 +177,10 @@ impl Pool {
     /// Takes new settings over.
     pub(super) fn configure(&self, config: &Config) {
         let mut inner = self.inner.lock();
-        inner.limits = Limits::from(config);
+        inner.limits = limits(&*self.wake, &self.key, config);
+        // What failed under the old ones may work now.
+        inner.refusal = None;
+        inner.books.try_again();
         inner.common.max_prepared = config.max_prepared_statements as usize;
         inner.config = config.clone();
         self.timed.store(Times::from(config).any(), Ordering::Relaxed);
@@ -165,6 +191,27 @@ impl Pool {
         drop(inner);
         self.room.limit(&self.key, config);
         self.poke.notify_one();
+    }
+
+    /// A number for another backend.
+    pub(super) fn number(&self) -> u32 {
+        self.room.number()
+    }
+
+    /// Whether it has been unused for so long.
+    pub(super) fn is_unused_for(&self, limit: Duration) -> bool {
+        let mut inner = self.inner.lock();
+        let used = !inner.clients.is_empty() || inner.books.total() > 0;
+        if used {
+            inner.unused = None;
+            return false;
+        }
+        inner.unused.get_or_insert_with(Mono::now).elapsed() >= limit
+    }
+
+    /// How a client is told why it must go.
+    pub(super) fn told(&self, why: Farewell) -> ClientError {
+        if self.stands_in { why.as_pgbouncer() } else { why.client_error() }
     }
 
     /// What operators call its database.
@@ -184,7 +231,15 @@ impl Pool {
 
     /// How many clients there may be at each seat of its row.
     pub(super) fn client_limits(&self) -> [u32; 3] {
-        limits(&self.inner.lock().config)
+        seats::limits(&self.inner.lock().config)
+    }
+
+    /// `login_notify_message` as a message for a new client.
+    pub(super) fn notice(&self) -> Option<Vec<u8>> {
+        let inner = self.inner.lock();
+        let text = &inner.config.login_notify_message;
+        let notice = || NoticeResponse::new(Severity::Notice, SqlState::SUCCESSFUL_COMPLETION, text).encode();
+        (!text.is_empty()).then(notice)
     }
 
     /// What a backend that was idle for long is checked with, if it is.
@@ -207,6 +262,9 @@ impl Pool {
         let now = Mono::now();
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
+        if inner.drains {
+            return Err(self.told(Farewell::ShuttingDown));
+        }
         loop {
             match inner.books.checkout(now, &inner.limits, &mut self.gate()) {
                 Checkout::Ready(lease) if lease.backend.is_fresh() => {
@@ -214,6 +272,7 @@ impl Pool {
                     return Ok(Taken::Now(lease));
                 }
                 Checkout::Ready(lease) => {
+                    farewell(&lease.backend, "idle server got dirty");
                     let opening = inner.books.closed(&lease.receipt, now, &inner.limits, &mut self.gate());
                     self.open(opening);
                 }
@@ -238,7 +297,7 @@ impl Pool {
     /// Gives up the backend that was idle longest, for another pool.
     fn evict(&self) -> bool {
         let evicted = self.inner.lock().books.evict(&mut self.gate());
-        evicted.as_deref().map(farewell).is_some()
+        evicted.as_deref().map(|held| farewell(held, "evicted")).is_some()
     }
 
     /// Has another pool give up a backend that nobody uses there, if a cap is what this one waits for.
@@ -290,8 +349,8 @@ impl Pool {
                     }
                     return;
                 }
-                Checkin::Close { backend, open, .. } => {
-                    farewell(&backend);
+                Checkin::Close { backend, open, reason } => {
+                    farewell(&backend, reason.as_str());
                     return self.open(open);
                 }
             }
@@ -300,7 +359,12 @@ impl Pool {
 
     /// A backend is lost, or no other client may have it.
     pub(super) fn discard(self: &Arc<Self>, backend: Box<Held>, receipt: &Receipt) {
-        farewell(&backend);
+        self.discard_because(backend, receipt, "server conn crashed?");
+    }
+
+    /// The same, and the log is to say why.
+    pub(super) fn discard_because(self: &Arc<Self>, backend: Box<Held>, receipt: &Receipt, why: &str) {
+        farewell(&backend, why);
         drop(backend);
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
@@ -310,6 +374,9 @@ impl Pool {
 
     pub(super) fn open(self: &Arc<Self>, opening: Option<Opening>) {
         if let Some(opening) = opening {
+            if self.stands_in && opening.is_of_reserve() {
+                tracing::warn!("{}/{} taking connection from reserve_pool", self.key.database, self.key.role);
+            }
             self.home.spawn(open::open(Arc::clone(self), opening));
         }
     }
@@ -350,8 +417,8 @@ impl Pool {
                 self.poke.notify_one();
             }
             Checkin::Kept => self.poke.notify_one(),
-            Checkin::Close { backend, open, .. } => {
-                farewell(&backend);
+            Checkin::Close { backend, open, reason } => {
+                farewell(&backend, reason.as_str());
                 self.open(open);
             }
         }
@@ -392,6 +459,14 @@ impl Pool {
         }
     }
 
+    /// What was set aside is free again.
+    pub(super) fn put_back(self: &Arc<Self>, opening: Opening) {
+        let mut inner = self.inner.lock();
+        let inner = &mut *inner;
+        let opening = inner.books.put_back(opening, Mono::now(), &inner.limits, &mut self.gate());
+        self.open(opening);
+    }
+
     /// Takes a backend back that nobody took, once the books are free.
     fn checkin_later(self: &Arc<Self>, lease: Lease<Box<Held>>) {
         let (pool, Lease { backend, receipt, .. }) = (Arc::clone(self), lease);
@@ -405,8 +480,8 @@ impl Pool {
         let now = Mono::now();
         let actions = inner.books.tick(now, &inner.limits, &mut self.gate());
         for (backend, reason) in actions.close {
-            tracing::debug!(pool = ?self.key, reason = reason.as_str(), "backend closed");
-            farewell(&backend);
+            tracing::trace!(pool = ?self.key, reason = reason.as_str(), "backend closed");
+            farewell(&backend, reason.as_str());
         }
         for opening in actions.open {
             self.open(Some(opening));
@@ -419,7 +494,11 @@ impl Pool {
         let waited = inner.limits.query_wait_timeout;
         for slot in actions.refuse {
             // Who waited for a server that cannot be reached is told that.
-            let error = inner.refusal.clone().unwrap_or_else(|| waited_too_long(waited));
+            let late = || match self.stands_in {
+                true => Farewell::QueryWaitTimeout.as_pgbouncer(),
+                false => waited_too_long(waited),
+            };
+            let error = inner.refusal.clone().unwrap_or_else(late);
             let _gone = slot.give(Err(error));
         }
         // A backend that is in use now will be idle again by then, without anybody saying so.
@@ -445,7 +524,9 @@ impl Pool {
     pub(super) fn ends(&self, compute: &Arc<dyn Compute>) {
         let run = compute.closing();
         let mut inner = self.inner.lock();
-        drop(inner.books.remove_idle(|held| held.is_of(&run), &mut self.gate()));
+        for held in inner.books.remove_idle(|held| held.is_of(&run), &mut self.gate()) {
+            farewell(&held, CloseReason::Reconnect.as_str());
+        }
         for client in inner.clients.values().filter(|client| client.doing() == Doing::Linked) {
             client.alarm();
         }
@@ -534,11 +615,21 @@ impl Inner {
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        self.gone.cancel();
         self.room.leave(self.member);
     }
 }
 
-pub(super) fn farewell(backend: &Held) {
+/// What the books look at.
+fn limits(wake: &dyn Wake, key: &PoolKey, config: &Config) -> Limits {
+    let keeps_up = config.min_pool_size > 0 && wake.keeps_up(&key.endpoint, &key.database);
+    Limits { as_pgbouncer: wake.stands_in(), keeps_up, ..Limits::from(config) }
+}
+
+pub(super) fn farewell(backend: &Held, why: &str) {
+    if let Some(journal) = &backend.journal {
+        journal.closing(why);
+    }
     backend.stream.say_if_possible(&TERMINATE);
 }
 

@@ -25,12 +25,17 @@ use crate::wake::Wake;
 /// Pools that have neither clients nor backends are forgotten when so many new ones have come.
 const SWEEP_AFTER: usize = 256;
 
+/// How often it is looked for pools that nobody needs.
+const SWEEP_EVERY: Duration = Duration::from_millis(333);
+
 /// What makes a pool.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct PoolKey {
     pub(crate) endpoint: EndpointId,
     pub(crate) database: String,
     pub(crate) role: String,
+    /// With whose the limits of its role are counted: the endpoint's, or those of all databases.
+    pub(crate) people: EndpointId,
 }
 
 impl PoolKey {
@@ -89,7 +94,7 @@ impl Pools {
     }
 
     /// The pool of a key; made when it is the first client's.
-    fn get(&self, key: PoolKey) -> Arc<Pool> {
+    pub(crate) fn get(&self, key: PoolKey) -> Arc<Pool> {
         let mut all = self.all.lock();
         if let Some(pool) = all.get(&key) {
             return Arc::clone(pool);
@@ -112,6 +117,40 @@ impl Pools {
         all
     }
 
+    /// Forgets pools that nobody has needed for long.
+    fn sweep(&self) {
+        let settings = self.settings.read().clone();
+        let mut forgotten = Vec::new();
+        self.all.lock().retain(|key, pool| {
+            let auto = self.wake.is_auto(&key.endpoint);
+            let limits = [(true, settings.pool_idle_timeout), (auto, settings.autodb_idle_timeout)];
+            let limit = limits.into_iter().filter(|(holds, limit)| *holds && !limit.is_zero());
+            let Some(limit) = limit.map(|(_, limit)| limit).min() else { return true };
+            let keep = pool.config().min_pool_size > 0 || !pool.is_unused_for(limit);
+            if !keep {
+                forgotten.push(key.clone());
+            }
+            keep
+        });
+        for key in forgotten {
+            tracing::info!("cleaning up idle pool: db={} user={}", key.database, key.role);
+            self.wake.forgotten(&key.endpoint, &key.database);
+        }
+    }
+
+    /// Sweeps for ever.
+    pub(crate) async fn keep_clean(&self) {
+        loop {
+            tokio::time::sleep(SWEEP_EVERY).await;
+            self.sweep();
+        }
+    }
+
+    /// The number of another client or backend.
+    pub(crate) fn number(&self) -> u32 {
+        self.room.number()
+    }
+
     /// The settings of all pools.
     pub(crate) fn settings(&self) -> Settings {
         self.settings.read().clone()
@@ -131,22 +170,34 @@ impl Pools {
         }
     }
 
-    /// Takes a client into its pool, if there is room and its database takes new ones.
-    pub(super) fn enter(&self, key: PoolKey) -> Result<(Arc<Pool>, Seated), ClientError> {
+    /// Takes a client into its pool, if there is room and its database takes new ones. With a `name` it logged in
+    /// as somebody else than the pool's role, and is counted as that.
+    pub(super) fn enter(&self, key: PoolKey, name: Option<&str>) -> Result<(Arc<Pool>, Seated), ClientError> {
         if self.orders.lock().is_disabled(&key) {
             let text = format!("database {} is disabled", quoted(&key.database));
             return Err(ClientError::fatal(SqlState::CANNOT_CONNECT_NOW, text)
                 .with_hint("The operator takes clients again with ENABLE on the console."));
         }
         let known = self.all.lock().get(&key).cloned();
-        if let Some(pool) = known {
+        if let (Some(pool), None) = (&known, name) {
             let seated = Seated::take(&self.hall, &pool.row, pool.client_limits())?;
-            return Ok((pool, seated));
+            return Ok((Arc::clone(pool), seated));
         }
         // No pool is made for a client that may not come in.
-        let settings = self.settings_of(&key, &self.settings.read());
-        let seated = Seated::take(&self.hall, &key.row(), limits(&settings))?;
-        Ok((self.get(key), seated))
+        let who = PoolKey { role: name.unwrap_or(&key.role).to_owned(), ..key.clone() };
+        let settings = self.settings_of(&who, &self.settings.read());
+        let seated = Seated::take(&self.hall, &who.row(), limits(&settings))?;
+        Ok((known.unwrap_or_else(|| self.get(key)), seated))
+    }
+
+    /// Takes an operator in; whoever may change nothing has to find room.
+    pub(crate) fn seat_operator(&self, key: &PoolKey, is_admin: bool) -> Result<Seated, ClientError> {
+        let mut settings = self.settings_of(key, &self.settings.read());
+        if is_admin {
+            (settings.max_client_conn, settings.max_db_client_connections) = (0, 0);
+            settings.max_user_client_connections = 0;
+        }
+        Seated::take(&self.hall, &key.row(), limits(&settings))
     }
 
     /// Who sits where.
@@ -169,6 +220,16 @@ impl Pools {
     /// Whether a pool takes no new clients.
     pub(crate) fn is_disabled(&self, key: &PoolKey) -> bool {
         self.orders.lock().is_disabled(key)
+    }
+
+    /// Lets what runs come to its end, and refuses all other work, for good.
+    pub(crate) fn drain(&self) {
+        self.order(&Target::All, Order::Drain);
+    }
+
+    /// Whether PAUSE or KILL of just this holds.
+    pub(crate) fn is_stopped(&self, target: &Target) -> bool {
+        self.orders.lock().stopped(target)
     }
 
     /// Whether PAUSE or KILL of all of them holds.

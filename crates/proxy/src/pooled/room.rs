@@ -5,7 +5,7 @@
 //! taken when backends are opened and closed, which is rare; with each statement only while a cap is set.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
 use dormouse_base::clock::Mono;
@@ -23,6 +23,8 @@ use super::seats::Seat;
 pub(super) struct Room {
     /// Whether any cap is set.
     capped: AtomicBool,
+    /// The number that was given last to a client or backend.
+    last_number: AtomicU32,
     inner: Mutex<Inner>,
 }
 
@@ -50,6 +52,11 @@ impl Inner {
 }
 
 impl Room {
+    /// A number that no other client or backend has.
+    pub(super) fn number(&self) -> u32 {
+        self.last_number.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// A pool comes under its caps.
     pub(super) fn join(&self, key: &PoolKey, poke: &Arc<Notify>, pool: &Weak<Pool>) -> MemberId {
         let mut inner = self.inner.lock();
@@ -69,7 +76,8 @@ impl Room {
     /// Sets a pool's caps.
     pub(super) fn limit(&self, key: &PoolKey, settings: &Settings) {
         let limits = (settings.max_db_connections, settings.max_user_connections);
-        self.capped.store(limits != (0, 0), Ordering::Relaxed);
+        // Once one has a cap, all look: another pool's settings say nothing about this one's.
+        self.capped.fetch_or(limits != (0, 0), Ordering::Relaxed);
         let mut inner = self.inner.lock();
         inner.caps.set_limit(&key.database_seat(), limits.0);
         inner.caps.set_limit(&key.role_seat(), limits.1);

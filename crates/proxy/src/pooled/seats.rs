@@ -71,7 +71,7 @@ impl PoolKey {
     }
 
     pub(crate) fn role_seat(&self) -> Seat {
-        Seat::Role(self.endpoint.clone(), self.role.clone())
+        Seat::Role(self.people.clone(), self.role.clone())
     }
 }
 
@@ -82,8 +82,9 @@ mod tests {
     #[test]
     fn limits_are_told_apart_and_seats_come_back() {
         let row = |role: &str| {
-            let endpoint = "ep-quiet-oak-0123456789".parse().unwrap();
-            PoolKey { endpoint, database: "app".to_owned(), role: role.to_owned() }.row()
+            let endpoint: EndpointId = "ep-quiet-oak-0123456789".parse().unwrap();
+            let people = endpoint.clone();
+            PoolKey { endpoint, database: "app".to_owned(), role: role.to_owned(), people }.row()
         };
         let mut settings = Settings::default();
         settings.set("max_client_conn", "3").unwrap();

@@ -72,9 +72,9 @@ pub(super) fn not_returned() -> Vec<u8> {
 }
 
 /// All backends are busy.
-pub(super) fn you_wait() -> Vec<u8> {
-    let text = "no server connection is available, client being queued";
-    NoticeResponse::new(Severity::Notice, SqlState::SUCCESSFUL_COMPLETION, text).encode()
+pub(super) fn you_wait(database: &str) -> Vec<u8> {
+    let text = format!("No server connection available in {database} backend, client being queued");
+    NoticeResponse::new(Severity::Notice, SqlState::SUCCESSFUL_COMPLETION, &text).encode()
 }
 
 /// The client's settings could not be restored on a backend.
@@ -85,7 +85,10 @@ pub(super) fn not_restored(why: &str) -> ClientError {
 }
 
 /// An operator ended it.
-pub(super) fn killed() -> ClientError {
-    ClientError::fatal(SqlState::ADMIN_SHUTDOWN, "terminating connection due to administrator command")
-        .with_hint(help("endpoint-is-stopping"))
+pub(super) fn killed(stands_in: bool) -> ClientError {
+    let text = "terminating connection due to administrator command";
+    if stands_in {
+        return ClientError::fatal(SqlState::ADMIN_SHUTDOWN, format!("{text} (database removed)"));
+    }
+    ClientError::fatal(SqlState::ADMIN_SHUTDOWN, text).with_hint(help("endpoint-is-stopping"))
 }

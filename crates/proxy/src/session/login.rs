@@ -35,6 +35,7 @@ use crate::console::{self, Admin};
 use crate::route::{self, Route};
 use crate::throttle::Who;
 use crate::tls::Tls;
+use crate::upstream::journal::Journal;
 use crate::wake::{Claim, StoredRole, TokenRefusal};
 
 /// A password that comes unasked is there after this long.
@@ -46,9 +47,20 @@ pub(crate) struct LoggedIn {
     pub(crate) startup: Startup,
     /// How its connection is pooled, if it is.
     pub(crate) mode: Option<route::Pooling>,
+    /// As whom it logged in, when its pool has a role of its own.
+    pub(crate) name: Option<String>,
+    /// Its number, if it has one already.
+    pub(crate) number: Option<u32>,
+    /// What is logged of it, if anything.
+    pub(crate) journal: Option<Box<Journal>>,
 }
 
 impl LoggedIn {
+    /// One who is its pool's role, and of whom nothing is logged.
+    pub(crate) fn new(endpoint: EndpointId, startup: Startup, mode: Option<route::Pooling>) -> Self {
+        Self { endpoint, startup, mode, name: None, number: None, journal: None }
+    }
+
     pub(crate) fn role(&self) -> &str {
         self.startup.params.user().unwrap_or_default()
     }
@@ -58,6 +70,8 @@ impl LoggedIn {
 pub(crate) enum Login {
     /// A role of a database.
     Role(LoggedIn),
+    /// A role that wants the write-ahead log of an ordinary server.
+    Replication(LoggedIn),
     /// An operator, who has not been told yet.
     Console(Admin),
 }
@@ -104,7 +118,7 @@ pub(super) async fn login(
     };
     permitted(&role, stored.as_ref())?;
     client.send(&AuthenticationOk.encode()).await?;
-    Ok(Login::Role(LoggedIn { endpoint, startup, mode: routed.mode }))
+    Ok(Login::Role(LoggedIn::new(endpoint, startup, routed.mode)))
 }
 
 /// Drivers on WebSockets send the password behind the startup message, without waiting for the question. One that
@@ -350,7 +364,12 @@ impl Attempt<'_> {
         }
     }
 
-    pub(super) fn check_token(&self, secret: &[u8], endpoint: &EndpointId, database: &str) -> Result<(), TokenRefusal> {
+    pub(super) fn check_token(
+        &self,
+        secret: &[u8],
+        endpoint: &EndpointId,
+        database: &str,
+    ) -> Result<(), TokenRefusal> {
         if secret.len() > token::MAX_TOKEN {
             return Err(TokenRefusal::NotOne);
         }

@@ -23,8 +23,7 @@ pub(crate) use backend::not_started;
 pub(crate) use relay::{crashed, stopping};
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dormouse_base::EndpointId;
@@ -32,11 +31,13 @@ use dormouse_base::clock::Mono;
 use dormouse_pgwire::backend::ErrorResponse;
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pgwire::{ClientError, Encode};
+use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tracing::Instrument;
 
+use crate::bound::Listening;
 use crate::cancel::Registry;
-use crate::console::Admin;
+use crate::console::{Admin, Operators};
 use crate::handover::Departure;
 use crate::handshakes::Place;
 use crate::lookups::Lookups;
@@ -76,8 +77,20 @@ pub(crate) struct Shared {
     pub(crate) address: SocketAddr,
     /// When another process takes over.
     pub(crate) departure: Arc<Departure>,
-    /// Numbers pooled clients.
-    pub(crate) next_client: AtomicU32,
+    /// Who uses the console.
+    pub(crate) operators: Operators,
+    /// What is listened on, as long as it is.
+    pub(crate) listening: Mutex<Vec<Weak<Listening>>>,
+}
+
+impl Shared {
+    /// TLS for a new connection, if it is offered.
+    pub(crate) fn tls(&self) -> Option<Tls> {
+        match &self.upstream {
+            Some(upstream) => upstream.tls(),
+            None => self.tls.clone(),
+        }
+    }
 }
 
 /// How a step ended a connection before its time.
@@ -113,7 +126,14 @@ pub(crate) async fn serve(
     let (relay, endpoint) = match opened {
         None => return,
         Some(Opened::Direct(client, backend, endpoint)) => (relay::Relay::new(client, *backend), endpoint),
-        Some(Opened::Pooled(client, who)) => return pool(&shared, client, &who, peer, counted).await,
+        Some(Opened::Pooled(client, who)) => return pool(&shared, client, who, peer, counted).await,
+        Some(Opened::Replication(client, who)) => {
+            let _counted = counted;
+            if let (client, Err(end)) = pooled::replicate(&shared, client, who).await {
+                finish(&shared, client, end).await;
+            }
+            return;
+        }
         Some(Opened::Console(client, admin)) => return console(&shared, client, admin, counted).await,
     };
     let _counted = counted;
@@ -129,6 +149,8 @@ enum Opened {
     Direct(io::Client, Box<backend::Connected>, EndpointId),
     /// One of many of a pool.
     Pooled(io::Client, login::LoggedIn),
+    /// One that wants the write-ahead log of an ordinary server.
+    Replication(io::Client, login::LoggedIn),
     /// An operator.
     Console(io::Client, Admin),
 }
@@ -145,7 +167,7 @@ async fn console(shared: &Arc<Shared>, mut client: io::Client, admin: Admin, cou
 async fn pool(
     shared: &Arc<Shared>,
     client: io::Client,
-    who: &login::LoggedIn,
+    who: login::LoggedIn,
     peer: SocketAddr,
     counted: Box<dyn Send>,
 ) {
@@ -188,6 +210,10 @@ async fn open(
     let mut client = client?;
     let logged_in = match logged_in {
         Login::Role(logged_in) => logged_in,
+        Login::Replication(logged_in) => {
+            shared.metrics.ended("served");
+            return Some(Opened::Replication(client, logged_in));
+        }
         Login::Console(admin) => {
             shared.metrics.ended("served");
             return Some(Opened::Console(client, admin));

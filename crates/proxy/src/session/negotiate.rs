@@ -8,8 +8,10 @@ use tokio::net::TcpStream;
 
 use super::io::Client;
 use super::{End, Shared};
+use crate::cancel::{Cancelled, DELIVER_WITHIN};
 use crate::stream::{ClientStream, Encrypted};
 use crate::tls;
+use crate::upstream::peers;
 
 /// The protocol version spoken: 3.0.
 const SPOKEN_MINOR: u16 = 0;
@@ -41,7 +43,7 @@ pub(super) async fn negotiate(shared: &Shared, stream: ClientStream) -> Result<(
             // Not supported; the client goes on without, or asks for TLS next.
             Step::Gss => client.send(b"N").await?,
             Step::Cancel { pid, secret } => {
-                shared.cancels.cancel(pid, secret).await;
+                cancel(shared, pid, secret).await;
                 // libpq takes the end of the connection for the receipt; over TLS it must be an orderly one.
                 let _gone = client.stream.shutdown().await;
                 return Err(End::Quiet("cancel_request"));
@@ -58,6 +60,20 @@ pub(super) async fn negotiate(shared: &Shared, stream: ClientStream) -> Result<(
         }
     }
     Err(End::Refuse(ClientError::protocol_violation("too many encryption requests")))
+}
+
+/// Passes a cancel request on: to a backend, or to the peer whose client it is from.
+async fn cancel(shared: &Shared, pid: u32, secret: Vec<u8>) {
+    let Some(upstream) = &shared.upstream else {
+        let _known = shared.cancels.cancel(pid, secret, DELIVER_WITHIN).await;
+        return;
+    };
+    let within = shared.pools.settings().cancel_wait_timeout;
+    let (pid, may_pass_on) = if upstream.peer_id() == 0 { (pid, false) } else { peers::unmark(pid) };
+    let done = shared.cancels.cancel(pid, secret.clone(), within).await;
+    if done == Cancelled::Unknown && may_pass_on {
+        upstream.pass_on(pid, &secret).await;
+    }
 }
 
 /// Looks at the first byte without taking it, so that a TLS handshake can still be read whole.
@@ -100,7 +116,7 @@ async fn answer_ssl(shared: &Shared, mut client: Client) -> Result<Client, End> 
     if !client.unread.is_empty() || (client.stream.is_tls() && !client.stream.is_carried()) {
         return Err(End::Quiet("garbage"));
     }
-    if shared.tls.is_none() || matches!(client.stream, ClientStream::Unix(_) | ClientStream::Carried(_)) {
+    if shared.tls().is_none() || matches!(client.stream, ClientStream::Unix(_) | ClientStream::Carried(_)) {
         client.send(b"N").await?;
         return Ok(client);
     }
@@ -118,7 +134,7 @@ async fn direct_tls(shared: &Shared, client: Client) -> Result<Client, End> {
 }
 
 async fn handshake(shared: &Shared, client: Client) -> Result<Client, End> {
-    let (Some(tls), ClientStream::Plain(stream)) = (&shared.tls, client.stream) else {
+    let (Some(tls), ClientStream::Plain(stream)) = (shared.tls(), client.stream) else {
         return Err(End::Quiet("tls_off"));
     };
     let current = tls.current();

@@ -197,7 +197,7 @@ impl Relay {
 
     /// What a cancel request of its client says.
     pub(super) fn cancel_key(&self) -> Option<(u32, Vec<u8>)> {
-        self.cancel.as_ref().map(Entry::key)
+        self.cancel.as_ref().and_then(Entry::key)
     }
 
     fn at_rest(&self) -> bool {

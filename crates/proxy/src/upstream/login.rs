@@ -1,72 +1,228 @@
-//! Who is it? As `auth_type` and the list of users say.
+//! Who is it? As `auth_type`, the list of users and the HBA file say.
 //!
-//! A role that the list does not know is asked like any other, and fails at the end.
+//! ```text
+//!  startup ─► console by socket? ─► known? ─no─► auth_query ─► prove ─► console / replication / pool
+//! ```
+//!
+//! That a database does not exist is told after the proof only, as nobody else needs to know.
 
 use std::net::SocketAddr;
 
 use dormouse_base::clock::Mono;
-use dormouse_base::{EndpointId, Secret, rand};
-use dormouse_pgwire::auth::md5;
-use dormouse_pgwire::auth::scram::server::{Exchange, Reply};
-use dormouse_pgwire::auth::scram::{Credential, ScramError, Verifier};
-use dormouse_pgwire::backend::{AuthenticationMd5Password, AuthenticationOk, AuthenticationSasl};
+use dormouse_pgwire::backend::AuthenticationOk;
 use dormouse_pgwire::client_error::quoted;
-use dormouse_pgwire::frontend::{PasswordMessage, SaslInitialResponse, SaslResponse};
 use dormouse_pgwire::sqlstate::SqlState;
-use dormouse_pgwire::startup::{Params, Startup};
+use dormouse_pgwire::startup::Startup;
 use dormouse_pgwire::{ClientError, Encode};
-use dormouse_pooler::config::names;
+use dormouse_pooler::config::Settings;
+use dormouse_pooler::config::hba::Visitor;
 use dormouse_pooler::config::userlist::Password;
-use dormouse_runtime::task;
-use sha2::{Digest, Sha256};
 
 use super::config::AuthType;
+use super::encryption::TlsMode;
+use super::journal::Journal;
+use super::lookup::{Lookup, misconfigured};
+use super::prove::{Claimant, method, prove};
+use super::startup::prepare;
 use super::{State, Upstream};
 use crate::bound::UNIX_PEER;
 use crate::console;
 use crate::route::{Pooling, Route};
 use crate::session::io::Client;
-use crate::session::login::{LoggedIn, Login, ask_in_the_clear, malformed, password_body};
+use crate::session::login::{LoggedIn, Login};
 use crate::session::{End, Shared, help};
 use crate::stream::ClientStream;
 
 /// Stands for the whole pooler where guesses are counted.
 const EVERYTHING: &str = "ep-pool";
 
-/// What a client is called whose address is a Unix socket.
-const UNIX_NAME: &str = "unix";
+/// Who may use the console from the pooler's own account, on a Unix socket.
+const OPERATOR: &str = "pgbouncer";
+
+/// One login.
+struct Attempt<'a> {
+    shared: &'a Shared,
+    upstream: &'a Upstream,
+    state: &'a State,
+    peer: SocketAddr,
+    role: &'a str,
+    database: &'a str,
+    journal: Journal,
+    settings: Settings,
+}
 
 /// Authenticates, and finds the client's pool; on success the client has been told so.
 pub(crate) async fn login(
     shared: &Shared,
     upstream: &Upstream,
     client: &mut Client,
-    mut startup: Startup,
+    startup: Startup,
     peer: SocketAddr,
 ) -> Result<Login, End> {
     let role = startup.params.user().ok_or_else(ClientError::no_user)?.to_owned();
-    let state = upstream.state();
-    encrypted_as_demanded(&state, client)?;
-    if startup.params.is_replication() {
-        let text = "replication connections cannot be pooled";
-        let error = ClientError::fatal(SqlState::FEATURE_NOT_SUPPORTED, text);
-        return Err(error.with_hint("Connect to the server itself.").into());
-    }
-    prove(shared, upstream, &state, client, &role, peer).await?;
     let database = startup.params.database().unwrap_or(&role).to_owned();
-    let is_entry = state.plan.ini.databases.iter().any(|entry| entry.name == database);
-    if !is_entry && console::asks_for(&Route::Default, &database) {
-        return Ok(Login::Console(console::admit_proved(shared, &role, peer)?));
+    let number = shared.pools.number();
+    let process = client.stream.owner().map_or(0, |(_, process)| process);
+    let journal = Journal::client(number, (&database, &role), peer, (process, shared.address.port()));
+    let state = upstream.state();
+    let settings = shared.pools.settings();
+    let attempt = Attempt {
+        shared,
+        upstream,
+        state: &state,
+        peer,
+        role: &role,
+        database: &database,
+        journal,
+        settings,
+    };
+    let mut done = attempt.run(client, startup).await;
+    match &mut done {
+        Ok(Login::Role(who) | Login::Replication(who)) => {
+            who.number = Some(number);
+            who.name = Some(role.clone());
+            who.journal = Some(Box::new(attempt.journal));
+        }
+        Ok(Login::Console(admin)) => admin.number = number,
+        Err(End::Refuse(error)) => {
+            if attempt.settings.log_disconnections {
+                attempt.journal.closing(&error.message);
+            }
+            if attempt.settings.log_pooler_errors {
+                attempt.journal.warn(format_args!("pooler error: {}", error.message));
+            }
+        }
+        Err(_) => {}
     }
-    let endpoint = upstream.entry(&database)?;
-    let forced = state.plan.ini.database(&database).and_then(|entry| entry.user.clone());
-    prepare(&mut startup.params, &state, &database, forced.as_deref().unwrap_or(&role), peer);
-    client.send(&AuthenticationOk.encode()).await?;
-    Ok(Login::Role(LoggedIn { endpoint, startup, mode: Some(Pooling::AsSet) }))
+    done
+}
+
+impl Attempt<'_> {
+    async fn run(&self, client: &mut Client, mut startup: Startup) -> Result<Login, End> {
+        encrypted_as_demanded(self.state, client)?;
+        let has_entry = self.state.plan.ini.databases.iter().any(|entry| entry.name == self.database);
+        let is_console = !has_entry && console::asks_for(&Route::Default, self.database);
+        if is_console && let Some(login) = self.operator(client)? {
+            return Ok(login);
+        }
+        let replication = startup.params.is_replication();
+        let physical = replication && startup.params.replication() != Some("database");
+        self.prove(client, is_console, physical).await?;
+        if is_console {
+            return Ok(Login::Console(console::admit_proved(self.shared, self.role, self.peer)?));
+        }
+        let endpoint = self.upstream.entry(self.database)?;
+        if self.upstream.is_ending() {
+            let text = "pooler is shutting down";
+            return Err(ClientError::fatal(SqlState::CANNOT_CONNECT_NOW, text).into());
+        }
+        let forced = self.upstream.database(self.database).and_then(|entry| entry.user);
+        let role = forced.as_deref().unwrap_or(self.role);
+        let layers = self.state.plan.ini.settings_of(self.database, role);
+        if replication {
+            startup.params.set("user", role).map_err(|e| ClientError::protocol_violation(e.to_string()))?;
+        } else {
+            prepare(&mut startup.params, &layers, role, self.peer)?;
+        }
+        client.send(&AuthenticationOk.encode()).await?;
+        let who = LoggedIn {
+            endpoint,
+            startup,
+            mode: Some(Pooling::AsSet),
+            name: None,
+            number: None,
+            journal: None,
+        };
+        Ok(if replication { Login::Replication(who) } else { Login::Role(who) })
+    }
+
+    /// The pooler's own account, on this machine, may do everything; and with `auth_type = any` whoever is listed.
+    fn operator(&self, client: &Client) -> Result<Option<Login>, ClientError> {
+        let own = rustix::process::geteuid().as_raw();
+        if self.role == OPERATOR && client.stream.owner().is_some_and(|(uid, _)| uid == own) {
+            if self.settings.log_connections {
+                self.journal.say("pgbouncer access from unix socket");
+            }
+            return console::admit_operator(self.shared, self.role, self.peer).map(Login::Console).map(Some);
+        }
+        if self.state.plan.auth == AuthType::Any {
+            return console::admit_proved(self.shared, self.role, self.peer).map(Login::Console).map(Some);
+        }
+        Ok(None)
+    }
+
+    async fn prove(&self, client: &mut Client, is_console: bool, physical: bool) -> Result<(), End> {
+        let Self { shared, upstream, state, role, .. } = *self;
+        if state.plan.auth == AuthType::Any {
+            if upstream.database(self.database).is_some_and(|entry| entry.user.is_none()) {
+                self.journal.warn("auth_type=any requires forced user");
+                return Err(misconfigured().into());
+            }
+            return Ok(());
+        }
+        let known = self.known(is_console).await?;
+        let visitor = Visitor {
+            from: (self.peer != UNIX_PEER).then(|| self.peer.ip()),
+            tls: client.stream.is_tls(),
+            database: self.database,
+            user: role,
+            replication: physical,
+        };
+        let Some(method) = method(state, visitor) else {
+            let text = "no authentication method is found";
+            return Err(ClientError::fatal(SqlState::INVALID_AUTHORIZATION, text).into());
+        };
+        if self.settings.log_connections {
+            let tls = Some(client.stream.tls_words()).filter(|words| !words.is_empty());
+            let tls = tls.unwrap_or_else(|| "no".to_owned());
+            self.journal.say(format_args!("login attempt: db={} user={role} tls={tls}", self.database));
+        }
+        let everything = EVERYTHING.parse().expect("it is an ID");
+        let guesses = shared.throttle.who(self.peer.ip(), &everything, role);
+        shared.throttle.check(guesses, Mono::now()).map_err(|wait| {
+            let text = format!("too many failed logins for user {} from this address", quoted(role));
+            ClientError::fatal(SqlState::INVALID_AUTHORIZATION, text)
+                .with_detail(format!("The next try is possible in {} s.", wait.as_secs() + 1))
+                .with_hint(help("too-many-failed-logins"))
+        })?;
+        let who = Claimant { role, known, journal: &self.journal };
+        let Err(what) = prove(shared, upstream, state, client, &method, &who).await? else { return Ok(()) };
+        shared.throttle.charge(guesses, Mono::now());
+        shared.metrics.auth_failures.inc();
+        let told = ClientError::invalid_password(role);
+        let text = if what == "SASL" {
+            format!("SASL authentication failed: {}", told.message)
+        } else {
+            told.message
+        };
+        Err(ClientError::fatal(SqlState::INVALID_PASSWORD, text)
+            .with_hint("The password is the one in auth_file of the pooler, or of its auth_query.")
+            .into())
+    }
+
+    /// What the role must show, from the list or a server.
+    async fn known(&self, is_console: bool) -> Result<Option<Password>, End> {
+        let listed = self.upstream.0.users.list.read().get(self.role).cloned();
+        if listed.is_some() {
+            return Ok(listed);
+        }
+        let database = (!is_console).then_some(self.database);
+        if let Some(lookup) = Lookup::of(self.state, database) {
+            let found = lookup.find(self.shared, self.upstream, self.role, &self.journal).await?;
+            return found.map(Some).ok_or_else(|| {
+                let text = "no such user";
+                ClientError::fatal(SqlState::INVALID_AUTHORIZATION, text)
+                    .with_hint("Neither auth_file nor auth_query of the pooler knows this role.")
+                    .into()
+            });
+        }
+        self.journal.say(format_args!("no such user: {}", quoted(self.role).trim_matches('"')));
+        Ok(None)
+    }
 }
 
 fn encrypted_as_demanded(state: &State, client: &Client) -> Result<(), ClientError> {
-    let mode = state.plan.client_tls.mode;
+    let mode: TlsMode = state.encryption.clients;
     if matches!(client.stream, ClientStream::Unix(_)) || !mode.is_demanded() {
         return Ok(());
     }
@@ -79,145 +235,4 @@ fn encrypted_as_demanded(state: &State, client: &Client) -> Result<(), ClientErr
             .with_hint(format!("Set sslcert and sslkey. {}", help("client-certificate-required"))));
     }
     Ok(())
-}
-
-/// What the pool is to see of the startup message.
-fn prepare(params: &mut Params, state: &State, database: &str, role: &str, peer: SocketAddr) {
-    let settings = state.plan.ini.settings_of(database, role);
-    for name in names(&settings.ignore_startup_parameters) {
-        drop(params.remove(name));
-    }
-    let mut set = |name: &str, value: &str| {
-        params.set(name, value).expect("names and addresses of our own, and names without NUL, can be sent");
-    };
-    set("user", role);
-    if settings.application_name_add_host {
-        let from = if peer == UNIX_PEER { UNIX_NAME.to_owned() } else { peer.to_string() };
-        let name = params.get("application_name").unwrap_or("app").to_owned();
-        params.set("application_name", format!("{name} - {from}")).expect("a name without NUL stays one");
-    }
-}
-
-async fn prove(
-    shared: &Shared,
-    upstream: &Upstream,
-    state: &State,
-    client: &mut Client,
-    role: &str,
-    peer: SocketAddr,
-) -> Result<(), End> {
-    let known = upstream.0.users.list.read().get(role).cloned();
-    match (state.plan.auth, &known) {
-        (AuthType::Any, _) | (AuthType::Trust, Some(_)) => return Ok(()),
-        (AuthType::Trust, None) => {
-            let text = format!("no such user: {}", quoted(role));
-            return Err(ClientError::fatal(SqlState::INVALID_AUTHORIZATION, text)
-                .with_hint("auth_file of the pooler does not list it.")
-                .into());
-        }
-        _ => {}
-    }
-    let everything: EndpointId = EVERYTHING.parse().expect("it is an ID");
-    let who = shared.throttle.who(peer.ip(), &everything, role);
-    shared.throttle.check(who, Mono::now()).map_err(|wait| {
-        let text = format!("too many failed logins for user {} from this address", quoted(role));
-        ClientError::fatal(SqlState::INVALID_AUTHORIZATION, text)
-            .with_detail(format!("The next try is possible in {} s.", wait.as_secs() + 1))
-            .with_hint(help("too-many-failed-logins"))
-    })?;
-    let right = match (state.plan.auth, &known) {
-        (AuthType::Scram, _) | (AuthType::Md5, Some(Password::Scram(_))) => {
-            by_scram(shared, upstream, client, role, known.as_ref()).await?
-        }
-        (AuthType::Plain, _) => by_plain(client, role, known).await?,
-        _ => by_md5(client, role, known.as_ref()).await?,
-    };
-    if right {
-        return Ok(());
-    }
-    shared.throttle.charge(who, Mono::now());
-    shared.metrics.auth_failures.inc();
-    tracing::info!(role, %peer, "password authentication failed");
-    Err(ClientError::invalid_password(role)
-        .with_hint("The password is the one in auth_file of the pooler.")
-        .into())
-}
-
-async fn by_plain(client: &mut Client, role: &str, known: Option<Password>) -> Result<bool, End> {
-    let given = ask_in_the_clear(client).await?;
-    let same = |a: &[u8], b: &[u8]| Sha256::digest(a) == Sha256::digest(b);
-    Ok(match known {
-        Some(Password::Plain(password)) => same(password.expose().as_bytes(), given.expose()),
-        Some(Password::Md5(stored)) => {
-            same(stored.expose().as_bytes(), md5::stored(given.expose(), role).expose().as_bytes())
-        }
-        Some(Password::Scram(verifier)) => {
-            task::blocking(move || verifier.matches_password(given.expose())).await
-        }
-        Some(Password::None) | None => false,
-    })
-}
-
-async fn by_md5(client: &mut Client, role: &str, known: Option<&Password>) -> Result<bool, End> {
-    let salt = rand::bytes();
-    client.send(&AuthenticationMd5Password { salt }.encode()).await?;
-    let given = PasswordMessage::decode(&password_body(client).await?).map_err(malformed)?.password;
-    let stored: Option<Secret<String>> = match known {
-        Some(Password::Plain(password)) => Some(md5::stored(password.expose(), role)),
-        Some(Password::Md5(stored)) => Some(stored.clone()),
-        Some(Password::Scram(_) | Password::None) | None => None,
-    };
-    Ok(stored.is_some_and(|stored| md5::is_right(&stored, salt, given.expose())))
-}
-
-async fn by_scram(
-    shared: &Shared,
-    upstream: &Upstream,
-    client: &mut Client,
-    role: &str,
-    known: Option<&Password>,
-) -> Result<bool, End> {
-    let verifier = verifier(upstream, role, known).await;
-    let credential =
-        verifier.map_or_else(|| Credential::doomed(&shared.doom_secret, role), Credential::Known);
-    let mut exchange = Exchange::new(credential, client.stream.binding().cloned());
-    let offer = AuthenticationSasl::new(exchange.mechanisms().iter().copied());
-    client.send(&offer.encode()).await?;
-    let first = SaslInitialResponse::decode(&password_body(client).await?).map_err(malformed)?;
-    let mut reply = exchange.begin(&first);
-    loop {
-        match reply {
-            Ok(Reply::Continue(message)) => {
-                client.send(&message.encode()).await?;
-                let answer = SaslResponse::decode(&password_body(client).await?).map_err(malformed)?;
-                reply = exchange.respond(&answer);
-            }
-            Ok(Reply::Final(message)) => {
-                client.send(&message.encode()).await?;
-                break;
-            }
-            Err(ScramError::WrongProof) => return Ok(false),
-            Err(error) => return Err(error.client_error(role).into()),
-        }
-    }
-    if let (Some(Password::Scram(_)), Some(keys)) = (known, exchange.login_keys()) {
-        upstream.0.users.keys.lock().insert(role.to_owned(), keys);
-    }
-    Ok(true)
-}
-
-/// What a role must prove; made once for a password that the list has in the clear.
-async fn verifier(upstream: &Upstream, role: &str, known: Option<&Password>) -> Option<Verifier> {
-    let password = match known? {
-        Password::Scram(verifier) => return Some(verifier.clone()),
-        Password::Plain(password) => password.clone(),
-        Password::Md5(_) | Password::None => return None,
-    };
-    let users = &upstream.0.users;
-    if let Some(verifier) = users.verifiers.lock().get(role) {
-        return Some(verifier.clone());
-    }
-    let made = task::blocking(move || Verifier::generate(password.expose())).await;
-    users.verifiers.lock().insert(role.to_owned(), made.clone());
-    Some(made)
 }

@@ -9,35 +9,66 @@
 //! pooled, and a [`Target`](target::Target) is a "compute" that always runs. Its gate is PgBouncer's PAUSE: closed,
 //! work that runs comes to its end and no other begins.
 //!
-//! In reading order: [`config`] says what is understood of a `pgbouncer.ini` and what is refused, [`login`] lets
-//! clients in, [`target`] leads to servers, [`server_tls`] encrypts the way. How a pool proves its role there is in
-//! `pooled/prove.rs`. Where the next change goes: a setting of the file that must be refused or read is one entry
-//! in `config`.
+//! In reading order: [`config`] says what is understood of a `pgbouncer.ini` and what is refused, [`encryption`] what
+//! its TLS settings mean, [`login`] lets clients in ([`prove`] asks them for proof, [`lookup`] asks a server what a
+//! role must prove, [`startup`] takes what else they said), [`target`] leads to servers, [`server_tls`] encrypts the
+//! way ([`old_certs`] are certificates that rustls does not read), [`peers`] are other processes behind the same
+//! address, [`requests`] is what the console asks of whoever runs this, [`journal`] what is logged. How a pool proves
+//! its role at a server is in `pooled/prove.rs`. Where the next change goes: a setting of the file that must be
+//! refused or read is one entry in `config`.
 
 mod config;
+mod encryption;
+pub(crate) mod journal;
 mod login;
+mod lookup;
+pub(crate) mod old_certs;
+pub(crate) mod peers;
+mod prove;
+mod requests;
 mod server_tls;
+mod startup;
 mod target;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dormouse_base::EndpointId;
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::auth::scram::{LoginKeys, Verifier};
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pooler::config::Settings;
+use dormouse_pooler::config::ini::{Database, Ini};
 use dormouse_pooler::config::userlist::Password;
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::{mpsc, oneshot};
 
-pub use config::{AuthType, ClientTls, Plan, PlanError, TlsMode};
+pub use config::{AuthType, Lists, Plan, PlanError};
+pub use encryption::{Encryption, TlsMode};
 pub(crate) use login::login;
+pub use requests::{Request, Requests, Shutdown};
+pub(crate) use target::NoAddress;
 
+use crate::pooled::pools::PoolKey;
 use crate::route::Route;
 use crate::session::help;
+use crate::tls::Tls;
 use crate::wake::{Backend, Claim, Compute, StoredRole, TokenRefusal, Wake};
 use target::{Target, Targets};
+
+/// The database that is the console.
+pub(crate) const CONSOLE_NAME: &str = "pgbouncer";
+
+/// Whose limits of clients and backends the roles are: those of all databases together.
+const EVERYBODY: &str = "ep-everybody";
+
+/// Roles whose passwords were looked up that are remembered.
+const MAX_LOOKED_UP: usize = 10_000;
+
+/// Names of databases that only `*` has an entry for that are remembered.
+const MAX_AUTO: usize = 10_000;
 
 /// The door to ordinary servers. Cheap to clone.
 #[derive(Clone)]
@@ -46,11 +77,21 @@ pub struct Upstream(Arc<Inner>);
 struct Inner {
     users: Arc<Users>,
     state: RwLock<Arc<State>>,
+    requests: mpsc::Sender<Request>,
+    /// SHUTDOWN came, and something is still waited for.
+    ending: AtomicBool,
+    /// PAUSE came by a signal, or SUSPEND.
+    paused: AtomicBool,
+    /// SUSPEND came.
+    suspended: AtomicBool,
+    /// Databases that came by `*`.
+    auto: Mutex<HashSet<String>>,
 }
 
 /// What the files say now.
 struct State {
     plan: Plan,
+    encryption: Encryption,
     targets: HashMap<EndpointId, Targets>,
 }
 
@@ -58,10 +99,31 @@ struct State {
 #[derive(Default)]
 struct Users {
     list: RwLock<HashMap<String, Password>>,
-    /// Of roles whose verifier is all that the list has. At most one for each of the list.
+    /// Those that the list does not have, as the last login's question of a server was answered.
+    looked_up: Mutex<HashMap<String, Password>>,
+    /// Of roles whose verifier is all that is known. At most one for each.
     keys: Mutex<HashMap<String, LoginKeys>>,
     /// Of roles whose password the list has in the clear.
     verifiers: Mutex<HashMap<String, Verifier>>,
+}
+
+impl Users {
+    /// What is known of a role's password.
+    fn password(&self, role: &str) -> Option<Password> {
+        let listed = self.list.read().get(role).cloned();
+        listed.or_else(|| self.looked_up.lock().get(role).cloned())
+    }
+
+    fn remember(&self, role: &str, password: &Password) {
+        let mut known = self.looked_up.lock();
+        if known.get(role) != Some(password) {
+            if known.len() >= MAX_LOOKED_UP {
+                known.clear();
+            }
+            self.keys.lock().remove(role);
+            known.insert(role.to_owned(), password.clone());
+        }
+    }
 }
 
 impl std::fmt::Debug for Upstream {
@@ -71,25 +133,38 @@ impl std::fmt::Debug for Upstream {
 }
 
 impl Upstream {
-    /// As a plan says.
+    /// As a plan says. What the console asks for comes out of the other end.
     #[must_use]
-    pub fn new(plan: Plan) -> Self {
+    pub fn new(plan: Plan, encryption: Encryption) -> (Self, Requests) {
         let users = Arc::new(Users::default());
-        let state = State::new(plan, &HashMap::new(), &users);
-        Self(Arc::new(Inner { users, state: RwLock::new(Arc::new(state)) }))
+        let state = State::new(plan, encryption, &HashMap::new(), &users);
+        let (requests, asked) = requests::channel();
+        let inner = Inner {
+            users,
+            state: RwLock::new(Arc::new(state)),
+            requests,
+            ending: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            suspended: AtomicBool::new(false),
+            auto: Mutex::default(),
+        };
+        (Self(Arc::new(inner)), asked)
     }
 
-    /// As another plan says, from now on. Entries that are the same keep their connections; those of others
-    /// serve who has them, and nobody else. The settings of pools are [`crate::Proxy::reconfigure`]'s.
-    pub fn reload(&self, plan: Plan) {
+    /// As another plan says, from now on; without `encryption` that stays as it is. Entries that are the same keep
+    /// their connections; those of others serve who has them, and nobody else. The settings of pools are
+    /// [`crate::Proxy::reconfigure`]'s.
+    pub fn reload(&self, plan: Plan, encryption: Option<Encryption>) {
         let before = self.state();
-        let state = State::new(plan, &before.targets, &self.0.users);
+        let encryption = encryption.unwrap_or_else(|| before.encryption.clone());
+        let state = State::new(plan, encryption, &before.targets, &self.0.users);
+        *self.0.state.write() = Arc::new(state);
+        let state = self.state();
         for (id, old) in &before.targets {
             if !state.targets.get(id).is_some_and(|new| new.is_same(old)) {
                 old.replaced();
             }
         }
-        *self.0.state.write() = Arc::new(state);
     }
 
     /// The settings of `[pgbouncer]`.
@@ -98,8 +173,20 @@ impl Upstream {
         self.state().plan.ini.settings.clone()
     }
 
+    /// The file as it holds now.
+    #[must_use]
+    pub fn ini(&self) -> Ini {
+        self.state().plan.ini.clone()
+    }
+
+    /// TLS for a new client, if it is offered.
+    pub(crate) fn tls(&self) -> Option<Tls> {
+        self.state().encryption.tls.clone()
+    }
+
     /// Lets no work begin; returns when nothing runs any more.
     pub async fn pause(&self) {
+        self.0.paused.store(true, Ordering::Release);
         let targets: Vec<Arc<Target>> = self.all();
         targets.iter().for_each(|target| target.pause());
         for target in targets {
@@ -107,9 +194,40 @@ impl Upstream {
         }
     }
 
-    /// Undoes [`Upstream::pause`].
-    pub fn resume(&self) {
+    /// Undoes [`Upstream::pause`]. False: it was not paused.
+    pub fn resume(&self) -> bool {
+        let suspended = self.0.suspended.swap(false, Ordering::AcqRel);
+        let paused = self.0.paused.swap(false, Ordering::AcqRel);
         self.all().iter().for_each(|target| target.resume());
+        suspended || paused
+    }
+
+    /// Marks it as suspended; false when it was.
+    pub(crate) fn suspend(&self) -> bool {
+        !self.0.suspended.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether SUSPEND holds.
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.0.suspended.load(Ordering::Acquire)
+    }
+
+    /// Takes no new clients any more: it ends when those that are there have gone.
+    pub fn begin_to_end(&self) {
+        self.0.ending.store(true, Ordering::Release);
+    }
+
+    /// Whether it ends.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.0.ending.load(Ordering::Acquire)
+    }
+
+    /// Asks whoever runs this for something, and waits for the answer.
+    pub(crate) async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        self.0.requests.send(request(answer)).await.ok()?;
+        answered.await.ok()
     }
 
     fn all(&self) -> Vec<Arc<Target>> {
@@ -120,43 +238,121 @@ impl Upstream {
         Arc::clone(&self.0.state.read())
     }
 
-    /// Where the file says that a database is.
-    pub(crate) fn host(&self, database: &str) -> Option<String> {
-        self.state().plan.ini.database(database).and_then(|entry| entry.host.clone())
+    /// Everything that the file, or a client by way of `*`, calls a database: its name and its entry.
+    pub(crate) fn databases(&self) -> Vec<(String, Database)> {
+        let state = self.state();
+        let entries = &state.plan.ini.databases;
+        let mut all: Vec<_> =
+            entries.iter().filter(|it| it.name != "*").map(|it| (it.name.clone(), it.clone())).collect();
+        for name in self.0.auto.lock().iter() {
+            if let Some(entry) = state.plan.ini.database(name).filter(|entry| entry.name == "*") {
+                all.push((name.clone(), entry.clone()));
+            }
+        }
+        all
+    }
+
+    /// Whether the file names this database, or a client came for it by way of `*`.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.databases().iter().any(|(known, _)| known == name)
+    }
+
+    /// Whether work is held up by a signal or SUSPEND.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.0.paused.load(Ordering::Acquire)
+    }
+
+    /// The pools that are kept up without clients: their role is known beforehand.
+    pub(crate) fn kept_up(&self) -> Vec<PoolKey> {
+        let settings = self.settings();
+        let keep = |(name, entry): (String, Database)| {
+            let role = entry.user.clone()?;
+            let smallest =
+                self.pool_settings(&target::id(&entry.name), &name, &role, &settings).min_pool_size;
+            (smallest > 0).then(|| self.key(&entry, &name, &role))
+        };
+        self.databases().into_iter().filter_map(keep).collect()
+    }
+
+    /// The pool of a database and role.
+    pub(crate) fn key(&self, entry: &Database, database: &str, role: &str) -> PoolKey {
+        PoolKey {
+            endpoint: target::id(&entry.name),
+            database: database.to_owned(),
+            role: role.to_owned(),
+            people: Self::everybody(),
+        }
+    }
+
+    /// The port of a database's server.
+    pub(crate) fn port(&self, database: &str) -> u16 {
+        self.database(database).and_then(|entry| entry.ports.first().copied()).unwrap_or_default()
+    }
+
+    /// The entry of a database, if it has one.
+    pub(crate) fn database(&self, name: &str) -> Option<Database> {
+        self.state().plan.ini.database(name).cloned()
+    }
+
+    /// The roles that the file and its list name.
+    pub(crate) fn roles(&self) -> Vec<String> {
+        let state = self.state();
+        let mut all: Vec<String> = state.plan.lists.users.iter().map(|user| user.name.clone()).collect();
+        all.extend(state.plan.ini.users.iter().map(|user| user.name.clone()));
+        all.extend(self.0.users.looked_up.lock().keys().cloned());
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    /// Whose the limits of roles are.
+    pub(crate) fn everybody() -> EndpointId {
+        EVERYBODY.parse().expect("it is an ID")
     }
 
     /// The entry of `[databases]` for a database.
     fn entry(&self, database: &str) -> Result<EndpointId, ClientError> {
         let state = self.state();
         let entry = state.plan.ini.database(database).ok_or_else(|| {
-            ClientError::fatal(
-                SqlState::INVALID_CATALOG_NAME,
-                format!("no such database: {}", dormouse_pgwire::client_error::quoted(database)),
+            let name = dormouse_pgwire::client_error::quoted(database);
+            let text = format!("no such database: {}", name.trim_matches('"'));
+            ClientError::fatal(SqlState::INVALID_CATALOG_NAME, text).with_hint(
+                "It has no entry in [databases] of the pooler's configuration, and there is no `*`.",
             )
-            .with_hint("It has no entry in [databases] of the pooler's configuration, and there is no `*`.")
         })?;
+        if entry.name == "*" {
+            let mut auto = self.0.auto.lock();
+            if auto.len() < MAX_AUTO && auto.insert(database.to_owned()) {
+                tracing::info!(database, "registered new auto-database");
+            }
+        }
         Ok(target::id(&entry.name))
     }
 }
 
 impl State {
-    fn new(plan: Plan, known: &HashMap<EndpointId, Targets>, users: &Arc<Users>) -> Self {
-        let list = plan.users.iter().map(|user| (user.name.clone(), user.password.clone())).collect();
-        users.keys.lock().retain(|name, _| {
-            users.list.read().get(name).is_some_and(|old: &Password| {
-                plan.users.iter().any(|user| user.name == *name && user.password == *old)
-            })
-        });
+    fn new(
+        plan: Plan,
+        encryption: Encryption,
+        known: &HashMap<EndpointId, Targets>,
+        users: &Arc<Users>,
+    ) -> Self {
+        let list: HashMap<_, _> =
+            plan.lists.users.iter().map(|user| (user.name.clone(), user.password.clone())).collect();
+        {
+            let old = users.list.read();
+            users.keys.lock().retain(|name, _| old.get(name) == list.get(name));
+        }
         *users.list.write() = list;
         users.verifiers.lock().clear();
         let mut targets = HashMap::new();
         for entry in &plan.ini.databases {
             let id = target::id(&entry.name);
-            let made = Targets::new(entry, &plan, users);
+            let made = Targets::new(entry, &plan, &encryption, users);
             let kept = known.get(&id).filter(|known| known.is_same(&made)).cloned();
             targets.insert(id, kept.unwrap_or(made));
         }
-        Self { plan, targets }
+        Self { plan, encryption, targets }
     }
 }
 
@@ -193,9 +389,21 @@ impl Wake for Upstream {
     /// What is set on the console holds until the file is read again, as in PgBouncer.
     async fn keep_pool_settings(
         &self,
-        _changes: &[(&'static str, Option<String>)],
+        changes: &[(&'static str, Option<String>)],
     ) -> Result<(), ClientError> {
-        Ok(())
+        let mut settings = self.settings();
+        let refused = |why: String| ClientError::error(SqlState::INVALID_PARAMETER_VALUE, why);
+        for (name, value) in changes {
+            let default = dormouse_pooler::config::find(name).map_or("", |setting| setting.pgbouncer);
+            settings
+                .change(name, value.as_deref().unwrap_or(default))
+                .map_err(|error| refused(error.to_string()))?;
+        }
+        match self.ask(|answer| Request::Change(Box::new(settings), answer)).await {
+            Some(Ok(())) => Ok(()),
+            Some(Err(why)) => Err(refused(why)),
+            None => Err(ClientError::shutting_down()),
+        }
     }
 
     async fn acquire(&self, endpoint: &EndpointId) -> Result<Backend, ClientError> {
@@ -210,6 +418,24 @@ impl Wake for Upstream {
 
     fn place(&self, _endpoint: &EndpointId, database: &str) -> String {
         database.to_owned()
+    }
+
+    fn stands_in(&self) -> bool {
+        true
+    }
+
+    fn keeps_up(&self, _endpoint: &EndpointId, database: &str) -> bool {
+        self.database(database).is_some_and(|entry| entry.user.is_some())
+    }
+
+    fn is_auto(&self, endpoint: &EndpointId) -> bool {
+        *endpoint == target::id("*")
+    }
+
+    fn forgotten(&self, endpoint: &EndpointId, database: &str) {
+        if self.is_auto(endpoint) {
+            self.0.auto.lock().remove(database);
+        }
     }
 
     fn pool_settings(

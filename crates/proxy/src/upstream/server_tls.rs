@@ -8,31 +8,40 @@ use std::sync::Arc;
 use dormouse_pgwire::startup::encode_ssl_request;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::config::{PlanError, TlsMode};
+use super::config::PlanError;
+use super::encryption::TlsMode;
+use super::old_certs::{self, Always};
 use crate::backend_stream::BackendStream;
+use crate::tls::Offer;
 
 /// How connections to servers are encrypted.
 #[derive(Clone)]
 pub(super) struct ServerTls {
     mode: TlsMode,
-    files: [String; 3],
+    /// The authorities, our certificate, its key; and what is offered.
+    files: [String; 4],
     client: Option<Arc<ClientConfig>>,
 }
 
 impl ServerTls {
-    /// `files`: the authorities, our certificate, its key; empty = none.
-    pub(super) fn new(mode: TlsMode, files: [&str; 3]) -> Result<Self, PlanError> {
+    /// `files`: the authorities, our certificate, its key; empty = none. The last text tells offers apart.
+    pub(super) fn new(mode: TlsMode, files: [&str; 4], offer: &Offer) -> Result<Self, PlanError> {
         let client = match mode {
             TlsMode::Disable => None,
-            _ => Some(Arc::new(client(mode, files)?)),
+            // Nothing to speak: what does not insist on it goes without.
+            _ if offer.versions.is_empty() && !mode.is_demanded() => None,
+            _ => Some(Arc::new(client(mode, [files[0], files[1], files[2]], offer)?)),
         };
         Ok(Self { mode, files: files.map(str::to_owned), client })
     }
@@ -59,8 +68,12 @@ impl ServerTls {
     }
 }
 
-fn client(mode: TlsMode, [ca, certificate, key]: [&str; 3]) -> Result<ClientConfig, PlanError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+fn client(
+    mode: TlsMode,
+    [ca, certificate, key]: [&str; 3],
+    offer: &Offer,
+) -> Result<ClientConfig, PlanError> {
+    let provider = Arc::clone(&offer.provider);
     let unusable = |setting: &'static str, reason: &dyn ToString| PlanError::Value {
         setting,
         problem: format!("cannot be used: {}", reason.to_string()),
@@ -77,13 +90,16 @@ fn client(mode: TlsMode, [ca, certificate, key]: [&str; 3]) -> Result<ClientConf
         let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
             .build()
             .map_err(|e| unusable("server_tls_ca_file", &e))?;
-        if mode == TlsMode::VerifyFull { inner } else { Arc::new(AnyName(inner)) }
+        let authorities = certificates(ca).map_err(|e| unusable("server_tls_ca_file", &e))?;
+        let full = mode == TlsMode::VerifyFull;
+        let algorithms = provider.signature_verification_algorithms;
+        Arc::new(Known { inner, authorities, algorithms, full })
     } else {
         Arc::new(Anybody(Arc::clone(&provider)))
     };
     let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| unusable("server_tls_sslmode", &e))?
+        .with_protocol_versions(&offer.versions)
+        .map_err(|e| unusable("server_tls_protocols", &e))?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
     if certificate.is_empty() {
@@ -91,6 +107,18 @@ fn client(mode: TlsMode, [ca, certificate, key]: [&str; 3]) -> Result<ClientConf
     }
     let chain = certificates(certificate).map_err(|e| unusable("server_tls_cert_file", &e))?;
     let key = PrivateKeyDer::from_pem_file(key).map_err(|e| unusable("server_tls_key_file", &e))?;
+    if chain.first().is_some_and(old_certs::is_old) {
+        let key = offer
+            .provider
+            .key_provider
+            .load_private_key(key)
+            .map_err(|e| unusable("server_tls_key_file", &e))?;
+        let pair = CertifiedKey::new(chain, key);
+        if !old_certs::is_pair(&pair) {
+            return Err(unusable("server_tls_key_file", &"it is not the key of the certificate"));
+        }
+        return Ok(builder.with_client_cert_resolver(Arc::new(Always(Arc::new(pair)))));
+    }
     builder.with_client_auth_cert(chain, key).map_err(|e| unusable("server_tls_cert_file", &e))
 }
 
@@ -120,7 +148,12 @@ impl ServerCertVerifier for Anybody {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+        let algorithms = &self.0.signature_verification_algorithms;
+        if old_certs::is_old(cert) {
+            old_certs::verify_handshake(cert, message, dss, algorithms)?;
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        verify_tls12_signature(message, cert, dss, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -129,7 +162,12 @@ impl ServerCertVerifier for Anybody {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+        let algorithms = &self.0.signature_verification_algorithms;
+        if old_certs::is_old(cert) {
+            old_certs::verify_handshake(cert, message, dss, algorithms)?;
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        verify_tls13_signature(message, cert, dss, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -137,11 +175,16 @@ impl ServerCertVerifier for Anybody {
     }
 }
 
-/// `verify-ca`: an authority we trust has signed it, for whatever name.
+/// `verify-ca`: an authority we trust has signed it, for whatever name; `verify-full`: for the right one.
 #[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
+struct Known {
+    inner: Arc<WebPkiServerVerifier>,
+    authorities: Vec<CertificateDer<'static>>,
+    algorithms: WebPkiSupportedAlgorithms,
+    full: bool,
+}
 
-impl ServerCertVerifier for AnyName {
+impl ServerCertVerifier for Known {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -150,11 +193,21 @@ impl ServerCertVerifier for AnyName {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        if old_certs::is_old(end_entity) {
+            old_certs::verify(end_entity, &self.authorities, &self.algorithms, now)?;
+            let name = old_certs::name(end_entity);
+            let right = name.is_some_and(|name| name.eq_ignore_ascii_case(&server_name.to_str()));
+            return if right || !self.full {
+                Ok(ServerCertVerified::assertion())
+            } else {
+                Err(Error::InvalidCertificate(CertificateError::NotValidForName))
+            };
+        }
         // The name is looked at last, so whoever fails for it has passed everything else.
-        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+        match self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
+            )) if !self.full => Ok(ServerCertVerified::assertion()),
             other => other,
         }
     }
@@ -165,7 +218,11 @@ impl ServerCertVerifier for AnyName {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
+        if old_certs::is_old(cert) {
+            old_certs::verify_handshake(cert, message, dss, &self.algorithms)?;
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        self.inner.verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -174,10 +231,14 @@ impl ServerCertVerifier for AnyName {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
+        if old_certs::is_old(cert) {
+            old_certs::verify_handshake(cert, message, dss, &self.algorithms)?;
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        self.inner.verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.inner.supported_verify_schemes()
     }
 }

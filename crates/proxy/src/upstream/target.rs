@@ -13,12 +13,13 @@ use dormouse_pooler::config::ini::Database;
 use dormouse_pooler::config::userlist::Password;
 use dormouse_runtime::gate::{Closing, Gate, Pass};
 use sha2::{Digest, Sha256};
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, watch};
 
 use super::Users;
 use super::config::Plan;
+use super::encryption::Encryption;
 use super::server_tls::ServerTls;
 use crate::backend_stream::BackendStream;
 use crate::wake::{Compute, Introduction, ServerPassword};
@@ -38,10 +39,14 @@ pub(super) fn id(name: &str) -> EndpointId {
 pub(super) struct Targets {
     all: Arc<[Arc<Target>]>,
     turn: Arc<AtomicUsize>,
+    /// The turn goes to the next only when one fails.
+    sticky: bool,
 }
 
 impl Targets {
-    pub(super) fn new(entry: &Database, plan: &Plan, users: &Arc<Users>) -> Self {
+    pub(super) fn new(entry: &Database, plan: &Plan, encryption: &Encryption, users: &Arc<Users>) -> Self {
+        let turn = Arc::<AtomicUsize>::default();
+        let sticky = entry.load_balance_hosts.as_deref() == Some("disable");
         let hosts = entry.host.as_deref().unwrap_or_default().split(',').map(str::trim);
         // One port for each host, or one for all of them.
         let port = |index: usize| {
@@ -55,14 +60,19 @@ impl Targets {
                 }
                 host => Place::Tcp(host.to_owned(), port(index)),
             };
-            Arc::new(Target::new(place, entry, plan, users))
+            let made = Target::new(place, entry, plan, encryption, users);
+            Arc::new(Target { own_turn: sticky.then(|| (Arc::clone(&turn), index)), ..made })
         };
-        Self { all: hosts.enumerate().map(target).collect(), turn: Arc::default() }
+        Self { all: hosts.enumerate().map(target).collect(), turn, sticky }
     }
 
     /// The one whose turn it is.
     pub(super) fn next(&self) -> Arc<Target> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let turn = if self.sticky {
+            self.turn.load(Ordering::Relaxed)
+        } else {
+            self.turn.fetch_add(1, Ordering::Relaxed)
+        };
         Arc::clone(&self.all[turn % self.all.len()])
     }
 
@@ -95,6 +105,13 @@ enum Place {
 /// One server, as one entry wants it.
 pub(super) struct Target {
     place: Place,
+    /// Whose turn it is, and at which it is this one's; when the next is tried only after a failure.
+    own_turn: Option<(Arc<AtomicUsize>, usize)>,
+    /// How many they are.
+    siblings: usize,
+    keepalive: Option<TcpKeepalive>,
+    /// `tcp_user_timeout`; zero: the system's.
+    user_timeout: Duration,
     /// Without what is not the connections' business.
     entry: Database,
     tls: ServerTls,
@@ -106,14 +123,18 @@ pub(super) struct Target {
 }
 
 impl Target {
-    fn new(place: Place, entry: &Database, plan: &Plan, users: &Arc<Users>) -> Self {
+    fn new(place: Place, entry: &Database, plan: &Plan, encryption: &Encryption, users: &Arc<Users>) -> Self {
         let gate = Arc::new(Gate::default());
         gate.open();
         Self {
             place,
+            own_turn: None,
+            siblings: entry.host.as_deref().unwrap_or_default().split(',').count(),
+            keepalive: keepalive(plan),
+            user_timeout: Duration::from_millis(plan.number("tcp_user_timeout").into()),
             within: plan.ini.settings.with([&entry.layer]).server_connect_timeout,
             entry: Database { layer: Layer::default(), ..entry.clone() },
-            tls: plan.server_tls.clone(),
+            tls: encryption.servers.clone(),
             users: Arc::clone(users),
             gate,
             resumed: Notify::new(),
@@ -151,12 +172,14 @@ impl Target {
     }
 
     fn password(&self, role: &str) -> ServerPassword {
-        if let Some(password) = &self.entry.password {
+        if self.entry.user.as_deref() == Some(role)
+            && let Some(password) = &self.entry.password
+        {
             return ServerPassword::Plain(password.clone());
         }
-        match self.users.list.read().get(role) {
-            Some(Password::Plain(password)) => ServerPassword::Plain(password.clone()),
-            Some(Password::Md5(stored)) => ServerPassword::Md5(stored.clone()),
+        match self.users.password(role) {
+            Some(Password::Plain(password)) => ServerPassword::Plain(password),
+            Some(Password::Md5(stored)) => ServerPassword::Md5(stored),
             Some(Password::Scram(_)) => self
                 .users
                 .keys
@@ -169,22 +192,78 @@ impl Target {
     }
 }
 
+/// A host without an address.
+#[derive(Debug, thiserror::Error)]
+#[error("the address of {host:?} cannot be found: {why}")]
+pub(crate) struct NoAddress {
+    host: String,
+    why: String,
+}
+
+/// As `tcp_keepalive` and what belongs to it say.
+fn keepalive(plan: &Plan) -> Option<TcpKeepalive> {
+    let seconds = |name| Some(plan.number(name)).filter(|n| *n > 0).map(|n| Duration::from_secs(n.into()));
+    let mut made = TcpKeepalive::new();
+    if let Some(idle) = seconds("tcp_keepidle") {
+        made = made.with_time(idle);
+    }
+    if let Some(interval) = seconds("tcp_keepintvl") {
+        made = made.with_interval(interval);
+    }
+    let count = plan.number("tcp_keepcnt");
+    if count > 0 {
+        made = made.with_retries(count);
+    }
+    matches!(plan.setting("tcp_keepalive").as_str(), "1" | "on" | "true" | "yes").then_some(made)
+}
+
+impl Target {
+    async fn reach(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+        let unknown = |why: String| io::Error::other(NoAddress { host: host.to_owned(), why });
+        let found =
+            tokio::net::lookup_host((host, port)).await.map_err(|error| unknown(error.to_string()))?;
+        let found: Vec<_> = found.collect();
+        if found.is_empty() {
+            return Err(unknown("there is none".to_owned()));
+        }
+        let stream = TcpStream::connect(found.as_slice()).await?;
+        stream.set_nodelay(true)?;
+        let socket = SockRef::from(&stream);
+        if let Some(keepalive) = &self.keepalive {
+            socket.set_keepalive(true)?;
+            socket.set_tcp_keepalive(keepalive)?;
+        }
+        if !self.user_timeout.is_zero() {
+            socket.set_tcp_user_timeout(Some(self.user_timeout))?;
+        }
+        Ok(stream)
+    }
+
+    /// The next one, unless somebody was faster.
+    fn give_turn_away(&self) {
+        if let Some((turn, own)) = &self.own_turn {
+            let now = turn.load(Ordering::Relaxed);
+            if now % self.siblings == *own {
+                let _other_was_faster =
+                    turn.compare_exchange(now, now + 1, Ordering::Relaxed, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
 #[async_trait::async_trait]
 impl Compute for Target {
     async fn connect(&self) -> io::Result<BackendStream> {
         match &self.place {
             Place::Unix(path) => UnixStream::connect(path).await.map(BackendStream::Unix),
             Place::Tcp(host, port) => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await?;
-                stream.set_nodelay(true)?;
-                SockRef::from(&stream).set_keepalive(true)?;
+                let stream = self.reach(host, *port).await.inspect_err(|_| self.give_turn_away())?;
                 self.tls.wrap(stream, host).await
             }
         }
     }
 
     fn introduction(&self, database: &str, role: &str) -> Option<Introduction> {
-        let role = self.entry.user.as_deref().unwrap_or(role);
         Some(Introduction {
             place: match &self.place {
                 Place::Tcp(host, port) => format!("{host}:{port}"),

@@ -7,13 +7,19 @@ use dormouse_pooler::config::names;
 use dormouse_proxy::Bound;
 use dormouse_proxy::upstream::Plan;
 
-use super::{PoolError, setting};
+use super::{Inherited, PoolError, setting};
 
 /// Everything of a file's mode that can be set.
 const MODE_MASK: u32 = 0o777;
 
 /// Takes all of them, and tells what they are called.
-pub(super) fn take(plan: &Plan) -> Result<(Vec<Bound>, Vec<String>), PoolError> {
+pub(super) fn take(plan: &Plan, inherited: Inherited) -> Result<(Vec<Bound>, Vec<String>), PoolError> {
+    let inherited = inherited.sockets();
+    if !inherited.is_empty() {
+        let told = inherited.iter().map(Bound::name).collect();
+        return Ok((inherited, told));
+    }
+    let shared = matches!(setting(plan, "so_reuseport").as_str(), "1" | "on" | "true" | "yes");
     let failed = |address: String| move |source| PoolError::Listen { address, source };
     let text = setting(plan, "listen_port");
     let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
@@ -22,7 +28,7 @@ pub(super) fn take(plan: &Plan) -> Result<(Vec<Bound>, Vec<String>), PoolError> 
         .map_err(|_| failed(format!("port {text}"))(invalid("listen_port must be from 0 to 65535")))?;
     let (mut bound, mut told) = (Vec::new(), Vec::new());
     for name in names(&setting(plan, "listen_addr")) {
-        let here = tcp(name, port).map_err(failed(format!("{name}, port {port}")))?;
+        let here = tcp(name, port, shared).map_err(failed(format!("{name}, port {port}")))?;
         told.extend(here.iter().filter_map(Bound::address).map(|address| address.to_string()));
         bound.extend(here);
     }
@@ -40,15 +46,15 @@ pub(super) fn take(plan: &Plan) -> Result<(Vec<Bound>, Vec<String>), PoolError> 
     if bound.is_empty() { Err(PoolError::NoAddress) } else { Ok((bound, told)) }
 }
 
-fn tcp(name: &str, port: u16) -> io::Result<Vec<Bound>> {
+fn tcp(name: &str, port: u16, shared: bool) -> io::Result<Vec<Bound>> {
     if name == "*" {
         // One socket for both kinds of addresses, where the machine has both.
-        let all = |ip: IpAddr| Bound::to(SocketAddr::new(ip, port));
+        let all = |ip: IpAddr| Bound::to_shared(SocketAddr::new(ip, port), shared);
         return Ok(vec![all(Ipv6Addr::UNSPECIFIED.into()).or_else(|_| all(Ipv4Addr::UNSPECIFIED.into()))?]);
     }
     let ip = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     match ip {
-        Ok(ip) => Ok(vec![Bound::to(SocketAddr::new(ip, port))?]),
-        Err(_) => (name, port).to_socket_addrs()?.map(Bound::to).collect(),
+        Ok(ip) => Ok(vec![Bound::to_shared(SocketAddr::new(ip, port), shared)?]),
+        Err(_) => (name, port).to_socket_addrs()?.map(|to| Bound::to_shared(to, shared)).collect(),
     }
 }

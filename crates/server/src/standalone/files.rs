@@ -1,13 +1,14 @@
-//! Reads a `pgbouncer.ini` with what it includes, and its list of users.
+//! Reads a `pgbouncer.ini` with what it includes, and the lists that it names.
 //!
 //! Names of files are relative to the working directory, as PgBouncer's are.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use dormouse_pooler::config::ini::{self, IniError};
+use dormouse_pooler::config::hba::{Hba, HbaError, Ident};
+use dormouse_pooler::config::ini::{self, Ini, IniError};
 use dormouse_pooler::config::userlist::{self, UserlistError};
-use dormouse_proxy::upstream::{Plan, PlanError};
+use dormouse_proxy::upstream::{Lists, Plan, PlanError};
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,14 @@ pub enum LoadError {
         /// The line, and what is wrong with it.
         source: UserlistError,
     },
+    /// A line of the HBA file, or of its names.
+    #[error("{}, {source}", path.display())]
+    Hba {
+        /// The file.
+        path: PathBuf,
+        /// The line, and what is wrong with it.
+        source: HbaError,
+    },
     /// What it says as a whole.
     #[error("{}", path.display())]
     Plan {
@@ -53,12 +62,29 @@ pub fn load(file: &Path) -> Result<Plan, LoadError> {
         .map_err(LoadError::Ini)?;
     // So that SHOW CONFIG says where it came from.
     ini.settings.set("conffile", &file.display().to_string()).expect("any text is good for it");
-    let list = ini.settings.get("auth_file").filter(|name| !name.is_empty()).map(PathBuf::from);
-    let users = match list {
-        None => Vec::new(),
-        Some(path) => userlist::parse(&read(&path)?).map_err(|source| LoadError::Users { path, source })?,
-    };
-    Plan::new(ini, users).map_err(|source| LoadError::Plan { path: file.to_owned(), source })
+    plan(ini, file)
+}
+
+/// What settings mean, with the lists that they name.
+///
+/// # Errors
+/// When a list cannot be read, or they do not say what can be done.
+pub(super) fn plan(ini: Ini, file: &Path) -> Result<Plan, LoadError> {
+    let named = |name: &str| ini.settings.get(name).filter(|name| !name.is_empty()).map(PathBuf::from);
+    let mut lists = Lists::default();
+    if let Some(path) = named("auth_file") {
+        lists.users = userlist::parse(&read(&path)?).map_err(|source| LoadError::Users { path, source })?;
+    }
+    // The others are only needed for what refers to them.
+    if named("auth_type").is_some_and(|it| it.as_os_str() == "hba")
+        && let Some(path) = named("auth_hba_file")
+    {
+        lists.hba = Hba::parse(&read(&path)?).map_err(|source| LoadError::Hba { path, source })?;
+    }
+    if let Some(path) = named("auth_ident_file") {
+        lists.ident = Ident::parse(&read(&path)?).map_err(|source| LoadError::Hba { path, source })?;
+    }
+    Plan::new(ini, lists).map_err(|source| LoadError::Plan { path: file.to_owned(), source })
 }
 
 fn read(path: &Path) -> Result<String, LoadError> {

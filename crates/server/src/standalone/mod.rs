@@ -2,37 +2,41 @@
 //!
 //! ```text
 //!  file ─► Plan ─► pidfile ─► sockets ─► proxy ─► ready
-//!  SIGHUP  the files are read again        SIGUSR1  pause      SIGINT         end when nothing runs any more
-//!          the log file is opened again    SIGUSR2  resume     SIGTERM, QUIT  end now
+//!  SIGHUP  RELOAD: the files are read      SIGUSR1  PAUSE      SIGINT   end when nothing runs any more
+//!          again, the log file is opened   SIGUSR2  RESUME     SIGTERM  end when nobody is connected any more
+//!          again                                               SIGQUIT  end now; so does a second signal
 //! ```
 //!
 //! The proxy's part is [`dormouse_proxy::upstream`]; here are files, sockets and signals. [`files`] reads the
-//! configuration, [`addresses`] takes what it listens on, [`pidfile`] keeps a second one from starting.
+//! configuration, [`addresses`] takes what it listens on, [`pidfile`] keeps a second one from starting, [`end`] is
+//! how it ends, [`signals`] what the system says, [`successor`] takes the sockets over from another process.
 
 mod addresses;
+mod end;
 mod files;
 mod pidfile;
+mod signals;
+mod successor;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_base::rand;
 use dormouse_proxy::metrics::Metrics;
-use dormouse_proxy::upstream::{Plan, PlanError, Upstream};
+use dormouse_proxy::upstream::{Encryption, Plan, PlanError, Request, Requests, Shutdown, Upstream};
 use dormouse_proxy::{Proxy, ProxyConfig};
 use dormouse_runtime::task::{self, Scope};
 use dormouse_runtime::telemetry::LogFile;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use end::Ending;
 pub use files::{LoadError, load};
 use pidfile::PidFile;
+use signals::{Signals, Wish};
+pub use successor::{Inherited, take_over};
 
 use crate::place;
-
-/// How often it is looked whether clients of session pools have left.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Clients that are ended get this long to be told so.
 const GOODBYE_WITHIN: Duration = Duration::from_millis(200);
@@ -91,30 +95,57 @@ pub enum PoolError {
     },
 }
 
-/// Runs a pooler until a signal ends it. `ready` is called once, with what it listens on.
+/// What is logged, by `verbose` or how often `-v` was given.
+const LOG_FILTERS: [&str; 4] =
+    ["info,rustls=error", "info,dormouse_proxy=debug,dormouse_server=debug", "debug", "trace"];
+
+/// What is logged at a level of verbosity.
+#[must_use]
+pub fn log_filter(verbosity: usize) -> &'static str {
+    LOG_FILTERS[verbosity.min(LOG_FILTERS.len() - 1)]
+}
+
+/// Which PgBouncer this stands in for, in words.
+#[must_use]
+pub fn version() -> String {
+    dormouse_proxy::console::version()
+}
+
+/// How a pooler is started.
+#[derive(Debug)]
+pub struct Start {
+    /// The configuration's file.
+    pub file: PathBuf,
+    /// What it says.
+    pub plan: Plan,
+    /// Where it logs.
+    pub log: LogFile,
+    /// How much more than usual, by the command line.
+    pub verbose: usize,
+    /// What it has from the process that it replaces, if any.
+    pub inherited: Inherited,
+}
+
+/// Runs a pooler until a signal or the console ends it. `ready` is called once, with what it listens on.
 ///
 /// # Errors
 /// When it cannot start.
-pub async fn run(
-    file: &Path,
-    plan: Plan,
-    log: Option<LogFile>,
-    ready: impl FnOnce(&[String]),
-) -> Result<(), PoolError> {
+pub async fn run(start: Start, ready: impl FnOnce(&[String])) -> Result<(), PoolError> {
+    let Start { file, plan, log, verbose, inherited } = start;
     place::raise_descriptor_limit();
     let mut signals = Signals::new().map_err(system("wait for signals"))?;
-    let _pidfile = PidFile::write(&setting(&plan, "pidfile"))?;
+    let _pidfile = PidFile::write(&setting(&plan, "pidfile"), inherited.is_something())?;
     for (name, note) in plan.ignored() {
         tracing::warn!("{name} has no effect here ({note})");
     }
-    let (listen, told) = addresses::take(&plan)?;
+    let encryption = Encryption::load(&plan).map_err(PoolError::Plan)?;
+    let (listen, told) = addresses::take(&plan, inherited)?;
     let door = Scope::new();
-    let tls = plan.load_client_tls().map_err(PoolError::Plan)?;
-    let upstream = Upstream::new(plan);
+    let (upstream, mut requests) = Upstream::new(plan, encryption);
     let settings = upstream.settings();
     let config = ProxyConfig {
         listen,
-        tls,
+        tls: None,
         max_client_conn: usize::try_from(settings.max_client_conn).unwrap_or(usize::MAX),
         max_conn_rate: 0,
         shards: std::thread::available_parallelism().map_or(1, usize::from),
@@ -126,8 +157,9 @@ pub async fn run(
         .map_err(system("start to listen"))?;
     tracing::info!(addresses = told.join(", "), pid = std::process::id(), "ready");
     ready(&told);
-    let pooler = Pooler { file: file.to_owned(), upstream, proxy, log };
-    pooler.follow(&mut signals, &door).await;
+    let pooler = Pooler { file, upstream, proxy, log, verbose };
+    pooler.follow(&mut signals, &mut requests).await;
+    let _ended_in_time = door.close(DOOR_CLOSES_WITHIN).await;
     pooler.proxy.end_clients();
     tokio::time::sleep(GOODBYE_WITHIN).await;
     Ok(())
@@ -141,121 +173,149 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> PoolError {
     move |source| PoolError::System { what, source }
 }
 
+/// An error with all of its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut out = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        out.push_str(": ");
+        out.push_str(&error.to_string());
+        cause = error.source();
+    }
+    out
+}
+
 /// What runs.
 struct Pooler {
     file: PathBuf,
     upstream: Upstream,
     proxy: Proxy,
-    log: Option<LogFile>,
+    log: LogFile,
+    verbose: usize,
 }
 
 impl Pooler {
-    /// Does what signals say, until one asks for the end.
-    async fn follow(&self, signals: &mut Signals, door: &Scope) {
+    /// Does what signals and the console say, until the end.
+    async fn follow(&self, signals: &mut Signals, requests: &mut Requests) {
         let paused = Scope::new();
+        self.speak(self.upstream.settings().verbose);
+        let mut ending = Ending::default();
         loop {
-            match signals.next().await {
-                Wish::Reload => self.reload().await,
-                Wish::Pause => {
-                    tracing::info!("pausing");
-                    let upstream = self.upstream.clone();
-                    paused.spawn("pause", async move {
-                        upstream.pause().await;
-                        tracing::info!("paused: nothing runs");
-                    });
-                }
-                Wish::Resume => {
-                    tracing::info!("resumed");
-                    self.upstream.resume();
-                }
-                Wish::EndNow => return tracing::info!("ending now"),
-                Wish::End => break,
+            tokio::select! {
+                wish = signals.next() => match wish {
+                    Wish::Reload => drop(self.reload().await),
+                    Wish::Pause if ending.has_begun() => {
+                        tracing::warn!("got SIGUSR1 while shutting down, ignoring");
+                    }
+                    Wish::Pause => self.pause(&paused),
+                    Wish::Resume if ending.has_begun() => {
+                        tracing::warn!("got SIGUSR2 while shutting down, ignoring");
+                    }
+                    Wish::Resume => {
+                        tracing::info!("resumed");
+                        self.upstream.resume();
+                    }
+                    Wish::End(_) if ending.has_begun() => break,
+                    Wish::End(mode) => ending.begin(mode, self),
+                },
+                Some(request) = requests.recv() => self.asked(request, &mut ending).await,
+                () = ending.is_over(self) => break,
             }
         }
-        tracing::info!("ending when nothing runs any more; no new connections");
-        let _ended_in_time = door.close(DOOR_CLOSES_WITHIN).await;
-        tokio::select! {
-            () = self.at_rest() => tracing::info!("nothing runs any more"),
-            () = signals.impatient() => tracing::info!("ending now"),
-        }
+        tracing::info!("ending now");
     }
 
-    /// Returns when clients of session pools have left and nobody else has work under way.
-    async fn at_rest(&self) {
-        while self.proxy.session_clients() > 0 {
-            tokio::time::sleep(LOOK_EVERY).await;
+    fn pause(&self, paused: &Scope) {
+        tracing::info!("pausing");
+        let upstream = self.upstream.clone();
+        paused.spawn("pause", async move {
+            upstream.pause().await;
+            tracing::info!("paused: nothing runs");
+        });
+    }
+
+    /// Does what the console asks for. Who asked may have left; it is done nevertheless.
+    async fn asked(&self, request: Request, ending: &mut Ending) {
+        match request {
+            Request::Reload(answer) => {
+                let _left = answer.send(self.reload().await);
+            }
+            Request::Change(settings, answer) => {
+                let mut ini = self.upstream.ini();
+                ini.settings = *settings;
+                let file = self.file.clone();
+                let planned = task::blocking(move || files::plan(ini, &file)).await;
+                let done = match planned {
+                    Ok(plan) => {
+                        self.apply(plan, false).await;
+                        Ok(())
+                    }
+                    Err(error) => Err(chain(&error)),
+                };
+                let _left = answer.send(done);
+            }
+            Request::Shutdown(mode, answer) => {
+                ending.begin(mode, self);
+                let _left = answer.send(());
+            }
+            Request::Replaced(answer) => {
+                tracing::info!("another process takes over");
+                ending.begin(Shutdown::WaitForClients, self);
+                self.proxy.leave_unix();
+                let _left = answer.send(());
+            }
         }
-        self.upstream.pause().await;
     }
 
     /// Reads the files again. When they cannot be used everything stays as it is.
-    async fn reload(&self) {
-        if let Some(Err(error)) = self.log.as_ref().map(LogFile::reopen) {
+    async fn reload(&self) -> bool {
+        if let Err(error) = self.log.reopen() {
             tracing::warn!(%error, "cannot open the log file again");
         }
         let file = self.file.clone();
         match task::blocking(move || load(&file)).await {
-            Ok(plan) => {
-                self.upstream.reload(plan);
-                self.proxy.reconfigure(&self.upstream.settings());
-                tracing::info!("the configuration was read again");
-            }
+            Ok(plan) => self.apply(plan, true).await,
             Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "the configuration cannot be used; the old one stays in use");
+                tracing::error!(
+                    "the configuration cannot be used; the old one stays in use: {}",
+                    chain(&error)
+                );
+                false
             }
         }
     }
-}
 
-/// What a signal asks for.
-enum Wish {
-    Reload,
-    Pause,
-    Resume,
-    End,
-    EndNow,
-}
-
-/// PgBouncer's signals.
-struct Signals {
-    hangup: Signal,
-    interrupt: Signal,
-    terminate: Signal,
-    quit: Signal,
-    user1: Signal,
-    user2: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            quit: signal(SignalKind::quit())?,
-            user1: signal(SignalKind::user_defined1())?,
-            user2: signal(SignalKind::user_defined2())?,
+    /// Uses a plan. When its TLS cannot be had, all of it is refused, or all but that: who sets one thing after the
+    /// other on the console cannot have them fit together at every moment.
+    async fn apply(&self, plan: Plan, whole: bool) -> bool {
+        let (plan, encryption) = task::blocking(move || {
+            let encryption = Encryption::load(&plan);
+            (plan, encryption)
         })
-    }
-
-    async fn next(&mut self) -> Wish {
-        tokio::select! {
-            _ = self.hangup.recv() => Wish::Reload,
-            _ = self.interrupt.recv() => Wish::End,
-            _ = self.terminate.recv() => Wish::EndNow,
-            _ = self.quit.recv() => Wish::EndNow,
-            _ = self.user1.recv() => Wish::Pause,
-            _ = self.user2.recv() => Wish::Resume,
-        }
-    }
-
-    /// A second signal while the first one's wish is being done.
-    async fn impatient(&mut self) {
-        loop {
-            if matches!(self.next().await, Wish::End | Wish::EndNow) {
-                return;
+        .await;
+        let encryption = match encryption {
+            Ok(encryption) => Some(encryption),
+            Err(error) => {
+                tracing::error!("TLS setup failed: {}", chain(&error));
+                if whole {
+                    tracing::error!("the configuration cannot be used; the old one stays in use");
+                    return false;
+                }
+                None
             }
+        };
+        self.upstream.reload(plan, encryption);
+        let settings = self.upstream.settings();
+        self.proxy.reconfigure(&settings);
+        self.speak(settings.verbose);
+        if whole {
+            tracing::info!("the configuration was read again");
         }
+        true
+    }
+
+    fn speak(&self, verbose: u32) {
+        let wanted = usize::try_from(verbose).unwrap_or(usize::MAX);
+        self.log.set_filter(log_filter(self.verbose.max(wanted)));
     }
 }

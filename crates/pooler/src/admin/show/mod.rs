@@ -1,6 +1,6 @@
 //! What SHOW shows: columns, and rows from plain structs, one file each.
 //!
-//! Columns and their types are PgBouncer 1.24's, in its order: exporters read some of them by place. The types
+//! Columns and their types are PgBouncer 1.25's, in its order: exporters read some of them by place. The types
 //! are written as one letter per column, so that a table can be compared with PgBouncer's at a glance.
 
 mod config;

@@ -1,13 +1,13 @@
 //! SHOW STATS, STATS_TOTALS, STATS_AVERAGES and TOTALS.
 //!
 //! Their names differ from each other (`total_received`, `bytes_received`, `client_bytes`; `avg_` in front of
-//! only some columns) because PgBouncer's do. Logins came to PgBouncer after 1.24; they are counted, not shown.
+//! only some columns) because PgBouncer's do.
 
 use super::{Cell, Columns, Table, cell};
 use crate::stats::{Averages, Counters};
 
 pub(super) const STATS: Columns = Columns {
-    kinds: "sNNNNNNNNNNNNNNNNNNNNNN",
+    kinds: "sNNNNNNNNNNNNNNNNNNNNNNNN",
     names: &[
         "database",
         "total_server_assignment_count",
@@ -21,6 +21,7 @@ pub(super) const STATS: Columns = Columns {
         "total_client_parse_count",
         "total_server_parse_count",
         "total_bind_count",
+        "total_client_login_count",
         "avg_server_assignment_count",
         "avg_xact_count",
         "avg_query_count",
@@ -32,11 +33,12 @@ pub(super) const STATS: Columns = Columns {
         "avg_client_parse_count",
         "avg_server_parse_count",
         "avg_bind_count",
+        "avg_client_login_count",
     ],
 };
 
 pub(super) const TOTALS_BY_DATABASE: Columns = Columns {
-    kinds: "sNNNNNNNNNNN",
+    kinds: "sNNNNNNNNNNNN",
     names: &[
         "database",
         "server_assignment_count",
@@ -50,11 +52,12 @@ pub(super) const TOTALS_BY_DATABASE: Columns = Columns {
         "client_parse_count",
         "server_parse_count",
         "bind_count",
+        "client_login_count",
     ],
 };
 
 pub(super) const AVERAGES_BY_DATABASE: Columns = Columns {
-    kinds: "sNNNNNNNNNNN",
+    kinds: "sNNNNNNNNNNNN",
     names: &[
         "database",
         "server_assignment_count",
@@ -68,13 +71,14 @@ pub(super) const AVERAGES_BY_DATABASE: Columns = Columns {
         "avg_client_parse_count",
         "avg_server_parse_count",
         "avg_bind_count",
+        "avg_client_login_count",
     ],
 };
 
 pub(super) const TOTALS: Columns = Columns { kinds: "sN", names: &["name", "value"] };
 
 /// The rows of TOTALS, behind `total_` and `avg_`.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "server_assignment_count",
     "xact_count",
     "query_count",
@@ -86,6 +90,7 @@ const NAMES: [&str; 11] = [
     "ps_client_parse_count",
     "ps_server_parse_count",
     "ps_bind_count",
+    "client_login_count",
 ];
 
 /// One database.
@@ -100,7 +105,7 @@ pub struct Stats {
 }
 
 /// The counters in the order of the columns.
-const fn ordered(it: &Counters) -> [u64; 11] {
+const fn ordered(it: &Counters) -> [u64; 12] {
     [
         it.server_assignment_count,
         it.xact_count,
@@ -113,6 +118,7 @@ const fn ordered(it: &Counters) -> [u64; 11] {
         it.client_parse_count,
         it.server_parse_count,
         it.bind_count,
+        it.client_login_count,
     ]
 }
 
@@ -147,7 +153,7 @@ pub fn stats_averages(rows: &[Stats]) -> Table {
 /// SHOW TOTALS, of all databases together.
 #[must_use]
 pub fn totals(totals: &Counters, averages: &Averages) -> Table {
-    let rows = |prefix: &'static str, numbers: [u64; 11]| {
+    let rows = |prefix: &'static str, numbers: [u64; 12]| {
         NAMES
             .into_iter()
             .zip(numbers)

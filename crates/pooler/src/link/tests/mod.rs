@@ -4,6 +4,7 @@
 mod abuse;
 mod backend;
 mod lasting;
+mod strict;
 
 use backend::{Fake, message};
 use dormouse_pgwire::backend::TxStatus;

@@ -28,6 +28,9 @@ use read::{There, invalid, wanted};
 /// Replies that a backend may owe to one client. Who sends more without taking any waits.
 const MAX_OUTSTANDING: usize = 1 << 16;
 
+/// The longest name of a setting that is looked for, and of a statement that is told.
+const MAX_NAME: usize = 63;
+
 /// How to send what came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
@@ -56,6 +59,12 @@ pub enum Violation {
         /// How many are allowed.
         max: usize,
     },
+    /// A statement is used that the client did not prepare.
+    #[error("prepared statement did not exist")]
+    Unknown,
+    /// A name is given to another statement without being closed first.
+    #[error("prepared statement '{0}' was already prepared")]
+    Taken(String),
     /// A client has too many prepared statements.
     #[error(
         "too many prepared statements: a pooled connection may have 10000, of 64 MiB together; it has {0}"

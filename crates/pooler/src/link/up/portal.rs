@@ -6,15 +6,12 @@ use dormouse_pgwire::frame::{HEADER_LEN, Header};
 use dormouse_pgwire::tag::frontend as tag;
 
 use super::read::invalid;
-use super::{Fate, Up, Violation};
+use super::{Fate, MAX_NAME, Up, Violation};
 use crate::link::expect::Expect;
 use crate::link::parts;
 use crate::link::stateful::Stateful;
 use crate::link::write::Write;
 use crate::statement::{NOBODYS, Statement, is_others};
-
-/// The longest name of a setting that is looked for.
-const MAX_NAME: usize = 63;
 
 impl Up<'_> {
     pub(super) fn bind(
@@ -31,7 +28,8 @@ impl Up<'_> {
         if self.server.is_unsure(Some(name), statement.as_ref().map(|statement| statement.id())) {
             return Ok(Fate::Stall);
         }
-        self.common.counters.bind_count += 1;
+        self.must_exist(name, statement.as_deref())?;
+        self.common.counters.bind_count += u64::from(self.common.counts_statements());
         self.note_portal(portal, statement.as_ref());
         if statement.as_ref().is_some_and(|statement| statement.stateful().any(Stateful::HIDDEN_SETTING)) {
             self.note_hidden(rest);

@@ -6,7 +6,7 @@ use dormouse_pgwire::backend::TxStatus;
 use dormouse_pgwire::tag::frontend as tag;
 
 use super::read::{invalid, kind_and_name};
-use super::{Fate, Up, Violation};
+use super::{Fate, MAX_NAME, Up, Violation};
 use crate::link::expect::{Answer, Expect, Undo};
 use crate::link::parts;
 use crate::link::stateful::Stateful;
@@ -23,12 +23,16 @@ impl Up<'_> {
         if self.server.is_unsure((!name.is_empty()).then_some(name), Some(statement.id())) {
             return Ok(Fate::Stall);
         }
-        self.common.counters.client_parse_count += u64::from(!name.is_empty());
         if self.server.series.repeats() {
             // The first time it was given this name already.
             self.client.names.put(name, None);
         }
         let again = !name.is_empty() && self.client.names.get(name).is_some();
+        if again && self.common.strict {
+            return Err(Violation::Taken(String::from_utf8_lossy(name).chars().take(MAX_NAME).collect()));
+        }
+        self.common.counters.client_parse_count +=
+            u64::from(!name.is_empty() && self.common.counts_statements());
         let old = self.client.names.put(name, Some(Arc::clone(&statement)));
         let undo = |added| Undo { name: (!name.is_empty()).then(|| name.into()), old, added };
         if name.is_empty() && !statement.is_used_again() {
@@ -63,7 +67,7 @@ impl Up<'_> {
             return;
         }
         self.server.unsynced = true;
-        self.common.counters.server_parse_count += 1;
+        self.common.counters.server_parse_count += u64::from(self.common.counts_statements());
         if need == Need::Renew {
             parts::of_statement(out, tag::CLOSE, statement.name());
             self.server.push(Expect::Evict(Arc::clone(statement)));
@@ -76,6 +80,15 @@ impl Up<'_> {
             parts::of_statement(out, tag::CLOSE, old.name());
             self.server.push(Expect::Evict(old));
         }
+    }
+
+    /// With strict names: whether there may be such a statement, prepared by a message or by SQL.
+    pub(super) fn must_exist(&self, name: &[u8], statement: Option<&Statement>) -> Result<(), Violation> {
+        let by_sql = self.server.pinned.with(self.server.touched).any(Stateful::PREPARE);
+        if self.common.strict && statement.is_none() && !name.is_empty() && !by_sql {
+            return Err(Violation::Unknown);
+        }
+        Ok(())
     }
 
     /// Whether a client's unnamed statement is the backend's unnamed one. One that has a number there is used under
@@ -96,6 +109,9 @@ impl Up<'_> {
         let named = (kind == b'S').then_some(name);
         if self.server.is_unsure(named, statement.as_ref().map(|statement| statement.id())) {
             return Ok(Fate::Stall);
+        }
+        if kind == b'S' {
+            self.must_exist(name, statement.as_deref())?;
         }
         let fate = match statement {
             Some(statement) if !(name.is_empty() && self.is_unnamed_there(&statement)) => {

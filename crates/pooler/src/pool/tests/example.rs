@@ -218,3 +218,46 @@ fn give_back_to(
 ) -> Checkin<u32, &'static str> {
     pool.checkin(lease.backend, lease.receipt, now, limits, gate)
 }
+
+#[test]
+fn in_pgbouncers_place_the_first_is_opened_alone_and_a_refusal_is_for_all() {
+    let limits = Limits { as_pgbouncer: true, reserve_pool_size: 1, ..limits(2) };
+    let (mut pool, now) = (Pool::default(), Mono::now());
+    let Checkout::Open(first) = pool.checkout(now, &limits, &mut NoCap) else { panic!() };
+    pool.wait("a", now);
+    assert!(
+        matches!(pool.checkout(now, &limits, &mut NoCap), Checkout::Wait),
+        "the first one says how it goes"
+    );
+    pool.wait("b", now);
+    assert!(!first.is_of_reserve());
+    assert!(matches!(pool.opened(first, 1, now, &limits, &mut NoCap), Checkin::Handed { waiter: "a", .. }));
+    let actions = pool.tick(now, &limits, &mut NoCap);
+    let [second] = &actions.open[..] else { panic!() };
+    // A has a backend, yet B is not left waiting for it when the server refuses the role.
+    assert_eq!(pool.open_failed(second, now, &limits, &mut NoCap).refuse, ["b"]);
+    pool.try_again();
+    let Checkout::Open(third) = pool.checkout(now, &limits, &mut NoCap) else { panic!() };
+    pool.wait("c", now);
+    assert!(matches!(pool.opened(third, 2, now, &limits, &mut NoCap), Checkin::Handed { waiter: "c", .. }));
+    assert!(matches!(pool.checkout(now, &limits, &mut NoCap), Checkout::Wait));
+    pool.wait("d", now);
+    let late = now.plus(limits.reserve_pool_timeout);
+    let actions = pool.tick(late, &limits, &mut NoCap);
+    assert!(matches!(&actions.open[..], [one] if one.is_of_reserve()));
+}
+
+#[test]
+fn a_pool_can_be_kept_up_without_clients() {
+    let limits = Limits { keeps_up: true, min_pool_size: 2, ..limits(5) };
+    let (mut pool, now) = (Pool::default(), Mono::now());
+    let mut actions = pool.tick(now, &limits, &mut NoCap);
+    assert_eq!(actions.open.len(), 2);
+    for opening in actions.open.drain(..) {
+        pool.open_failed(&opening, now, &limits, &mut NoCap);
+    }
+    let again = now.plus(limits.server_login_retry);
+    assert_eq!(pool.next_deadline(now, &limits), Some(again));
+    assert!(pool.tick(now, &limits, &mut NoCap).open.is_empty());
+    assert_eq!(pool.tick(again, &limits, &mut NoCap).open.len(), 1, "one at a time after a failure");
+}

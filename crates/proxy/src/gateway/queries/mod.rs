@@ -64,7 +64,7 @@ async fn work(
     let asleep = !shared.wake.is_awake(&who.endpoint);
     let stream = ask.stream || wants_events(headers);
     let work = Work::Single(ask.statement);
-    let lease = gateway.clients.take(&who, visitor.peer, visitor.tls)?;
+    let lease = gateway.clients.take(who, visitor.peer, visitor.tls)?;
     if stream {
         let bytes = super::request::messages::of_work(&work, Transaction::default())
             .map_err(|bad| Problem::malformed(bad.to_string()))?;
@@ -81,12 +81,7 @@ async fn work(
 }
 
 /// Where the key's holder goes, and as which role.
-async fn enter(
-    gateway: &Gateway,
-    key: &str,
-    ask: &Ask<'_>,
-    visitor: &Visitor,
-) -> Result<LoggedIn, Problem> {
+async fn enter(gateway: &Gateway, key: &str, ask: &Ask<'_>, visitor: &Visitor) -> Result<LoggedIn, Problem> {
     let shared = &gateway.clients.shared;
     let endpoint = shared.wake.locate(&ask.route)?;
     shared.wake.admit(&endpoint, visitor.peer.ip())?;
@@ -95,9 +90,10 @@ async fn enter(
     }
     let role = match &ask.role {
         Some(role) => role.clone(),
-        None => shared.wake.owner_of(&endpoint, &ask.database)?.ok_or_else(|| {
-            Problem::malformed("the database has no owner that is known: name a \"role\"")
-        })?,
+        None => shared
+            .wake
+            .owner_of(&endpoint, &ask.database)?
+            .ok_or_else(|| Problem::malformed("the database has no owner that is known: name a \"role\""))?,
     };
     Ok(shown::enter_by_key(shared, &endpoint, &role, &ask.database).await?)
 }

@@ -66,7 +66,7 @@ impl Session {
                     unix,
                     peer: self.info.peer,
                     application: self.info.application.clone(),
-                    cancel: self.info.key(),
+                    cancel: (self.info.key().0, self.info.key().1.to_vec()),
                     no_blocks: self.no_blocks,
                 };
                 let body = pooled.pack(|out| self.client.pack(out));

@@ -65,7 +65,7 @@ impl Session {
             let told: &[u8] = if got.as_it_is { chunk } else { out };
             if blocked {
                 self.send(cx, without_ready(told))?;
-                self.end(&Farewell::LongTransaction.client_error().encode());
+                self.end(&self.pool.told(Farewell::LongTransaction).encode());
                 self.give_up_backend();
                 return Ok(Some((got.ready, false)));
             }

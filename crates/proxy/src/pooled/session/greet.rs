@@ -27,7 +27,7 @@ impl Session {
 
     fn greeting(&mut self, reported: &Reported) -> Vec<u8> {
         self.greet = false;
-        let mut out = Vec::new();
+        let mut out = self.pool.notice().unwrap_or_default();
         link::greet(&mut self.client, reported, &mut out);
         out.extend(self.info.key_data());
         out.extend_from_slice(&[b'Z', 0, 0, 0, 5, b'I']);

@@ -12,7 +12,8 @@ use crate::pooled::retire::retire;
 impl Session {
     /// Gives the backend back when it is free; asks it first what was left behind, if need be.
     pub(super) fn settle(&mut self, cx: &mut Context<'_>) {
-        if !matches!(self.phase, Phase::Linked) || !self.input.is_empty() {
+        // One that has not been greeted yet needs it for that.
+        if !matches!(self.phase, Phase::Linked) || !self.input.is_empty() || self.greet {
             return;
         }
         let Some(Leased { held, .. }) = &mut self.leased else { return };

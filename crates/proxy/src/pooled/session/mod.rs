@@ -17,9 +17,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use dormouse_pgwire::ClientError;
+use dormouse_pgwire::{ClientError, SqlState};
 use dormouse_pooler::link::{Client, Lost};
-use dormouse_pooler::pool::WaiterId;
+use dormouse_pooler::pool::{CloseReason, WaiterId};
 use dormouse_runtime::gate::Pass;
 use tokio::io::AsyncWrite;
 
@@ -33,6 +33,7 @@ use crate::cancel::Entry;
 use crate::outbox::Outbox;
 use crate::session::io::Client as Connection;
 use crate::stream::ClientStream;
+use crate::upstream::journal::{self, Journal};
 
 mod depart;
 mod down;
@@ -113,6 +114,8 @@ pub(super) struct Session {
     unsettled: bool,
     /// Its place among those who listen.
     listening: Option<Listening>,
+    /// What is logged of it, if anything.
+    journal: Option<Box<Journal>>,
     clocks: times::Clocks,
     _cancel: Entry,
 }
@@ -141,6 +144,7 @@ impl Session {
             no_blocks: false,
             unsettled: false,
             listening: None,
+            journal: None,
             clocks: times::Clocks::new(),
             _cancel: cancel,
         }
@@ -149,6 +153,11 @@ impl Session {
     /// Its transactions are statements.
     pub(super) fn forbid_blocks(&mut self) {
         self.no_blocks = true;
+    }
+
+    /// Has its end logged.
+    pub(super) fn keep_journal(&mut self, journal: Option<Box<Journal>>) {
+        self.journal = journal;
     }
 
     /// Moves its socket to the executor that runs this.
@@ -188,13 +197,17 @@ impl Session {
             return;
         }
         if self.info.is_killed() {
-            return self.end(&words::killed().encode());
+            return self.end(&words::killed(self.pool.stands_in).encode());
         }
         if std::mem::take(&mut self.unsettled) {
             self.settle(cx);
         }
         if self.info.take_alarm() {
             self.compute_ends();
+        }
+        if self.info.take_hurry() && self.client.keeps() && self.rests() {
+            let text = CloseReason::Reconnect.as_str();
+            return self.end(&ClientError::fatal(SqlState::ADMIN_SHUTDOWN, text).encode());
         }
         if let Some(listening) = &self.listening {
             if listening.is_late() {
@@ -203,6 +216,12 @@ impl Session {
                 self.return_if_wanted();
             }
         }
+    }
+
+    /// Whether it has a backend and nothing is under way.
+    fn rests(&self) -> bool {
+        let idle = self.leased.as_ref().is_some_and(|leased| leased.held.server.is_idle());
+        idle && self.input.is_empty() && matches!(self.phase, Phase::Linked)
     }
 
     /// A listener comes back when somebody waits for that.
@@ -223,9 +242,19 @@ impl Session {
         if self.leased.as_ref().is_none_or(|leased| leased.held.server.is_between()) {
             self.outbox.add(last_words);
         }
+        self.log_end(&journal::words(last_words).unwrap_or_default());
         self.stop_waiting();
         self.clocks.over();
         self.phase = Phase::Farewell;
+    }
+
+    /// Once.
+    fn log_end(&mut self, why: &str) {
+        let Some(journal) = self.journal.take() else { return };
+        let config = self.pool.config();
+        if config.log_disconnections {
+            journal.closing(why);
+        }
     }
 
     /// It wants no backend any more.
@@ -266,6 +295,7 @@ impl Future for Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.log_end("client close request");
         self.stop_waiting();
         self.pool.part(&self.info);
         self.give_up_backend();

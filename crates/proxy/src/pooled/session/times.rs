@@ -19,7 +19,7 @@ use dormouse_pooler::stats::Counters;
 use tokio::time::Sleep;
 
 use super::{Phase, Session};
-use crate::cancel::deliver;
+use crate::cancel::{DELIVER_WITHIN, deliver};
 
 /// A client that does not take its last words within this time goes without them.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(5);
@@ -86,10 +86,11 @@ impl Clocks {
         timer.as_mut().poll(cx).is_ready()
     }
 
-    fn under_way(&self, rests: bool) -> UnderWay {
+    fn under_way(&self, rests: bool, wait: Option<Mono>) -> UnderWay {
         UnderWay {
             query: self.query,
             transaction: self.transaction,
+            wait,
             rest: (rests && self.query.is_none()).then_some(self.answered),
         }
     }
@@ -108,7 +109,9 @@ impl Session {
             && self.input.is_empty()
             && !self.greet
             && !listens;
-        while let Some((at, why)) = times.next(&self.clocks.under_way(rests)) {
+        let waits = self.pool.stands_in && matches!(self.phase, Phase::Waiting(..));
+        let wait = waits.then(|| self.info.doing_since());
+        while let Some((at, why)) = times.next(&self.clocks.under_way(rests, wait)) {
             if Mono::now() >= at {
                 self.time_is_up(why);
                 return true;
@@ -129,12 +132,14 @@ impl Session {
 
     fn time_is_up(&mut self, why: Farewell) {
         tracing::debug!(client = self.info.id, ?why, "time is up");
-        self.end(&why.client_error().encode());
+        self.end(&self.pool.told(why).encode());
         let running = self.leased.as_ref().filter(|leased| !leased.held.server.is_at_rest());
         if let Some(leased) = running {
             // PostgreSQL would notice only when it has something to say.
             let key = Arc::clone(&leased.held.key);
-            self.pool.home().spawn(async move { deliver(&key.compute, key.pid, &key.secret).await });
+            self.pool
+                .home()
+                .spawn(async move { deliver(&key.compute, key.pid, &key.secret, DELIVER_WITHIN).await });
         }
         self.give_up_backend();
     }
@@ -160,8 +165,8 @@ mod tests {
         }
         assert_eq!((counters.query_count, counters.xact_count, counters.sent), (5, 2, 50));
         assert!(counters.query_time <= counters.xact_time);
-        assert_eq!(clocks.under_way(true).transaction, None);
+        assert_eq!(clocks.under_way(true, None).transaction, None);
         clocks.asked();
-        assert!(clocks.under_way(true).rest.is_none(), "who waits for an answer does not rest");
+        assert!(clocks.under_way(true, None).rest.is_none(), "who waits for an answer does not rest");
     }
 }

@@ -28,7 +28,7 @@ impl Session {
         match &mut self.phase {
             Phase::Waiting(_, slot) | Phase::Returning(slot) => match slot.poll(cx) {
                 Poll::Pending if slot.take_reminder() => {
-                    self.outbox.add(&words::you_wait());
+                    self.outbox.add(&words::you_wait(&self.pool.key.database));
                     Ok(true)
                 }
                 Poll::Pending => Ok(false),

@@ -1,3 +1,5 @@
+//! A client talks through the stream, frame by frame, and gets it to answer what the protocol says.
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::*;

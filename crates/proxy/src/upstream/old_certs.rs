@@ -1,0 +1,191 @@
+//! Certificates of X.509 version 1: many who run PgBouncer have them, because `openssl x509 -req` made such for
+//! twenty years, and OpenSSL takes them. rustls does not, so they are read here.
+//!
+//! What is accepted is narrow: a leaf that an authority of the file has signed itself, in its time. It has no
+//! extensions, so its only name is the subject's common name.
+
+use std::sync::Arc;
+
+use dormouse_base::Timestamp;
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, DigitallySignedStruct, Error};
+
+use crate::peer::{common_name_of, element};
+
+const SEQUENCE: u8 = 0x30;
+const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+/// `[0]`: the version, which only later ones have.
+const VERSION: u8 = 0xa0;
+
+/// The parts of a certificate.
+struct Parts<'a> {
+    is_first_version: bool,
+    signed: &'a [u8],
+    issuer: &'a [u8],
+    subject: &'a [u8],
+    begins: i64,
+    ends: i64,
+    key_algorithm: &'a [u8],
+    key: &'a [u8],
+    signature_algorithm: &'a [u8],
+    signature: &'a [u8],
+}
+
+/// Takes the element of this tag from the front: its content, and all of it.
+fn take<'a>(rest: &mut &'a [u8], tag: u8) -> Option<(&'a [u8], &'a [u8])> {
+    let before = *rest;
+    let (found, content, after) = element(before)?;
+    *rest = after;
+    (found == tag).then_some((content, &before[..before.len() - after.len()]))
+}
+
+fn bits(content: &[u8]) -> Option<&[u8]> {
+    // The first byte says how many bits are not used: none, in what is a key or a signature.
+    content.split_first().filter(|(unused, _)| **unused == 0).map(|(_, bits)| bits)
+}
+
+fn moment(rest: &mut &[u8]) -> Option<i64> {
+    let (tag, text, after) = element(rest)?;
+    *rest = after;
+    let text = std::str::from_utf8(text).ok()?;
+    let text = match tag {
+        // Two digits of the year, and the years from 1950 on.
+        UTC_TIME => format!("{}{text}", if text.get(..2)? < "50" { "20" } else { "19" }),
+        GENERALIZED_TIME => text.to_owned(),
+        _ => return None,
+    };
+    let part = |from: usize, to: usize| text.get(from..to);
+    let iso = format!(
+        "{}-{}-{}T{}:{}:{}Z",
+        part(0, 4)?,
+        part(4, 6)?,
+        part(6, 8)?,
+        part(8, 10)?,
+        part(10, 12)?,
+        part(12, 14)?
+    );
+    iso.parse::<Timestamp>().ok().map(Timestamp::as_second)
+}
+
+fn parts(der: &[u8]) -> Option<Parts<'_>> {
+    let (mut whole, _) = take(&mut { der }, SEQUENCE)?;
+    let (mut inner, signed) = take(&mut whole, SEQUENCE)?;
+    let (signature_algorithm, _) = take(&mut whole, SEQUENCE)?;
+    let (signature, _) = take(&mut whole, BIT_STRING)?;
+    let is_first_version = inner.first() != Some(&VERSION);
+    if !is_first_version {
+        take(&mut inner, VERSION)?;
+    }
+    take(&mut inner, INTEGER)?;
+    let (algorithm_inside, _) = take(&mut inner, SEQUENCE)?;
+    let (issuer, _) = take(&mut inner, SEQUENCE)?;
+    let (mut validity, _) = take(&mut inner, SEQUENCE)?;
+    let (subject, _) = take(&mut inner, SEQUENCE)?;
+    let (mut key_info, _) = take(&mut inner, SEQUENCE)?;
+    let (key_algorithm, _) = take(&mut key_info, SEQUENCE)?;
+    let (key, _) = take(&mut key_info, BIT_STRING)?;
+    let fits = algorithm_inside == signature_algorithm;
+    fits.then_some(Parts {
+        is_first_version,
+        signed,
+        issuer,
+        subject,
+        begins: moment(&mut validity)?,
+        ends: moment(&mut validity)?,
+        key_algorithm,
+        key: bits(key)?,
+        signature_algorithm,
+        signature: bits(signature)?,
+    })
+}
+
+/// Whether a certificate is of the first version.
+pub(crate) fn is_old(certificate: &CertificateDer<'_>) -> bool {
+    parts(certificate).is_some_and(|parts| parts.is_first_version)
+}
+
+/// The common name of one.
+pub(crate) fn name(certificate: &CertificateDer<'_>) -> Option<String> {
+    parts(certificate).filter(|parts| parts.is_first_version).and_then(|parts| common_name_of(parts.subject))
+}
+
+/// Whether one of these authorities has signed it, and it is valid now.
+pub(crate) fn verify(
+    certificate: &CertificateDer<'_>,
+    authorities: &[CertificateDer<'_>],
+    algorithms: &WebPkiSupportedAlgorithms,
+    now: UnixTime,
+) -> Result<(), Error> {
+    let bad = |why| Err(Error::InvalidCertificate(why));
+    let Some(it) = parts(certificate) else { return bad(CertificateError::BadEncoding) };
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    match (now < it.begins, now > it.ends) {
+        (true, _) => return bad(CertificateError::NotValidYet),
+        (_, true) => return bad(CertificateError::Expired),
+        (false, false) => {}
+    }
+    let issuers =
+        authorities.iter().filter_map(|der| parts(der)).filter(|issuer| issuer.subject == it.issuer);
+    for issuer in issuers {
+        let signed = |algorithm: &&&dyn SignatureVerificationAlgorithm| {
+            algorithm.signature_alg_id().as_ref() == it.signature_algorithm
+                && algorithm.public_key_alg_id().as_ref() == issuer.key_algorithm
+                && algorithm.verify_signature(issuer.key, it.signed, it.signature).is_ok()
+        };
+        if algorithms.all.iter().any(|algorithm| signed(&algorithm)) {
+            return Ok(());
+        }
+    }
+    bad(CertificateError::UnknownIssuer)
+}
+
+/// Whether the holder of a certificate has signed a handshake.
+pub(crate) fn verify_handshake(
+    certificate: &CertificateDer<'_>,
+    message: &[u8],
+    signed: &DigitallySignedStruct,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Result<(), Error> {
+    let it = parts(certificate).ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
+    let of_scheme = algorithms.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme);
+    let fits = |algorithm: &&dyn SignatureVerificationAlgorithm| {
+        algorithm.public_key_alg_id().as_ref() == it.key_algorithm
+            && algorithm.verify_signature(it.key, message, signed.signature()).is_ok()
+    };
+    let good = of_scheme.is_some_and(|(_, algorithms)| algorithms.iter().any(|algorithm| fits(algorithm)));
+    if good { Ok(()) } else { Err(Error::InvalidCertificate(CertificateError::BadSignature)) }
+}
+
+/// Whether a key is that of its certificate, which rustls cannot say of an old one.
+pub(crate) fn is_pair(pair: &CertifiedKey) -> bool {
+    let Some(it) = pair.cert.first().and_then(|der| parts(der)) else { return false };
+    pair.key.public_key().is_some_and(|public| public.as_ref().ends_with(it.key))
+}
+
+/// Always the same certificate.
+#[derive(Debug)]
+pub(crate) struct Always(pub(crate) Arc<CertifiedKey>);
+
+impl rustls::server::ResolvesServerCert for Always {
+    fn resolve(&self, _hello: rustls::server::ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
+impl rustls::client::ResolvesClientCert for Always {
+    fn resolve(&self, _hints: &[&[u8]], _schemes: &[rustls::SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;

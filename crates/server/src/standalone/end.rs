@@ -1,0 +1,65 @@
+//! How a pooler ends.
+//!
+//! ```text
+//!            SIGINT, SHUTDOWN WAIT_FOR_SERVERS          no server is in use
+//!   runs ──┬─────────────────────────────────► drains ───────────────────────┬─► over
+//!          │ SIGTERM, SHUTDOWN WAIT_FOR_CLIENTS          nobody is connected │
+//!          ├─────────────────────────────────► empties ─────────────────────┤
+//!          │ SIGQUIT, SHUTDOWN; a second signal                              │
+//!          └─────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! While it drains or empties nobody comes in by TCP, so that another process may have the address; Unix sockets stay
+//! for the console.
+
+use std::time::Duration;
+
+use dormouse_proxy::upstream::Shutdown;
+
+use super::Pooler;
+
+/// How often it is looked whether it is over.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Where it stands.
+#[derive(Debug, Default)]
+pub(super) struct Ending(Option<Shutdown>);
+
+impl Ending {
+    pub(super) fn has_begun(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// A later wish overrides an earlier one.
+    pub(super) fn begin(&mut self, mode: Shutdown, pooler: &Pooler) {
+        self.0 = Some(mode);
+        pooler.upstream.begin_to_end();
+        pooler.proxy.leave_tcp();
+        match mode {
+            Shutdown::Immediate => {}
+            Shutdown::WaitForServers => {
+                tracing::info!("ending when nothing runs any more; no new connections");
+                pooler.proxy.drain();
+            }
+            Shutdown::WaitForClients => {
+                tracing::info!("ending when nobody is connected any more; no new connections");
+            }
+        }
+    }
+
+    /// Returns when it is over; never before it has begun.
+    pub(super) async fn is_over(&self, pooler: &Pooler) {
+        loop {
+            let over = match self.0 {
+                None => return std::future::pending().await,
+                Some(Shutdown::Immediate) => true,
+                Some(Shutdown::WaitForServers) => pooler.proxy.busy_servers() == 0,
+                Some(Shutdown::WaitForClients) => pooler.proxy.clients() == 0,
+            };
+            if over {
+                return;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! `-R`: a new process takes the listening sockets over from the one that runs, which then serves whom it has until
+//! they leave.
+//!
+//! ```text
+//!  new ─► old's Unix socket: log in to the console, TAKEOVER
+//!      ◄─ the sockets, with the answer                         old: no new clients; ends when all have left
+//! ```
+//!
+//! Clients in the kernel's queue are the new one's, so nobody is refused. When nothing runs it starts as ever.
+
+use std::io::{self, IoSliceMut, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use dormouse_pgwire::frontend::Query;
+use dormouse_pgwire::startup::Startup;
+use dormouse_pgwire::{Encode, frame, limit, tag};
+use dormouse_proxy::Bound;
+use dormouse_proxy::upstream::Plan;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+
+use super::{PoolError, setting};
+
+/// Sockets that one process can hand over.
+const MAX_SOCKETS: usize = 64;
+
+/// The other process must answer within this time.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// Read at once.
+const CHUNK: usize = 4096;
+
+/// Who may do everything from the pooler's own account, and where.
+const OPERATOR: &str = "pgbouncer";
+
+/// What another process has handed over.
+#[derive(Debug, Default)]
+pub struct Inherited(Vec<Bound>);
+
+impl Inherited {
+    /// Whether there is anything.
+    #[must_use]
+    pub fn is_something(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// The sockets.
+    #[must_use]
+    pub fn sockets(self) -> Vec<Bound> {
+        self.0
+    }
+}
+
+/// Asks the process that runs for its sockets. Nothing when none runs.
+///
+/// # Errors
+/// When it does not give them.
+pub fn take_over(plan: &Plan) -> Result<Inherited, PoolError> {
+    let failed = |source| PoolError::System { what: "take the sockets over", source };
+    if plan.socket_directory.as_os_str().is_empty() {
+        return Err(failed(io::Error::other("unix_socket_dir is needed for that")));
+    }
+    let path = plan.socket_directory.join(format!(".s.PGSQL.{}", setting(plan, "listen_port")));
+    let nobody = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
+    match UnixStream::connect(path) {
+        Ok(stream) => ask(stream).map(Inherited).map_err(failed),
+        Err(error) if nobody.contains(&error.kind()) => Ok(Inherited::default()),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn ask(mut stream: UnixStream) -> io::Result<Vec<Bound>> {
+    stream.set_read_timeout(Some(WITHIN))?;
+    let startup = Startup::new(OPERATOR).and_then(|it| it.with("database", OPERATOR));
+    stream.write_all(&startup.map_err(io::Error::other)?.encode())?;
+    let mut sockets = Vec::new();
+    until_ready(&stream, &mut sockets)?;
+    stream.write_all(&Query::new("TAKEOVER").encode())?;
+    until_ready(&stream, &mut sockets)?;
+    if sockets.is_empty() {
+        return Err(io::Error::other("the pooler that runs has handed nothing over"));
+    }
+    sockets.into_iter().map(Bound::given).collect()
+}
+
+/// Reads up to ReadyForQuery, and keeps the sockets that come along.
+fn until_ready(stream: &UnixStream, sockets: &mut Vec<OwnedFd>) -> io::Result<()> {
+    let mut unread = BytesMut::new();
+    loop {
+        let mut chunk = [0; CHUNK];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let got = recvmsg(stream, &mut [IoSliceMut::new(&mut chunk)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(files) = message {
+                sockets.extend(files);
+            }
+        }
+        if got.bytes == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        unread.extend_from_slice(&chunk[..got.bytes]);
+        while let Some(frame) =
+            frame::take(&mut unread, limit::MAX_BACKEND_MESSAGE).map_err(io::Error::other)?
+        {
+            match frame.tag {
+                tag::backend::READY_FOR_QUERY => return Ok(()),
+                tag::backend::ERROR_RESPONSE => {
+                    return Err(io::Error::other("the pooler that runs refuses"));
+                }
+                _ => {}
+            }
+        }
+    }
+}

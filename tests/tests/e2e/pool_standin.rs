@@ -1,0 +1,260 @@
+//! `dormouse pool` where it must be PgBouncer's equal: who is let in and how, the console, online restarts, peers.
+
+use std::process::{Command, Stdio};
+
+use dormouse_base::clock::Mono;
+use dormouse_tests::foreign::PASSWORD;
+use rustix::process::Signal;
+use tokio_postgres::error::SqlState;
+
+use crate::pool_ini::{Pooler, WITHIN, server};
+
+/// The account that runs the tests.
+fn account() -> String {
+    let said = Command::new("id").arg("-un").output().unwrap();
+    String::from_utf8_lossy(&said.stdout).trim().to_owned()
+}
+
+#[test]
+fn roles_are_looked_up_on_a_server() {
+    let Some(foreign) = server(15) else { return };
+    let mut pooler = Pooler::new();
+    let port = foreign.port();
+    foreign.sql("postgres", "create role late login password 'x' valid until '1999-01-01'");
+    pooler.write(
+        &format!("db = host=127.0.0.1 port={port} dbname=postgres\nforced = host=127.0.0.1 port={port} dbname=postgres user=s\n\
+             bad = host=127.0.0.1 port={port} dbname=postgres auth_query='select 1'\nnowhere = host=127.0.0.1 port={port} auth_dbname=none"),
+        "auth_type = md5\nauth_user = postgres\npool_mode = transaction",
+        &format!("\"postgres\" \"{PASSWORD}\"\n\"s\" \"new\"\n"),
+    );
+    pooler.start();
+    let ask = |user: &str, password: &str, database: &str| {
+        pooler.psql(&pooler.dsn("127.0.0.1", user, password, database), "select session_user")
+    };
+    // Stored as MD5, and as SCRAM: then the server gets what the client's own proof has left.
+    foreign.sql("postgres", "create role x login password 'secret'");
+    assert_eq!(ask("m", "old", "db").good(), "m");
+    assert_eq!(ask("x", "secret", "db").good(), "x");
+    assert_eq!(ask("x", "secret", "forced").good(), "s");
+    for (user, password, database, wanted) in [
+        ("m", "wrong", "db", "password authentication failed"),
+        ("late", "x", "db", "password authentication failed"),
+        ("nobody", "x", "db", "no such user"),
+        ("m", "old", "bad", "bouncer config error"),
+        ("m", "old", "nowhere", "bouncer config error"),
+        ("m", "old", "missing", "password authentication failed"),
+    ] {
+        let said = ask(user, password, database).bad();
+        assert!(said.contains(wanted), "{user} {database}: {said}");
+    }
+    let log = pooler.log();
+    for line in [
+        "db/nobody@127.0.0.1:",
+        "closing because: no such user (age=0s)",
+        "expected 2 columns from auth_query",
+        "authentication database \"none\" is not configured",
+        "login attempt: db=db user=m tls=no",
+    ] {
+        assert!(log.contains(line), "{line}: {log}");
+    }
+    assert!(!log.contains(PASSWORD));
+}
+
+#[test]
+fn the_hba_file_decides() {
+    let Some(foreign) = server(15) else { return };
+    let mut pooler = Pooler::new();
+    std::fs::write(
+        pooler.path("hba"),
+        "local db all peer map=m\nhost db s 127.0.0.1/32 scram-sha-256\nhost db m 127.0.0.1/32 reject\n",
+    )
+    .unwrap();
+    std::fs::write(pooler.path("names"), format!("m {} clear\n", account())).unwrap();
+    let dir = pooler.dir.path().display().to_string();
+    pooler.write(
+        &format!("db = host=127.0.0.1 port={} dbname=postgres", foreign.port()),
+        &format!("auth_type = hba\nauth_hba_file = {dir}/hba\nauth_ident_file = {dir}/names"),
+        "\"m\" \"old\"\n\"s\" \"new\"\n\"clear\" \"plain\"\n",
+    );
+    pooler.start();
+    let ask = |host: &str, user: &str, password: &str| {
+        pooler.psql(&pooler.dsn(host, user, password, "db"), "select session_user")
+    };
+    assert_eq!(ask("127.0.0.1", "s", "new").good(), "s");
+    assert_eq!(ask(&dir, "clear", "").good(), "clear", "the account is proof enough");
+    assert!(ask(&dir, "s", "new").bad().contains("unix socket login rejected"));
+    assert!(ask("127.0.0.1", "m", "old").bad().contains("login rejected"));
+    assert!(ask("127.0.0.1", "clear", "plain").bad().contains("no authentication method is found"));
+    assert!(pooler.log().contains("ident map m cannot be matched"), "{}", pooler.log());
+    std::fs::write(pooler.path("hba"), "host db all 127.0.0.1/32 nonsense\n").unwrap();
+    let admin = pooler.dsn(&dir, "pgbouncer", "", "pgbouncer");
+    assert!(pooler.psql(&admin, "reload").bad().contains("RELOAD failed"));
+    assert!(pooler.log().contains("hba, line 1") && ask("127.0.0.1", "s", "new").good() == "s");
+}
+
+#[tokio::test]
+async fn the_console_by_socket_shows_what_there_is_and_ends_the_pooler() {
+    let Some(foreign) = server(15) else { return };
+    let mut pooler = Pooler::new();
+    let port = foreign.port();
+    pooler.write(
+        &format!("db = host=127.0.0.1 port={port} dbname=postgres\nidle = host=127.0.0.1 port={port} pool_size=3 user=s\n\
+             kept = host=127.0.0.1 port={port} dbname=postgres user=s min_pool_size=2"),
+        "auth_type = scram-sha-256\npool_mode = transaction\n[users]\nm = pool_size=7 max_user_client_connections=1",
+        "\"s\" \"new\"\n\"m\" \"old\"\n",
+    );
+    pooler.start();
+    let dir = pooler.dir.path().display().to_string();
+    let admin = |sql: &str| pooler.psql(&pooler.dsn(&dir, "pgbouncer", "", "pgbouncer"), sql);
+    let client = pooler.connect("s", "new", "db").await;
+    client.batch_execute("select 1").await.unwrap();
+    let databases = admin("show databases").good();
+    for name in ["db", "idle", "kept", "pgbouncer"] {
+        assert!(databases.lines().any(|line| line.starts_with(&format!("{name}|"))), "{databases}");
+    }
+    let users = admin("show users").good();
+    assert!(
+        users.lines().any(|line| line.starts_with("m|        7||") && line.ends_with("|0|1|0")),
+        "{users}"
+    );
+    let clients = admin("show clients").good();
+    assert!(
+        clients.lines().any(|line| line.contains("|pgbouncer|pgbouncer|")) && clients.contains("|s|db|"),
+        "{clients}"
+    );
+    let servers = admin("show servers").good();
+    assert!(servers.contains(&format!("|127.0.0.1|{port}|127.0.0.1|")), "{servers}");
+    // Kept up without any client.
+    let start = Mono::now();
+    let count = "select count(*) from pg_stat_activity where usename = 's' and datname = 'postgres'";
+    while foreign.sql("postgres", count) != "3" {
+        assert!(start.elapsed() < WITHIN, "{}", admin("show pools").good());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let version = Command::new(dormouse_tests::binary()).args(["pool", "--version"]).output().unwrap();
+    assert_eq!(admin("show version").good(), String::from_utf8_lossy(&version.stdout).trim());
+    assert!(admin("kill nonsense").bad().contains("no such database: nonsense"));
+    admin("suspend").good();
+    assert!(admin("show state").good().contains("suspended|yes"));
+    admin("resume").good();
+    assert!(admin("resume").bad().contains("not paused"));
+    // Only when everybody has left; meanwhile nobody else comes in, but for the console.
+    admin("shutdown wait_for_clients").good();
+    assert!(admin("resume").bad().contains("shutting down"));
+    assert!(pooler.psql(&pooler.dsn(&dir, "s", "new", "db"), "select 1").bad().contains("shutting down"));
+    assert!(pooler.psql(&pooler.dsn("127.0.0.1", "s", "new", "db"), "select 1").bad().contains("refused"));
+    client.batch_execute("select 1").await.unwrap();
+    drop(client);
+    assert!(pooler.ended());
+}
+
+#[tokio::test]
+async fn transactions_end_and_none_begins_when_servers_are_waited_for() {
+    let Some(foreign) = server(15) else { return };
+    let mut pooler = Pooler::new();
+    pooler.write(
+        &format!("db = host=127.0.0.1 port={} dbname=postgres", foreign.port()),
+        "auth_type = scram-sha-256\npool_mode = transaction",
+        "\"s\" \"new\"\n",
+    );
+    pooler.start();
+    let (inside, outside) = (pooler.connect("s", "new", "db").await, pooler.connect("s", "new", "db").await);
+    inside.batch_execute("begin").await.unwrap();
+    outside.batch_execute("select 1").await.unwrap();
+    pooler.signal(Signal::INT);
+    pooler.wait_for_log("no new connections");
+    inside.batch_execute("select 1").await.unwrap();
+    let error = outside.batch_execute("select 1").await.unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::PROTOCOL_VIOLATION));
+    pooler.wait_for_log("closing because: server shutting down");
+    inside.batch_execute("commit").await.unwrap();
+    assert!(pooler.ended());
+}
+
+#[tokio::test]
+async fn a_new_process_takes_the_sockets_over() {
+    let Some(foreign) = server(15) else { return };
+    let mut pooler = Pooler::new();
+    pooler.write(
+        &format!("db = host=127.0.0.1 port={} dbname=postgres", foreign.port()),
+        "auth_type = scram-sha-256\npool_mode = transaction",
+        "\"s\" \"new\"\n",
+    );
+    pooler.start();
+    let mut old = pooler.child.take().unwrap();
+    let client = pooler.connect("s", "new", "db").await;
+    let mut command = pooler.command();
+    command.arg("-R").stdout(Stdio::piped());
+    pooler.start_with(command);
+    for host in ["127.0.0.1".to_owned(), pooler.dir.path().display().to_string()] {
+        assert_eq!(pooler.psql(&pooler.dsn(&host, "s", "new", "db"), "select 1").good(), "1", "{host}");
+    }
+    client.batch_execute("select 1").await.unwrap();
+    drop(client);
+    assert!(old.wait().unwrap().success());
+    let pid = std::fs::read_to_string(pooler.path("pid")).unwrap();
+    assert_eq!(pid.trim().parse(), Ok(pooler.child.as_ref().unwrap().id()));
+    let socket = pooler.dir.path().display().to_string();
+    assert_eq!(pooler.psql(&pooler.dsn(&socket, "s", "new", "db"), "select 2").good(), "2");
+}
+
+#[tokio::test]
+async fn a_cancel_request_finds_the_process_whose_client_it_is_from() {
+    let Some(foreign) = server(15) else { return };
+    let mut first = Pooler::new();
+    let mut second = Pooler::new();
+    second.port = first.port;
+    let dirs = [&first, &second].map(|pooler| pooler.dir.path().display().to_string());
+    for (own, pooler) in [(1, &first), (2, &second)] {
+        let port = pooler.port;
+        pooler.write(
+            &format!("db = host=127.0.0.1 port={} dbname=postgres", foreign.port()),
+            &format!(
+                "auth_type = scram-sha-256\nso_reuseport = 1\npeer_id = {own}\n[peers]\n\
+                 1 = host={} port={port}\n2 = host={} port={port}",
+                dirs[0], dirs[1]
+            ),
+            "\"s\" \"new\"\n",
+        );
+    }
+    first.start();
+    second.start();
+    // Whichever has the client, some of these requests come to the other one.
+    let client = first.connect("s", "new", "db").await;
+    let token = client.cancel_token();
+    for _ in 0..6 {
+        let sleeping = client.batch_execute("select pg_sleep(20)");
+        tokio::pin!(sleeping);
+        let soon = tokio::time::timeout(std::time::Duration::from_millis(100), &mut sleeping);
+        assert!(soon.await.is_err());
+        token.cancel_query(tokio_postgres::NoTls).await.unwrap();
+        let ended = tokio::time::timeout(WITHIN, sleeping).await.expect("it is cancelled");
+        assert_eq!(ended.unwrap_err().code(), Some(&SqlState::QUERY_CANCELED));
+    }
+}
+
+#[test]
+fn replication_has_a_connection_of_its_own() {
+    let Some(foreign) = server(15) else { return };
+    foreign.sql("postgres", "alter role s replication");
+    foreign.admit("host replication s 127.0.0.1/32 scram-sha-256");
+    let mut pooler = Pooler::new();
+    pooler.write(
+        &format!("db = host=127.0.0.1 port={} dbname=postgres pool_size=1", foreign.port()),
+        "auth_type = scram-sha-256\npool_mode = transaction",
+        "\"s\" \"new\"\n\"m\" \"old\"\n",
+    );
+    pooler.start();
+    let dsn = pooler.dsn("127.0.0.1", "s", "new", "db");
+    assert_eq!(pooler.psql(&dsn, "select 1").good(), "1");
+    // The only place of the pool is taken by an idle backend, which makes room.
+    for kind in ["database", "true"] {
+        let said =
+            pooler.psql(&format!("{dsn} replication={kind} application_name=rep"), "IDENTIFY_SYSTEM").good();
+        assert_eq!(said.split('|').count(), 4, "{said}");
+    }
+    assert!(pooler.log().contains("closing because: evicted"), "{}", pooler.log());
+    let refused = pooler.dsn("127.0.0.1", "m", "old", "db") + " replication=database";
+    assert!(pooler.psql(&refused, "IDENTIFY_SYSTEM").bad().contains("login failed"));
+    assert_eq!(pooler.psql(&dsn, "select 2").good(), "2");
+}
