@@ -23,7 +23,7 @@ fn roles_are_looked_up_on_a_server() {
     foreign.sql("postgres", "create role late login password 'x' valid until '1999-01-01'");
     pooler.write(
         &format!("db = host=127.0.0.1 port={port} dbname=postgres\nforced = host=127.0.0.1 port={port} dbname=postgres user=s\n\
-             bad = host=127.0.0.1 port={port} dbname=postgres auth_query='select 1'\nnowhere = host=127.0.0.1 port={port} auth_dbname=none"),
+             bad = host=127.0.0.1 port={port} dbname=postgres auth_query='select $1::text'\nnowhere = host=127.0.0.1 port={port} auth_dbname=none"),
         "auth_type = md5\nauth_user = postgres\npool_mode = transaction",
         &format!("\"postgres\" \"{PASSWORD}\"\n\"s\" \"new\"\n"),
     );
@@ -50,7 +50,7 @@ fn roles_are_looked_up_on_a_server() {
     let log = pooler.log();
     for line in [
         "db/nobody@127.0.0.1:",
-        "closing because: no such user (age=0s)",
+        "closing because: no such user (age=",
         "expected 2 columns from auth_query",
         "authentication database \"none\" is not configured",
         "login attempt: db=db user=m tls=no",
@@ -81,18 +81,18 @@ fn the_hba_file_decides() {
         pooler.psql(&pooler.dsn(host, user, password, "db"), "select session_user")
     };
     assert_eq!(ask("127.0.0.1", "s", "new").good(), "s");
-    assert_eq!(ask(&dir, "clear", "").good(), "clear", "the account is proof enough");
+    assert_eq!(ask(&dir, "clear", "''").good(), "clear", "the account is proof enough");
     assert!(ask(&dir, "s", "new").bad().contains("unix socket login rejected"));
     assert!(ask("127.0.0.1", "m", "old").bad().contains("login rejected"));
     assert!(ask("127.0.0.1", "clear", "plain").bad().contains("no authentication method is found"));
     assert!(pooler.log().contains("ident map m cannot be matched"), "{}", pooler.log());
     std::fs::write(pooler.path("hba"), "host db all 127.0.0.1/32 nonsense\n").unwrap();
-    let admin = pooler.dsn(&dir, "pgbouncer", "", "pgbouncer");
+    let admin = pooler.dsn(&dir, "pgbouncer", "''", "pgbouncer");
     assert!(pooler.psql(&admin, "reload").bad().contains("RELOAD failed"));
     assert!(pooler.log().contains("hba, line 1") && ask("127.0.0.1", "s", "new").good() == "s");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_console_by_socket_shows_what_there_is_and_ends_the_pooler() {
     let Some(foreign) = server(15) else { return };
     let mut pooler = Pooler::new();
@@ -105,7 +105,7 @@ async fn the_console_by_socket_shows_what_there_is_and_ends_the_pooler() {
     );
     pooler.start();
     let dir = pooler.dir.path().display().to_string();
-    let admin = |sql: &str| pooler.psql(&pooler.dsn(&dir, "pgbouncer", "", "pgbouncer"), sql);
+    let admin = |sql: &str| pooler.psql(&pooler.dsn(&dir, "pgbouncer", "''", "pgbouncer"), sql);
     let client = pooler.connect("s", "new", "db").await;
     client.batch_execute("select 1").await.unwrap();
     let databases = admin("show databases").good();
@@ -148,7 +148,7 @@ async fn the_console_by_socket_shows_what_there_is_and_ends_the_pooler() {
     assert!(pooler.ended());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn transactions_end_and_none_begins_when_servers_are_waited_for() {
     let Some(foreign) = server(15) else { return };
     let mut pooler = Pooler::new();
@@ -171,7 +171,7 @@ async fn transactions_end_and_none_begins_when_servers_are_waited_for() {
     assert!(pooler.ended());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_new_process_takes_the_sockets_over() {
     let Some(foreign) = server(15) else { return };
     let mut pooler = Pooler::new();

@@ -20,10 +20,14 @@ const MAX_SOCKETS: usize = 64;
 
 /// Sends the sockets with the first byte of the answer, and has this process take no new clients any more.
 pub(super) async fn hand_over(shared: &Shared, client: &mut Client, first: u8) -> Result<(), AdminError> {
-    let refused = AdminError::NotHere("sockets are handed over by `dormouse pool`, on its Unix socket only");
+    let refused = AdminError::NotHere("sockets are handed over by `dormouse pool`, on its Unix socket, to its own account only");
     let (Some(upstream), ClientStream::Unix(stream)) = (&shared.upstream, &client.stream) else {
         return Err(refused);
     };
+    let own = rustix::process::geteuid().as_raw();
+    if client.stream.owner().is_none_or(|(uid, _)| uid != own) {
+        return Err(refused);
+    }
     let listening: Vec<_> = shared.listening.lock().iter().filter_map(std::sync::Weak::upgrade).collect();
     send(stream, &listening.iter().map(Arc::as_ref).map(AsFd::as_fd).collect::<Vec<_>>(), first)
         .await

@@ -69,6 +69,11 @@ async fn try_once(
     let mut stream = backend.compute.connect().await.map_err(|error| {
         // A host without an address is told apart: the operator looks elsewhere then.
         let of_dns = error.get_ref().is_some_and(|inner| inner.is::<NoAddress>());
+        if let Some(rustls::Error::InvalidCertificate(why)) =
+            error.get_ref().and_then(|inner| inner.downcast_ref())
+        {
+            journal.warn(format_args!("TLS handshake error: certificate verify failed: {why:?}"));
+        }
         journal.closing(if of_dns { "server DNS lookup failed" } else { "connect failed" });
         unreachable(place, &error)
     })?;

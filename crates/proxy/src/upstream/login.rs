@@ -160,6 +160,15 @@ impl Attempt<'_> {
             }
             return Ok(());
         }
+        // Before a server is asked anything.
+        let everything = EVERYTHING.parse().expect("it is an ID");
+        let guesses = shared.throttle.who(self.peer.ip(), &everything, role);
+        shared.throttle.check(guesses, Mono::now()).map_err(|wait| {
+            let text = format!("too many failed logins for user {} from this address", quoted(role));
+            ClientError::fatal(SqlState::INVALID_AUTHORIZATION, text)
+                .with_detail(format!("The next try is possible in {} s.", wait.as_secs() + 1))
+                .with_hint(help("too-many-failed-logins"))
+        })?;
         let known = self.known(is_console).await?;
         let visitor = Visitor {
             from: (self.peer != UNIX_PEER).then(|| self.peer.ip()),
@@ -177,14 +186,6 @@ impl Attempt<'_> {
             let tls = tls.unwrap_or_else(|| "no".to_owned());
             self.journal.say(format_args!("login attempt: db={} user={role} tls={tls}", self.database));
         }
-        let everything = EVERYTHING.parse().expect("it is an ID");
-        let guesses = shared.throttle.who(self.peer.ip(), &everything, role);
-        shared.throttle.check(guesses, Mono::now()).map_err(|wait| {
-            let text = format!("too many failed logins for user {} from this address", quoted(role));
-            ClientError::fatal(SqlState::INVALID_AUTHORIZATION, text)
-                .with_detail(format!("The next try is possible in {} s.", wait.as_secs() + 1))
-                .with_hint(help("too-many-failed-logins"))
-        })?;
         let who = Claimant { role, known, journal: &self.journal };
         let Err(what) = prove(shared, upstream, state, client, &method, &who).await? else { return Ok(()) };
         shared.throttle.charge(guesses, Mono::now());

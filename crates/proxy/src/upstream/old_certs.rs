@@ -157,7 +157,7 @@ pub(crate) fn verify_handshake(
         algorithm.public_key_alg_id().as_ref() == it.key_algorithm
             && algorithm.verify_signature(it.key, message, signed.signature()).is_ok()
     };
-    let good = of_scheme.is_some_and(|(_, algorithms)| algorithms.iter().any(|algorithm| fits(algorithm)));
+    let good = of_scheme.is_some_and(|(_, algorithms)| algorithms.iter().any(fits));
     if good { Ok(()) } else { Err(Error::InvalidCertificate(CertificateError::BadSignature)) }
 }
 
