@@ -6,7 +6,12 @@ use dormouse_tests::say::{Say, exchange, replies};
 
 /// A series that prepares and runs one statement.
 fn all_of_it(name: &str) -> Say {
-    Say::new().parse(name, "select * from stale").bind("", name, &[]).describe_portal("").execute("", 0).sync()
+    Say::new()
+        .parse(name, "select * from stale")
+        .bind("", name, &[])
+        .describe_portal("")
+        .execute("", 0)
+        .sync()
 }
 
 /// Tables are changed past the pool.

@@ -103,12 +103,14 @@ impl Up<'_> {
     }
 
     pub(super) fn sync(&mut self) -> Fate {
-        // While it waits for COPY data the backend ignores a Sync.
-        if !self.server.copy_in {
-            self.server.push(Expect::Sync);
-            self.server.unsynced = false;
-            self.server.skipping = false;
+        // While it waits for COPY data the backend ignores a Sync. If the COPY has failed meanwhile, which is not known
+        // here yet, it would not, and its answer would be one too many.
+        if self.server.copy_in {
+            return Fate::Drop;
         }
+        self.server.push(Expect::Sync);
+        self.server.unsynced = false;
+        self.server.skipping = false;
         Fate::Pass
     }
 }
