@@ -147,7 +147,12 @@ impl Player {
             return Ok(());
         }
         match compare::differ(&pooled.replies, &direct.replies) {
-            None => Ok(()),
+            None if pooled.replies == direct.replies => Ok(()),
+            None => {
+                // A name that only one of them took: both begin anew.
+                (self.pooled.wire, self.direct.wire) = (None, None);
+                Ok(())
+            }
             Some(at) => Err(format!("the pool answers differently at {at}")),
         }
     }
