@@ -76,9 +76,11 @@ impl Up<'_> {
     /// Remembers a portal whose statement may leave something behind.
     fn note_portal(&mut self, portal: &[u8], statement: Option<&Arc<Statement>>) {
         match statement.filter(|statement| statement.stateful().outlives()) {
-            Some(statement) => drop(self.server.portals.insert(portal.into(), Arc::clone(statement))),
-            None if self.server.portals.is_empty() => {}
-            None => drop(self.server.portals.remove(portal)),
+            Some(statement) => {
+                drop(self.server.under_way.portals.insert(portal.into(), Arc::clone(statement)));
+            }
+            None if self.server.under_way.portals.is_empty() => {}
+            None => drop(self.server.under_way.portals.remove(portal)),
         }
     }
 
@@ -89,12 +91,13 @@ impl Up<'_> {
         write: &mut Write<'_>,
     ) -> Result<Fate, Violation> {
         let (portal, _) = parts::cut(body).ok_or_else(|| invalid(tag::EXECUTE, "its portal does not end"))?;
-        let statement =
-            if self.server.portals.is_empty() { None } else { self.server.portals.get(portal).cloned() };
-        if let Some(statement) = &statement {
-            if let Some(name) = self.deallocated(statement) {
-                return Ok(self.deallocate(&name, at, write));
-            }
+        let statement = if self.server.under_way.portals.is_empty() {
+            None
+        } else {
+            self.server.under_way.portals.get(portal).cloned()
+        };
+        if let Some(name) = statement.as_ref().and_then(|statement| self.deallocated(statement)) {
+            return Ok(self.deallocate(&name, at, write));
         }
         let forgotten = statement.as_ref().and_then(|statement| self.deallocates(statement.stateful()));
         self.server.push(Expect::Execute(statement, forgotten));

@@ -24,7 +24,7 @@ impl Up<'_> {
             return Ok(Fate::Stall);
         }
         self.common.counters.client_parse_count += u64::from(!name.is_empty());
-        if self.server.series.repeats() {
+        if self.server.under_way.series.repeats() {
             // The first time it was given this name already.
             self.client.names.put(name, None);
         }
