@@ -28,6 +28,7 @@ use answers::give_answers;
 const PARSE_COMPLETE: u8 = b'1';
 const BIND_COMPLETE: u8 = b'2';
 const CLOSE_COMPLETE: u8 = b'3';
+const PARAMETER_DESCRIPTION: u8 = b't';
 const NO_DATA: u8 = b'n';
 const PORTAL_SUSPENDED: u8 = b's';
 const COPY_IN_RESPONSE: u8 = b'G';
@@ -229,7 +230,9 @@ impl Down<'_> {
         {
             self.executed(statement.stateful(), statement.text());
         }
-        let is_completion = matches!(tag, PARSE_COMPLETE | BIND_COMPLETE | CLOSE_COMPLETE);
+        // The types of parameters come even when what follows fails.
+        let is_completion =
+            matches!(tag, PARSE_COMPLETE | BIND_COMPLETE | CLOSE_COMPLETE | PARAMETER_DESCRIPTION);
         Ok(passes && self.server.under_way.series.tells(is_completion))
     }
 
