@@ -32,6 +32,9 @@ use client::{Client, Order};
 /// Logins at the same time.
 const LOGINS: usize = 50;
 
+/// All are in after this: proving a password takes its time, twice in this process and in the server.
+const LOGGED_IN_WITHIN: Duration = Duration::from_secs(900);
+
 /// Whoever has not carried an order out within this time hangs.
 const DONE_WITHIN: Duration = Duration::from_secs(180);
 
@@ -138,7 +141,8 @@ impl Crowd {
         let size = options.clients as u64;
         let mut crowd =
             Self { server, project, orders, shared, size, lines: Vec::new(), empty, _scope: scope };
-        crowd.order(Order::Rest)?;
+        crowd.give(Order::Rest);
+        crowd.wait(LOGGED_IN_WITHIN)?;
         let now = resident(crowd.server.pid());
         crowd.note(format!(
             "{size} clients logged in within {:.1} s; the server grew from {} to {} MiB: {} bytes each",

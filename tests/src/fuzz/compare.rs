@@ -16,8 +16,13 @@ pub(super) fn differ(pooled: &[String], direct: &[String]) -> Option<usize> {
 }
 
 fn usual(replies: &[String]) -> Vec<&str> {
-    let mut all: Vec<&str> = Vec::new();
+    let (mut all, mut failed): (Vec<&str>, _) = (Vec::new(), false);
     for reply in replies {
+        if reply.starts_with("Z:") {
+            failed = reply == "Z:E";
+        }
+        // A statement that is not there is parsed first, which is refused before the Bind can be wrong.
+        let reply = if failed && reply.starts_with("E:") { REFUSED } else { reply };
         if reply == REFUSED {
             while matches!(all.last(), Some(&("1" | "2" | "3"))) {
                 all.pop();
@@ -48,6 +53,8 @@ mod tests {
         assert_eq!(differ(&texts("1 2 D:x Z:I"), &texts("1 2 D:x Z:I")), None);
         assert_eq!(differ(&texts("1 2 D:x Z:I"), &texts("1 2 D:y Z:I")), Some(2));
         assert_eq!(differ(&texts("1 2 Z:I"), &texts("1 2 Z:I Z:I")), Some(3));
+        assert_eq!(differ(&texts("Z:E E:25P02 Z:E"), &texts("Z:E E:08P01 Z:E")), None);
+        assert_eq!(differ(&texts("Z:T E:25P02 Z:E"), &texts("Z:T E:08P01 Z:E")), Some(1));
         assert_eq!(differ(&texts("Z:E 1 E:25P02 Z:E"), &texts("Z:E E:25P02 Z:E")), None);
     }
 

@@ -12,7 +12,7 @@ use crate::foreign;
 use crate::pooled::PASSWORD;
 use crate::say::{Say, short};
 use crate::seed::Seed;
-use crate::wire::{NoLogin, Wire};
+use crate::wire::{NoLogin, Reader, Wire};
 
 /// Players that there can be.
 pub(super) const MAX_PLAYERS: usize = 40;
@@ -22,6 +22,13 @@ const SESSIONS: usize = 2;
 
 /// A round that is not answered in this time hangs.
 const ROUND_WITHIN: Duration = Duration::from_secs(25);
+
+/// What a client is told whose statement was lost with its backend, and how long nothing comes after it.
+const LOST: [&str; 2] = ["E:08006", "E:57P01"];
+const LOST_AFTER: Duration = Duration::from_secs(2);
+
+/// So often the end of a round is asked for again.
+const RETRIES: usize = 10;
 
 /// Rounds that are told with a failure.
 const TOLD: usize = 6;
@@ -140,7 +147,12 @@ impl Player {
             return Ok(());
         }
         match compare::differ(&pooled.replies, &direct.replies) {
-            None => Ok(()),
+            None if pooled.replies == direct.replies => Ok(()),
+            None => {
+                // A name that only one of them took: both begin anew.
+                (self.pooled.wire, self.direct.wire) = (None, None);
+                Ok(())
+            }
             Some(at) => Err(format!("the pool answers differently at {at}")),
         }
     }
@@ -221,7 +233,7 @@ impl Player {
 impl Side {
     async fn login(&mut self, number: usize, lock: &str, more: &[(&str, &str)]) -> Result<(), NoLogin> {
         self.wire = None;
-        let options = format!("-c search_path={}{number} -c my.lock={lock}", self.schema);
+        let options = format!("-c search_path={0}{number} -c my.lock={0}{lock}", self.schema);
         let mut params = vec![("user", "postgres"), ("database", "postgres"), ("options", options.as_str())];
         params.extend_from_slice(more);
         self.wire = Some(Wire::login(self.port, self.password, &params).await?);
@@ -230,41 +242,73 @@ impl Side {
 
     /// Sends everything and listens up to the end.
     async fn play(&mut self, pieces: &[Vec<u8>], end: &str) -> Result<Answer, String> {
-        let Some(Wire { read, write }) = &mut self.wire else { return Err("not connected".into()) };
-        let end = format!("D:{}", end.replace(' ', "_"));
-        let send = async {
-            for (number, piece) in pieces.iter().enumerate() {
-                if write.write_all(piece).await.is_err() {
-                    return;
-                }
-                match number % 4 {
-                    0 => tokio::time::sleep(Duration::from_millis(1)).await,
-                    _ => tokio::task::yield_now().await,
-                }
-            }
-        };
+        let wire = self.wire.as_mut().ok_or("not connected")?;
+        let mark = format!("D:{}", end.replace(' ', "_"));
         let mut replies = Vec::new();
-        let listen = async {
-            let mut ending = false;
-            while let Some(frame) = read.next().await {
-                let Some(reply) = short(&frame) else { continue };
-                let reply = reply.replace(' ', "_");
-                ending |= reply == end;
-                let ready = reply.starts_with("Z:");
-                replies.push(reply);
-                if ending && ready {
-                    return false;
+        let first = async {
+            let send = async {
+                for (number, piece) in pieces.iter().enumerate() {
+                    if wire.write.write_all(piece).await.is_err() {
+                        return;
+                    }
+                    match number % 4 {
+                        0 => tokio::time::sleep(Duration::from_millis(1)).await,
+                        _ => tokio::task::yield_now().await,
+                    }
                 }
-            }
-            true
+            };
+            tokio::join!(send, listen(&mut wire.read, &mark, &mut replies)).1
         };
-        let both = async { tokio::join!(send, listen).1 };
-        match tokio::time::timeout(ROUND_WITHIN, both).await {
-            Ok(ended) => Ok(Answer { replies, ended }),
-            Err(_) => {
+        let mut heard = tokio::time::timeout(ROUND_WITHIN, first).await.unwrap_or(Heard::Nothing);
+        for _ in 0..RETRIES {
+            if heard != Heard::Lost {
+                break;
+            }
+            // The end of the round was lost with the backend.
+            let again = Say::new().query(&format!("rollback; select '{end}'"));
+            let _closed = wire.write.write_all(&again.0).await;
+            let listening = listen(&mut wire.read, &mark, &mut replies);
+            heard = tokio::time::timeout(ROUND_WITHIN, listening).await.unwrap_or(Heard::Nothing);
+        }
+        match heard {
+            Heard::All => Ok(Answer { replies, ended: false }),
+            Heard::Closed => Ok(Answer { replies, ended: true }),
+            Heard::Lost | Heard::Nothing => {
                 let last: Vec<_> = replies.iter().rev().take(8).rev().collect();
                 Err(format!("no answer within {ROUND_WITHIN:?} after {last:.300?}"))
             }
+        }
+    }
+}
+
+/// How a round ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    All,
+    Closed,
+    /// Its client was told that its statement is lost, and then nothing.
+    Lost,
+    Nothing,
+}
+
+/// Up to the end of the round.
+async fn listen(read: &mut Reader, mark: &str, replies: &mut Vec<String>) -> Heard {
+    let (mut ending, mut lost) = (false, false);
+    loop {
+        let frame = match tokio::time::timeout(LOST_AFTER, read.next()).await {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return Heard::Closed,
+            Err(_) if lost => return Heard::Lost,
+            Err(_) => continue,
+        };
+        let Some(reply) = short(&frame) else { continue };
+        let reply = reply.replace(' ', "_");
+        ending |= reply == mark;
+        lost |= LOST.contains(&reply.as_str());
+        let ready = reply.starts_with("Z:");
+        replies.push(reply);
+        if ending && ready {
+            return Heard::All;
         }
     }
 }

@@ -87,7 +87,7 @@ impl Series {
 impl Server {
     /// The client says this message; `whole` is all of it, if it is there; before it the backend was at rest, or not.
     pub(super) fn remember(&mut self, message: u8, whole: Option<&[u8]>, rested: bool) {
-        let series = &mut self.series;
+        let series = &mut self.under_way.series;
         match series.stage {
             Stage::Again => return,
             Stage::Forgotten => {
@@ -116,7 +116,7 @@ impl Server {
 
     /// Its series failed because of an old plan, and can be said again: so that will be done.
     pub(super) fn can_say_again(&self, client: &Client) -> bool {
-        self.series.stage == Stage::Whole
+        self.under_way.series.stage == Stage::Whole
             && client.is_between()
             && !client.left
             && matches!(self.expect.back(), Some(Expect::Sync))
@@ -132,9 +132,10 @@ impl Server {
 
     /// Now: what the client said counts as not looked at yet.
     pub(super) fn say_again(&mut self, client: &mut Client) {
-        client.partial = std::mem::take(&mut self.series.bytes);
+        client.partial = std::mem::take(&mut self.under_way.series.bytes);
         client.stalled = true;
-        (self.series.stage, self.series.hush) = (Stage::Again, self.series.told);
+        (self.under_way.series.stage, self.under_way.series.hush) =
+            (Stage::Again, self.under_way.series.told);
         self.erred = false;
     }
 }

@@ -60,7 +60,7 @@ pub fn roll_back(server: &mut Server) -> Vec<u8> {
 /// What to send so that nothing of the session that had the backend is left.
 pub fn reset(server: &mut Server, sql: &str) -> Vec<u8> {
     server.prepared.clear();
-    server.portals.clear();
+    server.under_way.portals.clear();
     server.applied = Settings::default();
     (server.pinned, server.ask, server.touched) = Default::default();
     own(server, sql)

@@ -28,26 +28,18 @@ pub struct Server {
     pub(super) definitions: usize,
     /// The beginning of a message whose rest has not come.
     pub(super) partial: Vec<u8>,
-    /// Before so many bytes of it are there it says nothing.
-    pub(super) needs: usize,
     /// Bytes to come of a message that is being passed on.
     pub(super) passing: usize,
     /// Of a message that is left out.
     pub(super) dropping: usize,
-    /// It was sent the beginning of a message, whose rest the client has not said yet.
-    pub(super) inside: bool,
     /// It waits for COPY data from the client.
     pub(super) copy_in: bool,
     /// After an error it reads nothing up to the next Sync.
     pub(super) skipping: bool,
     /// It was sent something that only a Sync ends.
     pub(super) unsynced: bool,
-    /// Portals whose statements may leave something behind.
-    pub(super) portals: Portals,
     /// What this transaction did that outlives it.
     pub(super) touched: Stateful,
-    /// What its client says, in case it must be said again.
-    pub(super) series: Series,
     /// An error came since it was idle last.
     pub(super) erred: bool,
     /// What keeps its client on it.
@@ -60,7 +52,21 @@ pub struct Server {
     pub(super) spoiled: bool,
     /// What it has told of its settings.
     pub(super) reported: Reported,
+    pub(super) under_way: UnderWay,
     pub(super) process: Process,
+}
+
+/// What is half done.
+#[derive(Debug, Default)]
+pub(super) struct UnderWay {
+    /// Before so many bytes of `partial` are there it says nothing.
+    pub(super) needs: usize,
+    /// It was sent the beginning of a message, whose rest the client has not said yet.
+    pub(super) inside: bool,
+    /// Portals whose statements may leave something behind.
+    pub(super) portals: Portals,
+    /// What its client says, in case it must be said again.
+    pub(super) series: Series,
 }
 
 /// The process behind the connection.
@@ -83,22 +89,19 @@ impl Server {
             expect: VecDeque::new(),
             definitions: 0,
             partial: Vec::new(),
-            needs: 0,
             passing: 0,
             dropping: 0,
-            inside: false,
             copy_in: false,
             skipping: false,
             unsynced: false,
-            portals: HashMap::new(),
             touched: Stateful::default(),
-            series: Series::default(),
             erred: false,
             pinned: Stateful::default(),
             ask: Stateful::default(),
             own: None,
             spoiled: false,
             reported,
+            under_way: UnderWay::default(),
             process: Process::default(),
         }
     }
@@ -147,7 +150,7 @@ impl Server {
             && !self.skipping
             && !self.unsynced
             && !self.copy_in
-            && !self.inside
+            && !self.under_way.inside
             && self.partial.is_empty()
             && self.passing == 0
             && self.dropping == 0

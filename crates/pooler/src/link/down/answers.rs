@@ -25,7 +25,7 @@ pub(super) fn give_answers(_client: &mut Client, server: &mut Server, out: &mut 
     while let Some(Expect::Answer(_) | Expect::CopyEnd) = server.expect.front() {
         let answer = server.pop();
         let Some(Expect::Answer(answer)) = answer else { continue };
-        if !server.series.tells(matches!(answer, Answer::Parsed(_) | Answer::Closed(_))) {
+        if !server.under_way.series.tells(matches!(answer, Answer::Parsed(_) | Answer::Closed(_))) {
             continue;
         }
         match answer {

@@ -103,7 +103,7 @@ impl Down<'_> {
 
     /// The backend is idle: what is left of the transaction?
     pub(super) fn transaction_ended(&mut self) {
-        self.server.portals.clear();
+        self.server.under_way.portals.clear();
         self.server.erred = false;
         let touched = std::mem::take(&mut self.server.touched);
         if touched.is_empty() {

@@ -28,6 +28,7 @@ use answers::give_answers;
 const PARSE_COMPLETE: u8 = b'1';
 const BIND_COMPLETE: u8 = b'2';
 const CLOSE_COMPLETE: u8 = b'3';
+const PARAMETER_DESCRIPTION: u8 = b't';
 const NO_DATA: u8 = b'n';
 const PORTAL_SUSPENDED: u8 = b's';
 const COPY_IN_RESPONSE: u8 = b'G';
@@ -76,12 +77,12 @@ pub fn down(
     let mut down = Down { client, server, common, ready: 0, own_ended: false };
     let as_it_is = if down.server.partial.is_empty() {
         down.run(input, out)?
-    } else if down.server.partial.len() + input.len() < down.server.needs {
+    } else if down.server.partial.len() + input.len() < down.server.under_way.needs {
         // A long error: nothing can be said yet.
         down.server.partial.extend_from_slice(input);
         false
     } else {
-        down.server.needs = 0;
+        down.server.under_way.needs = 0;
         let mut whole = std::mem::take(&mut down.server.partial);
         whole.extend_from_slice(input);
         if down.run(&whole, out)? {
@@ -120,7 +121,7 @@ impl Down<'_> {
                 if header.body_len > MAX_READ {
                     return Err(broken(header.tag, "is too large"));
                 }
-                self.server.needs = whole;
+                self.server.under_way.needs = whole;
                 break;
             }
             if self.has_answers() {
@@ -229,8 +230,10 @@ impl Down<'_> {
         {
             self.executed(statement.stateful(), statement.text());
         }
-        let is_completion = matches!(tag, PARSE_COMPLETE | BIND_COMPLETE | CLOSE_COMPLETE);
-        Ok(passes && self.server.series.tells(is_completion))
+        // The types of parameters come even when what follows fails.
+        let is_completion =
+            matches!(tag, PARSE_COMPLETE | BIND_COMPLETE | CLOSE_COMPLETE | PARAMETER_DESCRIPTION);
+        Ok(passes && self.server.under_way.series.tells(is_completion))
     }
 
     /// The backend waits for COPY data. It has ignored the Syncs that came before their end.
@@ -289,7 +292,7 @@ impl Down<'_> {
             }
             _ => return Err(broken(tag::READY_FOR_QUERY, "was not expected")),
         }
-        self.server.series.ends();
+        self.server.under_way.series.ends();
         self.ready += 1;
         if status == TxStatus::Idle {
             self.transaction_ended();

@@ -289,3 +289,16 @@ fn a_flush_or_sync_with_a_body_is_refused() {
     let long = message(b'C', format!("S{}\0", "n".repeat(10_000)).as_bytes());
     assert!(matches!(pair.up(&long), Err(Violation::TooLong { .. })), "PostgreSQL would end the backend");
 }
+
+#[test]
+fn a_sync_among_copy_data_is_ignored_whatever_becomes_of_the_copy() {
+    let mut pair = pair();
+    pair.up(&query("copy t from stdin")).unwrap();
+    pair.down(&message(b'G', &[0, 0, 0]));
+    let data = message(b'd', b"wrong\n");
+    let end = message(b'f', b"enough\0");
+    let sent = pair.up(&[&data[..], &message(b'S', b""), &end].concat()).unwrap();
+    assert_eq!(sent, [data, end].concat());
+    pair.down(&[message(b'E', b"SERROR\0C22P04\0Mno\0\0"), message(b'Z', b"I")].concat());
+    assert!(pair.server.is_free(&pair.client));
+}

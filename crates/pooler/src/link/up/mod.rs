@@ -172,7 +172,7 @@ impl Up<'_> {
             self.client.partial.extend_from_slice(&input[at..]);
             write.leave_out(at, input.len());
         }
-        self.server.inside = self.client.passing > 0;
+        self.server.under_way.inside = self.client.passing > 0;
         Ok(if write.finish() { Sent::AsItIs } else { Sent::Changed })
     }
 

@@ -74,9 +74,11 @@ impl Up<'_> {
     /// Remembers a portal whose statement may leave something behind.
     fn note_portal(&mut self, portal: &[u8], statement: Option<&Arc<Statement>>) {
         match statement.filter(|statement| statement.stateful().outlives()) {
-            Some(statement) => drop(self.server.portals.insert(portal.into(), Arc::clone(statement))),
-            None if self.server.portals.is_empty() => {}
-            None => drop(self.server.portals.remove(portal)),
+            Some(statement) => {
+                drop(self.server.under_way.portals.insert(portal.into(), Arc::clone(statement)));
+            }
+            None if self.server.under_way.portals.is_empty() => {}
+            None => drop(self.server.under_way.portals.remove(portal)),
         }
     }
 
@@ -87,12 +89,13 @@ impl Up<'_> {
         write: &mut Write<'_>,
     ) -> Result<Fate, Violation> {
         let (portal, _) = parts::cut(body).ok_or_else(|| invalid(tag::EXECUTE, "its portal does not end"))?;
-        let statement =
-            if self.server.portals.is_empty() { None } else { self.server.portals.get(portal).cloned() };
-        if let Some(statement) = &statement {
-            if let Some(name) = self.deallocated(statement) {
-                return Ok(self.deallocate(&name, at, write));
-            }
+        let statement = if self.server.under_way.portals.is_empty() {
+            None
+        } else {
+            self.server.under_way.portals.get(portal).cloned()
+        };
+        if let Some(name) = statement.as_ref().and_then(|statement| self.deallocated(statement)) {
+            return Ok(self.deallocate(&name, at, write));
         }
         let forgotten = statement.as_ref().and_then(|statement| self.deallocates(statement.stateful()));
         self.server.push(Expect::Execute(statement, forgotten));
@@ -101,12 +104,14 @@ impl Up<'_> {
     }
 
     pub(super) fn sync(&mut self) -> Fate {
-        // While it waits for COPY data the backend ignores a Sync.
-        if !self.server.copy_in {
-            self.server.push(Expect::Sync);
-            self.server.unsynced = false;
-            self.server.skipping = false;
+        // While it waits for COPY data the backend ignores a Sync. If the COPY has failed meanwhile, which is not known
+        // here yet, it would not, and its answer would be one too many.
+        if self.server.copy_in {
+            return Fate::Drop;
         }
+        self.server.push(Expect::Sync);
+        self.server.unsynced = false;
+        self.server.skipping = false;
         Fate::Pass
     }
 }

@@ -85,16 +85,17 @@ impl Up<'_> {
         if !statement.stateful().any(Stateful::DEALLOCATE) {
             return None;
         }
-        let mut named = None;
+        let mut named: Option<Box<[u8]>> = None;
         classify(statement.text(), &mut |effect| {
             if let Effect::Deallocate(name) = effect {
                 named = Some(Box::from(name.as_bytes()));
             }
         });
         let own = self.server.pinned.any(Stateful::PREPARE) || self.server.touched.any(Stateful::PREPARE);
-        named.filter(|name: &Box<[u8]>| {
-            self.client.names.get(name).is_some() || (!own && self.server.is_unsure(Some(name), None))
-        })
+        let name = named?;
+        let ours =
+            self.client.names.get(&name).is_some() || (!own && self.server.is_unsure(Some(&name), None));
+        ours.then_some(name)
     }
 
     /// Executes that: the backend has read its Bind, and is not told more.

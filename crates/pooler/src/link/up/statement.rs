@@ -23,7 +23,7 @@ impl Up<'_> {
         if self.server.is_unsure((!name.is_empty()).then_some(name), Some(statement.id())) {
             return Ok(Fate::Stall);
         }
-        if self.server.series.repeats() {
+        if self.server.under_way.series.repeats() {
             // The first time it was given this name already.
             self.client.names.put(name, None);
         }

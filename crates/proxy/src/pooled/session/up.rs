@@ -46,7 +46,8 @@ impl Session {
             Phase::Farewell => Ok(false),
             Phase::Idle | Phase::Linked if self.greet || !self.input.is_empty() => self.resume(cx),
             Phase::Idle | Phase::Linked => {
-                if self.client.is_stalled() {
+                // Who takes no answers is not listened to, or what we answer ourselves would pile up.
+                if self.client.is_stalled() || !self.outbox.is_empty() {
                     return Ok(false);
                 }
                 if self.flush_backend(cx)? || self.leased.as_ref().is_some_and(|l| !l.held.outbox.is_empty())
