@@ -42,7 +42,13 @@ impl Default for Proofs {
 
 impl Proofs {
     /// The hash of a claim.
-    pub(crate) fn claim(&self, endpoint: &EndpointId, role: &str, verifier: &str, password: &[u8]) -> [u8; 32] {
+    pub(crate) fn claim(
+        &self,
+        endpoint: &EndpointId,
+        role: &str,
+        verifier: &str,
+        password: &[u8],
+    ) -> [u8; 32] {
         let mut hash = Sha256::new();
         hash.update(self.key.expose());
         for part in [endpoint.as_str().as_bytes(), role.as_bytes(), verifier.as_bytes(), password] {

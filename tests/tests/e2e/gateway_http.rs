@@ -142,7 +142,11 @@ fn what_is_no_request_is_told_so() {
         (br#"{"query":"copy (select 1) to stdout"}"#, 400, "0A000"),
         (br#"{"query":"create table gw_copy (a int)"}"#, 200, ""),
         (br#"{"query":"copy gw_copy from stdin"}"#, 400, "0A000"),
-        (br#"{"queries":[{"query":"create temp table c(a int)"},{"query":"copy c from stdin"}]}"#, 400, "0A000"),
+        (
+            br#"{"queries":[{"query":"create temp table c(a int)"},{"query":"copy c from stdin"}]}"#,
+            400,
+            "0A000",
+        ),
     ] {
         let answer = sql_with(&house, &[], body);
         let text = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
@@ -244,8 +248,7 @@ fn a_changed_password_stops_at_once_and_guesses_are_slowed_down() {
 fn login_tokens_take_the_place_of_passwords() {
     let house = House::new();
     let path = format!("/projects/{}/auth/token", house.project.id);
-    let (status, made) =
-        house.server.api("POST", &path, &json!({ "branch_id": Value::Null, "role_name": "app_owner" }));
+    let (status, made) = house.server.api("POST", &path, &json!({ "token": { "role_name": "app_owner" } }));
     let token = made["token"].as_str().map(str::to_owned);
     let Some(token) = token else { panic!("{status} {made}") };
     let bare = house.direct().replace(&format!(":{}@", house.password()), "@");
@@ -361,7 +364,10 @@ fn a_key_runs_queries_and_streams_them() {
         send(&house, "POST", "/v1/queries", &headers, body.to_string().as_bytes())
     };
     let endpoint = &house.project.endpoint;
-    let answer = ask(&[], &json!({ "query": "select $1::int as n, current_user::text as u", "params": [7], "endpoint": endpoint }));
+    let answer = ask(
+        &[],
+        &json!({ "query": "select $1::int as n, current_user::text as u", "params": [7], "endpoint": endpoint }),
+    );
     let reply = answer.json();
     assert_eq!((answer.status, &reply["rows"]), (200, &json!([{ "n": 7, "u": "app_owner" }])), "{reply}");
     assert_eq!(reply["fields"][0]["type"], "int4");

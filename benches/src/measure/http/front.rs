@@ -20,7 +20,8 @@ pub(super) struct Front {
 impl Front {
     /// Starts it; `None` where it cannot be had.
     pub(super) fn start(uri: &str) -> Result<Option<Self>, Error> {
-        let drivers = std::env::var_os("DORMOUSE_TEST_HOME").map_or_else(|| "target/drivers".into(), PathBuf::from);
+        let drivers =
+            std::env::var_os("DORMOUSE_TEST_HOME").map_or_else(|| "target/drivers".into(), PathBuf::from);
         let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
         let modules = checkout.join(drivers).join("node");
         if !modules.join("node_modules/pg").is_dir() {

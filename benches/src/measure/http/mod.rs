@@ -91,7 +91,8 @@ struct Stage {
 /// When something broke.
 pub(crate) fn run(binary: &Path, args: &Args) -> Result<PartReport, Error> {
     let stage = Stage::new(binary)?;
-    let (single, first, wakes, rounds) = if args.quick { (100, 10, 3, 1) } else { (SINGLE, FIRST, WAKES, ROUNDS) };
+    let (single, first, wakes, rounds) =
+        if args.quick { (100, 10, 3, 1) } else { (SINGLE, FIRST, WAKES, ROUNDS) };
     let seconds = Duration::from_secs(u64::from(args.seconds_or(if args.quick { 1 } else { SECONDS })));
     let mut sections = Vec::new();
     let mut targets = Vec::new();
@@ -100,7 +101,8 @@ pub(crate) fn run(binary: &Path, args: &Args) -> Result<PartReport, Error> {
     let singles = stage.singles(single)?;
     let wire = singles[0].1.p50();
     let baseline = (Way::Wire.name(), &singles[0].1);
-    let rows = singles.iter().map(|(way, series)| series.row(way.name(), (*way != Way::Wire).then_some(baseline)));
+    let rows =
+        singles.iter().map(|(way, series)| series.row(way.name(), (*way != Way::Wire).then_some(baseline)));
     sections.push(Section { title: "one query, keep-alive".into(), rows: rows.collect() });
     let more = singles[1].1.p50() - wire;
     targets.push(Target::at_most("POST /sql: p50 beyond the wire protocol's", more, TARGET_P50_MORE, "ms"));
@@ -121,7 +123,12 @@ pub(crate) fn run(binary: &Path, args: &Args) -> Result<PartReport, Error> {
         }
         if clients == 64 {
             let share = ratio(rates[1].1, wire).unwrap_or_default();
-            targets.push(Target::at_least("POST /sql, 64 clients: share of the wire protocol's rate", share, TARGET_SHARE, "×"));
+            targets.push(Target::at_least(
+                "POST /sql, 64 clients: share of the wire protocol's rate",
+                share,
+                TARGET_SHARE,
+                "×",
+            ));
         }
     }
     sections.push(Section { title: format!("throughput, medians of {rounds}"), rows });
@@ -246,7 +253,11 @@ impl Stage {
             http.push(start.elapsed());
         }
         let baseline = ("TCP", &tcp);
-        Ok(vec![tcp.row("TCP", None), socket.row("WebSocket", Some(baseline)), http.row("POST /sql", Some(baseline))])
+        Ok(vec![
+            tcp.row("TCP", None),
+            socket.row("WebSocket", Some(baseline)),
+            http.row("POST /sql", Some(baseline)),
+        ])
     }
 
     fn wakes(&self, count: u32) -> Result<Vec<Row>, Error> {

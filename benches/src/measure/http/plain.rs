@@ -77,7 +77,8 @@ impl Http {
             self.buffer.extend_from_slice(&chunk[..count]);
             let Some(end) = self.buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { continue };
             let head = String::from_utf8_lossy(&self.buffer[..end]).to_ascii_lowercase();
-            let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
+            let length =
+                head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
             let length: usize = length.ok_or_else(|| Error::unexpected("an answer without a length"))?;
             if self.buffer.len() >= end + 4 + length {
                 let body = &self.buffer[end + 4..];

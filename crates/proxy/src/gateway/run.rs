@@ -8,8 +8,8 @@
 use axum::http::StatusCode;
 use dormouse_base::clock::Mono;
 use dormouse_pgwire::backend::{ErrorResponse, TxStatus};
-use dormouse_pgwire::{ClientError, frame::Frame, tag};
 use dormouse_pgwire::sqlstate::SqlState;
+use dormouse_pgwire::{ClientError, frame::Frame, tag};
 use dormouse_pooler::link::Stateful;
 
 use super::answer::problem::Problem;
@@ -134,7 +134,8 @@ impl<'a> Run<'a> {
 
     fn next(&mut self) {
         let mode = self.current().and_then(|n| self.statements.get(n)).and_then(|s| s.array_mode);
-        self.writer = Writer::new(Output { array_mode: mode.unwrap_or(self.output.array_mode), ..self.output });
+        self.writer =
+            Writer::new(Output { array_mode: mode.unwrap_or(self.output.array_mode), ..self.output });
     }
 
     /// Reads the answer; its last message says in which state the session is.
@@ -229,5 +230,7 @@ fn too_large(full: Full) -> Problem {
 
 pub(crate) fn no_copy() -> Problem {
     let error = ClientError::error(SqlState::FEATURE_NOT_SUPPORTED, "COPY is not possible over HTTP");
-    Problem::from(error.with_hint(format!("Use a WebSocket or a direct connection. {}", help("http-request"))))
+    Problem::from(
+        error.with_hint(format!("Use a WebSocket or a direct connection. {}", help("http-request"))),
+    )
 }

@@ -52,10 +52,8 @@ async fn work(
 ) -> Result<(Answer, bool), Problem> {
     let output = Output::read(headers);
     let transaction = Transaction::read(headers).map_err(|bad| Problem::malformed(bad.to_string()))?;
-    let (who, (body, _held)) = tokio::try_join!(
-        login(gateway, headers, visitor),
-        upload::read(headers, body, &gateway.budget),
-    )?;
+    let (who, (body, _held)) =
+        tokio::try_join!(login(gateway, headers, visitor), upload::read(headers, body, &gateway.budget),)?;
     let work = statement::read(&body).map_err(|bad| Problem::malformed(bad.to_string()))?;
     let lease = gateway.clients.take(&who, visitor.peer, visitor.tls)?;
     let done = run::run(lease, &work, transaction, output, &gateway.budget).await?;
@@ -70,9 +68,8 @@ async fn login(gateway: &Gateway, headers: &HeaderMap, visitor: &Visitor) -> Res
     let text = text
         .to_str()
         .map_err(|_| Problem::connection_string("the header Neon-Connection-String is not text"))?;
-    let read = ConnectionString::read(text).map_err(|bad| {
-        Problem::connection_string(format!("the connection string cannot be used: {bad}"))
-    })?;
+    let read = ConnectionString::read(text)
+        .map_err(|bad| Problem::connection_string(format!("the connection string cannot be used: {bad}")))?;
     let shown = match (headers::bearer(headers), &read.password) {
         (Some(token), _) => token.as_bytes(),
         (None, Some(password)) => password.expose(),

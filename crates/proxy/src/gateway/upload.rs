@@ -18,7 +18,11 @@ const COMES_WITHIN: Duration = Duration::from_secs(60);
 const REFUSED_TYPES: [&str; 3] = ["multipart/", "application/octet-stream", "application/xml"];
 
 /// Reads a body.
-pub(crate) async fn read(headers: &HeaderMap, body: Body, budget: &Budget) -> Result<(Vec<u8>, Held), Problem> {
+pub(crate) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    budget: &Budget,
+) -> Result<(Vec<u8>, Held), Problem> {
     check_type(headers)?;
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if length.is_some_and(|length: usize| length > MAX_REQUEST) {

@@ -85,10 +85,8 @@ async fn who_comes_later_never_gets_an_older_answer() {
 async fn another_takes_over_from_one_that_leaves() {
     let wake = Counting { asked: AtomicU32::new(0), allowed: Semaphore::new(0) };
     let (lookups, endpoint) = (Lookups::default(), "ep-a-a-a".parse().unwrap());
-    let leaves = tokio::time::timeout(
-        std::time::Duration::from_millis(10),
-        lookups.stored(&wake, &endpoint, "anna"),
-    );
+    let leaves =
+        tokio::time::timeout(std::time::Duration::from_millis(10), lookups.stored(&wake, &endpoint, "anna"));
     assert!(leaves.await.is_err());
     wake.allowed.add_permits(1);
     let stored = lookups.stored(&wake, &endpoint, "anna").await.unwrap().unwrap();

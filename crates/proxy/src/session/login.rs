@@ -38,7 +38,7 @@ use crate::tls::Tls;
 use crate::wake::{Claim, StoredRole, TokenRefusal};
 
 /// A password that comes unasked is there after this long.
-const PASSWORD_FOLLOWS_WITHIN: Duration = Duration::from_millis(15);
+const PASSWORD_FOLLOWS_WITHIN: Duration = Duration::from_millis(100);
 
 /// A client that has proved who it is.
 pub(crate) struct LoggedIn {
@@ -350,7 +350,12 @@ impl Attempt<'_> {
         }
     }
 
-    pub(super) fn check_token(&self, secret: &[u8], endpoint: &EndpointId, database: &str) -> Result<(), TokenRefusal> {
+    pub(super) fn check_token(
+        &self,
+        secret: &[u8],
+        endpoint: &EndpointId,
+        database: &str,
+    ) -> Result<(), TokenRefusal> {
         if secret.len() > token::MAX_TOKEN {
             return Err(TokenRefusal::NotOne);
         }

@@ -16,7 +16,9 @@ use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pgwire::startup::Startup;
 use dormouse_pooler::config::PoolMode;
 
-use super::login::{Asked, Attempt, LoggedIn, Proved, credential, permitted, refuse_replication, wrong_password};
+use super::login::{
+    Asked, Attempt, LoggedIn, Proved, credential, permitted, refuse_replication, wrong_password,
+};
 use super::{End, Shared, help, token};
 use crate::console;
 use crate::route;
@@ -52,7 +54,9 @@ pub(crate) async fn enter(
     let database = startup.params.database().unwrap_or(&role).to_owned();
     if console::asks_for(&routed.route, &database) {
         let text = "the console of the pooler is not reached over HTTP";
-        return Err(ClientError::fatal(SqlState::FEATURE_NOT_SUPPORTED, text).with_hint(help("console-login")));
+        return Err(
+            ClientError::fatal(SqlState::FEATURE_NOT_SUPPORTED, text).with_hint(help("console-login"))
+        );
     }
     let endpoint = shared.wake.locate(&routed.route)?;
     shared.wake.admit(&endpoint, peer.ip())?;
@@ -80,11 +84,7 @@ pub(crate) async fn enter_by_key(
 
 impl Attempt<'_> {
     /// The client has shown something. What is wrong is charged.
-    pub(super) async fn prove_by_showing(
-        &mut self,
-        secret: &[u8],
-        asked: &Asked<'_>,
-    ) -> Result<Proved, End> {
+    pub(super) async fn prove_by_showing(&mut self, secret: &[u8], asked: &Asked<'_>) -> Result<Proved, End> {
         let elsewhere = route::from_password(secret).filter(|_| *asked.route == route::Route::Default);
         let (endpoint, secret) = match &elsewhere {
             Some((routed, secret)) => (self.shared.wake.locate(&routed.route)?, *secret),

@@ -237,7 +237,9 @@ mod tests {
 
     #[test]
     fn all_four_shapes() {
-        let rows = |raw_text, array_mode| written(Output { raw_text, array_mode, style: Style::Driver })["rows"].to_string();
+        let rows = |raw_text, array_mode| {
+            written(Output { raw_text, array_mode, style: Style::Driver })["rows"].to_string()
+        };
         assert_eq!(rows(true, true), r#"[["1","a"],[null,""]]"#);
         assert_eq!(rows(false, true), r#"[[1,"a"],[null,""]]"#);
         assert_eq!(rows(true, false), r#"[{"n":"1","te\"xt":"a"},{"n":null,"te\"xt":""}]"#);

@@ -55,10 +55,31 @@ pub(crate) fn kind(type_oid: u32) -> Kind {
         // xml, cidr, money, bytea, char, name, tid, xid, cid, oidvector, bpchar, text, varchar, int8, point, …, oid,
         // macaddr, inet, timestamp, date, time, timestamptz, interval, numeric, cstring, timetz, bit, varbit, uuid,
         // and ranges. Not box (1020), whose elements are separated by semicolons.
-        143 | 651 | 791 | 1001..=1003 | 1008..=1019 | 1028 | 1040 | 1041 | 1115 | 1182 | 1183 | 1185 | 1187
-        | 1231 | 1263 | 1270 | 1561 | 1563 | 2951 | 3905 | 3907 | 3909 | 3911 | 3913 | 3927 => {
-            Kind::ArrayOf(Element::Text)
-        }
+        143
+        | 651
+        | 791
+        | 1001..=1003
+        | 1008..=1019
+        | 1028
+        | 1040
+        | 1041
+        | 1115
+        | 1182
+        | 1183
+        | 1185
+        | 1187
+        | 1231
+        | 1263
+        | 1270
+        | 1561
+        | 1563
+        | 2951
+        | 3905
+        | 3907
+        | 3909
+        | 3911
+        | 3913
+        | 3927 => Kind::ArrayOf(Element::Text),
         _ => Kind::Text,
     }
 }

@@ -81,12 +81,7 @@ async fn work(
 }
 
 /// Where the key's holder goes, and as which role.
-async fn enter(
-    gateway: &Gateway,
-    key: &str,
-    ask: &Ask<'_>,
-    visitor: &Visitor,
-) -> Result<LoggedIn, Problem> {
+async fn enter(gateway: &Gateway, key: &str, ask: &Ask<'_>, visitor: &Visitor) -> Result<LoggedIn, Problem> {
     let shared = &gateway.clients.shared;
     let endpoint = shared.wake.locate(&ask.route)?;
     shared.wake.admit(&endpoint, visitor.peer.ip())?;
@@ -95,9 +90,10 @@ async fn enter(
     }
     let role = match &ask.role {
         Some(role) => role.clone(),
-        None => shared.wake.owner_of(&endpoint, &ask.database)?.ok_or_else(|| {
-            Problem::malformed("the database has no owner that is known: name a \"role\"")
-        })?,
+        None => shared
+            .wake
+            .owner_of(&endpoint, &ask.database)?
+            .ok_or_else(|| Problem::malformed("the database has no owner that is known: name a \"role\""))?,
     };
     Ok(shown::enter_by_key(shared, &endpoint, &role, &ask.database).await?)
 }

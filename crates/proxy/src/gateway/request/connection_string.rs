@@ -66,9 +66,8 @@ impl ConnectionString {
             return Err(BadConnectionString::NoDatabase);
         }
         let mut params = Params::default();
-        let mut set = |name: &str, value: String| {
-            params.set(name, value).map_err(|_| BadConnectionString::Encoding)
-        };
+        let mut set =
+            |name: &str, value: String| params.set(name, value).map_err(|_| BadConnectionString::Encoding);
         let pairs = query.split('&').filter(|pair| !pair.is_empty());
         for (n, pair) in pairs.enumerate() {
             if n == MAX_PARAMETERS {

@@ -127,7 +127,8 @@ mod tests {
         assert_eq!(error(b"{}"), BadBody::Nothing);
         assert_eq!(error(b"\xff"), BadBody::Encoding);
         assert_eq!(error(br#"{"query":"a\u0000"}"#), BadBody::Zero);
-        for body in [&b""[..], b"[", b"1", br#"{"query":1}"#, br#"{"query":"a","params":{}}"#, b"{\"query\":\"a\"}x"]
+        for body in
+            [&b""[..], b"[", b"1", br#"{"query":1}"#, br#"{"query":"a","params":{}}"#, b"{\"query\":\"a\"}x"]
         {
             assert!(matches!(error(body), BadBody::Json { .. }), "{body:?}");
         }

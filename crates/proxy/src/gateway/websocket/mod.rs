@@ -81,7 +81,8 @@ fn accept(headers: &HeaderMap) -> Result<HeaderValue, Problem> {
         return Err(upgrade_required("the version of the WebSocket protocol must be 13"));
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| key.len() == KEY_LEN);
-    let key = key.ok_or_else(|| Problem::malformed("the header Sec-WebSocket-Key is missing or malformed"))?;
+    let key =
+        key.ok_or_else(|| Problem::malformed("the header Sec-WebSocket-Key is missing or malformed"))?;
     let hash = Sha1::new().chain_update(key.as_bytes()).chain_update(GUID).finalize();
     Ok(HeaderValue::from_str(&STANDARD.encode(hash)).expect("base64 is ASCII"))
 }
@@ -118,10 +119,8 @@ mod tests {
         ];
         let headers = |skip: usize| -> HeaderMap {
             let some = pairs.iter().enumerate().filter(|(n, _)| *n != skip).map(|(_, pair)| pair);
-            some.map(|(name, value)| {
-                (header::HeaderName::from_static(name), HeaderValue::from_static(value))
-            })
-            .collect()
+            some.map(|(name, value)| (header::HeaderName::from_static(name), HeaderValue::from_static(value)))
+                .collect()
         };
         assert_eq!(accept(&headers(9)).unwrap(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         for (skip, status) in [(0, 426), (1, 426), (2, 426), (3, 400)] {
