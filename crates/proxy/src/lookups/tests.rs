@@ -1,3 +1,5 @@
+//! Questions are counted and answered when the test allows it.
+
 use std::net::IpAddr;
 use std::sync::atomic::AtomicU32;
 

@@ -1,3 +1,5 @@
+//! Frames in, bytes out, and the other way round, over a pipe in memory.
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::*;
