@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use dormouse_pgwire::backend::{ErrorResponse, Handshake};
 use dormouse_pgwire::frame::{self, Frame, FrameError};
 use dormouse_pgwire::{ClientError, limit, tag};
@@ -114,6 +114,38 @@ impl Client {
                 return Err(Broken::Ended(None));
             }
         }
+    }
+
+    /// Throws everything away up to the next ReadyForQuery, however long its messages are, and tells what that says.
+    /// `None`: the session has ended.
+    pub(crate) async fn skip_to_ready(&mut self) -> Option<u8> {
+        loop {
+            let header = loop {
+                match frame::header(&self.unread) {
+                    Some(header) => break header.ok()?,
+                    None => self.more().await?,
+                }
+            };
+            self.unread.advance(frame::HEADER_LEN);
+            let mut left = header.body_len;
+            let mut last = None;
+            while left > 0 {
+                let count = left.min(self.unread.len());
+                last = self.unread[..count].last().copied().or(last);
+                self.unread.advance(count);
+                left -= count;
+                if left > 0 {
+                    self.more().await?;
+                }
+            }
+            if header.tag == tag::backend::READY_FOR_QUERY {
+                return last;
+            }
+        }
+    }
+
+    async fn more(&mut self) -> Option<()> {
+        poll_fn(|cx| self.poll_fill(cx)).await.then_some(())
     }
 
     /// Moves bytes in both directions until some have come. False: the session has ended.

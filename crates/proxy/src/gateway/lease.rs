@@ -11,8 +11,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_pgwire::ClientError;
 use dormouse_pgwire::backend::TxStatus;
-use dormouse_pgwire::{ClientError, limit, tag};
 use dormouse_runtime::shard::Shard;
 
 use super::client::{Broken, Client};
@@ -159,12 +159,7 @@ async fn clean_up(clients: &Clients, mut client: Client) -> Option<Client> {
 }
 
 async fn until_ready(client: &mut Client) -> Option<TxStatus> {
-    loop {
-        let frame = client.message(limit::MAX_FRONTEND_MESSAGE).await.ok()?;
-        if frame.tag == tag::backend::READY_FOR_QUERY {
-            return status(&frame.body);
-        }
-    }
+    status(&[client.skip_to_ready().await?])
 }
 
 /// What a ReadyForQuery says.

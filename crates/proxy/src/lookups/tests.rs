@@ -1,4 +1,4 @@
-//! Many ask for the same at once: how often the door is asked, and who gets which answer.
+//! Questions are counted and answered when the test allows it.
 
 use std::net::IpAddr;
 use std::sync::atomic::AtomicU32;

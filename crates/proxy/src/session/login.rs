@@ -39,7 +39,7 @@ use crate::upstream::journal::Journal;
 use crate::wake::{Claim, StoredRole, TokenRefusal};
 
 /// A password that comes unasked is there after this long.
-const PASSWORD_FOLLOWS_WITHIN: Duration = Duration::from_millis(15);
+const PASSWORD_FOLLOWS_WITHIN: Duration = Duration::from_millis(100);
 
 /// A client that has proved who it is.
 pub(crate) struct LoggedIn {

@@ -150,16 +150,9 @@ impl Teller {
                     Ok(())
                 }
                 tag::backend::ERROR_RESPONSE => {
-                    self.rows_of(&mut batch).await?;
-                    let Ok(error) = ErrorResponse::decode(&frame.body) else {
-                        return Ok(Err(Problem::lost()));
-                    };
-                    let fatal = error.fields.is_fatal();
-                    let problem = Problem::from(error);
-                    if fatal {
-                        return Ok(Err(problem));
+                    if let Some(fatal) = self.failed(&mut batch, &frame.body).await? {
+                        return Ok(Err(fatal));
                     }
-                    self.problem(&problem).await?;
                     last = None;
                     Ok(())
                 }
@@ -181,6 +174,19 @@ impl Teller {
                 self.rows_of(&mut batch).await?;
             }
         }
+    }
+
+    /// The statement has failed; back comes an error that has ended the session, too.
+    async fn failed(&self, batch: &mut Vec<u8>, body: &[u8]) -> Result<Option<Problem>, Gone> {
+        self.rows_of(batch).await?;
+        let Ok(error) = ErrorResponse::decode(body) else { return Ok(Some(Problem::lost())) };
+        let fatal = error.fields.is_fatal();
+        let problem = Problem::from(error);
+        if fatal {
+            return Ok(Some(problem));
+        }
+        self.problem(&problem).await?;
+        Ok(None)
     }
 
     /// The first message of PostgreSQL is here.

@@ -12,10 +12,6 @@
 /// The longest payload of a control frame.
 pub(crate) const MAX_CONTROL: usize = 125;
 
-/// Bytes of the longest header of a client's frame.
-#[cfg(test)]
-const MAX_HEADER: usize = 14;
-
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Opcode {
@@ -145,7 +141,7 @@ mod tests {
             bytes.extend_from_slice(&mask);
             let whole = Header { opcode: Opcode::Binary, len: len as u64, mask };
             assert_eq!(header(&bytes), Ok(Some((whole, bytes.len()))));
-            assert!(bytes.len() <= MAX_HEADER);
+            assert!(bytes.len() <= 14, "the longest header");
             for cut in 0..bytes.len() {
                 assert_eq!(header(&bytes[..cut]), Ok(None), "{len} {cut}");
             }

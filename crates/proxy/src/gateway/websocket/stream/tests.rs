@@ -1,4 +1,4 @@
-//! A client talks through the stream, frame by frame, and gets it to answer what the protocol says.
+//! Frames in, bytes out, and the other way round, over a pipe in memory.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
