@@ -56,7 +56,12 @@ fn the_page_about_the_api_has_every_route() {
     let page = std::fs::read_to_string(path).unwrap();
     for route in routes::ALL {
         let row = format!("| `{} {}` |", route.method, route.pattern);
-        assert!(page.contains(&row), "docs/reference/api.md has no row for {} {}", route.method, route.pattern);
+        assert!(
+            page.contains(&row),
+            "docs/reference/api.md has no row for {} {}",
+            route.method,
+            route.pattern
+        );
     }
     for field in openapi::unknown::IGNORED {
         assert!(page.contains(&format!("`{field}`")), "docs/reference/api.md does not name {field}");

@@ -218,7 +218,8 @@ pub(super) async fn set_schedule(
     if request.schedule.is_empty() {
         return Ok(Json(BackupSchedule::default()));
     }
-    let message = "this server takes no snapshots by itself; it keeps the whole history of every branch instead";
+    let message =
+        "this server takes no snapshots by itself; it keeps the whole history of every branch instead";
     Err(Error::new(Kind::Invalid, "schedules-not-supported", message)
         .hint("go back with `dormouse branch restore`, or make snapshots from cron"))
 }
