@@ -167,7 +167,7 @@ fn conforms() {
     let checks =
         "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
     command.args(["--checks", checks, "--no-color", "--request-timeout", "90", "--generation-deterministic"]);
-    command.args(["--phases", "coverage,fuzzing", "--no-shrink", "--generation-database", "none"]);
+    command.args(["--phases", "coverage,fuzzing", "--no-shrink"]);
     command.args(["--max-examples", &variable("DORMOUSE_API_EXAMPLES", "2")]);
     command.args(["--seed", &variable("DORMOUSE_API_SEED", "1")]);
     command.args(["--max-time", &variable("DORMOUSE_API_SECONDS", "60")]);
