@@ -27,6 +27,7 @@ pub struct ApiKey {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project_id: Option<ProjectId>,
     /// Who made it.
+    #[serde(default)]
     pub created_by: KeyMaker,
     /// The address that it was used from last; empty when unknown.
     #[serde(default)]
@@ -34,7 +35,7 @@ pub struct ApiKey {
 }
 
 /// Who made a key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeyMaker {
     /// Always [`crate::user::LOGIN`].
     pub id: String,

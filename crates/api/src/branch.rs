@@ -38,8 +38,6 @@ pub struct Branch {
     /// The state it is on its way to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_state: Option<BranchState>,
-    /// When `current_state` began.
-    pub state_changed_at: Timestamp,
     /// The branch that it was made from; absent for a root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_id: Option<BranchId>,
@@ -67,18 +65,29 @@ pub struct Branch {
     /// The time to live that `expires_at` was set with, seconds; a reset starts it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_interval_seconds: Option<i64>,
-    /// When it last got other data.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_reset_at: Option<Timestamp>,
-    /// Where that data came from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub restored_from: Option<BranchId>,
+    /// What happened to it.
+    #[serde(flatten)]
+    pub past: BranchPast,
     /// What it takes; only in the reply for one branch, and only when the store can tell.
     #[serde(flatten)]
     pub sizes: BranchSizes,
     /// How far back it can be restored; as for the sizes *(extension)*.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<BranchHistory>,
+}
+
+/// What happened to a branch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BranchPast {
+    /// When `current_state` began.
+    #[serde(default)]
+    pub state_changed_at: Timestamp,
+    /// When it last got other data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_reset_at: Option<Timestamp>,
+    /// Where that data came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_from: Option<BranchId>,
 }
 
 /// What a branch takes, bytes.

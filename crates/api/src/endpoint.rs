@@ -124,8 +124,10 @@ pub struct Endpoint {
     /// It refuses every connection.
     pub disabled: bool,
     /// Clients may come in without a password; never here.
+    #[serde(default)]
     pub passwordless_access: bool,
     /// Who made it; always [`crate::branch::CREATION_SOURCE`].
+    #[serde(default)]
     pub creation_source: String,
     /// The `-pooler` host name works.
     pub pooler_enabled: bool,

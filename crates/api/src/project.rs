@@ -26,10 +26,13 @@ pub struct Project {
     /// Always [`PLATFORM`].
     pub platform_id: String,
     /// Always [`crate::endpoint::PROVISIONER`].
+    #[serde(default)]
     pub provisioner: String,
     /// Who made it; always [`crate::branch::CREATION_SOURCE`].
+    #[serde(default)]
     pub creation_source: String,
     /// Always [`crate::user::LOGIN`].
+    #[serde(default)]
     pub owner_id: String,
     /// When it was made.
     pub created_at: Timestamp,

@@ -22,20 +22,27 @@ pub struct User {
     /// A name for people.
     pub name: String,
     /// Empty; the name is in `name`.
+    #[serde(default)]
     pub last_name: String,
     /// There are no pictures here.
+    #[serde(default)]
     pub image: String,
     /// The most projects that this user may have.
     pub projects_limit: i64,
     /// The most branches of one project.
+    #[serde(default)]
     pub branches_limit: i64,
     /// The largest compute; 0 = no limit.
+    #[serde(default)]
     pub max_autoscaling_limit: f64,
     /// How long endpoints may be active; 0 = no limit.
+    #[serde(default)]
     pub active_seconds_limit: i64,
     /// Always empty.
+    #[serde(default)]
     pub auth_accounts: Vec<serde_json::Value>,
     /// Always [`PLAN`].
+    #[serde(default)]
     pub plan: String,
 }
 

@@ -62,7 +62,6 @@ fn branch() -> Branch {
         name: "main".into(),
         current_state: BranchState::Ready,
         pending_state: None,
-        state_changed_at: at(5),
         parent_id: None,
         parent_lsn: None,
         parent_timestamp: None,
@@ -74,8 +73,7 @@ fn branch() -> Branch {
         creation_source: "dormouse".into(),
         expires_at: None,
         ttl_interval_seconds: None,
-        last_reset_at: None,
-        restored_from: None,
+        past: branch::BranchPast { state_changed_at: at(5), ..Default::default() },
         sizes: BranchSizes::default(),
         history: None,
     }
@@ -198,8 +196,11 @@ fn a_child_with_everything_that_can_be_told() {
         parent_timestamp: Some(at(1)),
         expires_at: Some(at(9)),
         ttl_interval_seconds: Some(3600),
-        last_reset_at: Some(at(2)),
-        restored_from: Some(branch().id),
+        past: branch::BranchPast {
+            state_changed_at: at(2),
+            last_reset_at: Some(at(2)),
+            restored_from: Some(branch().id),
+        },
         sizes: BranchSizes { logical_size: Some(7), own_size: Some(5), history_size: Some(0) },
         history: Some(BranchHistory {
             start: "0/1000000".parse().unwrap(),

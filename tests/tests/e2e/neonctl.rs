@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use dormouse_tests::Server;
+use dormouse_tests::programs::driver_home;
 use serde_json::Value;
 
 use crate::pool_house::skipped;
-use dormouse_tests::programs::driver_home;
 
 /// One server with a project, and the command line beside it.
 struct Neonctl {

@@ -59,22 +59,8 @@ pub(crate) struct Up {
     #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_CONN_RATE)]
     pub(crate) max_conn_rate: u32,
 
-    /// Accept tokens of this identity provider for the API; exactly as tokens name it in `iss`.
-    ///
-    /// Its keys are read from URL/.well-known/openid-configuration. The claim `dormouse_project` binds a
-    /// token's holder to one project.
-    #[arg(long, value_name = "URL", requires = "oidc_audience")]
-    pub(crate) oidc_issuer: Option<String>,
-
-    /// What those tokens must be for (`aud`).
-    #[arg(long, value_name = "NAME", requires = "oidc_issuer")]
-    pub(crate) oidc_audience: Option<String>,
-
-    /// Accept tokens of this subject (`sub`) only; one that ends with `*` means all that begin so. Repeatable.
-    ///
-    /// Needed with providers that give tokens to everybody, such as GitHub's: see docs/reference/api.md.
-    #[arg(long, value_name = "SUBJECT", requires = "oidc_issuer")]
-    pub(crate) oidc_subject: Vec<String>,
+    #[command(flatten)]
+    pub(crate) oidc: Oidc,
 
     /// A setting of the pooler, by PgBouncer's name, such as `default_pool_size=40`. Repeatable.
     ///
@@ -143,6 +129,28 @@ pub(crate) struct Takeover {
     /// is taken over; then they end with 57P01.
     #[arg(long, value_name = "TIME", default_value = "30s", requires = "takeover")]
     pub(crate) takeover_limit: Timeout,
+}
+
+/// The identity provider whose tokens the API accepts.
+#[derive(Debug, clap::Args)]
+#[cfg_attr(not(feature = "server"), allow(dead_code, reason = "only a server reads its options"))]
+pub(crate) struct Oidc {
+    /// Accept tokens of this identity provider for the API; exactly as tokens name it in `iss`.
+    ///
+    /// Its keys are read from URL/.well-known/openid-configuration. The claim `dormouse_project` binds a
+    /// token's holder to one project.
+    #[arg(long, value_name = "URL", requires = "oidc_audience")]
+    pub(crate) oidc_issuer: Option<String>,
+
+    /// What those tokens must be for (`aud`).
+    #[arg(long, value_name = "NAME", requires = "oidc_issuer")]
+    pub(crate) oidc_audience: Option<String>,
+
+    /// Accept tokens of this subject (`sub`) only; one that ends with `*` means all that begin so. Repeatable.
+    ///
+    /// Needed with providers that give tokens to everybody, such as GitHub's: see docs/reference/api.md.
+    #[arg(long, value_name = "SUBJECT", requires = "oidc_issuer")]
+    pub(crate) oidc_subject: Vec<String>,
 }
 
 /// The value of `--cgroup`.

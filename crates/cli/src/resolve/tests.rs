@@ -1,6 +1,6 @@
 //! Choosing what is meant, without a server.
 
-use dormouse_api::branch::{BranchSizes, BranchState};
+use dormouse_api::branch::{BranchPast, BranchSizes, BranchState};
 use dormouse_api::project::{EndpointDefaults, ProjectSettings};
 
 use super::*;
@@ -13,9 +13,9 @@ fn project(id: &str, name: &str) -> Project {
         pg_version: 18,
         region_id: "local".into(),
         platform_id: "dormouse".into(),
-        provisioner: "dormouse".into(),
-        creation_source: "dormouse".into(),
-        owner_id: "dormouse".into(),
+        provisioner: String::new(),
+        creation_source: String::new(),
+        owner_id: String::new(),
         created_at: at,
         updated_at: at,
         store_passwords: true,
@@ -52,8 +52,7 @@ fn branch(id: &str, name: &str, default: bool) -> Branch {
         creation_source: "dormouse".into(),
         expires_at: None,
         ttl_interval_seconds: None,
-        last_reset_at: None,
-        restored_from: None,
+        past: BranchPast::default(),
         sizes: BranchSizes::default(),
         history: None,
     }

@@ -101,10 +101,10 @@ fn config(args: Up, data: PathBuf) -> ServerConfig {
             Cgroup::V1 => CgroupChoice::V1,
             Cgroup::Off => CgroupChoice::Off,
         },
-        oidc: args.oidc_issuer.zip(args.oidc_audience).map(|(issuer, audience)| OidcSettings {
+        oidc: args.oidc.oidc_issuer.zip(args.oidc.oidc_audience).map(|(issuer, audience)| OidcSettings {
             issuer,
             audience,
-            subjects: args.oidc_subject,
+            subjects: args.oidc.oidc_subject,
         }),
         store: args.store,
         keep_computes: args.keep_computes,

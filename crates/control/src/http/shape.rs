@@ -165,7 +165,6 @@ pub(super) fn branch(row: Branch, parent: Option<BranchId>) -> api::Branch {
         project_id: row.project_id,
         name: row.name,
         current_state,
-        state_changed_at: row.last_reset_at.unwrap_or(row.created_at),
         pending_state: (current_state != BranchState::Ready).then_some(BranchState::Ready),
         parent_id: parent,
         parent_lsn: row.parent.as_ref().map(|parent| parent.lsn),
@@ -178,8 +177,11 @@ pub(super) fn branch(row: Branch, parent: Option<BranchId>) -> api::Branch {
         creation_source: api::branch::CREATION_SOURCE.to_owned(),
         expires_at: row.expires_at,
         ttl_interval_seconds: row.ttl_seconds,
-        last_reset_at: row.last_reset_at,
-        restored_from: row.restored_from,
+        past: api::branch::BranchPast {
+            state_changed_at: row.last_reset_at.unwrap_or(row.created_at),
+            last_reset_at: row.last_reset_at,
+            restored_from: row.restored_from,
+        },
         sizes: api::branch::BranchSizes::default(),
         history: None,
     }
