@@ -40,7 +40,6 @@ fn branch(id: &str, name: &str, default: bool) -> Branch {
         name: name.into(),
         current_state: BranchState::Ready,
         pending_state: None,
-        state_changed_at: project.created_at,
         parent_id: None,
         parent_lsn: None,
         parent_timestamp: None,
