@@ -15,7 +15,7 @@
 //! whole file unusable: whoever wrote it meant to let somebody in or keep somebody out, and the next line would do
 //! the opposite.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 /// Lines that one file may have.
 const MAX_LINES: usize = 10_000;

@@ -1,3 +1,5 @@
+//! A certificate as `openssl x509 -req` made them, with its authority and its key.
+
 use std::time::Duration;
 
 use rustls::crypto::ring::default_provider;
