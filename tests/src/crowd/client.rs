@@ -146,13 +146,13 @@ impl Client {
                 Answer::Told => Err("a statement failed in quiet times".into()),
             },
             Order::Load => {
-                let active = self.number % ACTIVE == 0;
+                let active = self.number.is_multiple_of(ACTIVE);
                 while self.pause(active).await {
                     self.work().await?;
                 }
                 Ok(())
             }
-            Order::Noise if self.number % 2 == 0 => Ok(()),
+            Order::Noise if self.number.is_multiple_of(2) => Ok(()),
             Order::Noise => {
                 while !self.shared.over.load(Ordering::Relaxed) {
                     self.simple(", pg_sleep(0.02)").await?;

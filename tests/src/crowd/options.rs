@@ -43,7 +43,7 @@ impl Options {
                 "--seconds" => options.seconds = number,
                 "--runs" => options.runs = number,
                 "--clients" => {
-                    options.clients = usize::try_from(number).unwrap_or(usize::MAX).clamp(2, 50_000)
+                    options.clients = usize::try_from(number).unwrap_or(usize::MAX).clamp(2, 50_000);
                 }
                 other => return Err(format!("unknown: {other}")),
             }

@@ -127,7 +127,7 @@ async fn phases(options: &Options, seed: &Seed) -> Result<Report, String> {
         };
         let (ends, (), ()) = tokio::join!(players, vandals, timer);
         if let Some(failure) = ends.into_iter().find_map(Result::err) {
-            return Err(describe(weather, failure));
+            return Err(describe(weather, &failure));
         }
         middle.set(Weather::Calm);
         let now = resident();
@@ -155,7 +155,7 @@ async fn phases(options: &Options, seed: &Seed) -> Result<Report, String> {
     Ok(Report { summary })
 }
 
-fn describe(weather: Weather, failure: Failure) -> String {
+fn describe(weather: Weather, failure: &Failure) -> String {
     format!("{weather:?}: {}\n{}", failure.what, failure.story)
 }
 
