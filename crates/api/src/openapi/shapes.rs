@@ -51,8 +51,11 @@ pub(super) fn shape(id: &str) -> Option<Shape> {
     ALL.iter().find(|(of, _)| *of == id).map(|(_, shape)| shape())
 }
 
+/// A route by its `operationId`, and what goes in and out there.
+type Row = (&'static str, fn() -> Shape);
+
 #[rustfmt::skip]
-const ALL: &[(&str, fn() -> Shape)] = &[
+const ALL: &[Row] = &[
     ("listProjects", || reply("List projects", of::<Projects>).query(of::<PageQuery>)),
     ("createProject", || made("Make a project with a branch, an endpoint, a role and a database", of::<CreatedProject>).body(of::<project::CreateProject>)),
     ("listSharedProjects", || reply("List projects that others share with the caller: always none", of::<Projects>)),
