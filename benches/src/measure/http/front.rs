@@ -22,7 +22,7 @@ impl Front {
     pub(super) fn start(uri: &str) -> Result<Option<Self>, Error> {
         let drivers =
             std::env::var_os("DORMOUSE_TEST_HOME").map_or_else(|| "target/drivers".into(), PathBuf::from);
-        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new("."));
         let modules = checkout.join(drivers).join("node");
         if !modules.join("node_modules/pg").is_dir() {
             talk::say("http: without the Node.js front: run scripts/setup --tests to have it");

@@ -30,7 +30,7 @@ pub(super) struct Made {
 
 impl Made {
     /// For a handler's reply.
-    pub(super) fn new(project: &ProjectId, name: impl ToString) -> Extension<Self> {
+    pub(super) fn new(project: &ProjectId, name: &impl ToString) -> Extension<Self> {
         Extension(Self { project: Some(project.clone()), name: name.to_string() })
     }
 }

@@ -127,7 +127,7 @@ impl Oidc {
         rules.set_issuer(&[&self.settings.issuer]);
         rules.set_audience(&[&self.settings.audience]);
         match jsonwebtoken::decode::<Claims>(token, &key, &rules) {
-            Ok(token) => self.admit(token.claims),
+            Ok(token) => self.admit(&token.claims),
             Err(error) => refused(match error.kind() {
                 ErrorKind::ExpiredSignature => "the token has ended: get a new one",
                 ErrorKind::ImmatureSignature => "the token is not good yet: compare the clocks",
@@ -143,7 +143,7 @@ impl Oidc {
         }
     }
 
-    fn admit(&self, claims: Claims) -> Result<Caller, OidcError> {
+    fn admit(&self, claims: &Claims) -> Result<Caller, OidcError> {
         let fits = |pattern: &String| match pattern.strip_suffix('*') {
             Some(start) => claims.sub.starts_with(start),
             None => claims.sub == *pattern,
