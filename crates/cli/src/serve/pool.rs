@@ -66,7 +66,7 @@ fn start_logging(args: &Pool, file: Option<&Path>) -> Result<LogFile, Error> {
     let also_stderr = !args.quiet && !args.daemon;
     telemetry::start_logging_to(file, also_stderr, standalone::log_filter(usize::from(args.verbose))).map_err(
         |error| {
-            let path = file.unwrap_or(Path::new("standard error"));
+            let path = file.unwrap_or_else(|| Path::new("standard error"));
             Error::failed(format!("cannot write to {}", path.display())).because(error)
         },
     )
