@@ -168,7 +168,7 @@ async fn branches_roles_and_databases() {
     drop(there);
 
     let bare = neon.here(&["branches", "create", "--name", "bare", "--no-compute", "--parent", "main"]);
-    assert_eq!(bare["endpoints"], serde_json::json!([]));
+    assert!(bare["endpoints"].as_array().is_none_or(Vec::is_empty), "{bare}");
     neon.here(&["branches", "add-compute", "bare", "--cu", "0.5"]);
     assert_eq!(names(&neon.here(&["branches", "list"])), ["main", "dev", "bare"]);
     assert_eq!(text(&neon.here(&["branches", "get", "dev"]), "id"), dev);

@@ -38,20 +38,8 @@ pub(crate) struct Up {
     #[arg(long, value_name = "DOMAIN", default_value = "localhost", value_parser = name)]
     pub(crate) domain: String,
 
-    /// Accept client certificates that an authority in this file (PEM) signed.
-    ///
-    /// A certificate whose common name is the role takes the place of the password, in every project. The
-    /// file, like `tls/server.crt` and `tls/server.key` in the data directory, is read again when it changes.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) tls_client_ca: Option<PathBuf>,
-
-    /// Whether clients must show a certificate.
-    #[arg(long, value_enum, default_value_t, value_name = "WHEN", requires = "tls_client_ca")]
-    pub(crate) tls_client_cert: TlsClientCert,
-
-    /// Let certificates with this common name log in as this role, and no other. Repeatable.
-    #[arg(long, value_name = "NAME=ROLE", value_parser = mapping, requires = "tls_client_ca")]
-    pub(crate) tls_client_map: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) client_certs: ClientCertificates,
 
     /// New connections per second from one address (of IPv6: from one /64); 0 = no limit.
     ///
@@ -113,6 +101,26 @@ pub(crate) struct Up {
     /// How log lines look on standard error.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,
+}
+
+/// Client certificates.
+#[derive(Debug, clap::Args)]
+#[cfg_attr(not(feature = "server"), allow(dead_code, reason = "only a server reads its options"))]
+pub(crate) struct ClientCertificates {
+    /// Accept client certificates that an authority in this file (PEM) signed.
+    ///
+    /// A certificate whose common name is the role takes the place of the password, in every project. The
+    /// file, like `tls/server.crt` and `tls/server.key` in the data directory, is read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+
+    /// Whether clients must show a certificate.
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN", requires = "tls_client_ca")]
+    pub(crate) tls_client_cert: TlsClientCert,
+
+    /// Let certificates with this common name log in as this role, and no other. Repeatable.
+    #[arg(long, value_name = "NAME=ROLE", value_parser = mapping, requires = "tls_client_ca")]
+    pub(crate) tls_client_map: Vec<(String, String)>,
 }
 
 /// How it begins when another server runs.

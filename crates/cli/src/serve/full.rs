@@ -82,13 +82,13 @@ fn config(args: Up, data: PathBuf) -> ServerConfig {
         http_listen: SocketAddr::new(args.listen, args.http_port),
         pg_dir: args.pg_dir,
         domain: args.domain,
-        client_certs: args.tls_client_ca.map(|ca| ClientCerts {
+        client_certs: args.client_certs.tls_client_ca.map(|ca| ClientCerts {
             ca,
-            wanted: match args.tls_client_cert {
+            wanted: match args.client_certs.tls_client_cert {
                 TlsClientCert::Optional => Wanted::Optional,
                 TlsClientCert::Required => Wanted::Required,
             },
-            names: args.tls_client_map,
+            names: args.client_certs.tls_client_map,
         }),
         max_conn_rate: args.max_conn_rate,
         pool_settings: args.pool_setting,

@@ -20,7 +20,9 @@ const MAX_SOCKETS: usize = 64;
 
 /// Sends the sockets with the first byte of the answer, and has this process take no new clients any more.
 pub(super) async fn hand_over(shared: &Shared, client: &mut Client, first: u8) -> Result<(), AdminError> {
-    let refused = AdminError::NotHere("sockets are handed over by `dormouse pool`, on its Unix socket, to its own account only");
+    let refused = AdminError::NotHere(
+        "sockets are handed over by `dormouse pool`, on its Unix socket, to its own account only",
+    );
     let (Some(upstream), ClientStream::Unix(stream)) = (&shared.upstream, &client.stream) else {
         return Err(refused);
     };
