@@ -132,7 +132,8 @@ impl Say {
     }
 }
 
-/// A reply as a short text; `None` for what may come at any time.
+/// A reply as a short text; `None` for what may come at any time. A server that lies may send anything: what cannot be
+/// read is shown as far as it can.
 pub fn short(frame: &Frame) -> Option<String> {
     let body = &frame.body;
     let until_zero = |bytes: &[u8]| {
@@ -145,37 +146,46 @@ pub fn short(frame: &Frame) -> Option<String> {
         b'T' => format!("T:{}", names(body).join("|")),
         b't' => {
             let oids =
-                body[2..].chunks_exact(4).map(|c| u32::from_be_bytes(c.try_into().unwrap()).to_string());
+                rest(body, 2).chunks_exact(4).map(|c| u32::from_be_bytes(c.try_into().unwrap()).to_string());
             format!("t:{}", oids.collect::<Vec<_>>().join("|"))
         }
         b'C' => format!("C:{}", until_zero(body)),
-        b'Z' => format!("Z:{}", char::from(body[0])),
-        b'E' => format!("E:{}", ErrorResponse::decode(body).unwrap().fields.code()),
+        b'Z' => format!("Z:{}", body.first().copied().map_or('?', char::from)),
+        b'E' => match ErrorResponse::decode(body) {
+            Ok(error) => format!("E:{}", error.fields.code()),
+            Err(error) => format!("E:({error})"),
+        },
         b'd' => format!("d:{}", String::from_utf8_lossy(body).trim_end()),
         tag => char::from(tag).to_string(),
     })
 }
 
 fn columns(body: &[u8]) -> String {
-    let (mut rest, mut values) = (&body[2..], Vec::new());
+    let (mut rest, mut values) = (rest(body, 2), Vec::new());
     while let Some((length, after)) = rest.split_first_chunk::<4>() {
         let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
             values.push("\\N".to_owned());
             rest = after;
             continue;
         };
+        let length = length.min(after.len());
         values.push(String::from_utf8_lossy(&after[..length]).into_owned());
         rest = &after[length..];
     }
     values.join("|")
 }
 
+/// What is left of a body behind so many bytes.
+fn rest(body: &[u8], from: usize) -> &[u8] {
+    body.get(from..).unwrap_or_default()
+}
+
 fn names(body: &[u8]) -> Vec<String> {
-    let (mut rest, mut names) = (&body[2..], Vec::new());
-    while let Some(end) = rest.iter().position(|b| *b == 0) {
-        names.push(String::from_utf8_lossy(&rest[..end]).into_owned());
+    let (mut left, mut names) = (rest(body, 2), Vec::new());
+    while let Some(end) = left.iter().position(|b| *b == 0) {
+        names.push(String::from_utf8_lossy(&left[..end]).into_owned());
         // Table, column, type, length, modifier, format.
-        rest = &rest[end + 1 + 18..];
+        left = rest(left, end + 1 + 18);
     }
     names
 }

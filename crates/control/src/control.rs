@@ -322,6 +322,18 @@ impl Control {
         Ok(api_key::check(&self.foundation.db, key)?.is_some_and(|row| row.project_id.is_none()))
     }
 
+    /// Whether a key may run statements at an endpoint: one that is bound to a project, in that project. Without an
+    /// endpoint: whether it may anywhere.
+    ///
+    /// # Errors
+    /// When the metadata cannot be read.
+    pub fn key_opens(&self, key: &str, endpoint: Option<&EndpointId>) -> Result<bool, DbError> {
+        let Some(row) = api_key::check(&self.foundation.db, key)? else { return Ok(false) };
+        let (Some(project), Some(endpoint)) = (row.project_id, endpoint) else { return Ok(true) };
+        let row = self.foundation.db.read("read an endpoint", |db| endpoints::get(db, endpoint))?;
+        Ok(row.is_some_and(|endpoint| endpoint.project_id == project))
+    }
+
     /// The project `default`: makes it at the first start, finds it (or the oldest one) later.
     /// `None` = the user deleted every project; that is not undone behind their back.
     ///

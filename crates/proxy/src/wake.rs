@@ -130,8 +130,8 @@ pub trait Wake: Send + Sync + 'static {
         global.clone()
     }
 
-    /// Whether an API key may run statements at an endpoint, as any of its roles.
-    fn key_opens(&self, key: &str, _endpoint: &EndpointId) -> bool {
+    /// Whether an API key may run statements at an endpoint, as any of its roles; with none, whether it may anywhere.
+    fn key_opens(&self, key: &str, _endpoint: Option<&EndpointId>) -> bool {
         self.knows_key(key)
     }
 

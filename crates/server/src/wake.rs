@@ -144,6 +144,13 @@ impl Wake for Door {
         }))
     }
 
+    fn key_opens(&self, key: &str, endpoint: Option<&EndpointId>) -> bool {
+        self.control.read().key_opens(key, endpoint).unwrap_or_else(|error| {
+            tracing::error!(%error, "cannot look for an API key");
+            false
+        })
+    }
+
     fn knows_key(&self, key: &str) -> bool {
         self.control.read().knows_key(key).unwrap_or_else(|error| {
             tracing::error!(%error, "cannot look for an API key");

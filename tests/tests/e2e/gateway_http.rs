@@ -390,6 +390,17 @@ fn a_key_runs_queries_and_streams_them() {
         let answer = send(&house, "POST", "/v1/queries", &[("authorization", key)], b"{}");
         assert_eq!((answer.status, answer.code().as_str()), (401, "28000"));
     }
+    // A key for one project opens that one.
+    let other = house.server.create_project(&json!({ "name": "other" }));
+    for (project, status) in [(&house.project.id, 200), (&other.id, 401)] {
+        let wish = json!({ "key_name": "one project", "project_id": project });
+        let made = house.server.api("POST", "/api_keys", &wish).1;
+        let bearer = format!("Bearer {}", made["key"].as_str().unwrap_or_else(|| panic!("{made}")));
+        let body = json!({ "query": "select 1 as n", "endpoint": endpoint }).to_string();
+        let answer =
+            send(&house, "POST", "/v1/queries", &[("authorization", bearer.as_str())], body.as_bytes());
+        assert_eq!(answer.status, status, "{}", answer.text);
+    }
     house.suspend();
     let body = json!({ "query": "select g, repeat('x', 100) t from generate_series(1, 5000) g", "endpoint": endpoint });
     let answer = ask(&[("accept", "text/event-stream")], &body);

@@ -210,7 +210,7 @@ impl Wake for Listeners {
         self.wake.knows_key(key)
     }
 
-    fn key_opens(&self, key: &str, endpoint: &EndpointId) -> bool {
+    fn key_opens(&self, key: &str, endpoint: Option<&EndpointId>) -> bool {
         self.wake.key_opens(key, endpoint)
     }
 

@@ -1,0 +1,376 @@
+//! One pool: its books, and what follows from them.
+//!
+//! ```text
+//!   mod.rs       what it is, its clients, its settings     exchange.rs  backends go to clients and come back
+//!   opening.rs   backends are opened                       time.rs      what time brings
+//! ```
+
+mod exchange;
+mod opening;
+mod time;
+
+pub(in crate::pooled) use exchange::Taken;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use dormouse_base::clock::Mono;
+use dormouse_pgwire::backend::{NoticeResponse, Severity};
+use dormouse_pgwire::sqlstate::SqlState;
+use dormouse_pgwire::{ClientError, Encode};
+use dormouse_pooler::config::{Limits, PoolMode, Settings as Config, Times};
+use dormouse_pooler::link::Common;
+use dormouse_pooler::pool::{Books, CloseReason, Counts, Farewell, MemberId, Opening};
+use dormouse_pooler::settings::{Reported, Settings};
+use dormouse_runtime::shard::Shard;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::pooled::client_info::{ClientInfo, Doing};
+use crate::pooled::held::{Held, Key};
+use crate::pooled::listeners::Listeners;
+use crate::pooled::pools::PoolKey;
+use crate::pooled::room::{Door, Room};
+use crate::pooled::seats::{self, Row};
+use crate::pooled::slot::Slot;
+use crate::pooled::stats::Stats;
+use crate::wake::{Compute, End, Wake, same_run};
+
+/// Startup settings whose greeting is remembered. Drivers of one application send one or two.
+const MAX_GREETINGS: usize = 64;
+
+/// A goodbye to a backend.
+const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];
+
+/// What `server_check_query` calls an empty query.
+const EMPTY_QUERY: &str = "<empty>";
+
+/// One endpoint's backends for one database and role.
+pub(crate) struct Pool {
+    pub(crate) key: PoolKey,
+    /// Where its clients sit.
+    pub(in crate::pooled) row: Row,
+    pub(in crate::pooled) wake: Arc<Listeners>,
+    /// Whether ordinary servers are behind it: then PgBouncer's words and ways are expected.
+    pub(in crate::pooled) stands_in: bool,
+    /// Whether clients' time is limited.
+    timed: AtomicBool,
+    home: Shard,
+    inner: Mutex<Inner>,
+    poke: Arc<Notify>,
+    /// Tells those who watch for it that it is forgotten.
+    gone: CancellationToken,
+    /// What it shares with other pools, and its name there.
+    room: Arc<Room>,
+    member: MemberId,
+}
+
+/// What changes of it.
+pub(in crate::pooled) struct Inner {
+    pub(in crate::pooled) books: Books<Box<Held>, Arc<Slot>>,
+    /// What its links share.
+    pub(in crate::pooled) common: Common,
+    pub(in crate::pooled) limits: Limits,
+    config: Config,
+    greetings: HashMap<Settings, Reported>,
+    pub(in crate::pooled) clients: HashMap<u32, Arc<ClientInfo>>,
+    /// The pooler ends: no work begins any more.
+    pub(in crate::pooled) drains: bool,
+    /// Since when nobody needs it.
+    unused: Option<Mono>,
+    /// Why the last backend could not be opened.
+    refusal: Option<ClientError>,
+    /// The runs of the compute that are being watched: one, or one for each server that it stands for.
+    runs: Vec<End>,
+    /// Every backend that is open, and a few that are not any more.
+    backends: Vec<Weak<Key>>,
+    /// What it has done.
+    pub(in crate::pooled) stats: Stats,
+    /// The books are looked at then, if not before.
+    due: Mono,
+}
+
+impl Pool {
+    pub(in crate::pooled) fn start(
+        key: PoolKey,
+        wake: Arc<Listeners>,
+        home: Shard,
+        room: &Arc<Room>,
+        config: &Config,
+    ) -> Arc<Self> {
+        let stands_in = wake.stands_in();
+        let inner = Inner {
+            books: Books::default(),
+            common: Common { strict: stands_in, ..Common::new(config.max_prepared_statements as usize) },
+            limits: limits(&*wake, &key, config),
+            config: config.clone(),
+            drains: false,
+            unused: None,
+            greetings: HashMap::new(),
+            clients: HashMap::new(),
+            refusal: None,
+            runs: Vec::new(),
+            backends: Vec::new(),
+            stats: Stats::new(Mono::now()),
+            due: Mono::now(),
+        };
+        let poke = Arc::new(Notify::new());
+        let pool = Arc::new_cyclic(|this| Self {
+            member: room.join(&key, &poke, this),
+            room: Arc::clone(room),
+            row: key.row(),
+            key,
+            wake,
+            stands_in,
+            timed: AtomicBool::new(Times::from(config).any()),
+            home,
+            inner: Mutex::new(inner),
+            poke: Arc::clone(&poke),
+            gone: CancellationToken::new(),
+        });
+        room.limit(&pool.key, config);
+        let (weak, gone) = (Arc::downgrade(&pool), pool.gone());
+        pool.home.spawn(async move {
+            while let Some(pool) = weak.upgrade() {
+                let next = pool.tick();
+                drop(pool);
+                tokio::select! {
+                    () = tokio::time::sleep_until(next.as_instant().into()) => {}
+                    () = poke.notified() => {}
+                    () = gone.cancelled() => return,
+                }
+            }
+        });
+        pool
+    }
+
+    /// Ends with it.
+    pub(in crate::pooled) fn gone(&self) -> CancellationToken {
+        self.gone.clone()
+    }
+
+    /// Its shard.
+    pub(in crate::pooled) fn home(&self) -> &Shard {
+        &self.home
+    }
+
+    pub(in crate::pooled) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock()
+    }
+
+    /// Whether it has neither clients nor backends.
+    pub(in crate::pooled) fn is_unused(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.clients.is_empty() && inner.books.total() == 0
+    }
+
+    /// Takes new settings over.
+    pub(in crate::pooled) fn configure(&self, config: &Config) {
+        let mut inner = self.inner.lock();
+        inner.limits = limits(&*self.wake, &self.key, config);
+        // What failed under the old ones may work now.
+        inner.refusal = None;
+        inner.books.try_again();
+        inner.common.max_prepared = config.max_prepared_statements as usize;
+        inner.config = config.clone();
+        self.timed.store(Times::from(config).any(), Ordering::Relaxed);
+        for client in inner.clients.values() {
+            // Its time limit may be another now.
+            client.wake();
+        }
+        drop(inner);
+        self.room.limit(&self.key, config);
+        self.poke.notify_one();
+    }
+
+    /// A number for another backend.
+    pub(in crate::pooled) fn number(&self) -> u32 {
+        self.room.number()
+    }
+
+    /// Whether it has been unused for so long.
+    pub(in crate::pooled) fn is_unused_for(&self, limit: Duration) -> bool {
+        let mut inner = self.inner.lock();
+        let used = !inner.clients.is_empty() || inner.books.total() > 0;
+        if used {
+            inner.unused = None;
+            return false;
+        }
+        inner.unused.get_or_insert_with(Mono::now).elapsed() >= limit
+    }
+
+    /// How a client is told why it must go.
+    pub(in crate::pooled) fn told(&self, why: Farewell) -> ClientError {
+        if self.stands_in { why.as_pgbouncer() } else { why.client_error() }
+    }
+
+    /// What operators call its database.
+    pub(crate) fn place(&self) -> String {
+        self.wake.place(&self.key.endpoint, &self.key.database)
+    }
+
+    /// The settings it has.
+    pub(crate) fn config(&self) -> Config {
+        self.inner.lock().config.clone()
+    }
+
+    /// How its clients use backends, unless they say otherwise.
+    pub(crate) fn mode(&self) -> PoolMode {
+        self.inner.lock().config.pool_mode
+    }
+
+    /// How many clients there may be at each seat of its row.
+    pub(in crate::pooled) fn client_limits(&self) -> [u32; 3] {
+        seats::limits(&self.inner.lock().config)
+    }
+
+    /// `login_notify_message` as a message for a new client.
+    pub(in crate::pooled) fn notice(&self) -> Option<Vec<u8>> {
+        let inner = self.inner.lock();
+        let text = &inner.config.login_notify_message;
+        let notice = || NoticeResponse::new(Severity::Notice, SqlState::SUCCESSFUL_COMPLETION, text).encode();
+        (!text.is_empty()).then(notice)
+    }
+
+    /// What a backend that was idle for long is checked with, if it is.
+    pub(in crate::pooled) fn check_query(&self) -> Option<String> {
+        let query = self.inner.lock().config.server_check_query.clone();
+        match query.as_str() {
+            "" => None,
+            EMPTY_QUERY => Some(String::new()),
+            _ => Some(query),
+        }
+    }
+
+    /// The limits of its clients' time, if there are any.
+    pub(in crate::pooled) fn times(&self) -> Option<Times> {
+        self.timed.load(Ordering::Relaxed).then(|| Times::from(&self.inner.lock().config))
+    }
+
+    /// Whether this run of the compute is not watched yet; then the caller does.
+    pub(in crate::pooled) fn is_first_of(&self, compute: &Arc<dyn Compute>) -> bool {
+        let run = compute.closing();
+        let mut inner = self.inner.lock();
+        inner.runs.retain(|known| known.has_changed().is_ok());
+        let known = inner.runs.iter().any(|known| same_run(known, &run));
+        if !known {
+            inner.runs.push(run);
+        }
+        !known
+    }
+
+    /// The compute ends: nobody gets its idle backends any more, and who has one learns of it.
+    pub(in crate::pooled) fn ends(&self, compute: &Arc<dyn Compute>) {
+        let run = compute.closing();
+        let mut inner = self.inner.lock();
+        for held in inner.books.remove_idle(|held| held.is_of(&run), &mut self.gate()) {
+            farewell(&held, CloseReason::Reconnect.as_str());
+        }
+        for client in inner.clients.values().filter(|client| client.doing() == Doing::Linked) {
+            client.alarm();
+        }
+    }
+
+    /// What a client with these settings is greeted with, if one came before.
+    pub(in crate::pooled) fn greeting(&self, startup: &Settings) -> Option<Reported> {
+        self.inner.lock().greetings.get(startup).cloned()
+    }
+
+    /// Remembers it for the next.
+    pub(in crate::pooled) fn remember(&self, startup: &Settings, reported: &Reported) {
+        let mut inner = self.inner.lock();
+        if inner.greetings.len() >= MAX_GREETINGS {
+            inner.greetings.clear();
+        }
+        inner.greetings.insert(startup.clone(), reported.clone());
+    }
+
+    pub(in crate::pooled) fn join(&self, client: &Arc<ClientInfo>) {
+        let mut inner = self.inner.lock();
+        inner.common.counters.client_login_count += 1;
+        inner.books.join();
+        inner.clients.insert(client.id, Arc::clone(client));
+    }
+
+    pub(in crate::pooled) fn part(&self, client: &ClientInfo) {
+        let mut inner = self.inner.lock();
+        if inner.clients.remove(&client.id).is_some() {
+            inner.books.leave();
+        }
+    }
+
+    /// Its clients.
+    pub(crate) fn clients(&self) -> Vec<Arc<ClientInfo>> {
+        self.inner.lock().clients.values().cloned().collect()
+    }
+
+    /// Its backends.
+    pub(crate) fn backends(&self) -> Vec<Arc<Key>> {
+        self.inner.lock().backends.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// What it has done.
+    pub(crate) fn stats(&self) -> Stats {
+        let inner = self.inner.lock();
+        Stats { counters: inner.common.counters, ..inner.stats.clone() }
+    }
+
+    /// Ends the period of its averages, if it is over.
+    pub(in crate::pooled) fn roll(&self, now: Mono, period: Duration) {
+        let mut inner = self.inner.lock();
+        let counters = inner.common.counters;
+        inner.stats.roll(now, period, &counters);
+    }
+
+    /// Its numbers.
+    pub(crate) fn counts(&self) -> Counts {
+        let inner = self.inner.lock();
+        inner.books.counts(Mono::now(), &inner.limits)
+    }
+}
+
+impl Inner {
+    /// A client was given a backend after so long a wait.
+    fn assigned(&mut self, wait: Duration) {
+        self.common.counters.assigned(wait);
+        self.stats.waits.record(wait);
+    }
+
+    /// One more backend is open.
+    fn remember(&mut self, backend: &Held) {
+        self.backends.retain(|known| known.strong_count() > 0);
+        self.backends.push(Arc::downgrade(&backend.key));
+    }
+
+    /// A backend could not be opened: who has nothing else to wait for is told.
+    fn open_failed(&mut self, opening: &Opening, now: Mono, error: &ClientError, gate: &mut Door<'_>) {
+        self.refusal = Some(error.clone());
+        let failed = self.books.open_failed(opening, now, &self.limits, gate);
+        for slot in failed.refuse {
+            let _gone = slot.give(Err(error.clone()));
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.gone.cancel();
+        self.room.leave(self.member);
+    }
+}
+
+/// What the books look at.
+fn limits(wake: &dyn Wake, key: &PoolKey, config: &Config) -> Limits {
+    let keeps_up = config.min_pool_size > 0 && wake.keeps_up(&key.endpoint, &key.database);
+    Limits { as_pgbouncer: wake.stands_in(), keeps_up, ..Limits::from(config) }
+}
+
+pub(in crate::pooled) fn farewell(backend: &Held, why: &str) {
+    if let Some(journal) = &backend.journal {
+        journal.closing(why);
+    }
+    backend.stream.say_if_possible(&TERMINATE);
+}

@@ -1,0 +1,123 @@
+//! Backends are opened, and what comes of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_base::clock::Mono;
+use dormouse_pgwire::ClientError;
+use dormouse_pooler::pool::{Checkin, Lease, Opening};
+
+use super::{Pool, farewell};
+use crate::pooled::held::Held;
+use crate::pooled::open;
+use crate::pooled::slot::Slot;
+
+/// A server that cannot be reached is tried no more often than this, whatever `server_login_retry` says.
+const RETRY_AT_MOST_EVERY: Duration = Duration::from_millis(100);
+
+impl Pool {
+    pub(in crate::pooled) fn open(self: &Arc<Self>, opening: Option<Opening>) {
+        if let Some(opening) = opening {
+            if self.stands_in && opening.is_of_reserve() {
+                tracing::warn!("{}/{} taking connection from reserve_pool", self.key.database, self.key.role);
+            }
+            self.home.spawn(open::open(Arc::clone(self), opening));
+        }
+    }
+
+    /// A backend could not be opened for this reason: how long to wait before the next try, if a client waits.
+    pub(in crate::pooled) fn still_waited_for(&self, error: Option<&ClientError>) -> Option<Duration> {
+        let mut inner = self.inner.lock();
+        inner.refusal = error.cloned();
+        let counts = inner.books.counts(Mono::now(), &inner.limits);
+        (counts.cl_waiting > 0).then_some(inner.limits.server_login_retry.max(RETRY_AT_MOST_EVERY))
+    }
+
+    /// What came of opening a backend.
+    pub(in crate::pooled) fn opened(
+        self: &Arc<Self>,
+        opening: Opening,
+        made: Result<Box<Held>, ClientError>,
+    ) {
+        let now = Mono::now();
+        let mut inner = self.inner.lock();
+        let inner = &mut *inner;
+        let backend = match made {
+            Ok(mut backend) => {
+                // Until somebody uses it, it is no work.
+                backend.leave();
+                backend
+            }
+            Err(error) => {
+                inner.open_failed(&opening, now, &error, &mut self.gate());
+                return self.poke.notify_one();
+            }
+        };
+        inner.refusal = None;
+        inner.remember(&backend);
+        match inner.books.opened(opening, backend, now, &inner.limits, &mut self.gate()) {
+            Checkin::Handed { waiter, lease, since } => {
+                match waiter.give(Ok(lease)) {
+                    Some(Ok(lease)) => self.checkin_later(lease),
+                    Some(Err(_)) | None => inner.assigned(now.since(since)),
+                }
+                // After a failure this was the only attempt, and others may wait for more.
+                self.poke.notify_one();
+            }
+            Checkin::Kept => self.poke.notify_one(),
+            Checkin::Close { backend, open, reason } => {
+                farewell(&backend, reason.as_str());
+                self.open(open);
+            }
+        }
+    }
+
+    /// A backend for a client that had one when the compute ended, beyond the pool's size if need be, and before
+    /// anybody else has one.
+    pub(in crate::pooled) fn reopen(self: &Arc<Self>) -> Arc<Slot> {
+        let slot = Slot::new();
+        let opening = self.inner.lock().books.reopen();
+        self.home.spawn(open::reopen(Arc::clone(self), opening, Arc::clone(&slot)));
+        slot
+    }
+
+    /// What came of that.
+    pub(in crate::pooled) fn reopened(
+        self: &Arc<Self>,
+        opening: Opening,
+        made: Result<Box<Held>, ClientError>,
+        slot: &Slot,
+    ) {
+        let now = Mono::now();
+        let mut inner = self.inner.lock();
+        let given = match made {
+            Ok(backend) => {
+                inner.remember(&backend);
+                Ok(inner.books.reopened(opening, backend, now))
+            }
+            Err(error) => {
+                inner.open_failed(&opening, now, &error, &mut self.gate());
+                self.poke.notify_one();
+                Err(error)
+            }
+        };
+        match slot.give(given) {
+            Some(Ok(lease)) => self.checkin_later(lease),
+            _ => inner.assigned(Duration::ZERO),
+        }
+    }
+
+    /// What was set aside is free again.
+    pub(in crate::pooled) fn put_back(self: &Arc<Self>, opening: Opening) {
+        let mut inner = self.inner.lock();
+        let inner = &mut *inner;
+        let opening = inner.books.put_back(opening, Mono::now(), &inner.limits, &mut self.gate());
+        self.open(opening);
+    }
+
+    /// Takes a backend back that nobody took, once the books are free.
+    pub(super) fn checkin_later(self: &Arc<Self>, lease: Lease<Box<Held>>) {
+        let (pool, Lease { backend, receipt, .. }) = (Arc::clone(self), lease);
+        self.home.spawn(async move { pool.checkin(backend, receipt) });
+    }
+}
