@@ -35,7 +35,7 @@ fn errors_say_what_would_do() {
     assert_eq!(text(settings.change("listen_port", "1")), "listen_port can only be changed by a restart");
     assert_eq!(
         text(Layer::default().set("max_client_conn", "5")),
-        "max_client_conn cannot be set per database or role: it holds for the whole pooler"
+        "max_client_conn cannot be set per endpoint, database or role: it holds for the whole pooler"
     );
     assert_eq!(settings, Settings::default());
     let error = settings.set("nonsense", "").unwrap_err().client_error();

@@ -85,7 +85,7 @@ fn mistakes_are_found_where_they_are() {
         ("[databases]\na = host='x'y", 2, "near \"host\""),
         ("[databases]\na = hots=x", 2, "unknown parameter \"hots\""),
         ("[databases]\na = port=99999", 2, "port must be a number from 1 to 65535"),
-        ("[databases]\na = max_client_conn=1", 2, "cannot be set per database or role"),
+        ("[databases]\na = max_client_conn=1", 2, "cannot be set per endpoint, database or role"),
         ("[databases]\npgbouncer = host=x", 2, "admin console"),
         ("[users]\nbob = pool_size=-1", 2, "\"-1\" is not a value for default_pool_size"),
         ("[users]\nbob = host=x", 2, "unknown parameter \"host\""),
