@@ -221,12 +221,23 @@ async fn a_cancel_request_finds_the_process_whose_client_it_is_from() {
     second.start();
     // Whichever has the client, some of these requests come to the other one.
     let client = first.connect("s", "new", "db").await;
+    let watcher = first.connect("s", "new", "db").await;
     let token = client.cancel_token();
     for _ in 0..6 {
         let sleeping = client.batch_execute("select pg_sleep(20)");
         tokio::pin!(sleeping);
-        let soon = tokio::time::timeout(std::time::Duration::from_millis(100), &mut sleeping);
-        assert!(soon.await.is_err());
+        // A request that comes before the statement is nobody's, in PostgreSQL too.
+        let sleeps =
+            "select 1 from pg_stat_activity where query = 'select pg_sleep(20)' and state = 'active'";
+        let begun = async {
+            while watcher.query(sleeps, &[]).await.unwrap().is_empty() {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            ended = &mut sleeping => panic!("it ended by itself: {ended:?}"),
+            () = begun => {}
+        }
         token.cancel_query(tokio_postgres::NoTls).await.unwrap();
         let ended = tokio::time::timeout(WITHIN, sleeping).await.expect("it is cancelled");
         assert_eq!(ended.unwrap_err().code(), Some(&SqlState::QUERY_CANCELED));
