@@ -35,6 +35,9 @@ const AFTER_WAKE: Duration = Duration::from_millis(300);
 /// A running compute that does not answer for so long may have gone to sleep.
 const ASK_AGAIN: Duration = Duration::from_secs(12);
 
+/// Whether a compute that stood still was woken is looked at so often.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 /// A filer's task ends at once; it holds nothing that must be finished.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
@@ -153,19 +156,32 @@ impl Node {
             capture.filer.clone()
         };
         loop {
-            // A frozen compute answers nothing, and what it wrote is in its files.
-            let state = self.inner.computes.get().map(|computes| computes.state(&home.endpoint));
-            let answers = home.run().is_some() && state.is_none_or(|state| state == State::Active);
-            let filed = if answers {
+            let filed = if self.answers(home) {
                 // It may be frozen or stop meanwhile.
                 match tokio::time::timeout(ASK_AGAIN, filer.file_now(upto)).await {
                     Ok(filed) => filed,
                     Err(_) => continue,
                 }
             } else {
-                filer.finish().await
+                // Woken meanwhile it writes on, and the end of its files is not to be caught up with.
+                tokio::select! {
+                    filed = filer.finish() => filed,
+                    () = self.until_it_answers(home) => continue,
+                }
             };
             return filed.map(Some).map_err(NodeError::part("file the WAL of a compute"));
+        }
+    }
+
+    /// Whether a compute can be asked: a frozen one answers nothing, and what it wrote is in its files.
+    fn answers(&self, home: &Arc<Home>) -> bool {
+        let state = self.inner.computes.get().map(|computes| computes.state(&home.endpoint));
+        home.run().is_some() && state.is_none_or(|state| state == State::Active)
+    }
+
+    async fn until_it_answers(&self, home: &Arc<Home>) {
+        while !self.answers(home) {
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 

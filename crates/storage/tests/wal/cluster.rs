@@ -204,7 +204,8 @@ impl Cluster {
         let redo = Lsn(u64::from_le_bytes(control[40..48].try_into().unwrap()));
         let timeline = Timeline(u32::from_le_bytes(control[48..52].try_into().unwrap()));
         let reader = Reader::at(self.major, redo);
-        let end = dormouse_storage::wal::source::files::end_of(&self.wal(), timeline, reader).unwrap();
+        let end =
+            dormouse_storage::wal::source::files::end_of(&self.wal(), timeline, reader, || true).unwrap();
         (redo, timeline, end)
     }
 

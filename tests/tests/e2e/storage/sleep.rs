@@ -1,5 +1,10 @@
 //! Suspend, evict, wake: the data is there, wherever it was meanwhile.
 
+use std::time::Duration;
+
+use dormouse_base::clock::Mono;
+use dormouse_tests::programs::psql;
+
 use super::{FILL, ROWS, Site};
 
 #[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
@@ -36,6 +41,34 @@ async fn a_running_database_is_evicted_only_with_everything_it_acknowledged() {
     site.only_in_the_store(&main);
     assert_eq!(site.number(&main, ROWS).await, 1500);
     assert!(site.server.stop().1);
+}
+
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn who_wakes_it_in_the_middle_of_an_eviction_may_write_as_long_as_he_likes() {
+    let site = Site::with(&[], &[("DORMOUSE_FAILPOINTS", "wal.filer.finish=sleep:1500")]);
+    let main = site.server.default_project();
+    site.run(&main, FILL).await;
+    assert_eq!(site.server.act(&main, "suspend").0, 200);
+    let write = "do $$ declare over timestamptz := clock_timestamp() + '20 s'; begin
+        while clock_timestamp() < over loop
+            insert into t select g, repeat(md5(g::text), 8) from generate_series(1, 4000) g; commit;
+        end loop; end $$";
+    std::thread::scope(|threads| {
+        let evicting = threads.spawn(|| {
+            let start = Mono::now();
+            (site.server.act(&main, "evict"), start.elapsed())
+        });
+        // The eviction waits for the filer, which waits at the failpoint.
+        std::thread::sleep(Duration::from_millis(500));
+        psql(&site.server.conninfo(""), &site.server.password(), &["-c", write]).good();
+        let ((status, told), took) = evicting.join().unwrap();
+        assert_eq!(status, 409, "{told}");
+        assert!(took < Duration::from_secs(15), "it took {took:?}, as long as somebody wrote");
+    });
+    site.server.assert_clean_log(&["evict"]);
+    let log = site.server.log();
+    assert!(!log.contains("WAL was gone"), "{log}");
 }
 
 #[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]

@@ -97,8 +97,11 @@ impl Source for Files {
     async fn rest(&self, reader: Reader) -> Result<Lsn, SourceError> {
         let (dir, timeline) = (Arc::clone(&self.dir), self.timeline);
         let at = reader.position();
+        // Whoever gives up waiting takes this along, and the reading ends: a compute that writes on has no end.
+        let asked = Arc::new(());
+        let wanted = Arc::downgrade(&asked);
         let end = blocking(move || {
-            let end = end_of(&dir, timeline, reader)?;
+            let end = end_of(&dir, timeline, reader, || wanted.strong_count() > 0)?;
             // A compute that was frozen, or killed, may have written what it had not flushed yet. It must not lose with
             // the power what the store has: it would write something else in the same place.
             if end > at {
@@ -107,6 +110,7 @@ impl Source for Files {
             Ok(end)
         })
         .await;
+        drop(asked);
         let end = end.map_err(SourceError::io(format!("read the compute's WAL from {at} to its end")))?;
         // What is gone before this position is a gap, and will not come.
         let mut flushed = self.flushed.lock();
@@ -116,11 +120,16 @@ impl Source for Files {
 }
 
 /// Where the WAL of a stopped compute ends: behind the last valid record. Segments that are gone are passed
-/// over: PostgreSQL may have removed what nobody had read yet. Blocks.
+/// over: PostgreSQL may have removed what nobody had read yet. Blocks, as long as the end is `wanted`.
 ///
 /// # Errors
-/// When a file cannot be read.
-pub fn end_of(dir: &WalDir, timeline: Timeline, mut reader: Reader) -> std::io::Result<Lsn> {
+/// When a file cannot be read, or the end is not wanted any more.
+pub fn end_of(
+    dir: &WalDir,
+    timeline: Timeline,
+    mut reader: Reader,
+    wanted: impl Fn() -> bool,
+) -> std::io::Result<Lsn> {
     let mut end = reader.end();
     loop {
         while let Some(bytes) = dir.read(timeline, reader.position(), READ)? {
@@ -130,6 +139,9 @@ pub fn end_of(dir: &WalDir, timeline: Timeline, mut reader: Reader) -> std::io::
             end = found.unwrap_or(end);
             if pushed.is_err() {
                 return Ok(end);
+            }
+            if !wanted() {
+                return Err(std::io::ErrorKind::Interrupted.into());
             }
         }
         // Segments behind the end are prepared for later: no record in them is of its place.
