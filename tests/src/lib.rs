@@ -24,6 +24,7 @@ use tokio_postgres::{Client, NoTls};
 pub mod crowd;
 pub mod foreign;
 pub mod fuzz;
+pub mod long_runs;
 pub mod pooled;
 mod project;
 mod remains;

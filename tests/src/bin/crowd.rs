@@ -4,28 +4,16 @@
 use std::process::ExitCode;
 
 use dormouse_tests::crowd::{self, Options, USAGE};
-use dormouse_tests::note;
+use dormouse_tests::long_runs::Program;
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let by_clock = u64::try_from(dormouse_base::clock::now().as_millisecond()).unwrap_or(1) % 1_000_000;
-    let options = match Options::parse(by_clock, &words) {
-        Ok(options) => options,
-        Err(why) => {
-            note(&format!("{why}\n{USAGE}"));
-            return ExitCode::from(2);
-        }
+    let program = Program {
+        usage: USAGE,
+        parse: Options::parse,
+        seeds: |options: &Options| (options.seed, options.runs),
+        run: |options: &Options, seed| {
+            crowd::run(options, seed).map(|report| format!("seed {seed}: {}", report.summary))
+        },
     };
-    let mut failed = 0;
-    for seed in options.seed..options.seed + options.runs {
-        match crowd::run(&options, seed) {
-            Ok(report) => note(&format!("seed {seed}: {}", report.summary)),
-            Err(failure) => {
-                failed += 1;
-                note(&format!("seed {seed} FAILED: {failure}"));
-            }
-        }
-    }
-    note(&format!("{} runs, {failed} failed", options.runs));
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    program.main(|_| {})
 }

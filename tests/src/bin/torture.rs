@@ -3,29 +3,15 @@
 
 use std::process::ExitCode;
 
-use dormouse_tests::note;
+use dormouse_tests::long_runs::Program;
 use dormouse_tests::torture::{self, Options, USAGE};
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let by_clock = u64::try_from(dormouse_base::clock::now().as_millisecond()).unwrap_or(1) % 1_000_000;
-    let options = match Options::parse(by_clock, &words) {
-        Ok(options) => options,
-        Err(why) => {
-            note(&format!("{why}\n{USAGE}"));
-            return ExitCode::from(2);
-        }
+    let program = Program {
+        usage: USAGE,
+        parse: Options::parse,
+        seeds: |options: &Options| (options.seed, options.runs),
+        run: |options: &Options, seed| torture::run(options, seed).map(|report| report.summary),
     };
-    let mut failed = 0;
-    for run in 0..options.runs {
-        match torture::run(&options, options.seed + run) {
-            Ok(report) => note(&report.summary),
-            Err(failure) => {
-                failed += 1;
-                note(&format!("seed {} FAILED: {failure}", options.seed + run));
-            }
-        }
-    }
-    note(&format!("{} runs, {failed} failed", options.runs));
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    program.main(|_| {})
 }
