@@ -312,11 +312,7 @@ impl ClientCertVerifier for OldToo {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        if old_certs::is_old(cert) {
-            old_certs::verify_handshake(cert, message, dss, &self.algorithms)?;
-            return Ok(HandshakeSignatureValid::assertion());
-        }
-        self.inner.verify_tls12_signature(message, cert, dss)
+        old_certs::verify_tls12(message, cert, dss, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -325,11 +321,7 @@ impl ClientCertVerifier for OldToo {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        if old_certs::is_old(cert) {
-            old_certs::verify_handshake(cert, message, dss, &self.algorithms)?;
-            return Ok(HandshakeSignatureValid::assertion());
-        }
-        self.inner.verify_tls13_signature(message, cert, dss)
+        old_certs::verify_tls13(message, cert, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use dormouse_base::Timestamp;
-use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, Error};
@@ -144,21 +145,47 @@ pub(crate) fn verify(
     bad(CertificateError::UnknownIssuer)
 }
 
-/// Whether the holder of a certificate has signed a handshake.
-pub(crate) fn verify_handshake(
+/// Whether the holder of a certificate, old or new, has signed a handshake of TLS 1.2.
+pub(crate) fn verify_tls12(
+    message: &[u8],
+    certificate: &CertificateDer<'_>,
+    signed: &DigitallySignedStruct,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Result<HandshakeSignatureValid, Error> {
+    verify_handshake(certificate, message, signed, algorithms)
+        .unwrap_or_else(|| verify_tls12_signature(message, certificate, signed, algorithms))
+}
+
+/// The same of TLS 1.3.
+pub(crate) fn verify_tls13(
+    message: &[u8],
+    certificate: &CertificateDer<'_>,
+    signed: &DigitallySignedStruct,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Result<HandshakeSignatureValid, Error> {
+    verify_handshake(certificate, message, signed, algorithms)
+        .unwrap_or_else(|| verify_tls13_signature(message, certificate, signed, algorithms))
+}
+
+/// `None` for a certificate that is not old.
+fn verify_handshake(
     certificate: &CertificateDer<'_>,
     message: &[u8],
     signed: &DigitallySignedStruct,
     algorithms: &WebPkiSupportedAlgorithms,
-) -> Result<(), Error> {
-    let it = parts(certificate).ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
+) -> Option<Result<HandshakeSignatureValid, Error>> {
+    let it = parts(certificate).filter(|parts| parts.is_first_version)?;
     let of_scheme = algorithms.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme);
     let fits = |algorithm: &&dyn SignatureVerificationAlgorithm| {
         algorithm.public_key_alg_id().as_ref() == it.key_algorithm
             && algorithm.verify_signature(it.key, message, signed.signature()).is_ok()
     };
     let good = of_scheme.is_some_and(|(_, algorithms)| algorithms.iter().any(fits));
-    if good { Ok(()) } else { Err(Error::InvalidCertificate(CertificateError::BadSignature)) }
+    Some(if good {
+        Ok(HandshakeSignatureValid::assertion())
+    } else {
+        Err(Error::InvalidCertificate(CertificateError::BadSignature))
+    })
 }
 
 /// Whether a key is that of its certificate, which rustls cannot say of an old one.
