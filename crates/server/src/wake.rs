@@ -23,7 +23,7 @@ use crate::takeover::successor::Successor;
 #[derive(Debug)]
 pub struct Door {
     /// Names and passwords; replaced when control is opened anew.
-    control: RwLock<Control>,
+    control: RwLock<Arc<Control>>,
     /// Computes.
     fleet: Fleet,
     /// Settings of some pools.
@@ -36,12 +36,12 @@ impl Door {
     /// To these.
     #[must_use]
     pub(crate) fn new(control: Control, fleet: Fleet, layers: Layers) -> Self {
-        Self { control: RwLock::new(control), fleet, layers, successor: watch::Sender::new(None) }
+        Self { control: RwLock::new(Arc::new(control)), fleet, layers, successor: watch::Sender::new(None) }
     }
 
     /// Control was opened anew.
     pub(crate) fn renew(&self, control: Control) {
-        *self.control.write() = control;
+        *self.control.write() = Arc::new(control);
     }
 
     /// Another server has everything. Who works may finish; who wants to work again asks there.
@@ -57,8 +57,8 @@ impl Door {
         Arc::clone(&self.layers)
     }
 
-    fn control(&self) -> Control {
-        self.control.read().clone()
+    fn control(&self) -> Arc<Control> {
+        Arc::clone(&self.control.read())
     }
 }
 
@@ -88,7 +88,7 @@ impl Wake for Door {
     }
 
     fn admit(&self, endpoint: &EndpointId, from: IpAddr) -> Result<(), ClientError> {
-        match self.control.read().admits(endpoint, from) {
+        match self.control().admits(endpoint, from) {
             Ok(true) => Ok(()),
             Ok(false) => {
                 let from = from.to_canonical().to_string();
@@ -104,7 +104,7 @@ impl Wake for Door {
     }
 
     fn expects_token(&self, endpoint: &EndpointId) -> bool {
-        self.control.read().expects_token(endpoint).unwrap_or_else(|error| {
+        self.control().expects_token(endpoint).unwrap_or_else(|error| {
             tracing::error!(%error, "cannot look for login tokens");
             false
         })
@@ -112,11 +112,10 @@ impl Wake for Door {
 
     fn check_token(&self, token: &[u8], claim: Claim<'_>) -> Result<(), TokenRefusal> {
         let Claim { endpoint, role, database } = claim;
-        let judged =
-            self.control.read().check_token(token, endpoint, role, database).unwrap_or_else(|error| {
-                tracing::error!(%error, "cannot check a login token");
-                Err(TokenError::NotOne)
-            });
+        let judged = self.control().check_token(token, endpoint, role, database).unwrap_or_else(|error| {
+            tracing::error!(%error, "cannot check a login token");
+            Err(TokenError::NotOne)
+        });
         judged.map_err(|error| {
             tracing::debug!(%error, %endpoint, role, "a login token does not do");
             match error {
@@ -145,14 +144,14 @@ impl Wake for Door {
     }
 
     fn key_opens(&self, key: &str, endpoint: Option<&EndpointId>) -> bool {
-        self.control.read().key_opens(key, endpoint).unwrap_or_else(|error| {
+        self.control().key_opens(key, endpoint).unwrap_or_else(|error| {
             tracing::error!(%error, "cannot look for an API key");
             false
         })
     }
 
     fn knows_key(&self, key: &str) -> bool {
-        self.control.read().knows_key(key).unwrap_or_else(|error| {
+        self.control().knows_key(key).unwrap_or_else(|error| {
             tracing::error!(%error, "cannot look for an API key");
             false
         })
@@ -166,7 +165,7 @@ impl Wake for Door {
     }
 
     fn is_awake(&self, endpoint: &EndpointId) -> bool {
-        self.fleet.endpoint(endpoint).state() == State::Active
+        self.fleet.get(endpoint).is_some_and(|endpoint| endpoint.state() == State::Active)
     }
 
     async fn keep_pool_settings(
