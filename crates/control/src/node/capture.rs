@@ -179,7 +179,8 @@ impl Node {
         home.run().is_some() && state.is_none_or(|state| state == State::Active)
     }
 
-    async fn until_it_answers(&self, home: &Arc<Home>) {
+    /// A compute that stands still is woken.
+    pub(super) async fn until_it_answers(&self, home: &Arc<Home>) {
         while !self.answers(home) {
             tokio::time::sleep(LOOK_AGAIN).await;
         }

@@ -31,7 +31,12 @@ impl Node {
         let home = self.home(endpoint);
         self.stopped(endpoint, self.computes()?.settled(endpoint).await)?;
         // A clean snapshot makes the next start quick; without one it replays.
-        if self.wants_snapshot(&home).await?
+        let wanted = tokio::select! {
+            wanted = self.wants_snapshot(&home) => wanted?,
+            // Somebody came. What he writes is filed as it ever is, and nobody waits for its end.
+            () = self.until_it_answers(&home) => return self.stopped(endpoint, State::Active),
+        };
+        if wanted
             && let Err(error) = self.shoot(&home).await
         {
             tracing::warn!(%endpoint, error = &error as &dyn std::error::Error, "evicted without a snapshot");
