@@ -11,14 +11,14 @@ use dormouse_base::{EndpointId, Lsn};
 use dormouse_compute::State;
 use dormouse_compute::endpoint::Run;
 use dormouse_compute::postgres::SUPERUSER;
-use dormouse_runtime::task::Scope;
+use dormouse_runtime::task::{self, Scope};
 use dormouse_storage::wal::filer::{Filer, Limits, Status, Writer};
 use dormouse_storage::wal::page::Major;
 use dormouse_storage::wal::source::Source;
 use dormouse_storage::wal::source::dir::WalDir;
 use dormouse_storage::wal::source::files::Files;
 use dormouse_storage::wal::source::streamed::Streamed;
-use dormouse_storage::wal::source::tap::{ConnectError, Provider, SqlTap};
+use dormouse_storage::wal::source::tap::{ConnectError, Provider, SLOT, SqlTap};
 
 use super::home::{Held, Home};
 use super::resident::Resident;
@@ -81,6 +81,12 @@ fn provider(home: &Arc<Home>) -> Box<Provider> {
     })
 }
 
+/// Whether a compute's directory has the slot that holds WAL. Only a hint: the compute could have put anything there.
+async fn has_slot(home: &Home) -> bool {
+    let slot = home.data().join("pg_replslot").join(SLOT);
+    task::blocking(move || slot.symlink_metadata().is_ok()).await
+}
+
 impl Node {
     /// A run is open: capture its WAL. Does not block.
     pub(crate) fn awake(&self, endpoint: &EndpointId, run: &Arc<Run>) {
@@ -92,8 +98,11 @@ impl Node {
         let node = self.clone();
         self.inner.scope.spawn("capture", async move {
             before.wait().await;
-            // What it writes is kept by `wal_keep_size` until then.
-            tokio::time::sleep(AFTER_WAKE).await;
+            // The slot of an earlier run holds what it writes. A new directory has none, and `wal_keep_size` alone is soon
+            // used up by somebody who fills it.
+            if has_slot(&home).await {
+                tokio::time::sleep(AFTER_WAKE).await;
+            }
             if home.run().is_none() {
                 return;
             }

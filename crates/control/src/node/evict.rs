@@ -36,9 +36,7 @@ impl Node {
             // Somebody came. What he writes is filed as it ever is, and nobody waits for its end.
             () = self.until_it_answers(&home) => return self.stopped(endpoint, State::Active),
         };
-        if wanted
-            && let Err(error) = self.shoot(&home).await
-        {
+        if wanted && let Err(error) = self.shoot(&home).await {
             tracing::warn!(%endpoint, error = &error as &dyn std::error::Error, "evicted without a snapshot");
         }
         home.quiet().await;
