@@ -9,6 +9,7 @@ pub mod read;
 pub mod builtin;
 mod tiers;
 mod compute;
+mod rows;
 
 use jiff::civil::Date;
 use serde::Deserialize;
@@ -17,6 +18,7 @@ use crate::money::Fixed;
 
 pub use compute::{Capacity, Compute, Size, Sizes, Sleep};
 pub use read::SheetError;
+pub use rows::PriceRow;
 pub use tiers::{Tier, Tiers};
 
 /// The most characters of an ID.
