@@ -119,7 +119,7 @@ impl Meter {
         self.inner.ledger.lock().living()
     }
 
-    /// Clients are counted there. Only the first one counts.
+    /// Clients are counted there. Only the first one holds.
     pub(crate) fn attach(&self, clients: Arc<dyn Clients>) {
         let _only_once = self.inner.clients.set(clients);
     }

@@ -55,7 +55,7 @@ impl World {
             db.execute(
                 "INSERT INTO endpoints (id, project_id, branch_id, slot, suspend_timeout_seconds, min_cu, max_cu,
                      pg_settings, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, 0, 0.25, 1, '{}', 0, 0)",
-                rusqlite::params![endpoint.as_str(), project.as_str(), branch.as_str(), slot],
+                rusqlite::params![endpoint.as_str(), project.as_str(), branch.as_str(), i64::try_from(slot).unwrap()],
             )
             .unwrap();
             endpoints.push(endpoint);
