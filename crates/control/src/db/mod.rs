@@ -29,6 +29,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod activity;
 pub mod usage;
+pub mod quotas;
 pub mod snapshots;
 pub mod tokens;
 pub mod operations;
