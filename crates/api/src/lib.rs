@@ -40,6 +40,7 @@ pub mod audit;
 pub mod consumption;
 pub mod usage;
 pub mod cost;
+pub mod quota;
 
 pub mod server_file;
 pub mod status;

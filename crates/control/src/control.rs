@@ -21,6 +21,7 @@ use dormouse_storage::Store;
 use crate::address::Address;
 use crate::api_key;
 use crate::computes::Computes;
+use crate::cost::Spending;
 use crate::db::{self, Db, DbError, api_keys, databases, endpoints, settings};
 use crate::directory::{Directories, DirectoryError};
 use crate::first::{self, FirstProject};
@@ -224,6 +225,8 @@ impl Control {
         let statuses = Statuses::default();
         let pooler = Attached::default();
         let identities = foundation.identities.clone();
+        let spending = Spending(Arc::clone(&foundation.config.pricing));
+        foundation.keeper.guard().attach_pricing(Arc::new(spending));
         Self { foundation, computes, vault, executor, statuses, scope: scope.clone(), pooler, identities }
     }
 

@@ -27,7 +27,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::computes::Computes;
 use crate::db::{Db, DbError, endpoints, usage};
-use crate::metering::Meter;
+use crate::metering::{Guard, Meter};
 use crate::metrics::Metrics;
 use crate::model::record::Endpoint;
 use crate::model::settings::Timeouts;
@@ -96,6 +96,7 @@ struct Inner {
     timeouts: Timeouts,
     memory: Memory,
     meter: Meter,
+    guard: Guard,
     notes: mpsc::Sender<Note>,
     unread: Mutex<Option<mpsc::Receiver<Note>>>,
     signals: Signals,
@@ -114,9 +115,12 @@ impl Keeper {
             memory.set_pending(&endpoint, true);
         }
         let meter = Meter::resume(db.read("read the ledger", usage::load)?);
+        let guard = Guard::default();
+        let now = clock::now();
+        guard.note_all(&db.read("look at the quotas", |db| guard.assess_all(db, now))?);
         let unread = Mutex::new(Some(unread));
         let signals = Signals::default();
-        Ok(Self { inner: Arc::new(Inner { db, node, timeouts, memory, meter, notes, unread, signals, metrics }) })
+        Ok(Self { inner: Arc::new(Inner { db, node, timeouts, memory, meter, guard, notes, unread, signals, metrics }) })
     }
 
     /// What wakes the reconcilers.
@@ -129,6 +133,12 @@ impl Keeper {
     #[must_use]
     pub fn meter(&self) -> &Meter {
         &self.inner.meter
+    }
+
+    /// Who may not be woken.
+    #[must_use]
+    pub fn guard(&self) -> &Guard {
+        &self.inner.guard
     }
 
     /// The queue of notes; only the first caller gets it.
