@@ -120,7 +120,20 @@ impl Keeper {
         guard.note_all(&db.read("look at the quotas", |db| guard.assess_all(db, now))?);
         let unread = Mutex::new(Some(unread));
         let signals = Signals::default();
-        Ok(Self { inner: Arc::new(Inner { db, node, timeouts, memory, meter, guard, notes, unread, signals, metrics }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                db,
+                node,
+                timeouts,
+                memory,
+                meter,
+                guard,
+                notes,
+                unread,
+                signals,
+                metrics,
+            }),
+        })
     }
 
     /// What wakes the reconcilers.
