@@ -202,6 +202,27 @@ fn names_mean_what_they_meant_when_their_end_failed() {
 }
 
 #[test]
+fn what_an_error_does_not_undo_is_asked_about() {
+    let ended = [message(b'E', b"SERROR\0C22012\0Mno\0\0"), message(b'Z', b"I")].concat();
+    for (text, asked) in [
+        ("prepare q as select 1; select 1 / 0", true),
+        ("select pg_advisory_lock(1); select 1 / 0", true),
+        ("create temp table t (); select 1 / 0", false),
+        ("set work_mem = 1; select 1 / 0", false),
+    ] {
+        let mut pair = pair();
+        pair.up(&query(text)).unwrap();
+        pair.down(&ended);
+        assert_eq!(pair.server.must_ask(), asked, "{text}");
+        assert_eq!(pair.server.is_free(&pair.client), !asked, "{text}");
+    }
+    let mut pair = pair();
+    pair.up(&query("load 'auto_explain'; select 1 / 0")).unwrap();
+    pair.down(&ended);
+    assert!(pair.server.is_spoiled());
+}
+
+#[test]
 fn a_refused_name_means_what_it_meant_behind_the_end_of_all_names_that_failed() {
     let (error, ready) = (message(b'E', b"SERROR\0C42P05\0Mno\0\0"), message(b'Z', b"I"));
     let parse = |name: &str, text: &str| message(b'P', format!("{name}\0{text}\0\0\0").as_bytes());
