@@ -35,6 +35,7 @@ pub mod role;
 pub mod server;
 pub mod snapshot;
 pub mod storage;
+pub mod usage;
 
 /// The largest reply that a caller should read, bytes.
 pub const MAX_REPLY_BODY: usize = 32 * 1024 * 1024;

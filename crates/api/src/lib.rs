@@ -38,6 +38,7 @@ pub mod auth;
 pub mod user;
 pub mod audit;
 pub mod consumption;
+pub mod usage;
 
 pub mod server_file;
 pub mod status;
