@@ -39,6 +39,9 @@ pub mod user;
 pub mod audit;
 pub mod consumption;
 
+pub mod statistics;
+pub mod alert;
+
 pub mod server_file;
 pub mod status;
 pub mod storage;
