@@ -1,6 +1,7 @@
 //! What computes ask of control: [`Host`] for the keeper.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dormouse_base::{Cu, EndpointId, clock};
 use dormouse_compute::endpoint::Run;
@@ -205,6 +206,11 @@ impl Host for Keeper {
         if matches!(happening, Happening::Crashed { .. }) {
             // A crash loses what `before_sleep` had learned, if a client changed it since.
             self.inner.signals.heal.notify_one();
+        }
+        if let Happening::Woke { phases, .. } = &happening {
+            // Without the client's own delay between its login and its first statement.
+            let served = phases.total().saturating_sub(Duration::from_micros(phases.first_row_us));
+            self.inner.cold_starts.note(endpoint, served.as_secs_f64() * 1000.0);
         }
         self.note(endpoint, Noted::Event(happening));
     }

@@ -27,6 +27,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::computes::Computes;
 use crate::db::{Db, DbError, endpoints};
+use crate::measure::colds::Waiting;
 use crate::metrics::Metrics;
 use crate::model::record::Endpoint;
 use crate::model::settings::Timeouts;
@@ -98,6 +99,7 @@ struct Inner {
     unread: Mutex<Option<mpsc::Receiver<Note>>>,
     signals: Signals,
     metrics: Arc<Metrics>,
+    cold_starts: Waiting,
 }
 
 impl Keeper {
@@ -113,13 +115,18 @@ impl Keeper {
         }
         let unread = Mutex::new(Some(unread));
         let signals = Signals::default();
-        Ok(Self { inner: Arc::new(Inner { db, node, timeouts, memory, notes, unread, signals, metrics }) })
+        Ok(Self { inner: Arc::new(Inner { db, node, timeouts, memory, notes, unread, signals, metrics, cold_starts: Waiting::default() }) })
     }
 
     /// What wakes the reconcilers.
     #[must_use]
     pub fn signals(&self) -> &Signals {
         &self.inner.signals
+    }
+
+    /// Wakes that are still to be measured.
+    pub(crate) fn cold_starts(&self) -> &Waiting {
+        &self.inner.cold_starts
     }
 
     /// The queue of notes; only the first caller gets it.

@@ -26,6 +26,8 @@ pub mod events;
 pub mod mirror;
 pub mod expire;
 pub mod garbage;
+pub mod measure;
+pub mod sizes;
 
 /// Tells what a run did, for people, and when to run again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,6 +135,8 @@ pub(crate) fn start_all(control: &Control, scope: &Scope) {
         }),
         Box::new(expire::Expire { control: control.clone() }),
         Box::new(garbage::Garbage { vault: Arc::clone(&control.vault), settled: false }),
+        Box::new(measure::Measure::new(control)),
+        Box::new(sizes::Sizes::new(control)),
         Box::new(pressure::Pressure { keeper: foundation.keeper(), computes: Arc::clone(computes) }),
     ];
     for reconciler in all {

@@ -37,6 +37,7 @@ use crate::pooled::room::{Door, Room};
 use crate::pooled::seats::{self, Row};
 use crate::pooled::slot::Slot;
 use crate::pooled::stats::Stats;
+use crate::traffic::{PoolTraffic, Samples};
 use crate::wake::{Compute, End, Wake, same_run};
 
 /// Startup settings whose greeting is remembered. Drivers of one application send one or two.
@@ -89,6 +90,8 @@ pub(in crate::pooled) struct Inner {
     backends: Vec<Weak<Key>>,
     /// What it has done.
     pub(in crate::pooled) stats: Stats,
+    /// How long clients waited since somebody asked.
+    waits: Samples,
     /// The books are looked at then, if not before.
     due: Mono,
 }
@@ -115,6 +118,7 @@ impl Pool {
             runs: Vec::new(),
             backends: Vec::new(),
             stats: Stats::new(Mono::now()),
+            waits: Samples::default(),
             due: Mono::now(),
         };
         let poke = Arc::new(Notify::new());
@@ -325,6 +329,19 @@ impl Pool {
         inner.stats.roll(now, period, &counters);
     }
 
+    /// What statistics ask; waits are those since the last time.
+    pub(crate) fn traffic(&self) -> PoolTraffic {
+        let mut inner = self.inner.lock();
+        let counts = inner.books.counts(Mono::now(), &inner.limits);
+        let mut waits = std::mem::take(&mut inner.waits);
+        if waits == Samples::default() {
+            // Nobody got a backend. Who waits must show all the same, or a pool that is stuck would look idle.
+            waits.note_unless_zero(counts.maxwait);
+        }
+        let (clients, backends) = (inner.clients.len(), inner.books.total());
+        PoolTraffic { clients, backends, waiting: counts.cl_waiting, waits }
+    }
+
     /// Its numbers.
     pub(crate) fn counts(&self) -> Counts {
         let inner = self.inner.lock();
@@ -337,6 +354,7 @@ impl Inner {
     fn assigned(&mut self, wait: Duration) {
         self.common.counters.assigned(wait);
         self.stats.waits.record(wait);
+        self.waits.note(wait);
     }
 
     /// One more backend is open.
