@@ -40,6 +40,9 @@ pub mod audit;
 pub mod consumption;
 pub mod usage;
 
+pub mod statistics;
+pub mod alert;
+
 pub mod server_file;
 pub mod status;
 pub mod storage;

@@ -118,6 +118,24 @@ pub const STORAGE: &str = "/storage";
 pub const STORAGE_CHECK: &str = "/storage/check";
 /// `POST` *(extension)*: delete what nothing needs. No time limit.
 pub const STORAGE_COLLECT: &str = "/storage/collect";
+/// `GET` *(extension)*: what was measured, with [`crate::statistics::StatisticsQuery`].
+pub const STATISTICS: &str = "/statistics";
+/// `GET` *(extension)*: what is measured.
+pub const STATISTICS_METRICS: &str = "/statistics/metrics";
+/// `GET` *(extension)*: what alerts say, with [`crate::alert::AlertsQuery`].
+pub const ALERTS: &str = "/alerts";
+/// `GET` list, `POST` create *(extension)*.
+pub const ALERT_RULES: &str = "/alerts/rules";
+/// `GET`, `PATCH`, `DELETE` *(extension)*.
+pub const ALERT_RULE: &str = "/alerts/rules/{rule_id}";
+/// `POST` *(extension)*: what it says now, and a notice that is marked as a test.
+pub const ALERT_RULE_TEST: &str = "/alerts/rules/{rule_id}/test";
+/// `GET` list, `POST` create *(extension)*.
+pub const ALERT_WEBHOOKS: &str = "/alerts/webhooks";
+/// `DELETE` *(extension)*.
+pub const ALERT_WEBHOOK: &str = "/alerts/webhooks/{webhook_id}";
+/// `POST` *(extension)*: a notice that is marked as a test.
+pub const ALERT_WEBHOOK_TEST: &str = "/alerts/webhooks/{webhook_id}/test";
 /// `GET`, `PATCH` *(extension)*: the settings of the pooler.
 pub const POOLER: &str = "/pooler";
 /// `POST` *(extension)*: run a command of the pooler's console.

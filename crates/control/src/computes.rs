@@ -70,6 +70,11 @@ pub trait Computes: Send + Sync + Debug + 'static {
         None
     }
 
+    /// Every endpoint that is Active, with what it uses.
+    fn awake(&self) -> Vec<(EndpointId, Live)> {
+        Vec::new()
+    }
+
     /// Waits while it is Starting or Stopping, and tells what it is then.
     async fn settled(&self, endpoint: &EndpointId) -> State;
 
@@ -107,6 +112,11 @@ impl Computes for Fleet {
 
     fn live(&self, endpoint: &EndpointId) -> Option<Live> {
         Self::live(self, endpoint)
+    }
+
+    fn awake(&self) -> Vec<(EndpointId, Live)> {
+        let active = self.all().into_iter().filter(|endpoint| endpoint.state() == State::Active);
+        active.filter_map(|endpoint| Some((endpoint.id().clone(), endpoint.live()?))).collect()
     }
 
     async fn settled(&self, endpoint: &EndpointId) -> State {

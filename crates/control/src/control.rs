@@ -15,6 +15,7 @@ use dormouse_base::{EndpointId, Secret, clock};
 use dormouse_compute::postgres::discover::Installations;
 use dormouse_compute::sandbox::identity::Identities;
 use dormouse_runtime::task::Scope;
+use dormouse_statistics::{Recorder, StoreError};
 use dormouse_storage::Store;
 
 use crate::address::Address;
@@ -89,6 +90,9 @@ pub enum StartError {
     /// The metadata file.
     #[error("cannot open the metadata")]
     Open(#[source] db::OpenError),
+    /// The file of the statistics.
+    #[error("cannot open the statistics")]
+    Statistics(#[source] StoreError),
     /// A question or a change to the metadata.
     #[error("cannot use the metadata")]
     Metadata(#[source] DbError),
@@ -123,6 +127,7 @@ pub struct Foundation {
     pub(crate) directories: Directories,
     pub(crate) keeper: Keeper,
     pub(crate) node: Node,
+    pub(crate) recorder: Recorder,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) identities: Option<Oidc>,
 }
@@ -134,6 +139,7 @@ impl Foundation {
     /// When one of them cannot be used.
     pub fn open(config: Config) -> Result<Self, StartError> {
         let db = Db::open(&config.data).map_err(StartError::Open)?;
+        let recorder = Recorder::open(&config.data).map_err(StartError::Statistics)?;
         let secrets = Arc::new(Secrets::open(&config.data).map_err(StartError::Key)?);
         let tokens = Tokens::open(&config.data, db.clone()).map_err(StartError::Key)?;
         let directories = Directories::open(&config.data, config.installations.clone(), config.identities)
@@ -162,6 +168,7 @@ impl Foundation {
             directories,
             keeper,
             node,
+            recorder,
             metrics,
             identities,
         })

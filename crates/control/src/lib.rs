@@ -40,6 +40,7 @@ pub mod identity;
 mod known;
 pub mod locate;
 pub mod pooler;
+pub mod measure;
 pub mod password;
 pub mod plan;
 pub mod schema;

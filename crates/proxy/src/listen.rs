@@ -20,6 +20,7 @@ pub use crate::bound::Bound;
 use crate::console::{Operators, Pooler};
 use crate::gateway::Gateway;
 use crate::handover::parcel::{Parcel, Unfit};
+use crate::load::Load;
 use crate::metrics::Metrics;
 use crate::pooled::{Listeners, Pools};
 use crate::session::Shared;
@@ -114,6 +115,7 @@ impl Proxy {
             proofs: crate::proofs::Proofs::default(),
             cancels: crate::cancel::Registry::default(),
             metrics,
+            load: Load::default(),
             doom_secret: config.secret,
             pools,
             address,

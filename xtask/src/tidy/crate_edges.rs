@@ -8,18 +8,33 @@ use crate::finding::Finding;
 use crate::tree::{Manifest, Tree};
 
 /// Product crates, by directory name, with the product crates each may use. Order: from the bottom up.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("base", &[]),
     ("hydrate", &[]),
     ("runtime", &["base"]),
     ("pgwire", &["base"]),
     ("api", &["base"]),
+    ("statistics", &["base", "api"]),
     ("storage", &["base", "hydrate", "runtime", "pgwire"]),
     ("compute", &["base", "runtime", "pgwire"]),
     ("pooler", &["base", "pgwire"]),
     ("proxy", &["base", "runtime", "pgwire", "pooler"]),
-    ("control", &["base", "runtime", "pgwire", "api", "storage", "compute"]),
-    ("server", &["base", "runtime", "pgwire", "api", "storage", "compute", "pooler", "proxy", "control"]),
+    ("control", &["base", "runtime", "pgwire", "api", "statistics", "storage", "compute"]),
+    (
+        "server",
+        &[
+            "base",
+            "runtime",
+            "pgwire",
+            "api",
+            "statistics",
+            "storage",
+            "compute",
+            "pooler",
+            "proxy",
+            "control",
+        ],
+    ),
     ("cli", &["base", "runtime", "api", "compute", "server"]),
 ];
 

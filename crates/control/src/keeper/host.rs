@@ -1,6 +1,7 @@
 //! What computes ask of control: [`Host`] for the keeper.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dormouse_base::{Cu, EndpointId, clock};
 use dormouse_compute::endpoint::Run;
@@ -138,7 +139,8 @@ impl Host for Keeper {
         self.inner.node.publish(endpoint).await?;
         let row = self.inner.db.read("read an endpoint", |db| endpoints::get(db, endpoint));
         let row = row.map_err(|e| db_error("read the endpoint", e))?;
-        let stale = |row: Endpoint| row.mode == Mode::ReadOnly || (row.roles_stale && row.next_wake.is_none());
+        let stale =
+            |row: Endpoint| row.mode == Mode::ReadOnly || (row.roles_stale && row.next_wake.is_none());
         let known_stale = row.is_some_and(stale);
         let (id, now) = (endpoint.clone(), Moment::now());
         let written = self.inner.db.write("mark the endpoint as opened", move |db| {
@@ -212,6 +214,11 @@ impl Host for Keeper {
         if matches!(happening, Happening::Crashed { .. }) {
             // A crash loses what `before_sleep` had learned, if a client changed it since.
             self.inner.signals.heal.notify_one();
+        }
+        if let Happening::Woke { phases, .. } = &happening {
+            // Without the client's own delay between its login and its first statement.
+            let served = phases.total().saturating_sub(Duration::from_micros(phases.first_row_us));
+            self.inner.cold_starts.note(endpoint, served.as_secs_f64() * 1000.0);
         }
         self.note(endpoint, Noted::Event(happening));
     }

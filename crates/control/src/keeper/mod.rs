@@ -27,6 +27,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::computes::Computes;
 use crate::db::{Db, DbError, endpoints, usage};
+use crate::measure::colds::Waiting;
 use crate::metering::Meter;
 use crate::metrics::Metrics;
 use crate::model::record::Endpoint;
@@ -100,6 +101,7 @@ struct Inner {
     unread: Mutex<Option<mpsc::Receiver<Note>>>,
     signals: Signals,
     metrics: Arc<Metrics>,
+    cold_starts: Waiting,
 }
 
 impl Keeper {
@@ -116,7 +118,9 @@ impl Keeper {
         let meter = Meter::resume(db.read("read the ledger", usage::load)?);
         let unread = Mutex::new(Some(unread));
         let signals = Signals::default();
-        Ok(Self { inner: Arc::new(Inner { db, node, timeouts, memory, meter, notes, unread, signals, metrics }) })
+        let cold_starts = Waiting::default();
+        let inner = Inner { db, node, timeouts, memory, meter, notes, unread, signals, metrics, cold_starts };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// What wakes the reconcilers.
@@ -129,6 +133,11 @@ impl Keeper {
     #[must_use]
     pub fn meter(&self) -> &Meter {
         &self.inner.meter
+    }
+
+    /// Wakes that are still to be measured.
+    pub(crate) fn cold_starts(&self) -> &Waiting {
+        &self.inner.cold_starts
     }
 
     /// The queue of notes; only the first caller gets it.

@@ -27,6 +27,8 @@ pub mod metering;
 pub mod mirror;
 pub mod expire;
 pub mod garbage;
+pub mod measure;
+pub mod sizes;
 
 /// Tells what a run did, for people, and when to run again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,6 +143,8 @@ pub(crate) fn start_all(control: &Control, scope: &Scope) {
             seen: None,
             pruned: None,
         }),
+        Box::new(measure::Measure::new(control)),
+        Box::new(sizes::Sizes::new(control)),
         Box::new(pressure::Pressure { keeper: foundation.keeper(), computes: Arc::clone(computes) }),
     ];
     for reconciler in all {
