@@ -45,6 +45,7 @@ pub mod storage;
 pub mod pooler;
 
 pub mod body;
+pub mod idempotency;
 
 pub mod client;
 

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use super::{OpenError, schema};
 
 /// All steps, oldest first.
-const STEPS: [&str; 4] = [schema::FIRST, schema::BRANCHES, schema::AUTH, schema::IDENTITY];
+const STEPS: &[&str] = &[schema::FIRST, schema::BRANCHES, schema::AUTH, schema::IDENTITY, schema::REPLIES];
 
 /// What went wrong, before the path is known.
 pub(super) enum Failure {
