@@ -49,6 +49,7 @@ pub mod storage;
 pub mod pooler;
 
 pub mod body;
+pub mod idempotency;
 
 pub mod client;
 

@@ -52,6 +52,7 @@ use crate::operation::{Executor, StepFailure, Work};
 use crate::password::{PasswordError, Passwords, StoredRole};
 use crate::pooler::Attached;
 use crate::reconcile::{self, Statuses};
+use crate::replies::Replies;
 use crate::secrets::{KeyError, Secrets, private_file};
 use crate::token::Tokens;
 use crate::vault::Vault;
@@ -210,6 +211,7 @@ pub struct Control {
     pub(crate) scope: Scope,
     pub(crate) pooler: Attached,
     pub(crate) identities: Option<Oidc>,
+    pub(crate) replies: Replies,
 }
 
 impl Control {
@@ -228,7 +230,9 @@ impl Control {
         let statuses = Statuses::default();
         let pooler = Attached::default();
         let identities = foundation.identities.clone();
-        Self { foundation, computes, vault, executor, statuses, scope: scope.clone(), pooler, identities }
+        let replies = Replies::new(foundation.db.clone(), Arc::clone(&foundation.secrets));
+        let scope = scope.clone();
+        Self { foundation, computes, vault, executor, statuses, scope, pooler, identities, replies }
     }
 
     /// The API below `/api/v2`. Every route asks for a key.

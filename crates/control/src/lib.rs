@@ -46,6 +46,7 @@ pub mod plan;
 pub mod schema;
 pub(crate) mod amcheck;
 pub mod first;
+pub(crate) mod replies;
 pub mod http;
 pub mod metrics;
 pub mod control;

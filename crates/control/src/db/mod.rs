@@ -27,6 +27,7 @@ pub mod roles;
 pub mod databases;
 pub mod api_keys;
 pub mod audit;
+pub mod replies;
 pub mod activity;
 pub mod usage;
 pub mod snapshots;

@@ -264,3 +264,16 @@ CREATE TABLE quota_states (
     PRIMARY KEY (project_id, measure)
 ) STRICT, WITHOUT ROWID;
 ";
+
+/// Replies to requests with an `Idempotency-Key`. Hashes instead of keys; bodies are sealed, as they have passwords.
+pub const REPLIES: &str = "
+CREATE TABLE replies (
+    id BLOB PRIMARY KEY,
+    request BLOB NOT NULL,
+    run TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    status INTEGER,
+    body BLOB
+) STRICT, WITHOUT ROWID;
+CREATE INDEX replies_by_age ON replies (at);
+";

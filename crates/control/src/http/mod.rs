@@ -1,7 +1,7 @@
 //! The public API, `/api/v2`: one file per resource, in the words of [`dormouse_api`].
 //!
 //! ```text
-//!  request ──► envelope (request ID, errors as JSON) ──► time limit ──► who, and may they ──► handler
+//!  request ──► envelope (request ID, errors as JSON) ──► time limit ──► who, and may they ──► not twice ──► handler
 //! ```
 //!
 //! Handlers read the path, ask the metadata, and either answer or hand an operation to
@@ -21,6 +21,7 @@ pub mod error;
 pub mod envelope;
 pub mod auth;
 pub mod audit;
+pub mod idempotent;
 pub mod extract;
 pub mod find;
 pub mod shape;
@@ -113,6 +114,7 @@ pub(crate) fn router(control: &Control) -> Router {
     Router::new()
         .nest(routes::BASE, resources)
         .layer(DefaultBodyLimit::max(MAX_REQUEST_BODY))
+        .layer(middleware::from_fn_with_state(control.clone(), idempotent::once))
         .layer(middleware::from_fn_with_state(control.clone(), auth::admit))
         .layer(middleware::from_fn(envelope::time_limit))
         .layer(middleware::from_fn_with_state(control.clone(), envelope::envelope))

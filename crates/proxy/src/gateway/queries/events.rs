@@ -24,12 +24,13 @@ use dormouse_pgwire::tag;
 use futures_util::stream;
 use tokio::sync::mpsc;
 
-use super::{OUTPUT, Timing};
+use super::OUTPUT;
 use crate::gateway::Gateway;
 use crate::gateway::answer::json;
 use crate::gateway::answer::problem::{self, Problem};
 use crate::gateway::answer::rows::{self, Writer};
-use crate::gateway::budget::MAX_ANSWER;
+use crate::gateway::answer::timing::Timing;
+use crate::gateway::budget::MAX_MESSAGE;
 use crate::gateway::lease::{Lease, status};
 use crate::gateway::run::told;
 
@@ -51,11 +52,10 @@ pub(super) fn serve(
     lease: Lease,
     bytes: Vec<u8>,
     clean: bool,
-    asleep: bool,
-    start: Mono,
+    timing: Timing,
 ) -> Response<Body> {
     let (sender, receiver) = mpsc::channel(UNDER_WAY);
-    let teller = Teller { sender, asleep, start, first: None, altered: false };
+    let teller = Teller { sender, timing, first: None, altered: false };
     gateway.clients.cleaner.spawn(async move {
         // Who is gone needs no last event.
         let _gone = teller.tell(lease, bytes, clean).await;
@@ -77,15 +77,14 @@ pub(super) fn serve(
 /// Tells a client what happens.
 struct Teller {
     sender: mpsc::Sender<Bytes>,
-    asleep: bool,
-    start: Mono,
+    timing: Timing,
     first: Option<Mono>,
     altered: bool,
 }
 
 impl Teller {
     async fn tell(mut self, mut lease: Lease, bytes: Vec<u8>, clean: bool) -> Result<(), Gone> {
-        if self.asleep {
+        if self.timing.asleep {
             self.event("waking", b"{}").await?;
         }
         lease.send(bytes);
@@ -118,7 +117,7 @@ impl Teller {
         let mut last = None;
         loop {
             let frame = tokio::select! {
-                frame = lease.message(MAX_ANSWER) => frame,
+                frame = lease.message(MAX_MESSAGE) => frame,
                 () = self.sender.closed() => return Err(Gone),
             };
             let frame = match frame {
@@ -194,10 +193,9 @@ impl Teller {
         if self.first.is_some() {
             return Ok(());
         }
-        let now = Mono::now();
-        self.first = Some(now);
-        let wake = if self.asleep { now.since(self.start).as_secs_f64() * 1000.0 } else { 0.0 };
-        self.event("started", format!("{{\"wakeMs\":{wake:.3}}}").as_bytes()).await
+        self.first = Some(Mono::now());
+        let wake = self.timing.wake_ms(self.first);
+        self.event("started", format!("{{\"wakeMs\":{wake}}}").as_bytes()).await
     }
 
     async fn rows_of(&self, batch: &mut Vec<u8>) -> Result<(), Gone> {
@@ -220,7 +218,7 @@ impl Teller {
             None => out.extend_from_slice(b"null"),
         }
         out.extend_from_slice(b",\"timing\":");
-        Timing::of(self.start, self.first, self.asleep).write(&mut out);
+        self.timing.write(&mut out, self.first);
         out.push(b'}');
         self.event("done", &out).await
     }
