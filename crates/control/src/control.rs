@@ -14,6 +14,7 @@ use std::sync::Arc;
 use dormouse_base::{EndpointId, Secret, clock};
 use dormouse_compute::postgres::discover::Installations;
 use dormouse_compute::sandbox::identity::Identities;
+use dormouse_pricing::Pricing;
 use dormouse_runtime::task::Scope;
 use dormouse_statistics::{Recorder, StoreError};
 use dormouse_storage::Store;
@@ -83,6 +84,8 @@ pub struct Config {
     pub ways: Ways,
     /// The identity provider whose tokens are accepted.
     pub oidc: Option<OidcSettings>,
+    /// The price sheets.
+    pub pricing: Arc<Pricing>,
 }
 
 /// Control could not start.

@@ -18,8 +18,9 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("storage", &["base", "hydrate", "runtime", "pgwire"]),
     ("compute", &["base", "runtime", "pgwire"]),
     ("pooler", &["base", "pgwire"]),
+    ("pricing", &["base"]),
     ("proxy", &["base", "runtime", "pgwire", "pooler"]),
-    ("control", &["base", "runtime", "pgwire", "api", "statistics", "storage", "compute"]),
+    ("control", &["base", "runtime", "pgwire", "api", "statistics", "pricing", "storage", "compute"]),
     (
         "server",
         &[
@@ -28,6 +29,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
             "pgwire",
             "api",
             "statistics",
+            "pricing",
             "storage",
             "compute",
             "pooler",

@@ -30,6 +30,7 @@ pub mod audit;
 pub mod replies;
 pub mod activity;
 pub mod usage;
+pub mod cost;
 pub mod snapshots;
 pub mod tokens;
 pub mod operations;
