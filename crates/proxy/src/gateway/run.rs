@@ -62,7 +62,7 @@ pub(crate) async fn run(
         }
     };
     // What was left behind is gone before the client hears of its result.
-    let as_new = lease.tidy(end, run.altered || !leaves_nothing(work)).await;
+    let as_new = lease.tidy(end, run.altered || !leave_nothing(work.statements())).await;
     lease.finish(as_new);
     match run.error {
         Some(problem) => Err(problem),
@@ -70,9 +70,9 @@ pub(crate) async fn run(
     }
 }
 
-/// Whether the texts say that nothing outlives them.
-pub(crate) fn leaves_nothing(work: &Work<'_>) -> bool {
-    work.statements().iter().all(|statement| !Stateful::of(statement.query.as_bytes()).outlives())
+/// Whether their texts say that nothing outlives them.
+pub(crate) fn leave_nothing(statements: &[Statement<'_>]) -> bool {
+    statements.iter().all(|statement| !Stateful::of(statement.query.as_bytes()).outlives())
 }
 
 /// How reading an answer ends before its end.
