@@ -38,6 +38,10 @@ pub mod auth;
 pub mod user;
 pub mod audit;
 pub mod consumption;
+pub mod usage;
+
+pub mod statistics;
+pub mod alert;
 
 pub mod server_file;
 pub mod status;
