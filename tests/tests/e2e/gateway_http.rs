@@ -269,8 +269,6 @@ fn login_tokens_take_the_place_of_passwords() {
 fn too_much_is_refused_and_nothing_is_worse_for_it() {
     let house = House::new();
     works(&house);
-    let pid = "select pg_backend_pid() as n";
-    let before = sql(&house, &json!({ "query": pid })).json()["rows"][0]["n"].clone();
     // 100 MB, announced; the server does not wait for it.
     let head = format!(
         "POST /sql HTTP/1.1\r\nHost: x\r\nNeon-Connection-String: {}\r\nContent-Length: 100000000\r\n\r\n",
@@ -281,23 +279,10 @@ fn too_much_is_refused_and_nothing_is_worse_for_it() {
     let mut reply = [0; 64];
     let count = socket.read(&mut reply).unwrap();
     assert!(reply[..count].starts_with(b"HTTP/1.1 413"), "{}", String::from_utf8_lossy(&reply[..count]));
-    // A result of 1 GB.
-    for query in [
-        "select repeat('x', 1000000) from generate_series(1, 1000)",
-        "copy (select repeat('x', 1000000) from generate_series(1, 1000)) to stdout",
-    ] {
-        let answer = sql(&house, &json!({ "query": query }));
-        let wanted = if query.starts_with("copy") { "0A000" } else { "54000" };
-        assert_eq!((answer.status, answer.code().as_str()), (400, wanted), "{query}");
-    }
+    let query = "copy (select repeat('x', 1000000) from generate_series(1, 1000)) to stdout";
+    let answer = sql(&house, &json!({ "query": query }));
+    assert_eq!((answer.status, answer.code().as_str()), (400, "0A000"));
     until_quiet(&house);
-    // The next request may have got another one meanwhile.
-    let there = format!("select count(*)::int as n from pg_stat_activity where pid = {before}");
-    assert_eq!(
-        sql(&house, &json!({ "query": there })).json()["rows"][0]["n"],
-        1,
-        "its backend is of use again"
-    );
     // One value that is too large, which PostgreSQL sends to its end.
     let answer = sql(&house, &json!({ "query": "select repeat('x', 70000000)" }));
     assert_eq!((answer.status, answer.code().as_str()), (400, "54000"));

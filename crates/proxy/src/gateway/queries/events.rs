@@ -27,12 +27,12 @@ use dormouse_pgwire::tag;
 use futures_util::stream;
 use tokio::sync::mpsc;
 
-use super::Timing;
 use crate::gateway::Gateway;
 use crate::gateway::answer::json;
 use crate::gateway::answer::problem::{self, Problem};
 use crate::gateway::answer::rows::{self, Writer};
-use crate::gateway::budget::MAX_ANSWER;
+use crate::gateway::answer::timing::Timing;
+use crate::gateway::budget::MAX_MESSAGE;
 use crate::gateway::lease::{Lease, status};
 use crate::gateway::request::headers::Output;
 use crate::gateway::run::told;
@@ -65,17 +65,10 @@ pub(super) struct Script {
 }
 
 /// Answers with a stream of events.
-pub(super) fn serve(
-    gateway: &Gateway,
-    lease: Lease,
-    script: Script,
-    asleep: bool,
-    start: Mono,
-) -> Response<Body> {
+pub(super) fn serve(gateway: &Gateway, lease: Lease, script: Script, timing: Timing) -> Response<Body> {
     let (sender, receiver) = mpsc::channel(UNDER_WAY);
     let output = script.output;
-    let teller =
-        Teller { sender, output, asleep, start, first: None, begun: false, altered: false, failed: false };
+    let teller = Teller { sender, output, timing, first: None, begun: false, altered: false, failed: false };
     gateway.clients.cleaner.spawn(async move {
         // Who is gone needs no last event.
         let _gone = teller.tell(lease, script).await;
@@ -98,10 +91,8 @@ pub(super) fn serve(
 struct Teller {
     sender: mpsc::Sender<Bytes>,
     output: Output,
-    /// The endpoint is asleep, or was when this statement came.
-    asleep: bool,
-    /// When this statement began.
-    start: Mono,
+    /// Of this statement.
+    timing: Timing,
     /// When PostgreSQL first said something about it.
     first: Option<Mono>,
     /// The client knows that PostgreSQL is at work.
@@ -112,7 +103,7 @@ struct Teller {
 
 impl Teller {
     async fn tell(mut self, mut lease: Lease, script: Script) -> Result<(), Gone> {
-        if self.asleep {
+        if self.timing.asleep {
             self.event("waking", b"{}").await?;
         }
         let mut end = TxStatus::Idle;
@@ -121,7 +112,7 @@ impl Teller {
                 self.event("statement", format!("{{\"index\":{n}}}").as_bytes()).await?;
             }
             if n > 0 {
-                (self.start, self.first, self.asleep) = (Mono::now(), None, false);
+                (self.timing, self.first) = (Timing { start: Mono::now(), asleep: false }, None);
             }
             end = match self.statement(&mut lease, bytes).await? {
                 Ok(end) => end,
@@ -168,7 +159,7 @@ impl Teller {
         let mut more = false;
         loop {
             let frame = tokio::select! {
-                frame = lease.message(MAX_ANSWER) => frame,
+                frame = lease.message(MAX_MESSAGE) => frame,
                 () = self.sender.closed() => return Err(Gone),
             };
             let frame = match frame {
@@ -250,12 +241,12 @@ impl Teller {
 
     /// The first message of PostgreSQL is here.
     async fn begun(&mut self) -> Result<(), Gone> {
-        let now = *self.first.get_or_insert_with(Mono::now);
+        self.first.get_or_insert_with(Mono::now);
         if std::mem::replace(&mut self.begun, true) {
             return Ok(());
         }
-        let wake = if self.asleep { now.since(self.start).as_secs_f64() * 1000.0 } else { 0.0 };
-        self.event("started", format!("{{\"wakeMs\":{wake:.3}}}").as_bytes()).await
+        let wake = self.timing.wake_ms(self.first);
+        self.event("started", format!("{{\"wakeMs\":{wake}}}").as_bytes()).await
     }
 
     async fn rows_of(&self, batch: &mut Vec<u8>) -> Result<(), Gone> {
@@ -290,7 +281,7 @@ impl Teller {
             out.extend_from_slice(b",\"more\":true");
         }
         out.extend_from_slice(b",\"timing\":");
-        Timing::of(self.start, self.first, self.asleep).write(&mut out);
+        self.timing.write(&mut out, self.first);
         out.push(b'}');
         self.event("done", &out).await
     }
