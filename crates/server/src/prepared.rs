@@ -59,7 +59,8 @@ impl Prepared {
         // What the metadata adds to them is known later, and is believed.
         pooler::settings([], &config.pool_settings).map_err(ServerError::Pooler)?;
         let (named, data) = (config.price_sheets.clone(), place.data.clone());
-        let pricing = task::blocking(move || prices::load(&named, &data)).await.map_err(ServerError::Prices)?;
+        let pricing =
+            task::blocking(move || prices::load(&named, &data)).await.map_err(ServerError::Prices)?;
         Ok(Self { installations, identities, cgroups, views, store, tls, pricing: Arc::new(pricing) })
     }
 

@@ -8,7 +8,7 @@ use crate::finding::Finding;
 use crate::tree::{Manifest, Tree};
 
 /// Product crates, by directory name, with the product crates each may use. Order: from the bottom up.
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: &[(&str, &[&str])] = &[
     ("base", &[]),
     ("hydrate", &[]),
     ("runtime", &["base"]),
