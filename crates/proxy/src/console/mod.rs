@@ -27,6 +27,7 @@ mod takeover;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use dormouse_base::EndpointId;
 use dormouse_pgwire::backend::{AuthenticationOk, ReadyForQuery, TxStatus};
 use dormouse_pgwire::{ClientError, Encode, frame};
 use dormouse_pooler::admin::{Action, Command, Console, Reply, parse, welcome};
@@ -158,6 +159,13 @@ impl Pooler {
     #[must_use]
     pub fn settings(&self) -> Vec<Setting> {
         settings::all(&self.0.pools.settings())
+    }
+
+    /// How many clients of each of these endpoints wait for a backend, in their order. Takes microseconds for a
+    /// thousand pools.
+    #[must_use]
+    pub fn waiting(&self, endpoints: &[EndpointId]) -> Vec<u32> {
+        self.0.pools.waiting(endpoints)
     }
 
     /// Changes settings, all or none; `None` means the default. They are kept, and hold at once.
