@@ -19,7 +19,7 @@ export function App() {
   // Again when the server is back, as long as nobody knows.
   useEffect(() => { if (state.at === 'unknown') begin().catch(() => {}); }, [epoch]);
   if (state.at === 'unknown') return <GoneBanner />;
-  if (state.at === 'out') return <><GoneBanner /><SignIn ended={state.ended} version={state.version} /></>;
+  if (state.at === 'out') return <><GoneBanner /><SignIn ended={state.ended} /></>;
   return (
     <>
       <Router

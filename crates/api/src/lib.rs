@@ -35,6 +35,7 @@ pub mod operation;
 
 pub mod api_key;
 pub mod auth;
+pub mod console;
 pub mod user;
 pub mod audit;
 pub mod consumption;
@@ -59,6 +60,7 @@ mod sealed;
 pub use api_key::{ApiKey, ApiKeyCreated, ApiKeyRevoked, CreateApiKey};
 pub use audit::{Audit, AuditEntry};
 pub use branch::{Branch, Branches};
+pub use console::{ConsoleLink, ConsoleSession, SessionReply, SignIn};
 pub use connection::{ConnectionParameters, ConnectionUri, ConnectionUriReply};
 pub use database::{Database, Databases};
 pub use endpoint::{CurrentState, Endpoint, Endpoints, LiveState};

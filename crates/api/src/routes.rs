@@ -96,6 +96,8 @@ pub const API_KEY: &str = "/api_keys/{key_id}";
 pub const AUDIT: &str = "/audit";
 /// `GET`: how the request proved who it comes from.
 pub const AUTH: &str = "/auth";
+/// `POST` *(extension)*: a code that signs a browser in.
+pub const CONSOLE_LINK: &str = "/console_link";
 /// `GET`: the places where projects can be; there is one.
 pub const REGIONS: &str = "/regions";
 /// `GET`: what all projects used, with [`crate::consumption::ConsumptionQuery`].
@@ -280,6 +282,7 @@ pub const ALL: &[Route] = &[
     route(Method::Delete, API_KEY, "revokeApiKey", Access::Organisation),
     route(Method::Get, AUDIT, "listAudit", Access::Organisation),
     route(Method::Get, AUTH, "getAuthDetails", Access::Caller),
+    route(Method::Post, CONSOLE_LINK, "createConsoleLink", Access::Caller),
     route(Method::Get, REGIONS, "getActiveRegions", Access::Caller),
     route(Method::Get, CONSUMPTION_ACCOUNT, "getConsumptionHistoryPerAccount", Access::Organisation),
     route(Method::Get, CONSUMPTION_PROJECTS, "getConsumptionHistoryPerProject", Access::Listed),

@@ -309,11 +309,13 @@ fn status_shape() {
         endpoints: vec![StatusEndpoint {
             id: endpoint.id,
             project_id: endpoint.project_id,
+            branch_id: Some(endpoint.branch_id),
             branch: "main".into(),
             state: LiveState::Paused,
             pid: Some(4711),
             pg_version: 18,
             host: endpoint.host,
+            last_active: endpoint.live.last_active,
         }],
     };
     assert_snapshot!("status", json(&status));

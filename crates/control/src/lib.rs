@@ -52,7 +52,7 @@ pub use address::Address;
 pub use computes::{ComputeError, Computes, WayIn};
 pub use control::{Config, Control, Foundation, StartError};
 pub use first::FirstProject;
-pub use http::auth::Peer;
+pub use http::auth::{OverTls, Peer};
 pub use identity::OidcSettings;
 pub use keeper::Keeper;
 pub use locate::{LocateError, Located, Locator};

@@ -6,7 +6,7 @@
 //! * [`run`]: start everything in order, wait for a signal, stop everything in the opposite order.
 //! * [`wake`]: how the proxy's questions are answered by control and computes.
 //! * [`pooler`]: the API's way to the proxy's pooler.
-//! * [`http`]: the HTTP port: the API, `/healthz`, `/metrics`, the start page.
+//! * [`http`]: the HTTP port: the API, `/healthz`, `/metrics`. [`console`]: the pages for people, embedded.
 //! * [`takeover`]: from one server to the next, without a client noticing.
 //! * [`recover`]: a new data directory from nothing but a store.
 //! * [`standalone`]: the pooler in front of ordinary servers, in PgBouncer's place.
@@ -17,6 +17,7 @@ pub mod place;
 pub mod wake;
 pub mod pooler;
 pub mod http;
+pub mod console;
 pub mod limited;
 mod ports;
 mod prepared;

@@ -117,6 +117,7 @@ const ALL: &[Row] = &[
     ("revokeApiKey", || reply("Revoke an API key; it stops working at once", of::<ApiKeyRevoked>)),
     ("listAudit", || reply("List who changed what on this server (extension)", of::<Audit>).query(of::<PageQuery>)),
     ("getAuthDetails", || reply("Show how the request proved who it comes from", of::<user::AuthDetails>)),
+    ("createConsoleLink", || made("Make a code that signs a browser in once (extension)", of::<ConsoleLink>)),
     ("getActiveRegions", || reply("List regions: there is one", of::<user::Regions>)),
     ("getConsumptionHistoryPerAccount", || reply("Show what all projects used", of::<consumption::AccountConsumption>).query(of::<consumption::ConsumptionQuery>)),
     ("getConsumptionHistoryPerProject", || reply("Show what each project used", of::<consumption::ProjectsConsumption>).query(of::<consumption::ConsumptionQuery>)),

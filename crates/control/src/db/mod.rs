@@ -26,6 +26,7 @@ pub mod endpoints;
 pub mod roles;
 pub mod databases;
 pub mod api_keys;
+pub mod sessions;
 pub mod audit;
 pub mod activity;
 pub mod snapshots;

@@ -200,3 +200,15 @@ CREATE TABLE previews (
     target_id TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 ";
+
+/// Browsers that are signed in to the console. A session acts as its API key and ends with it.
+pub const CONSOLE: &str = "
+CREATE TABLE sessions (
+    hash BLOB PRIMARY KEY,
+    api_key_id TEXT NOT NULL REFERENCES api_keys (id) ON DELETE CASCADE,
+    created_at INTEGER NOT NULL,
+    used_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sessions_by_key ON sessions (api_key_id);
+";

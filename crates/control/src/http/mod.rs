@@ -13,6 +13,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{delete, get, patch, post};
 use dormouse_api::body::MAX_REQUEST_BODY;
+use dormouse_api::console::SESSION_PATH;
 use dormouse_api::routes;
 
 use crate::control::Control;
@@ -20,6 +21,7 @@ use crate::control::Control;
 pub mod error;
 pub mod envelope;
 pub mod auth;
+pub mod console;
 pub mod audit;
 pub mod extract;
 pub mod find;
@@ -96,6 +98,7 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::API_KEY, delete(api_keys::revoke))
         .route(routes::AUDIT, get(audit::list))
         .route(routes::AUTH, get(users::auth))
+        .route(routes::CONSOLE_LINK, post(console::link))
         .route(routes::REGIONS, get(users::regions))
         .route(routes::CONSUMPTION_ACCOUNT, get(consumption::account))
         .route(routes::CONSUMPTION_PROJECTS, get(consumption::projects))
@@ -112,8 +115,11 @@ pub(crate) fn router(control: &Control) -> Router {
         .fallback(error::no_route);
     Router::new()
         .nest(routes::BASE, resources)
-        .layer(DefaultBodyLimit::max(MAX_REQUEST_BODY))
         .layer(middleware::from_fn_with_state(control.clone(), auth::admit))
+        // Whoever signs in has shown nothing yet.
+        .route(SESSION_PATH, get(console::show).post(console::sign_in).delete(console::sign_out))
+        .layer(DefaultBodyLimit::max(MAX_REQUEST_BODY))
+        .layer(middleware::from_fn_with_state(control.clone(), console::lend))
         .layer(middleware::from_fn(envelope::time_limit))
         .layer(middleware::from_fn_with_state(control.clone(), envelope::envelope))
         .with_state(control.clone())
