@@ -9,6 +9,7 @@
 //! | drizzle   | yes  | yes       | yes    | batch, transactions, prepared |
 //! | prisma    | yes  | yes       | yes    | nested writes, transactions |
 //! | functions | yes  | yes       | yes    | Lambda-style, Workers-style, TCP by the pooled name |
+//! | browser   | yes  | yes       | yes    | a page of another origin in Chromium, in the clear and over TLS |
 //! | psycopg   |      |           | yes    | `sslnegotiation=direct` |
 
 use std::path::Path;
@@ -71,6 +72,13 @@ fn prisma() {
 #[test]
 fn functions() {
     program("functions", 3);
+}
+
+#[test]
+fn browser() {
+    if !skipped("browser", "browser") {
+        program("browser", 2);
+    }
 }
 
 #[test]
