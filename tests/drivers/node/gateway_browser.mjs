@@ -2,7 +2,7 @@
 // everything CORS asks for, and over WebSocket; in the clear, and over TLS (HTTPS is the same port). See gateway_checks.mjs.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -28,6 +28,7 @@ const port = pages.address().port;
 
 // Chromium wants a home; root may not have its sandbox.
 const home = mkdtempSync(join(tmpdir(), 'browser-'));
+process.on('exit', () => rmSync(home, { recursive: true, force: true }));
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
   args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
