@@ -38,6 +38,11 @@ pub mod auth;
 pub mod user;
 pub mod audit;
 pub mod consumption;
+pub mod usage;
+pub mod cost;
+
+pub mod statistics;
+pub mod alert;
 
 pub mod server_file;
 pub mod status;

@@ -102,6 +102,14 @@ pub const REGIONS: &str = "/regions";
 pub const CONSUMPTION_ACCOUNT: &str = "/consumption_history/account";
 /// `GET`: the same for each project.
 pub const CONSUMPTION_PROJECTS: &str = "/consumption_history/projects";
+/// `GET` *(extension)*: what was used, with [`crate::usage::Query`].
+pub const USAGE: &str = "/usage";
+/// `GET` *(extension)*: what that would have cost, with [`crate::cost::CostQuery`].
+pub const COST: &str = "/cost";
+/// `POST` *(extension)*: what a month that is described would cost. Changes nothing.
+pub const COST_ESTIMATE: &str = "/cost/estimate";
+/// `GET` *(extension)*: the price sheets.
+pub const COST_SHEETS: &str = "/cost/sheets";
 /// `GET` *(extension)*: this contract as OpenAPI 3.1. Needs no key.
 pub const OPENAPI: &str = "/openapi.json";
 /// `GET`: who the key belongs to.
@@ -116,6 +124,24 @@ pub const STORAGE: &str = "/storage";
 pub const STORAGE_CHECK: &str = "/storage/check";
 /// `POST` *(extension)*: delete what nothing needs. No time limit.
 pub const STORAGE_COLLECT: &str = "/storage/collect";
+/// `GET` *(extension)*: what was measured, with [`crate::statistics::StatisticsQuery`].
+pub const STATISTICS: &str = "/statistics";
+/// `GET` *(extension)*: what is measured.
+pub const STATISTICS_METRICS: &str = "/statistics/metrics";
+/// `GET` *(extension)*: what alerts say, with [`crate::alert::AlertsQuery`].
+pub const ALERTS: &str = "/alerts";
+/// `GET` list, `POST` create *(extension)*.
+pub const ALERT_RULES: &str = "/alerts/rules";
+/// `GET`, `PATCH`, `DELETE` *(extension)*.
+pub const ALERT_RULE: &str = "/alerts/rules/{rule_id}";
+/// `POST` *(extension)*: what it says now, and a notice that is marked as a test.
+pub const ALERT_RULE_TEST: &str = "/alerts/rules/{rule_id}/test";
+/// `GET` list, `POST` create *(extension)*.
+pub const ALERT_WEBHOOKS: &str = "/alerts/webhooks";
+/// `DELETE` *(extension)*.
+pub const ALERT_WEBHOOK: &str = "/alerts/webhooks/{webhook_id}";
+/// `POST` *(extension)*: a notice that is marked as a test.
+pub const ALERT_WEBHOOK_TEST: &str = "/alerts/webhooks/{webhook_id}/test";
 /// `GET`, `PATCH` *(extension)*: the settings of the pooler.
 pub const POOLER: &str = "/pooler";
 /// `POST` *(extension)*: run a command of the pooler's console.
@@ -188,7 +214,8 @@ impl Route {
     /// Whether it changes something, or tells a secret: then its use is recorded.
     #[must_use]
     pub fn is_audited(&self) -> bool {
-        self.method != Method::Get || matches!(self.pattern, ROLE_REVEAL | CONNECTION_URI)
+        let changes = self.method != Method::Get && self.pattern != COST_ESTIMATE;
+        changes || matches!(self.pattern, ROLE_REVEAL | CONNECTION_URI)
     }
 }
 
@@ -263,6 +290,10 @@ pub const ALL: &[Route] = &[
     route(Method::Get, REGIONS, "getActiveRegions", Access::Caller),
     route(Method::Get, CONSUMPTION_ACCOUNT, "getConsumptionHistoryPerAccount", Access::Organisation),
     route(Method::Get, CONSUMPTION_PROJECTS, "getConsumptionHistoryPerProject", Access::Listed),
+    route(Method::Get, USAGE, "getUsage", Access::Listed),
+    route(Method::Get, COST, "getCost", Access::Listed),
+    route(Method::Post, COST_ESTIMATE, "estimateCost", Access::Caller),
+    route(Method::Get, COST_SHEETS, "listPriceSheets", Access::Caller),
     route(Method::Get, OPENAPI, "getOpenApi", Access::Anybody),
     route(Method::Get, USER, "getCurrentUserInfo", Access::Caller),
     route(Method::Get, USER_ORGANIZATIONS, "getCurrentUserOrganizations", Access::Caller),

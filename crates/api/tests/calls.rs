@@ -144,6 +144,7 @@ fn every_call() -> Vec<Line> {
         line(&client::storage::status()),
         line(&client::storage::check(&CheckStorage::default())),
         line(&client::storage::collect(&CollectStorage::default())),
+        line(&client::usage::report(&dormouse_api::usage::Query::default())),
         line(&client::pooler::get()),
         line(&client::pooler::update(&UpdatePooler::default())),
         line(&client::pooler::command(&PoolerCommand { command: "SHOW POOLS".into() })),

@@ -103,6 +103,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     ApiKey(commands::api_key::ApiKey),
     Audit(commands::audit::Audit),
+    Cost(commands::cost::Cost),
     #[command(subcommand)]
     Operation(commands::operation::Operation),
     Storage(commands::storage::Storage),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use dormouse_base::{EndpointId, Kind};
 use dormouse_compute::event::{Cause, SleepReason};
+use dormouse_compute::limits::Live;
 use dormouse_compute::postgres::SUPERUSER;
 use dormouse_compute::postgres::admin::AdminClient;
 use dormouse_compute::{Fleet, State, WakeError};
@@ -64,6 +65,16 @@ pub trait Computes: Send + Sync + Debug + 'static {
     /// The postmaster's process ID, if there is one.
     fn pid(&self, endpoint: &EndpointId) -> Option<u32>;
 
+    /// How large it is and what it uses, while it is Active or Paused.
+    fn live(&self, _endpoint: &EndpointId) -> Option<Live> {
+        None
+    }
+
+    /// Every endpoint that is Active, with what it uses.
+    fn awake(&self) -> Vec<(EndpointId, Live)> {
+        Vec::new()
+    }
+
     /// Waits while it is Starting or Stopping, and tells what it is then.
     async fn settled(&self, endpoint: &EndpointId) -> State;
 
@@ -97,6 +108,15 @@ impl Computes for Fleet {
 
     fn pid(&self, endpoint: &EndpointId) -> Option<u32> {
         self.get(endpoint).and_then(|e| e.pid())
+    }
+
+    fn live(&self, endpoint: &EndpointId) -> Option<Live> {
+        Self::live(self, endpoint)
+    }
+
+    fn awake(&self) -> Vec<(EndpointId, Live)> {
+        let active = self.all().into_iter().filter(|endpoint| endpoint.state() == State::Active);
+        active.filter_map(|endpoint| Some((endpoint.id().clone(), endpoint.live()?))).collect()
     }
 
     async fn settled(&self, endpoint: &EndpointId) -> State {

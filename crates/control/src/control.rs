@@ -14,7 +14,9 @@ use std::sync::Arc;
 use dormouse_base::{EndpointId, Secret, clock};
 use dormouse_compute::postgres::discover::Installations;
 use dormouse_compute::sandbox::identity::Identities;
+use dormouse_pricing::Pricing;
 use dormouse_runtime::task::Scope;
+use dormouse_statistics::{Recorder, StoreError};
 use dormouse_storage::Store;
 
 use crate::address::Address;
@@ -28,6 +30,7 @@ use crate::identity::{Oidc, OidcSettings};
 use crate::keeper::Keeper;
 use crate::known::Known;
 use crate::locate::{LocateError, Located, Locator};
+use crate::metering::Clients;
 use crate::metrics::Metrics;
 use crate::model::settings::Timeouts;
 use crate::model::token::TokenError;
@@ -81,6 +84,8 @@ pub struct Config {
     pub ways: Ways,
     /// The identity provider whose tokens are accepted.
     pub oidc: Option<OidcSettings>,
+    /// The price sheets.
+    pub pricing: Arc<Pricing>,
 }
 
 /// Control could not start.
@@ -89,6 +94,9 @@ pub enum StartError {
     /// The metadata file.
     #[error("cannot open the metadata")]
     Open(#[source] db::OpenError),
+    /// The file of the statistics.
+    #[error("cannot open the statistics")]
+    Statistics(#[source] StoreError),
     /// A question or a change to the metadata.
     #[error("cannot use the metadata")]
     Metadata(#[source] DbError),
@@ -123,6 +131,7 @@ pub struct Foundation {
     pub(crate) directories: Directories,
     pub(crate) keeper: Keeper,
     pub(crate) node: Node,
+    pub(crate) recorder: Recorder,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) identities: Option<Oidc>,
 }
@@ -134,6 +143,7 @@ impl Foundation {
     /// When one of them cannot be used.
     pub fn open(config: Config) -> Result<Self, StartError> {
         let db = Db::open(&config.data).map_err(StartError::Open)?;
+        let recorder = Recorder::open(&config.data).map_err(StartError::Statistics)?;
         let secrets = Arc::new(Secrets::open(&config.data).map_err(StartError::Key)?);
         let tokens = Tokens::open(&config.data, db.clone()).map_err(StartError::Key)?;
         let directories = Directories::open(&config.data, config.installations.clone(), config.identities)
@@ -162,6 +172,7 @@ impl Foundation {
             directories,
             keeper,
             node,
+            recorder,
             metrics,
             identities,
         })
@@ -235,6 +246,11 @@ impl Control {
     /// Starts the reconcilers, which also resume unfinished operations. Call it once.
     pub fn start_reconcilers(&self) {
         reconcile::start_all(self, &self.scope);
+    }
+
+    /// The proxy is there: what its clients do is counted. Only the first one holds.
+    pub fn attach_clients(&self, clients: Arc<dyn Clients>) {
+        self.foundation.keeper.meter().attach(clients);
     }
 
     /// How the reconcilers are doing, by name.

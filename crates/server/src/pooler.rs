@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dormouse_api::pooler::{PoolerAnswer, PoolerLayer, PoolerSetting, UpdatePooler};
 use dormouse_control::Control;
+use dormouse_control::measure::Traffic;
 use dormouse_control::pooler::{Pooler, PoolerError};
 use dormouse_pgwire::ClientError;
 use dormouse_proxy::console::{Answer, ChangeError};
@@ -60,6 +61,18 @@ impl Pooler for Desk {
 
     fn layers(&self) -> Vec<PoolerLayer> {
         told(&self.layers.read())
+    }
+
+    fn traffic(&self) -> Vec<Traffic> {
+        let of = |(endpoint, it): (_, dormouse_proxy::load::EndpointLoad)| Traffic {
+            endpoint,
+            clients: it.clients,
+            backends: it.backends,
+            waiting: it.waiting,
+            logins: it.logins.milliseconds().collect(),
+            waits: it.waits.milliseconds().collect(),
+        };
+        self.pooler.load().into_iter().map(of).collect()
     }
 
     async fn change(&self, wish: UpdatePooler) -> Result<(), PoolerError> {

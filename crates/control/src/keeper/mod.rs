@@ -26,7 +26,9 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
 use crate::computes::Computes;
-use crate::db::{Db, DbError, endpoints};
+use crate::db::{Db, DbError, endpoints, usage};
+use crate::measure::colds::Waiting;
+use crate::metering::Meter;
 use crate::metrics::Metrics;
 use crate::model::record::Endpoint;
 use crate::model::settings::Timeouts;
@@ -94,10 +96,12 @@ struct Inner {
     node: Node,
     timeouts: Timeouts,
     memory: Memory,
+    meter: Meter,
     notes: mpsc::Sender<Note>,
     unread: Mutex<Option<mpsc::Receiver<Note>>>,
     signals: Signals,
     metrics: Arc<Metrics>,
+    cold_starts: Waiting,
 }
 
 impl Keeper {
@@ -111,15 +115,29 @@ impl Keeper {
         for endpoint in db.read("list pending changes", endpoints::with_pending)? {
             memory.set_pending(&endpoint, true);
         }
+        let meter = Meter::resume(db.read("read the ledger", usage::load)?);
         let unread = Mutex::new(Some(unread));
         let signals = Signals::default();
-        Ok(Self { inner: Arc::new(Inner { db, node, timeouts, memory, notes, unread, signals, metrics }) })
+        let cold_starts = Waiting::default();
+        let inner = Inner { db, node, timeouts, memory, meter, notes, unread, signals, metrics, cold_starts };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// What wakes the reconcilers.
     #[must_use]
     pub fn signals(&self) -> &Signals {
         &self.inner.signals
+    }
+
+    /// What endpoints and branches use.
+    #[must_use]
+    pub fn meter(&self) -> &Meter {
+        &self.inner.meter
+    }
+
+    /// Wakes that are still to be measured.
+    pub(crate) fn cold_starts(&self) -> &Waiting {
+        &self.inner.cold_starts
     }
 
     /// The queue of notes; only the first caller gets it.
@@ -166,6 +184,7 @@ impl Keeper {
     /// Forgets a deleted endpoint.
     pub fn forget(&self, endpoint: &EndpointId) {
         self.inner.memory.forget(endpoint);
+        self.inner.meter.forget(endpoint);
         self.inner.node.forget(endpoint);
     }
 

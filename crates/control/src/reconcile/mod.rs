@@ -23,9 +23,12 @@ pub mod pending;
 pub mod schedule;
 pub mod pressure;
 pub mod events;
+pub mod metering;
 pub mod mirror;
 pub mod expire;
 pub mod garbage;
+pub mod measure;
+pub mod sizes;
 
 /// Tells what a run did, for people, and when to run again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,6 +136,15 @@ pub(crate) fn start_all(control: &Control, scope: &Scope) {
         }),
         Box::new(expire::Expire { control: control.clone() }),
         Box::new(garbage::Garbage { vault: Arc::clone(&control.vault), settled: false }),
+        Box::new(metering::Metering {
+            db: foundation.db.clone(),
+            meter: foundation.keeper.meter().clone(),
+            computes: Arc::clone(computes),
+            seen: None,
+            pruned: None,
+        }),
+        Box::new(measure::Measure::new(control)),
+        Box::new(sizes::Sizes::new(control)),
         Box::new(pressure::Pressure { keeper: foundation.keeper(), computes: Arc::clone(computes) }),
     ];
     for reconciler in all {

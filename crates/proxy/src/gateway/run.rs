@@ -35,7 +35,7 @@ use super::client::Broken;
 use super::lease::{Lease, status};
 use super::request::headers::{Output, Transaction};
 use super::request::messages;
-use super::request::statement::Work;
+use super::request::statement::{Statement, Work};
 use crate::session::help;
 
 /// NoData: the statement has no rows.
@@ -93,9 +93,9 @@ pub(crate) async fn run(
     }
 }
 
-/// Whether the texts say that nothing outlives them.
-pub(crate) fn leaves_nothing(work: &Work<'_>) -> bool {
-    work.statements().iter().all(|statement| !Stateful::of(statement.query.as_bytes()).outlives())
+/// Whether their texts say that nothing outlives them.
+pub(crate) fn leave_nothing(statements: &[Statement<'_>]) -> bool {
+    statements.iter().all(|statement| !Stateful::of(statement.query.as_bytes()).outlives())
 }
 
 /// An answer that is being sent while the rest of it comes.
@@ -194,7 +194,7 @@ impl Run {
             done: 0,
             writer: Writer::new(wish.output),
             error: None,
-            stateful: !leaves_nothing(work),
+            stateful: !leave_nothing(work.statements()),
             first: None,
         };
         run.next();

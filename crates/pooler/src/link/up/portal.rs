@@ -97,6 +97,9 @@ impl Up<'_> {
         if let Some(name) = statement.as_ref().and_then(|statement| self.deallocated(statement)) {
             return Ok(self.deallocate(&name, at, write));
         }
+        if let Some(statement) = &statement {
+            self.begins(statement.stateful());
+        }
         let forgotten = statement.as_ref().and_then(|statement| self.deallocates(statement.stateful()));
         self.server.push(Expect::Execute(statement, forgotten));
         self.server.unsynced = true;

@@ -34,6 +34,7 @@ impl Up<'_> {
         }
         self.server.prepared.set_unnamed(None);
         self.server.unsynced = false;
+        self.begins(stateful);
         let forgotten = self.deallocates(stateful);
         let text = stateful.outlives().then(|| text.into());
         self.server.push(Expect::Query(Asked { text, unnamed, forgotten }));

@@ -16,16 +16,14 @@ use dormouse_pgwire::sqlstate::SqlState;
 use super::answer::problem::Problem;
 use super::answer::timing::Timing;
 use super::body;
-use super::request::headers::{self, Output, Style, Transaction};
+use super::request::headers::{self, Transaction};
+use super::request::messages;
 use super::request::statement::Work;
 use super::run::Wish;
 use super::{Gateway, Visitor, cors, run, upload};
 use crate::session::login::LoggedIn;
 use crate::session::shown;
-use ask::Ask;
-
-/// How a query over this door is written.
-const OUTPUT: Output = Output { raw_text: false, array_mode: false, style: Style::Plain };
+use ask::{Ask, What};
 
 /// Answers a request.
 pub(super) async fn serve(State(gateway): State<Gateway>, request: Request<Body>) -> Response<Body> {
@@ -67,19 +65,31 @@ async fn work(
     let who = enter(gateway, key, &ask, visitor).await?;
     let asleep = !shared.wake.is_awake(&who.endpoint);
     let timing = Timing { start, asleep };
-    let stream = ask.stream || wants_events(headers);
-    let work = Work::Single(ask.statement);
     let lease = gateway.clients.take(who, visitor.peer, visitor.tls)?;
-    if stream {
-        let bytes = super::request::messages::of_work(&work, Transaction::default())
-            .map_err(|bad| Problem::malformed(bad.to_string()))?;
-        let clean = run::leaves_nothing(&work);
-        return Ok(events::serve(gateway, lease, bytes, clean, timing));
-    }
-    let wish = Wish { output: OUTPUT, timing: Some(timing), gzip: headers::takes_gzip(headers), request };
+    let statement = match ask.what {
+        What::Statement(statement) if !ask.stream && !wants_events(headers) => statement,
+        what => {
+            let script = script(&what, ask.max_rows, ask.output)?;
+            return Ok(events::serve(gateway, lease, script, timing));
+        }
+    };
+    let work = Work::Single(statement);
+    let wish = Wish { output: ask.output, timing: Some(timing), gzip: headers::takes_gzip(headers), request };
     let response = run::run(lease, &work, Transaction::default(), wish, &gateway.budget).await?;
     drop(held);
     Ok(response)
+}
+
+/// What is sent when the answer comes as events.
+fn script(what: &What<'_>, max_rows: u32, output: headers::Output) -> Result<events::Script, Problem> {
+    let statements = what.statements();
+    let texts = statements.iter().map(|statement| messages::of_limited(statement, max_rows));
+    Ok(events::Script {
+        statements: texts.collect::<Result<_, _>>().map_err(|bad| Problem::malformed(bad.to_string()))?,
+        is_one: matches!(what, What::Statement(_)),
+        clean: run::leave_nothing(statements),
+        output,
+    })
 }
 
 /// Where the key's holder goes, and as which role.
