@@ -1,3 +1,5 @@
+//! The life of a session of the console.
+
 use super::*;
 use dormouse_base::clock;
 
