@@ -34,6 +34,7 @@ pub mod endpoint;
 pub mod operation;
 pub mod pooler;
 pub mod project;
+pub mod quota;
 pub mod role;
 pub mod server;
 pub mod snapshot;

@@ -20,6 +20,8 @@ pub const PROJECT: &str = "/projects/{project_id}";
 pub const PROJECT_RECOVER: &str = "/projects/{project_id}/recover";
 /// `GET` *(extension)*: who changed what in a project.
 pub const PROJECT_AUDIT: &str = "/projects/{project_id}/audit";
+/// `GET`, `PUT` *(extension)*: how much a project may use.
+pub const QUOTAS: &str = "/projects/{project_id}/quotas";
 /// `GET` with [`crate::connection::ConnectionUriQuery`].
 pub const CONNECTION_URI: &str = "/projects/{project_id}/connection_uri";
 /// `POST` *(extension)*: a login token, to be shown in the place of a password.
@@ -237,6 +239,8 @@ pub const ALL: &[Route] = &[
     route(Method::Delete, PROJECT, "deleteProject", Access::Organisation),
     route(Method::Post, PROJECT_RECOVER, "recoverProject", Access::Organisation),
     route(Method::Get, PROJECT_AUDIT, "listProjectAudit", Access::Project),
+    route(Method::Get, QUOTAS, "getProjectQuotas", Access::Project),
+    route(Method::Put, QUOTAS, "setProjectQuotas", Access::Organisation),
     route(Method::Get, CONNECTION_URI, "getConnectionUri", Access::Project),
     route(Method::Post, AUTH_TOKEN, "createLoginToken", Access::Project),
     route(Method::Post, AUTH_ROTATE_KEY, "rotateLoginKey", Access::Organisation),

@@ -144,6 +144,8 @@ fn every_call() -> Vec<Line> {
         line(&client::storage::status()),
         line(&client::storage::check(&CheckStorage::default())),
         line(&client::storage::collect(&CollectStorage::default())),
+        line(&client::quota::get(p)),
+        line(&client::quota::set(p, &dormouse_api::quota::SetQuotas::default())),
         line(&client::usage::report(&dormouse_api::usage::Query::default())),
         line(&client::pooler::get()),
         line(&client::pooler::update(&UpdatePooler::default())),

@@ -36,7 +36,11 @@ pub struct ComputeError {
 
 impl From<WakeError> for ComputeError {
     fn from(error: WakeError) -> Self {
-        Self { kind: error.kind(), code: error.code(), message: error.to_string() }
+        let message = match &error {
+            WakeError::Quota { hint, .. } => format!("{error}. {hint}"),
+            _ => error.to_string(),
+        };
+        Self { kind: error.kind(), code: error.code(), message }
     }
 }
 

@@ -41,6 +41,8 @@ const TABLE: &[(&str, Who)] = &[
     ("deleteProject", Whole),
     ("recoverProject", Whole),
     ("listProjectAudit", OwnProject),
+    ("getProjectQuotas", OwnProject),
+    ("setProjectQuotas", Whole),
     ("getConnectionUri", OwnProject),
     ("createLoginToken", OwnProject),
     ("rotateLoginKey", Whole),

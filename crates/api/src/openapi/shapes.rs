@@ -65,6 +65,8 @@ const ALL: &[Row] = &[
     ("deleteProject", || reply("Remove a project with all its data", of::<project::ProjectReply>)),
     ("recoverProject", || reply("Bring a deleted project back: always refused, because nothing deleted is kept", of::<project::ProjectReply>)),
     ("listProjectAudit", || reply("List who changed what in a project (extension)", of::<Audit>).query(of::<PageQuery>)),
+    ("getProjectQuotas", || reply("Show how much a project may use, and has used (extension)", of::<quota::Quotas>)),
+    ("setProjectQuotas", || reply("Set how much a project may use (extension)", of::<quota::Quotas>).body(of::<quota::SetQuotas>)),
     ("getConnectionUri", || reply("Show a connection string with the password", of::<ConnectionUriReply>).query(of::<connection::ConnectionUriQuery>)),
     ("createLoginToken", || made("Make a login token, to be shown in the place of a password (extension)", of::<auth::TokenCreated>).body(of::<auth::CreateToken>)),
     ("rotateLoginKey", || reply("Make a new signing key: every login token ends (extension)", of::<auth::KeyRotated>)),

@@ -298,7 +298,10 @@ impl std::fmt::Display for Announcement<'_> {
             f,
             "\n  In another terminal: `dormouse psql` connects, `dormouse status` shows what sleeps,"
         )?;
-        writeln!(f, "  `dormouse console` prints a link that signs in; such a link works once, for 15 minutes.")?;
+        writeln!(
+            f,
+            "  `dormouse console` prints a link that signs in; such a link works once, for 15 minutes."
+        )?;
         writeln!(f, "  Ctrl-C stops the server and its databases.")
     }
 }

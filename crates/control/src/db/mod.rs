@@ -32,6 +32,7 @@ pub mod replies;
 pub mod activity;
 pub mod usage;
 pub mod cost;
+pub mod quotas;
 pub mod snapshots;
 pub mod tokens;
 pub mod operations;

@@ -47,6 +47,7 @@ pub mod snapshots;
 pub mod consumption;
 pub mod usage;
 pub mod cost;
+pub mod quotas;
 pub mod openapi;
 pub mod status;
 pub mod storage;
@@ -62,6 +63,7 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::PROJECT, get(projects::get).patch(projects::update).delete(projects::delete))
         .route(routes::PROJECT_RECOVER, post(projects::recover))
         .route(routes::PROJECT_AUDIT, get(audit::of_project))
+        .route(routes::QUOTAS, get(quotas::get).put(quotas::set))
         .route(routes::CONNECTION_URI, get(connection::uri))
         .route(routes::AUTH_TOKEN, post(tokens::create))
         .route(routes::AUTH_ROTATE_KEY, post(tokens::rotate))

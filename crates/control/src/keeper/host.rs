@@ -6,7 +6,7 @@ use std::time::Duration;
 use dormouse_base::{Cu, EndpointId, clock};
 use dormouse_compute::endpoint::Run;
 use dormouse_compute::event::Happening;
-use dormouse_compute::host::{Host, HostError, SleepNotes};
+use dormouse_compute::host::{Host, HostError, QuotaUsedUp, SleepNotes};
 use dormouse_compute::limits::Bounds;
 use dormouse_compute::postgres::admin::Door;
 use dormouse_compute::spec::{Directory, Mode, Spec};
@@ -68,6 +68,19 @@ fn db_error(what: &str, error: DbError) -> HostError {
 
 #[async_trait::async_trait]
 impl Host for Keeper {
+    fn may_wake(&self, endpoint: &EndpointId) -> Result<(), QuotaUsedUp> {
+        if self.inner.guard.is_open() {
+            return Ok(());
+        }
+        let row = self.inner.db.read("read an endpoint", |db| endpoints::get(db, endpoint));
+        // What cannot be read will fail where there are words for it.
+        let Ok(Some(row)) = row else { return Ok(()) };
+        match self.inner.guard.block(&row.project_id, clock::now()) {
+            None => Ok(()),
+            Some(block) => Err(QuotaUsedUp { what: block.measure.words().to_owned(), hint: block.hint() }),
+        }
+    }
+
     async fn spec(&self, endpoint: &EndpointId) -> Result<Spec, HostError> {
         let (project, branch, endpoint, database) = self.rows(endpoint)?;
         let mut settings: Vec<(String, String)> = endpoint.pg_settings.into_iter().collect();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dormouse_base::clock::{self, Mono};
 
+use super::quotas::Quotas;
 use super::{Reconciler, Report, Trouble};
 use crate::computes::Computes;
 use crate::db::{Db, usage};
@@ -25,6 +26,7 @@ pub struct Metering {
     /// What the metadata's generation was after our own last change.
     pub(super) seen: Option<u64>,
     pub(super) pruned: Option<Mono>,
+    pub(super) quotas: Quotas,
 }
 
 impl Metering {
@@ -89,6 +91,7 @@ impl Reconciler for Metering {
     async fn run(&mut self) -> Result<Report, Trouble> {
         tokio::time::sleep(GATHER).await;
         let count = self.write(false).await?;
+        self.quotas.enforce().await?;
         Ok(Report { text: format!("{count} hours of branches grew"), next: HEARTBEAT.saturating_sub(GATHER) })
     }
 

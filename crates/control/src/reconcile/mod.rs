@@ -24,6 +24,7 @@ pub mod schedule;
 pub mod pressure;
 pub mod events;
 pub mod metering;
+pub mod quotas;
 pub mod mirror;
 pub mod expire;
 pub mod garbage;
@@ -142,6 +143,12 @@ pub(crate) fn start_all(control: &Control, scope: &Scope) {
             computes: Arc::clone(computes),
             seen: None,
             pruned: None,
+            quotas: quotas::Quotas {
+                db: foundation.db.clone(),
+                keeper: foundation.keeper(),
+                computes: Arc::clone(computes),
+                scope: scope.clone(),
+            },
         }),
         Box::new(measure::Measure::new(control)),
         Box::new(sizes::Sizes::new(control)),

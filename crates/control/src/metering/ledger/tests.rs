@@ -144,13 +144,16 @@ impl World {
         let before = std::mem::replace(&mut self.doing[n], doing);
         let endpoint = self.endpoints[n].clone();
         let Some(ledger) = &mut self.ledger else { return };
-        if before == Doing::Off && doing == Doing::Active {
-            // As the keeper does: starting, and the note that it begins.
+        if before == Doing::Off && doing != Doing::Off {
+            // As the keeper does: starting, and the note that it begins; what pauses was awake before.
             ledger.turn(&endpoint, Doing::Off, None, &now);
             rows::open(&self.db, &endpoint, &now).unwrap();
+            ledger.turn(&endpoint, Doing::Active, None, &now);
+            self.wakes[n] += 1;
+        } else if before == Doing::Paused && doing == Doing::Active {
+            self.wakes[n] += 1;
         }
         ledger.turn(&endpoint, doing, None, &now);
-        self.wakes[n] += u64::from(doing == Doing::Active && before != Doing::Active);
     }
 
     fn resize(&mut self, n: usize, cu: Cu) {
