@@ -50,7 +50,9 @@ impl Prepared {
             Cgroups::detect(config.cgroup, &place.instance()).map_err(system("use the wanted cgroups"))?;
         let controllers = Controllers::detect(config.cgroup, &cgroups, &place.instance());
         match &controllers {
-            Controllers::Missing(why) => tracing::warn!(why, "computes are not limited: metering goes by configured sizes"),
+            Controllers::Missing(why) => {
+                tracing::warn!(why, "computes are not limited: metering goes by configured sizes")
+            }
             found => tracing::info!(by = found.name(), "computes are limited"),
         }
         let (found, cache) = (installations.clone(), place.data.join("postgres"));

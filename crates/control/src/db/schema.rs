@@ -200,3 +200,9 @@ CREATE TABLE previews (
     target_id TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 ";
+
+/// Endpoints have times in which they are kept awake, and may read their working set at each start.
+pub const WARM: &str = "
+ALTER TABLE endpoints ADD COLUMN keep_warm TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE endpoints ADD COLUMN prewarm INTEGER NOT NULL DEFAULT 0;
+";
