@@ -18,6 +18,8 @@ pub const PROJECTS_IMPORT: &str = "/projects/import";
 pub const PROJECT: &str = "/projects/{project_id}";
 /// `POST`: bring a deleted project back; nothing that was deleted is kept here, so it always refuses.
 pub const PROJECT_RECOVER: &str = "/projects/{project_id}/recover";
+/// `POST` *(extension)*: wake all its endpoints at once.
+pub const PROJECT_WAKE: &str = "/projects/{project_id}/wake";
 /// `GET` *(extension)*: who changed what in a project.
 pub const PROJECT_AUDIT: &str = "/projects/{project_id}/audit";
 /// `GET`, `PUT` *(extension)*: how much a project may use.
@@ -238,6 +240,7 @@ pub const ALL: &[Route] = &[
     route(Method::Patch, PROJECT, "updateProject", Access::Project),
     route(Method::Delete, PROJECT, "deleteProject", Access::Organisation),
     route(Method::Post, PROJECT_RECOVER, "recoverProject", Access::Organisation),
+    route(Method::Post, PROJECT_WAKE, "wakeProject", Access::Project),
     route(Method::Get, PROJECT_AUDIT, "listProjectAudit", Access::Project),
     route(Method::Get, QUOTAS, "getProjectQuotas", Access::Project),
     route(Method::Put, QUOTAS, "setProjectQuotas", Access::Organisation),

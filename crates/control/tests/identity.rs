@@ -40,6 +40,7 @@ const TABLE: &[(&str, Who)] = &[
     ("updateProject", OwnProject),
     ("deleteProject", Whole),
     ("recoverProject", Whole),
+    ("wakeProject", OwnProject),
     ("listProjectAudit", OwnProject),
     ("getProjectQuotas", OwnProject),
     ("setProjectQuotas", Whole),

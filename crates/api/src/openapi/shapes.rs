@@ -64,6 +64,7 @@ const ALL: &[Row] = &[
     ("updateProject", || reply("Change a project", of::<project::ProjectChanged>).body(of::<project::UpdateProject>)),
     ("deleteProject", || reply("Remove a project with all its data", of::<project::ProjectReply>)),
     ("recoverProject", || reply("Bring a deleted project back: always refused, because nothing deleted is kept", of::<project::ProjectReply>)),
+    ("wakeProject", || reply("Wake all endpoints of a project, and wait until they serve (extension)", of::<endpoint::ProjectWoken>)),
     ("listProjectAudit", || reply("List who changed what in a project (extension)", of::<Audit>).query(of::<PageQuery>)),
     ("getProjectQuotas", || reply("Show how much a project may use, and has used (extension)", of::<quota::Quotas>)),
     ("setProjectQuotas", || reply("Set how much a project may use (extension)", of::<quota::Quotas>).body(of::<quota::SetQuotas>)),

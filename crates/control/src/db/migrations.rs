@@ -17,6 +17,7 @@ const STEPS: &[&str] = &[
     schema::USAGE,
     schema::REPLIES,
     schema::CONSOLE,
+    schema::WARM,
 ];
 
 /// What went wrong, before the path is known.

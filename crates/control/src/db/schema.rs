@@ -289,3 +289,9 @@ CREATE TABLE sessions (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX sessions_by_key ON sessions (api_key_id);
 ";
+
+/// Endpoints have times in which they are kept awake, and may read their working set at each start.
+pub const WARM: &str = "
+ALTER TABLE endpoints ADD COLUMN keep_warm TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE endpoints ADD COLUMN prewarm INTEGER NOT NULL DEFAULT 0;
+";

@@ -40,6 +40,7 @@ pub mod schema;
 pub mod roles;
 pub mod databases;
 pub mod endpoints;
+pub mod wake;
 pub mod operations;
 pub mod api_keys;
 pub mod users;
@@ -62,6 +63,7 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::PROJECTS_IMPORT, post(import::directory))
         .route(routes::PROJECT, get(projects::get).patch(projects::update).delete(projects::delete))
         .route(routes::PROJECT_RECOVER, post(projects::recover))
+        .route(routes::PROJECT_WAKE, post(wake::project))
         .route(routes::PROJECT_AUDIT, get(audit::of_project))
         .route(routes::QUOTAS, get(quotas::get).put(quotas::set))
         .route(routes::CONNECTION_URI, get(connection::uri))

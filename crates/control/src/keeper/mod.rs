@@ -60,6 +60,22 @@ pub struct Signals {
     pub mirror: Notify,
     /// A branch or an endpoint expires, perhaps sooner than any other.
     pub expire: Notify,
+    /// Somebody changed when an endpoint is kept awake, or one that should be did not wake.
+    pub warm: Notify,
+    /// Those that did not.
+    warm_failed: Mutex<Vec<EndpointId>>,
+}
+
+impl Signals {
+    /// An endpoint that should be kept awake did not wake: it is tried again.
+    pub(crate) fn warm_failed(&self, endpoint: &EndpointId) {
+        self.warm_failed.lock().push(endpoint.clone());
+        self.warm.notify_one();
+    }
+
+    pub(crate) fn take_warm_failed(&self) -> Vec<EndpointId> {
+        std::mem::take(&mut *self.warm_failed.lock())
+    }
 }
 
 /// Something to write down.

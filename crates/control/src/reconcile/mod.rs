@@ -21,6 +21,7 @@ pub mod spares;
 pub mod heal;
 pub mod pending;
 pub mod schedule;
+pub mod warm;
 pub mod pressure;
 pub mod events;
 pub mod metering;
@@ -130,6 +131,12 @@ pub(crate) fn start_all(control: &Control, scope: &Scope) {
             computes: Arc::clone(computes),
             scope: scope.clone(),
         }),
+        Box::new(warm::Warm::new(
+            foundation.db.clone(),
+            foundation.keeper(),
+            Arc::clone(computes),
+            scope.clone(),
+        )),
         Box::new(mirror::Mirror {
             db: foundation.db.clone(),
             keeper: foundation.keeper(),
