@@ -27,7 +27,6 @@ pub mod roles;
 pub mod databases;
 pub mod api_keys;
 pub mod audit;
-pub mod activity;
 pub mod usage;
 pub mod quotas;
 pub mod snapshots;
