@@ -29,7 +29,6 @@ pub mod api_keys;
 pub mod sessions;
 pub mod audit;
 pub mod replies;
-pub mod activity;
 pub mod usage;
 pub mod cost;
 pub mod quotas;
