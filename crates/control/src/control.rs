@@ -22,6 +22,7 @@ use dormouse_storage::Store;
 use crate::address::Address;
 use crate::api_key;
 use crate::computes::Computes;
+use crate::cost::Spending;
 use crate::db::{self, Db, DbError, api_keys, databases, endpoints, sessions, settings};
 use crate::directory::{Directories, DirectoryError};
 use crate::first::{self, FirstProject};
@@ -238,6 +239,8 @@ impl Control {
         let replies = Replies::new(foundation.db.clone(), Arc::clone(&foundation.secrets));
         let scope = scope.clone();
         let doorman = Doorman::new(&foundation.config.data);
+        let spending = Spending(Arc::clone(&foundation.config.pricing));
+        foundation.keeper.guard().attach_pricing(Arc::new(spending));
         Self { foundation, computes, vault, executor, statuses, scope, pooler, identities, replies, doorman }
     }
 
