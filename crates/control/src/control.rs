@@ -17,8 +17,10 @@ use dormouse_compute::sandbox::identity::Identities;
 use dormouse_runtime::task::Scope;
 use dormouse_statistics::{Recorder, StoreError};
 use dormouse_storage::Store;
+use parking_lot::Mutex;
 
 use crate::address::Address;
+use crate::alerts::Watch;
 use crate::api_key;
 use crate::computes::Computes;
 use crate::db::{self, Db, DbError, api_keys, databases, endpoints, settings};
@@ -127,6 +129,8 @@ pub struct Foundation {
     pub(crate) keeper: Keeper,
     pub(crate) node: Node,
     pub(crate) recorder: Recorder,
+    /// Where alerts are; the reconciler `alerts` writes it.
+    pub(crate) watch: Arc<Mutex<Watch>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) identities: Option<Oidc>,
 }
@@ -168,6 +172,7 @@ impl Foundation {
             keeper,
             node,
             recorder,
+            watch: Arc::default(),
             metrics,
             identities,
         })
@@ -244,6 +249,12 @@ impl Control {
     #[must_use]
     pub fn reconcilers(&self) -> Vec<(&'static str, reconcile::Status)> {
         self.statuses.all()
+    }
+
+    /// What was measured, and what measures.
+    #[must_use]
+    pub fn recorder(&self) -> Recorder {
+        self.foundation.recorder.clone()
     }
 
     /// Makes control's counters visible.

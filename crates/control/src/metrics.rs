@@ -34,12 +34,26 @@ pub struct RequestLabels {
     status: u32,
 }
 
+/// Labels of `dormouse_alert_changes_total`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ChangeLabels {
+    to: &'static str,
+}
+
+/// Labels of `dormouse_notices_total`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct NoticeLabels {
+    outcome: &'static str,
+}
+
 /// The counters.
 #[derive(Debug, Default)]
 pub struct Metrics {
     operations: Family<OperationLabels, Counter>,
     reconcilers: Family<ReconcilerLabels, Counter>,
     requests: Family<RequestLabels, Counter>,
+    changes: Family<ChangeLabels, Counter>,
+    notices: Family<NoticeLabels, Counter>,
     /// Events that found the queue full.
     pub events_dropped: Counter,
 }
@@ -51,6 +65,10 @@ impl Metrics {
             registry.register("dormouse_operations", "Operations that ended", self.operations.clone());
             registry.register("dormouse_reconciler_runs", "Runs of reconcilers", self.reconcilers.clone());
             registry.register("dormouse_api_requests", "API requests by status", self.requests.clone());
+            let help = "Changes of alerts, by the state that they led to";
+            registry.register("dormouse_alert_changes", help, self.changes.clone());
+            let help = "Tries to tell a webhook, by what came of them";
+            registry.register("dormouse_notices", help, self.notices.clone());
             let help = "Endpoint events that were lost because the queue was full";
             registry.register("dormouse_endpoint_events_dropped", help, self.events_dropped.clone());
         });
@@ -65,6 +83,14 @@ impl Metrics {
     pub(crate) fn reconciler(&self, reconciler: &'static str, ok: bool) {
         let outcome = if ok { "ok" } else { "failed" };
         self.reconcilers.get_or_create(&ReconcilerLabels { reconciler, outcome }).inc();
+    }
+
+    pub(crate) fn alert_changed(&self, to: &'static str) {
+        self.changes.get_or_create(&ChangeLabels { to }).inc();
+    }
+
+    pub(crate) fn notice(&self, outcome: &'static str) {
+        self.notices.get_or_create(&NoticeLabels { outcome }).inc();
     }
 
     pub(crate) fn request(&self, status: u16) {

@@ -29,6 +29,8 @@ pub mod api_keys;
 pub mod audit;
 pub mod activity;
 pub mod snapshots;
+pub mod alerts;
+pub mod webhooks;
 pub mod tokens;
 pub mod operations;
 pub mod events;

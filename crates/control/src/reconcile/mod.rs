@@ -28,6 +28,8 @@ pub mod expire;
 pub mod garbage;
 pub mod measure;
 pub mod sizes;
+pub mod alerts;
+pub mod notices;
 
 /// Tells what a run did, for people, and when to run again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +139,8 @@ pub(crate) fn start_all(control: &Control, scope: &Scope) {
         Box::new(garbage::Garbage { vault: Arc::clone(&control.vault), settled: false }),
         Box::new(measure::Measure::new(control)),
         Box::new(sizes::Sizes::new(control)),
+        Box::new(alerts::Alerts::new(control)),
+        Box::new(notices::Notices::new(control)),
         Box::new(pressure::Pressure { keeper: foundation.keeper(), computes: Arc::clone(computes) }),
     ];
     for reconciler in all {
