@@ -103,6 +103,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     ApiKey(commands::api_key::ApiKey),
     Audit(commands::audit::Audit),
+    Statistics(commands::statistics::Arguments),
+    #[command(subcommand)]
+    Alert(commands::alert::Alert),
     #[command(subcommand)]
     Operation(commands::operation::Operation),
     Storage(commands::storage::Storage),

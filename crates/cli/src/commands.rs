@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::ui::Ui;
 
 pub(crate) mod api_key;
+pub(crate) mod alert;
 pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod branch;
@@ -33,6 +34,7 @@ pub(crate) mod recover;
 pub(crate) mod reference;
 pub(crate) mod role;
 pub(crate) mod snapshot;
+pub(crate) mod statistics;
 pub(crate) mod status;
 pub(crate) mod storage;
 pub(crate) mod up;
@@ -74,6 +76,8 @@ pub(crate) fn run(command: Command, cx: Context) -> Result<(), Error> {
         Command::Auth(args) => wait(auth::run(args, &cx)),
         Command::ApiKey(args) => wait(api_key::run(args, &cx)),
         Command::Audit(args) => wait(audit::run(&args, &cx)),
+        Command::Statistics(args) => wait(statistics::run(args, &cx)),
+        Command::Alert(args) => wait(alert::run(args, &cx)),
         Command::Operation(args) => wait(operation::run(args, &cx)),
         Command::Storage(args) => wait(storage::run(&args, &cx)),
         Command::Fsck(args) => wait(fsck::run(&args, &cx)),

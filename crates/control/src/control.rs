@@ -31,6 +31,7 @@ use crate::identity::{Oidc, OidcSettings};
 use crate::keeper::Keeper;
 use crate::known::Known;
 use crate::locate::{LocateError, Located, Locator};
+use crate::measure::exported::Exported;
 use crate::metrics::Metrics;
 use crate::model::settings::Timeouts;
 use crate::model::token::TokenError;
@@ -129,6 +130,7 @@ pub struct Foundation {
     pub(crate) keeper: Keeper,
     pub(crate) node: Node,
     pub(crate) recorder: Recorder,
+    pub(crate) exported: Exported,
     /// Where alerts are; the reconciler `alerts` writes it.
     pub(crate) watch: Arc<Mutex<Watch>>,
     pub(crate) metrics: Arc<Metrics>,
@@ -162,6 +164,7 @@ impl Foundation {
         node.report_to(keeper.clone());
         let known = Known::new(db.clone());
         let identities = config.oidc.clone().map(Oidc::new).transpose().map_err(StartError::Identity)?;
+        let (watch, db_of_metrics) = (Arc::default(), db.clone());
         Ok(Self {
             config: Arc::new(config),
             db,
@@ -171,8 +174,9 @@ impl Foundation {
             directories,
             keeper,
             node,
+            exported: Exported::new(recorder.clone(), Arc::clone(&watch), db_of_metrics),
             recorder,
-            watch: Arc::default(),
+            watch,
             metrics,
             identities,
         })
@@ -260,6 +264,9 @@ impl Control {
     /// Makes control's counters visible.
     pub fn register_metrics(&self, metrics: &dormouse_runtime::telemetry::Metrics) {
         self.foundation.metrics.register(metrics);
+        self.foundation.db.register_metrics(metrics);
+        let exported = Box::new(self.foundation.exported.clone());
+        metrics.register(|registry| registry.register_collector(exported));
         self.foundation.node.register_metrics(metrics);
     }
 

@@ -104,12 +104,7 @@ impl Secrets {
     ///
     /// # Errors
     /// When it was sealed for another one or with another key, or is damaged.
-    pub fn unseal_named(
-        &self,
-        what: &str,
-        id: &str,
-        sealed: &[u8],
-    ) -> Result<Secret<String>, OpenSealError> {
+    pub fn unseal_named(&self, what: &str, id: &str, sealed: &[u8]) -> Result<Secret<String>, OpenSealError> {
         self.unseal_in(&named(what, id), sealed)
     }
 

@@ -71,7 +71,10 @@ fn endpoint_of(made: &Value) -> String {
 
 fn record(scene: &Scene, endpoint: &str, at: i64, milliseconds: f64) {
     let subject = Subject::Endpoint(endpoint.parse().unwrap());
-    scene.control.recorder().record(at, [(Key { subject, metric: Metric::PoolerWaitTime }, milliseconds, 10)]);
+    scene
+        .control
+        .recorder()
+        .record(at, [(Key { subject, metric: Metric::PoolerWaitTime }, milliseconds, 10)]);
 }
 
 fn now() -> i64 {
@@ -114,13 +117,17 @@ async fn an_alert_fires_tells_and_ends() {
         assert!(!python_says("whsec_other", signature, body) && !python_says(&secret, signature, "{}"));
     }
     let notice: Value = serde_json::from_str(&told[1].2).unwrap();
-    assert_eq!((&notice["from"], &notice["to"], &notice["type"]), (&j!("no_data"), &j!("warning"), &j!("alert")));
+    assert_eq!(
+        (&notice["from"], &notice["to"], &notice["type"]),
+        (&j!("no_data"), &j!("warning"), &j!("alert"))
+    );
     assert_eq!((&notice["id"], &notice["scope"]["endpoint_id"]), (&j!(told[1].0), &j!(endpoint)));
     assert_eq!(notice["project_name"], "shop");
     until("it counts as delivered", async || {
         let (_, all) = scene.get("/alerts/webhooks").await;
         let last = &all["webhooks"][0]["last_delivery"];
-        (last["state"] == "delivered" && last["attempts"] == 2 && all["webhooks"][0]["pending"] == 0).then_some(())
+        (last["state"] == "delivered" && last["attempts"] == 2 && all["webhooks"][0]["pending"] == 0)
+            .then_some(())
     })
     .await;
     let (_, all) = scene.get("/alerts?state=warning").await;
@@ -137,7 +144,10 @@ async fn an_alert_fires_tells_and_ends() {
         (history.len() == 2).then_some(history)
     })
     .await;
-    assert_eq!((&done[0]["from"], &done[0]["to"], &done[1]["to"]), (&j!("warning"), &j!("ok"), &j!("warning")));
+    assert_eq!(
+        (&done[0]["from"], &done[0]["to"], &done[1]["to"]),
+        (&j!("warning"), &j!("ok"), &j!("warning"))
+    );
 
     // Removing it ends it, too.
     assert_eq!(scene.delete(&format!("/alerts/rules/{rule}")).await.0, StatusCode::OK);
@@ -160,7 +170,8 @@ async fn tests_are_sent_once_and_change_nothing() {
     assert_eq!(status, StatusCode::OK, "{told}");
     let delivery = &told["deliveries"][0];
     assert_eq!((&delivery["state"], &delivery["status"]), (&j!("failed"), &j!(500)), "{told}");
-    let bodies: Vec<Value> = got.lock().iter().map(|(.., body)| serde_json::from_str(body).unwrap()).collect();
+    let bodies: Vec<Value> =
+        got.lock().iter().map(|(.., body)| serde_json::from_str(body).unwrap()).collect();
     assert_eq!(bodies.iter().map(|body| body["type"].clone()).collect::<Vec<_>>(), ["test", "test"]);
     assert_eq!(bodies[1]["rule_id"], "rule-cpu");
     scene.control.start_reconcilers();
@@ -178,8 +189,7 @@ async fn rules_are_checked_changed_and_brought_back() {
         all["rules"].as_array().unwrap().iter().map(|rule| rule["id"].as_str().unwrap()).collect();
     assert_eq!(names.len(), 7, "{names:?}");
     let change = j!({"warning": null, "critical": 99, "enabled": false});
-    let (status, rule) =
-        scene.ask("PATCH", "/alerts/rules/rule-cpu", Some(change), Some(scene.key())).await;
+    let (status, rule) = scene.ask("PATCH", "/alerts/rules/rule-cpu", Some(change), Some(scene.key())).await;
     assert_eq!(status, StatusCode::OK, "{rule}");
     assert_eq!((&rule["rule"]["critical"], &rule["rule"]["enabled"]), (&j!(99.0), &j!(false)));
     assert!(rule["rule"]["warning"].is_null());
@@ -199,7 +209,8 @@ async fn rules_are_checked_changed_and_brought_back() {
         assert_eq!(status, StatusCode::BAD_REQUEST, "{told}");
         assert!(told.to_string().contains(word), "{word}: {told}");
     }
-    let scope = j!({"name": "x", "metric": "cpu_utilization", "warning": 9, "scope": {"project_id": "no-such"}});
+    let scope =
+        j!({"name": "x", "metric": "cpu_utilization", "warning": 9, "scope": {"project_id": "no-such"}});
     assert_eq!(scene.post("/alerts/rules", scope).await.0, StatusCode::NOT_FOUND);
     assert_eq!(scene.get("/alerts/rules/rule-none").await.0, StatusCode::NOT_FOUND);
     for url in ["nonsense", "ftp://x/", "http://me:pw@x/", "http://169.254.169.254/"] {
@@ -216,11 +227,13 @@ async fn statistics_say_what_was_measured_to_whom_may_know() {
     let at = now() - 30;
     for (wait, count) in [(0.0, 90_u64), (500.0, 10)] {
         let project = own["project"]["id"].as_str().unwrap().parse().unwrap();
-        let subjects = [Subject::Server, Subject::Project(project), Subject::Endpoint(endpoint.parse().unwrap())];
+        let subjects =
+            [Subject::Server, Subject::Project(project), Subject::Endpoint(endpoint.parse().unwrap())];
         let samples = subjects.map(|subject| (Key { subject, metric: Metric::PoolerWaitTime }, wait, count));
         scene.control.recorder().record(at, samples);
     }
-    let (status, all) = scene.get("/statistics?metrics=pooler_wait_time&statistics=average,p95&period=10").await;
+    let (status, all) =
+        scene.get("/statistics?metrics=pooler_wait_time&statistics=average,p95&period=10").await;
     assert_eq!(status, StatusCode::OK, "{all}");
     let point = &all["series"][0]["datapoints"][0];
     assert_eq!((&point["sample_count"], &point["average"]), (&j!(100), &j!(50.0)), "{all}");

@@ -68,8 +68,8 @@ impl Samples {
     /// Each duration in milliseconds, with how often it was.
     pub fn milliseconds(&self) -> impl Iterator<Item = (f64, u64)> {
         let each = self.each_us.iter().map(|us| (f64::from(*us) / 1000.0, 1));
-        let mean = (self.others > 0)
-            .then(|| (self.others_us as f64 / self.others as f64 / 1000.0, self.others));
+        let mean =
+            (self.others > 0).then(|| (self.others_us as f64 / self.others as f64 / 1000.0, self.others));
         let zeros = (self.zeros > 0).then_some((0.0, self.zeros));
         each.chain(mean).chain(zeros)
     }

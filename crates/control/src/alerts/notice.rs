@@ -71,7 +71,8 @@ pub fn of_change(id: &str, change: &Change, rule: Option<&Rule>, who: &Who) -> V
     let now = &change.now;
     let threshold = rule.and_then(|rule| thresholds(rule).threshold(now.state));
     let value = now.value.map_or_else(String::new, |value| format!(": {}", figure(now.metric, value)));
-    let line = threshold.map_or_else(String::new, |line| format!(" (threshold {})", figure(now.metric, line)));
+    let line =
+        threshold.map_or_else(String::new, |line| format!(" (threshold {})", figure(now.metric, line)));
     json!({
         "id": id,
         "type": "alert",

@@ -138,7 +138,12 @@ impl Watch {
     }
 
     /// Lets go of rules that are not looked at any more, and of subjects that are gone.
-    pub fn keep(&mut self, rules: &BTreeSet<AlertRuleId>, is_there: impl Fn(&Subject) -> bool, now: Timestamp) -> Vec<Change> {
+    pub fn keep(
+        &mut self,
+        rules: &BTreeSet<AlertRuleId>,
+        is_there: impl Fn(&Subject) -> bool,
+        now: Timestamp,
+    ) -> Vec<Change> {
         self.looked.retain(|rule, _| rules.contains(rule));
         let mut changes = Vec::new();
         self.spots.retain(|key, spot| {
@@ -282,6 +287,8 @@ mod tests {
         rule.scope.project_id = Some(own.clone());
         assert!(about(&rule, &endpoint("own")) && !about(&rule, &endpoint("other")));
         rule.each = Each::Project;
-        assert!(about(&rule, &Subject::Project(own.clone())) && !about(&rule, &Subject::Project(other.clone())));
+        assert!(
+            about(&rule, &Subject::Project(own.clone())) && !about(&rule, &Subject::Project(other.clone()))
+        );
     }
 }

@@ -9,8 +9,7 @@ use rusqlite::Connection;
 use super::{OpenError, schema};
 
 /// All steps, oldest first.
-const STEPS: [&str; 5] =
-    [schema::FIRST, schema::BRANCHES, schema::AUTH, schema::IDENTITY, schema::ALERTS];
+const STEPS: [&str; 5] = [schema::FIRST, schema::BRANCHES, schema::AUTH, schema::IDENTITY, schema::ALERTS];
 
 /// What went wrong, before the path is known.
 pub(super) enum Failure {

@@ -118,7 +118,9 @@ pub fn majors(db: &Connection) -> Result<HashMap<ProjectId, u16>> {
 
 /// Every project that is not being deleted.
 pub fn ids(db: &Connection) -> Result<BTreeSet<ProjectId>> {
-    db.prepare_cached("SELECT id FROM projects WHERE deleting = 0")?.query_map([], |row| id(row, 0))?.collect()
+    db.prepare_cached("SELECT id FROM projects WHERE deleting = 0")?
+        .query_map([], |row| id(row, 0))?
+        .collect()
 }
 
 /// How many living projects there are.

@@ -83,14 +83,16 @@ const DELIVERY: &str = "id, webhook_id, state, attempts, status, error, at, next
 
 /// Adds a webhook.
 pub fn insert(db: &Connection, webhook: &Webhook) -> Result<()> {
-    db.prepare_cached("INSERT INTO webhooks (id, name, url, sealed, created_at) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![
-            webhook.id.as_str(),
-            webhook.name,
-            webhook.url,
-            webhook.sealed,
-            micros(webhook.created_at)
-        ])?;
+    db.prepare_cached(
+        "INSERT INTO webhooks (id, name, url, sealed, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![
+        webhook.id.as_str(),
+        webhook.name,
+        webhook.url,
+        webhook.sealed,
+        micros(webhook.created_at)
+    ])?;
     Ok(())
 }
 

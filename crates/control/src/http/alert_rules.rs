@@ -4,7 +4,8 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use dormouse_api::alert::{
-    Comparison, CreateRule, DEFAULT_CLEAR_RATIO, Rule, RuleReply, RuleTested, Rules, Scope, Subject, UpdateRule,
+    Comparison, CreateRule, DEFAULT_CLEAR_RATIO, Rule, RuleReply, RuleTested, Rules, Scope, Subject,
+    UpdateRule,
 };
 use dormouse_api::statistics::Statistic;
 use dormouse_base::{AlertRuleId, Kind, clock};
@@ -50,7 +51,8 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Extension<Made>, Json<RuleReply>), Error> {
     let db = &control.foundation.db;
     if db.read("count the rules", alerts::count)? >= MAX_RULES {
-        let message = format!("this server has {MAX_RULES} alert rules, which is its limit: delete one first");
+        let message =
+            format!("this server has {MAX_RULES} alert rules, which is its limit: delete one first");
         return Err(Error::new(Kind::Limit, "too-many-alert-rules", message));
     }
     let scope = control.alert_scope(wish.scope.unwrap_or_default())?;

@@ -39,7 +39,8 @@ pub(super) async fn create(
     name::label("webhook", &shown)?;
     let foundation = &control.foundation;
     if foundation.db.read("list webhooks", webhooks::all)?.len() >= MAX_WEBHOOKS {
-        let message = format!("this server has {MAX_WEBHOOKS} webhooks, which is its limit: delete one first");
+        let message =
+            format!("this server has {MAX_WEBHOOKS} webhooks, which is its limit: delete one first");
         return Err(Error::new(Kind::Limit, "too-many-webhooks", message));
     }
     let id = WebhookId::generate();

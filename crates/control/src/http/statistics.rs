@@ -30,11 +30,8 @@ fn bad(message: String) -> Error {
 
 /// `GET /statistics/metrics`.
 pub(super) async fn metrics() -> Json<MetricList> {
-    let info = |name: Metric| MetricInfo {
-        name,
-        unit: name.unit(),
-        description: name.description().to_owned(),
-    };
+    let info =
+        |name: Metric| MetricInfo { name, unit: name.unit(), description: name.description().to_owned() };
     Json(MetricList { metrics: Metric::ALL.map(info).to_vec() })
 }
 
@@ -45,13 +42,8 @@ pub(super) async fn get(
     Asked(query): Asked<StatisticsQuery>,
 ) -> Result<Json<Statistics>, Error> {
     let metrics = named(query.metrics.as_deref(), "metrics", &Metric::ALL, Metric::named, Metric::name)?;
-    let statistics = named(
-        query.statistics.as_deref(),
-        "statistics",
-        &Statistic::ALL,
-        Statistic::named,
-        Statistic::name,
-    )?;
+    let statistics =
+        named(query.statistics.as_deref(), "statistics", &Statistic::ALL, Statistic::named, Statistic::name)?;
     let now = clock::now();
     let (from, to, period) = span(&query, now)?;
     let subjects = subjects(&control, &caller, &query)?;
@@ -70,7 +62,8 @@ pub(super) async fn get(
         tracing::error!(error = &error as &dyn std::error::Error, "statistics");
         Error::new(Kind::Internal, "statistics-failed", "the statistics cannot be read: see the server's log")
     })?;
-    let told = answer.series.into_iter().zip(projects).map(|((key, points), project)| tell(key, project, points));
+    let told =
+        answer.series.into_iter().zip(projects).map(|((key, points), project)| tell(key, project, points));
     Ok(Json(Statistics {
         from: Timestamp::from_second(answer.plan.from).unwrap_or_default(),
         to: Timestamp::from_second(to).unwrap_or_default(),
@@ -136,8 +129,9 @@ fn check_size(plan: &Plan, series: usize) -> Result<(), Error> {
     }
     let (points, rows) = (plan.datapoints() * series, plan.rows() * series);
     if points > MAX_DATAPOINTS || rows > MAX_READ {
-        let message =
-            format!("this asks for {points} datapoints: at most {MAX_DATAPOINTS} are told at once, of {MAX_READ} rows");
+        let message = format!(
+            "this asks for {points} datapoints: at most {MAX_DATAPOINTS} are told at once, of {MAX_READ} rows"
+        );
         return Err(bad(message).hint("ask for a longer `period`, a shorter time or fewer `metrics`"));
     }
     Ok(())

@@ -117,7 +117,19 @@ impl Keeper {
         }
         let unread = Mutex::new(Some(unread));
         let signals = Signals::default();
-        Ok(Self { inner: Arc::new(Inner { db, node, timeouts, memory, notes, unread, signals, metrics, cold_starts: Waiting::default() }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                db,
+                node,
+                timeouts,
+                memory,
+                notes,
+                unread,
+                signals,
+                metrics,
+                cold_starts: Waiting::default(),
+            }),
+        })
     }
 
     /// What wakes the reconcilers.

@@ -66,7 +66,10 @@ impl Alerts {
 
     fn read(&self) -> Result<(Vec<Rule>, There), Trouble> {
         let read = self.db.read("read the rules", |db| {
-            Ok((alerts::rules(db)?, There { projects: projects::ids(db)?, endpoints: endpoints::projects(db)? }))
+            Ok((
+                alerts::rules(db)?,
+                There { projects: projects::ids(db)?, endpoints: endpoints::projects(db)? },
+            ))
         });
         read.map_err(Trouble::in_doing("read the rules of alerts"))
     }
@@ -173,7 +176,11 @@ impl Reconciler for Alerts {
         // On a copy, which holds when it is kept.
         let mut after = self.watch.lock().clone();
         let enabled = rules.iter().filter(|rule| rule.enabled);
-        let mut changes = after.keep(&enabled.clone().map(|rule| rule.id.clone()).collect(), |subject| there.has(subject), now);
+        let mut changes = after.keep(
+            &enabled.clone().map(|rule| rule.id.clone()).collect(),
+            |subject| there.has(subject),
+            now,
+        );
         let mut looked = 0;
         for rule in enabled {
             let Some(place) = last_period(rule, now.as_second()) else { continue };

@@ -74,7 +74,13 @@ async fn settle(db: &Db, metrics: &Metrics, due: &Due, outcome: &Outcome) -> Res
     let again = !delivered && attempts < MAX_ATTEMPTS;
     let wait = SignedDuration::try_from(pause(attempts, rand::bytes::<1>()[0])).unwrap_or_default();
     let next = again.then(|| now + wait);
-    metrics.notice(if delivered { "delivered" } else if again { "retried" } else { "failed" });
+    metrics.notice(if delivered {
+        "delivered"
+    } else if again {
+        "retried"
+    } else {
+        "failed"
+    });
     if let Some(error) = outcome.error() {
         let (webhook, notice) = (&due.webhook, &due.id);
         tracing::warn!(%webhook, notice, attempts, again, error, "a webhook was not told");
@@ -119,8 +125,7 @@ impl Reconciler for Notices {
 
     async fn run(&mut self) -> Result<Report, Trouble> {
         let now = clock::now();
-        let read =
-            self.db.read("read notices", |db| Ok((webhooks::due(db, now)?, webhooks::next_due(db)?)));
+        let read = self.db.read("read notices", |db| Ok((webhooks::due(db, now)?, webhooks::next_due(db)?)));
         let (due, next) = read.map_err(Trouble::in_doing("read notices"))?;
         if due.is_empty() {
             let left = next.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
@@ -134,7 +139,8 @@ impl Reconciler for Notices {
                 self.sender.insert(made).clone()
             }
         };
-        let hooks = self.db.read("list webhooks", webhooks::all).map_err(Trouble::in_doing("list webhooks"))?;
+        let hooks =
+            self.db.read("list webhooks", webhooks::all).map_err(Trouble::in_doing("list webhooks"))?;
         let count = due.len();
         let tried = join_all(due.into_iter().map(|due| self.one(&sender, &hooks, due))).await;
         let tried = tried.into_iter().collect::<Result<Vec<bool>, _>>();
