@@ -25,7 +25,7 @@ use crate::pooled::{Listeners, Pools};
 use crate::session::Shared;
 use crate::throttle::Throttle;
 use crate::tls::Tls;
-use crate::traffic::Traffic;
+use crate::census::Census;
 use crate::upstream::Upstream;
 use crate::wake::{Backend, Wake};
 pub(crate) use door::Door;
@@ -114,7 +114,7 @@ impl Proxy {
             proofs: crate::proofs::Proofs::default(),
             cancels: crate::cancel::Registry::default(),
             metrics,
-            traffic: Traffic::default(),
+            census: Census::default(),
             doom_secret: config.secret,
             pools,
             address,

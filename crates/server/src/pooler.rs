@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dormouse_api::pooler::{PoolerAnswer, PoolerLayer, PoolerSetting, UpdatePooler};
 use dormouse_control::Control;
-use dormouse_control::measure::Traffic;
+use dormouse_control::measure::Census;
 use dormouse_control::pooler::{Pooler, PoolerError};
 use dormouse_pgwire::ClientError;
 use dormouse_proxy::console::{Answer, ChangeError};
@@ -63,8 +63,8 @@ impl Pooler for Desk {
         told(&self.layers.read())
     }
 
-    fn traffic(&self) -> Vec<Traffic> {
-        let of = |(endpoint, it): (_, dormouse_proxy::traffic::EndpointTraffic)| Traffic {
+    fn census(&self) -> Vec<Census> {
+        let of = |(endpoint, it): (_, dormouse_proxy::census::EndpointCensus)| Census {
             endpoint,
             clients: it.clients,
             backends: it.backends,
@@ -72,7 +72,7 @@ impl Pooler for Desk {
             logins: it.logins.milliseconds().collect(),
             waits: it.waits.milliseconds().collect(),
         };
-        self.pooler.traffic().into_iter().map(of).collect()
+        self.pooler.census().into_iter().map(of).collect()
     }
 
     async fn change(&self, wish: UpdatePooler) -> Result<(), PoolerError> {

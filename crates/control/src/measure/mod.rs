@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   computes.awake()   CPU, memory, size        every second, of endpoints that are awake
-//!   pooler.traffic()   clients, logins, waits   every second, what was since the last time
+//!   pooler.census()   clients, logins, waits   every second, what was since the last time
 //!   keeper             wakes with their phases  as they happen, picked up every second
 //!   vault.sizes()      data of branches         every 5 minutes where somebody works, else every hour
 //!   statvfs            the disk                 every minute
@@ -23,7 +23,7 @@ pub mod exported;
 
 /// What the pooler tells of an endpoint: what is now, and durations since it was asked last.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Traffic {
+pub struct Census {
     /// The endpoint.
     pub endpoint: EndpointId,
     /// Clients past login.

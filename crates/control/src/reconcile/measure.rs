@@ -109,19 +109,19 @@ impl Measure {
         for (endpoint, live) in self.computes.awake() {
             found.insert(endpoint, (Some(live), None, Vec::new()));
         }
-        let traffic = self.pooler.get().map(|pooler| pooler.traffic()).unwrap_or_default();
-        for traffic in traffic {
-            let endpoint = traffic.endpoint.clone();
-            found.entry(endpoint).or_default().1 = Some(traffic);
+        let census = self.pooler.get().map(|pooler| pooler.census()).unwrap_or_default();
+        for census in census {
+            let endpoint = census.endpoint.clone();
+            found.entry(endpoint).or_default().1 = Some(census);
         }
         for (endpoint, took) in self.keeper.cold_starts().take() {
             found.entry(endpoint).or_default().2.push(took);
         }
         let mut seen = Vec::with_capacity(found.len());
-        for (endpoint, (live, traffic, wakes)) in found {
+        for (endpoint, (live, census, wakes)) in found {
             let Some(known) = self.known(&endpoint)? else { continue };
             wakes.iter().for_each(|_| self.lately.note(now, &endpoint, &known.project));
-            seen.push(Seen { endpoint, known, live, traffic, wakes });
+            seen.push(Seen { endpoint, known, live, census, wakes });
         }
         Ok(seen)
     }

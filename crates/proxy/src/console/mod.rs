@@ -40,7 +40,7 @@ pub use settings::{ChangeError, Setting};
 
 use crate::session::io::Client;
 use crate::session::{End, Shared, help};
-use crate::traffic::EndpointTraffic;
+use crate::census::EndpointCensus;
 use desk::Desk;
 
 /// The version of PgBouncer whose console this is.
@@ -165,9 +165,9 @@ impl Pooler {
 
     /// Clients, logins and waits by endpoint; durations are those since the last call.
     #[must_use]
-    pub fn traffic(&self) -> HashMap<EndpointId, EndpointTraffic> {
+    pub fn census(&self) -> HashMap<EndpointId, EndpointCensus> {
         let pools = self.0.pools.list();
-        self.0.traffic.take(pools.iter().map(|pool| (pool.key.endpoint.clone(), pool.traffic())))
+        self.0.census.take(pools.iter().map(|pool| (pool.key.endpoint.clone(), pool.census())))
     }
 
     /// Changes settings, all or none; `None` means the default. They are kept, and hold at once.

@@ -47,7 +47,7 @@ use crate::proofs::Proofs;
 use crate::stream::ClientStream;
 use crate::throttle::Throttle;
 use crate::tls::Tls;
-use crate::traffic::Traffic;
+use crate::census::Census;
 use crate::upstream::{self, Upstream};
 use crate::wake::Wake;
 use login::Login;
@@ -72,7 +72,7 @@ pub(crate) struct Shared {
     pub(crate) cancels: Registry,
     pub(crate) metrics: Metrics,
     /// What statistics ask.
-    pub(crate) traffic: Traffic,
+    pub(crate) census: Census,
     /// Makes the answers for roles that do not exist look real.
     pub(crate) doom_secret: Vec<u8>,
     pub(crate) pools: Arc<Pools>,
@@ -99,7 +99,7 @@ impl Shared {
     fn logged_in(&self, endpoint: &EndpointId, start: Mono) {
         let took = start.elapsed();
         self.metrics.login.observe(took.as_secs_f64());
-        self.traffic.logged_in(endpoint, took);
+        self.census.logged_in(endpoint, took);
     }
 }
 
@@ -148,7 +148,7 @@ pub(crate) async fn serve(
     };
     let _counted = counted;
     shared.metrics.sessions.inc();
-    let direct = shared.traffic.direct(&endpoint);
+    let direct = shared.census.direct(&endpoint);
     let ended = moving::run(&shared, endpoint, relay).await;
     drop(direct);
     shared.metrics.sessions.dec();

@@ -94,7 +94,7 @@ pub(crate) fn arrive(
         let cancel = who.cancel.map(|(pid, secret)| shared.cancels.add(pid, secret, Arc::clone(&compute)));
         let relay = Relay::resumed(client, BackendStream::Unix(backend), compute, cancel);
         shared.metrics.sessions.inc();
-        let direct = shared.traffic.direct(&who.endpoint);
+        let direct = shared.census.direct(&who.endpoint);
         let ended = run(&shared, who.endpoint, relay).await;
         drop(direct);
         shared.metrics.sessions.dec();

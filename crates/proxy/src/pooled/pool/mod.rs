@@ -37,7 +37,7 @@ use crate::pooled::room::{Door, Room};
 use crate::pooled::seats::{self, Row};
 use crate::pooled::slot::Slot;
 use crate::pooled::stats::Stats;
-use crate::traffic::{PoolTraffic, Samples};
+use crate::census::{PoolCensus, Samples};
 use crate::wake::{Compute, End, Wake, same_run};
 
 /// Startup settings whose greeting is remembered. Drivers of one application send one or two.
@@ -330,7 +330,7 @@ impl Pool {
     }
 
     /// What statistics ask; waits are those since the last time.
-    pub(crate) fn traffic(&self) -> PoolTraffic {
+    pub(crate) fn census(&self) -> PoolCensus {
         let mut inner = self.inner.lock();
         let counts = inner.books.counts(Mono::now(), &inner.limits);
         let mut waits = std::mem::take(&mut inner.waits);
@@ -339,7 +339,7 @@ impl Pool {
             waits.note_unless_zero(counts.maxwait);
         }
         let (clients, backends) = (inner.clients.len(), inner.books.total());
-        PoolTraffic { clients, backends, waiting: counts.cl_waiting, waits }
+        PoolCensus { clients, backends, waiting: counts.cl_waiting, waits }
     }
 
     /// Its numbers.
