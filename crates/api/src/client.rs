@@ -32,11 +32,13 @@ pub mod endpoint;
 pub mod operation;
 pub mod pooler;
 pub mod project;
+pub mod quota;
 pub mod role;
 pub mod server;
 pub mod snapshot;
 pub mod statistics;
 pub mod storage;
+pub mod usage;
 
 /// The largest reply that a caller should read, bytes.
 pub const MAX_REPLY_BODY: usize = 32 * 1024 * 1024;

@@ -38,6 +38,8 @@ pub mod auth;
 pub mod user;
 pub mod audit;
 pub mod consumption;
+pub mod usage;
+pub mod quota;
 
 pub mod statistics;
 pub mod alert;

@@ -20,6 +20,8 @@ pub const PROJECT: &str = "/projects/{project_id}";
 pub const PROJECT_RECOVER: &str = "/projects/{project_id}/recover";
 /// `GET` *(extension)*: who changed what in a project.
 pub const PROJECT_AUDIT: &str = "/projects/{project_id}/audit";
+/// `GET`, `PUT` *(extension)*: how much a project may use.
+pub const QUOTAS: &str = "/projects/{project_id}/quotas";
 /// `GET` with [`crate::connection::ConnectionUriQuery`].
 pub const CONNECTION_URI: &str = "/projects/{project_id}/connection_uri";
 /// `POST` *(extension)*: a login token, to be shown in the place of a password.
@@ -102,6 +104,8 @@ pub const REGIONS: &str = "/regions";
 pub const CONSUMPTION_ACCOUNT: &str = "/consumption_history/account";
 /// `GET`: the same for each project.
 pub const CONSUMPTION_PROJECTS: &str = "/consumption_history/projects";
+/// `GET` *(extension)*: what was used, with [`crate::usage::Query`].
+pub const USAGE: &str = "/usage";
 /// `GET` *(extension)*: this contract as OpenAPI 3.1. Needs no key.
 pub const OPENAPI: &str = "/openapi.json";
 /// `GET`: who the key belongs to.
@@ -226,6 +230,8 @@ pub const ALL: &[Route] = &[
     route(Method::Delete, PROJECT, "deleteProject", Access::Organisation),
     route(Method::Post, PROJECT_RECOVER, "recoverProject", Access::Organisation),
     route(Method::Get, PROJECT_AUDIT, "listProjectAudit", Access::Project),
+    route(Method::Get, QUOTAS, "getProjectQuotas", Access::Project),
+    route(Method::Put, QUOTAS, "setProjectQuotas", Access::Organisation),
     route(Method::Get, CONNECTION_URI, "getConnectionUri", Access::Project),
     route(Method::Post, AUTH_TOKEN, "createLoginToken", Access::Project),
     route(Method::Post, AUTH_ROTATE_KEY, "rotateLoginKey", Access::Organisation),
@@ -281,6 +287,7 @@ pub const ALL: &[Route] = &[
     route(Method::Get, REGIONS, "getActiveRegions", Access::Caller),
     route(Method::Get, CONSUMPTION_ACCOUNT, "getConsumptionHistoryPerAccount", Access::Organisation),
     route(Method::Get, CONSUMPTION_PROJECTS, "getConsumptionHistoryPerProject", Access::Listed),
+    route(Method::Get, USAGE, "getUsage", Access::Listed),
     route(Method::Get, OPENAPI, "getOpenApi", Access::Anybody),
     route(Method::Get, USER, "getCurrentUserInfo", Access::Caller),
     route(Method::Get, USER_ORGANIZATIONS, "getCurrentUserOrganizations", Access::Caller),

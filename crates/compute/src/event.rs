@@ -71,10 +71,12 @@ pub enum SleepReason {
     Pressure,
     /// The server is stopping.
     Shutdown,
+    /// A quota of its project is used up.
+    Quota,
 }
 
 /// One entry of the event list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Happening {
     /// Stopped → Active.
@@ -125,6 +127,26 @@ pub enum Happening {
     Adopted {
         /// The postmaster's process ID.
         pid: u32,
+    },
+    /// A quota of the project is nearly used up.
+    QuotaSoft {
+        /// What is limited.
+        measure: String,
+        /// How much of it is used.
+        used: f64,
+        /// How much there may be.
+        limit: f64,
+    },
+    /// A quota of the project is used up.
+    QuotaExceeded {
+        /// What is limited.
+        measure: String,
+        /// How much of it is used.
+        used: f64,
+        /// How much there may be.
+        limit: f64,
+        /// Whether the project's endpoints may not be awake any more.
+        suspends: bool,
     },
     /// Something failed that does not change the state.
     Trouble {

@@ -32,6 +32,7 @@ use crate::keeper::Keeper;
 use crate::known::Known;
 use crate::locate::{LocateError, Located, Locator};
 use crate::measure::exported::Exported;
+use crate::metering::Clients;
 use crate::metrics::Metrics;
 use crate::model::settings::Timeouts;
 use crate::model::token::TokenError;
@@ -247,6 +248,11 @@ impl Control {
     /// Starts the reconcilers, which also resume unfinished operations. Call it once.
     pub fn start_reconcilers(&self) {
         reconcile::start_all(self, &self.scope);
+    }
+
+    /// The proxy is there: what its clients do is counted. Only the first one holds.
+    pub fn attach_clients(&self, clients: Arc<dyn Clients>) {
+        self.foundation.keeper.meter().attach(clients);
     }
 
     /// How the reconcilers are doing, by name.

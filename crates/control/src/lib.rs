@@ -30,6 +30,7 @@ pub mod node;
 pub mod meta;
 pub mod recover;
 pub mod descent;
+pub mod metering;
 pub mod operation;
 pub mod reconcile;
 pub mod address;

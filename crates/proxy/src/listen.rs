@@ -26,6 +26,7 @@ use crate::session::Shared;
 use crate::throttle::Throttle;
 use crate::tls::Tls;
 use crate::census::Census;
+use crate::traffic::Traffic;
 use crate::upstream::Upstream;
 use crate::wake::{Backend, Wake};
 pub(crate) use door::Door;
@@ -202,6 +203,12 @@ impl Proxy {
     #[must_use]
     pub fn clients(&self) -> usize {
         self.door.clients()
+    }
+
+    /// What clients did since this was last asked, by endpoint.
+    #[must_use]
+    pub fn take_traffic(&self) -> Vec<(EndpointId, Traffic)> {
+        self.door.shared.pools.take_traffic()
     }
 
     /// The first address that is listened on (with the real port when 0 was asked for).

@@ -6,6 +6,7 @@
 //! * [`run`]: start everything in order, wait for a signal, stop everything in the opposite order.
 //! * [`wake`]: how the proxy's questions are answered by control and computes.
 //! * [`pooler`]: the API's way to the proxy's pooler.
+//! * `traffic`: the ledger's way to the proxy's counters.
 //! * [`http`]: the HTTP port: the API, `/healthz`, `/metrics`, the start page.
 //! * [`takeover`]: from one server to the next, without a client noticing.
 //! * [`recover`]: a new data directory from nothing but a store.
@@ -16,6 +17,7 @@ pub mod config;
 pub mod place;
 pub mod wake;
 pub mod pooler;
+mod traffic;
 pub mod http;
 pub mod limited;
 mod ports;

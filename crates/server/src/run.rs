@@ -36,7 +36,7 @@ use crate::prepared::{Prepared, address};
 use crate::takeover::TakeoverError;
 use crate::takeover::ask::{self, Predecessor, Turn};
 use crate::takeover::give::{self, Given, Wish};
-use crate::{http, pooler, wake};
+use crate::{http, pooler, traffic, wake};
 
 /// How long tasks may take to end after the computes have.
 const TASKS_END_WITHIN: Duration = Duration::from_secs(3);
@@ -399,6 +399,7 @@ impl Lasting {
         control.register_metrics(&metrics);
         let desk = pooler::Desk::new(self.proxy.pooler(), control.clone(), self.wake.layers());
         control.attach_pooler(Arc::new(desk));
+        control.attach_clients(Arc::new(traffic::Counted(Arc::clone(&self.proxy))));
         control.start_reconcilers();
         node.catch_up();
         let first = control.first_project().await.map_err(ServerError::Control)?;

@@ -201,6 +201,70 @@ CREATE TABLE previews (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// The ledger: what was used, by hour, day and month (see `control::metering`).
+///
+/// A *subject* is a branch as the ledger knows it; it stays when the branch is gone, with its last names. `usage`
+/// has whole numbers but for byte-hours, whose sums are too large for them. `usage_marks` and the levels in
+/// `usage_subjects` say until when everything is counted; they change with `usage` in one transaction, whose number
+/// is in `usage_book`.
+pub const USAGE: &str = "
+CREATE TABLE usage_book (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    number INTEGER NOT NULL,
+    since INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE usage_subjects (
+    id INTEGER PRIMARY KEY,
+    branch_id TEXT NOT NULL UNIQUE,
+    project_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    project_name TEXT NOT NULL,
+    storage INTEGER NOT NULL DEFAULT 0,
+    history INTEGER NOT NULL DEFAULT 0,
+    wall INTEGER NOT NULL DEFAULT 0,
+    boot INTEGER NOT NULL DEFAULT 0,
+    uptime_ms INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX usage_subjects_of_project ON usage_subjects (project_id);
+
+CREATE TABLE usage_marks (
+    endpoint_id TEXT PRIMARY KEY,
+    subject INTEGER NOT NULL,
+    doing INTEGER NOT NULL,
+    milli_cu INTEGER NOT NULL,
+    wall INTEGER NOT NULL,
+    boot INTEGER NOT NULL,
+    uptime_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE usage (
+    grain INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    subject INTEGER NOT NULL,
+    active_ms INTEGER NOT NULL,
+    milli_cu_ms INTEGER NOT NULL,
+    paused_ms INTEGER NOT NULL,
+    storage_byte_hours REAL NOT NULL,
+    history_byte_hours REAL NOT NULL,
+    egress INTEGER NOT NULL,
+    ingress INTEGER NOT NULL,
+    queries INTEGER NOT NULL,
+    written INTEGER NOT NULL,
+    wakes INTEGER NOT NULL,
+    PRIMARY KEY (grain, start, subject)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX usage_of_subject ON usage (subject, grain, start);
+
+CREATE TABLE quota_states (
+    project_id TEXT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
+    measure TEXT NOT NULL,
+    state TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    PRIMARY KEY (project_id, measure)
+) STRICT, WITHOUT ROWID;
+";
+
 /// Alerts: rules that were made or changed, what fires, what changed; webhooks and the notices to them.
 ///
 /// Nothing refers to endpoints: what is said of one that is gone is history.

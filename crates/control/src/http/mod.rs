@@ -42,6 +42,8 @@ pub mod api_keys;
 pub mod users;
 pub mod snapshots;
 pub mod consumption;
+pub mod usage;
+pub mod quotas;
 pub mod openapi;
 pub mod status;
 pub mod storage;
@@ -61,6 +63,7 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::PROJECT, get(projects::get).patch(projects::update).delete(projects::delete))
         .route(routes::PROJECT_RECOVER, post(projects::recover))
         .route(routes::PROJECT_AUDIT, get(audit::of_project))
+        .route(routes::QUOTAS, get(quotas::get).put(quotas::set))
         .route(routes::CONNECTION_URI, get(connection::uri))
         .route(routes::AUTH_TOKEN, post(tokens::create))
         .route(routes::AUTH_ROTATE_KEY, post(tokens::rotate))
@@ -102,6 +105,7 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::REGIONS, get(users::regions))
         .route(routes::CONSUMPTION_ACCOUNT, get(consumption::account))
         .route(routes::CONSUMPTION_PROJECTS, get(consumption::projects))
+        .route(routes::USAGE, get(usage::get))
         .route(routes::OPENAPI, get(openapi::document))
         .route(routes::USER, get(users::me))
         .route(routes::USER_ORGANIZATIONS, get(users::organizations))

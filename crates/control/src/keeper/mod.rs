@@ -26,8 +26,9 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
 use crate::computes::Computes;
-use crate::db::{Db, DbError, endpoints};
+use crate::db::{Db, DbError, endpoints, usage};
 use crate::measure::colds::Waiting;
+use crate::metering::{Guard, Meter};
 use crate::metrics::Metrics;
 use crate::model::record::Endpoint;
 use crate::model::settings::Timeouts;
@@ -97,6 +98,8 @@ struct Inner {
     node: Node,
     timeouts: Timeouts,
     memory: Memory,
+    meter: Meter,
+    guard: Guard,
     notes: mpsc::Sender<Note>,
     unread: Mutex<Option<mpsc::Receiver<Note>>>,
     signals: Signals,
@@ -115,6 +118,10 @@ impl Keeper {
         for endpoint in db.read("list pending changes", endpoints::with_pending)? {
             memory.set_pending(&endpoint, true);
         }
+        let meter = Meter::resume(db.read("read the ledger", usage::load)?);
+        let guard = Guard::default();
+        let now = clock::now();
+        guard.note_all(&db.read("look at the quotas", |db| guard.assess_all(db, now))?);
         let unread = Mutex::new(Some(unread));
         let signals = Signals::default();
         Ok(Self {
@@ -123,6 +130,8 @@ impl Keeper {
                 node,
                 timeouts,
                 memory,
+                meter,
+                guard,
                 notes,
                 unread,
                 signals,
@@ -141,6 +150,18 @@ impl Keeper {
     /// Wakes that are still to be measured.
     pub(crate) fn cold_starts(&self) -> &Waiting {
         &self.inner.cold_starts
+    }
+
+    /// What endpoints and branches use.
+    #[must_use]
+    pub fn meter(&self) -> &Meter {
+        &self.inner.meter
+    }
+
+    /// Who may not be woken.
+    #[must_use]
+    pub fn guard(&self) -> &Guard {
+        &self.inner.guard
     }
 
     /// The queue of notes; only the first caller gets it.
@@ -187,6 +208,7 @@ impl Keeper {
     /// Forgets a deleted endpoint.
     pub fn forget(&self, endpoint: &EndpointId) {
         self.inner.memory.forget(endpoint);
+        self.inner.meter.forget(endpoint);
         self.inner.node.forget(endpoint);
     }
 

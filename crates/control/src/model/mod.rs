@@ -20,6 +20,7 @@ pub mod defaults;
 pub mod branch;
 pub mod activity;
 pub mod allow;
+pub mod quota;
 pub mod token;
 pub mod meta;
 pub mod sql;

@@ -23,6 +23,8 @@ pub mod pending;
 pub mod schedule;
 pub mod pressure;
 pub mod events;
+pub mod metering;
+pub mod quotas;
 pub mod mirror;
 pub mod expire;
 pub mod garbage;
@@ -141,6 +143,19 @@ pub(crate) fn start_all(control: &Control, scope: &Scope) {
         Box::new(sizes::Sizes::new(control)),
         Box::new(alerts::Alerts::new(control)),
         Box::new(notices::Notices::new(control)),
+        Box::new(metering::Metering {
+            db: foundation.db.clone(),
+            meter: foundation.keeper.meter().clone(),
+            computes: Arc::clone(computes),
+            seen: None,
+            pruned: None,
+            quotas: quotas::Quotas {
+                db: foundation.db.clone(),
+                keeper: foundation.keeper(),
+                computes: Arc::clone(computes),
+                scope: scope.clone(),
+            },
+        }),
         Box::new(pressure::Pressure { keeper: foundation.keeper(), computes: Arc::clone(computes) }),
     ];
     for reconciler in all {

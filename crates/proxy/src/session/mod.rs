@@ -135,7 +135,10 @@ pub(crate) async fn serve(
     shared.metrics.handshakes.dec();
     let (relay, endpoint) = match opened {
         None => return,
-        Some(Opened::Direct(client, backend, endpoint)) => (relay::Relay::new(client, *backend), endpoint),
+        Some(Opened::Direct(client, backend, endpoint)) => {
+            let tally = shared.pools.traffic().open(&endpoint);
+            (relay::Relay::new(client, *backend, tally), endpoint)
+        }
         Some(Opened::Pooled(client, who)) => return pool(&shared, client, who, peer, counted).await,
         Some(Opened::Replication(client, who)) => {
             let _counted = counted;

@@ -40,6 +40,7 @@ use crate::backend_stream::BackendStream;
 use crate::cancel::Entry;
 use crate::outbox::Outbox;
 use crate::stream::ClientStream;
+use crate::traffic::Tally;
 use crate::wake::{Compute, WakeTicket};
 
 /// The buffer that all sessions of a thread share. Large enough for a full TLS record and for most
@@ -95,10 +96,11 @@ pub(super) struct Relay {
     /// The client's last words were a Terminate: then the end of the backend is no crash.
     terminated: bool,
     cancel: Option<Entry>,
+    tally: Tally,
 }
 
 impl Relay {
-    pub(super) fn new(client: Client, backend: Connected) -> Self {
+    pub(super) fn new(client: Client, backend: Connected, tally: Tally) -> Self {
         let gate = backend.pass.into_gate();
         let receiver = backend.compute.closing();
         let closing = *receiver.borrow();
@@ -120,10 +122,12 @@ impl Relay {
             backend_gone: false,
             terminated: false,
             cancel: backend.cancel,
+            tally,
         };
         relay.scan.feed(&backend.surplus);
         relay.to_client.add(&backend.surplus);
         relay.to_backend.add(&client.unread);
+        relay.tally.up(client.unread.len());
         if relay.to_backend.is_empty() {
             relay.rest_or_work();
         } else {
@@ -138,6 +142,7 @@ impl Relay {
         backend: BackendStream,
         compute: Arc<dyn Compute>,
         cancel: Option<Entry>,
+        tally: Tally,
     ) -> Self {
         let receiver = compute.closing();
         let closing = *receiver.borrow();
@@ -158,6 +163,7 @@ impl Relay {
             backend_gone: false,
             terminated: false,
             cancel,
+            tally,
         }
     }
 
@@ -244,6 +250,7 @@ impl Relay {
             }
             let chunk = read.filled();
             self.scan.feed(chunk);
+            self.tally.down(chunk.len(), self.scan.readies());
             self.rest_or_work();
             // What the client does not take now is kept; the caller waits for it before reading on.
             if let Poll::Ready(Err(error)) = self.to_client.poll_chunk(cx, &mut self.client, chunk) {
@@ -311,6 +318,7 @@ impl Relay {
                 // Leaving is no work: it neither wakes a database nor keeps it awake.
                 return Poll::Ready(Ok(0));
             }
+            self.tally.up(chunk.len());
             if !self.inside && !self.gate.try_enter() {
                 self.to_backend.add(chunk);
                 self.waking = Some(Box::pin(Arc::clone(&self.compute).reenter()));

@@ -38,6 +38,7 @@ use crate::pooled::seats::{self, Row};
 use crate::pooled::slot::Slot;
 use crate::pooled::stats::Stats;
 use crate::census::{PoolCensus, Samples};
+use crate::traffic::{Tally, Traffic};
 use crate::wake::{Compute, End, Wake, same_run};
 
 /// Startup settings whose greeting is remembered. Drivers of one application send one or two.
@@ -67,6 +68,7 @@ pub(crate) struct Pool {
     /// What it shares with other pools, and its name there.
     room: Arc<Room>,
     member: MemberId,
+    tally: Tally,
 }
 
 /// What changes of it.
@@ -125,6 +127,7 @@ impl Pool {
         let pool = Arc::new_cyclic(|this| Self {
             member: room.join(&key, &poke, this),
             room: Arc::clone(room),
+            tally: room.traffic.open(&key.endpoint),
             row: key.row(),
             key,
             wake,
@@ -322,6 +325,16 @@ impl Pool {
         Stats { counters: inner.common.counters, ..inner.stats.clone() }
     }
 
+    /// Says what its clients have done, to whoever adds that up.
+    pub(in crate::pooled) fn tell_traffic(&self) {
+        let counters = self.inner.lock().common.counters;
+        self.tally.set(Traffic {
+            egress: counters.sent,
+            ingress: counters.received,
+            queries: counters.query_count,
+        });
+    }
+
     /// Ends the period of its averages, if it is over.
     pub(in crate::pooled) fn roll(&self, now: Mono, period: Duration) {
         let mut inner = self.inner.lock();
@@ -375,6 +388,7 @@ impl Inner {
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        self.tell_traffic();
         self.gone.cancel();
         self.room.leave(self.member);
     }
