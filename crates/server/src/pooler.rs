@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use dormouse_api::pooler::{PoolerAnswer, PoolerLayer, PoolerSetting, UpdatePooler};
+use dormouse_base::EndpointId;
+use dormouse_compute::limits::Clients;
 use dormouse_control::Control;
 use dormouse_control::measure::Census;
 use dormouse_control::pooler::{Pooler, PoolerError};
@@ -98,6 +100,12 @@ impl Pooler for Desk {
             }
             Answer::Done(notice) => PoolerAnswer { notice, ..PoolerAnswer::default() },
         })
+    }
+}
+
+impl Clients for Desk {
+    fn waiting(&self, endpoints: &[EndpointId]) -> Vec<u32> {
+        self.pooler.waiting(endpoints)
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dormouse_compute::fleet::BOOTS_PER_CORE;
+use dormouse_compute::limits::Controllers;
 use dormouse_compute::metrics::Metrics as ComputeMetrics;
 use dormouse_compute::postgres::discover::{self, Installations};
 use dormouse_compute::postgres::view::View;
@@ -28,6 +29,7 @@ pub(crate) struct Prepared {
     installations: Installations,
     identities: Identities,
     cgroups: Cgroups,
+    controllers: Controllers,
     views: BTreeMap<u16, View>,
     pub(crate) store: Store,
     pub(crate) tls: Tls,
@@ -46,6 +48,11 @@ impl Prepared {
         place.check_passable(identities).map_err(ServerError::Place)?;
         let cgroups =
             Cgroups::detect(config.cgroup, &place.instance()).map_err(system("use the wanted cgroups"))?;
+        let controllers = Controllers::detect(config.cgroup, &cgroups, &place.instance());
+        match &controllers {
+            Controllers::Missing(why) => tracing::warn!(why, "computes are not limited: metering goes by configured sizes"),
+            found => tracing::info!(by = found.name(), "computes are limited"),
+        }
         let (found, cache) = (installations.clone(), place.data.join("postgres"));
         let views = task::blocking(move || prepare_views(&found, &cache)).await?;
         let store = open_store(config, place).await?;
@@ -55,7 +62,7 @@ impl Prepared {
         let tls = tls.await.map_err(ServerError::Tls)?;
         // What the metadata adds to them is known later, and is believed.
         pooler::settings([], &config.pool_settings).map_err(ServerError::Pooler)?;
-        Ok(Self { installations, identities, cgroups, views, store, tls })
+        Ok(Self { installations, identities, cgroups, controllers, views, store, tls })
     }
 
     /// Opens the metadata. Only the server that holds the lock may.
@@ -93,6 +100,7 @@ impl Prepared {
             views: self.views.clone(),
             identities: self.identities,
             cgroups: self.cgroups.clone(),
+            controllers: self.controllers.clone(),
             boot_slots: cores * BOOTS_PER_CORE,
         };
         let host = Arc::clone(host);

@@ -8,11 +8,12 @@ use dormouse_base::clock::Mono;
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
 
-use super::run::{Closing, Run};
+use super::run::{Closing, Run, Sizer};
 use super::ticket::Ticket;
 use super::{Command, Shared, Surroundings, WakeError};
 use crate::host::QuotaUsedUp;
 use crate::event::{Cause, Happening, Phases, SleepReason};
+use crate::limits::watch::Subject;
 use crate::sandbox::process::Ending;
 use crate::spec::{PauseTimeout, Spec};
 use crate::state::{Event, State, Step, transition};
@@ -173,6 +174,7 @@ impl Actor {
         self.generation = self.shared.gate.look().generation();
         self.shared.run.lock().clone_from(&self.run);
         self.shared.gate.open();
+        self.around.watcher.join(Arc::clone(&self.shared) as Arc<dyn Subject>);
         if let Some(run) = &self.run {
             self.around.host.awake(&self.shared.id, run);
         }
@@ -240,6 +242,16 @@ impl Actor {
             self.around.metrics.clone(),
         );
         (cause == Cause::Client).then_some(ticket)
+    }
+
+    /// What gives the next run its size.
+    pub(super) fn sizer(&self, adopted: bool) -> Sizer {
+        Sizer {
+            watcher: self.around.watcher.clone(),
+            endpoint: self.shared.id.clone(),
+            bounds: Arc::clone(&self.shared.bounds),
+            adopted,
+        }
     }
 
     pub(super) fn back_off(&mut self, reason: String, storage: bool) -> Duration {

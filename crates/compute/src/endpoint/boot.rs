@@ -110,6 +110,7 @@ impl Actor {
             view,
             urgent: Arc::clone(&self.around.urgency).try_acquire_owned().ok(),
             config: Arc::clone(&self.around.config),
+            sizer: self.sizer(false),
         };
         let scope = self.around.scope.child();
         task::blocking(move || launch.run(scope)).await

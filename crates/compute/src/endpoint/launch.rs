@@ -14,7 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::WakeError;
 use super::record::Record;
-use super::run::{Place, Run};
+use super::run::{Place, Run, Sizer};
 use crate::fleet::{FleetConfig, SOCKET_NAME_LEN};
 use crate::host::HostError;
 use crate::postgres::admin::Socket;
@@ -77,6 +77,7 @@ pub(super) struct Launch {
     pub(super) dir: PathBuf,
     pub(super) config: Arc<FleetConfig>,
     pub(super) urgent: Option<OwnedSemaphorePermit>,
+    pub(super) sizer: Sizer,
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "`map_err` passes by value")]
@@ -132,7 +133,7 @@ impl Launch {
         let record = Record { postmaster, socket_dir: socket.dir.clone(), log_start };
         record.write(&self.dir).map_err(files)?;
         let place = Place { socket, data, group, log_start };
-        let run = Arc::new(Run::new(held, place, scope, self.urgent.take()));
+        let run = Arc::new(Run::new(held, place, scope, self.urgent.take(), self.sizer.clone()));
         Ok(Launched { run, watch, failure: started.failure })
     }
 

@@ -35,6 +35,7 @@ pub use ticket::Ticket;
 use crate::event::{Cause, SleepReason};
 use crate::fleet::FleetConfig;
 use crate::host::Host;
+use crate::limits::watch::{Subject, Watcher};
 use crate::limits::{Bounds, Live};
 use crate::metrics::Metrics;
 use crate::postgres::admin::AdminClient;
@@ -76,13 +77,15 @@ struct Shared {
     gate: Arc<Gate>,
     state: watch::Sender<State>,
     run: Mutex<Option<Arc<Run>>>,
-    bounds: Mutex<Bounds>,
+    /// Runs look at them too.
+    bounds: Arc<Mutex<Bounds>>,
 }
 
 /// The handle of an endpoint.
 #[derive(Debug)]
 pub struct Endpoint {
     shared: Arc<Shared>,
+    watcher: Watcher,
     commands: mpsc::Sender<Command>,
 }
 
@@ -110,6 +113,26 @@ pub(crate) struct Surroundings {
     pub(crate) stopping: CancellationToken,
     /// Each actor holds it while it acts; whoever has it for itself makes all of them stand still.
     pub(crate) turns: Arc<tokio::sync::RwLock<()>>,
+    /// Gives computes their sizes.
+    pub(crate) watcher: Watcher,
+}
+
+impl Subject for Shared {
+    fn id(&self) -> &EndpointId {
+        &self.id
+    }
+
+    fn active(&self) -> Option<Arc<Run>> {
+        if *self.state.borrow() == State::Active { self.run.lock().clone() } else { None }
+    }
+
+    fn bounds(&self) -> Bounds {
+        *self.bounds.lock()
+    }
+
+    fn connections(&self) -> u32 {
+        self.gate.connections()
+    }
 }
 
 impl Endpoint {
@@ -120,10 +143,11 @@ impl Endpoint {
             gate: Arc::new(Gate::default()),
             state: watch::Sender::new(State::Stopped),
             run: Mutex::new(None),
-            bounds: Mutex::default(),
+            bounds: Arc::default(),
         });
+        let watcher = surroundings.watcher.clone();
         actor::start(Arc::clone(&shared), surroundings, receiver);
-        Self { shared, commands }
+        Self { shared, watcher, commands }
     }
 
     /// Its identifier.
@@ -153,17 +177,28 @@ impl Endpoint {
     /// How large it is and what it uses; `None` unless it is Active or Paused.
     #[must_use]
     pub fn live(&self) -> Option<Live> {
-        if !matches!(self.state(), State::Active | State::Paused) {
+        let state = self.state();
+        if !matches!(state, State::Active | State::Paused) {
             return None;
         }
-        Some(Live {
+        let measured = self.current().and_then(|run| run.gauge(|gauge| gauge.live(state == State::Active)));
+        // Until its first row it has no limit.
+        Some(measured.unwrap_or_else(|| Live {
             at: clock::now(),
             cu: self.shared.bounds.lock().min,
             cpu_cores: 0.0,
             memory_bytes: 0,
             memory_limit_bytes: None,
+            connections: self.shared.gate.connections(),
+            waiting: 0,
             measured: false,
-        })
+        }))
+    }
+
+    /// Between which sizes it may move, from now on.
+    pub fn set_bounds(&self, bounds: Bounds) {
+        *self.shared.bounds.lock() = bounds;
+        self.watcher.rebound();
     }
 
     /// The gate that sessions enter while they work.

@@ -276,6 +276,7 @@ impl Actor {
         self.shared.run.lock().take();
         run.end().await;
         let (run, config, dir) = (Arc::clone(run), Arc::clone(&self.around.config), self.dir());
+        let (watcher, id) = (self.around.watcher.clone(), self.shared.id.clone());
         task::blocking(move || {
             let segment = PidFile::read(run.data()).and_then(|file| file.shm_segment);
             if !run.group().members().is_empty() && !run.group().kill() {
@@ -285,6 +286,7 @@ impl Actor {
                 shm::clean(identity, config.identities.is_private(identity), segment);
             }
             run.group().remove();
+            watcher.end(&id);
             Record::remove(&dir);
             // Empty it is gone; if not, the next start uses another one anyway.
             let _left = std::fs::remove_dir_all(&run.socket().dir);

@@ -355,6 +355,11 @@ impl Pool {
         PoolCensus { clients, backends, waiting: counts.cl_waiting, waits }
     }
 
+    /// How many clients wait for a backend.
+    pub(in crate::pooled) fn waiting(&self) -> u32 {
+        u32::try_from(self.inner.lock().books.waiting()).unwrap_or(u32::MAX)
+    }
+
     /// Its numbers.
     pub(crate) fn counts(&self) -> Counts {
         let inner = self.inner.lock();
