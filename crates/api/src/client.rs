@@ -27,6 +27,7 @@ pub mod api_key;
 pub mod audit;
 pub mod auth;
 pub mod branch;
+pub mod cost;
 pub mod database;
 pub mod endpoint;
 pub mod operation;

@@ -39,6 +39,7 @@ pub mod user;
 pub mod audit;
 pub mod consumption;
 pub mod usage;
+pub mod cost;
 pub mod quota;
 
 pub mod statistics;

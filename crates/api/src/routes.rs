@@ -106,6 +106,12 @@ pub const CONSUMPTION_ACCOUNT: &str = "/consumption_history/account";
 pub const CONSUMPTION_PROJECTS: &str = "/consumption_history/projects";
 /// `GET` *(extension)*: what was used, with [`crate::usage::Query`].
 pub const USAGE: &str = "/usage";
+/// `GET` *(extension)*: what that would have cost, with [`crate::cost::CostQuery`].
+pub const COST: &str = "/cost";
+/// `POST` *(extension)*: what a month that is described would cost. Changes nothing.
+pub const COST_ESTIMATE: &str = "/cost/estimate";
+/// `GET` *(extension)*: the price sheets.
+pub const COST_SHEETS: &str = "/cost/sheets";
 /// `GET` *(extension)*: this contract as OpenAPI 3.1. Needs no key.
 pub const OPENAPI: &str = "/openapi.json";
 /// `GET`: who the key belongs to.
@@ -210,7 +216,8 @@ impl Route {
     /// Whether it changes something, or tells a secret: then its use is recorded.
     #[must_use]
     pub fn is_audited(&self) -> bool {
-        self.method != Method::Get || matches!(self.pattern, ROLE_REVEAL | CONNECTION_URI)
+        let changes = self.method != Method::Get && self.pattern != COST_ESTIMATE;
+        changes || matches!(self.pattern, ROLE_REVEAL | CONNECTION_URI)
     }
 }
 
@@ -288,6 +295,9 @@ pub const ALL: &[Route] = &[
     route(Method::Get, CONSUMPTION_ACCOUNT, "getConsumptionHistoryPerAccount", Access::Organisation),
     route(Method::Get, CONSUMPTION_PROJECTS, "getConsumptionHistoryPerProject", Access::Listed),
     route(Method::Get, USAGE, "getUsage", Access::Listed),
+    route(Method::Get, COST, "getCost", Access::Listed),
+    route(Method::Post, COST_ESTIMATE, "estimateCost", Access::Caller),
+    route(Method::Get, COST_SHEETS, "listPriceSheets", Access::Caller),
     route(Method::Get, OPENAPI, "getOpenApi", Access::Anybody),
     route(Method::Get, USER, "getCurrentUserInfo", Access::Caller),
     route(Method::Get, USER_ORGANIZATIONS, "getCurrentUserOrganizations", Access::Caller),

@@ -106,6 +106,7 @@ pub(crate) enum Command {
     Statistics(commands::statistics::Arguments),
     #[command(subcommand)]
     Alert(commands::alert::Alert),
+    Cost(commands::cost::Cost),
     #[command(subcommand)]
     Operation(commands::operation::Operation),
     Storage(commands::storage::Storage),

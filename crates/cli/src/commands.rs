@@ -17,6 +17,7 @@ pub(crate) mod auth;
 pub(crate) mod branch;
 pub(crate) mod completion;
 pub(crate) mod connection_string;
+pub(crate) mod cost;
 pub(crate) mod database;
 pub(crate) mod doctor;
 pub(crate) mod endpoint;
@@ -78,6 +79,7 @@ pub(crate) fn run(command: Command, cx: Context) -> Result<(), Error> {
         Command::Audit(args) => wait(audit::run(&args, &cx)),
         Command::Statistics(args) => wait(statistics::run(args, &cx)),
         Command::Alert(args) => wait(alert::run(args, &cx)),
+        Command::Cost(args) => wait(cost::run(args, &cx)),
         Command::Operation(args) => wait(operation::run(args, &cx)),
         Command::Storage(args) => wait(storage::run(&args, &cx)),
         Command::Fsck(args) => wait(fsck::run(&args, &cx)),

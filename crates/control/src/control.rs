@@ -14,6 +14,7 @@ use std::sync::Arc;
 use dormouse_base::{EndpointId, Secret, clock};
 use dormouse_compute::postgres::discover::Installations;
 use dormouse_compute::sandbox::identity::Identities;
+use dormouse_pricing::Pricing;
 use dormouse_runtime::task::Scope;
 use dormouse_statistics::{Recorder, StoreError};
 use dormouse_storage::Store;
@@ -23,6 +24,7 @@ use crate::address::Address;
 use crate::alerts::Watch;
 use crate::api_key;
 use crate::computes::Computes;
+use crate::cost::Spending;
 use crate::db::{self, Db, DbError, api_keys, databases, endpoints, settings};
 use crate::directory::{Directories, DirectoryError};
 use crate::first::{self, FirstProject};
@@ -85,6 +87,8 @@ pub struct Config {
     pub ways: Ways,
     /// The identity provider whose tokens are accepted.
     pub oidc: Option<OidcSettings>,
+    /// The price sheets.
+    pub pricing: Arc<Pricing>,
 }
 
 /// Control could not start.
@@ -237,6 +241,8 @@ impl Control {
         let statuses = Statuses::default();
         let pooler = Attached::default();
         let identities = foundation.identities.clone();
+        let spending = Spending(Arc::clone(&foundation.config.pricing));
+        foundation.keeper.guard().attach_pricing(Arc::new(spending));
         Self { foundation, computes, vault, executor, statuses, scope: scope.clone(), pooler, identities }
     }
 

@@ -31,6 +31,7 @@ pub mod meta;
 pub mod recover;
 pub mod descent;
 pub mod metering;
+pub mod cost;
 pub mod operation;
 pub mod reconcile;
 pub mod address;

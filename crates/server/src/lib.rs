@@ -3,6 +3,7 @@
 //!
 //! * [`config`]: what a server is told. [`place`]: what it needs of directories and limits.
 //! * `ports`, `prepared`: what a start takes and finds before anything runs.
+//! * [`prices`]: the user's own price sheets.
 //! * [`run`]: start everything in order, wait for a signal, stop everything in the opposite order.
 //! * [`wake`]: how the proxy's questions are answered by control and computes.
 //! * [`pooler`]: the API's way to the proxy's pooler.
@@ -22,6 +23,7 @@ pub mod http;
 pub mod limited;
 mod ports;
 mod prepared;
+pub mod prices;
 pub mod run;
 pub mod takeover;
 pub mod recover;

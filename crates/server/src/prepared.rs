@@ -14,6 +14,7 @@ use dormouse_compute::sandbox::cgroup::Cgroups;
 use dormouse_compute::sandbox::identity::Identities;
 use dormouse_compute::{Fleet, FleetConfig, HostChange};
 use dormouse_control::{Address, Config as ControlConfig, Foundation, Timeouts};
+use dormouse_pricing::Pricing;
 use dormouse_proxy::tls::Tls;
 use dormouse_runtime::task::{self, Scope};
 use dormouse_storage::Store;
@@ -22,6 +23,7 @@ use dormouse_storage::object::StoreOptions;
 use crate::config::ServerConfig;
 use crate::place::Place;
 use crate::pooler;
+use crate::prices;
 use crate::run::{ServerError, system};
 
 /// See the module.
@@ -33,6 +35,7 @@ pub(crate) struct Prepared {
     views: BTreeMap<u16, View>,
     pub(crate) store: Store,
     pub(crate) tls: Tls,
+    pricing: Arc<Pricing>,
 }
 
 impl Prepared {
@@ -62,7 +65,10 @@ impl Prepared {
         let tls = tls.await.map_err(ServerError::Tls)?;
         // What the metadata adds to them is known later, and is believed.
         pooler::settings([], &config.pool_settings).map_err(ServerError::Pooler)?;
-        Ok(Self { installations, identities, cgroups, controllers, views, store, tls })
+        let (named, data) = (config.price_sheets.clone(), place.data.clone());
+        let pricing = task::blocking(move || prices::load(&named, &data)).await.map_err(ServerError::Prices)?;
+        let pricing = Arc::new(pricing);
+        Ok(Self { installations, identities, cgroups, controllers, views, store, tls, pricing })
     }
 
     /// Opens the metadata. Only the server that holds the lock may.
@@ -82,6 +88,7 @@ impl Prepared {
             run_root: place.run_root(),
             ways: config.ways,
             oidc: config.oidc.clone(),
+            pricing: Arc::clone(&self.pricing),
         };
         task::blocking(move || Foundation::open(control)).await.map_err(ServerError::Control)
     }

@@ -89,6 +89,9 @@ pub enum ServerError {
     /// The certificate.
     #[error("TLS cannot be offered")]
     Tls(#[source] dormouse_proxy::tls::TlsError),
+    /// A price sheet that was named.
+    #[error(transparent)]
+    Prices(crate::prices::PricesError),
     /// A setting of the pooler.
     #[error("cannot start the pooler: {0}")]
     Pooler(String),

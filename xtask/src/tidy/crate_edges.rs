@@ -8,7 +8,7 @@ use crate::finding::Finding;
 use crate::tree::{Manifest, Tree};
 
 /// Product crates, by directory name, with the product crates each may use. Order: from the bottom up.
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("base", &[]),
     ("hydrate", &[]),
     ("runtime", &["base"]),
@@ -18,22 +18,12 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("storage", &["base", "hydrate", "runtime", "pgwire"]),
     ("compute", &["base", "runtime", "pgwire"]),
     ("pooler", &["base", "pgwire"]),
+    ("pricing", &["base"]),
     ("proxy", &["base", "runtime", "pgwire", "pooler"]),
-    ("control", &["base", "runtime", "pgwire", "api", "statistics", "storage", "compute"]),
+    ("control", &["base", "runtime", "pgwire", "api", "pricing", "statistics", "storage", "compute"]),
     (
         "server",
-        &[
-            "base",
-            "runtime",
-            "pgwire",
-            "api",
-            "statistics",
-            "storage",
-            "compute",
-            "pooler",
-            "proxy",
-            "control",
-        ],
+        &["base", "runtime", "pgwire", "api", "pricing", "storage", "compute", "pooler", "proxy", "control"],
     ),
     ("cli", &["base", "runtime", "api", "compute", "server"]),
 ];

@@ -34,6 +34,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod activity;
 pub mod usage;
+pub mod cost;
 pub mod quotas;
 pub mod snapshots;
 pub mod alerts;

@@ -34,7 +34,7 @@ pub fn kept_days(grain: Granularity) -> i64 {
     }
 }
 
-fn number(grain: Granularity) -> i64 {
+pub(super) fn number(grain: Granularity) -> i64 {
     match grain {
         Granularity::Hour => 0,
         Granularity::Day => 1,

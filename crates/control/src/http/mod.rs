@@ -43,6 +43,7 @@ pub mod users;
 pub mod snapshots;
 pub mod consumption;
 pub mod usage;
+pub mod cost;
 pub mod quotas;
 pub mod openapi;
 pub mod status;
@@ -106,6 +107,9 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::CONSUMPTION_ACCOUNT, get(consumption::account))
         .route(routes::CONSUMPTION_PROJECTS, get(consumption::projects))
         .route(routes::USAGE, get(usage::get))
+        .route(routes::COST, get(cost::get))
+        .route(routes::COST_ESTIMATE, post(cost::estimate))
+        .route(routes::COST_SHEETS, get(cost::sheets))
         .route(routes::OPENAPI, get(openapi::document))
         .route(routes::USER, get(users::me))
         .route(routes::USER_ORGANIZATIONS, get(users::organizations))
