@@ -107,6 +107,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Quota(commands::quota::Quota),
     Audit(commands::audit::Audit),
+    Statistics(commands::statistics::Arguments),
+    #[command(subcommand)]
+    Alert(commands::alert::Alert),
     Cost(commands::cost::Cost),
     #[command(subcommand)]
     Operation(commands::operation::Operation),

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::ui::Ui;
 
 pub(crate) mod api_key;
+pub(crate) mod alert;
 pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod branch;
@@ -36,6 +37,7 @@ pub(crate) mod recover;
 pub(crate) mod reference;
 pub(crate) mod role;
 pub(crate) mod snapshot;
+pub(crate) mod statistics;
 pub(crate) mod status;
 pub(crate) mod storage;
 pub(crate) mod up;
@@ -81,6 +83,8 @@ pub(crate) fn run(command: Command, cx: Context) -> Result<(), Error> {
         Command::Usage(args) => wait(usage::run(args, &cx)),
         Command::Quota(args) => wait(quota::run(args, &cx)),
         Command::Audit(args) => wait(audit::run(&args, &cx)),
+        Command::Statistics(args) => wait(statistics::run(args, &cx)),
+        Command::Alert(args) => wait(alert::run(args, &cx)),
         Command::Cost(args) => wait(cost::run(args, &cx)),
         Command::Operation(args) => wait(operation::run(args, &cx)),
         Command::Storage(args) => wait(storage::run(&args, &cx)),

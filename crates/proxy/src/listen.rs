@@ -17,10 +17,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::bound::Bound;
+use crate::census::Census;
 use crate::console::{Operators, Pooler};
 use crate::gateway::Gateway;
 use crate::handover::parcel::{Parcel, Unfit};
-use crate::load::Load;
 use crate::metrics::Metrics;
 use crate::pooled::{Listeners, Pools};
 use crate::session::Shared;
@@ -115,7 +115,7 @@ impl Proxy {
             proofs: crate::proofs::Proofs::default(),
             cancels: crate::cancel::Registry::default(),
             metrics,
-            load: Load::default(),
+            census: Census::default(),
             doom_secret: config.secret,
             pools,
             address,

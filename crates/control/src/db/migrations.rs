@@ -18,6 +18,7 @@ const STEPS: &[&str] = &[
     schema::REPLIES,
     schema::CONSOLE,
     schema::WARM,
+    schema::ALERTS,
 ];
 
 /// What went wrong, before the path is known.

@@ -54,6 +54,10 @@ pub mod status;
 pub mod storage;
 pub mod storage_restore;
 pub mod pooler;
+pub mod statistics;
+pub mod alerts;
+pub mod alert_rules;
+pub mod alert_webhooks;
 
 /// All routes below [`routes::BASE`].
 pub(crate) fn router(control: &Control) -> Router {
@@ -119,6 +123,18 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::STORAGE, get(storage::status))
         .route(routes::STORAGE_CHECK, post(storage::check))
         .route(routes::STORAGE_COLLECT, post(storage::collect))
+        .route(routes::STATISTICS, get(statistics::get))
+        .route(routes::STATISTICS_METRICS, get(statistics::metrics))
+        .route(routes::ALERTS, get(alerts::list))
+        .route(routes::ALERT_RULES, get(alert_rules::list).post(alert_rules::create))
+        .route(
+            routes::ALERT_RULE,
+            get(alert_rules::get).patch(alert_rules::update).delete(alert_rules::delete),
+        )
+        .route(routes::ALERT_RULE_TEST, post(alert_rules::test))
+        .route(routes::ALERT_WEBHOOKS, get(alert_webhooks::list).post(alert_webhooks::create))
+        .route(routes::ALERT_WEBHOOK, delete(alert_webhooks::delete))
+        .route(routes::ALERT_WEBHOOK_TEST, post(alert_webhooks::test))
         .route(routes::POOLER, get(pooler::get).patch(pooler::update))
         .route(routes::POOLER_COMMAND, post(pooler::command))
         .fallback(error::no_route);

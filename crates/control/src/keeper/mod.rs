@@ -58,6 +58,8 @@ pub struct Signals {
     pub pending: Notify,
     /// Something changed that storage keeps for a disaster.
     pub mirror: Notify,
+    /// Webhooks are to be told something.
+    pub notices: Notify,
     /// A branch or an endpoint expires, perhaps sooner than any other.
     pub expire: Notify,
     /// Somebody changed when an endpoint is kept awake, or one that should be did not wake.

@@ -32,6 +32,8 @@ pub mod expire;
 pub mod garbage;
 pub mod measure;
 pub mod sizes;
+pub mod alerts;
+pub mod notices;
 
 /// Tells what a run did, for people, and when to run again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,6 +152,10 @@ pub(crate) fn start_all(control: &Control, scope: &Scope) {
             foundation.keeper.meter().clone(),
             Arc::clone(&control.vault),
         )),
+        Box::new(measure::Measure::new(control)),
+        Box::new(sizes::Sizes::new(control)),
+        Box::new(alerts::Alerts::new(control)),
+        Box::new(notices::Notices::new(control)),
         Box::new(metering::Metering {
             db: foundation.db.clone(),
             meter: foundation.keeper.meter().clone(),
@@ -165,8 +171,6 @@ pub(crate) fn start_all(control: &Control, scope: &Scope) {
                 scope: scope.clone(),
             },
         }),
-        Box::new(measure::Measure::new(control)),
-        Box::new(sizes::Sizes::new(control)),
         Box::new(pressure::Pressure { keeper: foundation.keeper(), computes: Arc::clone(computes) }),
     ];
     for reconciler in all {
