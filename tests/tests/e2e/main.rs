@@ -43,4 +43,5 @@ mod pool_console;
 mod pool_ini;
 mod gateway_drivers;
 mod gateway_http;
+mod console;
 mod pool_standin;
