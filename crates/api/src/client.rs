@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 use crate::ErrorBody;
 use crate::routes::{self, Method};
 
+pub mod alert;
 pub mod api_key;
 pub mod audit;
 pub mod auth;
@@ -35,6 +36,7 @@ pub mod project;
 pub mod role;
 pub mod server;
 pub mod snapshot;
+pub mod statistics;
 pub mod storage;
 
 /// The largest reply that a caller should read, bytes.

@@ -39,6 +39,10 @@ pub mod console;
 pub mod user;
 pub mod audit;
 pub mod consumption;
+pub mod usage;
+
+pub mod statistics;
+pub mod alert;
 
 pub mod server_file;
 pub mod status;

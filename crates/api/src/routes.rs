@@ -104,6 +104,8 @@ pub const REGIONS: &str = "/regions";
 pub const CONSUMPTION_ACCOUNT: &str = "/consumption_history/account";
 /// `GET`: the same for each project.
 pub const CONSUMPTION_PROJECTS: &str = "/consumption_history/projects";
+/// `GET` *(extension)*: what was used, with [`crate::usage::Query`].
+pub const USAGE: &str = "/usage";
 /// `GET` *(extension)*: this contract as OpenAPI 3.1. Needs no key.
 pub const OPENAPI: &str = "/openapi.json";
 /// `GET`: who the key belongs to.
@@ -118,6 +120,24 @@ pub const STORAGE: &str = "/storage";
 pub const STORAGE_CHECK: &str = "/storage/check";
 /// `POST` *(extension)*: delete what nothing needs. No time limit.
 pub const STORAGE_COLLECT: &str = "/storage/collect";
+/// `GET` *(extension)*: what was measured, with [`crate::statistics::StatisticsQuery`].
+pub const STATISTICS: &str = "/statistics";
+/// `GET` *(extension)*: what is measured.
+pub const STATISTICS_METRICS: &str = "/statistics/metrics";
+/// `GET` *(extension)*: what alerts say, with [`crate::alert::AlertsQuery`].
+pub const ALERTS: &str = "/alerts";
+/// `GET` list, `POST` create *(extension)*.
+pub const ALERT_RULES: &str = "/alerts/rules";
+/// `GET`, `PATCH`, `DELETE` *(extension)*.
+pub const ALERT_RULE: &str = "/alerts/rules/{rule_id}";
+/// `POST` *(extension)*: what it says now, and a notice that is marked as a test.
+pub const ALERT_RULE_TEST: &str = "/alerts/rules/{rule_id}/test";
+/// `GET` list, `POST` create *(extension)*.
+pub const ALERT_WEBHOOKS: &str = "/alerts/webhooks";
+/// `DELETE` *(extension)*.
+pub const ALERT_WEBHOOK: &str = "/alerts/webhooks/{webhook_id}";
+/// `POST` *(extension)*: a notice that is marked as a test.
+pub const ALERT_WEBHOOK_TEST: &str = "/alerts/webhooks/{webhook_id}/test";
 /// `GET`, `PATCH` *(extension)*: the settings of the pooler.
 pub const POOLER: &str = "/pooler";
 /// `POST` *(extension)*: run a command of the pooler's console.
@@ -266,6 +286,7 @@ pub const ALL: &[Route] = &[
     route(Method::Get, REGIONS, "getActiveRegions", Access::Caller),
     route(Method::Get, CONSUMPTION_ACCOUNT, "getConsumptionHistoryPerAccount", Access::Organisation),
     route(Method::Get, CONSUMPTION_PROJECTS, "getConsumptionHistoryPerProject", Access::Listed),
+    route(Method::Get, USAGE, "getUsage", Access::Listed),
     route(Method::Get, OPENAPI, "getOpenApi", Access::Anybody),
     route(Method::Get, USER, "getCurrentUserInfo", Access::Caller),
     route(Method::Get, USER_ORGANIZATIONS, "getCurrentUserOrganizations", Access::Caller),

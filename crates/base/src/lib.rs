@@ -6,6 +6,7 @@
 //! simulation can later put a seeded world behind them.
 
 pub mod clock;
+pub mod cu;
 pub mod id;
 pub mod lsn;
 pub mod epoch;
@@ -17,8 +18,9 @@ pub mod span;
 
 pub use causes::with_causes;
 pub use clock::Timestamp;
+pub use cu::Cu;
 pub use epoch::Epoch;
-pub use id::{ApiKeyId, BranchId, EndpointId, OperationId, ProjectId};
+pub use id::{AlertRuleId, ApiKeyId, BranchId, EndpointId, OperationId, ProjectId, WebhookId};
 pub use kind::Kind;
 pub use lsn::{Lsn, Timeline};
 pub use secret::Secret;

@@ -18,6 +18,7 @@ use crate::admission::Admission;
 use crate::endpoint::{Endpoint, Surroundings};
 use crate::event::SleepReason;
 use crate::host::Host;
+use crate::limits::Live;
 use crate::metrics::Metrics;
 use crate::postgres::view::View;
 use crate::sandbox::cgroup::Cgroups;
@@ -135,6 +136,12 @@ impl Fleet {
     #[must_use]
     pub fn get(&self, id: &EndpointId) -> Option<Arc<Endpoint>> {
         self.endpoints.read().get(id).cloned()
+    }
+
+    /// How large an endpoint is and what it uses; `None` unless it is Active or Paused.
+    #[must_use]
+    pub fn live(&self, id: &EndpointId) -> Option<Live> {
+        self.get(id)?.live()
     }
 
     /// All handles.

@@ -19,6 +19,7 @@ pub mod fleet;
 pub mod host;
 pub mod host_change;
 pub mod import;
+pub mod limits;
 pub mod metrics;
 pub mod postgres;
 pub mod sandbox;

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use dormouse_base::{BranchId, EndpointId, Lsn, ProjectId};
 
+use crate::limits::Bounds;
+
 /// What happens to an endpoint that has been Paused for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PauseTimeout {
@@ -51,6 +53,8 @@ pub struct Spec {
     pub idle_timeout: Option<Duration>,
     /// How long it stays Paused.
     pub pause_timeout: PauseTimeout,
+    /// Between which sizes it may move.
+    pub size: Bounds,
     /// PostgreSQL's `max_connections`.
     pub max_connections: u32,
     /// Libraries to preload, such as `pg_stat_statements`; ones that are not installed are left out.

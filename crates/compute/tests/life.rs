@@ -50,6 +50,7 @@ impl Host for Bare {
             slot: 7,
             idle_timeout: self.idle,
             pause_timeout: self.pause,
+            size: dormouse_compute::limits::Bounds::default(),
             max_connections: 20,
             preload: vec!["pg_stat_statements".into()],
             settings: Vec::new(),

@@ -96,6 +96,7 @@ const TABLE: &[(&str, Who)] = &[
     ("getActiveRegions", Known),
     ("getConsumptionHistoryPerAccount", Whole),
     ("getConsumptionHistoryPerProject", Known),
+    ("getUsage", Known),
     ("getOpenApi", Everybody),
     ("getCurrentUserInfo", Known),
     ("getCurrentUserOrganizations", Known),

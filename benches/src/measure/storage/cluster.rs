@@ -59,6 +59,7 @@ pub(super) fn arguments() -> Vec<String> {
         slot: 0,
         idle_timeout: None,
         pause_timeout: PauseTimeout::Skip,
+        size: dormouse_compute::limits::Bounds::default(),
         max_connections: 100,
         preload: Vec::new(),
         settings: Vec::new(),

@@ -121,6 +121,7 @@ const ALL: &[Row] = &[
     ("getActiveRegions", || reply("List regions: there is one", of::<user::Regions>)),
     ("getConsumptionHistoryPerAccount", || reply("Show what all projects used", of::<consumption::AccountConsumption>).query(of::<consumption::ConsumptionQuery>)),
     ("getConsumptionHistoryPerProject", || reply("Show what each project used", of::<consumption::ProjectsConsumption>).query(of::<consumption::ConsumptionQuery>)),
+    ("getUsage", || reply("Show what was used, by project, branch and time (extension)", of::<usage::Report>).query(of::<usage::Query>)),
     ("getOpenApi", || reply("Show this document (extension)", of::<serde_json::Map<String, serde_json::Value>>)),
     ("getCurrentUserInfo", || reply("Show who the caller is", of::<User>)),
     ("getCurrentUserOrganizations", || reply("List the caller's organisations: always none", of::<Organizations>)),

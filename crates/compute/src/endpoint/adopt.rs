@@ -76,6 +76,7 @@ impl Actor {
             return false;
         }
         self.run = Some(run);
+        *self.shared.bounds.lock() = spec.size;
         self.spec = Some(spec);
         self.shared.run.lock().clone_from(&self.run);
         if frozen {

@@ -77,6 +77,7 @@ impl Actor {
             return Err(self.give_up(&run, failure).await);
         }
         phases.apply_us = laps.lap();
+        *self.shared.bounds.lock() = spec.size;
         self.spec = Some(spec);
         self.calm_in_time(&run);
         Ok((run, phases))

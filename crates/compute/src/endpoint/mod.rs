@@ -22,7 +22,7 @@ mod sleep;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_base::EndpointId;
+use dormouse_base::{EndpointId, clock};
 use dormouse_runtime::gate::{Gate, Pass};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -35,6 +35,7 @@ pub use ticket::Ticket;
 use crate::event::{Cause, SleepReason};
 use crate::fleet::FleetConfig;
 use crate::host::Host;
+use crate::limits::{Bounds, Live};
 use crate::metrics::Metrics;
 use crate::postgres::admin::AdminClient;
 use crate::state::State;
@@ -75,6 +76,7 @@ struct Shared {
     gate: Arc<Gate>,
     state: watch::Sender<State>,
     run: Mutex<Option<Arc<Run>>>,
+    bounds: Mutex<Bounds>,
 }
 
 /// The handle of an endpoint.
@@ -118,6 +120,7 @@ impl Endpoint {
             gate: Arc::new(Gate::default()),
             state: watch::Sender::new(State::Stopped),
             run: Mutex::new(None),
+            bounds: Mutex::default(),
         });
         actor::start(Arc::clone(&shared), surroundings, receiver);
         Self { shared, commands }
@@ -145,6 +148,22 @@ impl Endpoint {
     #[must_use]
     pub fn running(&self) -> Option<Arc<Run>> {
         self.current()
+    }
+
+    /// How large it is and what it uses; `None` unless it is Active or Paused.
+    #[must_use]
+    pub fn live(&self) -> Option<Live> {
+        if !matches!(self.state(), State::Active | State::Paused) {
+            return None;
+        }
+        Some(Live {
+            at: clock::now(),
+            cu: self.shared.bounds.lock().min,
+            cpu_cores: 0.0,
+            memory_bytes: 0,
+            memory_limit_bytes: None,
+            measured: false,
+        })
     }
 
     /// The gate that sessions enter while they work.

@@ -143,6 +143,7 @@ mod tests {
             slot: 0,
             idle_timeout: None,
             pause_timeout: PauseTimeout::Forever,
+            size: crate::limits::Bounds::default(),
             max_connections: 20,
             preload: Vec::new(),
             settings: vec![("fsync".into(), "off".into()), ("work_mem".into(), "8MB".into())],

@@ -44,6 +44,7 @@ pub mod api_keys;
 pub mod users;
 pub mod snapshots;
 pub mod consumption;
+pub mod usage;
 pub mod openapi;
 pub mod status;
 pub mod storage;
@@ -101,6 +102,7 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::REGIONS, get(users::regions))
         .route(routes::CONSUMPTION_ACCOUNT, get(consumption::account))
         .route(routes::CONSUMPTION_PROJECTS, get(consumption::projects))
+        .route(routes::USAGE, get(usage::get))
         .route(routes::OPENAPI, get(openapi::document))
         .route(routes::USER, get(users::me))
         .route(routes::USER_ORGANIZATIONS, get(users::organizations))

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use dormouse_base::{EndpointId, clock};
+use dormouse_base::{Cu, EndpointId, clock};
 use dormouse_compute::endpoint::Run;
 use dormouse_compute::event::Happening;
 use dormouse_compute::host::{Host, HostError, SleepNotes};
+use dormouse_compute::limits::Bounds;
 use dormouse_compute::postgres::admin::Door;
 use dormouse_compute::spec::{Directory, Mode, Spec};
 use dormouse_compute::state::State;
@@ -90,6 +91,10 @@ impl Host for Keeper {
             slot: endpoint.slot,
             idle_timeout: self.inner.timeouts.idle_of(endpoint.suspend_timeout_seconds),
             pause_timeout: self.inner.timeouts.pause_of(endpoint.pause_timeout_seconds),
+            size: Bounds {
+                min: Cu::nearest(endpoint.autoscaling_limit_min_cu),
+                max: Cu::nearest(endpoint.autoscaling_limit_max_cu),
+            },
             max_connections: defaults::MAX_CONNECTIONS,
             endpoint: endpoint.id,
             preload,

@@ -1,0 +1,58 @@
+// Figures of charts and of money, beside those of ../ui/format: an axis needs them shorter, a wake needs them finer. Pure.
+import { bytes, millis, number } from '../ui/format';
+
+/** 12_345 → "12.3K", for axes and tiles. */
+export function compact(value: number): string {
+  const size = Math.abs(value);
+  if (size < 10_000) return number(value, size < 10 ? 2 : size < 100 ? 1 : 0);
+  return new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 3 }).format(value);
+}
+
+/** Milliseconds of something quick: "0.42 ms", "7.3 ms", "312 ms", "4.2 s", "3 min 20 s". */
+export function fine(ms: number): string {
+  const size = Math.abs(ms);
+  if (size >= 100) return millis(ms);
+  return `${number(ms, size < 1 ? 2 : size < 10 ? 1 : 0)} ms`;
+}
+
+/** "$12.30"; amounts below a cent are told, not rounded to nothing. */
+export function money(amount: number, currency = 'USD'): string {
+  const small = amount !== 0 && Math.abs(amount) < 0.01;
+  const options: Intl.NumberFormatOptions = small ? { maximumSignificantDigits: 2 } : { minimumFractionDigits: 2, maximumFractionDigits: 2 };
+  try {
+    return new Intl.NumberFormat('en', { style: 'currency', currency, ...options }).format(amount);
+  } catch {
+    // A sheet of one's own may name whatever it likes.
+    return `${number(amount, 2)} ${currency}`;
+  }
+}
+
+/** 0–100 → "42 %". */
+export function percent(value: number): string {
+  return `${number(value, Math.abs(value) < 10 ? 1 : 0)} %`;
+}
+
+/** A round number of bytes without ".0": for axes, where "1.0 GiB" is noise. */
+export function roundBytes(value: number): string {
+  return bytes(value).replace('.0 ', ' ');
+}
+
+/** How a figure with a unit of the statistics API is written. */
+export function unitFormat(unit: string): (value: number) => string {
+  switch (unit) {
+    case 'percent':
+      return percent;
+    case 'bytes':
+      return roundBytes;
+    case 'milliseconds':
+      return fine;
+    case 'cu':
+      return (value) => `${number(value, 2)} CU`;
+    case 'usd_per_hour':
+      return (value) => `${money(value)}/h`;
+    case 'per_hour':
+      return (value) => `${compact(value)}/h`;
+    default:
+      return compact;
+  }
+}
