@@ -93,6 +93,7 @@ const TABLE: &[(&str, Who)] = &[
     ("revokeApiKey", Whole),
     ("listAudit", Whole),
     ("getAuthDetails", Known),
+    ("createConsoleLink", Known),
     ("getActiveRegions", Known),
     ("getConsumptionHistoryPerAccount", Whole),
     ("getConsumptionHistoryPerProject", Known),
