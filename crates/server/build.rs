@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
-    let root = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo sets this")).join("../..").canonicalize()?;
+    let root =
+        Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo sets this")).join("../..").canonicalize()?;
     let (dist, errors) = (root.join("console/dist"), root.join("docs/errors"));
     // Cargo looks at a directory that is missing at every build; an empty one it can compare.
     fs::create_dir_all(&dist)?;
@@ -18,8 +19,11 @@ fn main() -> io::Result<()> {
         let plain = gz.with_extension("");
         let name = plain.strip_prefix(&dist).expect("it was found there").display().to_string();
         let br = PathBuf::from(format!("{}.br", plain.display()));
-        writeln!(out, "    Embedded {{ name: {name:?}, gz: include_bytes!({gz:?}), br: include_bytes!({br:?}) }},")
-            .expect("a string takes everything");
+        writeln!(
+            out,
+            "    Embedded {{ name: {name:?}, gz: include_bytes!({gz:?}), br: include_bytes!({br:?}) }},"
+        )
+        .expect("a string takes everything");
     }
     out.push_str("];\npub(super) const ERROR_PAGES: &[(&str, &str)] = &[\n");
     for page in find(&errors, "md")? {

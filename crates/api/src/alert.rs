@@ -18,7 +18,8 @@ use crate::statistics::{Metric, Statistic, Unit};
 pub const DEFAULT_CLEAR_RATIO: f64 = 0.95;
 
 /// Where a subject of a rule is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+/// Their order is from good to bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertState {
     /// Nothing was measured lately: asleep, most of the time.

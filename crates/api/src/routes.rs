@@ -18,8 +18,12 @@ pub const PROJECTS_IMPORT: &str = "/projects/import";
 pub const PROJECT: &str = "/projects/{project_id}";
 /// `POST`: bring a deleted project back; nothing that was deleted is kept here, so it always refuses.
 pub const PROJECT_RECOVER: &str = "/projects/{project_id}/recover";
+/// `POST` *(extension)*: wake all its endpoints at once.
+pub const PROJECT_WAKE: &str = "/projects/{project_id}/wake";
 /// `GET` *(extension)*: who changed what in a project.
 pub const PROJECT_AUDIT: &str = "/projects/{project_id}/audit";
+/// `GET`, `PUT` *(extension)*: how much a project may use.
+pub const QUOTAS: &str = "/projects/{project_id}/quotas";
 /// `GET` with [`crate::connection::ConnectionUriQuery`].
 pub const CONNECTION_URI: &str = "/projects/{project_id}/connection_uri";
 /// `POST` *(extension)*: a login token, to be shown in the place of a password.
@@ -106,6 +110,12 @@ pub const CONSUMPTION_ACCOUNT: &str = "/consumption_history/account";
 pub const CONSUMPTION_PROJECTS: &str = "/consumption_history/projects";
 /// `GET` *(extension)*: what was used, with [`crate::usage::Query`].
 pub const USAGE: &str = "/usage";
+/// `GET` *(extension)*: what that would have cost, with [`crate::cost::CostQuery`].
+pub const COST: &str = "/cost";
+/// `POST` *(extension)*: what a month that is described would cost. Changes nothing.
+pub const COST_ESTIMATE: &str = "/cost/estimate";
+/// `GET` *(extension)*: the price sheets.
+pub const COST_SHEETS: &str = "/cost/sheets";
 /// `GET` *(extension)*: this contract as OpenAPI 3.1. Needs no key.
 pub const OPENAPI: &str = "/openapi.json";
 /// `GET`: who the key belongs to.
@@ -210,7 +220,8 @@ impl Route {
     /// Whether it changes something, or tells a secret: then its use is recorded.
     #[must_use]
     pub fn is_audited(&self) -> bool {
-        self.method != Method::Get || matches!(self.pattern, ROLE_REVEAL | CONNECTION_URI)
+        let changes = self.method != Method::Get && self.pattern != COST_ESTIMATE;
+        changes || matches!(self.pattern, ROLE_REVEAL | CONNECTION_URI)
     }
 }
 
@@ -229,7 +240,10 @@ pub const ALL: &[Route] = &[
     route(Method::Patch, PROJECT, "updateProject", Access::Project),
     route(Method::Delete, PROJECT, "deleteProject", Access::Organisation),
     route(Method::Post, PROJECT_RECOVER, "recoverProject", Access::Organisation),
+    route(Method::Post, PROJECT_WAKE, "wakeProject", Access::Project),
     route(Method::Get, PROJECT_AUDIT, "listProjectAudit", Access::Project),
+    route(Method::Get, QUOTAS, "getProjectQuotas", Access::Project),
+    route(Method::Put, QUOTAS, "setProjectQuotas", Access::Organisation),
     route(Method::Get, CONNECTION_URI, "getConnectionUri", Access::Project),
     route(Method::Post, AUTH_TOKEN, "createLoginToken", Access::Project),
     route(Method::Post, AUTH_ROTATE_KEY, "rotateLoginKey", Access::Organisation),
@@ -287,6 +301,9 @@ pub const ALL: &[Route] = &[
     route(Method::Get, CONSUMPTION_ACCOUNT, "getConsumptionHistoryPerAccount", Access::Organisation),
     route(Method::Get, CONSUMPTION_PROJECTS, "getConsumptionHistoryPerProject", Access::Listed),
     route(Method::Get, USAGE, "getUsage", Access::Listed),
+    route(Method::Get, COST, "getCost", Access::Listed),
+    route(Method::Post, COST_ESTIMATE, "estimateCost", Access::Caller),
+    route(Method::Get, COST_SHEETS, "listPriceSheets", Access::Caller),
     route(Method::Get, OPENAPI, "getOpenApi", Access::Anybody),
     route(Method::Get, USER, "getCurrentUserInfo", Access::Caller),
     route(Method::Get, USER_ORGANIZATIONS, "getCurrentUserOrganizations", Access::Caller),

@@ -103,7 +103,11 @@ pub(crate) enum Command {
     Auth(commands::auth::Auth),
     #[command(subcommand)]
     ApiKey(commands::api_key::ApiKey),
+    Usage(commands::usage::Usage),
+    #[command(subcommand)]
+    Quota(commands::quota::Quota),
     Audit(commands::audit::Audit),
+    Cost(commands::cost::Cost),
     #[command(subcommand)]
     Operation(commands::operation::Operation),
     Storage(commands::storage::Storage),

@@ -16,6 +16,7 @@ pub(crate) mod auth;
 pub(crate) mod branch;
 pub(crate) mod completion;
 pub(crate) mod connection_string;
+pub(crate) mod cost;
 pub(crate) mod console;
 pub(crate) mod database;
 pub(crate) mod doctor;
@@ -30,6 +31,7 @@ pub(crate) mod pool;
 pub(crate) mod pooler;
 pub(crate) mod project;
 pub(crate) mod psql;
+pub(crate) mod quota;
 pub(crate) mod recover;
 pub(crate) mod reference;
 pub(crate) mod role;
@@ -37,6 +39,7 @@ pub(crate) mod snapshot;
 pub(crate) mod status;
 pub(crate) mod storage;
 pub(crate) mod up;
+pub(crate) mod usage;
 
 /// What every command gets besides its own arguments.
 #[derive(Debug)]
@@ -75,7 +78,10 @@ pub(crate) fn run(command: Command, cx: Context) -> Result<(), Error> {
         Command::IpAllow(args) => wait(ip_allow::run(args, &cx)),
         Command::Auth(args) => wait(auth::run(args, &cx)),
         Command::ApiKey(args) => wait(api_key::run(args, &cx)),
+        Command::Usage(args) => wait(usage::run(args, &cx)),
+        Command::Quota(args) => wait(quota::run(args, &cx)),
         Command::Audit(args) => wait(audit::run(&args, &cx)),
+        Command::Cost(args) => wait(cost::run(args, &cx)),
         Command::Operation(args) => wait(operation::run(args, &cx)),
         Command::Storage(args) => wait(storage::run(&args, &cx)),
         Command::Fsck(args) => wait(fsck::run(&args, &cx)),

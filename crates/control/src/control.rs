@@ -14,7 +14,9 @@ use std::sync::Arc;
 use dormouse_base::{EndpointId, Secret, clock};
 use dormouse_compute::postgres::discover::Installations;
 use dormouse_compute::sandbox::identity::Identities;
+use dormouse_pricing::Pricing;
 use dormouse_runtime::task::Scope;
+use dormouse_statistics::{Recorder, StoreError};
 use dormouse_storage::Store;
 
 use crate::address::Address;
@@ -29,6 +31,7 @@ use crate::identity::{Oidc, OidcSettings};
 use crate::keeper::Keeper;
 use crate::known::Known;
 use crate::locate::{LocateError, Located, Locator};
+use crate::metering::Clients;
 use crate::metrics::Metrics;
 use crate::model::settings::Timeouts;
 use crate::model::token::TokenError;
@@ -51,6 +54,7 @@ use crate::operation::{Executor, StepFailure, Work};
 use crate::password::{PasswordError, Passwords, StoredRole};
 use crate::pooler::Attached;
 use crate::reconcile::{self, Statuses};
+use crate::replies::Replies;
 use crate::secrets::{KeyError, Secrets, private_file};
 use crate::token::Tokens;
 use crate::vault::Vault;
@@ -81,6 +85,8 @@ pub struct Config {
     pub ways: Ways,
     /// The identity provider whose tokens are accepted.
     pub oidc: Option<OidcSettings>,
+    /// The price sheets.
+    pub pricing: Arc<Pricing>,
 }
 
 /// Control could not start.
@@ -89,6 +95,9 @@ pub enum StartError {
     /// The metadata file.
     #[error("cannot open the metadata")]
     Open(#[source] db::OpenError),
+    /// The file of the statistics.
+    #[error("cannot open the statistics")]
+    Statistics(#[source] StoreError),
     /// A question or a change to the metadata.
     #[error("cannot use the metadata")]
     Metadata(#[source] DbError),
@@ -123,6 +132,7 @@ pub struct Foundation {
     pub(crate) directories: Directories,
     pub(crate) keeper: Keeper,
     pub(crate) node: Node,
+    pub(crate) recorder: Recorder,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) identities: Option<Oidc>,
 }
@@ -134,6 +144,7 @@ impl Foundation {
     /// When one of them cannot be used.
     pub fn open(config: Config) -> Result<Self, StartError> {
         let db = Db::open(&config.data).map_err(StartError::Open)?;
+        let recorder = Recorder::open(&config.data).map_err(StartError::Statistics)?;
         let secrets = Arc::new(Secrets::open(&config.data).map_err(StartError::Key)?);
         let tokens = Tokens::open(&config.data, db.clone()).map_err(StartError::Key)?;
         let directories = Directories::open(&config.data, config.installations.clone(), config.identities)
@@ -162,6 +173,7 @@ impl Foundation {
             directories,
             keeper,
             node,
+            recorder,
             metrics,
             identities,
         })
@@ -203,6 +215,7 @@ pub struct Control {
     pub(crate) scope: Scope,
     pub(crate) pooler: Attached,
     pub(crate) identities: Option<Oidc>,
+    pub(crate) replies: Replies,
     pub(crate) doorman: Doorman,
 }
 
@@ -222,9 +235,10 @@ impl Control {
         let statuses = Statuses::default();
         let pooler = Attached::default();
         let identities = foundation.identities.clone();
-        let doorman = Doorman::new(&foundation.config.data);
+        let replies = Replies::new(foundation.db.clone(), Arc::clone(&foundation.secrets));
         let scope = scope.clone();
-        Self { foundation, computes, vault, executor, statuses, scope, pooler, identities, doorman }
+        let doorman = Doorman::new(&foundation.config.data);
+        Self { foundation, computes, vault, executor, statuses, scope, pooler, identities, replies, doorman }
     }
 
     /// The API below `/api/v2`. Every route asks for a key.
@@ -235,6 +249,11 @@ impl Control {
     /// Starts the reconcilers, which also resume unfinished operations. Call it once.
     pub fn start_reconcilers(&self) {
         reconcile::start_all(self, &self.scope);
+    }
+
+    /// The proxy is there: what its clients do is counted. Only the first one holds.
+    pub fn attach_clients(&self, clients: Arc<dyn Clients>) {
+        self.foundation.keeper.meter().attach(clients);
     }
 
     /// How the reconcilers are doing, by name.

@@ -1,4 +1,4 @@
-//! The machine key and what it seals.
+//! The machine key and what it seals: passwords of roles, and replies that may be asked for again.
 //!
 //! Role passwords are kept so that `reveal_password` works, but never in the clear: each is sealed
 //! with ChaCha20-Poly1305 under a key that lives in its own file. A stolen metadata file alone
@@ -82,12 +82,16 @@ impl Secrets {
     /// Seals the password of a role.
     #[must_use]
     pub fn seal(&self, branch: &BranchId, role: &str, password: &str) -> Vec<u8> {
+        self.seal_in(&context(branch, role), password.as_bytes())
+    }
+
+    /// Seals something that belongs to `context`, which no password's begins with.
+    pub(crate) fn seal_in(&self, context: &[u8], open: &[u8]) -> Vec<u8> {
         let nonce = rand::bytes::<NONCE_LEN>();
-        let aad = context(branch, role);
         let sealed = self
             .cipher
-            .encrypt(&Nonce::from(nonce), Payload { msg: password.as_bytes(), aad: &aad })
-            .expect("a password is far below the cipher's limit of 256 GiB");
+            .encrypt(&Nonce::from(nonce), Payload { msg: open, aad: context })
+            .expect("passwords and replies are far below the cipher's limit of 256 GiB");
         [nonce.as_slice(), &sealed].concat()
     }
 
@@ -101,14 +105,17 @@ impl Secrets {
         role: &str,
         sealed: &[u8],
     ) -> Result<Secret<String>, OpenSealError> {
+        let open = self.unseal_in(&context(branch, role), sealed)?;
+        String::from_utf8(open).map(Secret::new).map_err(|_| OpenSealError)
+    }
+
+    /// Opens what [`Secrets::seal_in`] made in the same context.
+    pub(crate) fn unseal_in(&self, context: &[u8], sealed: &[u8]) -> Result<Vec<u8>, OpenSealError> {
         let (nonce, sealed) = sealed.split_at_checked(NONCE_LEN).ok_or(OpenSealError)?;
         let nonce = <[u8; NONCE_LEN]>::try_from(nonce).map_err(|_| OpenSealError)?;
-        let aad = context(branch, role);
-        let open = self
-            .cipher
-            .decrypt(&Nonce::from(nonce), Payload { msg: sealed, aad: &aad })
-            .map_err(|_| OpenSealError)?;
-        String::from_utf8(open).map(Secret::new).map_err(|_| OpenSealError)
+        self.cipher
+            .decrypt(&Nonce::from(nonce), Payload { msg: sealed, aad: context })
+            .map_err(|_| OpenSealError)
     }
 }
 

@@ -171,7 +171,8 @@ fn body(file: &'static Embedded, takes: &str) -> (Option<&'static str>, Body) {
 fn accepts(takes: &str, encoding: &str) -> bool {
     takes.split(',').any(|one| {
         let mut parts = one.split(';').map(str::trim);
-        parts.next() == Some(encoding) && !parts.any(|weight| matches!(weight, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+        parts.next() == Some(encoding)
+            && !parts.any(|weight| matches!(weight, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
     })
 }
 

@@ -19,6 +19,7 @@ use dormouse_api::server_file::{SERVER_FILE, ServerFile};
 use dormouse_base::Secret;
 use dormouse_base::clock::Mono;
 use dormouse_compute::fleet::Standstill;
+use dormouse_compute::limits::Clients;
 use dormouse_compute::metrics::Metrics as ComputeMetrics;
 use dormouse_compute::{Fleet, HostChange};
 use dormouse_control::{Control, FirstProject, Foundation, Node, StartError, Vault};
@@ -38,7 +39,7 @@ use crate::prepared::{Prepared, address};
 use crate::takeover::TakeoverError;
 use crate::takeover::ask::{self, Predecessor, Turn};
 use crate::takeover::give::{self, Given, Wish};
-use crate::{console, http, pooler, wake};
+use crate::{console, http, pooler, traffic, wake};
 
 /// How long tasks may take to end after the computes have.
 const TASKS_END_WITHIN: Duration = Duration::from_secs(3);
@@ -90,6 +91,9 @@ pub enum ServerError {
     /// The certificate.
     #[error("TLS cannot be offered")]
     Tls(#[source] dormouse_proxy::tls::TlsError),
+    /// A price sheet that was named.
+    #[error(transparent)]
+    Prices(crate::prices::PricesError),
     /// A setting of the pooler.
     #[error("cannot start the pooler: {0}")]
     Pooler(String),
@@ -408,8 +412,10 @@ impl Lasting {
         metrics.register(|registry| self.fleet_metrics.register(registry));
         metrics.register(|registry| self.proxy_metrics.register(registry));
         control.register_metrics(&metrics);
-        let desk = pooler::Desk::new(self.proxy.pooler(), control.clone(), self.wake.layers());
-        control.attach_pooler(Arc::new(desk));
+        let desk = Arc::new(pooler::Desk::new(self.proxy.pooler(), control.clone(), self.wake.layers()));
+        self.fleet.attach_clients(Arc::clone(&desk) as Arc<dyn Clients>);
+        control.attach_pooler(desk);
+        control.attach_clients(Arc::new(traffic::Counted(Arc::clone(&self.proxy))));
         control.start_reconcilers();
         node.catch_up();
         let first = control.first_project().await.map_err(ServerError::Control)?;

@@ -87,6 +87,12 @@ pub(crate) struct Up {
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     pub(crate) local_clone: LocalClone,
 
+    /// A price sheet of your own, for `dormouse cost`; the first one becomes the default. Repeatable.
+    ///
+    /// Sheets in the directory `price-sheets` of the data directory are read as well. See docs/reference/cost.md.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) price_sheet: Vec<PathBuf>,
+
     /// Where the write-ahead log of running endpoints is read.
     #[arg(long, value_enum, default_value_t, value_name = "SOURCE")]
     pub(crate) wal_source: WalSource,
@@ -292,7 +298,10 @@ impl std::fmt::Display for Announcement<'_> {
             f,
             "\n  In another terminal: `dormouse psql` connects, `dormouse status` shows what sleeps,"
         )?;
-        writeln!(f, "  `dormouse console` prints a link that signs in; such a link works once, for 15 minutes.")?;
+        writeln!(
+            f,
+            "  `dormouse console` prints a link that signs in; such a link works once, for 15 minutes."
+        )?;
         writeln!(f, "  Ctrl-C stops the server and its databases.")
     }
 }

@@ -108,6 +108,7 @@ fn config(args: Up, data: PathBuf) -> ServerConfig {
             subjects: args.oidc.oidc_subject,
         }),
         store: args.store,
+        price_sheets: args.price_sheet,
         keep_computes: args.keep_computes,
         takeover: args.takeover.takeover,
         takeover_limit: Duration::from_secs(

@@ -28,7 +28,10 @@ pub mod databases;
 pub mod api_keys;
 pub mod sessions;
 pub mod audit;
-pub mod activity;
+pub mod replies;
+pub mod usage;
+pub mod cost;
+pub mod quotas;
 pub mod snapshots;
 pub mod tokens;
 pub mod operations;
@@ -85,6 +88,8 @@ pub struct Db {
 struct Inner {
     writer: Mutex<Connection>,
     reader: Mutex<Connection>,
+    /// For questions that take long, so that nobody who logs in waits for them.
+    surveyor: Mutex<Connection>,
     /// Transactions so far.
     generation: AtomicU64,
 }
@@ -116,8 +121,10 @@ impl Db {
         let mut writer = connect().map_err(|source| OpenError::Open { path: path.clone(), source })?;
         migrations::run(&mut writer).map_err(|e| e.at(&path))?;
         let reader = connect().map_err(|source| OpenError::Open { path: path.clone(), source })?;
-        let (writer, reader) = (Mutex::new(writer), Mutex::new(reader));
-        Ok(Self { inner: Arc::new(Inner { writer, reader, generation: AtomicU64::new(0) }) })
+        let surveyor = connect().map_err(|source| OpenError::Open { path: path.clone(), source })?;
+        let (writer, reader, surveyor) = (Mutex::new(writer), Mutex::new(reader), Mutex::new(surveyor));
+        let generation = AtomicU64::new(0);
+        Ok(Self { inner: Arc::new(Inner { writer, reader, surveyor, generation }) })
     }
 
     /// Another number after every change. What was read after it was looked at is at least as new as that.
@@ -136,6 +143,20 @@ impl Db {
         ask: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, DbError> {
         ask(&self.inner.reader.lock()).map_err(|source| DbError { what, source })
+    }
+
+    /// Asks something that reads a lot, away from the executor's threads; one such question at a time.
+    ///
+    /// # Errors
+    /// When SQLite fails; `what` says what was tried.
+    pub async fn survey<T, F>(&self, what: &'static str, ask: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let db = self.clone();
+        let ask = move || ask(&db.inner.surveyor.lock()).map_err(|source| DbError { what, source });
+        dormouse_runtime::task::blocking(ask).await
     }
 
     /// Runs one transaction, durable when this returns. Blocks for the disk; async code uses

@@ -44,6 +44,19 @@ pub fn get(db: &Connection, id: &ProjectId) -> Result<Option<Project>> {
         .optional()
 }
 
+/// Living projects that have limits.
+pub fn limited(db: &Connection) -> Result<Vec<Project>> {
+    // Most have none; what has any names what it measures.
+    let mut found: Vec<Project> = db
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM projects WHERE deleting = 0 AND settings LIKE '%\"measure\":%'"
+        ))?
+        .query_map([], read)?
+        .collect::<Result<_>>()?;
+    found.retain(|project| !project.settings.quotas.limits.is_empty());
+    Ok(found)
+}
+
 /// Living projects with this ID or name, at most two (enough to see that a name is ambiguous). An ID
 /// wins over a name.
 pub fn find(db: &Connection, id_or_name: &str) -> Result<Vec<Project>> {

@@ -164,8 +164,7 @@ async fn authenticate(
     let shown = shown.expose();
     if shown.starts_with(session::START) {
         let ended = || {
-            Error::new(Kind::Unauthenticated, "session-ended", "this session has ended")
-                .hint("sign in again")
+            Error::new(Kind::Unauthenticated, "session-ended", "this session has ended").hint("sign in again")
         };
         let session = control.session(shown)?.ok_or_else(ended)?;
         note_session(control, shown, &session, clock::now()).await;
@@ -201,9 +200,8 @@ async fn note_session(control: &Control, token: &str, session: &Session, now: Ti
         return;
     }
     let hash = session::hash(token);
-    let touched = control.foundation.db.write("note the use of a session", move |db| {
-        sessions::touch(db, &hash, now)
-    });
+    let touched =
+        control.foundation.db.write("note the use of a session", move |db| sessions::touch(db, &hash, now));
     if let Err(error) = touched.await {
         tracing::warn!(error = &error as &dyn std::error::Error, "cannot note the use of a session");
     }

@@ -19,8 +19,8 @@ use super::extract::Body;
 use crate::api_key;
 use crate::control::Control;
 use crate::db::{api_keys, sessions};
-use crate::identity::session::{self, MAX_SESSIONS, Session};
 use crate::identity::Caller;
+use crate::identity::session::{self, MAX_SESSIONS, Session};
 
 /// What a proxy that ends TLS says.
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -58,8 +58,12 @@ pub(super) async fn sign_in(
         return Err(not_from_console());
     }
     if !control.doorman.may_try(visit.from, Mono::now()) {
-        return Err(Error::new(Kind::Limit, "too-many-sign-ins", "too many failures to sign in from this address")
-            .hint("wait a minute"));
+        return Err(Error::new(
+            Kind::Limit,
+            "too-many-sign-ins",
+            "too many failures to sign in from this address",
+        )
+        .hint("wait a minute"));
     }
     let key = match (&shown.key, &shown.code) {
         (Some(key), None) => api_key::check(&control.foundation.db, key.expose())?,
@@ -122,7 +126,10 @@ pub(super) struct Visit {
 impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Visit {
     type Rejection = std::convert::Infallible;
 
-    async fn from_request_parts(parts: &mut axum::http::request::Parts, _: &S) -> Result<Self, Self::Rejection> {
+    async fn from_request_parts(
+        parts: &mut axum::http::request::Parts,
+        _: &S,
+    ) -> Result<Self, Self::Rejection> {
         let forwarded = parts.headers.get(FORWARDED_PROTO).is_some_and(|proto| proto == "https");
         let peer = parts.extensions.get::<Peer>();
         Ok(Self {
@@ -165,8 +172,12 @@ fn cookie_header(cookie: &str) -> [(HeaderName, HeaderValue); 1] {
 
 fn refused(code: bool) -> Error {
     if code {
-        return Error::new(Kind::Unauthenticated, "bad-console-code", "this link was used already, or is too old")
-            .hint("`dormouse console` makes a new one");
+        return Error::new(
+            Kind::Unauthenticated,
+            "bad-console-code",
+            "this link was used already, or is too old",
+        )
+        .hint("`dormouse console` makes a new one");
     }
     Error::new(Kind::Unauthenticated, "bad-api-key", "this API key is not known")
         .hint("`dormouse api-key create NAME` makes one")

@@ -1,7 +1,7 @@
 //! The public API, `/api/v2`: one file per resource, in the words of [`dormouse_api`].
 //!
 //! ```text
-//!  request ──► envelope (request ID, errors as JSON) ──► time limit ──► who, and may they ──► handler
+//!  request ──► envelope (request ID, errors as JSON) ──► time limit ──► who, and may they ──► not twice ──► handler
 //! ```
 //!
 //! Handlers read the path, ask the metadata, and either answer or hand an operation to
@@ -23,6 +23,7 @@ pub mod envelope;
 pub mod auth;
 pub mod console;
 pub mod audit;
+pub mod idempotent;
 pub mod extract;
 pub mod find;
 pub mod shape;
@@ -39,12 +40,15 @@ pub mod schema;
 pub mod roles;
 pub mod databases;
 pub mod endpoints;
+pub mod wake;
 pub mod operations;
 pub mod api_keys;
 pub mod users;
 pub mod snapshots;
 pub mod consumption;
 pub mod usage;
+pub mod cost;
+pub mod quotas;
 pub mod openapi;
 pub mod status;
 pub mod storage;
@@ -59,7 +63,9 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::PROJECTS_IMPORT, post(import::directory))
         .route(routes::PROJECT, get(projects::get).patch(projects::update).delete(projects::delete))
         .route(routes::PROJECT_RECOVER, post(projects::recover))
+        .route(routes::PROJECT_WAKE, post(wake::project))
         .route(routes::PROJECT_AUDIT, get(audit::of_project))
+        .route(routes::QUOTAS, get(quotas::get).put(quotas::set))
         .route(routes::CONNECTION_URI, get(connection::uri))
         .route(routes::AUTH_TOKEN, post(tokens::create))
         .route(routes::AUTH_ROTATE_KEY, post(tokens::rotate))
@@ -103,6 +109,9 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::CONSUMPTION_ACCOUNT, get(consumption::account))
         .route(routes::CONSUMPTION_PROJECTS, get(consumption::projects))
         .route(routes::USAGE, get(usage::get))
+        .route(routes::COST, get(cost::get))
+        .route(routes::COST_ESTIMATE, post(cost::estimate))
+        .route(routes::COST_SHEETS, get(cost::sheets))
         .route(routes::OPENAPI, get(openapi::document))
         .route(routes::USER, get(users::me))
         .route(routes::USER_ORGANIZATIONS, get(users::organizations))
@@ -115,6 +124,7 @@ pub(crate) fn router(control: &Control) -> Router {
         .fallback(error::no_route);
     Router::new()
         .nest(routes::BASE, resources)
+        .layer(middleware::from_fn_with_state(control.clone(), idempotent::once))
         .layer(middleware::from_fn_with_state(control.clone(), auth::admit))
         // Whoever signs in has shown nothing yet.
         .route(SESSION_PATH, get(console::show).post(console::sign_in).delete(console::sign_out))

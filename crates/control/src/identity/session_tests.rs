@@ -1,3 +1,5 @@
+//! The life of a session of the console.
+
 use super::*;
 use dormouse_base::clock;
 
@@ -92,7 +94,12 @@ fn who_fails_too_often_waits() {
 fn a_cookie_is_hidden_from_scripts_and_from_other_sites() {
     let (doorman, token) = (doorman(), token());
     let set = doorman.set_cookie(Some(&token), true);
-    assert!(set.contains("; HttpOnly; SameSite=Strict; Max-Age=604800; Secure") && set.contains(token.expose()));
+    assert!(
+        set.contains("; HttpOnly; SameSite=Strict; Max-Age=604800; Secure") && set.contains(token.expose())
+    );
     assert!(!doorman.set_cookie(Some(&token), false).contains("Secure"));
-    assert!(doorman.set_cookie(None, false).contains("=; Path=/;") && doorman.set_cookie(None, false).contains("Max-Age=0"));
+    assert!(
+        doorman.set_cookie(None, false).contains("=; Path=/;")
+            && doorman.set_cookie(None, false).contains("Max-Age=0")
+    );
 }

@@ -26,7 +26,9 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
 use crate::computes::Computes;
-use crate::db::{Db, DbError, endpoints};
+use crate::db::{Db, DbError, endpoints, usage};
+use crate::measure::colds::Waiting;
+use crate::metering::{Guard, Meter};
 use crate::metrics::Metrics;
 use crate::model::record::Endpoint;
 use crate::model::settings::Timeouts;
@@ -58,6 +60,22 @@ pub struct Signals {
     pub mirror: Notify,
     /// A branch or an endpoint expires, perhaps sooner than any other.
     pub expire: Notify,
+    /// Somebody changed when an endpoint is kept awake, or one that should be did not wake.
+    pub warm: Notify,
+    /// Those that did not.
+    warm_failed: Mutex<Vec<EndpointId>>,
+}
+
+impl Signals {
+    /// An endpoint that should be kept awake did not wake: it is tried again.
+    pub(crate) fn warm_failed(&self, endpoint: &EndpointId) {
+        self.warm_failed.lock().push(endpoint.clone());
+        self.warm.notify_one();
+    }
+
+    pub(crate) fn take_warm_failed(&self) -> Vec<EndpointId> {
+        std::mem::take(&mut *self.warm_failed.lock())
+    }
 }
 
 /// Something to write down.
@@ -94,10 +112,13 @@ struct Inner {
     node: Node,
     timeouts: Timeouts,
     memory: Memory,
+    meter: Meter,
+    guard: Guard,
     notes: mpsc::Sender<Note>,
     unread: Mutex<Option<mpsc::Receiver<Note>>>,
     signals: Signals,
     metrics: Arc<Metrics>,
+    cold_starts: Waiting,
 }
 
 impl Keeper {
@@ -111,15 +132,39 @@ impl Keeper {
         for endpoint in db.read("list pending changes", endpoints::with_pending)? {
             memory.set_pending(&endpoint, true);
         }
+        let meter = Meter::resume(db.read("read the ledger", usage::load)?);
+        let guard = Guard::default();
+        let now = clock::now();
+        guard.note_all(&db.read("look at the quotas", |db| guard.assess_all(db, now))?);
         let unread = Mutex::new(Some(unread));
         let signals = Signals::default();
-        Ok(Self { inner: Arc::new(Inner { db, node, timeouts, memory, notes, unread, signals, metrics }) })
+        let cold_starts = Waiting::default();
+        let inner =
+            Inner { db, node, timeouts, memory, meter, guard, notes, unread, signals, metrics, cold_starts };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// What wakes the reconcilers.
     #[must_use]
     pub fn signals(&self) -> &Signals {
         &self.inner.signals
+    }
+
+    /// What endpoints and branches use.
+    #[must_use]
+    pub fn meter(&self) -> &Meter {
+        &self.inner.meter
+    }
+
+    /// Wakes that are still to be measured.
+    pub(crate) fn cold_starts(&self) -> &Waiting {
+        &self.inner.cold_starts
+    }
+
+    /// Who may not be woken.
+    #[must_use]
+    pub fn guard(&self) -> &Guard {
+        &self.inner.guard
     }
 
     /// The queue of notes; only the first caller gets it.
@@ -166,6 +211,7 @@ impl Keeper {
     /// Forgets a deleted endpoint.
     pub fn forget(&self, endpoint: &EndpointId) {
         self.inner.memory.forget(endpoint);
+        self.inner.meter.forget(endpoint);
         self.inner.node.forget(endpoint);
     }
 

@@ -28,7 +28,7 @@ use dormouse_pgwire::ClientError;
 use dormouse_pgwire::backend::TxStatus;
 use dormouse_pgwire::scan::BackendScan;
 use dormouse_pgwire::sqlstate::SqlState;
-use dormouse_runtime::gate::{Closing, Gate, Pass};
+use dormouse_runtime::gate::{Closing, Connected as Counted, Gate, Pass};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::Sleep;
@@ -40,6 +40,7 @@ use crate::backend_stream::BackendStream;
 use crate::cancel::Entry;
 use crate::outbox::Outbox;
 use crate::stream::ClientStream;
+use crate::traffic::Tally;
 use crate::wake::{Compute, WakeTicket};
 
 /// The buffer that all sessions of a thread share. Large enough for a full TLS record and for most
@@ -95,15 +96,19 @@ pub(super) struct Relay {
     /// The client's last words were a Terminate: then the end of the backend is no crash.
     terminated: bool,
     cancel: Option<Entry>,
+    tally: Tally,
+    /// The backend counts as a connection.
+    _counted: Counted,
 }
 
 impl Relay {
-    pub(super) fn new(client: Client, backend: Connected) -> Self {
+    pub(super) fn new(client: Client, backend: Connected, tally: Tally) -> Self {
         let gate = backend.pass.into_gate();
         let receiver = backend.compute.closing();
         let closing = *receiver.borrow();
         let watching = watch_closing(receiver);
         let mut relay = Self {
+            _counted: gate.connected(),
             client: client.stream,
             backend: backend.stream,
             compute: backend.compute,
@@ -120,10 +125,12 @@ impl Relay {
             backend_gone: false,
             terminated: false,
             cancel: backend.cancel,
+            tally,
         };
         relay.scan.feed(&backend.surplus);
         relay.to_client.add(&backend.surplus);
         relay.to_backend.add(&client.unread);
+        relay.tally.up(client.unread.len());
         if relay.to_backend.is_empty() {
             relay.rest_or_work();
         } else {
@@ -138,13 +145,16 @@ impl Relay {
         backend: BackendStream,
         compute: Arc<dyn Compute>,
         cancel: Option<Entry>,
+        tally: Tally,
     ) -> Self {
         let receiver = compute.closing();
         let closing = *receiver.borrow();
+        let gate = compute.gate();
         Self {
+            _counted: gate.connected(),
             client,
             backend,
-            gate: compute.gate(),
+            gate,
             compute,
             inside: false,
             scan: BackendScan::after_ready(TxStatus::Idle),
@@ -158,6 +168,7 @@ impl Relay {
             backend_gone: false,
             terminated: false,
             cancel,
+            tally,
         }
     }
 
@@ -244,6 +255,7 @@ impl Relay {
             }
             let chunk = read.filled();
             self.scan.feed(chunk);
+            self.tally.down(chunk.len(), self.scan.readies());
             self.rest_or_work();
             // What the client does not take now is kept; the caller waits for it before reading on.
             if let Poll::Ready(Err(error)) = self.to_client.poll_chunk(cx, &mut self.client, chunk) {
@@ -311,6 +323,7 @@ impl Relay {
                 // Leaving is no work: it neither wakes a database nor keeps it awake.
                 return Poll::Ready(Ok(0));
             }
+            self.tally.up(chunk.len());
             if !self.inside && !self.gate.try_enter() {
                 self.to_backend.add(chunk);
                 self.waking = Some(Box::pin(Arc::clone(&self.compute).reenter()));
