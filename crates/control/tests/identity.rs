@@ -96,6 +96,7 @@ const TABLE: &[(&str, Who)] = &[
     ("revokeApiKey", Whole),
     ("listAudit", Whole),
     ("getAuthDetails", Known),
+    ("createConsoleLink", Known),
     ("getActiveRegions", Known),
     ("getConsumptionHistoryPerAccount", Whole),
     ("getConsumptionHistoryPerProject", Known),
