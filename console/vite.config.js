@@ -22,7 +22,10 @@ const compress = {
   },
 };
 
+const errorPages = readdirSync('../docs/errors').filter((name) => name !== 'README.md').map((name) => name.replace(/\.md$/, ''));
+
 export default defineConfig({
+  define: { __ERROR_PAGES__: JSON.stringify(errorPages) },
   base: '/console/',
   plugins: [compress],
   esbuild: { jsx: 'automatic', jsxImportSource: 'preact', legalComments: 'none' },

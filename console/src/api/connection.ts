@@ -5,6 +5,8 @@ import { createStore } from './store';
 
 export interface Connection {
   up: boolean;
+  /** It answers late. */
+  slow?: boolean;
   /** When the next try is due, milliseconds since the epoch; only while gone. */
   nextTry?: number;
   /** Grows when the server comes back: what was asked before may be stale. */
@@ -43,8 +45,14 @@ export const connection = {
     pause = FIRST_PAUSE_MS;
     schedule();
   },
+  /** Somebody waits longer than usual. */
+  slow(): void {
+    if (store.get().up && !store.get().slow) store.set({ ...store.get(), slow: true });
+  },
   answered(): void {
-    if (store.get().up) return;
+    const { up, slow } = store.get();
+    if (up && slow) store.set({ ...store.get(), slow: false });
+    if (up) return;
     clearTimeout(timer);
     store.set({ up: true, epoch: store.get().epoch + 1 });
   },

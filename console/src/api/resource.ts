@@ -5,7 +5,7 @@
 // What was seen before is shown at once when a page is opened again, and replaced when the answer comes. Polling pauses
 // in hidden tabs and while the server is gone, and slows down after errors. Leaving a page aborts what it waits for.
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
-import { isAbort, request, ServerGone, type Options } from './client';
+import { ApiError, isAbort, request, ServerGone, type Options } from './client';
 import { connection } from './connection';
 import { useStore } from './store';
 
@@ -77,8 +77,8 @@ export function useResource<T>(path: string | null, options: Polling = {}): Reso
         if (isAbort(error) || abort.signal.aborted) return;
         failures += 1;
         setState((old) => ({ key, data: old.key === key ? old.data : (kept.get(key) as T | undefined), error: error as Error }));
-        // The connection says when to ask again.
-        if (error instanceof ServerGone) return;
+        // The connection says when to ask again; what does not exist, or is not allowed, is not asked for again.
+        if (error instanceof ServerGone || (error instanceof ApiError && [401, 403, 404].includes(error.status))) return;
       }
       if (every) timer = setTimeout(tick, Math.min(every * 2 ** failures, LONGEST_PAUSE_MS));
     };

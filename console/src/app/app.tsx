@@ -18,7 +18,7 @@ export function App() {
   const { epoch } = useStore(connection.store);
   // Again when the server is back, as long as nobody knows.
   useEffect(() => { if (state.at === 'unknown') begin().catch(() => {}); }, [epoch]);
-  if (state.at === 'unknown') return <GoneBanner />;
+  if (state.at === 'unknown') return <><div class="starting" role="status">Looking for the server…</div><GoneBanner /></>;
   if (state.at === 'out') return <><GoneBanner /><SignIn ended={state.ended} /></>;
   return (
     <>

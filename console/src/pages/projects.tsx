@@ -84,7 +84,7 @@ export default function Projects() {
   const create = !bound && <Button kind="primary" icon={<Plus />} onClick={() => setCreating(true)}>New project</Button>;
   const active = status.data?.endpoints.filter((endpoint) => endpoint.state === 'active').length;
   return (
-    <Page title="Projects" lead={projects.data && status.data ? `${count(projects.data.length, 'project')}, ${count(active ?? 0, 'active endpoint')} of ${status.data.endpoints.length}` : <Skeleton width="14rem" />} actions={create}>
+    <Page title="Projects" lead={projects.data && status.data ? `${count(projects.data.length, 'project')}, ${count(status.data.endpoints.length, 'endpoint')}, ${active ? `${active} active` : 'none active'}` : <Skeleton width="14rem" />} actions={create}>
       {projects.error && !projects.data ? <ErrorState error={projects.error} retry={() => void projects.refresh()} what="The projects cannot be shown" /> : (
         <div class="stack">
           <div class="search"><TextInput type="search" value={search} onValue={(q) => setQuery({ q })} placeholder="Search by name or ID" aria-label="Search projects" /></div>

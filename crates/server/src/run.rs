@@ -499,9 +499,10 @@ fn describe(
             branch: first.branch,
         }
     });
-    let console = format!("http://{http}{}", if console::is_built() { "/console/" } else { "/" });
+    // Leads to the console.
+    let console = format!("http://{http}/");
     let code = code.filter(|_| console::is_built());
-    let console_link = code.map(|code| Secret::new(format!("{console}#code={}", code.expose())));
+    let console_link = code.map(|code| Secret::new(format!("{console}console/#code={}", code.expose())));
     Ready { project, api: format!("http://{http}/api/v2"), api_key, console, console_link }
 }
 

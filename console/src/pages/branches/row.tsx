@@ -63,7 +63,10 @@ export function BranchRow({ project, row, index, endpoints, current, narrow, men
         {row.children > 0
           ? <button type="button" class="tree-toggle" tabIndex={-1} aria-label={`${row.open ? 'Collapse' : 'Expand'} ${branch.name}`} onClick={onToggle}><Chevron size={14} class={row.open ? 'open' : ''} /></button>
           : <span class="tree-toggle" />}
-        <span class="truncate" title={branch.name}>{branch.name}</span>
+        <div class="tree-words">
+          <span class="truncate" title={branch.name}>{branch.name}</span>
+          {narrow && <span class="truncate tree-sub">{making ? stateWords(branch.current_state) : state ? stateWords(state) : endpoints && 'No endpoint'} · <Time at={branch.created_at} /></span>}
+        </div>
         {branch.default && <Badge tone="ok">Default</Badge>}
         {branch.protected && <span class="tree-mark" title="Protected"><Lock size={14} /><span class="sr">Protected</span></span>}
         {row.children > 0 && !row.open && <span class="faint small nowrap">{row.children} below</span>}

@@ -9,7 +9,7 @@ const READY: Announcement<'_> = Announcement {
     ),
     api: "http://127.0.0.1:5480/api/v2",
     api_key: "dm_AbCd",
-    console: "http://127.0.0.1:5480/console/",
+    console: "http://127.0.0.1:5480/",
     console_link: Some("http://127.0.0.1:5480/console/#code=AbCd"),
 };
 
