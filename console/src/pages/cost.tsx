@@ -3,10 +3,10 @@ import { useMemo } from 'preact/hooks';
 import { useResource } from '../api/resource';
 import type { CostReport } from '../api/usage';
 import { Link, useQuery, type PageProps } from '../app/router';
-import { money, percent, roundBytes } from '../charts/format';
+import { amount, money, percent, roundBytes } from '../charts/format';
 import { EmptyState, ErrorState, SkeletonRows } from '../ui/feedback';
 import { Select } from '../ui/field';
-import { duration, number } from '../ui/format';
+import { duration } from '../ui/format';
 import { Coins } from '../ui/icons';
 import { Card, Page, Section, Stat, Stats } from '../ui/page';
 import { Table, type Column } from '../ui/table';
@@ -36,8 +36,8 @@ export default function CostPage({ params }: PageProps) {
       {reply.error && !data ? <Card flush><ErrorState error={reply.error} retry={() => void reply.refresh()} what="The cost cannot be shown" /></Card> : (
         <>
           <Stats>
-            <Stat label="Compute" note="CU-hours">{data && number(data.usage.cu_seconds / HOUR, 2)}</Stat>
-            <Stat label="Active" note={data ? `${number((100 * data.usage.active_seconds) / (hours * HOUR), 1)} % of the time` : '\u00a0'}>{data && duration(data.usage.active_seconds)}</Stat>
+            <Stat label="Compute" note="CU-hours">{data && amount(data.usage.cu_seconds / HOUR)}</Stat>
+            <Stat label="Active" note={data ? `${percent((100 * data.usage.active_seconds) / (hours * HOUR))} of the time` : '\u00a0'}>{data && duration(data.usage.active_seconds)}</Stat>
             <Stat label="Storage" note="on average">{data && roundBytes(data.usage.storage_byte_hours / hours)}</Stat>
             <Stat label="Egress" note={'\u00a0'}>{data && roundBytes(data.usage.egress_bytes)}</Stat>
             <Stat label="Largest saving by sleep" note={best ? `on ${best.provider} ${best.plan}` : '\u00a0'}>{data && (best && best.saving > 0 ? `${money(best.saving, best.currency)} · ${percent(best.saving_percent)}` : '–')}</Stat>
@@ -59,7 +59,7 @@ function ByProject({ data }: { data: CostReport | undefined }) {
   const sheet = data?.sheets.find(({ id }) => id === query.get('sheet')) ?? data?.sheets[0];
   const columns = useMemo((): Column<Row>[] => [
     { key: 'name', title: 'Project', sort: (row) => row.name, render: (row) => <Link href={`/projects/${encodeURIComponent(row.project_id)}/cost`}>{row.name}</Link> },
-    { key: 'cu', title: 'CU-hours', numeric: true, sort: (row) => row.totals.cu_seconds, render: (row) => number(row.totals.cu_seconds / HOUR, 2) },
+    { key: 'cu', title: 'CU-hours', numeric: true, sort: (row) => row.totals.cu_seconds, render: (row) => amount(row.totals.cu_seconds / HOUR) },
     { key: 'active', title: 'Active', numeric: true, wide: true, sort: (row) => row.totals.active_seconds, render: (row) => duration(row.totals.active_seconds) },
     { key: 'cost', title: 'Cost', numeric: true, sort: (row) => row.costs[sheet?.id ?? ''] ?? 0, render: (row) => money(row.costs[sheet?.id ?? ''] ?? 0, sheet?.currency) },
   ], [sheet]);

@@ -31,7 +31,7 @@ const PAGE = 8192;
 interface Answer {
   presence: Presence;
   stats: QueryStats[];
-  since: string | null;
+  since: number | null;
 }
 
 export default function QueriesPage({ params }: PageProps) {
@@ -59,7 +59,7 @@ export default function QueriesPage({ params }: PageProps) {
       if (presence !== 'ready') return setAnswer({ presence, stats: [], since: null });
       const stats = statsOf((await rowsOf(target, [ask(schema)], stop.signal)).rows);
       // When it began to count is nice to know; an old extension cannot tell.
-      const since = await rowsOf(target, [askSince(schema)], stop.signal).then(({ rows }) => rows[0]?.[0] ?? null, () => null);
+      const since = await rowsOf(target, [askSince(schema)], stop.signal).then(({ rows }) => Number(rows[0]?.[0]) || null, () => null);
       setAnswer({ presence, stats, since });
       setError(undefined);
     };
@@ -83,7 +83,7 @@ export default function QueriesPage({ params }: PageProps) {
 
   const reload = answer?.presence === 'ready' && <Button icon={<Refresh />} onClick={() => setAgain((n) => n + 1)}>Refresh</Button>;
   return (
-    <Page title="Queries" lead={answer?.since ? <>Counted since <Time at={answer.since.replace(' ', 'T')} />.</> : 'Where the time of this database goes.'} actions={reload}>
+    <Page title="Queries" lead={answer?.since ? <>Counted since <Time at={new Date(answer.since).toISOString()} />.</> : 'Where the time of this database goes.'} actions={reload}>
       {where.bar}
       {where.error ? <Card flush><ErrorState error={where.error} retry={() => void where.refresh()} what="The branches cannot be shown" /></Card>
         : error ? <Card flush><ErrorState error={error} retry={() => { setError(undefined); setAgain((n) => n + 1); }} what="The statistics cannot be shown" /></Card>

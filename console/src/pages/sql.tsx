@@ -173,7 +173,7 @@ export default function SqlPage({ params }: PageProps) {
         </div>
       </div>
       <section class="results stack-s" aria-label="Results">
-        {sent ? <><RunState sent={sent} branch={where.branch?.name ?? ''} /><Results key={sent.start} run={sent.run} version={version} place={placeOf} /></> : (
+        {sent ? <><RunState sent={sent} branch={where.branch?.name ?? ''} /><Results key={sent.start} run={sent.run} version={version} place={placeOf} only={sent.offset > 0 ? sent.offset : undefined} /></> : (
           <Card flush><EmptyState icon={<Terminal size={20} />} title="Results appear here">{where.endpoint && where.endpoint.state !== 'active' ? 'The branch is asleep: the first statement wakes it, and this page says how long that took.' : 'Write a statement and press Ctrl+Enter.'}</EmptyState></Card>
         )}
       </section>

@@ -4,12 +4,12 @@ import { useResource } from '../api/resource';
 import type { Granularity, Totals, UsageReport } from '../api/usage';
 import { Link, useQuery, type PageProps } from '../app/router';
 import { BarChart, type BarChartProps } from '../charts/bars';
-import { compact, roundBytes } from '../charts/format';
+import { amount, compact, percent, roundBytes, timeUnit } from '../charts/format';
 import { periodName } from '../charts/time';
 import { Badge } from '../ui/badge';
 import { EmptyState, ErrorState, Note } from '../ui/feedback';
 import { Segmented } from '../ui/field';
-import { dateTime, duration, number } from '../ui/format';
+import { dateTime, duration } from '../ui/format';
 import { Gauge } from '../ui/icons';
 import { Card, Page, Section, Stat, Stats } from '../ui/page';
 import { Table, type Column } from '../ui/table';
@@ -54,8 +54,8 @@ function Sums({ totals, hours }: { totals: Totals | undefined; hours: number }) 
   const t = (words: (of: Totals) => string) => (totals ? words(totals) : undefined);
   return (
     <Stats>
-      <Stat label="Compute" note="CU-hours">{t((of) => number(of.cu_seconds / HOUR, 2))}</Stat>
-      <Stat label="Active" note={t((of) => `${number((100 * of.active_seconds) / (hours * HOUR), 1)} % of the time`) ?? '\u00a0'}>{t((of) => duration(of.active_seconds))}</Stat>
+      <Stat label="Compute" note="CU-hours">{t((of) => amount(of.cu_seconds / HOUR))}</Stat>
+      <Stat label="Active" note={t((of) => `${percent((100 * of.active_seconds) / (hours * HOUR))} of the time`) ?? '\u00a0'}>{t((of) => duration(of.active_seconds))}</Stat>
       <Stat label="Paused" note="memory kept, no CPU">{t((of) => duration(of.paused_seconds))}</Stat>
       <Stat label="Storage" note="on average">{t((of) => roundBytes(of.storage_byte_hours / hours))}</Stat>
       <Stat label="History" note="on average">{t((of) => roundBytes(of.history_byte_hours / hours))}</Stat>
@@ -69,10 +69,11 @@ function Sums({ totals, hours }: { totals: Totals | undefined; hours: number }) 
 function Plots({ data, granularity }: { data: UsageReport | undefined; granularity: Granularity }) {
   const charts = useMemo((): Omit<BarChartProps, 'bars'>[] => {
     const of = (value: (totals: Totals, hours: number) => number) => (data?.periods ?? []).map((period) => value(period.totals, hoursOf(period.start, period.end)));
-    const hours = (value: number) => `${compact(value)} h`;
+    const cu = timeUnit(Math.max(0, ...of((t) => t.cu_seconds)));
+    const awake = timeUnit(Math.max(0, ...of((t) => t.active_seconds + t.paused_seconds)));
     return [
-      { title: 'Compute', format: (value) => `${compact(value)} CU-h`, parts: [{ name: 'CU-hours', values: of((t) => t.cu_seconds / HOUR) }] },
-      { title: 'Time awake', format: hours, parts: [{ name: 'Active', values: of((t) => t.active_seconds / HOUR), colour: 3 }, { name: 'Paused', values: of((t) => t.paused_seconds / HOUR), colour: 2 }] },
+      { title: 'Compute', format: (value) => `${compact(value)} CU-${cu.name}`, parts: [{ name: 'Compute', values: of((t) => t.cu_seconds / cu.seconds) }] },
+      { title: 'Time awake', format: (value) => `${compact(value)} ${awake.name}`, parts: [{ name: 'Active', values: of((t) => t.active_seconds / awake.seconds), colour: 3 }, { name: 'Paused', values: of((t) => t.paused_seconds / awake.seconds), colour: 2 }] },
       { title: 'Storage, on average', binary: true, format: roundBytes, parts: [{ name: 'Data', values: of((t, h) => t.storage_byte_hours / h) }, { name: 'History', values: of((t, h) => t.history_byte_hours / h), colour: 5 }] },
       { title: 'Traffic', binary: true, format: roundBytes, parts: [{ name: 'Egress', values: of((t) => t.egress_bytes) }, { name: 'Ingress', values: of((t) => t.ingress_bytes), colour: 6 }] },
       { title: 'Wakes', parts: [{ name: 'Wakes', values: of((t) => t.wakes), colour: 4 }] },
@@ -90,7 +91,7 @@ function Plots({ data, granularity }: { data: UsageReport | undefined; granulari
 /** The columns that projects and branches have in common. */
 function columnsOf<T extends { totals: Totals }>(hours: number): Column<T>[] {
   return [
-    { key: 'cu', title: 'CU-hours', numeric: true, sort: (row) => row.totals.cu_seconds, render: (row) => number(row.totals.cu_seconds / HOUR, 2) },
+    { key: 'cu', title: 'CU-hours', numeric: true, sort: (row) => row.totals.cu_seconds, render: (row) => amount(row.totals.cu_seconds / HOUR) },
     { key: 'active', title: 'Active', numeric: true, sort: (row) => row.totals.active_seconds, render: (row) => duration(row.totals.active_seconds) },
     { key: 'paused', title: 'Paused', numeric: true, wide: true, sort: (row) => row.totals.paused_seconds, render: (row) => duration(row.totals.paused_seconds) },
     { key: 'storage', title: 'Storage', numeric: true, wide: true, sort: (row) => row.totals.storage_byte_hours, render: (row) => roundBytes(row.totals.storage_byte_hours / hours) },

@@ -2,7 +2,7 @@
 //
 // It lives in a shadow root: there it uses constructed style sheets, which the Content-Security-Policy allows; in the
 // document it would add a <style> element, which is refused. Colours come from tokens.css through CSS variables.
-import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from '@codemirror/autocomplete';
+import { autocompletion, closeBrackets, closeBracketsKeymap, closeCompletion, completionKeymap } from '@codemirror/autocomplete';
 import { defaultKeymap, history, historyKeymap } from '@codemirror/commands';
 import { PostgreSQL, sql } from '@codemirror/lang-sql';
 import { bracketMatching, HighlightStyle, indentOnInput, syntaxHighlighting } from '@codemirror/language';
@@ -87,7 +87,11 @@ function language(schema: Schema) {
 export function createEditor(host: HTMLElement, { text, onRun, onChange }: Options): Editor {
   const root = host.shadowRoot ?? host.attachShadow({ mode: 'open' });
   const lang = new Compartment();
-  const run = (all: boolean) => () => { onRun(all); return true; };
+  const run = (all: boolean) => (view: EditorView) => {
+    closeCompletion(view);
+    onRun(all);
+    return true;
+  };
   const view = new EditorView({
     root,
     parent: root as unknown as Element,

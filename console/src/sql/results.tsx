@@ -22,10 +22,11 @@ export interface Place {
   go: () => void;
 }
 
-/** `version` grows with what comes: the run itself is the same object all the time. */
-export function Results({ run, version, place }: { run: Run; version: number; place: (outcome: Outcome) => Place | null }) {
+/** `version` grows with what comes: the run itself is the same object all the time. `only`: the one statement that a person asked for. */
+export function Results({ run, version, place, only }: { run: Run; version: number; place: (outcome: Outcome) => Place | null; only?: number | undefined }) {
   const [chosen, setChosen] = useState<string>();
-  const { outcomes } = run;
+  // What stands around a measured statement is nobody's concern, unless it went wrong.
+  const outcomes = only === undefined || run.outcomes.some(({ error }, n) => error && n !== only) ? run.outcomes : run.outcomes.slice(only, only + 1);
   const first = outcomes.findIndex(({ error }) => error !== null);
   const last = outcomes.reduce((found, outcome, n) => (outcome.columns && outcome.state !== 'waiting' ? n : found), -1);
   const at = chosen !== undefined ? Number(chosen) : first >= 0 ? first : last >= 0 ? last : 0;
@@ -33,7 +34,7 @@ export function Results({ run, version, place }: { run: Run; version: number; pl
   if (run.error) return <div class="result-error" role="alert"><Warn /><div class="grow"><ErrorText error={run.error} /></div></div>;
   return (
     <div class="stack-s" data-version={version}>
-      {run.rolledBack && <p class="note note-warn">The transaction was left open, so it has been rolled back: nothing of it is kept.</p>}
+      {run.rolledBack && only === undefined && <p class="note note-warn">The transaction was left open, so it has been rolled back: nothing of it is kept.</p>}
       {run.stopped === 'size' && <p class="note note-warn">Stopped: the result is larger than {number(MAX_SIZE / 2 ** 20)} MiB. Ask for fewer rows or columns, or fetch it with psql.</p>}
       {outcomes.length > 1 ? (
         <Tabs label="Statements" value={String(at)} onValue={setChosen} tabs={outcomes.map((one, n) => ({ value: String(n), label: <TabLabel outcome={one} index={n} /> }))}>

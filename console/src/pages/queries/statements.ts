@@ -41,9 +41,9 @@ WHERE least(a, b, c, d) <= ${MAX_STATEMENTS / 4}
 ORDER BY s.total_exec_time DESC LIMIT ${MAX_STATEMENTS}`;
 }
 
-/** Since when it counts. */
+/** Since when it counts, milliseconds since 1970. */
 export function askSince(schema: string): string {
-  return `SELECT stats_reset FROM ${schema}.pg_stat_statements_info`;
+  return `SELECT (extract(epoch FROM stats_reset) * 1000)::bigint FROM ${schema}.pg_stat_statements_info`;
 }
 
 export interface QueryStats {
