@@ -22,6 +22,7 @@ pub mod envelope;
 pub mod auth;
 pub mod audit;
 pub mod idempotent;
+pub mod neonctl;
 pub mod extract;
 pub mod find;
 pub mod shape;
@@ -119,6 +120,7 @@ pub(crate) fn router(control: &Control) -> Router {
         .nest(routes::BASE, resources)
         .layer(DefaultBodyLimit::max(MAX_REQUEST_BODY))
         .layer(middleware::from_fn_with_state(control.clone(), idempotent::once))
+        .layer(middleware::from_fn_with_state(control.clone(), neonctl::hosts))
         .layer(middleware::from_fn_with_state(control.clone(), auth::admit))
         .layer(middleware::from_fn(envelope::time_limit))
         .layer(middleware::from_fn_with_state(control.clone(), envelope::envelope))
