@@ -24,6 +24,7 @@ pub mod auth;
 pub mod console;
 pub mod audit;
 pub mod idempotent;
+pub mod neonctl;
 pub mod extract;
 pub mod find;
 pub mod shape;
@@ -141,6 +142,7 @@ pub(crate) fn router(control: &Control) -> Router {
     Router::new()
         .nest(routes::BASE, resources)
         .layer(middleware::from_fn_with_state(control.clone(), idempotent::once))
+        .layer(middleware::from_fn_with_state(control.clone(), neonctl::hosts))
         .layer(middleware::from_fn_with_state(control.clone(), auth::admit))
         // Whoever signs in has shown nothing yet.
         .route(SESSION_PATH, get(console::show).post(console::sign_in).delete(console::sign_out))

@@ -131,9 +131,7 @@ impl Host for Keeper {
     }
 
     async fn directory(&self, spec: &Spec) -> Result<Directory, HostError> {
-        let ready = self.inner.node.ready(spec).await;
-        self.inner.signals.spares.notify_one();
-        Ok(ready?)
+        Ok(self.inner.node.ready(spec).await?)
     }
 
     fn has_pending(&self, endpoint: &EndpointId) -> bool {
@@ -217,6 +215,8 @@ impl Host for Keeper {
         if matches!(state, State::Stopped | State::Paused) {
             // Not earlier: the reconciler passes over endpoints that are not asleep yet.
             self.inner.signals.schedule.notify_one();
+            // A wake that failed may have used one.
+            self.inner.signals.spares.notify_one();
             if before != state {
                 self.inner.node.at_rest(endpoint, state == State::Stopped);
             }
@@ -243,6 +243,9 @@ impl Host for Keeper {
             // Without the client's own delay between its login and its first statement.
             let served = phases.total().saturating_sub(Duration::from_micros(phases.first_row_us));
             self.inner.cold_starts.note(endpoint, served.as_secs_f64() * 1000.0);
+            // Not when it was taken: the copy would compete with this wake for the disk, and `publish` would have to
+            // write all of it as well.
+            self.inner.signals.spares.notify_one();
         }
         self.note(endpoint, Noted::Event(happening));
     }

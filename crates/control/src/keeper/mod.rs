@@ -48,7 +48,7 @@ pub const EVENT_QUEUE: usize = 4096;
 /// Wakes reconcilers before their timer does.
 #[derive(Debug, Default)]
 pub struct Signals {
-    /// A spare was used.
+    /// A spare may have been used, and whoever used it is awake.
     pub spares: Notify,
     /// A compute died.
     pub heal: Notify,
