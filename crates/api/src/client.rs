@@ -22,10 +22,13 @@ use serde::de::DeserializeOwned;
 use crate::ErrorBody;
 use crate::routes::{self, Method};
 
+pub mod alert;
 pub mod api_key;
 pub mod audit;
 pub mod auth;
 pub mod branch;
+pub mod cost;
+pub mod console;
 pub mod database;
 pub mod endpoint;
 pub mod operation;
@@ -35,6 +38,7 @@ pub mod quota;
 pub mod role;
 pub mod server;
 pub mod snapshot;
+pub mod statistics;
 pub mod storage;
 pub mod usage;
 

@@ -80,6 +80,7 @@ pub(crate) enum Command {
     Doctor(commands::doctor::Doctor),
     Psql(commands::psql::Psql),
     ConnectionString(commands::connection_string::ConnectionString),
+    Console(commands::console::Console),
     Init(commands::init::Init),
     #[command(subcommand)]
     Project(commands::project::Project),
@@ -106,6 +107,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Quota(commands::quota::Quota),
     Audit(commands::audit::Audit),
+    Statistics(commands::statistics::Arguments),
+    #[command(subcommand)]
+    Alert(commands::alert::Alert),
+    Cost(commands::cost::Cost),
     #[command(subcommand)]
     Operation(commands::operation::Operation),
     Storage(commands::storage::Storage),

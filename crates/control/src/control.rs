@@ -14,20 +14,27 @@ use std::sync::Arc;
 use dormouse_base::{EndpointId, Secret, clock};
 use dormouse_compute::postgres::discover::Installations;
 use dormouse_compute::sandbox::identity::Identities;
+use dormouse_pricing::Pricing;
 use dormouse_runtime::task::Scope;
+use dormouse_statistics::{Recorder, StoreError};
 use dormouse_storage::Store;
+use parking_lot::Mutex;
 
 use crate::address::Address;
+use crate::alerts::Watch;
 use crate::api_key;
 use crate::computes::Computes;
-use crate::db::{self, Db, DbError, api_keys, databases, endpoints, settings};
+use crate::cost::Spending;
+use crate::db::{self, Db, DbError, api_keys, databases, endpoints, sessions, settings};
 use crate::directory::{Directories, DirectoryError};
 use crate::first::{self, FirstProject};
 use crate::identity::jwks::JwksError;
+use crate::identity::session::{self, Doorman, Session};
 use crate::identity::{Oidc, OidcSettings};
 use crate::keeper::Keeper;
 use crate::known::Known;
 use crate::locate::{LocateError, Located, Locator};
+use crate::measure::exported::Exported;
 use crate::metering::Clients;
 use crate::metrics::Metrics;
 use crate::model::settings::Timeouts;
@@ -51,6 +58,7 @@ use crate::operation::{Executor, StepFailure, Work};
 use crate::password::{PasswordError, Passwords, StoredRole};
 use crate::pooler::Attached;
 use crate::reconcile::{self, Statuses};
+use crate::replies::Replies;
 use crate::secrets::{KeyError, Secrets, private_file};
 use crate::token::Tokens;
 use crate::vault::Vault;
@@ -81,6 +89,8 @@ pub struct Config {
     pub ways: Ways,
     /// The identity provider whose tokens are accepted.
     pub oidc: Option<OidcSettings>,
+    /// The price sheets.
+    pub pricing: Arc<Pricing>,
 }
 
 /// Control could not start.
@@ -89,6 +99,9 @@ pub enum StartError {
     /// The metadata file.
     #[error("cannot open the metadata")]
     Open(#[source] db::OpenError),
+    /// The file of the statistics.
+    #[error("cannot open the statistics")]
+    Statistics(#[source] StoreError),
     /// A question or a change to the metadata.
     #[error("cannot use the metadata")]
     Metadata(#[source] DbError),
@@ -123,6 +136,10 @@ pub struct Foundation {
     pub(crate) directories: Directories,
     pub(crate) keeper: Keeper,
     pub(crate) node: Node,
+    pub(crate) recorder: Recorder,
+    pub(crate) exported: Exported,
+    /// Where alerts are; the reconciler `alerts` writes it.
+    pub(crate) watch: Arc<Mutex<Watch>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) identities: Option<Oidc>,
 }
@@ -134,6 +151,7 @@ impl Foundation {
     /// When one of them cannot be used.
     pub fn open(config: Config) -> Result<Self, StartError> {
         let db = Db::open(&config.data).map_err(StartError::Open)?;
+        let recorder = Recorder::open(&config.data).map_err(StartError::Statistics)?;
         let secrets = Arc::new(Secrets::open(&config.data).map_err(StartError::Key)?);
         let tokens = Tokens::open(&config.data, db.clone()).map_err(StartError::Key)?;
         let directories = Directories::open(&config.data, config.installations.clone(), config.identities)
@@ -153,6 +171,7 @@ impl Foundation {
         node.report_to(keeper.clone());
         let known = Known::new(db.clone());
         let identities = config.oidc.clone().map(Oidc::new).transpose().map_err(StartError::Identity)?;
+        let (watch, db_of_metrics) = (Arc::default(), db.clone());
         Ok(Self {
             config: Arc::new(config),
             db,
@@ -162,6 +181,9 @@ impl Foundation {
             directories,
             keeper,
             node,
+            exported: Exported::new(recorder.clone(), Arc::clone(&watch), db_of_metrics),
+            recorder,
+            watch,
             metrics,
             identities,
         })
@@ -203,6 +225,8 @@ pub struct Control {
     pub(crate) scope: Scope,
     pub(crate) pooler: Attached,
     pub(crate) identities: Option<Oidc>,
+    pub(crate) replies: Replies,
+    pub(crate) doorman: Doorman,
 }
 
 impl Control {
@@ -221,7 +245,12 @@ impl Control {
         let statuses = Statuses::default();
         let pooler = Attached::default();
         let identities = foundation.identities.clone();
-        Self { foundation, computes, vault, executor, statuses, scope: scope.clone(), pooler, identities }
+        let replies = Replies::new(foundation.db.clone(), Arc::clone(&foundation.secrets));
+        let scope = scope.clone();
+        let doorman = Doorman::new(&foundation.config.data);
+        let spending = Spending(Arc::clone(&foundation.config.pricing));
+        foundation.keeper.guard().attach_pricing(Arc::new(spending));
+        Self { foundation, computes, vault, executor, statuses, scope, pooler, identities, replies, doorman }
     }
 
     /// The API below `/api/v2`. Every route asks for a key.
@@ -245,9 +274,18 @@ impl Control {
         self.statuses.all()
     }
 
+    /// What was measured, and what measures.
+    #[must_use]
+    pub fn recorder(&self) -> Recorder {
+        self.foundation.recorder.clone()
+    }
+
     /// Makes control's counters visible.
     pub fn register_metrics(&self, metrics: &dormouse_runtime::telemetry::Metrics) {
         self.foundation.metrics.register(metrics);
+        self.foundation.db.register_metrics(metrics);
+        let exported = Box::new(self.foundation.exported.clone());
+        metrics.register(|registry| registry.register_collector(exported));
         self.foundation.node.register_metrics(metrics);
     }
 
@@ -328,14 +366,44 @@ impl Control {
         Ok(api_key::check(&self.foundation.db, key)?.is_some_and(|row| row.project_id.is_none()))
     }
 
-    /// Whether a key may run statements at an endpoint: one that is bound to a project, in that project. Without an
+    /// The session of a browser, if it is one that goes on.
+    ///
+    /// # Errors
+    /// When the metadata cannot be read.
+    pub(crate) fn session(&self, token: &str) -> Result<Option<Session>, DbError> {
+        let hash = session::hash(token);
+        let found = self.foundation.db.read("look for a session", |db| sessions::find(db, &hash))?;
+        Ok(found.filter(|session| session.is_alive(clock::now())))
+    }
+
+    /// Makes the cookie of a request from the console as good as an `Authorization` header.
+    pub fn lend(&self, headers: &mut axum::http::HeaderMap) {
+        self.doorman.lend(headers);
+    }
+
+    /// A code that signs a browser in once with this API key; `None` = the key is not known any more.
+    ///
+    /// # Errors
+    /// When the metadata cannot be read.
+    pub fn console_code(&self, key: &Secret<String>) -> Result<Option<Secret<String>>, DbError> {
+        let row = api_key::check(&self.foundation.db, key.expose())?;
+        Ok(row.map(|row| self.doorman.issue(row.id, clock::now()).0))
+    }
+
+    /// Whether a key, or a session, may run statements at an endpoint: one that is bound to a project, in that project. Without an
     /// endpoint: whether it may anywhere.
     ///
     /// # Errors
     /// When the metadata cannot be read.
     pub fn key_opens(&self, key: &str, endpoint: Option<&EndpointId>) -> Result<bool, DbError> {
-        let Some(row) = api_key::check(&self.foundation.db, key)? else { return Ok(false) };
-        let (Some(project), Some(endpoint)) = (row.project_id, endpoint) else { return Ok(true) };
+        let project = if key.starts_with(session::START) {
+            let Some(session) = self.session(key)? else { return Ok(false) };
+            session.project
+        } else {
+            let Some(row) = api_key::check(&self.foundation.db, key)? else { return Ok(false) };
+            row.project_id
+        };
+        let (Some(project), Some(endpoint)) = (project, endpoint) else { return Ok(true) };
         let row = self.foundation.db.read("read an endpoint", |db| endpoints::get(db, endpoint))?;
         Ok(row.is_some_and(|endpoint| endpoint.project_id == project))
     }

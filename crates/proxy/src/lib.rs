@@ -26,6 +26,7 @@ pub mod peer;
 pub mod cancel;
 pub mod handshakes;
 pub mod metrics;
+pub mod census;
 pub mod traffic;
 pub mod bound;
 pub mod listen;

@@ -3,11 +3,12 @@
 //!
 //! * [`config`]: what a server is told. [`place`]: what it needs of directories and limits.
 //! * `ports`, `prepared`: what a start takes and finds before anything runs.
+//! * [`prices`]: the user's own price sheets.
 //! * [`run`]: start everything in order, wait for a signal, stop everything in the opposite order.
 //! * [`wake`]: how the proxy's questions are answered by control and computes.
 //! * [`pooler`]: the API's way to the proxy's pooler.
 //! * `traffic`: the ledger's way to the proxy's counters.
-//! * [`http`]: the HTTP port: the API, `/healthz`, `/metrics`, the start page.
+//! * [`http`]: the HTTP port: the API, `/healthz`, `/metrics`. [`console`]: the pages for people, embedded.
 //! * [`takeover`]: from one server to the next, without a client noticing.
 //! * [`recover`]: a new data directory from nothing but a store.
 //! * [`standalone`]: the pooler in front of ordinary servers, in PgBouncer's place.
@@ -19,9 +20,11 @@ pub mod wake;
 pub mod pooler;
 mod traffic;
 pub mod http;
+pub mod console;
 pub mod limited;
 mod ports;
 mod prepared;
+pub mod prices;
 pub mod run;
 pub mod takeover;
 pub mod recover;

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use dormouse_api::pooler::{PoolerAnswer, PoolerLayer, PoolerSetting, UpdatePooler};
+use dormouse_base::EndpointId;
+use dormouse_compute::limits::Clients;
 use dormouse_control::Control;
+use dormouse_control::measure::Census;
 use dormouse_control::pooler::{Pooler, PoolerError};
 use dormouse_pgwire::ClientError;
 use dormouse_proxy::console::{Answer, ChangeError};
@@ -62,6 +65,18 @@ impl Pooler for Desk {
         told(&self.layers.read())
     }
 
+    fn census(&self) -> Vec<Census> {
+        let of = |(endpoint, it): (_, dormouse_proxy::census::EndpointCensus)| Census {
+            endpoint,
+            clients: it.clients,
+            backends: it.backends,
+            waiting: it.waiting,
+            logins: it.logins.milliseconds().collect(),
+            waits: it.waits.milliseconds().collect(),
+        };
+        self.pooler.census().into_iter().map(of).collect()
+    }
+
     async fn change(&self, wish: UpdatePooler) -> Result<(), PoolerError> {
         let place = PoolPlace {
             endpoint: wish.endpoint.clone(),
@@ -85,6 +100,12 @@ impl Pooler for Desk {
             }
             Answer::Done(notice) => PoolerAnswer { notice, ..PoolerAnswer::default() },
         })
+    }
+}
+
+impl Clients for Desk {
+    fn waiting(&self, endpoints: &[EndpointId]) -> Vec<u32> {
+        self.pooler.waiting(endpoints)
     }
 }
 

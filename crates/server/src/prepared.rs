@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dormouse_compute::fleet::BOOTS_PER_CORE;
+use dormouse_compute::limits::Controllers;
 use dormouse_compute::metrics::Metrics as ComputeMetrics;
 use dormouse_compute::postgres::discover::{self, Installations};
 use dormouse_compute::postgres::view::View;
@@ -13,6 +14,7 @@ use dormouse_compute::sandbox::cgroup::Cgroups;
 use dormouse_compute::sandbox::identity::Identities;
 use dormouse_compute::{Fleet, FleetConfig, HostChange};
 use dormouse_control::{Address, Config as ControlConfig, Foundation, Timeouts};
+use dormouse_pricing::Pricing;
 use dormouse_proxy::tls::Tls;
 use dormouse_runtime::task::{self, Scope};
 use dormouse_storage::Store;
@@ -21,6 +23,7 @@ use dormouse_storage::object::StoreOptions;
 use crate::config::ServerConfig;
 use crate::place::Place;
 use crate::pooler;
+use crate::prices;
 use crate::run::{ServerError, system};
 
 /// See the module.
@@ -28,9 +31,11 @@ pub(crate) struct Prepared {
     installations: Installations,
     identities: Identities,
     cgroups: Cgroups,
+    controllers: Controllers,
     views: BTreeMap<u16, View>,
     pub(crate) store: Store,
     pub(crate) tls: Tls,
+    pricing: Arc<Pricing>,
 }
 
 impl Prepared {
@@ -46,6 +51,13 @@ impl Prepared {
         place.check_passable(identities).map_err(ServerError::Place)?;
         let cgroups =
             Cgroups::detect(config.cgroup, &place.instance()).map_err(system("use the wanted cgroups"))?;
+        let controllers = Controllers::detect(config.cgroup, &cgroups, &place.instance());
+        match &controllers {
+            Controllers::Missing(why) => {
+                tracing::warn!(why, "computes are not limited: metering goes by configured sizes")
+            }
+            found => tracing::info!(by = found.name(), "computes are limited"),
+        }
         let (found, cache) = (installations.clone(), place.data.join("postgres"));
         let views = task::blocking(move || prepare_views(&found, &cache)).await?;
         let store = open_store(config, place).await?;
@@ -55,7 +67,11 @@ impl Prepared {
         let tls = tls.await.map_err(ServerError::Tls)?;
         // What the metadata adds to them is known later, and is believed.
         pooler::settings([], &config.pool_settings).map_err(ServerError::Pooler)?;
-        Ok(Self { installations, identities, cgroups, views, store, tls })
+        let (named, data) = (config.price_sheets.clone(), place.data.clone());
+        let pricing =
+            task::blocking(move || prices::load(&named, &data)).await.map_err(ServerError::Prices)?;
+        let pricing = Arc::new(pricing);
+        Ok(Self { installations, identities, cgroups, controllers, views, store, tls, pricing })
     }
 
     /// Opens the metadata. Only the server that holds the lock may.
@@ -75,6 +91,7 @@ impl Prepared {
             run_root: place.run_root(),
             ways: config.ways,
             oidc: config.oidc.clone(),
+            pricing: Arc::clone(&self.pricing),
         };
         task::blocking(move || Foundation::open(control)).await.map_err(ServerError::Control)
     }
@@ -93,6 +110,7 @@ impl Prepared {
             views: self.views.clone(),
             identities: self.identities,
             cgroups: self.cgroups.clone(),
+            controllers: self.controllers.clone(),
             boot_slots: cores * BOOTS_PER_CORE,
         };
         let host = Arc::clone(host);

@@ -61,6 +61,18 @@ fn unfit(why: Unfit) -> Error {
 }
 
 impl Control {
+    /// What a caller may know of what was used.
+    pub(super) async fn usage_for(&self, caller: &Caller, mut query: Query) -> Result<Report, Error> {
+        if let Some(own) = &caller.project {
+            let asked = query.project_id.as_deref().map(|name| self.filter_of_project(name)).transpose()?;
+            if asked.is_some_and(|asked| asked != *own) {
+                return Err(not_found("project", query.project_id.as_deref().unwrap_or_default()));
+            }
+            query.project_id = Some(own.to_string());
+        }
+        self.usage(&query).await
+    }
+
     /// A project by its ID, or by name while it exists.
     fn filter_of_project(&self, name: &str) -> Result<ProjectId, Error> {
         if let Ok(id) = name.parse::<ProjectId>()
@@ -83,7 +95,9 @@ impl Control {
         match (known, project) {
             (Some(known), _) => Ok(Filter::Branch(known)),
             (None, Some(project)) => Ok(Filter::Branch(self.branch(project.as_str(), branch)?.branch.id)),
-            (None, None) => Err(not_found("branch", branch).hint("a branch's name needs its project beside it")),
+            (None, None) => {
+                Err(not_found("branch", branch).hint("a branch's name needs its project beside it"))
+            }
         }
     }
 

@@ -28,7 +28,7 @@ use dormouse_pgwire::ClientError;
 use dormouse_pgwire::backend::TxStatus;
 use dormouse_pgwire::scan::BackendScan;
 use dormouse_pgwire::sqlstate::SqlState;
-use dormouse_runtime::gate::{Closing, Gate, Pass};
+use dormouse_runtime::gate::{Closing, Connected as Counted, Gate, Pass};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::Sleep;
@@ -97,6 +97,8 @@ pub(super) struct Relay {
     terminated: bool,
     cancel: Option<Entry>,
     tally: Tally,
+    /// The backend counts as a connection.
+    _counted: Counted,
 }
 
 impl Relay {
@@ -106,6 +108,7 @@ impl Relay {
         let closing = *receiver.borrow();
         let watching = watch_closing(receiver);
         let mut relay = Self {
+            _counted: gate.connected(),
             client: client.stream,
             backend: backend.stream,
             compute: backend.compute,
@@ -146,10 +149,12 @@ impl Relay {
     ) -> Self {
         let receiver = compute.closing();
         let closing = *receiver.borrow();
+        let gate = compute.gate();
         Self {
+            _counted: gate.connected(),
             client,
             backend,
-            gate: compute.gate(),
+            gate,
             compute,
             inside: false,
             scan: BackendScan::after_ready(TxStatus::Idle),

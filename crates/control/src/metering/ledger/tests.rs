@@ -90,11 +90,7 @@ impl World {
     fn now(&self) -> Moment {
         // 2026-01-31T22:46:40Z: hours, a day and a month end soon.
         let wall = 1_769_899_600_000 + self.clock.cast_signed() + self.wrong;
-        Moment {
-            wall: Timestamp::from_millisecond(wall).unwrap(),
-            boot: self.boot,
-            uptime_ms: self.clock,
-        }
+        Moment { wall: Timestamp::from_millisecond(wall).unwrap(), boot: self.boot, uptime_ms: self.clock }
     }
 
     fn pass(&mut self, ms: u64) {
@@ -291,8 +287,13 @@ enum Step {
     Level(usize, u64),
     Beat,
     /// The transaction does not get through, or its end is not heard of.
-    Lost { commits: bool },
-    Crash { with: u32, later: u64 },
+    Lost {
+        commits: bool,
+    },
+    Crash {
+        with: u32,
+        later: u64,
+    },
     Reboot,
     Start,
     Jump(i64),

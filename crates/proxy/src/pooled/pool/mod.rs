@@ -29,6 +29,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::census::{PoolCensus, Samples};
 use crate::pooled::client_info::{ClientInfo, Doing};
 use crate::pooled::held::{Held, Key};
 use crate::pooled::listeners::Listeners;
@@ -91,6 +92,8 @@ pub(in crate::pooled) struct Inner {
     backends: Vec<Weak<Key>>,
     /// What it has done.
     pub(in crate::pooled) stats: Stats,
+    /// How long clients waited since somebody asked.
+    waits: Samples,
     /// The books are looked at then, if not before.
     due: Mono,
 }
@@ -117,6 +120,7 @@ impl Pool {
             runs: Vec::new(),
             backends: Vec::new(),
             stats: Stats::new(Mono::now()),
+            waits: Samples::default(),
             due: Mono::now(),
         };
         let poke = Arc::new(Notify::new());
@@ -338,6 +342,24 @@ impl Pool {
         inner.stats.roll(now, period, &counters);
     }
 
+    /// What statistics ask; waits are those since the last time.
+    pub(crate) fn census(&self) -> PoolCensus {
+        let mut inner = self.inner.lock();
+        let counts = inner.books.counts(Mono::now(), &inner.limits);
+        let mut waits = std::mem::take(&mut inner.waits);
+        if waits == Samples::default() {
+            // Nobody got a backend. Who waits must show all the same, or a pool that is stuck would look idle.
+            waits.note_unless_zero(counts.maxwait);
+        }
+        let (clients, backends) = (inner.clients.len(), inner.books.total());
+        PoolCensus { clients, backends, waiting: counts.cl_waiting, waits }
+    }
+
+    /// How many clients wait for a backend.
+    pub(in crate::pooled) fn waiting(&self) -> u32 {
+        u32::try_from(self.inner.lock().books.waiting()).unwrap_or(u32::MAX)
+    }
+
     /// Its numbers.
     pub(crate) fn counts(&self) -> Counts {
         let inner = self.inner.lock();
@@ -350,6 +372,7 @@ impl Inner {
     fn assigned(&mut self, wait: Duration) {
         self.common.counters.assigned(wait);
         self.stats.waits.record(wait);
+        self.waits.note(wait);
     }
 
     /// One more backend is open.
