@@ -127,8 +127,7 @@ async fn a_new_server_goes_on_counting_and_what_is_stored_is_counted_while_none_
 
     // An orderly stop stores everything, also what is in the store.
     server.until_true("its branch is measured", || {
-        let statuses = server.metrics();
-        statuses.contains("reconciler=\"measure\"")
+        server.metrics().contains("reconciler=\"weigh\"")
     });
     pass(1000);
     assert!(server.stop().1);
