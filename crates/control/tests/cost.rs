@@ -95,6 +95,11 @@ async fn what_is_asked_is_a_month_and_a_sheet_that_exist() {
         .iter()
         .filter(|price| price["item"] == "egress")
         .collect();
-    assert_eq!(egress, [&j!({"item": "egress", "unit": "GB", "price": 0.0}),
-        &j!({"item": "egress", "unit": "GB", "price": 0.1, "beyond": 500.0})]);
+    assert_eq!(
+        egress,
+        [
+            &j!({"item": "egress", "unit": "GB", "price": 0.0}),
+            &j!({"item": "egress", "unit": "GB", "price": 0.1, "beyond": 500.0})
+        ]
+    );
 }

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::bound::Bound;
+use crate::census::Census;
 use crate::console::{Operators, Pooler};
 use crate::gateway::Gateway;
 use crate::handover::parcel::{Parcel, Unfit};
@@ -25,7 +26,6 @@ use crate::pooled::{Listeners, Pools};
 use crate::session::Shared;
 use crate::throttle::Throttle;
 use crate::tls::Tls;
-use crate::census::Census;
 use crate::traffic::Traffic;
 use crate::upstream::Upstream;
 use crate::wake::{Backend, Wake};

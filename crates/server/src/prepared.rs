@@ -53,7 +53,9 @@ impl Prepared {
             Cgroups::detect(config.cgroup, &place.instance()).map_err(system("use the wanted cgroups"))?;
         let controllers = Controllers::detect(config.cgroup, &cgroups, &place.instance());
         match &controllers {
-            Controllers::Missing(why) => tracing::warn!(why, "computes are not limited: metering goes by configured sizes"),
+            Controllers::Missing(why) => {
+                tracing::warn!(why, "computes are not limited: metering goes by configured sizes")
+            }
             found => tracing::info!(by = found.name(), "computes are limited"),
         }
         let (found, cache) = (installations.clone(), place.data.join("postgres"));
@@ -66,7 +68,8 @@ impl Prepared {
         // What the metadata adds to them is known later, and is believed.
         pooler::settings([], &config.pool_settings).map_err(ServerError::Pooler)?;
         let (named, data) = (config.price_sheets.clone(), place.data.clone());
-        let pricing = task::blocking(move || prices::load(&named, &data)).await.map_err(ServerError::Prices)?;
+        let pricing =
+            task::blocking(move || prices::load(&named, &data)).await.map_err(ServerError::Prices)?;
         let pricing = Arc::new(pricing);
         Ok(Self { installations, identities, cgroups, controllers, views, store, tls, pricing })
     }

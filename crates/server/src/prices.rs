@@ -137,7 +137,11 @@ mod tests {
     fn named_files_must_be_good_and_found_ones_may_be_bad() {
         let data = tempfile::tempdir().unwrap();
         let (own, other) = (data.path().join(DIRECTORY), data.path().join("elsewhere"));
-        assert_eq!(load(&[], data.path()).unwrap().default_sheet().id, "neon-launch", "no directory, no wish");
+        assert_eq!(
+            load(&[], data.path()).unwrap().default_sheet().id,
+            "neon-launch",
+            "no directory, no wish"
+        );
         put(&own, "b.toml", &sheet("bee"));
         put(&own, "a.toml", "id = 5");
         put(&own, "c.toml", &sheet("bee"));

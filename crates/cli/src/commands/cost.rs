@@ -145,7 +145,10 @@ async fn listed(args: Sheets, cx: &Context) -> Result<(), Error> {
     }
     cx.ui.show(&all, |all| if args.sheet.is_some() { prices(all) } else { sheets(all) })?;
     if let (Some(_), Format::Table, Some(sheet)) = (&args.sheet, cx.ui.format(), all.sheets.first()) {
-        cx.ui.note(&format!("{}, {}, prices of {}: {}", sheet.provider, sheet.plan, sheet.dated, sheet.source));
+        cx.ui.note(&format!(
+            "{}, {}, prices of {}: {}",
+            sheet.provider, sheet.plan, sheet.dated, sheet.source
+        ));
         noted(cx, &sheet.notes);
     }
     Ok(())
@@ -284,7 +287,10 @@ mod tests {
 
     #[test]
     fn numbers_for_people() {
-        assert_eq!([quantity(36.5), quantity(0.0), quantity(9.313_225_746), quantity(120.0)], ["36.5", "0", "9.313", "120"]);
+        assert_eq!(
+            [quantity(36.5), quantity(0.0), quantity(9.313_225_746), quantity(120.0)],
+            ["36.5", "0", "9.313", "120"]
+        );
         assert_eq!(money(7.769, "USD"), "7.77 USD");
         assert_eq!(money(-10.0, "USD"), "-10.00 USD");
         assert_eq!(money(0.000_123, "EUR"), "<0.01 EUR");

@@ -51,7 +51,8 @@ pub struct V1 {
 impl V1 {
     /// The directories of one endpoint, or of the server, without doubles.
     fn all(&self) -> Vec<&PathBuf> {
-        let mut all: Vec<_> = [Some(&self.cpu), self.cpuacct.as_ref(), self.memory.as_ref()].into_iter().flatten().collect();
+        let mut all: Vec<_> =
+            [Some(&self.cpu), self.cpuacct.as_ref(), self.memory.as_ref()].into_iter().flatten().collect();
         all.dedup();
         all
     }
@@ -60,7 +61,11 @@ impl V1 {
     #[must_use]
     pub fn of(&self, endpoint: &str) -> V1 {
         let of = |dir: &PathBuf| dir.join(endpoint);
-        V1 { cpu: of(&self.cpu), cpuacct: self.cpuacct.as_ref().map(of), memory: self.memory.as_ref().map(of) }
+        V1 {
+            cpu: of(&self.cpu),
+            cpuacct: self.cpuacct.as_ref().map(of),
+            memory: self.memory.as_ref().map(of),
+        }
     }
 }
 
@@ -178,7 +183,8 @@ impl Controllers {
 impl Standing {
     fn v1(&self, instance: &str) -> Result<V1, String> {
         let usable = |controller: &str, file: &str| -> Result<PathBuf, String> {
-            let base = v1_base(&self.mounts, &self.own, controller).ok_or_else(|| format!("no {controller} controller"))?;
+            let base = v1_base(&self.mounts, &self.own, controller)
+                .ok_or_else(|| format!("no {controller} controller"))?;
             let group = base.join(format!("{PREFIX}{instance}"));
             let no = |error: io::Error| format!("{}: {error}", group.display());
             fs::create_dir_all(&group).map_err(no)?;
@@ -230,7 +236,6 @@ fn hand_down(base: &Path) -> Result<(), String> {
     }
     switch(base).map_err(refused(base))
 }
-
 
 #[cfg(test)]
 mod tests;

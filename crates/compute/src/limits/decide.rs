@@ -249,9 +249,10 @@ fn fits(window: &Window, last: &Seen, size: Size, min: Cu) -> Option<Cu> {
     if size.cu <= min || !idle || last.at.saturating_sub(size.since) < IDLE_FOR {
         return None;
     }
-    let covered = window.samples.front().is_some_and(|first| {
-        last.at.saturating_sub(first.at) + 2 * SAMPLE_EVERY >= IDLE_FOR
-    });
+    let covered = window
+        .samples
+        .front()
+        .is_some_and(|first| last.at.saturating_sub(first.at) + 2 * SAMPLE_EVERY >= IDLE_FOR);
     let peak = window.peak(SECOND);
     if !covered || peak >= LOW * size.cu.cores() || window.waited() {
         return None;

@@ -78,7 +78,8 @@ mod tests {
     fn version_2_is_read() {
         let stat = "usage_usec 1234567\nuser_usec 1000000\nsystem_usec 234567\nnr_periods 0\n";
         assert_eq!(cpu_stat(stat), Some(1_234_567));
-        let memory = "anon 4096\nfile 999\nkernel 5\nshmem 100\ninactive_anon 1\ninactive_file 7\nactive_file 8\n";
+        let memory =
+            "anon 4096\nfile 999\nkernel 5\nshmem 100\ninactive_anon 1\ninactive_file 7\nactive_file 8\n";
         assert_eq!(memory_stat(memory), MemoryStat { held: 4196, inactive_file: 7 });
         let text = "some avg10=0.00 avg60=0.12 avg300=0.00 total=4242\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=7\n";
         assert_eq!(pressure(text), Some(4242));
@@ -91,6 +92,9 @@ mod tests {
         assert_eq!(cpuacct_usage("1234567890\n"), Some(1_234_567));
         let memory = "cache 50\nrss 1\nshmem 3\ninactive_file 2\ntotal_cache 60\ntotal_rss 10\ntotal_shmem 20\ntotal_inactive_file 30\n";
         assert_eq!(memory_stat(memory), MemoryStat { held: 30, inactive_file: 30 });
-        assert_eq!((cfs_quota("-1\n", "100000\n"), cfs_quota("50000\n", "20000\n")), (Some(f64::INFINITY), Some(2.5)));
+        assert_eq!(
+            (cfs_quota("-1\n", "100000\n"), cfs_quota("50000\n", "20000\n")),
+            (Some(f64::INFINITY), Some(2.5))
+        );
     }
 }

@@ -117,8 +117,12 @@ impl Gauge {
         };
         let memory = usage.memory.map(|memory| {
             self.memory = Some(memory.working_set);
-            let (since, stalled) = self.stalled_us.replace((now, memory.stalled_us)).unwrap_or((now, memory.stalled_us));
-            MemorySeen { held_bytes: memory.held, stalled: share(memory.stalled_us.saturating_sub(stalled), now.since(since)) }
+            let (since, stalled) =
+                self.stalled_us.replace((now, memory.stalled_us)).unwrap_or((now, memory.stalled_us));
+            MemorySeen {
+                held_bytes: memory.held,
+                stalled: share(memory.stalled_us.saturating_sub(stalled), now.since(since)),
+            }
         });
         let cores = share(usage.cpu_us.saturating_sub(used.cpu_us), now.since(then));
         self.window.push(Seen { at: now.since(self.epoch), cores, waiting: load.waiting, memory });
@@ -140,7 +144,8 @@ impl Gauge {
     #[must_use]
     pub fn live(&self, is_active: bool) -> Live {
         let measured = self.is_measured();
-        let limit = self.sizing.as_ref().filter(|sizing| sizing.limits_memory()).map(|_| self.size.cu.memory_bytes());
+        let limit =
+            self.sizing.as_ref().filter(|sizing| sizing.limits_memory()).map(|_| self.size.cu.memory_bytes());
         Live {
             at: self.seen,
             cu: self.size.cu,

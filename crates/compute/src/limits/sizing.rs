@@ -93,7 +93,12 @@ impl Sizing {
     ///
     /// # Errors
     /// When there are no controllers, or their files cannot be opened.
-    pub fn open(controllers: &Controllers, endpoint: &str, v2: Option<&Path>, machine: Machine) -> io::Result<Self> {
+    pub fn open(
+        controllers: &Controllers,
+        endpoint: &str,
+        v2: Option<&Path>,
+        machine: Machine,
+    ) -> io::Result<Self> {
         let nothing = || io::Error::from(io::ErrorKind::NotFound);
         // Even without controllers a group of version 2 counts CPU time and stalls, and has from its birth.
         let counted = v2.and_then(|dir| File::open(dir.join("cpu.stat")).ok()).map(Counter::V2);
@@ -112,7 +117,8 @@ impl Sizing {
                     File::open(dir.join("cpuacct.usage")).map(Counter::V1)
                 };
                 let cpu = counted.map_or_else(accounts, Ok)?;
-                let memory = groups.memory.as_ref().and_then(|dir| Memory::open(dir, "memory.usage_in_bytes").ok());
+                let memory =
+                    groups.memory.as_ref().and_then(|dir| Memory::open(dir, "memory.usage_in_bytes").ok());
                 Ok(Self { cpu, memory, stalls, knobs: Knobs::V1(groups), machine })
             }
             Controllers::Missing(_) => Err(nothing()),
@@ -164,14 +170,16 @@ impl Sizing {
         let quota = (cu.cores() < self.machine.cores).then(|| u64::from(cu.milli()) * PERIOD_US / 1000);
         let (memory, done) = match &self.knobs {
             Knobs::V2(dir) => {
-                let of = |bytes: Option<u64>| bytes.map_or_else(|| "max".to_owned(), |bytes| bytes.to_string());
+                let of =
+                    |bytes: Option<u64>| bytes.map_or_else(|| "max".to_owned(), |bytes| bytes.to_string());
                 // What it may grow to first, so that it never has less than its size.
                 let memory = write(dir, "memory.max", &of(bytes(max)))
                     .and_then(|()| write(dir, "memory.high", &of(bytes(cu))));
                 (memory, v2_quota(dir, quota))
             }
             Knobs::V1(groups) => {
-                let of = |bytes: Option<u64>| bytes.map_or_else(|| "-1".to_owned(), |bytes| bytes.to_string());
+                let of =
+                    |bytes: Option<u64>| bytes.map_or_else(|| "-1".to_owned(), |bytes| bytes.to_string());
                 let memory = groups.memory.as_ref().map_or(Ok(()), |dir| {
                     write(dir, "memory.limit_in_bytes", &of(bytes(max)))?;
                     write(dir, "memory.soft_limit_in_bytes", &of(bytes(cu)))
@@ -259,7 +267,6 @@ fn text<'a>(file: &File, buffer: &'a mut [u8; MAX_FILE]) -> io::Result<&'a str> 
     }
     std::str::from_utf8(&buffer[..length]).map_err(|_| io::ErrorKind::InvalidData.into())
 }
-
 
 #[cfg(test)]
 mod tests;

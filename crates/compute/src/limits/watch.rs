@@ -196,7 +196,11 @@ impl Inner {
         for ((subject, run), waiting) in subjects.into_iter().zip(runs).zip(waiting) {
             let load = ClientLoad { connections: subject.connections(), waiting };
             let resize = run.gauge(|gauge| {
-                let looked = if sample { gauge.sample(load, subject.bounds()) } else { Ok(gauge.settle(subject.bounds())) };
+                let looked = if sample {
+                    gauge.sample(load, subject.bounds())
+                } else {
+                    Ok(gauge.settle(subject.bounds()))
+                };
                 cu += gauge.cu().as_f64();
                 looked.unwrap_or_else(|error| {
                     // It has just ended.
@@ -236,4 +240,3 @@ impl std::fmt::Debug for Watcher {
         f.debug_struct("Watcher").field("controllers", &self.inner.controllers).finish_non_exhaustive()
     }
 }
-

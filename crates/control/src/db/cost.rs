@@ -21,9 +21,15 @@ pub enum Life {
 
 /// Of every branch that has an endpoint, or was deleted. `from` and `to` are whole hours, and bound only those that
 /// were deleted.
-pub fn lives(db: &Connection, from: Timestamp, to: Timestamp, now: Timestamp) -> Result<HashMap<BranchId, Life>> {
+pub fn lives(
+    db: &Connection,
+    from: Timestamp,
+    to: Timestamp,
+    now: Timestamp,
+) -> Result<HashMap<BranchId, Life>> {
     let mut lives = HashMap::new();
-    let mut statement = db.prepare_cached("SELECT branch_id, created_at FROM endpoints WHERE deleting = 0")?;
+    let mut statement =
+        db.prepare_cached("SELECT branch_id, created_at FROM endpoints WHERE deleting = 0")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let life = lives.entry(id(row, 0)?).or_insert_with(|| Life::Here(Vec::new()));

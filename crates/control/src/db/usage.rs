@@ -90,8 +90,7 @@ pub fn load(db: &Connection) -> Result<Loaded> {
     let marks = db
         .prepare_cached("SELECT endpoint_id, doing, milli_cu, wall, boot, uptime_ms FROM usage_marks")?
         .query_map([], |row| {
-            let mark =
-                Mark { doing: doing(row, 1)?, cu: Cu::from_milli(row.get(2)?), at: moment(row, 3)? };
+            let mark = Mark { doing: doing(row, 1)?, cu: Cu::from_milli(row.get(2)?), at: moment(row, 3)? };
             Ok((id(row, 0)?, mark))
         })?
         .collect::<Result<_>>()?;
@@ -255,8 +254,7 @@ fn around(hour: Hour) -> (i64, i64) {
 
 fn add(db: &Connection, subject: i64, hour: Hour, gain: &Gain) -> Result<()> {
     let (day, month) = around(hour);
-    let starts =
-        [(Granularity::Hour, hour.start()), (Granularity::Day, day), (Granularity::Month, month)];
+    let starts = [(Granularity::Hour, hour.start()), (Granularity::Day, day), (Granularity::Month, month)];
     let mut statement = db.prepare_cached(
         "INSERT INTO usage (grain, start, subject, active_ms, milli_cu_ms, paused_ms, storage_byte_hours,
              history_byte_hours, egress, ingress, queries, written, wakes)
@@ -367,7 +365,8 @@ fn used(row: &Row<'_>, first: usize) -> Result<Used> {
     let sum = |column: usize| -> Result<u64> {
         Ok(u64::try_from(row.get::<_, Option<i64>>(first + column)?.unwrap_or(0)).unwrap_or(0))
     };
-    let real = |column: usize| -> Result<f64> { Ok(row.get::<_, Option<f64>>(first + column)?.unwrap_or(0.0)) };
+    let real =
+        |column: usize| -> Result<f64> { Ok(row.get::<_, Option<f64>>(first + column)?.unwrap_or(0.0)) };
     let totals = Totals {
         active_seconds: sum(0)? as f64 / 1e3,
         cu_seconds: sum(1)? as f64 / 1e6,

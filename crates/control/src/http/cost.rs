@@ -92,7 +92,11 @@ fn month(name: Option<&str>) -> Result<Month, Error> {
         Error::new(Kind::Invalid, "bad-query", "`month` must be a month such as `2026-11`".to_owned())
     })?;
     if month.from > now {
-        return Err(Error::new(Kind::Invalid, "bad-query", format!("the month {} has not begun", month.name)));
+        return Err(Error::new(
+            Kind::Invalid,
+            "bad-query",
+            format!("the month {} has not begun", month.name),
+        ));
     }
     Ok(month)
 }
@@ -101,7 +105,8 @@ fn chosen<'a>(pricing: &'a Pricing, id: Option<&str>) -> Result<Vec<&'a Sheet>, 
     let Some(id) = id else { return Ok(pricing.sheets().iter().collect()) };
     pricing.find(id).map(|sheet| vec![sheet]).ok_or_else(|| {
         let all: Vec<&str> = pricing.sheets().iter().map(|sheet| sheet.id.as_str()).collect();
-        Error::not_found("price sheet", "price-sheet-not-found", id).hint(format!("there are: {}", all.join(", ")))
+        Error::not_found("price sheet", "price-sheet-not-found", id)
+            .hint(format!("there are: {}", all.join(", ")))
     })
 }
 

@@ -95,7 +95,9 @@ impl Control {
         match (known, project) {
             (Some(known), _) => Ok(Filter::Branch(known)),
             (None, Some(project)) => Ok(Filter::Branch(self.branch(project.as_str(), branch)?.branch.id)),
-            (None, None) => Err(not_found("branch", branch).hint("a branch's name needs its project beside it")),
+            (None, None) => {
+                Err(not_found("branch", branch).hint("a branch's name needs its project beside it"))
+            }
         }
     }
 

@@ -77,9 +77,7 @@ impl Host for Keeper {
         let Ok(Some(row)) = row else { return Ok(()) };
         match self.inner.guard.block(&row.project_id, clock::now()) {
             None => Ok(()),
-            Some(block) => {
-                Err(QuotaUsedUp { what: block.measure.words().to_owned(), hint: block.hint() })
-            }
+            Some(block) => Err(QuotaUsedUp { what: block.measure.words().to_owned(), hint: block.hint() }),
         }
     }
 
@@ -154,7 +152,8 @@ impl Host for Keeper {
         self.inner.node.publish(endpoint).await?;
         let row = self.inner.db.read("read an endpoint", |db| endpoints::get(db, endpoint));
         let row = row.map_err(|e| db_error("read the endpoint", e))?;
-        let stale = |row: Endpoint| row.mode == Mode::ReadOnly || (row.roles_stale && row.next_wake.is_none());
+        let stale =
+            |row: Endpoint| row.mode == Mode::ReadOnly || (row.roles_stale && row.next_wake.is_none());
         let known_stale = row.is_some_and(stale);
         let (id, now) = (endpoint.clone(), Moment::now());
         let written = self.inner.db.write("mark the endpoint as opened", move |db| {

@@ -74,6 +74,7 @@ impl Exported {
         let asleep = |it: &mut Shown| it.live = None;
         shown.values_mut().for_each(asleep);
         for (endpoint, live) in awake {
+            let has_room = shown.len() < MAX_ENDPOINTS;
             match shown.get_mut(endpoint) {
                 Some(it) => {
                     // After a sleep the time in between was not used.
@@ -84,7 +85,7 @@ impl Exported {
                         at: now,
                     };
                 }
-                None if shown.len() < MAX_ENDPOINTS => {
+                None if has_room => {
                     shown.insert(endpoint.clone(), Shown { live: Some(*live), cpu_seconds: 0.0, at: now });
                 }
                 None => {}

@@ -324,13 +324,15 @@ impl Ledger {
         if let Some(batch) = &self.sending {
             return Some(Arc::clone(batch));
         }
-        let marks = self.lives.iter_mut().filter_map(|(id, life)| {
-            std::mem::take(&mut life.dirty).then(|| (id.clone(), life.mark))
-        });
+        let marks = self
+            .lives
+            .iter_mut()
+            .filter_map(|(id, life)| std::mem::take(&mut life.dirty).then(|| (id.clone(), life.mark)));
         let marks: Vec<_> = marks.collect();
-        let levels = self.stocks.iter_mut().filter_map(|(id, stock)| {
-            std::mem::take(&mut stock.dirty).then(|| (id.clone(), stock.level))
-        });
+        let levels = self
+            .stocks
+            .iter_mut()
+            .filter_map(|(id, stock)| std::mem::take(&mut stock.dirty).then(|| (id.clone(), stock.level)));
         let levels: Vec<_> = levels.collect();
         let gains: Vec<_> = std::mem::take(&mut self.gains)
             .into_iter()

@@ -20,8 +20,8 @@ use dormouse_base::{ProjectId, Timestamp};
 use parking_lot::RwLock;
 use rusqlite::{Connection, Result};
 
-use crate::db::usage::{self, Filter, Range, Used};
 use crate::db::projects;
+use crate::db::usage::{self, Filter, Range, Used};
 use crate::model::quota::{self as rules, Limit, Plan};
 
 /// What usage costs. The price sheets are not known here, so it is attached.
@@ -154,7 +154,13 @@ impl Guard {
     ///
     /// # Errors
     /// When the metadata cannot be read.
-    pub fn assess(&self, db: &Connection, project: &ProjectId, plan: &Plan, now: Timestamp) -> Result<Assessment> {
+    pub fn assess(
+        &self,
+        db: &Connection,
+        project: &ProjectId,
+        plan: &Plan,
+        now: Timestamp,
+    ) -> Result<Assessment> {
         let used = used_in_period(db, project, plan, now)?;
         let (stored, _past) = usage::stored(db, project)?;
         let standing = |limit: &Limit| {

@@ -117,8 +117,7 @@ pub fn ranges(span: Span, now: Timestamp) -> Vec<Range> {
                 continue;
             }
             found.push(range(grain, whole));
-            let ends =
-                [Span { from: piece.from, to: whole.from }, Span { from: whole.to, to: piece.to }];
+            let ends = [Span { from: piece.from, to: whole.from }, Span { from: whole.to, to: piece.to }];
             rest.extend(ends.into_iter().filter(|end| end.from < end.to));
         }
         left = rest;

@@ -89,7 +89,11 @@ impl Plan {
         let mut quota = api::NeonQuota::default();
         for limit in self.limits.iter().filter(|limit| limit.action == Action::Suspend) {
             if let Some((field, _)) = NEON.iter().find(|(_, measure)| *measure == limit.measure) {
-                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "limits are checked")]
+                #[allow(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "limits are checked"
+                )]
                 let whole = limit.limit.ceil() as u64;
                 *field(&mut quota) = Some(whole);
             }

@@ -38,9 +38,9 @@ pub(crate) use metrics::PoolMetrics;
 pub(crate) use operators::Operators;
 pub use settings::{ChangeError, Setting};
 
+use crate::census::EndpointCensus;
 use crate::session::io::Client;
 use crate::session::{End, Shared, help};
-use crate::census::EndpointCensus;
 use desk::Desk;
 
 /// The version of PgBouncer whose console this is.

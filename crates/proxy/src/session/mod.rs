@@ -37,6 +37,7 @@ use tracing::Instrument;
 
 use crate::bound::Listening;
 use crate::cancel::Registry;
+use crate::census::Census;
 use crate::console::{Admin, Operators};
 use crate::handover::Departure;
 use crate::handshakes::Place;
@@ -47,7 +48,6 @@ use crate::proofs::Proofs;
 use crate::stream::ClientStream;
 use crate::throttle::Throttle;
 use crate::tls::Tls;
-use crate::census::Census;
 use crate::upstream::{self, Upstream};
 use crate::wake::Wake;
 use login::Login;

@@ -27,7 +27,9 @@ fn version_2_hands_its_controllers_down() {
 fn a_hierarchy_without_controllers_limits_nothing_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let (standing, base) = unified(dir.path(), "hugetlb\n");
-    let Controllers::Missing(why) = Controllers::find(&Cgroups::V2(base), "test", &standing) else { panic!("found some") };
+    let Controllers::Missing(why) = Controllers::find(&Cgroups::V2(base), "test", &standing) else {
+        panic!("found some")
+    };
     assert!(why.contains("no cpu controller") && why.contains("version 1: no cpu controller"), "{why}");
     assert!(matches!(Controllers::detect(Choice::Off, &Cgroups::Signals, "test"), Controllers::Missing(_)));
 }
@@ -43,9 +45,13 @@ fn version_1_has_a_group_in_each_hierarchy_and_shared_ones_once() {
         }
     }
     let at = dir.path().display();
-    let mounts = format!("cgroup {at}/cpu,cpuacct cgroup rw,cpu,cpuacct 0 0\ncgroup {at}/memory cgroup rw,memory 0 0\n");
+    let mounts = format!(
+        "cgroup {at}/cpu,cpuacct cgroup rw,cpu,cpuacct 0 0\ncgroup {at}/memory cgroup rw,memory 0 0\n"
+    );
     let standing = Standing { mounts, own: "3:memory:/box\n1:cpu,cpuacct:/box\n".to_owned() };
-    let Controllers::V1(found) = Controllers::find(&Cgroups::Signals, "test", &standing) else { panic!("not found") };
+    let Controllers::V1(found) = Controllers::find(&Cgroups::Signals, "test", &standing) else {
+        panic!("not found")
+    };
     assert_eq!(found.cpuacct.as_ref(), Some(&found.cpu));
     assert_eq!(found.all().len(), 2, "cpu and cpuacct are one");
     let controllers = Controllers::V1(found.clone());

@@ -62,7 +62,8 @@ fn replay(bounds: Bounds, seconds: f64, load: impl Fn(f64) -> Wish) -> Replay {
         let at = SAMPLE_EVERY * sample;
         // Half of a sample ago, in the middle of what it covers.
         let wish = load(at.as_secs_f64() - SAMPLE_EVERY.as_secs_f64() / 2.0);
-        let memory = sample.is_multiple_of(4).then_some(MemorySeen { held_bytes: wish.held, stalled: wish.stalled });
+        let memory =
+            sample.is_multiple_of(4).then_some(MemorySeen { held_bytes: wish.held, stalled: wish.stalled });
         window.push(Seen { at, cores: wish.cores.min(size.cu.cores()), waiting: wish.waiting, memory });
         if let Some(change) = decide(&window, size, bounds) {
             window.clear();
@@ -103,7 +104,11 @@ fn a_ramp_is_followed_without_overshoot() {
     for (index, sizes) in run.sizes.windows(2).enumerate().skip(8) {
         let (at, size) = (index as f64 * every, sizes[0]);
         if at < 120.0 {
-            assert!(size <= (ramp(at) / HIGH * 2.0).max(0.5), "{size} is too much at {at} s for {}", ramp(at));
+            assert!(
+                size <= (ramp(at) / HIGH * 2.0).max(0.5),
+                "{size} is too much at {at} s for {}",
+                ramp(at)
+            );
             assert!(size * 1.02 >= ramp(at), "{size} is too small at {at} s for {}", ramp(at));
         } else if at > 121.0 {
             assert!(sizes[1] <= size, "grew on the way down, at {at} s: {:?}", run.steps);
@@ -117,11 +122,13 @@ fn a_ramp_is_followed_without_overshoot() {
 #[test]
 fn a_train_of_spikes_does_not_make_it_flap() {
     // A quarter of a second of work for two processors every ten seconds, for half an hour.
-    let run = replay(bounds(QUARTER, 4.0), 1800.0, |at| Wish::cores(if at % 10.0 < 0.25 { 2.0 } else { 0.01 }));
+    let run =
+        replay(bounds(QUARTER, 4.0), 1800.0, |at| Wish::cores(if at % 10.0 < 0.25 { 2.0 } else { 0.01 }));
     let later = run.changes(180.0, 1800.0);
     assert_eq!(later, 0, "settles within three minutes: {:?}", run.steps);
     // Spikes so rare that a minute of rest lies between them: at most what each brings.
-    let run = replay(bounds(QUARTER, 4.0), 3600.0, |at| Wish::cores(if at % 90.0 < 0.25 { 2.0 } else { 0.01 }));
+    let run =
+        replay(bounds(QUARTER, 4.0), 3600.0, |at| Wish::cores(if at % 90.0 < 0.25 { 2.0 } else { 0.01 }));
     assert!(run.steps.len() <= 2 * 40, "up once and down once for each: {}", run.steps.len());
 }
 
@@ -133,14 +140,19 @@ fn noise_of_an_idle_database_changes_nothing() {
     let run = replay(bounds(QUARTER, 4.0), 3599.0, |at| Wish::cores(of(at)));
     assert_eq!(run.steps, [], "an hour below 80 %");
     // A larger one with the same noise becomes the smallest, once.
-    let run = replay(bounds(QUARTER, 4.0), 3599.0, |at| Wish::cores(if at < 10.0 { 4.0 } else { of(at) / 4.0 }));
+    let run =
+        replay(bounds(QUARTER, 4.0), 3599.0, |at| Wish::cores(if at < 10.0 { 4.0 } else { of(at) / 4.0 }));
     let down: Vec<_> = run.steps.iter().filter(|(.., reason)| *reason == Reason::Idle).collect();
     assert_eq!(down.len(), 1, "{:?}", run.steps);
 }
 
 #[test]
 fn a_burst_of_one_sample_at_full_size_is_enough_but_half_of_it_is_not() {
-    let once = |cores: f64| replay(bounds(1.0, 4.0), 30.0, move |at| Wish::cores(if (10.0..10.25).contains(&at) { cores } else { 0.0 }));
+    let once = |cores: f64| {
+        replay(bounds(1.0, 4.0), 30.0, move |at| {
+            Wish::cores(if (10.0..10.25).contains(&at) { cores } else { 0.0 })
+        })
+    };
     assert_eq!(once(1.0).steps, [(10.25, 2.0, Reason::Cpu)]);
     assert_eq!(once(0.9).steps, []);
 }
@@ -148,12 +160,14 @@ fn a_burst_of_one_sample_at_full_size_is_enough_but_half_of_it_is_not() {
 #[test]
 fn clients_that_wait_make_it_grow_to_its_largest_and_stay() {
     let waiting = |at: f64| if (5.0..65.0).contains(&at) { 3 } else { 0 };
-    let run = replay(bounds(0.5, 2.0), 140.0, |at| Wish { cores: 0.05, waiting: waiting(at), ..Wish::default() });
+    let run =
+        replay(bounds(0.5, 2.0), 140.0, |at| Wish { cores: 0.05, waiting: waiting(at), ..Wish::default() });
     let up: Vec<_> = run.steps.iter().filter(|(at, ..)| *at < 60.0).collect();
     assert_eq!(up, [&(5.5, 1.0, Reason::PoolWait), &(6.0, 2.0, Reason::PoolWait)]);
     assert_eq!((run.at(120.0), run.at(139.0)), (2.0, 0.5), "a minute after the last one waited");
     // Who waits for a moment only is nobody's trouble.
-    let run = replay(bounds(0.5, 2.0), 60.0, |at| Wish { waiting: u32::from(at % 1.0 < 0.25), ..Wish::default() });
+    let run =
+        replay(bounds(0.5, 2.0), 60.0, |at| Wish { waiting: u32::from(at % 1.0 < 0.25), ..Wish::default() });
     assert_eq!(run.steps, []);
 }
 
@@ -161,7 +175,8 @@ fn clients_that_wait_make_it_grow_to_its_largest_and_stay() {
 fn memory_makes_it_grow_and_keeps_it_from_shrinking() {
     let gib = 1_u64 << 30;
     let holds = |at: f64| if at >= 5.0 { 5 * gib } else { gib / 4 };
-    let run = replay(bounds(QUARTER, 4.0), 200.0, |at| Wish { cores: 0.01, held: holds(at), ..Wish::default() });
+    let run =
+        replay(bounds(QUARTER, 4.0), 200.0, |at| Wish { cores: 0.01, held: holds(at), ..Wish::default() });
     // 5 GiB are more than 80 % of 1, 2 and 4 GiB, but not of 8.
     assert_eq!(run.steps.iter().map(|(_, to, _)| *to).collect::<Vec<_>>(), [0.5, 1.0, 2.0]);
     assert!(run.steps.iter().all(|(.., reason)| *reason == Reason::Memory));

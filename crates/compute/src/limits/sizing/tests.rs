@@ -43,13 +43,19 @@ fn the_files_of_version_2_are_read_and_written() {
     assert_eq!(sizing.limit(), Some(f64::INFINITY));
 
     // Files of the kernel are overwritten whole; these are not.
-    let wipe = || ["cpu.max", "cpu.max.burst", "memory.high", "memory.max"].map(|name| fs::write(dir.path().join(name), ""));
+    let wipe = || {
+        ["cpu.max", "cpu.max.burst", "memory.high", "memory.max"]
+            .map(|name| fs::write(dir.path().join(name), ""))
+    };
     let said = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
     let _wiped = wipe();
     sizing.apply(cu(0.25), cu(2.0)).unwrap();
     assert_eq!((said("cpu.max"), sizing.limit()), ("5000 20000".to_owned(), Some(0.25)));
     assert!(said("cpu.max.burst").ends_with("5000"));
-    assert_eq!((said("memory.high"), said("memory.max")), ((1_u64 << 30).to_string(), (8_u64 << 30).to_string()));
+    assert_eq!(
+        (said("memory.high"), said("memory.max")),
+        ((1_u64 << 30).to_string(), (8_u64 << 30).to_string())
+    );
     // What the machine does not have is no limit.
     let _wiped = wipe();
     sizing.apply(cu(4.0), cu(8.0)).unwrap();
@@ -62,7 +68,8 @@ struct Busy(Vec<Child>);
 
 impl Busy {
     fn start() -> Self {
-        let one = || Command::new("sh").args(["-c", "while :; do :; done"]).stdin(Stdio::null()).spawn().unwrap();
+        let one =
+            || Command::new("sh").args(["-c", "while :; do :; done"]).stdin(Stdio::null()).spawn().unwrap();
         Self(vec![one(), one()])
     }
 
@@ -93,7 +100,8 @@ fn really_limits(choice: Choice) {
     let instance = format!("sizing-{}-{choice:?}", std::process::id());
     let Ok(cgroups) = Cgroups::detect(choice, &instance) else { return };
     let controllers = Controllers::detect(choice, &cgroups, &instance);
-    let wanted = matches!((&controllers, choice), (Controllers::V2, Choice::V2) | (Controllers::V1(_), Choice::V1));
+    let wanted =
+        matches!((&controllers, choice), (Controllers::V2, Choice::V2) | (Controllers::V1(_), Choice::V1));
     if wanted {
         let group = cgroups.group("ep-a-b-c", Path::new("/nowhere")).unwrap();
         controllers.make("ep-a-b-c").unwrap();

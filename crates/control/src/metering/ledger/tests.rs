@@ -85,11 +85,7 @@ impl World {
     fn now(&self) -> Moment {
         // 2026-01-31T22:46:40Z: hours, a day and a month end soon.
         let wall = 1_769_899_600_000 + self.clock.cast_signed() + self.wrong;
-        Moment {
-            wall: Timestamp::from_millisecond(wall).unwrap(),
-            boot: self.boot,
-            uptime_ms: self.clock,
-        }
+        Moment { wall: Timestamp::from_millisecond(wall).unwrap(), boot: self.boot, uptime_ms: self.clock }
     }
 
     fn pass(&mut self, ms: u64) {
@@ -279,8 +275,13 @@ enum Step {
     Size(usize, u32),
     Beat,
     /// The transaction does not get through, or its end is not heard of.
-    Lost { commits: bool },
-    Crash { with: u32, later: u64 },
+    Lost {
+        commits: bool,
+    },
+    Crash {
+        with: u32,
+        later: u64,
+    },
     Reboot,
     Start,
     Jump(i64),

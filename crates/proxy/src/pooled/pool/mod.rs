@@ -29,6 +29,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::census::{PoolCensus, Samples};
 use crate::pooled::client_info::{ClientInfo, Doing};
 use crate::pooled::held::{Held, Key};
 use crate::pooled::listeners::Listeners;
@@ -37,7 +38,6 @@ use crate::pooled::room::{Door, Room};
 use crate::pooled::seats::{self, Row};
 use crate::pooled::slot::Slot;
 use crate::pooled::stats::Stats;
-use crate::census::{PoolCensus, Samples};
 use crate::traffic::{Tally, Traffic};
 use crate::wake::{Compute, End, Wake, same_run};
 
