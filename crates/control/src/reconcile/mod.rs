@@ -28,7 +28,7 @@ pub mod quotas;
 pub mod mirror;
 pub mod expire;
 pub mod garbage;
-pub mod measure;
+pub mod sampler;
 pub mod sizes;
 pub mod alerts;
 pub mod notices;
@@ -139,7 +139,7 @@ pub(crate) fn start_all(control: &Control, scope: &Scope) {
         }),
         Box::new(expire::Expire { control: control.clone() }),
         Box::new(garbage::Garbage { vault: Arc::clone(&control.vault), settled: false }),
-        Box::new(measure::Measure::new(control)),
+        Box::new(sampler::Sampler::new(control)),
         Box::new(sizes::Sizes::new(control)),
         Box::new(alerts::Alerts::new(control)),
         Box::new(notices::Notices::new(control)),

@@ -1,4 +1,4 @@
-//! `measure`: looks at everything that is awake once a second, and keeps what it saw as statistics.
+//! `sampler`: looks at everything that is awake once a second, and keeps what it saw as statistics.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -35,7 +35,7 @@ const FRESH_FOR: i64 = 30;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Measure {
+pub struct Sampler {
     db: Db,
     recorder: Recorder,
     computes: Arc<dyn Computes>,
@@ -67,7 +67,7 @@ fn is_due(last: &mut i64, every: i64, now: i64) -> bool {
     due
 }
 
-impl Measure {
+impl Sampler {
     pub(super) fn new(control: &Control) -> Self {
         let foundation = &control.foundation;
         let now = clock::now().as_second();
@@ -157,9 +157,9 @@ impl Measure {
 }
 
 #[async_trait::async_trait]
-impl Reconciler for Measure {
+impl Reconciler for Sampler {
     fn name(&self) -> &'static str {
-        "measure"
+        "sampler"
     }
 
     fn retry(&self) -> Duration {
