@@ -211,6 +211,11 @@ impl Proxy {
         self.door.shared.pools.take_traffic()
     }
 
+    /// What clients of another process did counts as if it had been done here.
+    pub fn add_traffic(&self, endpoint: &EndpointId, traffic: Traffic) {
+        self.door.shared.pools.traffic().add(endpoint, traffic);
+    }
+
     /// The first address that is listened on (with the real port when 0 was asked for).
     #[must_use]
     pub fn address(&self) -> SocketAddr {

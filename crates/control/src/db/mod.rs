@@ -32,7 +32,6 @@ pub mod roles;
 pub mod databases;
 pub mod api_keys;
 pub mod audit;
-pub mod activity;
 pub mod usage;
 pub mod cost;
 pub mod quotas;

@@ -18,7 +18,6 @@ pub mod name;
 pub mod settings;
 pub mod defaults;
 pub mod branch;
-pub mod activity;
 pub mod allow;
 pub mod quota;
 pub mod token;

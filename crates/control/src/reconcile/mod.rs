@@ -4,7 +4,7 @@
 //! to look again. It runs on that timer, on a signal, and once at the start, so whatever a crash or a
 //! lost signal left undone is found. Failures are logged and shown; the next run is the retry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,7 @@ pub mod schedule;
 pub mod pressure;
 pub mod events;
 pub mod metering;
+pub mod measure;
 pub mod quotas;
 pub mod mirror;
 pub mod expire;
@@ -143,12 +144,19 @@ pub(crate) fn start_all(control: &Control, scope: &Scope) {
         Box::new(sizes::Sizes::new(control)),
         Box::new(alerts::Alerts::new(control)),
         Box::new(notices::Notices::new(control)),
+        Box::new(measure::Measure::new(
+            foundation.db.clone(),
+            foundation.keeper.meter().clone(),
+            Arc::clone(&control.vault),
+        )),
         Box::new(metering::Metering {
             db: foundation.db.clone(),
             meter: foundation.keeper.meter().clone(),
             computes: Arc::clone(computes),
             seen: None,
             pruned: None,
+            vault: Arc::clone(&control.vault),
+            filed: HashMap::new(),
             quotas: quotas::Quotas {
                 db: foundation.db.clone(),
                 keeper: foundation.keeper(),
