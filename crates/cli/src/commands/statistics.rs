@@ -135,7 +135,7 @@ fn table(all: &Statistics, wanted: &[String]) -> Table {
                 point.sample_count.to_string(),
             ];
             row.extend(shown.iter().map(|statistic| cell(series.metric, *statistic, point)));
-            table.row(row);
+            table.chosen(row);
         }
     }
     table

@@ -48,7 +48,7 @@ pub(crate) struct Stream<S> {
     ended: bool,
     /// Our Close is on its way.
     closing: bool,
-    counted: Option<OpenSocket>,
+    _counted: Option<OpenSocket>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
@@ -63,13 +63,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
             sent: 0,
             ended: false,
             closing: false,
-            counted: None,
+            _counted: None,
         }
     }
 
     /// Counted as open until it is dropped.
     pub(crate) fn counted(self, counted: OpenSocket) -> Self {
-        Self { counted: Some(counted), ..self }
+        Self { _counted: Some(counted), ..self }
     }
 
     fn close(&mut self, status: u16) {
