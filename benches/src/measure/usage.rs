@@ -53,17 +53,18 @@ pub(crate) fn run(binary: &Path) -> Result<PartReport, Error> {
         cheapest.push(timed(|| server.call(&client::server::user()))?);
     }
     let year = Query { from: Some(ago(DAYS - 1)), ..Query::default() };
-    let by = |granularity, from| Query { from: Some(from), granularity: Some(granularity), ..Query::default() };
+    let by =
+        |granularity, from| Query { from: Some(from), granularity: Some(granularity), ..Query::default() };
     let asked = [
         ("this month, by branch", Query::default()),
         ("a year, by branch", year.clone()),
         ("a year, month by month", by(Granularity::Month, ago(DAYS - 1))),
         ("a year, day by day", by(Granularity::Day, ago(DAYS - 1))),
         ("a month, hour by hour", by(Granularity::Hour, ago(30))),
-        ("a year of one project, day by day", Query {
-            project_id: Some(project.to_string()),
-            ..by(Granularity::Day, ago(DAYS - 1))
-        }),
+        (
+            "a year of one project, day by day",
+            Query { project_id: Some(project.to_string()), ..by(Granularity::Day, ago(DAYS - 1)) },
+        ),
     ];
     let base = Some(("GET /users/me", &cheapest));
     let mut told: Vec<Row> = vec![cheapest.row("GET /users/me", None)];

@@ -28,6 +28,7 @@ pub mod audit;
 pub mod auth;
 pub mod branch;
 pub mod cost;
+pub mod console;
 pub mod database;
 pub mod endpoint;
 pub mod operation;

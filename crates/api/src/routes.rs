@@ -18,6 +18,8 @@ pub const PROJECTS_IMPORT: &str = "/projects/import";
 pub const PROJECT: &str = "/projects/{project_id}";
 /// `POST`: bring a deleted project back; nothing that was deleted is kept here, so it always refuses.
 pub const PROJECT_RECOVER: &str = "/projects/{project_id}/recover";
+/// `POST` *(extension)*: wake all its endpoints at once.
+pub const PROJECT_WAKE: &str = "/projects/{project_id}/wake";
 /// `GET` *(extension)*: who changed what in a project.
 pub const PROJECT_AUDIT: &str = "/projects/{project_id}/audit";
 /// `GET`, `PUT` *(extension)*: how much a project may use.
@@ -98,6 +100,8 @@ pub const API_KEY: &str = "/api_keys/{key_id}";
 pub const AUDIT: &str = "/audit";
 /// `GET`: how the request proved who it comes from.
 pub const AUTH: &str = "/auth";
+/// `POST` *(extension)*: a code that signs a browser in.
+pub const CONSOLE_LINK: &str = "/console_link";
 /// `GET`: the places where projects can be; there is one.
 pub const REGIONS: &str = "/regions";
 /// `GET`: what all projects used, with [`crate::consumption::ConsumptionQuery`].
@@ -236,6 +240,7 @@ pub const ALL: &[Route] = &[
     route(Method::Patch, PROJECT, "updateProject", Access::Project),
     route(Method::Delete, PROJECT, "deleteProject", Access::Organisation),
     route(Method::Post, PROJECT_RECOVER, "recoverProject", Access::Organisation),
+    route(Method::Post, PROJECT_WAKE, "wakeProject", Access::Project),
     route(Method::Get, PROJECT_AUDIT, "listProjectAudit", Access::Project),
     route(Method::Get, QUOTAS, "getProjectQuotas", Access::Project),
     route(Method::Put, QUOTAS, "setProjectQuotas", Access::Organisation),
@@ -291,6 +296,7 @@ pub const ALL: &[Route] = &[
     route(Method::Delete, API_KEY, "revokeApiKey", Access::Organisation),
     route(Method::Get, AUDIT, "listAudit", Access::Organisation),
     route(Method::Get, AUTH, "getAuthDetails", Access::Caller),
+    route(Method::Post, CONSOLE_LINK, "createConsoleLink", Access::Caller),
     route(Method::Get, REGIONS, "getActiveRegions", Access::Caller),
     route(Method::Get, CONSUMPTION_ACCOUNT, "getConsumptionHistoryPerAccount", Access::Organisation),
     route(Method::Get, CONSUMPTION_PROJECTS, "getConsumptionHistoryPerProject", Access::Listed),

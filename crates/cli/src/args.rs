@@ -80,6 +80,7 @@ pub(crate) enum Command {
     Doctor(commands::doctor::Doctor),
     Psql(commands::psql::Psql),
     ConnectionString(commands::connection_string::ConnectionString),
+    Console(commands::console::Console),
     Init(commands::init::Init),
     #[command(subcommand)]
     Project(commands::project::Project),

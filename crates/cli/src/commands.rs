@@ -18,6 +18,7 @@ pub(crate) mod branch;
 pub(crate) mod completion;
 pub(crate) mod connection_string;
 pub(crate) mod cost;
+pub(crate) mod console;
 pub(crate) mod database;
 pub(crate) mod doctor;
 pub(crate) mod endpoint;
@@ -65,6 +66,7 @@ pub(crate) fn run(command: Command, cx: Context) -> Result<(), Error> {
         Command::Status(args) => wait(status::run(&args, &cx)),
         Command::Doctor(args) => doctor::run(args, &cx),
         Command::Psql(args) => psql::run(&args, &cx),
+        Command::Console(args) => wait(console::run(&args, &cx)),
         Command::ConnectionString(args) => wait(connection_string::run(&args, &cx)),
         Command::Init(args) => wait(init::run(&args, &cx)),
         Command::Project(args) => wait(project::run(args, &cx)),

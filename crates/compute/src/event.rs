@@ -134,6 +134,19 @@ pub enum Happening {
         /// The postmaster's process ID.
         pid: u32,
     },
+    /// It got another size.
+    Resized {
+        /// The size before.
+        from_cu: Cu,
+        /// The size now.
+        to_cu: Cu,
+        /// Why.
+        reason: Reason,
+        /// Processors used when it was decided, mean of the last second.
+        cpu: f64,
+        /// Clients that waited for a backend then.
+        waiting: u32,
+    },
     /// A quota of the project is nearly used up.
     QuotaSoft {
         /// What is limited.
@@ -154,18 +167,14 @@ pub enum Happening {
         /// Whether the project's endpoints may not be awake any more.
         suspends: bool,
     },
-    /// It got another size.
-    Resized {
-        /// The size before.
-        from_cu: Cu,
-        /// The size now.
-        to_cu: Cu,
-        /// Why.
-        reason: Reason,
-        /// Processors used when it was decided, mean of the last second.
-        cpu: f64,
-        /// Clients that waited for a backend then.
-        waiting: u32,
+    /// Its working set is being read, because it wants that.
+    Prewarmed {
+        /// Chunks of 256 KiB that were in memory when it stopped.
+        chunks: u64,
+        /// Blocks of 8 KiB that PostgreSQL's `pg_prewarm` reads.
+        blocks: u64,
+        /// It is being filled from the store: what earlier starts read came with its boot pack.
+        from_store: bool,
     },
     /// Something failed that does not change the state.
     Trouble {

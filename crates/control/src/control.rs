@@ -25,10 +25,11 @@ use crate::alerts::Watch;
 use crate::api_key;
 use crate::computes::Computes;
 use crate::cost::Spending;
-use crate::db::{self, Db, DbError, api_keys, databases, endpoints, settings};
+use crate::db::{self, Db, DbError, api_keys, databases, endpoints, sessions, settings};
 use crate::directory::{Directories, DirectoryError};
 use crate::first::{self, FirstProject};
 use crate::identity::jwks::JwksError;
+use crate::identity::session::{self, Doorman, Session};
 use crate::identity::{Oidc, OidcSettings};
 use crate::keeper::Keeper;
 use crate::known::Known;
@@ -58,6 +59,7 @@ use crate::operation::{Executor, StepFailure, Work};
 use crate::password::{PasswordError, Passwords, StoredRole};
 use crate::pooler::Attached;
 use crate::reconcile::{self, Statuses};
+use crate::replies::Replies;
 use crate::secrets::{KeyError, Secrets, private_file};
 use crate::token::Tokens;
 use crate::vault::Vault;
@@ -227,6 +229,8 @@ pub struct Control {
     pub(crate) scope: Scope,
     pub(crate) pooler: Attached,
     pub(crate) identities: Option<Oidc>,
+    pub(crate) replies: Replies,
+    pub(crate) doorman: Doorman,
 }
 
 impl Control {
@@ -245,9 +249,12 @@ impl Control {
         let statuses = Statuses::default();
         let pooler = Attached::default();
         let identities = foundation.identities.clone();
+        let replies = Replies::new(foundation.db.clone(), Arc::clone(&foundation.secrets));
+        let scope = scope.clone();
+        let doorman = Doorman::new(&foundation.config.data);
         let spending = Spending(Arc::clone(&foundation.config.pricing));
         foundation.keeper.guard().attach_pricing(Arc::new(spending));
-        Self { foundation, computes, vault, executor, statuses, scope: scope.clone(), pooler, identities }
+        Self { foundation, computes, vault, executor, statuses, scope, pooler, identities, replies, doorman }
     }
 
     /// The API below `/api/v2`. Every route asks for a key.
@@ -363,14 +370,44 @@ impl Control {
         Ok(api_key::check(&self.foundation.db, key)?.is_some_and(|row| row.project_id.is_none()))
     }
 
-    /// Whether a key may run statements at an endpoint: one that is bound to a project, in that project. Without an
+    /// The session of a browser, if it is one that goes on.
+    ///
+    /// # Errors
+    /// When the metadata cannot be read.
+    pub(crate) fn session(&self, token: &str) -> Result<Option<Session>, DbError> {
+        let hash = session::hash(token);
+        let found = self.foundation.db.read("look for a session", |db| sessions::find(db, &hash))?;
+        Ok(found.filter(|session| session.is_alive(clock::now())))
+    }
+
+    /// Makes the cookie of a request from the console as good as an `Authorization` header.
+    pub fn lend(&self, headers: &mut axum::http::HeaderMap) {
+        self.doorman.lend(headers);
+    }
+
+    /// A code that signs a browser in once with this API key; `None` = the key is not known any more.
+    ///
+    /// # Errors
+    /// When the metadata cannot be read.
+    pub fn console_code(&self, key: &Secret<String>) -> Result<Option<Secret<String>>, DbError> {
+        let row = api_key::check(&self.foundation.db, key.expose())?;
+        Ok(row.map(|row| self.doorman.issue(row.id, clock::now()).0))
+    }
+
+    /// Whether a key, or a session, may run statements at an endpoint: one that is bound to a project, in that project. Without an
     /// endpoint: whether it may anywhere.
     ///
     /// # Errors
     /// When the metadata cannot be read.
     pub fn key_opens(&self, key: &str, endpoint: Option<&EndpointId>) -> Result<bool, DbError> {
-        let Some(row) = api_key::check(&self.foundation.db, key)? else { return Ok(false) };
-        let (Some(project), Some(endpoint)) = (row.project_id, endpoint) else { return Ok(true) };
+        let project = if key.starts_with(session::START) {
+            let Some(session) = self.session(key)? else { return Ok(false) };
+            session.project
+        } else {
+            let Some(row) = api_key::check(&self.foundation.db, key)? else { return Ok(false) };
+            row.project_id
+        };
+        let (Some(project), Some(endpoint)) = (project, endpoint) else { return Ok(true) };
         let row = self.foundation.db.read("read an endpoint", |db| endpoints::get(db, endpoint))?;
         Ok(row.is_some_and(|endpoint| endpoint.project_id == project))
     }

@@ -1,3 +1,5 @@
+//! Costs of a report of usage.
+
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::collections::HashMap;

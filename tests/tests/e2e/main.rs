@@ -45,4 +45,6 @@ mod pool_console;
 mod pool_ini;
 mod gateway_drivers;
 mod gateway_http;
+mod gateway_stream;
+mod console;
 mod pool_standin;

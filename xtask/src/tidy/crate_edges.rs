@@ -8,7 +8,7 @@ use crate::finding::Finding;
 use crate::tree::{Manifest, Tree};
 
 /// Product crates, by directory name, with the product crates each may use. Order: from the bottom up.
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: &[(&str, &[&str])] = &[
     ("base", &[]),
     ("hydrate", &[]),
     ("runtime", &["base"]),
@@ -20,10 +20,22 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ("pooler", &["base", "pgwire"]),
     ("pricing", &["base"]),
     ("proxy", &["base", "runtime", "pgwire", "pooler"]),
-    ("control", &["base", "runtime", "pgwire", "api", "pricing", "statistics", "storage", "compute"]),
+    ("control", &["base", "runtime", "pgwire", "api", "statistics", "pricing", "storage", "compute"]),
     (
         "server",
-        &["base", "runtime", "pgwire", "api", "pricing", "storage", "compute", "pooler", "proxy", "control"],
+        &[
+            "base",
+            "runtime",
+            "pgwire",
+            "api",
+            "statistics",
+            "pricing",
+            "storage",
+            "compute",
+            "pooler",
+            "proxy",
+            "control",
+        ],
     ),
     ("cli", &["base", "runtime", "api", "compute", "server"]),
 ];

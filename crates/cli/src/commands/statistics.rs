@@ -123,9 +123,9 @@ fn table(all: &Statistics, wanted: &[String]) -> Table {
         .filter(|statistic| wanted.is_empty() || wanted.iter().any(|name| name == statistic.name()))
         .collect();
     let names: Vec<String> = shown.iter().map(|statistic| statistic.name().to_uppercase()).collect();
-    let mut heads = vec!["METRIC", "OF", "TIME", "SAMPLES"];
-    heads.extend(names.iter().map(String::as_str));
-    let mut table = Table::list(&heads);
+    let mut heads: Vec<String> = ["METRIC", "OF", "TIME", "SAMPLES"].map(str::to_owned).into();
+    heads.extend(names);
+    let mut rows = Vec::new();
     for series in &all.series {
         for point in &series.datapoints {
             let mut row = vec![
@@ -135,10 +135,10 @@ fn table(all: &Statistics, wanted: &[String]) -> Table {
                 point.sample_count.to_string(),
             ];
             row.extend(shown.iter().map(|statistic| cell(series.metric, *statistic, point)));
-            table.chosen(row);
+            rows.push(row);
         }
     }
-    table
+    Table::of(&heads, rows)
 }
 
 fn of(series: &Series) -> String {

@@ -148,7 +148,11 @@ fn cells(totals: &Totals, hours: f64) -> [String; 9] {
 
 /// Such as `26h 03m 20s`.
 fn time(seconds: f64) -> String {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and far below 2^63")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not negative, and far below 2^63"
+    )]
     let whole = seconds.round() as u64;
     let (hours, minutes, seconds) = (whole / 3600, whole / 60 % 60, whole % 60);
     match (hours, minutes) {
@@ -165,7 +169,10 @@ mod tests {
     #[test]
     fn months_are_whole() {
         let (from, to) = month("2026-12").unwrap();
-        assert_eq!((from.to_string(), to.to_string()), ("2026-12-01T00:00:00Z".into(), "2027-01-01T00:00:00Z".into()));
+        assert_eq!(
+            (from.to_string(), to.to_string()),
+            ("2026-12-01T00:00:00Z".into(), "2027-01-01T00:00:00Z".into())
+        );
         assert!(month("2026-13").is_err() && month("12").is_err() && month("x-y").is_err());
     }
 

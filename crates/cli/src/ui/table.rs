@@ -50,11 +50,6 @@ impl Table {
         self.add(cells);
     }
 
-    /// One row of a list whose columns are chosen by the person.
-    pub(crate) fn chosen(&mut self, cells: Vec<String>) {
-        self.add(cells);
-    }
-
     fn add(&mut self, cells: impl IntoIterator<Item = String>) {
         let cell = |text: String| {
             let text = if text.is_empty() { String::from(NOTHING) } else { text };

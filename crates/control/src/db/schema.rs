@@ -265,6 +265,37 @@ CREATE TABLE quota_states (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Replies to requests with an `Idempotency-Key`. Hashes instead of keys; bodies are sealed, as they have passwords.
+pub const REPLIES: &str = "
+CREATE TABLE replies (
+    id BLOB PRIMARY KEY,
+    request BLOB NOT NULL,
+    run TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    status INTEGER,
+    body BLOB
+) STRICT, WITHOUT ROWID;
+CREATE INDEX replies_by_age ON replies (at);
+";
+
+/// Browsers that are signed in to the console. A session acts as its API key and ends with it.
+pub const CONSOLE: &str = "
+CREATE TABLE sessions (
+    hash BLOB PRIMARY KEY,
+    api_key_id TEXT NOT NULL REFERENCES api_keys (id) ON DELETE CASCADE,
+    created_at INTEGER NOT NULL,
+    used_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sessions_by_key ON sessions (api_key_id);
+";
+
+/// Endpoints have times in which they are kept awake, and may read their working set at each start.
+pub const WARM: &str = "
+ALTER TABLE endpoints ADD COLUMN keep_warm TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE endpoints ADD COLUMN prewarm INTEGER NOT NULL DEFAULT 0;
+";
+
 /// Alerts: rules that were made or changed, what fires, what changed; webhooks and the notices to them.
 ///
 /// Nothing refers to endpoints: what is said of one that is gone is history.

@@ -75,7 +75,11 @@ impl Frames {
     }
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sums are not negative, and far below 2^63")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "sums are not negative, and far below 2^63"
+)]
 fn timeframe(frame: Span, used: Option<&Used>) -> Timeframe {
     let used = used.copied().unwrap_or_default();
     let hours = frame.to.duration_since(frame.from).as_secs_f64() / HOUR_S;

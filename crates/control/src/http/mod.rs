@@ -1,7 +1,7 @@
 //! The public API, `/api/v2`: one file per resource, in the words of [`dormouse_api`].
 //!
 //! ```text
-//!  request ──► envelope (request ID, errors as JSON) ──► time limit ──► who, and may they ──► handler
+//!  request ──► envelope (request ID, errors as JSON) ──► time limit ──► who, and may they ──► not twice ──► handler
 //! ```
 //!
 //! Handlers read the path, ask the metadata, and either answer or hand an operation to
@@ -13,6 +13,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{delete, get, patch, post};
 use dormouse_api::body::MAX_REQUEST_BODY;
+use dormouse_api::console::SESSION_PATH;
 use dormouse_api::routes;
 
 use crate::control::Control;
@@ -20,7 +21,10 @@ use crate::control::Control;
 pub mod error;
 pub mod envelope;
 pub mod auth;
+pub mod console;
 pub mod audit;
+pub mod idempotent;
+pub mod neonctl;
 pub mod extract;
 pub mod find;
 pub mod shape;
@@ -37,6 +41,7 @@ pub mod schema;
 pub mod roles;
 pub mod databases;
 pub mod endpoints;
+pub mod wake;
 pub mod operations;
 pub mod api_keys;
 pub mod users;
@@ -63,6 +68,7 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::PROJECTS_IMPORT, post(import::directory))
         .route(routes::PROJECT, get(projects::get).patch(projects::update).delete(projects::delete))
         .route(routes::PROJECT_RECOVER, post(projects::recover))
+        .route(routes::PROJECT_WAKE, post(wake::project))
         .route(routes::PROJECT_AUDIT, get(audit::of_project))
         .route(routes::QUOTAS, get(quotas::get).put(quotas::set))
         .route(routes::CONNECTION_URI, get(connection::uri))
@@ -103,6 +109,7 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::API_KEY, delete(api_keys::revoke))
         .route(routes::AUDIT, get(audit::list))
         .route(routes::AUTH, get(users::auth))
+        .route(routes::CONSOLE_LINK, post(console::link))
         .route(routes::REGIONS, get(users::regions))
         .route(routes::CONSUMPTION_ACCOUNT, get(consumption::account))
         .route(routes::CONSUMPTION_PROJECTS, get(consumption::projects))
@@ -134,8 +141,13 @@ pub(crate) fn router(control: &Control) -> Router {
         .fallback(error::no_route);
     Router::new()
         .nest(routes::BASE, resources)
-        .layer(DefaultBodyLimit::max(MAX_REQUEST_BODY))
+        .layer(middleware::from_fn_with_state(control.clone(), idempotent::once))
+        .layer(middleware::from_fn_with_state(control.clone(), neonctl::hosts))
         .layer(middleware::from_fn_with_state(control.clone(), auth::admit))
+        // Whoever signs in has shown nothing yet.
+        .route(SESSION_PATH, get(console::show).post(console::sign_in).delete(console::sign_out))
+        .layer(DefaultBodyLimit::max(MAX_REQUEST_BODY))
+        .layer(middleware::from_fn_with_state(control.clone(), console::lend))
         .layer(middleware::from_fn(envelope::time_limit))
         .layer(middleware::from_fn_with_state(control.clone(), envelope::envelope))
         .with_state(control.clone())

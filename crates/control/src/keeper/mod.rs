@@ -48,7 +48,7 @@ pub const EVENT_QUEUE: usize = 4096;
 /// Wakes reconcilers before their timer does.
 #[derive(Debug, Default)]
 pub struct Signals {
-    /// A spare was used.
+    /// A spare may have been used, and whoever used it is awake.
     pub spares: Notify,
     /// A compute died.
     pub heal: Notify,
@@ -62,6 +62,22 @@ pub struct Signals {
     pub notices: Notify,
     /// A branch or an endpoint expires, perhaps sooner than any other.
     pub expire: Notify,
+    /// Somebody changed when an endpoint is kept awake, or one that should be did not wake.
+    pub warm: Notify,
+    /// Those that did not.
+    warm_failed: Mutex<Vec<EndpointId>>,
+}
+
+impl Signals {
+    /// An endpoint that should be kept awake did not wake: it is tried again.
+    pub(crate) fn warm_failed(&self, endpoint: &EndpointId) {
+        self.warm_failed.lock().push(endpoint.clone());
+        self.warm.notify_one();
+    }
+
+    pub(crate) fn take_warm_failed(&self) -> Vec<EndpointId> {
+        std::mem::take(&mut *self.warm_failed.lock())
+    }
 }
 
 /// Something to write down.
@@ -124,21 +140,10 @@ impl Keeper {
         guard.note_all(&db.read("look at the quotas", |db| guard.assess_all(db, now))?);
         let unread = Mutex::new(Some(unread));
         let signals = Signals::default();
-        Ok(Self {
-            inner: Arc::new(Inner {
-                db,
-                node,
-                timeouts,
-                memory,
-                meter,
-                guard,
-                notes,
-                unread,
-                signals,
-                metrics,
-                cold_starts: Waiting::default(),
-            }),
-        })
+        let cold_starts = Waiting::default();
+        let inner =
+            Inner { db, node, timeouts, memory, meter, guard, notes, unread, signals, metrics, cold_starts };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// What wakes the reconcilers.
@@ -147,15 +152,15 @@ impl Keeper {
         &self.inner.signals
     }
 
-    /// Wakes that are still to be measured.
-    pub(crate) fn cold_starts(&self) -> &Waiting {
-        &self.inner.cold_starts
-    }
-
     /// What endpoints and branches use.
     #[must_use]
     pub fn meter(&self) -> &Meter {
         &self.inner.meter
+    }
+
+    /// Wakes that are still to be measured.
+    pub(crate) fn cold_starts(&self) -> &Waiting {
+        &self.inner.cold_starts
     }
 
     /// Who may not be woken.

@@ -12,7 +12,7 @@
 //!
 //! Who sleeps is not sampled: a thousand sleeping endpoints cost a look at their states. [`samples`] says what each
 //! source means for an endpoint, its project and the server; [`colds`] counts cold starts; [`storage`] knows sizes; [`exported`] is what `/metrics` shows. The
-//! loop is the reconciler [`sampler`](crate::reconcile::sampler). A new metric is a line in [`samples`].
+//! loop is the reconciler [`measure`](crate::reconcile::measure). A new metric is a line in [`samples`].
 
 use dormouse_base::EndpointId;
 

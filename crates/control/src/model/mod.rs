@@ -24,6 +24,7 @@ pub mod token;
 pub mod meta;
 pub mod sql;
 pub mod cron;
+pub mod warm;
 
 use dormouse_base::Kind;
 

@@ -21,15 +21,16 @@ pub mod spares;
 pub mod heal;
 pub mod pending;
 pub mod schedule;
+pub mod warm;
 pub mod pressure;
 pub mod events;
 pub mod metering;
-pub mod measure;
+pub mod weigh;
 pub mod quotas;
 pub mod mirror;
 pub mod expire;
 pub mod garbage;
-pub mod sampler;
+pub mod measure;
 pub mod sizes;
 pub mod alerts;
 pub mod notices;
@@ -133,6 +134,12 @@ pub(crate) fn start_all(control: &Control, scope: &Scope) {
             computes: Arc::clone(computes),
             scope: scope.clone(),
         }),
+        Box::new(warm::Warm::new(
+            foundation.db.clone(),
+            foundation.keeper(),
+            Arc::clone(computes),
+            scope.clone(),
+        )),
         Box::new(mirror::Mirror {
             db: foundation.db.clone(),
             keeper: foundation.keeper(),
@@ -140,15 +147,15 @@ pub(crate) fn start_all(control: &Control, scope: &Scope) {
         }),
         Box::new(expire::Expire { control: control.clone() }),
         Box::new(garbage::Garbage { vault: Arc::clone(&control.vault), settled: false }),
-        Box::new(sampler::Sampler::new(control)),
-        Box::new(sizes::Sizes::new(control)),
-        Box::new(alerts::Alerts::new(control)),
-        Box::new(notices::Notices::new(control)),
-        Box::new(measure::Measure::new(
+        Box::new(weigh::Weigh::new(
             foundation.db.clone(),
             foundation.keeper.meter().clone(),
             Arc::clone(&control.vault),
         )),
+        Box::new(measure::Measure::new(control)),
+        Box::new(sizes::Sizes::new(control)),
+        Box::new(alerts::Alerts::new(control)),
+        Box::new(notices::Notices::new(control)),
         Box::new(metering::Metering {
             db: foundation.db.clone(),
             meter: foundation.keeper.meter().clone(),

@@ -1,4 +1,4 @@
-//! `sizes`: measures branches and the disk for the statistics. Apart from `sampler`, because a store may take its time.
+//! `sizes`: measures branches and the disk for the statistics. Apart from `measure`, because a store may take its time.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;

@@ -11,7 +11,8 @@
 //! Nothing here knows a pool, a login or an endpoint better than the rest of the proxy: a request becomes a client of
 //! a pool, and a WebSocket becomes a transport. In reading order: [`request`] and [`answer`] are pure; [`client`],
 //! [`lease`] and [`idle`] are the clients in this process, [`run`] is one request; [`sql`] and [`queries`] are the
-//! two doors; [`budget`], [`upload`] and [`body`] hold everything to its limits; [`websocket`] stands apart.
+//! two doors; [`budget`], [`upload`], [`body`] and [`pieces`] hold everything to its
+//! limits; [`websocket`] stands apart.
 
 pub(crate) mod request;
 pub(crate) mod answer;
@@ -20,6 +21,7 @@ mod client;
 mod idle;
 mod lease;
 mod body;
+mod pieces;
 mod upload;
 mod cors;
 mod run;

@@ -48,6 +48,7 @@ pub(crate) struct Stream<S> {
     ended: bool,
     /// Our Close is on its way.
     closing: bool,
+    /// It is one of those that are open.
     _counted: Option<OpenSocket>,
 }
 

@@ -110,7 +110,11 @@ fn of(world: &World, grain: Granularity, from: &str, to: &str, n: usize) -> dorm
     let second = |text: &str| text.parse::<Timestamp>().unwrap().as_second();
     let range = Range { grain, start: second(from), end: second(to) };
     let filter = Filter::Branch(world.branches[n].clone());
-    rows::by_branch(&world.db, &[range], &filter).unwrap().first().map(|found| found.1.totals).unwrap_or_default()
+    rows::by_branch(&world.db, &[range], &filter)
+        .unwrap()
+        .first()
+        .map(|found| found.1.totals)
+        .unwrap_or_default()
 }
 
 #[test]
