@@ -21,6 +21,7 @@ mod usage;
 mod sandbox;
 mod schedule;
 mod statistics;
+mod cost;
 mod storm;
 mod versions;
 mod disk;
