@@ -69,6 +69,10 @@ fn a_restart_loses_only_what_was_not_flushed_and_counts_nothing_twice() {
     drop(recorder);
     let recorder = Recorder::open(dir.path()).unwrap();
     assert_eq!(ask(&recorder, 3600, HOUR, now, now), [(HOUR, 4, 20.0)]);
+    // A rule that looks at the hour finds it, though nothing was measured since.
+    assert_eq!(recorder.subjects(Metric::CpuUtilization, HOUR), [cpu().subject]);
+    assert!(recorder.period(&cpu(), 0, HOUR + 10).unwrap().is_none());
+    assert_eq!(recorder.period(&cpu(), 3, HOUR).unwrap().unwrap().count(), 4);
 }
 
 #[test]
