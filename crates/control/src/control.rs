@@ -35,6 +35,7 @@ use crate::keeper::Keeper;
 use crate::known::Known;
 use crate::locate::{LocateError, Located, Locator};
 use crate::measure::exported::Exported;
+use crate::measure::storage::Stored;
 use crate::metering::Clients;
 use crate::metrics::Metrics;
 use crate::model::settings::Timeouts;
@@ -138,6 +139,8 @@ pub struct Foundation {
     pub(crate) node: Node,
     pub(crate) recorder: Recorder,
     pub(crate) exported: Exported,
+    /// How large everything was when it was measured last.
+    pub(crate) stored: Stored,
     /// Where alerts are; the reconciler `alerts` writes it.
     pub(crate) watch: Arc<Mutex<Watch>>,
     pub(crate) metrics: Arc<Metrics>,
@@ -183,6 +186,7 @@ impl Foundation {
             node,
             exported: Exported::new(recorder.clone(), Arc::clone(&watch), db_of_metrics),
             recorder,
+            stored: Arc::default(),
             watch,
             metrics,
             identities,
