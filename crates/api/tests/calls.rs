@@ -138,6 +138,7 @@ fn every_call() -> Vec<Line> {
         line(&client::operation::get(p, &"op-calm-oak-abcd2345".parse().unwrap())),
         line(&client::auth::create_token(p, &new_token())),
         line(&client::auth::rotate_key()),
+        line(&client::console::link()),
         line(&client::api_key::list()),
         line(&client::api_key::create(&CreateApiKey { key_name: "ci".into(), project_id: None })),
         line(&client::api_key::delete(&"key-calm-oak-abcd2345".parse().unwrap())),
