@@ -15,6 +15,7 @@ export interface Connection {
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
+const PROBE_WITHIN_MS = 5000;
 
 const store = createStore<Connection>({ up: true, epoch: 0 });
 let pause = FIRST_PAUSE_MS;
@@ -23,7 +24,7 @@ let timer: ReturnType<typeof setTimeout> | undefined;
 async function probe(): Promise<void> {
   timer = undefined;
   try {
-    const response = await fetch('/healthz', { cache: 'no-store', signal: AbortSignal.timeout(5000) });
+    const response = await fetch('/healthz', { cache: 'no-store', signal: AbortSignal.timeout(PROBE_WITHIN_MS) });
     if (response.ok) return connection.answered();
   } catch {
     // Still gone.
@@ -55,6 +56,16 @@ export const connection = {
     if (up) return;
     clearTimeout(timer);
     store.set({ up: true, epoch: store.get().epoch + 1 });
+  },
+  /** Whether it answers now; when it does not, everybody knows. */
+  async answers(): Promise<boolean> {
+    try {
+      if ((await fetch('/healthz', { cache: 'no-store', signal: AbortSignal.timeout(PROBE_WITHIN_MS) })).ok) return true;
+    } catch {
+      // It does not.
+    }
+    connection.lost();
+    return false;
   },
   /** Somebody is impatient. */
   tryNow(): void {

@@ -1,4 +1,5 @@
 // What several pages ask for, each under one name in the cache.
+import { useRef } from 'preact/hooks';
 import { request, seg, type Options } from './client';
 import { useResource, type Resource } from './resource';
 import type { Branch, ConnectionUri, Database, Endpoint, Operation, Page, Project, Role, Status } from './types';
@@ -11,6 +12,8 @@ export const LIST_MS = 10_000;
 /** Items of one request, and of a list as a whole: what a person can still search through. */
 const PER_PAGE = 400;
 const MAX_ITEMS = 10_000;
+/** A list of more items is a long one. */
+const MANY = 300;
 
 /** A list that the API tells in pages. */
 export async function loadAll<T>(path: string, key: string, signal: AbortSignal, query: Options['query'] = {}): Promise<T[]> {
@@ -36,8 +39,17 @@ export function useProject(project: string): Resource<{ project: Project }> {
   return useResource(projectPath(project));
 }
 
+/** How often a list is asked for: a long one costs more, and is looked at less closely. */
+function usePace(every: number): [number, (length: number | undefined) => void] {
+  const many = useRef(false);
+  return [many.current ? Math.max(every, LIST_MS) : every, (length) => { if (length !== undefined) many.current = length > MANY; }];
+}
+
 export function useStatus(): Resource<Status> {
-  return useResource('/status', { every: LIVE_MS });
+  const [every, saw] = usePace(LIVE_MS);
+  const status = useResource<Status>('/status', { every });
+  saw(status.data?.endpoints.length);
+  return status;
 }
 
 export function useBranches(project: string, every = LIST_MS): Resource<Branch[]> {
@@ -45,8 +57,11 @@ export function useBranches(project: string, every = LIST_MS): Resource<Branch[]
   return useResource<Branch[]>(path, { every, load: (signal) => loadAll(path, 'branches', signal) });
 }
 
-export function useEndpoints(project: string, every = LIVE_MS): Resource<{ endpoints: Endpoint[] }> {
-  return useResource(`${projectPath(project)}/endpoints`, { every });
+export function useEndpoints(project: string): Resource<{ endpoints: Endpoint[] }> {
+  const [every, saw] = usePace(LIVE_MS);
+  const endpoints = useResource<{ endpoints: Endpoint[] }>(`${projectPath(project)}/endpoints`, { every });
+  saw(endpoints.data?.endpoints.length);
+  return endpoints;
 }
 
 export function useOperations(project: string, limit: number, every = LIVE_MS): Resource<{ operations: Operation[]; pagination?: Page }> {

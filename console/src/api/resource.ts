@@ -56,6 +56,7 @@ export function useResource<T>(path: string | null, options: Polling = {}): Reso
   const [state, setState] = useState<{ key: string | null; data: T | undefined; error: Error | undefined }>({ key: null, data: undefined, error: undefined });
   const { epoch, up } = useStore(connection.store);
   const again = useRef<() => Promise<void>>(async () => {});
+  const seen = useRef<string | undefined>(undefined);
   const how = useRef(load);
   how.current = load;
 
@@ -64,6 +65,7 @@ export function useResource<T>(path: string | null, options: Polling = {}): Reso
     const abort = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     let failures = 0;
+    seen.current = undefined;
     let asking: Promise<void> | undefined;
     const ask = async () => {
       clearTimeout(timer);
@@ -71,8 +73,15 @@ export function useResource<T>(path: string | null, options: Polling = {}): Reso
         const data = (await (how.current ? how.current(abort.signal) : request('GET', path, { query: JSON.parse(query), signal: abort.signal }))) as T;
         if (abort.signal.aborted) return;
         failures = 0;
-        keep(key, data);
-        setState({ key, data, error: undefined });
+        // The same again is no news: nothing is drawn anew.
+        const text = JSON.stringify(data);
+        const before = seen.current;
+        seen.current = text;
+        if (before === text) setState((old) => (old.key === key && old.error === undefined ? old : { key, data, error: undefined }));
+        else {
+          keep(key, data);
+          setState({ key, data, error: undefined });
+        }
       } catch (error) {
         if (isAbort(error) || abort.signal.aborted) return;
         failures += 1;
@@ -107,6 +116,7 @@ export function useResource<T>(path: string | null, options: Polling = {}): Reso
   const refresh = useCallback(() => again.current(), []);
   const set = useCallback((data: T) => {
     if (key === null) return;
+    seen.current = undefined;
     keep(key, data);
     setState({ key, data, error: undefined });
   }, [key]);

@@ -13,6 +13,7 @@ import { Table, type Column } from '../ui/table';
 import { Time } from '../ui/time';
 import { done } from '../ui/toast';
 import { CreateKey } from './api-keys/create';
+import './api-keys/keys.css';
 
 export default function ApiKeys() {
   const keys = useResource<ApiKey[]>('/api_keys', { every: LIST_MS });
@@ -21,10 +22,11 @@ export default function ApiKeys() {
   const [revoking, setRevoking] = useState<ApiKey>();
   const projectName = (id: string) => projects.data?.find((project) => project.id === id)?.name ?? id;
 
+  const may = (key: ApiKey) => (key.project_id ? projectName(key.project_id) : 'Everything');
   const columns: Column<ApiKey>[] = [
-    { key: 'name', title: 'Name', sort: (key) => key.name.toLowerCase(), render: (key) => <b class="key-name">{key.name}</b> },
+    { key: 'name', title: 'Name', sort: (key) => key.name.toLowerCase(), render: (key) => <div class="key-name"><b>{key.name}</b><span class="faint small narrow-only">{may(key)}</span></div> },
     { key: 'prefix', title: 'Key', width: '9rem', wide: true, render: (key) => <code>{key.prefix}…</code> },
-    { key: 'for', title: 'May use', render: (key) => (key.project_id ? projectName(key.project_id) : 'Everything') },
+    { key: 'for', title: 'May use', wide: true, render: may },
     { key: 'used', title: 'Last used', width: '8rem', numeric: true, sort: (key) => Date.parse(key.last_used_at ?? '') || 0, render: (key) => (key.last_used_at ? <span title={key.last_used_from_addr && `From ${key.last_used_from_addr}`}><Time at={key.last_used_at} /></span> : <span class="faint">never</span>) },
     { key: 'created', title: 'Created', width: '8rem', numeric: true, wide: true, sort: (key) => Date.parse(key.created_at), render: (key) => <Time at={key.created_at} /> },
     { key: 'do', title: '', render: (key) => <Button small kind="danger" aria-label={`Revoke ${key.name}`} onClick={() => setRevoking(key)}>Revoke</Button> },

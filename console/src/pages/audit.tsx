@@ -23,7 +23,7 @@ const PER_PAGE = 100;
 
 /** `createProjectBranch` → "Create project branch". */
 function action(id: string): string {
-  const words = id.replace(/([A-Z])/g, ' $1').toLowerCase();
+  const words = id.replace(/([A-Z])/g, ' $1').toLowerCase().replace(/\b(api|uri|sql|ip)\b/g, (word) => word.toUpperCase());
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
@@ -34,7 +34,7 @@ function Result({ entry }: { entry: AuditEntry }) {
 }
 
 const COLUMNS: Column<AuditEntry>[] = [
-  { key: 'what', title: 'What', render: (entry) => <div class="audit-what"><b>{action(entry.action)}</b><code class="faint audit-path" title={entry.path}>{entry.path}</code></div> },
+  { key: 'what', title: 'What', render: (entry) => <div class="audit-what"><b>{action(entry.action)}</b><code class="faint audit-path" title={entry.path}>{entry.path}</code><span class="faint small narrow-only">{entry.actor.name || entry.actor.id}</span></div> },
   { key: 'who', title: 'Who', width: '12rem', wide: true, render: (entry) => <div class="audit-what"><span>{entry.actor.name || entry.actor.id}</span><span class="faint small">{entry.actor.kind === 'oidc' ? 'identity provider' : entry.from}</span></div> },
   { key: 'result', title: 'Result', width: '9rem', render: (entry) => <Result entry={entry} /> },
   { key: 'at', title: 'When', width: '7rem', numeric: true, render: (entry) => <Time at={entry.at} /> },

@@ -18,6 +18,8 @@ pub const PROJECTS_IMPORT: &str = "/projects/import";
 pub const PROJECT: &str = "/projects/{project_id}";
 /// `POST`: bring a deleted project back; nothing that was deleted is kept here, so it always refuses.
 pub const PROJECT_RECOVER: &str = "/projects/{project_id}/recover";
+/// `POST` *(extension)*: wake all its endpoints at once.
+pub const PROJECT_WAKE: &str = "/projects/{project_id}/wake";
 /// `GET` *(extension)*: who changed what in a project.
 pub const PROJECT_AUDIT: &str = "/projects/{project_id}/audit";
 /// `GET`, `PUT` *(extension)*: how much a project may use.
@@ -238,6 +240,7 @@ pub const ALL: &[Route] = &[
     route(Method::Patch, PROJECT, "updateProject", Access::Project),
     route(Method::Delete, PROJECT, "deleteProject", Access::Organisation),
     route(Method::Post, PROJECT_RECOVER, "recoverProject", Access::Organisation),
+    route(Method::Post, PROJECT_WAKE, "wakeProject", Access::Project),
     route(Method::Get, PROJECT_AUDIT, "listProjectAudit", Access::Project),
     route(Method::Get, QUOTAS, "getProjectQuotas", Access::Project),
     route(Method::Put, QUOTAS, "setProjectQuotas", Access::Organisation),
@@ -308,6 +311,19 @@ pub const ALL: &[Route] = &[
     route(Method::Get, STORAGE, "getStorage", Access::Organisation),
     route(Method::Post, STORAGE_CHECK, "checkStorage", Access::Organisation),
     route(Method::Post, STORAGE_COLLECT, "collectStorage", Access::Organisation),
+    route(Method::Get, STATISTICS, "getStatistics", Access::Listed),
+    route(Method::Get, STATISTICS_METRICS, "listStatisticsMetrics", Access::Caller),
+    route(Method::Get, ALERTS, "listAlerts", Access::Listed),
+    route(Method::Get, ALERT_RULES, "listAlertRules", Access::Organisation),
+    route(Method::Post, ALERT_RULES, "createAlertRule", Access::Organisation),
+    route(Method::Get, ALERT_RULE, "getAlertRule", Access::Organisation),
+    route(Method::Patch, ALERT_RULE, "updateAlertRule", Access::Organisation),
+    route(Method::Delete, ALERT_RULE, "deleteAlertRule", Access::Organisation),
+    route(Method::Post, ALERT_RULE_TEST, "testAlertRule", Access::Organisation),
+    route(Method::Get, ALERT_WEBHOOKS, "listAlertWebhooks", Access::Organisation),
+    route(Method::Post, ALERT_WEBHOOKS, "createAlertWebhook", Access::Organisation),
+    route(Method::Delete, ALERT_WEBHOOK, "deleteAlertWebhook", Access::Organisation),
+    route(Method::Post, ALERT_WEBHOOK_TEST, "testAlertWebhook", Access::Organisation),
     route(Method::Get, POOLER, "getPooler", Access::Organisation),
     route(Method::Patch, POOLER, "updatePooler", Access::Organisation),
     route(Method::Post, POOLER_COMMAND, "runPoolerCommand", Access::Organisation),

@@ -103,7 +103,13 @@ pub(crate) enum Command {
     Auth(commands::auth::Auth),
     #[command(subcommand)]
     ApiKey(commands::api_key::ApiKey),
+    Usage(commands::usage::Usage),
+    #[command(subcommand)]
+    Quota(commands::quota::Quota),
     Audit(commands::audit::Audit),
+    Statistics(commands::statistics::Arguments),
+    #[command(subcommand)]
+    Alert(commands::alert::Alert),
     Cost(commands::cost::Cost),
     #[command(subcommand)]
     Operation(commands::operation::Operation),

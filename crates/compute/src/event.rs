@@ -167,6 +167,15 @@ pub enum Happening {
         /// Whether the project's endpoints may not be awake any more.
         suspends: bool,
     },
+    /// Its working set is being read, because it wants that.
+    Prewarmed {
+        /// Chunks of 256 KiB that were in memory when it stopped.
+        chunks: u64,
+        /// Blocks of 8 KiB that PostgreSQL's `pg_prewarm` reads.
+        blocks: u64,
+        /// It is being filled from the store: what earlier starts read came with its boot pack.
+        from_store: bool,
+    },
     /// Something failed that does not change the state.
     Trouble {
         /// What.

@@ -19,7 +19,7 @@ use crate::endpoint::{Endpoint, Surroundings};
 use crate::event::SleepReason;
 use crate::host::Host;
 use crate::limits::watch::Watcher;
-use crate::limits::{Bounds, Clients, Controllers, Live};
+use crate::limits::{Clients, Controllers, Live};
 use crate::metrics::Metrics;
 use crate::postgres::view::View;
 use crate::sandbox::cgroup::Cgroups;
@@ -148,14 +148,6 @@ impl Fleet {
     #[must_use]
     pub fn live(&self, id: &EndpointId) -> Option<Live> {
         self.get(id)?.live()
-    }
-
-    /// Between which sizes an endpoint may move, from now on. One that does not run learns it from its host when it
-    /// starts.
-    pub fn set_bounds(&self, id: &EndpointId, bounds: Bounds) {
-        if let Some(endpoint) = self.get(id) {
-            endpoint.set_bounds(bounds);
-        }
     }
 
     /// Who is asked about the clients of endpoints.

@@ -52,6 +52,7 @@ impl Host for Bare {
             idle_timeout: self.idle,
             pause_timeout: self.pause,
             size: dormouse_compute::limits::Bounds::default(),
+            prewarm: false,
             max_connections: 20,
             preload: vec!["pg_stat_statements".into()],
             settings: Vec::new(),

@@ -18,10 +18,13 @@ use dormouse_pricing::Pricing;
 use dormouse_runtime::task::Scope;
 use dormouse_statistics::{Recorder, StoreError};
 use dormouse_storage::Store;
+use parking_lot::Mutex;
 
 use crate::address::Address;
+use crate::alerts::Watch;
 use crate::api_key;
 use crate::computes::Computes;
+use crate::cost::Spending;
 use crate::db::{self, Db, DbError, api_keys, databases, endpoints, sessions, settings};
 use crate::directory::{Directories, DirectoryError};
 use crate::first::{self, FirstProject};
@@ -31,6 +34,7 @@ use crate::identity::{Oidc, OidcSettings};
 use crate::keeper::Keeper;
 use crate::known::Known;
 use crate::locate::{LocateError, Located, Locator};
+use crate::measure::exported::Exported;
 use crate::metering::Clients;
 use crate::metrics::Metrics;
 use crate::model::settings::Timeouts;
@@ -133,6 +137,9 @@ pub struct Foundation {
     pub(crate) keeper: Keeper,
     pub(crate) node: Node,
     pub(crate) recorder: Recorder,
+    pub(crate) exported: Exported,
+    /// Where alerts are; the reconciler `alerts` writes it.
+    pub(crate) watch: Arc<Mutex<Watch>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) identities: Option<Oidc>,
 }
@@ -164,6 +171,7 @@ impl Foundation {
         node.report_to(keeper.clone());
         let known = Known::new(db.clone());
         let identities = config.oidc.clone().map(Oidc::new).transpose().map_err(StartError::Identity)?;
+        let (watch, db_of_metrics) = (Arc::default(), db.clone());
         Ok(Self {
             config: Arc::new(config),
             db,
@@ -173,7 +181,9 @@ impl Foundation {
             directories,
             keeper,
             node,
+            exported: Exported::new(recorder.clone(), Arc::clone(&watch), db_of_metrics),
             recorder,
+            watch,
             metrics,
             identities,
         })
@@ -238,6 +248,8 @@ impl Control {
         let replies = Replies::new(foundation.db.clone(), Arc::clone(&foundation.secrets));
         let scope = scope.clone();
         let doorman = Doorman::new(&foundation.config.data);
+        let spending = Spending(Arc::clone(&foundation.config.pricing));
+        foundation.keeper.guard().attach_pricing(Arc::new(spending));
         Self { foundation, computes, vault, executor, statuses, scope, pooler, identities, replies, doorman }
     }
 
@@ -262,9 +274,18 @@ impl Control {
         self.statuses.all()
     }
 
+    /// What was measured, and what measures.
+    #[must_use]
+    pub fn recorder(&self) -> Recorder {
+        self.foundation.recorder.clone()
+    }
+
     /// Makes control's counters visible.
     pub fn register_metrics(&self, metrics: &dormouse_runtime::telemetry::Metrics) {
         self.foundation.metrics.register(metrics);
+        self.foundation.db.register_metrics(metrics);
+        let exported = Box::new(self.foundation.exported.clone());
+        metrics.register(|registry| registry.register_collector(exported));
         self.foundation.node.register_metrics(metrics);
     }
 

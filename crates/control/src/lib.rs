@@ -42,6 +42,7 @@ mod known;
 pub mod locate;
 pub mod pooler;
 pub mod measure;
+pub mod alerts;
 pub mod password;
 pub mod plan;
 pub mod schema;

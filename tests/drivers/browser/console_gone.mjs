@@ -17,7 +17,7 @@ await run('console_gone', async (open) => {
   await page.getByRole('link', { name: 'Operations', exact: true }).click();
   await page.getByText('Next try in').or(page.getByText('Trying…')).first().waitFor();
   writeFileSync(process.env.BACK, '');
-  await page.getByRole('alert').waitFor({ state: 'detached', timeout: 60_000 });
+  await page.getByText('The server does not answer.').waitFor({ state: 'detached', timeout: 60_000 });
   await page.getByRole('heading', { name: 'Operations', level: 1 }).waitFor();
   await page.getByRole('row', { name: /Create project/ }).first().waitFor();
   // The session has survived, and nothing has to be reloaded.

@@ -17,6 +17,7 @@ mod hostile;
 mod crashes;
 mod adoption;
 mod takeover;
+mod usage;
 mod sandbox;
 mod schedule;
 mod storm;

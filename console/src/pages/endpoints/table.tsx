@@ -70,10 +70,11 @@ export function EndpointTable({ project, endpoints, branches, onChange }: Endpoi
     { key: 'branch', title: 'Branch', sort: (endpoint) => branchName(endpoint), render: (endpoint) => (
       <div class="endpoint-name">
         <span class="row"><Link href={`/projects/${project}/endpoints/${endpoint.id}`} tabIndex={-1} class="truncate">{branchName(endpoint)}</Link>{endpoint.type === 'read_only' && <Badge tone="idle">Read only</Badge>}</span>
-        <span class="faint small truncate">{endpoint.id}</span>
+        <span class="faint small truncate wide-only">{endpoint.id}</span>
+        <span class="narrow-only"><StateBadge state={endpoint.state} /></span>
       </div>
     ) },
-    { key: 'state', title: 'State', width: '7.5rem', sort: (endpoint) => endpoint.state, render: (endpoint) => <StateBadge state={endpoint.state} /> },
+    { key: 'state', title: 'State', width: '7.5rem', wide: true, sort: (endpoint) => endpoint.state, render: (endpoint) => <StateBadge state={endpoint.state} /> },
     { key: 'size', title: 'Size', width: '10rem', numeric: true, wide: true, render: (endpoint) => (endpoint.autoscaling_limit_min_cu === endpoint.autoscaling_limit_max_cu ? cu(endpoint.autoscaling_limit_min_cu) : `${endpoint.autoscaling_limit_min_cu} – ${cu(endpoint.autoscaling_limit_max_cu)}`) },
     { key: 'active', title: 'Last active', width: '8rem', numeric: true, wide: true, sort: (endpoint) => Date.parse(endpoint.last_active ?? '') || 0, render: (endpoint) => <Time at={endpoint.last_active} /> },
     { key: 'do', title: '', render: (endpoint) => (

@@ -16,10 +16,10 @@ const COLUMNS: Column<Operation>[] = [
       {operation.error && <span class="small operation-error">{operation.error}</span>}
     </div>
   ) },
-  { key: 'status', title: 'Status', width: '8rem', render: (operation) => <StateBadge state={operation.status} title={operation.failures_count > 0 ? `${operation.failures_count} tries failed` : ''} /> },
+  { key: 'status', title: 'Status', width: '7rem', render: (operation) => <StateBadge state={operation.status} title={operation.failures_count > 0 ? `${operation.failures_count} tries failed` : ''} /> },
   { key: 'of', title: 'Of', wide: true, render: (operation) => <Copyable text={operation.endpoint_id ?? operation.branch_id ?? operation.project_id} /> },
   { key: 'took', title: 'Took', width: '6rem', numeric: true, wide: true, render: (operation) => (MOVING.includes(operation.status) ? '…' : millis(operation.total_duration_ms)) },
-  { key: 'at', title: 'Started', width: '7rem', numeric: true, render: (operation) => <Time at={operation.created_at} /> },
+  { key: 'at', title: 'Started', width: '6rem', numeric: true, render: (operation) => <Time at={operation.created_at} /> },
 ];
 
 const BRIEF = COLUMNS.filter((column) => column.key !== 'of' && column.key !== 'took');

@@ -64,6 +64,8 @@ enum Turn {
     /// Its process has ended.
     Exited(Ending),
     Command(Command),
+    /// Its time-outs have changed.
+    Tuned,
     Tick,
 }
 
@@ -94,6 +96,7 @@ impl Actor {
     async fn live(mut self, mut commands: mpsc::Receiver<Command>) {
         let token = self.around.scope.token();
         let turns = Arc::clone(&self.around.turns);
+        let shared = Arc::clone(&self.shared);
         loop {
             let (run, tick) = (self.run.clone(), self.next_tick());
             let turn = tokio::select! {
@@ -104,6 +107,7 @@ impl Actor {
                     Some(command) => Turn::Command(command),
                     None => break,
                 },
+                () = shared.tuned.notified() => Turn::Tuned,
                 () = after(tick) => Turn::Tick,
             };
             // Nobody acts while the server is being handed over.
@@ -120,6 +124,7 @@ impl Actor {
                     break;
                 }
                 Turn::Command(command) => self.obey(command).await,
+                Turn::Tuned => self.retune(),
                 Turn::Tick => self.tick().await,
             }
         }
@@ -148,6 +153,16 @@ impl Actor {
                 answer(reply, adopted);
             }
             Command::Release { .. } => {}
+        }
+    }
+
+    /// Time-outs hold at once; a start reads them afresh anyway.
+    fn retune(&mut self) {
+        if let (Some(tuning), Some(spec)) = (self.shared.tuning.lock().take(), &mut self.spec) {
+            spec.idle_timeout = tuning.idle_timeout;
+            spec.pause_timeout = tuning.pause_timeout;
+            // A start that was under way may have put the old ones there.
+            *self.shared.bounds.lock() = tuning.size;
         }
     }
 

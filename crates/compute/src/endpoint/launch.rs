@@ -20,6 +20,7 @@ use crate::host::HostError;
 use crate::postgres::admin::Socket;
 use crate::postgres::view::View;
 use crate::postgres::{log, ready, settings};
+use crate::prewarm;
 use crate::sandbox::cgroup::Group;
 use crate::sandbox::identity::Identity;
 use crate::sandbox::process::{Fingerprint, Held};
@@ -145,7 +146,11 @@ impl Launch {
         identity: Identity,
     ) -> Result<spawn::Command, Failure> {
         let installed = |name: &&str| self.view.installation.has_library(name);
-        let libraries: Vec<&str> = self.spec.preload.iter().map(String::as_str).filter(installed).collect();
+        let mut libraries: Vec<&str> =
+            self.spec.preload.iter().map(String::as_str).filter(installed).collect();
+        if self.spec.prewarm && installed(&prewarm::LIBRARY) && !libraries.contains(&prewarm::LIBRARY) {
+            libraries.push(prewarm::LIBRARY);
+        }
         let private_user = self.config.identities.is_private(identity);
         let args = settings::arguments(&self.spec, &self.directory, socket_dir, &libraries, private_user);
         let own = [self.directory.data.clone(), socket_dir.to_owned()];

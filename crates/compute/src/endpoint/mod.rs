@@ -22,10 +22,10 @@ mod sleep;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_base::{EndpointId, clock};
+use dormouse_base::{EndpointId, Timestamp, clock};
 use dormouse_runtime::gate::{Gate, Pass};
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use error::WakeError;
@@ -36,9 +36,10 @@ use crate::event::{Cause, SleepReason};
 use crate::fleet::FleetConfig;
 use crate::host::Host;
 use crate::limits::watch::{Subject, Watcher};
-use crate::limits::{Bounds, Live};
+use crate::limits::{Bounds, ClientLoad, Live};
 use crate::metrics::Metrics;
 use crate::postgres::admin::AdminClient;
+use crate::spec::Tuning;
 use crate::state::State;
 
 /// A client waits this long for an endpoint; the start itself goes on.
@@ -79,6 +80,11 @@ struct Shared {
     run: Mutex<Option<Arc<Run>>>,
     /// Runs look at them too.
     bounds: Arc<Mutex<Bounds>>,
+    /// What changed since the actor looked last.
+    tuning: Mutex<Option<Tuning>>,
+    tuned: Notify,
+    /// It does not fall asleep by itself before.
+    awake_until: Mutex<Option<Timestamp>>,
 }
 
 /// The handle of an endpoint.
@@ -129,10 +135,6 @@ impl Subject for Shared {
     fn bounds(&self) -> Bounds {
         *self.bounds.lock()
     }
-
-    fn connections(&self) -> u32 {
-        self.gate.connections()
-    }
 }
 
 impl Endpoint {
@@ -144,6 +146,9 @@ impl Endpoint {
             state: watch::Sender::new(State::Stopped),
             run: Mutex::new(None),
             bounds: Arc::default(),
+            tuning: Mutex::default(),
+            tuned: Notify::new(),
+            awake_until: Mutex::default(),
         });
         let watcher = surroundings.watcher.clone();
         actor::start(Arc::clone(&shared), surroundings, receiver);
@@ -189,16 +194,29 @@ impl Endpoint {
             cpu_cores: 0.0,
             memory_bytes: 0,
             memory_limit_bytes: None,
-            connections: self.shared.gate.connections(),
-            waiting: 0,
             measured: false,
         }))
     }
 
-    /// Between which sizes it may move, from now on.
-    pub fn set_bounds(&self, bounds: Bounds) {
-        *self.shared.bounds.lock() = bounds;
+    /// Its clients.
+    #[must_use]
+    pub fn clients(&self) -> ClientLoad {
+        let waiting = self.current().and_then(|run| run.gauge(|gauge| gauge.waiting()));
+        ClientLoad { connections: self.shared.gate.connections(), waiting: waiting.unwrap_or(0) }
+    }
+
+    /// What its owner allows, from now on. One that does not run learns it from its host when it starts.
+    pub fn retune(&self, tuning: Tuning) {
+        *self.shared.bounds.lock() = tuning.size;
+        *self.shared.tuning.lock() = Some(tuning);
+        self.shared.tuned.notify_one();
         self.watcher.rebound();
+    }
+
+    /// Does not fall asleep by itself before this moment; `None`: goes by its idle time again. What is asked for is
+    /// done all the same.
+    pub fn keep_awake(&self, until: Option<Timestamp>) {
+        *self.shared.awake_until.lock() = until;
     }
 
     /// The gate that sessions enter while they work.

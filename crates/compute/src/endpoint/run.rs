@@ -9,6 +9,7 @@ use dormouse_base::EndpointId;
 pub use dormouse_runtime::gate::Closing;
 use dormouse_runtime::task::{self, Scope};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::limits::watch::Watcher;
 use crate::limits::{Bounds, Gauge};
@@ -32,6 +33,8 @@ pub struct Run {
     admin: Mutex<Option<Arc<Kept>>>,
     scope: Scope,
     settled: AtomicBool,
+    /// Cancelled when it is settled.
+    calm: CancellationToken,
     urgent: parking_lot::Mutex<Option<OwnedSemaphorePermit>>,
     log_start: u64,
     sizer: Sizer,
@@ -58,6 +61,7 @@ impl Run {
             admin: Mutex::new(None),
             scope,
             settled: AtomicBool::new(false),
+            calm: CancellationToken::new(),
             urgent: parking_lot::Mutex::new(urgent),
             log_start: place.log_start,
         }
@@ -130,6 +134,7 @@ impl Run {
                 limited.limit();
             })
             .await;
+            run.calm.cancel();
             if !run.is_closing()
                 && let Err(error) = run.admin(ADMIN_DATABASE).await
             {
@@ -153,6 +158,11 @@ impl Run {
     /// Asks about its size; `None` before its first row.
     pub(crate) fn gauge<T>(&self, ask: impl FnOnce(&mut Gauge) -> T) -> Option<T> {
         self.gauge.lock().as_mut().map(ask)
+    }
+
+    /// Waits until its wake is over.
+    pub(super) async fn calmed(&self) {
+        self.calm.cancelled().await;
     }
 
     pub(super) fn close(&self, how: Closing) {

@@ -20,7 +20,7 @@ const STALE: Duration = Duration::from_secs(2);
 /// The clients of an endpoint.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ClientLoad {
-    /// Connections to its PostgreSQL that clients use.
+    /// Connections to its PostgreSQL that clients have.
     pub connections: u32,
     /// Clients that wait for one of a pool.
     pub waiting: u32,
@@ -39,7 +39,7 @@ pub struct Gauge {
     stalled_us: Option<(Mono, u64)>,
     seen: Timestamp,
     memory: Option<u64>,
-    load: ClientLoad,
+    waiting: u32,
 }
 
 /// New limits, to be set where that may block.
@@ -68,7 +68,7 @@ impl Gauge {
             stalled_us: None,
             seen: clock::now(),
             memory: None,
-            load: ClientLoad::default(),
+            waiting: 0,
         }
     }
 
@@ -101,8 +101,8 @@ impl Gauge {
     ///
     /// # Errors
     /// When its group is gone.
-    pub fn sample(&mut self, load: ClientLoad, bounds: Bounds) -> io::Result<Option<Resize>> {
-        self.load = load;
+    pub fn sample(&mut self, waiting: u32, bounds: Bounds) -> io::Result<Option<Resize>> {
+        self.waiting = waiting;
         self.seen = clock::now();
         let Some(sizing) = &self.sizing else { return Ok(self.settle(bounds)) };
         let now = Mono::now();
@@ -125,7 +125,7 @@ impl Gauge {
             }
         });
         let cores = share(usage.cpu_us.saturating_sub(used.cpu_us), now.since(then));
-        self.window.push(Seen { at: now.since(self.epoch), cores, waiting: load.waiting, memory });
+        self.window.push(Seen { at: now.since(self.epoch), cores, waiting, memory });
         Ok(self.settle(bounds))
     }
 
@@ -140,6 +140,12 @@ impl Gauge {
         Some(Resize { from, change, max: bounds.max })
     }
 
+    /// Clients that waited when it was looked at last.
+    #[must_use]
+    pub fn waiting(&self) -> u32 {
+        self.waiting
+    }
+
     /// What it is at the moment.
     #[must_use]
     pub fn live(&self, is_active: bool) -> Live {
@@ -152,8 +158,6 @@ impl Gauge {
             cpu_cores: if is_active { self.window.cores() } else { 0.0 },
             memory_bytes: self.memory.unwrap_or(0),
             memory_limit_bytes: limit,
-            connections: self.load.connections,
-            waiting: if is_active { self.load.waiting } else { 0 },
             measured,
         }
     }

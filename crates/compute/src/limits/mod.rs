@@ -53,10 +53,6 @@ pub struct Live {
     pub memory_bytes: u64,
     /// The memory of its size, bytes; `None` when nothing limits it.
     pub memory_limit_bytes: Option<u64>,
-    /// Connections to its PostgreSQL that clients use.
-    pub connections: u32,
-    /// Clients that wait for a connection of a pool.
-    pub waiting: u32,
     /// Whether the figures of CPU and memory were measured in a cgroup. If not, they are zero.
     pub measured: bool,
 }

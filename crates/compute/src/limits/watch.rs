@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
 use super::decide::SAMPLE_EVERY;
-use super::gauge::{ClientLoad, Gauge, Resize};
+use super::gauge::{Gauge, Resize};
 use super::sizing::{Machine, Sizing};
 use super::{Bounds, Controllers};
 use crate::endpoint::Run;
@@ -32,8 +32,6 @@ pub(crate) trait Subject: Send + Sync {
     /// Its run, while it is Active.
     fn active(&self) -> Option<Arc<Run>>;
     fn bounds(&self) -> Bounds;
-    /// Connections to it that clients have.
-    fn connections(&self) -> u32;
 }
 
 /// See the module. Cheap to clone.
@@ -194,10 +192,9 @@ impl Inner {
         waiting.resize(subjects.len(), 0);
         let (mut due, mut cu) = (Vec::new(), 0.0);
         for ((subject, run), waiting) in subjects.into_iter().zip(runs).zip(waiting) {
-            let load = ClientLoad { connections: subject.connections(), waiting };
             let resize = run.gauge(|gauge| {
                 let looked = if sample {
-                    gauge.sample(load, subject.bounds())
+                    gauge.sample(waiting, subject.bounds())
                 } else {
                     Ok(gauge.settle(subject.bounds()))
                 };

@@ -17,6 +17,8 @@ const STEPS: &[&str] = &[
     schema::USAGE,
     schema::REPLIES,
     schema::CONSOLE,
+    schema::WARM,
+    schema::ALERTS,
 ];
 
 /// What went wrong, before the path is known.

@@ -1,6 +1,6 @@
 //! Table `projects`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use dormouse_base::{ProjectId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
@@ -126,6 +126,13 @@ pub fn versions(db: &Connection) -> Result<Vec<u16>> {
 pub fn majors(db: &Connection) -> Result<HashMap<ProjectId, u16>> {
     db.prepare_cached("SELECT id, pg_version FROM projects")?
         .query_map([], |row| Ok((id(row, 0)?, row.get(1)?)))?
+        .collect()
+}
+
+/// Every project that is not being deleted.
+pub fn ids(db: &Connection) -> Result<BTreeSet<ProjectId>> {
+    db.prepare_cached("SELECT id FROM projects WHERE deleting = 0")?
+        .query_map([], |row| id(row, 0))?
         .collect()
 }
 

@@ -24,6 +24,7 @@ pub mod auth;
 pub mod console;
 pub mod audit;
 pub mod idempotent;
+pub mod neonctl;
 pub mod extract;
 pub mod find;
 pub mod shape;
@@ -40,6 +41,7 @@ pub mod schema;
 pub mod roles;
 pub mod databases;
 pub mod endpoints;
+pub mod wake;
 pub mod operations;
 pub mod api_keys;
 pub mod users;
@@ -53,6 +55,10 @@ pub mod status;
 pub mod storage;
 pub mod storage_restore;
 pub mod pooler;
+pub mod statistics;
+pub mod alerts;
+pub mod alert_rules;
+pub mod alert_webhooks;
 
 /// All routes below [`routes::BASE`].
 pub(crate) fn router(control: &Control) -> Router {
@@ -62,6 +68,7 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::PROJECTS_IMPORT, post(import::directory))
         .route(routes::PROJECT, get(projects::get).patch(projects::update).delete(projects::delete))
         .route(routes::PROJECT_RECOVER, post(projects::recover))
+        .route(routes::PROJECT_WAKE, post(wake::project))
         .route(routes::PROJECT_AUDIT, get(audit::of_project))
         .route(routes::QUOTAS, get(quotas::get).put(quotas::set))
         .route(routes::CONNECTION_URI, get(connection::uri))
@@ -117,12 +124,25 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::STORAGE, get(storage::status))
         .route(routes::STORAGE_CHECK, post(storage::check))
         .route(routes::STORAGE_COLLECT, post(storage::collect))
+        .route(routes::STATISTICS, get(statistics::get))
+        .route(routes::STATISTICS_METRICS, get(statistics::metrics))
+        .route(routes::ALERTS, get(alerts::list))
+        .route(routes::ALERT_RULES, get(alert_rules::list).post(alert_rules::create))
+        .route(
+            routes::ALERT_RULE,
+            get(alert_rules::get).patch(alert_rules::update).delete(alert_rules::delete),
+        )
+        .route(routes::ALERT_RULE_TEST, post(alert_rules::test))
+        .route(routes::ALERT_WEBHOOKS, get(alert_webhooks::list).post(alert_webhooks::create))
+        .route(routes::ALERT_WEBHOOK, delete(alert_webhooks::delete))
+        .route(routes::ALERT_WEBHOOK_TEST, post(alert_webhooks::test))
         .route(routes::POOLER, get(pooler::get).patch(pooler::update))
         .route(routes::POOLER_COMMAND, post(pooler::command))
         .fallback(error::no_route);
     Router::new()
         .nest(routes::BASE, resources)
         .layer(middleware::from_fn_with_state(control.clone(), idempotent::once))
+        .layer(middleware::from_fn_with_state(control.clone(), neonctl::hosts))
         .layer(middleware::from_fn_with_state(control.clone(), auth::admit))
         // Whoever signs in has shown nothing yet.
         .route(SESSION_PATH, get(console::show).post(console::sign_in).delete(console::sign_out))

@@ -9,7 +9,7 @@ use dormouse_compute::event::Happening;
 use dormouse_compute::host::{Host, HostError, QuotaUsedUp, SleepNotes};
 use dormouse_compute::limits::Bounds;
 use dormouse_compute::postgres::admin::Door;
-use dormouse_compute::spec::{Directory, Mode, Spec};
+use dormouse_compute::spec::{Directory, Mode, Spec, Tuning};
 use dormouse_compute::state::State;
 use tokio_postgres::Client;
 
@@ -25,6 +25,18 @@ impl Keeper {
         let row = self.inner.db.read("read an endpoint", |db| endpoints::get(db, endpoint));
         let row = row.map_err(|e| db_error("read the endpoint", e))?;
         Ok(row.is_some_and(|row| row.mode == Mode::ReadOnly))
+    }
+
+    /// What of an endpoint's row can change while it runs.
+    pub(crate) fn tuning(&self, endpoint: &Endpoint) -> Tuning {
+        Tuning {
+            size: Bounds {
+                min: Cu::nearest(endpoint.autoscaling_limit_min_cu),
+                max: Cu::nearest(endpoint.autoscaling_limit_max_cu),
+            },
+            idle_timeout: self.inner.timeouts.idle_of(endpoint.suspend_timeout_seconds),
+            pause_timeout: self.inner.timeouts.pause_of(endpoint.pause_timeout_seconds),
+        }
     }
 
     fn rows(&self, endpoint: &EndpointId) -> Result<(Project, Branch, Endpoint, String), HostError> {
@@ -83,6 +95,7 @@ impl Host for Keeper {
 
     async fn spec(&self, endpoint: &EndpointId) -> Result<Spec, HostError> {
         let (project, branch, endpoint, database) = self.rows(endpoint)?;
+        let tuning = self.tuning(&endpoint);
         let mut settings: Vec<(String, String)> = endpoint.pg_settings.into_iter().collect();
         let mut preload: Vec<String> = defaults::PRELOAD.map(str::to_owned).into();
         preload.extend(
@@ -97,10 +110,7 @@ impl Host for Keeper {
         {
             settings.push(("cron.database_name".to_owned(), database));
         }
-        let size = Bounds {
-            min: Cu::nearest(endpoint.autoscaling_limit_min_cu),
-            max: Cu::nearest(endpoint.autoscaling_limit_max_cu),
-        };
+        let Tuning { size, idle_timeout, pause_timeout } = tuning;
         self.inner.meter.size_at_start(&endpoint.id, size.min);
         Ok(Spec {
             project: project.id,
@@ -109,9 +119,10 @@ impl Host for Keeper {
             pinned: endpoint.pinned_lsn,
             pg_major: project.pg_version,
             slot: endpoint.slot,
-            idle_timeout: self.inner.timeouts.idle_of(endpoint.suspend_timeout_seconds),
-            pause_timeout: self.inner.timeouts.pause_of(endpoint.pause_timeout_seconds),
+            idle_timeout,
+            pause_timeout,
             size,
+            prewarm: endpoint.warm.prewarm,
             max_connections: defaults::MAX_CONNECTIONS,
             endpoint: endpoint.id,
             preload,
@@ -120,9 +131,7 @@ impl Host for Keeper {
     }
 
     async fn directory(&self, spec: &Spec) -> Result<Directory, HostError> {
-        let ready = self.inner.node.ready(spec).await;
-        self.inner.signals.spares.notify_one();
-        Ok(ready?)
+        Ok(self.inner.node.ready(spec).await?)
     }
 
     fn has_pending(&self, endpoint: &EndpointId) -> bool {
@@ -206,6 +215,8 @@ impl Host for Keeper {
         if matches!(state, State::Stopped | State::Paused) {
             // Not earlier: the reconciler passes over endpoints that are not asleep yet.
             self.inner.signals.schedule.notify_one();
+            // A wake that failed may have used one.
+            self.inner.signals.spares.notify_one();
             if before != state {
                 self.inner.node.at_rest(endpoint, state == State::Stopped);
             }
@@ -232,6 +243,9 @@ impl Host for Keeper {
             // Without the client's own delay between its login and its first statement.
             let served = phases.total().saturating_sub(Duration::from_micros(phases.first_row_us));
             self.inner.cold_starts.note(endpoint, served.as_secs_f64() * 1000.0);
+            // Not when it was taken: the copy would compete with this wake for the disk, and `publish` would have to
+            // write all of it as well.
+            self.inner.signals.spares.notify_one();
         }
         self.note(endpoint, Noted::Event(happening));
     }

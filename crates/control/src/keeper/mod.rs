@@ -48,7 +48,7 @@ pub const EVENT_QUEUE: usize = 4096;
 /// Wakes reconcilers before their timer does.
 #[derive(Debug, Default)]
 pub struct Signals {
-    /// A spare was used.
+    /// A spare may have been used, and whoever used it is awake.
     pub spares: Notify,
     /// A compute died.
     pub heal: Notify,
@@ -58,8 +58,26 @@ pub struct Signals {
     pub pending: Notify,
     /// Something changed that storage keeps for a disaster.
     pub mirror: Notify,
+    /// Webhooks are to be told something.
+    pub notices: Notify,
     /// A branch or an endpoint expires, perhaps sooner than any other.
     pub expire: Notify,
+    /// Somebody changed when an endpoint is kept awake, or one that should be did not wake.
+    pub warm: Notify,
+    /// Those that did not.
+    warm_failed: Mutex<Vec<EndpointId>>,
+}
+
+impl Signals {
+    /// An endpoint that should be kept awake did not wake: it is tried again.
+    pub(crate) fn warm_failed(&self, endpoint: &EndpointId) {
+        self.warm_failed.lock().push(endpoint.clone());
+        self.warm.notify_one();
+    }
+
+    pub(crate) fn take_warm_failed(&self) -> Vec<EndpointId> {
+        std::mem::take(&mut *self.warm_failed.lock())
+    }
 }
 
 /// Something to write down.

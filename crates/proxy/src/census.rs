@@ -2,7 +2,7 @@
 //! they waited for a backend.
 //!
 //! ```text
-//!   a login, a direct session ─► Load   one lock a login, far from the path of a query
+//!   a login, a direct session ─► Census   one lock a login, far from the path of a query
 //!   a wait for a backend      ─► Samples   in the pool's own lock, which is held anyway; no wait is one addition
 //!                                   │
 //!                        taken once a second by who wants to know
@@ -77,7 +77,7 @@ impl Samples {
 
 /// What there is of one endpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct EndpointLoad {
+pub struct EndpointCensus {
     /// Clients past login.
     pub clients: usize,
     /// Backends of PostgreSQL that they have or share.
@@ -91,7 +91,7 @@ pub struct EndpointLoad {
 }
 
 /// Of one pool.
-pub(crate) struct PoolLoad {
+pub(crate) struct PoolCensus {
     pub(crate) clients: usize,
     pub(crate) backends: usize,
     pub(crate) waiting: usize,
@@ -100,7 +100,7 @@ pub(crate) struct PoolLoad {
 
 /// Sessions and logins by endpoint. What pools know is asked of them.
 #[derive(Debug, Default)]
-pub(crate) struct Load {
+pub(crate) struct Census {
     all: Mutex<HashMap<EndpointId, Spot>>,
 }
 
@@ -112,19 +112,19 @@ struct Spot {
 
 /// A session with a backend of its own, counted until it is dropped.
 pub(crate) struct Direct<'a> {
-    load: &'a Load,
+    census: &'a Census,
     endpoint: EndpointId,
 }
 
 impl Drop for Direct<'_> {
     fn drop(&mut self) {
-        if let Some(spot) = self.load.all.lock().get_mut(&self.endpoint) {
+        if let Some(spot) = self.census.all.lock().get_mut(&self.endpoint) {
             spot.direct = spot.direct.saturating_sub(1);
         }
     }
 }
 
-impl Load {
+impl Census {
     /// A client has logged in.
     pub(crate) fn logged_in(&self, endpoint: &EndpointId, took: Duration) {
         let mut all = self.all.lock();
@@ -138,24 +138,24 @@ impl Load {
     /// A session has a backend of its own.
     pub(crate) fn direct(&self, endpoint: &EndpointId) -> Direct<'_> {
         self.all.lock().entry(endpoint.clone()).or_default().direct += 1;
-        Direct { load: self, endpoint: endpoint.clone() }
+        Direct { census: self, endpoint: endpoint.clone() }
     }
 
     /// What there is now, and what was since the last taking.
     pub(crate) fn take(
         &self,
-        pools: impl Iterator<Item = (EndpointId, PoolLoad)>,
-    ) -> HashMap<EndpointId, EndpointLoad> {
-        let mut found: HashMap<EndpointId, EndpointLoad> = HashMap::new();
+        pools: impl Iterator<Item = (EndpointId, PoolCensus)>,
+    ) -> HashMap<EndpointId, EndpointCensus> {
+        let mut found: HashMap<EndpointId, EndpointCensus> = HashMap::new();
         self.all.lock().retain(|endpoint, spot| {
             let logins = std::mem::take(&mut spot.logins);
-            let now = EndpointLoad {
+            let now = EndpointCensus {
                 clients: spot.direct,
                 backends: spot.direct,
                 logins,
-                ..EndpointLoad::default()
+                ..EndpointCensus::default()
             };
-            if now != EndpointLoad::default() {
+            if now != EndpointCensus::default() {
                 found.insert(endpoint.clone(), now);
             }
             spot.direct > 0
@@ -181,23 +181,23 @@ mod tests {
 
     #[test]
     fn sessions_are_counted_while_they_are_and_logins_until_they_are_taken() {
-        let load = Load::default();
+        let census = Census::default();
         let (one, two) = (endpoint("one"), endpoint("two"));
-        load.logged_in(&one, Duration::from_millis(3));
-        let session = load.direct(&one);
+        census.logged_in(&one, Duration::from_millis(3));
+        let session = census.direct(&one);
         let waits = Samples { zeros: 5, ..Samples::default() };
-        let pool = PoolLoad { clients: 7, backends: 2, waiting: 1, waits: waits.clone() };
-        let taken = load.take([(two.clone(), pool)].into_iter());
+        let pool = PoolCensus { clients: 7, backends: 2, waiting: 1, waits: waits.clone() };
+        let taken = census.take([(two.clone(), pool)].into_iter());
         assert_eq!((taken[&one].clients, taken[&one].backends), (1, 1));
         assert_eq!(taken[&one].logins.milliseconds().collect::<Vec<_>>(), [(3.0, 1)]);
         assert_eq!((taken[&two].clients, taken[&two].backends, taken[&two].waiting), (7, 2, 1));
         assert_eq!(taken[&two].waits, waits);
 
-        let taken = load.take(std::iter::empty());
+        let taken = census.take(std::iter::empty());
         assert_eq!((taken.len(), &taken[&one].logins), (1, &Samples::default()));
         drop(session);
-        assert!(load.take(std::iter::empty()).is_empty());
-        assert!(load.all.lock().is_empty(), "and nothing is left of it");
+        assert!(census.take(std::iter::empty()).is_empty());
+        assert!(census.all.lock().is_empty(), "and nothing is left of it");
     }
 
     #[test]
