@@ -10,11 +10,18 @@ import { connection } from './connection';
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
+/** The codes that have a page; the build puts them in. */
+declare const __ERROR_PAGES__: string[];
+
 /** Where the API lives on the server. */
 export const API = '/api/v2';
 
-/** A request may take so long, milliseconds; the server itself gives up after 120 s. */
+/** What changes something may take so long, milliseconds; the server itself gives up after 120 s. */
 const WITHIN_MS = 130_000;
+/** What only reads: a server that does not answer by then counts as gone. */
+const READ_WITHIN_MS = 20_000;
+/** After this long people are told that they wait for the server. */
+const SLOW_MS = 3000;
 
 /** The pages that explain error codes; the server has them with it. */
 const ERROR_PAGES = '/console/errors';
@@ -36,6 +43,11 @@ export class ApiError extends Error {
   ) {
     super(message);
     this.name = 'ApiError';
+  }
+
+  /** Whether docs/errors explains it. */
+  get hasPage(): boolean {
+    return __ERROR_PAGES__.includes(this.code);
   }
 
   get helpUrl(): string {
@@ -74,21 +86,25 @@ export function request<T>(method: Method, path: string, options: Options = {}):
 /** The same with a path from the root, for the few things outside the API. */
 export async function send<T>(method: Method, path: string, options: Options = {}): Promise<T> {
   const headers: Record<string, string> = { 'X-Dormouse-Console': '1', Accept: 'application/json' };
-  const init: RequestInit = { method, headers, credentials: 'same-origin', cache: 'no-store', signal: limit(options.signal) };
+  const init: RequestInit = { method, headers, credentials: 'same-origin', cache: 'no-store', signal: limit(options.signal, method === 'GET' ? READ_WITHIN_MS : WITHIN_MS) };
   if (options.body !== undefined) {
     headers['Content-Type'] = 'application/json';
     init.body = JSON.stringify(options.body);
   }
   let response: Response;
+  // A wake may take its time; whoever asked for it sees a button that is busy.
+  const waited = method === 'GET' ? setTimeout(() => connection.slow(), SLOW_MS) : undefined;
   try {
     response = await fetch(path + queryOf(options.query), init);
   } catch (error) {
     if (options.signal?.aborted) throw new DOMException('aborted', 'AbortError');
-    if (error instanceof DOMException && error.name === 'TimeoutError') {
+    if (error instanceof DOMException && error.name === 'TimeoutError' && method !== 'GET') {
       throw new ApiError(0, 'too-slow', 'The server took too long to answer.', 'Look at the operations: what was asked for may be under way.');
     }
     connection.lost();
     throw new ServerGone();
+  } finally {
+    clearTimeout(waited);
   }
   connection.answered();
   if (response.ok) return (response.status === 204 ? undefined : await response.json()) as T;
@@ -97,8 +113,8 @@ export async function send<T>(method: Method, path: string, options: Options = {
   throw error;
 }
 
-function limit(signal: AbortSignal | undefined): AbortSignal {
-  const timeout = AbortSignal.timeout(WITHIN_MS);
+function limit(signal: AbortSignal | undefined, within: number): AbortSignal {
+  const timeout = AbortSignal.timeout(within);
   return signal ? AbortSignal.any([signal, timeout]) : timeout;
 }
 

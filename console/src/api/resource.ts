@@ -5,7 +5,7 @@
 // What was seen before is shown at once when a page is opened again, and replaced when the answer comes. Polling pauses
 // in hidden tabs and while the server is gone, and slows down after errors. Leaving a page aborts what it waits for.
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
-import { isAbort, request, ServerGone, type Options } from './client';
+import { ApiError, isAbort, request, ServerGone, type Options } from './client';
 import { connection } from './connection';
 import { useStore } from './store';
 
@@ -56,6 +56,7 @@ export function useResource<T>(path: string | null, options: Polling = {}): Reso
   const [state, setState] = useState<{ key: string | null; data: T | undefined; error: Error | undefined }>({ key: null, data: undefined, error: undefined });
   const { epoch, up } = useStore(connection.store);
   const again = useRef<() => Promise<void>>(async () => {});
+  const seen = useRef<string | undefined>(undefined);
   const how = useRef(load);
   how.current = load;
 
@@ -64,6 +65,7 @@ export function useResource<T>(path: string | null, options: Polling = {}): Reso
     const abort = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     let failures = 0;
+    seen.current = undefined;
     let asking: Promise<void> | undefined;
     const ask = async () => {
       clearTimeout(timer);
@@ -71,14 +73,21 @@ export function useResource<T>(path: string | null, options: Polling = {}): Reso
         const data = (await (how.current ? how.current(abort.signal) : request('GET', path, { query: JSON.parse(query), signal: abort.signal }))) as T;
         if (abort.signal.aborted) return;
         failures = 0;
-        keep(key, data);
-        setState({ key, data, error: undefined });
+        // The same again is no news: nothing is drawn anew.
+        const text = JSON.stringify(data);
+        const before = seen.current;
+        seen.current = text;
+        if (before === text) setState((old) => (old.key === key && old.error === undefined ? old : { key, data, error: undefined }));
+        else {
+          keep(key, data);
+          setState({ key, data, error: undefined });
+        }
       } catch (error) {
         if (isAbort(error) || abort.signal.aborted) return;
         failures += 1;
         setState((old) => ({ key, data: old.key === key ? old.data : (kept.get(key) as T | undefined), error: error as Error }));
-        // The connection says when to ask again.
-        if (error instanceof ServerGone) return;
+        // The connection says when to ask again; what does not exist, or is not allowed, is not asked for again.
+        if (error instanceof ServerGone || (error instanceof ApiError && [401, 403, 404].includes(error.status))) return;
       }
       if (every) timer = setTimeout(tick, Math.min(every * 2 ** failures, LONGEST_PAUSE_MS));
     };
@@ -107,6 +116,7 @@ export function useResource<T>(path: string | null, options: Polling = {}): Reso
   const refresh = useCallback(() => again.current(), []);
   const set = useCallback((data: T) => {
     if (key === null) return;
+    seen.current = undefined;
     keep(key, data);
     setState({ key, data, error: undefined });
   }, [key]);

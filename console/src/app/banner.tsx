@@ -7,13 +7,14 @@ import { Warn } from '../ui/icons';
 import './banner.css';
 
 export function GoneBanner() {
-  const { up, nextTry } = useStore(connection.store);
+  const { up, slow, nextTry } = useStore(connection.store);
   const [, tick] = useState(0);
   useEffect(() => {
     if (up) return;
     const timer = setInterval(() => tick((n) => n + 1), 500);
     return () => clearInterval(timer);
   }, [up]);
+  if (up && slow) return <div class="gone gone-slow" role="status"><span class="spinner" aria-hidden="true" />The server takes its time to answer.</div>;
   if (up) return null;
   const seconds = Math.max(0, Math.ceil(((nextTry ?? 0) - Date.now()) / 1000));
   return (

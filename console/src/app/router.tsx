@@ -4,6 +4,7 @@
 //   <Link href="/projects/…"> or navigate() ─► history ─► match ─► load the page's file ─► show it
 import { createContext, type ComponentType, type HTMLAttributes, type JSX, type TargetedMouseEvent } from 'preact';
 import { useContext, useEffect, useMemo, useState } from 'preact/hooks';
+import { connection } from '../api/connection';
 import { createStore, useStore } from '../api/store';
 
 export const BASE = '/console';
@@ -103,6 +104,18 @@ async function load(route: RouteDef): Promise<ComponentType<PageProps>> {
   return page;
 }
 
+/** Loads all pages, one after the other, so that they are there when they are wanted, even while the server is gone. */
+export async function prefetch(routes: RouteDef[]): Promise<void> {
+  for (const route of routes) {
+    try {
+      if (!loaded.has(route)) await load(route);
+    } catch {
+      // It is loaded when it is needed.
+      return;
+    }
+  }
+}
+
 export interface RouterProps {
   routes: RouteDef[];
   /** While a page's file is on its way. */
@@ -119,15 +132,22 @@ export function Router({ routes, loading, failed, missing, children }: RouterPro
   const [, renderAgain] = useState(0);
   const [error, setError] = useState<Error>();
   const route = found?.route;
+  const { up, epoch } = useStore(connection.store);
   const begin = () => {
     setError(undefined);
     if (!route || loaded.has(route)) return;
-    load(route).then(() => renderAgain((n) => n + 1), setError);
+    load(route).then(
+      () => renderAgain((n) => n + 1),
+      async (error: Error) => {
+        // Gone, or another version that does not have this file? When it is back, the file is asked for again.
+        if (await connection.answers()) setError(error);
+      },
+    );
   };
-  useEffect(begin, [route]);
+  useEffect(begin, [route, epoch]);
   const params = found?.params ?? {};
   const Page = route && loaded.get(route);
-  const page = !found ? missing() : Page ? <Page key={path} params={params} /> : error ? failed(error, begin) : loading();
+  const page = !found ? missing() : Page ? <Page key={path} params={params} /> : error && up ? failed(error, begin) : loading();
   return <Routes.Provider value={routes}>{children(page, params)}</Routes.Provider>;
 }
 

@@ -16,12 +16,13 @@ export interface Session {
 
 interface Reply {
   session: Session | null;
-  version: string;
+  /** Only for those who are signed in. */
+  version?: string;
 }
 
 export type State =
   | { at: 'unknown' }
-  | { at: 'out'; version: string; ended: boolean }
+  | { at: 'out'; ended: boolean }
   | { at: 'in'; version: string; session: Session };
 
 const PATH = '/console/session';
@@ -29,8 +30,8 @@ const PATH = '/console/session';
 export const session = createStore<State>({ at: 'unknown' });
 
 function accept(reply: Reply): void {
-  if (reply.session) session.set({ at: 'in', version: reply.version, session: reply.session });
-  else session.set({ at: 'out', version: reply.version, ended: false });
+  if (reply.session) session.set({ at: 'in', version: reply.version ?? '', session: reply.session });
+  else session.set({ at: 'out', ended: false });
 }
 
 /** Asks the server. A link from the terminal carries a code that is good once. */
@@ -61,7 +62,7 @@ function end(ended: boolean): void {
   const state = session.get();
   if (state.at !== 'in') return;
   forgetAll();
-  session.set({ at: 'out', version: state.version, ended });
+  session.set({ at: 'out', ended });
 }
 
 onSignedOut(() => end(true));

@@ -6,7 +6,7 @@ import { Logo } from '../ui/icons';
 import { signIn } from './session';
 import './signin.css';
 
-export function SignIn({ ended, version }: { ended: boolean; version: string }) {
+export function SignIn({ ended }: { ended: boolean }) {
   const [key, setKey] = useState('');
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<Error>();
@@ -30,7 +30,6 @@ export function SignIn({ ended, version }: { ended: boolean; version: string }) 
         </Field>
         <FormError error={error} />
         <Button type="submit" kind="primary" busy={busy} disabled={key.trim() === ''}>Sign in</Button>
-        <p class="small faint">Version {version}</p>
       </form>
     </main>
   );

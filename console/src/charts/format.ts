@@ -4,8 +4,26 @@ import { bytes, millis, number } from '../ui/format';
 /** 12_345 → "12.3K", for axes and tiles. */
 export function compact(value: number): string {
   const size = Math.abs(value);
+  if (size > 0 && size < 0.1) return little(value);
   if (size < 10_000) return number(value, size < 10 ? 2 : size < 100 ? 1 : 0);
   return new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 3 }).format(value);
+}
+
+/** Two significant digits of something small: 0.00213 → "0.0021". */
+function little(value: number): string {
+  return new Intl.NumberFormat('en', { maximumSignificantDigits: 2 }).format(value);
+}
+
+/** A figure that may be tiny, such as the CU-hours of a minute. */
+export function amount(value: number): string {
+  return value !== 0 && Math.abs(value) < 0.1 ? little(value) : number(value, 2);
+}
+
+/** Seconds as one unit for a whole axis, by its highest value: minutes of a day, hours of a month. */
+export function timeUnit(highest: number): { seconds: number; name: string } {
+  if (highest < 180) return { seconds: 1, name: 's' };
+  if (highest < 3 * 3600) return { seconds: 60, name: 'min' };
+  return { seconds: 3600, name: 'h' };
 }
 
 /** Milliseconds of something quick: "0.42 ms", "7.3 ms", "312 ms", "4.2 s", "3 min 20 s". */
@@ -29,6 +47,7 @@ export function money(amount: number, currency = 'USD'): string {
 
 /** 0–100 → "42 %". */
 export function percent(value: number): string {
+  if (value !== 0 && Math.abs(value) < 0.1) return `${little(value)} %`;
   return `${number(value, Math.abs(value) < 10 ? 1 : 0)} %`;
 }
 

@@ -34,7 +34,7 @@ const REASONS: Record<string, string> = {
 export const reasonWords = (reason: unknown): string => (typeof reason === 'string' ? REASONS[reason] ?? words(reason) : '');
 
 /** Colours of the phases of a wake, by their order. */
-const PHASE_COLOURS = [5, 2, 3, 1, 4, 6, 2];
+const PHASE_COLOURS = [5, 2, 3, 1, 4, 6, 7];
 
 export const phaseShares = (wake: Wake) => wake.phases.map(({ name, ms }, n) => ({ name, value: ms, colour: PHASE_COLOURS[n] ?? 1 }));
 

@@ -26,9 +26,9 @@ const LIVE_EVERY_MS = 2000;
 /** The most events that one reply has. */
 const EVENTS = 400;
 
-const RANGES = { '1h': 3_600_000, '6h': 21_600_000, '24h': 86_400_000, '7d': 604_800_000 } as const;
+const RANGES = { '15m': 900_000, '1h': 3_600_000, '6h': 21_600_000, '24h': 86_400_000, '7d': 604_800_000 } as const;
 type Range = keyof typeof RANGES;
-const RANGE_WORDS: { value: Range; label: string }[] = [{ value: '1h', label: '1 h' }, { value: '6h', label: '6 h' }, { value: '24h', label: '24 h' }, { value: '7d', label: '7 d' }];
+const RANGE_WORDS: { value: Range; label: string }[] = [{ value: '15m', label: '15 min' }, { value: '1h', label: '1 h' }, { value: '6h', label: '6 h' }, { value: '24h', label: '24 h' }, { value: '7d', label: '7 d' }];
 
 export default function EndpointPage({ params }: PageProps) {
   const project = params.project ?? '';
@@ -107,7 +107,7 @@ function History({ endpoint, events, error, retry, range, onRange }: { endpoint:
       <Card>
         {error && !events ? <ErrorState error={error} retry={retry} what="The events cannot be shown" /> : <StateTimeline title="States" timeline={shown} from={from} to={to} />}
       </Card>
-      <Measured endpoint={endpoint.id} range={width} every={range === '1h' ? 10_000 : 60_000} />
+      <Measured endpoint={endpoint.id} range={width} every={width <= RANGES['1h'] ? 10_000 : 60_000} />
     </Section>
   );
 }

@@ -55,7 +55,7 @@ export function ErrorText({ error }: { error: Error }) {
   return (
     <>
       <p>{error.message}{error.hint && <> {error.hint}</>}</p>
-      {error.code !== 'unknown' && (
+      {error.hasPage && (
         <p class="small">
           <button type="button" class="text-button" onClick={() => setHelp(true)}>What <code>{error.code}</code> means</button>
         </p>

@@ -3,10 +3,11 @@
 //
 //   wide: a table        phone: the same table scrolls inside its frame, or columns marked `wide` are left out
 import type { ComponentChildren } from 'preact';
-import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { useMemo, useRef, useState } from 'preact/hooks';
 import { navigate } from '../app/router';
 import { ChevronDown } from './icons';
 import { SkeletonRows } from './feedback';
+import { useWindowed } from './windowed';
 import './table.css';
 
 export interface Column<T> {
@@ -39,10 +40,6 @@ export interface TableProps<T> {
   expected?: number;
 }
 
-/** More rows than this are drawn only where they can be seen; then all have one height. */
-const WINDOW_FROM = 120;
-const OVERSCAN = 8;
-
 function sorted<T>(rows: T[], columns: Column<T>[], order: string): T[] {
   const down = order.startsWith('-');
   const by = columns.find((column) => column.key === (down ? order.slice(1) : order))?.sort;
@@ -59,7 +56,7 @@ export function Table<T>({ label, columns, rows, rowKey, href, empty, order: fir
   const [at, setAt] = useState(0);
   const body = useRef<HTMLTableSectionElement>(null);
   const all = useMemo(() => sorted(rows ?? [], columns, order), [rows, order, columns]);
-  const view = useWindow(body, all.length);
+  const view = useWindowed(body, all.length, 'tr[data-index]');
   if (rows === undefined) return <div class="table-frame"><SkeletonRows rows={expected + 1} /></div>;
   if (rows.length === 0) return <div class="table-frame">{empty}</div>;
 
@@ -133,44 +130,4 @@ export function Table<T>({ label, columns, rows, rowKey, href, empty, order: fir
 
 function cell<T>(column: Column<T>): string | undefined {
   return [column.numeric && 'num', column.wide && 'wide-only', column.title === '' && 'actions'].filter(Boolean).join(' ') || undefined;
-}
-
-/** Which rows can be seen in the window, when there are many. */
-function useWindow(body: { current: HTMLElement | null }, length: number) {
-  const [range, setRange] = useState({ from: 0, to: WINDOW_FROM });
-  const height = useRef(40);
-  const windowed = length > WINDOW_FROM;
-  useLayoutEffect(() => {
-    if (!windowed) return;
-    const look = () => {
-      const box = body.current?.getBoundingClientRect();
-      if (!box) return;
-      const row = body.current?.querySelector<HTMLElement>('tr[data-index]');
-      if (row?.offsetHeight) height.current = row.offsetHeight;
-      const from = Math.max(0, Math.floor(-box.top / height.current) - OVERSCAN);
-      const to = Math.min(length, Math.ceil((window.innerHeight - box.top) / height.current) + OVERSCAN);
-      setRange((old) => (old.from === from && old.to === to ? old : { from, to: Math.max(to, from) }));
-    };
-    look();
-    window.addEventListener('scroll', look, { passive: true });
-    window.addEventListener('resize', look);
-    return () => {
-      window.removeEventListener('scroll', look);
-      window.removeEventListener('resize', look);
-    };
-  }, [windowed, length]);
-  const from = windowed ? Math.min(range.from, length) : 0;
-  const to = windowed ? Math.min(range.to, length) : length;
-  return {
-    from,
-    to,
-    before: from * height.current,
-    after: (length - to) * height.current,
-    /** Scrolls so that a row can be seen, even one that is not drawn. */
-    reveal(index: number) {
-      const box = body.current?.getBoundingClientRect();
-      if (!windowed || !box || (index >= from + OVERSCAN && index < to - OVERSCAN)) return;
-      window.scrollTo({ top: window.scrollY + box.top + index * height.current - window.innerHeight / 2 });
-    },
-  };
 }

@@ -266,7 +266,7 @@ pub struct AlertsQuery {
 /// `GET /alerts`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Alerts {
-    /// Every subject of an enabled rule that something was measured of since the rule exists, the worst first.
+    /// Every subject of an enabled rule that something was measured of in the last hour, the worst first; at most 1,000.
     pub alerts: Vec<Alert>,
     /// The last changes of state, newest first.
     pub history: Vec<Change>,
@@ -330,8 +330,6 @@ pub struct Webhook {
     pub name: String,
     /// Where notices are posted to, without user and password.
     pub url: String,
-    /// Whether it is told.
-    pub enabled: bool,
     /// When it was made.
     pub created_at: Timestamp,
     /// Notices that wait for their first or next try.

@@ -107,7 +107,6 @@ pub struct ProjectCost {
 
 /// The body of `POST /cost/estimate`: a month of one database.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct EstimateRequest {
     /// Hours with work in them.
     pub hours_active: f64,

@@ -151,7 +151,7 @@ pub struct Endpoint {
 }
 
 /// What an endpoint is doing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointLive {
     /// In Neon's words; see [`LiveState::in_neon_words`].
     pub current_state: CurrentState,
@@ -174,6 +174,39 @@ pub struct EndpointLive {
     /// When it will wake by itself for a scheduled job *(extension)*.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_wake: Option<Timestamp>,
+    /// Its size at the moment, compute units; `null` while it is stopped *(extension)*.
+    #[serde(default)]
+    pub current_cu: Option<f64>,
+    /// What it uses at the moment; `null` while it is stopped *(extension)*.
+    #[serde(default, rename = "live")]
+    pub load: Option<EndpointLoad>,
+}
+
+/// What an endpoint uses at the moment *(extension)*.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EndpointLoad {
+    /// Processors, mean of the last second.
+    pub cpu_cores: f64,
+    /// Memory in use, bytes, without what can be dropped at once.
+    pub memory_bytes: u64,
+    /// The memory of its size, bytes; `null` when nothing limits it.
+    pub memory_limit_bytes: Option<u64>,
+    /// Connections to its PostgreSQL that clients have.
+    pub connections: u32,
+    /// Clients that wait for a connection of a pool.
+    pub pool_waiting: u32,
+    /// CPU and memory are measured and limited. If not, they are zero, and its size is the smallest that is set.
+    pub measured: bool,
+}
+
+/// A time in which an endpoint is kept awake, again and again *(extension)*.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeepWarm {
+    /// When it begins: the five fields of cron, in UTC, such as `0 8 * * 1-5`.
+    pub schedule: String,
+    /// How long it lasts, minutes.
+    pub minutes: u32,
 }
 
 /// When an endpoint goes to sleep, and how large it may become.
@@ -187,6 +220,12 @@ pub struct EndpointLimits {
     pub autoscaling_limit_min_cu: f64,
     /// Largest size, compute units.
     pub autoscaling_limit_max_cu: f64,
+    /// When it is kept awake, whether somebody works or not *(extension)*.
+    #[serde(default)]
+    pub keep_warm: Vec<KeepWarm>,
+    /// Its working set is read soon after each start *(extension)*.
+    #[serde(default)]
+    pub prewarm: bool,
 }
 
 /// PostgreSQL settings of an endpoint.
@@ -228,6 +267,31 @@ pub struct UpdateEndpoint {
     pub endpoint: EndpointPatch,
 }
 
+/// `POST /projects/{project_id}/wake` *(extension)*: how it went with each endpoint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ProjectWoken {
+    /// All endpoints of the project, by creation.
+    pub endpoints: Vec<EndpointWoken>,
+}
+
+/// One endpoint of a batch *(extension)*.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EndpointWoken {
+    /// The endpoint.
+    pub endpoint_id: EndpointId,
+    /// Its branch.
+    pub branch_id: BranchId,
+    /// What it was doing.
+    pub was: LiveState,
+    /// What it does now.
+    pub state: LiveState,
+    /// How long that took, milliseconds.
+    pub took_ms: u64,
+    /// Why it did not wake, if it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
 /// Changes to an endpoint; absent fields stay as they are.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointPatch {
@@ -243,6 +307,12 @@ pub struct EndpointPatch {
     /// See [`EndpointLimits::autoscaling_limit_max_cu`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling_limit_max_cu: Option<f64>,
+    /// Replaces [`EndpointLimits::keep_warm`] *(extension)*.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_warm: Option<Vec<KeepWarm>>,
+    /// See [`EndpointLimits::prewarm`] *(extension)*.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prewarm: Option<bool>,
     /// Replaces all PostgreSQL settings of the endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<EndpointSettings>,
@@ -292,6 +362,12 @@ pub struct NewEndpointLimits {
     /// See [`EndpointLimits::autoscaling_limit_max_cu`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling_limit_max_cu: Option<f64>,
+    /// See [`EndpointLimits::keep_warm`] *(extension)*.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_warm: Option<Vec<KeepWarm>>,
+    /// See [`EndpointLimits::prewarm`] *(extension)*.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prewarm: Option<bool>,
     /// PostgreSQL settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<EndpointSettings>,

@@ -18,8 +18,12 @@ pub const PROJECTS_IMPORT: &str = "/projects/import";
 pub const PROJECT: &str = "/projects/{project_id}";
 /// `POST`: bring a deleted project back; nothing that was deleted is kept here, so it always refuses.
 pub const PROJECT_RECOVER: &str = "/projects/{project_id}/recover";
+/// `POST` *(extension)*: wake all its endpoints at once.
+pub const PROJECT_WAKE: &str = "/projects/{project_id}/wake";
 /// `GET` *(extension)*: who changed what in a project.
 pub const PROJECT_AUDIT: &str = "/projects/{project_id}/audit";
+/// `GET`, `PUT` *(extension)*: how much a project may use.
+pub const QUOTAS: &str = "/projects/{project_id}/quotas";
 /// `GET` with [`crate::connection::ConnectionUriQuery`].
 pub const CONNECTION_URI: &str = "/projects/{project_id}/connection_uri";
 /// `POST` *(extension)*: a login token, to be shown in the place of a password.
@@ -96,6 +100,8 @@ pub const API_KEY: &str = "/api_keys/{key_id}";
 pub const AUDIT: &str = "/audit";
 /// `GET`: how the request proved who it comes from.
 pub const AUTH: &str = "/auth";
+/// `POST` *(extension)*: a code that signs a browser in.
+pub const CONSOLE_LINK: &str = "/console_link";
 /// `GET`: the places where projects can be; there is one.
 pub const REGIONS: &str = "/regions";
 /// `GET`: what all projects used, with [`crate::consumption::ConsumptionQuery`].
@@ -234,7 +240,10 @@ pub const ALL: &[Route] = &[
     route(Method::Patch, PROJECT, "updateProject", Access::Project),
     route(Method::Delete, PROJECT, "deleteProject", Access::Organisation),
     route(Method::Post, PROJECT_RECOVER, "recoverProject", Access::Organisation),
+    route(Method::Post, PROJECT_WAKE, "wakeProject", Access::Project),
     route(Method::Get, PROJECT_AUDIT, "listProjectAudit", Access::Project),
+    route(Method::Get, QUOTAS, "getProjectQuotas", Access::Project),
+    route(Method::Put, QUOTAS, "setProjectQuotas", Access::Organisation),
     route(Method::Get, CONNECTION_URI, "getConnectionUri", Access::Project),
     route(Method::Post, AUTH_TOKEN, "createLoginToken", Access::Project),
     route(Method::Post, AUTH_ROTATE_KEY, "rotateLoginKey", Access::Organisation),
@@ -287,6 +296,7 @@ pub const ALL: &[Route] = &[
     route(Method::Delete, API_KEY, "revokeApiKey", Access::Organisation),
     route(Method::Get, AUDIT, "listAudit", Access::Organisation),
     route(Method::Get, AUTH, "getAuthDetails", Access::Caller),
+    route(Method::Post, CONSOLE_LINK, "createConsoleLink", Access::Caller),
     route(Method::Get, REGIONS, "getActiveRegions", Access::Caller),
     route(Method::Get, CONSUMPTION_ACCOUNT, "getConsumptionHistoryPerAccount", Access::Organisation),
     route(Method::Get, CONSUMPTION_PROJECTS, "getConsumptionHistoryPerProject", Access::Listed),
@@ -301,6 +311,19 @@ pub const ALL: &[Route] = &[
     route(Method::Get, STORAGE, "getStorage", Access::Organisation),
     route(Method::Post, STORAGE_CHECK, "checkStorage", Access::Organisation),
     route(Method::Post, STORAGE_COLLECT, "collectStorage", Access::Organisation),
+    route(Method::Get, STATISTICS, "getStatistics", Access::Listed),
+    route(Method::Get, STATISTICS_METRICS, "listStatisticsMetrics", Access::Caller),
+    route(Method::Get, ALERTS, "listAlerts", Access::Listed),
+    route(Method::Get, ALERT_RULES, "listAlertRules", Access::Organisation),
+    route(Method::Post, ALERT_RULES, "createAlertRule", Access::Organisation),
+    route(Method::Get, ALERT_RULE, "getAlertRule", Access::Organisation),
+    route(Method::Patch, ALERT_RULE, "updateAlertRule", Access::Organisation),
+    route(Method::Delete, ALERT_RULE, "deleteAlertRule", Access::Organisation),
+    route(Method::Post, ALERT_RULE_TEST, "testAlertRule", Access::Organisation),
+    route(Method::Get, ALERT_WEBHOOKS, "listAlertWebhooks", Access::Organisation),
+    route(Method::Post, ALERT_WEBHOOKS, "createAlertWebhook", Access::Organisation),
+    route(Method::Delete, ALERT_WEBHOOK, "deleteAlertWebhook", Access::Organisation),
+    route(Method::Post, ALERT_WEBHOOK_TEST, "testAlertWebhook", Access::Organisation),
     route(Method::Get, POOLER, "getPooler", Access::Organisation),
     route(Method::Patch, POOLER, "updatePooler", Access::Organisation),
     route(Method::Post, POOLER_COMMAND, "runPoolerCommand", Access::Organisation),

@@ -30,6 +30,10 @@ fn line<T: DeserializeOwned>(call: &Call<T>) -> Line {
     (call.request().method, call.pattern(), call.request().target())
 }
 
+fn estimate() -> dormouse_api::cost::EstimateRequest {
+    serde_json::from_str(r#"{"hours_active": 73, "average_cu": 0.5}"#).unwrap()
+}
+
 fn branch_calls() -> Vec<Line> {
     let p = &"quiet-meadow-k3v9x2ab".parse().unwrap();
     let b = &"br-quiet-meadow-k3v9x2ab".parse().unwrap();
@@ -144,7 +148,12 @@ fn every_call() -> Vec<Line> {
         line(&client::storage::status()),
         line(&client::storage::check(&CheckStorage::default())),
         line(&client::storage::collect(&CollectStorage::default())),
+        line(&client::quota::get(p)),
+        line(&client::quota::set(p, &dormouse_api::quota::SetQuotas::default())),
         line(&client::usage::report(&dormouse_api::usage::Query::default())),
+        line(&client::cost::get(&dormouse_api::cost::CostQuery::default())),
+        line(&client::cost::estimate(&estimate())),
+        line(&client::cost::sheets()),
         line(&client::pooler::get()),
         line(&client::pooler::update(&UpdatePooler::default())),
         line(&client::pooler::command(&PoolerCommand { command: "SHOW POOLS".into() })),

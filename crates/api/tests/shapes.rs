@@ -107,12 +107,16 @@ fn endpoint() -> Endpoint {
             started_at: Some(at(7)),
             suspended_at: None,
             next_wake: None,
+            current_cu: Some(0.5),
+            load: None,
         },
         limits: EndpointLimits {
             suspend_timeout_seconds: 0,
             pause_timeout_seconds: -1,
             autoscaling_limit_min_cu: 0.25,
             autoscaling_limit_max_cu: 2.0,
+            keep_warm: Vec::new(),
+            prewarm: false,
         },
         created_at: at(5),
         updated_at: at(7),
@@ -309,11 +313,13 @@ fn status_shape() {
         endpoints: vec![StatusEndpoint {
             id: endpoint.id,
             project_id: endpoint.project_id,
+            branch_id: Some(endpoint.branch_id),
             branch: "main".into(),
             state: LiveState::Paused,
             pid: Some(4711),
             pg_version: 18,
             host: endpoint.host,
+            last_active: endpoint.live.last_active,
         }],
     };
     assert_snapshot!("status", json(&status));

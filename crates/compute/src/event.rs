@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use dormouse_base::Cu;
 use serde::{Deserialize, Serialize};
+
+use crate::limits::Reason;
+use crate::limits::decide::Change;
 
 /// Where the time of one wake went, each in microseconds. See `docs/journey/connection.md`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +59,8 @@ pub enum Cause {
     Request,
     /// A scheduled job is due.
     Schedule,
+    /// A keep-warm window begins, or it shall never sleep.
+    KeepWarm,
     /// The last run ended badly and left something to recover.
     Heal,
 }
@@ -71,10 +77,12 @@ pub enum SleepReason {
     Pressure,
     /// The server is stopping.
     Shutdown,
+    /// A quota of its project is used up.
+    Quota,
 }
 
 /// One entry of the event list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Happening {
     /// Stopped → Active.
@@ -126,9 +134,65 @@ pub enum Happening {
         /// The postmaster's process ID.
         pid: u32,
     },
+    /// It got another size.
+    Resized {
+        /// The size before.
+        from_cu: Cu,
+        /// The size now.
+        to_cu: Cu,
+        /// Why.
+        reason: Reason,
+        /// Processors used when it was decided, mean of the last second.
+        cpu: f64,
+        /// Clients that waited for a backend then.
+        waiting: u32,
+    },
+    /// A quota of the project is nearly used up.
+    QuotaSoft {
+        /// What is limited.
+        measure: String,
+        /// How much of it is used.
+        used: f64,
+        /// How much there may be.
+        limit: f64,
+    },
+    /// A quota of the project is used up.
+    QuotaExceeded {
+        /// What is limited.
+        measure: String,
+        /// How much of it is used.
+        used: f64,
+        /// How much there may be.
+        limit: f64,
+        /// Whether the project's endpoints may not be awake any more.
+        suspends: bool,
+    },
+    /// Its working set is being read, because it wants that.
+    Prewarmed {
+        /// Chunks of 256 KiB that were in memory when it stopped.
+        chunks: u64,
+        /// Blocks of 8 KiB that PostgreSQL's `pg_prewarm` reads.
+        blocks: u64,
+        /// It is being filled from the store: what earlier starts read came with its boot pack.
+        from_store: bool,
+    },
     /// Something failed that does not change the state.
     Trouble {
         /// What.
         message: String,
     },
+}
+
+impl Happening {
+    /// A change of size, as it is written down.
+    #[must_use]
+    pub fn resized(from: Cu, change: &Change) -> Self {
+        Self::Resized {
+            from_cu: from,
+            to_cu: change.to,
+            reason: change.reason,
+            cpu: (change.cores * 1000.0).round() / 1000.0,
+            waiting: change.waiting,
+        }
+    }
 }

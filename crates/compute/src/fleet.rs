@@ -18,7 +18,8 @@ use crate::admission::Admission;
 use crate::endpoint::{Endpoint, Surroundings};
 use crate::event::SleepReason;
 use crate::host::Host;
-use crate::limits::Live;
+use crate::limits::watch::Watcher;
+use crate::limits::{Clients, Controllers, Live};
 use crate::metrics::Metrics;
 use crate::postgres::view::View;
 use crate::sandbox::cgroup::Cgroups;
@@ -51,6 +52,8 @@ pub struct FleetConfig {
     pub identities: Identities,
     /// How they are frozen.
     pub cgroups: Cgroups,
+    /// How they are limited.
+    pub controllers: Controllers,
     /// Boots at the same time.
     pub boot_slots: usize,
 }
@@ -105,7 +108,9 @@ impl Fleet {
         let admission = Admission::new(config.boot_slots);
         let urgency = Arc::new(Semaphore::new(MAX_URGENT_BOOTS));
         let stopping = CancellationToken::new();
-        let turns = Arc::default();
+        let turns: Arc<tokio::sync::RwLock<()>> = Arc::default();
+        let watcher = Watcher::new(config.controllers.clone(), Arc::clone(&host), metrics.clone());
+        watcher.start(&scope, Arc::clone(&turns));
         let around = Surroundings {
             config: Arc::new(config),
             host,
@@ -115,6 +120,7 @@ impl Fleet {
             scope,
             stopping,
             turns,
+            watcher,
         };
         Ok(Self { endpoints: Arc::default(), around })
     }
@@ -142,6 +148,11 @@ impl Fleet {
     #[must_use]
     pub fn live(&self, id: &EndpointId) -> Option<Live> {
         self.get(id)?.live()
+    }
+
+    /// Who is asked about the clients of endpoints.
+    pub fn attach_clients(&self, clients: Arc<dyn Clients>) {
+        self.around.watcher.attach(clients);
     }
 
     /// All handles.
@@ -198,6 +209,7 @@ impl Fleet {
                 endpoint.end_by_force().await;
             }
         }
+        self.around.watcher.remove();
         self.around.config.cgroups.remove();
     }
 
@@ -247,6 +259,7 @@ mod tests {
             views: BTreeMap::new(),
             identities: Identities::Own(me),
             cgroups: Cgroups::Signals,
+            controllers: Controllers::Missing("a test".to_owned()),
             boot_slots: 1,
         };
         assert_eq!(config.own_socket_dir(&dir, me), Some(dir.clone()));

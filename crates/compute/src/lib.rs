@@ -9,7 +9,7 @@
 //!
 //! This crate never *makes* a data directory (storage does, through [`host::Host`]); the one
 //! exception is [`template`], which builds the pristine cluster that new projects are copied from.
-//! [`import`] turns the copy of a foreign cluster into one of ours.
+//! [`limits`] gives it a size, [`prewarm`] remembers its working set. [`import`] turns the copy of a foreign cluster into one of ours.
 
 pub mod activity;
 pub mod admission;
@@ -21,6 +21,7 @@ pub mod host_change;
 pub mod import;
 pub mod limits;
 pub mod metrics;
+pub mod prewarm;
 pub mod postgres;
 pub mod sandbox;
 pub mod spec;

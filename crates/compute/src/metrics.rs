@@ -1,5 +1,8 @@
 //! What computes report to `/metrics`.
 
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -8,11 +11,15 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::event::Phases;
+use crate::limits::Reason;
 use crate::state::State;
 
 /// Upper bounds in seconds: a millisecond to half a minute, each about double the one before.
 const WAKE_BUCKETS: [f64; 16] =
     [0.001, 0.002, 0.004, 0.008, 0.012, 0.016, 0.024, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0, 2.0, 8.0, 30.0];
+
+/// Upper bounds in seconds: looking at the computes of a node takes microseconds, or something is wrong.
+const LOOK_BUCKETS: [f64; 8] = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.25];
 
 /// A label of one value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -34,6 +41,12 @@ pub struct Metrics {
     pub crashes: Counter,
     /// `dormouse_adoptions_total`.
     pub adoptions: Counter,
+    /// `dormouse_resizes_total{kind=<reason>}`.
+    pub resizes: Family<Label, Counter>,
+    /// `dormouse_compute_units`.
+    pub compute_units: Gauge<f64, AtomicU64>,
+    /// `dormouse_size_look_seconds`.
+    pub size_look: Histogram,
 }
 
 impl Default for Metrics {
@@ -44,6 +57,9 @@ impl Default for Metrics {
             start_failures: Counter::default(),
             crashes: Counter::default(),
             adoptions: Counter::default(),
+            resizes: Family::default(),
+            compute_units: Gauge::default(),
+            size_look: Histogram::new(LOOK_BUCKETS),
         }
     }
 }
@@ -69,6 +85,34 @@ impl Metrics {
             "Computes taken over from an earlier server",
             self.adoptions.clone(),
         );
+        self.register_sizes(registry);
+    }
+
+    /// Adds what is known of sizes.
+    fn register_sizes(&self, registry: &mut Registry) {
+        registry.register("dormouse_resizes", "Changes of size by reason", self.resizes.clone());
+        registry.register(
+            "dormouse_compute_units",
+            "Size of all active computes together, compute units",
+            self.compute_units.clone(),
+        );
+        registry.register_with_unit(
+            "dormouse_size_look",
+            "Time to look at the use of all active computes, four times a second while there is one",
+            Unit::Seconds,
+            self.size_look.clone(),
+        );
+    }
+
+    /// Counts a change of size.
+    pub fn resized(&self, reason: Reason) {
+        self.resizes.get_or_create(&Label { kind: reason.name() }).inc();
+    }
+
+    /// All active computes were looked at: how long that took, and how many compute units they have together.
+    pub fn looked(&self, took: Duration, units: f64) {
+        self.size_look.observe(took.as_secs_f64());
+        self.compute_units.set(units);
     }
 
     /// Counts a change of state.

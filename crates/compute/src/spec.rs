@@ -55,12 +55,25 @@ pub struct Spec {
     pub pause_timeout: PauseTimeout,
     /// Between which sizes it may move.
     pub size: Bounds,
+    /// Have its working set in memory soon after a start.
+    pub prewarm: bool,
     /// PostgreSQL's `max_connections`.
     pub max_connections: u32,
     /// Libraries to preload, such as `pg_stat_statements`; ones that are not installed are left out.
     pub preload: Vec<String>,
     /// Further PostgreSQL settings of the project, checked by the control plane.
     pub settings: Vec<(String, String)>,
+}
+
+/// What can change while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tuning {
+    /// See [`Spec::size`].
+    pub size: Bounds,
+    /// See [`Spec::idle_timeout`].
+    pub idle_timeout: Option<Duration>,
+    /// See [`Spec::pause_timeout`].
+    pub pause_timeout: PauseTimeout,
 }
 
 /// How a cluster on disk comes up.

@@ -11,6 +11,7 @@ use dormouse_base::EndpointId;
 use dormouse_compute::endpoint::Closing;
 use dormouse_compute::event::{Cause, Happening, SleepReason};
 use dormouse_compute::host::{Host, HostError, SleepNotes};
+use dormouse_compute::limits::Controllers;
 use dormouse_compute::metrics::Metrics;
 use dormouse_compute::postgres::admin::Door;
 use dormouse_compute::postgres::discover::Installations;
@@ -51,6 +52,7 @@ impl Host for Bare {
             idle_timeout: self.idle,
             pause_timeout: self.pause,
             size: dormouse_compute::limits::Bounds::default(),
+            prewarm: false,
             max_connections: 20,
             preload: vec!["pg_stat_statements".into()],
             settings: Vec::new(),
@@ -102,13 +104,15 @@ fn fleet(root: &Path, host: Arc<Bare>, choice: Choice) -> (Fleet, Scope) {
     let all = Installations::discover(&[]);
     let views: BTreeMap<u16, View> =
         all.iter().map(|i| (i.major, View::prepare(i, &root.join("views")).unwrap())).collect();
+    let instance = root.file_name().unwrap().to_str().unwrap().trim_start_matches('.');
+    let cgroups = Cgroups::detect(choice, instance).unwrap();
     let config = FleetConfig {
         computes: root.join("computes"),
         run_root: root.join("run"),
         views,
         identities: Identities::detect(None, root).unwrap(),
-        cgroups: Cgroups::detect(choice, root.file_name().unwrap().to_str().unwrap().trim_start_matches('.'))
-            .unwrap(),
+        controllers: Controllers::detect(choice, &cgroups, instance),
+        cgroups,
         boot_slots: 4,
     };
     let scope = Scope::new();

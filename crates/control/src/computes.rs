@@ -8,11 +8,12 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dormouse_base::{EndpointId, Kind};
+use dormouse_base::{EndpointId, Kind, Timestamp};
 use dormouse_compute::event::{Cause, SleepReason};
-use dormouse_compute::limits::Live;
+use dormouse_compute::limits::{ClientLoad, Live};
 use dormouse_compute::postgres::SUPERUSER;
 use dormouse_compute::postgres::admin::AdminClient;
+use dormouse_compute::spec::Tuning;
 use dormouse_compute::{Fleet, State, WakeError};
 
 /// The longest wait for an endpoint that starts or stops.
@@ -36,7 +37,11 @@ pub struct ComputeError {
 
 impl From<WakeError> for ComputeError {
     fn from(error: WakeError) -> Self {
-        Self { kind: error.kind(), code: error.code(), message: error.to_string() }
+        let message = match &error {
+            WakeError::Quota { hint, .. } => format!("{error}. {hint}"),
+            _ => error.to_string(),
+        };
+        Self { kind: error.kind(), code: error.code(), message }
     }
 }
 
@@ -95,6 +100,17 @@ pub trait Computes: Send + Sync + Debug + 'static {
 
     /// Drops what is known of a deleted endpoint, which must be Stopped.
     async fn forget(&self, endpoint: &EndpointId);
+
+    /// Its clients.
+    fn clients(&self, _endpoint: &EndpointId) -> ClientLoad {
+        ClientLoad::default()
+    }
+
+    /// What its owner allows changed: holds at once while it runs, and else from the next start on.
+    fn retune(&self, _endpoint: &EndpointId, _tuning: Tuning) {}
+
+    /// Does not let it fall asleep by itself before this moment; `None` takes that back.
+    fn keep_awake(&self, _endpoint: &EndpointId, _until: Option<Timestamp>) {}
 }
 
 #[cfg(test)]
@@ -158,5 +174,23 @@ impl Computes for Fleet {
 
     async fn forget(&self, endpoint: &EndpointId) {
         Fleet::forget(self, endpoint).await;
+    }
+
+    fn clients(&self, endpoint: &EndpointId) -> ClientLoad {
+        self.get(endpoint).map_or_else(ClientLoad::default, |endpoint| endpoint.clients())
+    }
+
+    fn retune(&self, endpoint: &EndpointId, tuning: Tuning) {
+        if let Some(endpoint) = self.get(endpoint) {
+            endpoint.retune(tuning);
+        }
+    }
+
+    fn keep_awake(&self, endpoint: &EndpointId, until: Option<Timestamp>) {
+        match (self.get(endpoint), until) {
+            (Some(endpoint), _) => endpoint.keep_awake(until),
+            (None, Some(_)) => self.endpoint(endpoint).keep_awake(until),
+            (None, None) => {}
+        }
     }
 }

@@ -18,18 +18,23 @@ use dormouse_pricing::Pricing;
 use dormouse_runtime::task::Scope;
 use dormouse_statistics::{Recorder, StoreError};
 use dormouse_storage::Store;
+use parking_lot::Mutex;
 
 use crate::address::Address;
+use crate::alerts::Watch;
 use crate::api_key;
 use crate::computes::Computes;
-use crate::db::{self, Db, DbError, api_keys, databases, endpoints, settings};
+use crate::cost::Spending;
+use crate::db::{self, Db, DbError, api_keys, databases, endpoints, sessions, settings};
 use crate::directory::{Directories, DirectoryError};
 use crate::first::{self, FirstProject};
 use crate::identity::jwks::JwksError;
+use crate::identity::session::{self, Doorman, Session};
 use crate::identity::{Oidc, OidcSettings};
 use crate::keeper::Keeper;
 use crate::known::Known;
 use crate::locate::{LocateError, Located, Locator};
+use crate::measure::exported::Exported;
 use crate::metering::Clients;
 use crate::metrics::Metrics;
 use crate::model::settings::Timeouts;
@@ -119,6 +124,9 @@ pub struct Foundation {
     pub(crate) keeper: Keeper,
     pub(crate) node: Node,
     pub(crate) recorder: Recorder,
+    pub(crate) exported: Exported,
+    /// Where alerts are; the reconciler `alerts` writes it.
+    pub(crate) watch: Arc<Mutex<Watch>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) identities: Option<Oidc>,
 }
@@ -150,6 +158,7 @@ impl Foundation {
         node.report_to(keeper.clone());
         let known = Known::new(db.clone());
         let identities = config.oidc.clone().map(Oidc::new).transpose().map_err(StartError::Identity)?;
+        let (watch, db_of_metrics) = (Arc::default(), db.clone());
         Ok(Self {
             config: Arc::new(config),
             db,
@@ -159,7 +168,9 @@ impl Foundation {
             directories,
             keeper,
             node,
+            exported: Exported::new(recorder.clone(), Arc::clone(&watch), db_of_metrics),
             recorder,
+            watch,
             metrics,
             identities,
         })
@@ -202,6 +213,7 @@ pub struct Control {
     pub(crate) pooler: Attached,
     pub(crate) identities: Option<Oidc>,
     pub(crate) replies: Replies,
+    pub(crate) doorman: Doorman,
 }
 
 impl Control {
@@ -222,7 +234,10 @@ impl Control {
         let identities = foundation.identities.clone();
         let replies = Replies::new(foundation.db.clone(), Arc::clone(&foundation.secrets));
         let scope = scope.clone();
-        Self { foundation, computes, vault, executor, statuses, scope, pooler, identities, replies }
+        let doorman = Doorman::new(&foundation.config.data);
+        let spending = Spending(Arc::clone(&foundation.config.pricing));
+        foundation.keeper.guard().attach_pricing(Arc::new(spending));
+        Self { foundation, computes, vault, executor, statuses, scope, pooler, identities, replies, doorman }
     }
 
     /// The API below `/api/v2`. Every route asks for a key.
@@ -246,9 +261,18 @@ impl Control {
         self.statuses.all()
     }
 
+    /// What was measured, and what measures.
+    #[must_use]
+    pub fn recorder(&self) -> Recorder {
+        self.foundation.recorder.clone()
+    }
+
     /// Makes control's counters visible.
     pub fn register_metrics(&self, metrics: &dormouse_runtime::telemetry::Metrics) {
         self.foundation.metrics.register(metrics);
+        self.foundation.db.register_metrics(metrics);
+        let exported = Box::new(self.foundation.exported.clone());
+        metrics.register(|registry| registry.register_collector(exported));
         self.foundation.node.register_metrics(metrics);
     }
 
@@ -329,14 +353,44 @@ impl Control {
         Ok(api_key::check(&self.foundation.db, key)?.is_some_and(|row| row.project_id.is_none()))
     }
 
-    /// Whether a key may run statements at an endpoint: one that is bound to a project, in that project. Without an
+    /// The session of a browser, if it is one that goes on.
+    ///
+    /// # Errors
+    /// When the metadata cannot be read.
+    pub(crate) fn session(&self, token: &str) -> Result<Option<Session>, DbError> {
+        let hash = session::hash(token);
+        let found = self.foundation.db.read("look for a session", |db| sessions::find(db, &hash))?;
+        Ok(found.filter(|session| session.is_alive(clock::now())))
+    }
+
+    /// Makes the cookie of a request from the console as good as an `Authorization` header.
+    pub fn lend(&self, headers: &mut axum::http::HeaderMap) {
+        self.doorman.lend(headers);
+    }
+
+    /// A code that signs a browser in once with this API key; `None` = the key is not known any more.
+    ///
+    /// # Errors
+    /// When the metadata cannot be read.
+    pub fn console_code(&self, key: &Secret<String>) -> Result<Option<Secret<String>>, DbError> {
+        let row = api_key::check(&self.foundation.db, key.expose())?;
+        Ok(row.map(|row| self.doorman.issue(row.id, clock::now()).0))
+    }
+
+    /// Whether a key, or a session, may run statements at an endpoint: one that is bound to a project, in that project. Without an
     /// endpoint: whether it may anywhere.
     ///
     /// # Errors
     /// When the metadata cannot be read.
     pub fn key_opens(&self, key: &str, endpoint: Option<&EndpointId>) -> Result<bool, DbError> {
-        let Some(row) = api_key::check(&self.foundation.db, key)? else { return Ok(false) };
-        let (Some(project), Some(endpoint)) = (row.project_id, endpoint) else { return Ok(true) };
+        let project = if key.starts_with(session::START) {
+            let Some(session) = self.session(key)? else { return Ok(false) };
+            session.project
+        } else {
+            let Some(row) = api_key::check(&self.foundation.db, key)? else { return Ok(false) };
+            row.project_id
+        };
+        let (Some(project), Some(endpoint)) = (project, endpoint) else { return Ok(true) };
         let row = self.foundation.db.read("read an endpoint", |db| endpoints::get(db, endpoint))?;
         Ok(row.is_some_and(|endpoint| endpoint.project_id == project))
     }

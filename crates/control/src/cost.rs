@@ -139,6 +139,17 @@ fn large(number: f64) -> u128 {
     number.max(0.0).round() as u128
 }
 
+/// What usage costs by the default sheet, for limits of spending. Only totals are known there: they are taken as one
+/// database that exists while it is active, with the fees and allowances of one month.
+#[derive(Debug)]
+pub struct Spending(pub std::sync::Arc<dormouse_pricing::Pricing>);
+
+impl crate::metering::Pricing for Spending {
+    fn cost(&self, used: &Totals) -> f64 {
+        self.0.spend(&Usage::of(Period::default(), database(used, 0))).to_f64()
+    }
+}
+
 /// A bill in the words of the API.
 #[must_use]
 pub fn told(sheet: &Sheet, bill: Bill) -> SheetCost {

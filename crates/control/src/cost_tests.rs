@@ -1,3 +1,5 @@
+//! Costs of a report of usage.
+
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::collections::HashMap;
@@ -102,9 +104,9 @@ fn branches_exist_since_they_have_endpoints_and_since_the_ledger_knows() {
     assert_eq!(neon.always_on_total.micro(), 28_514_000 + 1_659_097);
     // A machine each: 240 h t4g.small 0.0168 = 4.032, 72 h m7g.large 0.0816 = 5.8752, 5 h m7g.medium 0.0408 = 0.204;
     // disks: 10 GB are 9.313 GiB × 240 h, 8 GiB × 72 h, 8 GiB × 5 h, and 4 GB × 240 h of data only:
-    // (9.313225746 × 240 + 616 + 3.725290298 × 240) / 720 × 0.08 = 0.416137.
+    // (9.313225746 × 240 + 616 + 3.725290298 × 240) / 720 × 0.08 = 0.416138.
     let vm = pricing.find("vm-always-on").unwrap().bill(&all);
-    assert_eq!(vm.total.micro(), 4_032_000 + 5_875_200 + 204_000 + 416_137, "{:#?}", vm.lines);
+    assert_eq!(vm.total.micro(), 4_032_000 + 5_875_200 + 204_000 + 416_138, "{:#?}", vm.lines);
 
     let alone = usages(&report, &lives, month.seconds());
     assert_eq!(alone.len(), 2);

@@ -90,6 +90,7 @@ fn of_endpoint(row: Endpoint) -> EndpointMeta {
         max_cu: row.autoscaling_limit_max_cu,
         pg_settings: row.pg_settings,
         allowed_ips: row.allowed_ips,
+        warm: row.warm,
         created_at: row.created_at,
         id: row.id,
     }
@@ -245,6 +246,7 @@ fn endpoint_again(
         autoscaling_limit_max_cu: meta.max_cu,
         pg_settings: meta.pg_settings.clone(),
         allowed_ips: meta.allowed_ips.clone(),
+        warm: meta.warm.clone(),
         // The mirror may be behind PostgreSQL.
         roles_stale: !meta.read_only,
         created_at: meta.created_at,

@@ -39,6 +39,10 @@ fn everything_but_what_is_secret_or_local_comes_back() {
         expires_at,
         pg_settings: [("work_mem".to_owned(), "8MB".to_owned())].into(),
         allowed_ips: vec!["192.0.2.0/24".to_owned()],
+        warm: crate::model::record::Warm {
+            keep: vec![dormouse_api::endpoint::KeepWarm { schedule: "0 8 * * *".to_owned(), minutes: 9 }],
+            prewarm: true,
+        },
         ..Endpoint::new(EndpointId::generate(), &plan.project.id, &child.id, &settings, now)
     };
     let (reader, passing) = (endpoint(5, None), endpoint(6, Some(now)));

@@ -317,6 +317,7 @@ fn new_endpoint(record: &record::BranchRecord, at: Timestamp) -> EndpointMeta {
         max_cu: row.autoscaling_limit_max_cu,
         pg_settings: row.pg_settings,
         allowed_ips: row.allowed_ips,
+        warm: row.warm,
         created_at: row.created_at,
         id: row.id,
     }

@@ -95,6 +95,21 @@ impl Secrets {
         [nonce.as_slice(), &sealed].concat()
     }
 
+    /// Seals something that is not a role's: `what` it is (such as `webhook`), and its ID.
+    #[must_use]
+    pub fn seal_named(&self, what: &str, id: &str, text: &str) -> Vec<u8> {
+        self.seal_in(&named(what, id), text.as_bytes())
+    }
+
+    /// Opens what [`Secrets::seal_named`] made for the same thing.
+    ///
+    /// # Errors
+    /// When it was sealed for another one or with another key, or is damaged.
+    pub fn unseal_named(&self, what: &str, id: &str, sealed: &[u8]) -> Result<Secret<String>, OpenSealError> {
+        let open = self.unseal_in(&named(what, id), sealed)?;
+        String::from_utf8(open).map(Secret::new).map_err(|_| OpenSealError)
+    }
+
     /// Opens what [`Secrets::seal`] made for the same role.
     ///
     /// # Errors
@@ -117,6 +132,11 @@ impl Secrets {
             .decrypt(&Nonce::from(nonce), Payload { msg: sealed, aad: context })
             .map_err(|_| OpenSealError)
     }
+}
+
+/// A branch's ID begins with `br-`, so this is never the context of a role.
+fn named(what: &str, id: &str) -> Vec<u8> {
+    [what.as_bytes(), b"\0", id.as_bytes()].concat()
 }
 
 fn context(branch: &BranchId, role: &str) -> Vec<u8> {
@@ -191,6 +211,16 @@ mod tests {
 
         let elsewhere = tempfile::tempdir().unwrap();
         assert!(Secrets::open(elsewhere.path()).unwrap().unseal(&branch, "app", &sealed).is_err());
+    }
+
+    #[test]
+    fn what_is_sealed_for_one_thing_opens_for_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let secrets = Secrets::open(dir.path()).unwrap();
+        let sealed = secrets.seal_named("webhook", "hook-a", "whsec_1");
+        assert_eq!(secrets.unseal_named("webhook", "hook-a", &sealed).unwrap().expose(), "whsec_1");
+        assert!(secrets.unseal_named("webhook", "hook-b", &sealed).is_err());
+        assert!(secrets.unseal_named("other", "hook-a", &sealed).is_err());
     }
 
     #[test]

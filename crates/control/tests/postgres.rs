@@ -34,6 +34,7 @@ fn fleet(foundation: &Foundation, scope: &Scope, root: &Path) -> Fleet {
         views,
         identities: scene::config(root, &[]).identities,
         cgroups: Cgroups::detect(Choice::Off, "test").unwrap(),
+        controllers: dormouse_compute::limits::Controllers::Missing("a test".to_owned()),
         boot_slots: 2,
     };
     Fleet::new(config, Arc::new(foundation.keeper()), Metrics::default(), scope.clone()).unwrap()

@@ -26,7 +26,7 @@ pub mod peer;
 pub mod cancel;
 pub mod handshakes;
 pub mod metrics;
-pub mod load;
+pub mod census;
 pub mod traffic;
 pub mod bound;
 pub mod listen;

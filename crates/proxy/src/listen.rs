@@ -17,10 +17,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::bound::Bound;
+use crate::census::Census;
 use crate::console::{Operators, Pooler};
 use crate::gateway::Gateway;
 use crate::handover::parcel::{Parcel, Unfit};
-use crate::load::Load;
 use crate::metrics::Metrics;
 use crate::pooled::{Listeners, Pools};
 use crate::session::Shared;
@@ -115,7 +115,7 @@ impl Proxy {
             proofs: crate::proofs::Proofs::default(),
             cancels: crate::cancel::Registry::default(),
             metrics,
-            load: Load::default(),
+            census: Census::default(),
             doom_secret: config.secret,
             pools,
             address,
@@ -209,6 +209,11 @@ impl Proxy {
     #[must_use]
     pub fn take_traffic(&self) -> Vec<(EndpointId, Traffic)> {
         self.door.shared.pools.take_traffic()
+    }
+
+    /// What clients of another process did counts as if it had been done here.
+    pub fn add_traffic(&self, endpoint: &EndpointId, traffic: Traffic) {
+        self.door.shared.pools.traffic().add(endpoint, traffic);
     }
 
     /// The first address that is listened on (with the real port when 0 was asked for).

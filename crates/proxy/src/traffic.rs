@@ -101,6 +101,11 @@ impl Ledger {
         Tally { id, counts, endpoint: endpoint.clone(), ledger: Arc::clone(self) }
     }
 
+    /// What was counted elsewhere.
+    pub(crate) fn add(&self, endpoint: &EndpointId, traffic: Traffic) {
+        self.lines.lock().entry(endpoint.clone()).or_default().closed += traffic;
+    }
+
     /// What was added since the last time, by endpoint.
     pub(crate) fn take(&self) -> Vec<(EndpointId, Traffic)> {
         let mut taken = Vec::new();

@@ -69,6 +69,8 @@ pub struct Ready {
     pub api_key: Secret<String>,
     /// The page for people.
     pub console: String,
+    /// The same, signing in once, within minutes. `None` when the key above was revoked, or there is no console.
+    pub console_link: Option<Secret<String>>,
 }
 
 /// How to use the default project.

@@ -8,7 +8,7 @@
 //! * [`wake`]: how the proxy's questions are answered by control and computes.
 //! * [`pooler`]: the API's way to the proxy's pooler.
 //! * `traffic`: the ledger's way to the proxy's counters.
-//! * [`http`]: the HTTP port: the API, `/healthz`, `/metrics`, the start page.
+//! * [`http`]: the HTTP port: the API, `/healthz`, `/metrics`. [`console`]: the pages for people, embedded.
 //! * [`takeover`]: from one server to the next, without a client noticing.
 //! * [`recover`]: a new data directory from nothing but a store.
 //! * [`standalone`]: the pooler in front of ordinary servers, in PgBouncer's place.
@@ -20,6 +20,7 @@ pub mod wake;
 pub mod pooler;
 mod traffic;
 pub mod http;
+pub mod console;
 pub mod limited;
 mod ports;
 mod prepared;

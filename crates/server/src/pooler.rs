@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use dormouse_api::pooler::{PoolerAnswer, PoolerLayer, PoolerSetting, UpdatePooler};
+use dormouse_base::EndpointId;
+use dormouse_compute::limits::Clients;
 use dormouse_control::Control;
-use dormouse_control::measure::Traffic;
+use dormouse_control::measure::Census;
 use dormouse_control::pooler::{Pooler, PoolerError};
 use dormouse_pgwire::ClientError;
 use dormouse_proxy::console::{Answer, ChangeError};
@@ -63,8 +65,8 @@ impl Pooler for Desk {
         told(&self.layers.read())
     }
 
-    fn traffic(&self) -> Vec<Traffic> {
-        let of = |(endpoint, it): (_, dormouse_proxy::load::EndpointLoad)| Traffic {
+    fn census(&self) -> Vec<Census> {
+        let of = |(endpoint, it): (_, dormouse_proxy::census::EndpointCensus)| Census {
             endpoint,
             clients: it.clients,
             backends: it.backends,
@@ -72,7 +74,7 @@ impl Pooler for Desk {
             logins: it.logins.milliseconds().collect(),
             waits: it.waits.milliseconds().collect(),
         };
-        self.pooler.load().into_iter().map(of).collect()
+        self.pooler.census().into_iter().map(of).collect()
     }
 
     async fn change(&self, wish: UpdatePooler) -> Result<(), PoolerError> {
@@ -98,6 +100,12 @@ impl Pooler for Desk {
             }
             Answer::Done(notice) => PoolerAnswer { notice, ..PoolerAnswer::default() },
         })
+    }
+}
+
+impl Clients for Desk {
+    fn waiting(&self, endpoints: &[EndpointId]) -> Vec<u32> {
+        self.pooler.waiting(endpoints)
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dormouse_compute::fleet::BOOTS_PER_CORE;
+use dormouse_compute::limits::Controllers;
 use dormouse_compute::metrics::Metrics as ComputeMetrics;
 use dormouse_compute::postgres::discover::{self, Installations};
 use dormouse_compute::postgres::view::View;
@@ -30,6 +31,7 @@ pub(crate) struct Prepared {
     installations: Installations,
     identities: Identities,
     cgroups: Cgroups,
+    controllers: Controllers,
     views: BTreeMap<u16, View>,
     pub(crate) store: Store,
     pub(crate) tls: Tls,
@@ -49,6 +51,13 @@ impl Prepared {
         place.check_passable(identities).map_err(ServerError::Place)?;
         let cgroups =
             Cgroups::detect(config.cgroup, &place.instance()).map_err(system("use the wanted cgroups"))?;
+        let controllers = Controllers::detect(config.cgroup, &cgroups, &place.instance());
+        match &controllers {
+            Controllers::Missing(why) => {
+                tracing::warn!(why, "computes are not limited: metering goes by configured sizes")
+            }
+            found => tracing::info!(by = found.name(), "computes are limited"),
+        }
         let (found, cache) = (installations.clone(), place.data.join("postgres"));
         let views = task::blocking(move || prepare_views(&found, &cache)).await?;
         let store = open_store(config, place).await?;
@@ -61,7 +70,8 @@ impl Prepared {
         let (named, data) = (config.price_sheets.clone(), place.data.clone());
         let pricing =
             task::blocking(move || prices::load(&named, &data)).await.map_err(ServerError::Prices)?;
-        Ok(Self { installations, identities, cgroups, views, store, tls, pricing: Arc::new(pricing) })
+        let pricing = Arc::new(pricing);
+        Ok(Self { installations, identities, cgroups, controllers, views, store, tls, pricing })
     }
 
     /// Opens the metadata. Only the server that holds the lock may.
@@ -100,6 +110,7 @@ impl Prepared {
             views: self.views.clone(),
             identities: self.identities,
             cgroups: self.cgroups.clone(),
+            controllers: self.controllers.clone(),
             boot_slots: cores * BOOTS_PER_CORE,
         };
         let host = Arc::clone(host);

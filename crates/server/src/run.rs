@@ -13,10 +13,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::Request;
+use axum::middleware;
 use dormouse_api::server_file::{SERVER_FILE, ServerFile};
 use dormouse_base::Secret;
 use dormouse_base::clock::Mono;
 use dormouse_compute::fleet::Standstill;
+use dormouse_compute::limits::Clients;
 use dormouse_compute::metrics::Metrics as ComputeMetrics;
 use dormouse_compute::{Fleet, HostChange};
 use dormouse_control::{Control, FirstProject, Foundation, Node, StartError, Vault};
@@ -36,7 +39,7 @@ use crate::prepared::{Prepared, address};
 use crate::takeover::TakeoverError;
 use crate::takeover::ask::{self, Predecessor, Turn};
 use crate::takeover::give::{self, Given, Wish};
-use crate::{http, pooler, traffic, wake};
+use crate::{console, http, pooler, traffic, wake};
 
 /// How long tasks may take to end after the computes have.
 const TASKS_END_WITHIN: Duration = Duration::from_secs(3);
@@ -100,6 +103,9 @@ pub enum ServerError {
     /// The data directory is not this server's, although it runs. Never seen.
     #[error("the lock of the data directory is gone")]
     NoLock,
+    /// The metadata.
+    #[error("cannot read the API keys")]
+    Keys(#[source] dormouse_control::db::DbError),
     /// The metadata.
     #[error("cannot read the pooler's settings")]
     PoolSettings(#[source] dormouse_control::db::DbError),
@@ -275,7 +281,13 @@ impl Server {
         let (ports, config, data) = (&self.lasting.ports, &self.lasting.config, &self.lasting.place.data);
         write_server_file(data, told).map_err(system("write server.json"))?;
         let http = ports.http().map_err(system("listen for HTTP"))?;
-        let gateway = self.lasting.proxy.gateway(&self.door).router();
+        let control = self.control.clone();
+        let lend = middleware::map_request(move |mut request: Request| {
+            control.lend(request.headers_mut());
+            std::future::ready(request)
+        });
+        // The console's SQL editor has a session and no key.
+        let gateway = self.lasting.proxy.gateway(&self.door).router().layer(lend);
         let routes = http::routes(self.control.router(), gateway, Arc::clone(&self.metrics));
         http::serve(http, routes, self.lasting.proxy.tls(), &self.http);
         let listening = self.lasting.proxy.listen(vec![ports.pg(config)?], &self.door);
@@ -400,8 +412,9 @@ impl Lasting {
         metrics.register(|registry| self.fleet_metrics.register(registry));
         metrics.register(|registry| self.proxy_metrics.register(registry));
         control.register_metrics(&metrics);
-        let desk = pooler::Desk::new(self.proxy.pooler(), control.clone(), self.wake.layers());
-        control.attach_pooler(Arc::new(desk));
+        let desk = Arc::new(pooler::Desk::new(self.proxy.pooler(), control.clone(), self.wake.layers()));
+        self.fleet.attach_clients(Arc::clone(&desk) as Arc<dyn Clients>);
+        control.attach_pooler(desk);
         control.attach_clients(Arc::new(traffic::Counted(Arc::clone(&self.proxy))));
         control.start_reconcilers();
         node.catch_up();
@@ -410,7 +423,8 @@ impl Lasting {
             let control = control.clone();
             task::blocking(move || control.local_key()).await.map_err(ServerError::Control)?
         };
-        let told = describe(&self.config, self.ports.http_address, first, key);
+        let code = control.console_code(&key).map_err(ServerError::Keys)?;
+        let told = describe(&self.config, self.ports.http_address, first, (key, code));
         let (_, wishes) = mpsc::channel(1);
         let http = Scope::new();
         Ok((Server { lasting: self, http, door, node, work, control, metrics, wishes }, told))
@@ -472,7 +486,7 @@ fn describe(
     config: &ServerConfig,
     http: SocketAddr,
     first: Option<FirstProject>,
-    api_key: Secret<String>,
+    (api_key, code): (Secret<String>, Option<Secret<String>>),
 ) -> Ready {
     let address = address(config);
     let project = first.map(|first| {
@@ -485,7 +499,11 @@ fn describe(
             branch: first.branch,
         }
     });
-    Ready { project, api: format!("http://{http}/api/v2"), api_key, console: format!("http://{http}/") }
+    // Leads to the console.
+    let console = format!("http://{http}/");
+    let code = code.filter(|_| console::is_built());
+    let console_link = code.map(|code| Secret::new(format!("{console}console/#code={}", code.expose())));
+    Ready { project, api: format!("http://{http}/api/v2"), api_key, console, console_link }
 }
 
 /// So that the command line finds this server. Only its owner may read the key in it.

@@ -24,8 +24,10 @@ pub const SIGNATURE: &str = "dormouse-signature";
 pub const DELIVERY: &str = "dormouse-delivery";
 /// What a secret begins with.
 pub const SECRET_PREFIX: &str = "whsec_";
-/// The most tries of one notice. With the pauses of [`pause`] the last is about an hour and a half after the first.
-pub const MAX_ATTEMPTS: u32 = 10;
+/// The most tries of one notice. With the pauses of [`pause`] the last is about an hour after the first.
+pub const MAX_ATTEMPTS: u32 = 12;
+/// The shortest pause between two tries.
+pub const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// The longest pause between two tries.
 pub const MAX_PAUSE: Duration = Duration::from_secs(3600);
 /// One try may take so long, from the name's look-up to the answer's status.
@@ -33,11 +35,11 @@ pub const TRY_WITHIN: Duration = Duration::from_secs(10);
 /// The longest URL, bytes.
 pub const MAX_URL: usize = 2000;
 
-/// The pause after so many failed tries: 10 s, doubled each time, up to [`MAX_PAUSE`], and up to a fifth more by
+/// The pause after so many failed tries: 2 s, doubled each time, up to [`MAX_PAUSE`], and up to a fifth more by
 /// `jitter` (0 to 255), so that many notices do not come back at once.
 #[must_use]
 pub fn pause(attempts: u32, jitter: u8) -> Duration {
-    let doubled = Duration::from_secs(10).saturating_mul(1 << attempts.saturating_sub(1).min(20));
+    let doubled = FIRST_PAUSE.saturating_mul(1 << attempts.saturating_sub(1).min(20));
     let pause = doubled.min(MAX_PAUSE);
     pause + pause * u32::from(jitter) / (5 * 255)
 }
@@ -131,10 +133,10 @@ mod tests {
     #[test]
     fn pauses_double_up_to_an_hour_with_a_fifth_of_chance() {
         let seconds = |attempts, jitter| pause(attempts, jitter).as_secs();
-        assert_eq!([1, 2, 3, 9, 10, 4_000_000_000].map(|n| seconds(n, 0)), [10, 20, 40, 2560, 3600, 3600]);
-        assert_eq!((seconds(1, 255), seconds(10, 255)), (12, 4320));
+        assert_eq!([1, 2, 3, 11, 12, 4_000_000_000].map(|n| seconds(n, 0)), [2, 4, 8, 2048, 3600, 3600]);
+        assert_eq!((seconds(5, 255), seconds(12, 255)), (38, 4320));
         let all: u64 = (1..MAX_ATTEMPTS).map(|n| seconds(n, 0)).sum();
-        assert_eq!(all, 5110);
+        assert_eq!(all, 4094);
     }
 
     #[test]

@@ -60,6 +60,7 @@ pub(super) fn arguments() -> Vec<String> {
         idle_timeout: None,
         pause_timeout: PauseTimeout::Skip,
         size: dormouse_compute::limits::Bounds::default(),
+        prewarm: false,
         max_connections: 100,
         preload: Vec::new(),
         settings: Vec::new(),

@@ -5,6 +5,7 @@ use dormouse_base::ProjectId;
 use super::Call;
 use crate::PageQuery;
 use crate::connection::{ConnectionUriQuery, ConnectionUriReply};
+use crate::endpoint::ProjectWoken;
 use crate::import::{ImportDirectory, ImportedProject};
 use crate::project::{CreateProject, CreatedProject, ProjectChanged, ProjectReply, Projects, UpdateProject};
 use crate::routes::{self, Method};
@@ -50,4 +51,9 @@ pub fn connection_uri(project: &ProjectId, query: &ConnectionUriQuery) -> Call<C
         .with_query("branch_id", query.branch_id.as_ref())
         .with_query("endpoint_id", query.endpoint_id.as_ref())
         .with_query("pooled", query.pooled)
+}
+
+/// Wakes all its endpoints; the reply comes when they are active, or could not be woken.
+pub fn wake(project: &ProjectId) -> Call<ProjectWoken> {
+    Call::new(Method::Post, routes::PROJECT_WAKE, &[project.as_str()])
 }

@@ -1,7 +1,7 @@
 //! `dormouse endpoint …`. Making and removing is in [`manage`], changing settings in [`update`], the event
-//! list in [`events`].
+//! list in [`events`], options of size in [`size`].
 
-use dormouse_api::endpoint::{EndpointReply, EndpointType};
+use dormouse_api::endpoint::{EndpointLoad, EndpointReply, EndpointType};
 use dormouse_api::{Endpoint as Resource, client};
 
 use super::Context;
@@ -13,6 +13,7 @@ use crate::ui::{Table, seconds, time};
 
 mod events;
 mod manage;
+pub(crate) mod size;
 mod update;
 
 /// Make and remove endpoints, put them to sleep and wake them
@@ -36,7 +37,7 @@ pub(crate) enum Endpoint {
     Evict(Which),
     /// Show what happened to an endpoint, newest first
     Events(events::Events),
-    /// Change when an endpoint sleeps, and its PostgreSQL settings
+    /// Change an endpoint's size, when it sleeps, and its PostgreSQL settings
     Update(update::Update),
 }
 
@@ -105,13 +106,14 @@ fn done(endpoint: Resource, cx: &Context) -> Result<(), Error> {
 }
 
 fn table(endpoints: &[Resource]) -> Table {
-    let mut table = Table::list(&["ID", "BRANCH", "TYPE", "STATE", "PID", "HOST"]);
+    let mut table = Table::list(&["ID", "BRANCH", "TYPE", "STATE", "CU", "PID", "HOST"]);
     for endpoint in endpoints {
         table.row([
             endpoint.id.to_string(),
             endpoint.branch_id.to_string(),
             kind(endpoint.kind).into(),
             endpoint.live.state.name().into(),
+            endpoint.live.current_cu.map(|cu| cu.to_string()).unwrap_or_default(),
             endpoint.live.pid.map(|pid| pid.to_string()).unwrap_or_default(),
             endpoint.host.clone(),
         ]);
@@ -138,11 +140,15 @@ fn fields(endpoint: &Resource) -> Table {
         ("Host", endpoint.host.clone()),
         ("State", endpoint.live.state.name().into()),
         ("PID", endpoint.live.pid.map(|pid| pid.to_string()).unwrap_or_default()),
+        ("Size", size_of(endpoint)),
+        ("Uses", endpoint.live.load.as_ref().map(uses).unwrap_or_default()),
         (
             "Suspend timeout",
             seconds(endpoint.limits.suspend_timeout_seconds, "server's default", "never sleep"),
         ),
         ("Pause timeout", seconds(endpoint.limits.pause_timeout_seconds, "never pause", "stay paused")),
+        ("Kept awake", endpoint.limits.keep_warm.iter().map(size::shown).collect::<Vec<_>>().join(", ")),
+        ("Prewarm", endpoint.limits.prewarm.to_string()),
         ("Settings", settings.join(", ")),
         ("Last active", time(endpoint.live.last_active)),
         ("Started", time(endpoint.live.started_at)),
@@ -150,4 +156,21 @@ fn fields(endpoint: &Resource) -> Table {
         ("Next wake", time(endpoint.live.next_wake)),
         ("Created", time(Some(endpoint.created_at))),
     ])
+}
+
+/// `0.5 CU (0.25 to 2)`.
+fn size_of(endpoint: &Resource) -> String {
+    let (min, max) = (endpoint.limits.autoscaling_limit_min_cu, endpoint.limits.autoscaling_limit_max_cu);
+    match endpoint.live.current_cu {
+        Some(now) => format!("{now} CU ({min} to {max})"),
+        None => format!("{min} to {max} CU"),
+    }
+}
+
+fn uses(load: &EndpointLoad) -> String {
+    let clients = format!("{} connections, {} waiting", load.connections, load.pool_waiting);
+    if !load.measured {
+        return format!("{clients} (CPU and memory are not measured here: see `dormouse doctor`)");
+    }
+    format!("{:.2} processors, {} MiB, {clients}", load.cpu_cores, load.memory_bytes >> 20)
 }

@@ -8,6 +8,7 @@ use dormouse_api::project::{
 use dormouse_api::{Project as Resource, Projects};
 
 use super::Context;
+use super::endpoint::size::units;
 use crate::args::{Consent, name};
 use crate::error::Error;
 use crate::resolve;
@@ -25,6 +26,8 @@ pub(crate) enum Project {
     Get(Get),
     /// Change a project
     Update(Update),
+    /// Wake all endpoints of a project at once, and wait until they serve
+    Wake(Get),
     /// Remove a project with all its data
     Delete(Delete),
 }
@@ -97,6 +100,14 @@ struct Settings {
     #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
     pause_timeout: Option<Timeout>,
 
+    /// The smallest size of a new endpoint, compute units (1 = one processor and 4 GiB).
+    #[arg(long, value_name = "CU", value_parser = units)]
+    min_cu: Option<f64>,
+
+    /// The largest size of a new endpoint, compute units.
+    #[arg(long, value_name = "CU", value_parser = units)]
+    max_cu: Option<f64>,
+
     /// Libraries that PostgreSQL preloads, separated by commas.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     preload: Option<Vec<String>>,
@@ -115,7 +126,8 @@ impl Settings {
         let patch = EndpointDefaultsPatch {
             suspend_timeout_seconds: self.suspend_timeout.map(|timeout| timeout.0),
             pause_timeout_seconds: self.pause_timeout.map(|timeout| timeout.0),
-            ..EndpointDefaultsPatch::default()
+            autoscaling_limit_min_cu: self.min_cu,
+            autoscaling_limit_max_cu: self.max_cu,
         };
         (patch != EndpointDefaultsPatch::default()).then_some(patch)
     }
@@ -125,7 +137,7 @@ impl Settings {
         let patch = ProjectSettingsPatch {
             preload_libraries: libraries.map(|names| PreloadLibraries { enabled_libraries: names.collect() }),
             owner_is_superuser: self.owner_is_superuser,
-            allowed_ips: None,
+            ..ProjectSettingsPatch::default()
         };
         (patch != ProjectSettingsPatch::default()).then_some(patch)
     }
@@ -137,6 +149,7 @@ pub(crate) async fn run(command: Project, cx: &Context) -> Result<(), Error> {
         Project::Create(args) => create(args, cx).await,
         Project::Get(args) => get(&args, cx).await,
         Project::Update(args) => update(args, cx).await,
+        Project::Wake(args) => wake(&args, cx).await,
         Project::Delete(args) => delete(&args, cx).await,
     }
 }
@@ -177,6 +190,33 @@ async fn create(args: Create, cx: &Context) -> Result<(), Error> {
 async fn get(args: &Get, cx: &Context) -> Result<(), Error> {
     let project = resolve::project(&cx.session()?, args.project.as_deref()).await?;
     cx.ui.show(&ProjectReply { project }, |reply| fields(&reply.project))
+}
+
+async fn wake(args: &Get, cx: &Context) -> Result<(), Error> {
+    let session = cx.session()?;
+    let project = resolve::project(&session, args.project.as_deref()).await?;
+    let progress = cx.ui.progress("Waking the endpoints");
+    let woken = session.call(client::project::wake(&project.id)).await?;
+    drop(progress);
+    cx.ui.show(&woken, |woken| {
+        let mut table = Table::list(&["ENDPOINT", "BRANCH", "WAS", "IS", "TOOK", "ERROR"]);
+        for endpoint in &woken.endpoints {
+            table.row([
+                endpoint.endpoint_id.to_string(),
+                endpoint.branch_id.to_string(),
+                endpoint.was.name().to_owned(),
+                endpoint.state.name().to_owned(),
+                format!("{} ms", endpoint.took_ms),
+                endpoint.error.clone().unwrap_or_default(),
+            ]);
+        }
+        table
+    })?;
+    let failed = woken.endpoints.iter().filter(|endpoint| endpoint.error.is_some()).count();
+    if failed > 0 {
+        return Err(Error::failed(format!("{failed} of {} endpoints did not wake", woken.endpoints.len())));
+    }
+    Ok(())
 }
 
 async fn update(args: Update, cx: &Context) -> Result<(), Error> {
@@ -225,6 +265,10 @@ fn fields(project: &Resource) -> Table {
         ("Name", project.name.clone()),
         ("PostgreSQL", project.pg_version.to_string()),
         ("Default branch", project.default_branch_id.as_ref().map(ToString::to_string).unwrap_or_default()),
+        (
+            "Size",
+            format!("{} to {} CU", defaults.autoscaling_limit_min_cu, defaults.autoscaling_limit_max_cu),
+        ),
         ("Suspend timeout", seconds(defaults.suspend_timeout_seconds, "server's default", "never sleep")),
         ("Pause timeout", seconds(defaults.pause_timeout_seconds, "never pause", "stay paused")),
         ("History", seconds(project.history_retention_seconds, "none", "for ever")),

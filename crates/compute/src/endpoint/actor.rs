@@ -8,10 +8,12 @@ use dormouse_base::clock::Mono;
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
 
-use super::run::{Closing, Run};
+use super::run::{Closing, Run, Sizer};
 use super::ticket::Ticket;
 use super::{Command, Shared, Surroundings, WakeError};
 use crate::event::{Cause, Happening, Phases, SleepReason};
+use crate::host::QuotaUsedUp;
+use crate::limits::watch::Subject;
 use crate::sandbox::process::Ending;
 use crate::spec::{PauseTimeout, Spec};
 use crate::state::{Event, State, Step, transition};
@@ -62,6 +64,8 @@ enum Turn {
     /// Its process has ended.
     Exited(Ending),
     Command(Command),
+    /// Its time-outs have changed.
+    Tuned,
     Tick,
 }
 
@@ -92,6 +96,7 @@ impl Actor {
     async fn live(mut self, mut commands: mpsc::Receiver<Command>) {
         let token = self.around.scope.token();
         let turns = Arc::clone(&self.around.turns);
+        let shared = Arc::clone(&self.shared);
         loop {
             let (run, tick) = (self.run.clone(), self.next_tick());
             let turn = tokio::select! {
@@ -102,6 +107,7 @@ impl Actor {
                     Some(command) => Turn::Command(command),
                     None => break,
                 },
+                () = shared.tuned.notified() => Turn::Tuned,
                 () = after(tick) => Turn::Tick,
             };
             // Nobody acts while the server is being handed over.
@@ -118,6 +124,7 @@ impl Actor {
                     break;
                 }
                 Turn::Command(command) => self.obey(command).await,
+                Turn::Tuned => self.retune(),
                 Turn::Tick => self.tick().await,
             }
         }
@@ -149,6 +156,16 @@ impl Actor {
         }
     }
 
+    /// Time-outs hold at once; a start reads them afresh anyway.
+    fn retune(&mut self) {
+        if let (Some(tuning), Some(spec)) = (self.shared.tuning.lock().take(), &mut self.spec) {
+            spec.idle_timeout = tuning.idle_timeout;
+            spec.pause_timeout = tuning.pause_timeout;
+            // A start that was under way may have put the old ones there.
+            *self.shared.bounds.lock() = tuning.size;
+        }
+    }
+
     /// Moves along the state machine; the step tells the caller what to carry out.
     pub(super) fn step(&mut self, event: Event) -> Step {
         let Some((next, step)) = transition(self.state, event) else {
@@ -172,6 +189,7 @@ impl Actor {
         self.generation = self.shared.gate.look().generation();
         self.shared.run.lock().clone_from(&self.run);
         self.shared.gate.open();
+        self.around.watcher.join(Arc::clone(&self.shared) as Arc<dyn Subject>);
         if let Some(run) = &self.run {
             self.around.host.awake(&self.shared.id, run);
         }
@@ -188,6 +206,10 @@ impl Actor {
             let retry_in = wait.until.since(Mono::now());
             let (reason, storage) = (wait.reason.clone(), wait.storage);
             return Err(WakeError::BackedOff { reason, storage, retry_in });
+        }
+        if matches!(self.state, State::Stopped | State::Paused) {
+            let allowed = self.around.host.may_wake(&self.shared.id);
+            allowed.map_err(|QuotaUsedUp { what, hint }| WakeError::Quota { what, hint })?;
         }
         match self.step(Event::Wake) {
             Step::Boot => self.boot_and_open(cause).await,
@@ -235,6 +257,16 @@ impl Actor {
             self.around.metrics.clone(),
         );
         (cause == Cause::Client).then_some(ticket)
+    }
+
+    /// What gives the next run its size.
+    pub(super) fn sizer(&self, adopted: bool) -> Sizer {
+        Sizer {
+            watcher: self.around.watcher.clone(),
+            endpoint: self.shared.id.clone(),
+            bounds: Arc::clone(&self.shared.bounds),
+            adopted,
+        }
     }
 
     pub(super) fn back_off(&mut self, reason: String, storage: bool) -> Duration {
@@ -290,7 +322,10 @@ impl Actor {
             State::Paused => self.stop(SleepReason::Idle).await,
             State::Stopped if self.heal_wanted => {
                 // Its failure is on the event list and in the back-off; the next tick tries again.
-                let _on_the_list = self.wake(Cause::Heal).await;
+                if let Err(WakeError::Quota { .. }) = self.wake(Cause::Heal).await {
+                    // Whoever may wake it next recovers it as well.
+                    self.heal_wanted = false;
+                }
             }
             State::Stopped | State::Starting | State::Stopping => {}
         }

@@ -65,7 +65,8 @@ impl Actor {
         let identity = self.around.config.identities.for_slot(spec.slot);
         let socket = Socket { dir: record.socket_dir, uid: identity.uid };
         let place = Place { socket, data: data.clone(), group: group.clone(), log_start: record.log_start };
-        let run = Arc::new(Run::new(held, place, self.around.scope.child(), None));
+        let run = Arc::new(Run::new(held, place, self.around.scope.child(), None, self.sizer(true)));
+        *self.shared.bounds.lock() = spec.size;
         // The server that started it may have died before it was calm.
         priority::calm(&group.members());
         run.settle();
@@ -76,7 +77,6 @@ impl Actor {
             return false;
         }
         self.run = Some(run);
-        *self.shared.bounds.lock() = spec.size;
         self.spec = Some(spec);
         self.shared.run.lock().clone_from(&self.run);
         if frozen {
@@ -115,6 +115,7 @@ impl Actor {
     async fn leave_nothing(&self, data: &Path, group: &Group, slot: Option<u32>) {
         let (data, group, config) = (data.to_owned(), group.clone(), Arc::clone(&self.around.config));
         let dir = self.dir();
+        let (watcher, id) = (self.around.watcher.clone(), self.shared.id.clone());
         task::blocking(move || {
             // Of an endpoint that is known no more only its files tell who it was.
             let owner = || Identity::owner_of(&data).unwrap_or_else(|| config.identities.for_slot(0));
@@ -122,6 +123,7 @@ impl Actor {
             // Processes that survive SIGKILL are reported there, and keep the next start from happening.
             let _all_ended = end_left_overs(&data, &group, identity, &config);
             group.remove();
+            watcher.end(&id);
             if let Some(record) = Record::read(&dir)
                 && let Some(socket_dir) = config.own_socket_dir(&record.socket_dir, identity)
             {

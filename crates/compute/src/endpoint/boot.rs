@@ -15,8 +15,9 @@ use super::WakeError;
 use super::actor::Actor;
 use super::launch::{Failure, LOG_NAME, Launch, Launched};
 use super::run::Run;
-use crate::event::Phases;
+use crate::event::{Happening, Phases};
 use crate::postgres::{ADMIN_DATABASE, log, ready};
+use crate::prewarm;
 use crate::sandbox::{priority, spawn};
 use crate::spec::{Directory, Recovery, Spec};
 
@@ -55,6 +56,7 @@ impl Actor {
         let directory =
             directory.map_err(|e| Failure::host("its data directory cannot be made ready", &e))?;
         phases.materialise_us = laps.lap();
+        let from_store = !directory.environment.is_empty();
 
         let standby = directory.recovery == Recovery::Standby;
         let Launched { run, watch, failure } = self.launch(&spec, directory).await?;
@@ -80,6 +82,7 @@ impl Actor {
         *self.shared.bounds.lock() = spec.size;
         self.spec = Some(spec);
         self.calm_in_time(&run);
+        self.prewarm(&run, from_store);
         Ok((run, phases))
     }
 
@@ -110,6 +113,7 @@ impl Actor {
             view,
             urgent: Arc::clone(&self.around.urgency).try_acquire_owned().ok(),
             config: Arc::clone(&self.around.config),
+            sizer: self.sizer(false),
         };
         let scope = self.around.scope.child();
         task::blocking(move || launch.run(scope)).await
@@ -169,6 +173,32 @@ impl Actor {
         self.around.scope.spawn("calm", async move {
             tokio::time::sleep(priority::MAX_URGENT).await;
             run.settle();
+        });
+    }
+
+    /// Behind the first row, so that it takes nothing from it.
+    fn prewarm(&self, run: &Arc<Run>, from_store: bool) {
+        if !self.spec.as_ref().is_some_and(|spec| spec.prewarm) {
+            return;
+        }
+        let (run, home, id) = (Arc::clone(run), self.dir(), self.shared.id.clone());
+        let host = Arc::clone(&self.around.host);
+        self.around.scope.spawn("prewarm", async move {
+            let mut ended = run.closing();
+            tokio::select! {
+                () = run.calmed() => {}
+                _ = ended.wait_for(Option::is_some) => return,
+            }
+            let warmed = task::blocking(move || {
+                let chunks = if from_store { Ok(0) } else { prewarm::replay(&home, run.data()) };
+                let chunks = chunks.unwrap_or_else(|error| {
+                    // The first run, perhaps.
+                    tracing::debug!(%error, "no working set to read");
+                    0
+                });
+                Happening::Prewarmed { chunks, blocks: prewarm::blocks_of_library(run.data()), from_store }
+            });
+            host.happened(&id, warmed.await);
         });
     }
 

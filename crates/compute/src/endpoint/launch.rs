@@ -14,12 +14,13 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::WakeError;
 use super::record::Record;
-use super::run::{Place, Run};
+use super::run::{Place, Run, Sizer};
 use crate::fleet::{FleetConfig, SOCKET_NAME_LEN};
 use crate::host::HostError;
 use crate::postgres::admin::Socket;
 use crate::postgres::view::View;
 use crate::postgres::{log, ready, settings};
+use crate::prewarm;
 use crate::sandbox::cgroup::Group;
 use crate::sandbox::identity::Identity;
 use crate::sandbox::process::{Fingerprint, Held};
@@ -77,6 +78,7 @@ pub(super) struct Launch {
     pub(super) dir: PathBuf,
     pub(super) config: Arc<FleetConfig>,
     pub(super) urgent: Option<OwnedSemaphorePermit>,
+    pub(super) sizer: Sizer,
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "`map_err` passes by value")]
@@ -132,7 +134,7 @@ impl Launch {
         let record = Record { postmaster, socket_dir: socket.dir.clone(), log_start };
         record.write(&self.dir).map_err(files)?;
         let place = Place { socket, data, group, log_start };
-        let run = Arc::new(Run::new(held, place, scope, self.urgent.take()));
+        let run = Arc::new(Run::new(held, place, scope, self.urgent.take(), self.sizer.clone()));
         Ok(Launched { run, watch, failure: started.failure })
     }
 
@@ -144,7 +146,11 @@ impl Launch {
         identity: Identity,
     ) -> Result<spawn::Command, Failure> {
         let installed = |name: &&str| self.view.installation.has_library(name);
-        let libraries: Vec<&str> = self.spec.preload.iter().map(String::as_str).filter(installed).collect();
+        let mut libraries: Vec<&str> =
+            self.spec.preload.iter().map(String::as_str).filter(installed).collect();
+        if self.spec.prewarm && installed(&prewarm::LIBRARY) && !libraries.contains(&prewarm::LIBRARY) {
+            libraries.push(prewarm::LIBRARY);
+        }
         let private_user = self.config.identities.is_private(identity);
         let args = settings::arguments(&self.spec, &self.directory, socket_dir, &libraries, private_user);
         let own = [self.directory.data.clone(), socket_dir.to_owned()];

@@ -22,10 +22,10 @@ mod sleep;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_base::{EndpointId, clock};
+use dormouse_base::{EndpointId, Timestamp, clock};
 use dormouse_runtime::gate::{Gate, Pass};
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use error::WakeError;
@@ -35,9 +35,11 @@ pub use ticket::Ticket;
 use crate::event::{Cause, SleepReason};
 use crate::fleet::FleetConfig;
 use crate::host::Host;
-use crate::limits::{Bounds, Live};
+use crate::limits::watch::{Subject, Watcher};
+use crate::limits::{Bounds, ClientLoad, Live};
 use crate::metrics::Metrics;
 use crate::postgres::admin::AdminClient;
+use crate::spec::Tuning;
 use crate::state::State;
 
 /// A client waits this long for an endpoint; the start itself goes on.
@@ -76,13 +78,20 @@ struct Shared {
     gate: Arc<Gate>,
     state: watch::Sender<State>,
     run: Mutex<Option<Arc<Run>>>,
-    bounds: Mutex<Bounds>,
+    /// Runs look at them too.
+    bounds: Arc<Mutex<Bounds>>,
+    /// What changed since the actor looked last.
+    tuning: Mutex<Option<Tuning>>,
+    tuned: Notify,
+    /// It does not fall asleep by itself before.
+    awake_until: Mutex<Option<Timestamp>>,
 }
 
 /// The handle of an endpoint.
 #[derive(Debug)]
 pub struct Endpoint {
     shared: Arc<Shared>,
+    watcher: Watcher,
     commands: mpsc::Sender<Command>,
 }
 
@@ -110,6 +119,22 @@ pub(crate) struct Surroundings {
     pub(crate) stopping: CancellationToken,
     /// Each actor holds it while it acts; whoever has it for itself makes all of them stand still.
     pub(crate) turns: Arc<tokio::sync::RwLock<()>>,
+    /// Gives computes their sizes.
+    pub(crate) watcher: Watcher,
+}
+
+impl Subject for Shared {
+    fn id(&self) -> &EndpointId {
+        &self.id
+    }
+
+    fn active(&self) -> Option<Arc<Run>> {
+        if *self.state.borrow() == State::Active { self.run.lock().clone() } else { None }
+    }
+
+    fn bounds(&self) -> Bounds {
+        *self.bounds.lock()
+    }
 }
 
 impl Endpoint {
@@ -120,10 +145,14 @@ impl Endpoint {
             gate: Arc::new(Gate::default()),
             state: watch::Sender::new(State::Stopped),
             run: Mutex::new(None),
-            bounds: Mutex::default(),
+            bounds: Arc::default(),
+            tuning: Mutex::default(),
+            tuned: Notify::new(),
+            awake_until: Mutex::default(),
         });
+        let watcher = surroundings.watcher.clone();
         actor::start(Arc::clone(&shared), surroundings, receiver);
-        Self { shared, commands }
+        Self { shared, watcher, commands }
     }
 
     /// Its identifier.
@@ -153,17 +182,41 @@ impl Endpoint {
     /// How large it is and what it uses; `None` unless it is Active or Paused.
     #[must_use]
     pub fn live(&self) -> Option<Live> {
-        if !matches!(self.state(), State::Active | State::Paused) {
+        let state = self.state();
+        if !matches!(state, State::Active | State::Paused) {
             return None;
         }
-        Some(Live {
+        let measured = self.current().and_then(|run| run.gauge(|gauge| gauge.live(state == State::Active)));
+        // Until its first row it has no limit.
+        Some(measured.unwrap_or_else(|| Live {
             at: clock::now(),
             cu: self.shared.bounds.lock().min,
             cpu_cores: 0.0,
             memory_bytes: 0,
             memory_limit_bytes: None,
             measured: false,
-        })
+        }))
+    }
+
+    /// Its clients.
+    #[must_use]
+    pub fn clients(&self) -> ClientLoad {
+        let waiting = self.current().and_then(|run| run.gauge(|gauge| gauge.waiting()));
+        ClientLoad { connections: self.shared.gate.connections(), waiting: waiting.unwrap_or(0) }
+    }
+
+    /// What its owner allows, from now on. One that does not run learns it from its host when it starts.
+    pub fn retune(&self, tuning: Tuning) {
+        *self.shared.bounds.lock() = tuning.size;
+        *self.shared.tuning.lock() = Some(tuning);
+        self.shared.tuned.notify_one();
+        self.watcher.rebound();
+    }
+
+    /// Does not fall asleep by itself before this moment; `None`: goes by its idle time again. What is asked for is
+    /// done all the same.
+    pub fn keep_awake(&self, until: Option<Timestamp>) {
+        *self.shared.awake_until.lock() = until;
     }
 
     /// The gate that sessions enter while they work.

@@ -5,10 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use dormouse_base::EndpointId;
 pub use dormouse_runtime::gate::Closing;
 use dormouse_runtime::task::{self, Scope};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, watch};
+use tokio_util::sync::CancellationToken;
 
+use crate::limits::watch::Watcher;
+use crate::limits::{Bounds, Gauge};
 use crate::postgres::ADMIN_DATABASE;
 use crate::postgres::admin::{self, AdminError, Door, Kept, Socket};
 use crate::sandbox::cgroup::Group;
@@ -29,13 +33,26 @@ pub struct Run {
     admin: Mutex<Option<Arc<Kept>>>,
     scope: Scope,
     settled: AtomicBool,
+    /// Cancelled when it is settled.
+    calm: CancellationToken,
     urgent: parking_lot::Mutex<Option<OwnedSemaphorePermit>>,
     log_start: u64,
+    sizer: Sizer,
+    /// From the first row on.
+    gauge: parking_lot::Mutex<Option<Gauge>>,
 }
 
 impl Run {
-    pub(super) fn new(held: Held, place: Place, scope: Scope, urgent: Option<OwnedSemaphorePermit>) -> Self {
+    pub(super) fn new(
+        held: Held,
+        place: Place,
+        scope: Scope,
+        urgent: Option<OwnedSemaphorePermit>,
+        sizer: Sizer,
+    ) -> Self {
         Self {
+            sizer,
+            gauge: parking_lot::Mutex::default(),
             held,
             socket: place.socket,
             data: place.data,
@@ -44,6 +61,7 @@ impl Run {
             admin: Mutex::new(None),
             scope,
             settled: AtomicBool::new(false),
+            calm: CancellationToken::new(),
             urgent: parking_lot::Mutex::new(urgent),
             log_start: place.log_start,
         }
@@ -103,7 +121,7 @@ impl Run {
             return;
         }
         let was_urgent = self.urgent.lock().take().is_some();
-        let (run, group) = (Arc::clone(self), self.group.clone());
+        let (run, group, limited) = (Arc::clone(self), self.group.clone(), Arc::clone(self));
         // Reading /proc and moving between cgroups blocks for milliseconds.
         self.scope.spawn("settle", async move {
             task::blocking(move || {
@@ -113,14 +131,38 @@ impl Run {
                     priority::calm(&group.members());
                 }
                 group.enter_late();
+                limited.limit();
             })
             .await;
+            run.calm.cancel();
             if !run.is_closing()
                 && let Err(error) = run.admin(ADMIN_DATABASE).await
             {
                 tracing::debug!(%error, "no administrative connection yet");
             }
         });
+    }
+
+    /// Its limits begin.
+    fn limit(&self) {
+        if !self.is_closing() {
+            let Sizer { watcher, endpoint, bounds, adopted } = &self.sizer;
+            watcher.begin(endpoint, self, *bounds.lock(), *adopted);
+        }
+    }
+
+    pub(crate) fn measure_by(&self, gauge: Gauge) {
+        *self.gauge.lock() = Some(gauge);
+    }
+
+    /// Asks about its size; `None` before its first row.
+    pub(crate) fn gauge<T>(&self, ask: impl FnOnce(&mut Gauge) -> T) -> Option<T> {
+        self.gauge.lock().as_mut().map(ask)
+    }
+
+    /// Waits until its wake is over.
+    pub(super) async fn calmed(&self) {
+        self.calm.cancelled().await;
     }
 
     pub(super) fn close(&self, how: Closing) {
@@ -131,7 +173,7 @@ impl Run {
         &self.held
     }
 
-    pub(super) fn group(&self) -> &Group {
+    pub(crate) fn group(&self) -> &Group {
         &self.group
     }
 
@@ -148,6 +190,16 @@ impl Run {
         self.admin.lock().await.take();
         self.scope.close(END_WITHIN).await;
     }
+}
+
+/// What gives a run its size.
+#[derive(Debug, Clone)]
+pub(super) struct Sizer {
+    pub(super) watcher: Watcher,
+    pub(super) endpoint: EndpointId,
+    pub(super) bounds: Arc<parking_lot::Mutex<Bounds>>,
+    /// It may have a size already.
+    pub(super) adopted: bool,
 }
 
 /// Where a run takes place.

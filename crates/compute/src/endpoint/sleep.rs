@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_base::clock::Mono;
+use dormouse_base::clock::{self, Mono};
 use dormouse_runtime::gate::Look;
 use dormouse_runtime::task;
 use rustix::process::Signal;
@@ -17,6 +17,7 @@ use crate::event::{Cause, Happening, SleepReason};
 use crate::host::SleepNotes;
 use crate::postgres::pidfile::PidFile;
 use crate::postgres::{ADMIN_DATABASE, log};
+use crate::prewarm;
 use crate::sandbox::identity::Identity;
 use crate::sandbox::process::Ending;
 use crate::sandbox::shm;
@@ -55,6 +56,9 @@ impl Actor {
         if look.inside() > 0 || look.generation() != self.generation {
             self.generation = look.generation();
             self.last_work = Mono::now();
+            return;
+        }
+        if self.shared.awake_until.lock().is_some_and(|until| until > clock::now()) {
             return;
         }
         let idle_timeout = self.spec.as_ref().and_then(|spec| spec.idle_timeout);
@@ -227,12 +231,23 @@ impl Actor {
             Ending::Signal(_) => false,
         };
         self.run = None;
+        self.remember_working_set(&run).await;
         self.clean_up(&run).await;
         self.note_end(in_order, learned).await;
         self.step(Event::Exited);
         let took_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(?reason, took_ms, drained, in_order, "stopped");
         self.around.host.happened(&self.shared.id, Happening::Stopped { reason, took_ms });
+    }
+
+    /// For the next start, where that is wanted.
+    async fn remember_working_set(&self, run: &Arc<Run>) {
+        if self.spec.as_ref().is_some_and(|spec| spec.prewarm) {
+            let (run, home) = (Arc::clone(run), self.dir());
+            if let Err(error) = task::blocking(move || prewarm::record(&home, run.data())).await {
+                tracing::debug!(%error, "the working set is not remembered");
+            }
+        }
     }
 
     async fn note_end(&mut self, in_order: bool, learned: Result<SleepNotes, WakeError>) {
@@ -276,6 +291,7 @@ impl Actor {
         self.shared.run.lock().take();
         run.end().await;
         let (run, config, dir) = (Arc::clone(run), Arc::clone(&self.around.config), self.dir());
+        let (watcher, id) = (self.around.watcher.clone(), self.shared.id.clone());
         task::blocking(move || {
             let segment = PidFile::read(run.data()).and_then(|file| file.shm_segment);
             if !run.group().members().is_empty() && !run.group().kill() {
@@ -285,6 +301,7 @@ impl Actor {
                 shm::clean(identity, config.identities.is_private(identity), segment);
             }
             run.group().remove();
+            watcher.end(&id);
             Record::remove(&dir);
             // Empty it is gone; if not, the next start uses another one anyway.
             let _left = std::fs::remove_dir_all(&run.socket().dir);

@@ -1,9 +1,29 @@
-//! How large a compute is: its limits, and what it uses of them.
+//! How large a compute is: its limits, what it uses of them, and when it gets another size.
 //!
-//! [`Bounds`] is what its owner allows, [`Live`] what is so at the moment.
+//! ```text
+//!              every 250 ms, active computes only
+//!  cgroup files ──► sizing ──► gauge ──► decide (pure) ──► sizing ──► cpu.max, memory.high …
+//!  proxy: clients who wait ──────┘  └──► Live, for the API, metering and statistics
+//! ```
+//!
+//! [`controllers`] finds what the machine can limit, [`files`] reads it as text, [`sizing`] is one compute's files,
+//! [`decide`] the rules, [`gauge`] one compute's samples, [`watch`] the loop. A wake is not limited: limits begin
+//! with the first row. [`Bounds`] is what an owner allows, [`Live`] what is so at the moment.
+
+pub mod decide;
+pub mod files;
+pub mod controllers;
+pub mod sizing;
+pub mod gauge;
+pub mod watch;
 
 use dormouse_base::{Cu, Timestamp};
 use serde::{Deserialize, Serialize};
+
+pub use controllers::Controllers;
+pub use decide::Reason;
+pub use gauge::{ClientLoad, Gauge};
+pub use watch::Clients;
 
 /// Between which sizes a compute may move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +53,6 @@ pub struct Live {
     pub memory_bytes: u64,
     /// The memory of its size, bytes; `None` when nothing limits it.
     pub memory_limit_bytes: Option<u64>,
-    /// Whether the figures were measured in a cgroup. If not, they are absent (zero).
+    /// Whether the figures of CPU and memory were measured in a cgroup. If not, they are zero.
     pub measured: bool,
 }

@@ -148,6 +148,7 @@ mod tests {
             idle_timeout: None,
             pause_timeout: PauseTimeout::Forever,
             size: crate::limits::Bounds::default(),
+            prewarm: false,
             max_connections: 20,
             preload: Vec::new(),
             settings: vec![("fsync".into(), "off".into()), ("work_mem".into(), "8MB".into())],

@@ -25,7 +25,7 @@ use rustix::process::Signal;
 use super::process;
 
 /// What the names of our groups begin with; the rest tells one server from another.
-const PREFIX: &str = "dormouse-";
+pub(crate) const PREFIX: &str = "dormouse-";
 
 /// How long killed processes may take to be gone: one that waits for a slow disk ends later.
 const KILL_WITHIN: Duration = Duration::from_secs(10);
@@ -73,7 +73,7 @@ impl Cgroups {
             Some(group)
         };
         let v2 = || usable(v2_base(&mounts, &own)).map(Self::V2);
-        let v1 = || usable(v1_base(&mounts, &own)).map(Self::V1);
+        let v1 = || usable(v1_base(&mounts, &own, "freezer")).map(Self::V1);
         let missing =
             |what: &str| io::Error::new(io::ErrorKind::Unsupported, format!("{what} cannot be used here"));
         match choice {
@@ -118,7 +118,8 @@ impl Cgroups {
     }
 }
 
-fn v2_base(mounts: &str, own: &str) -> Option<PathBuf> {
+/// Where this process is in the unified hierarchy.
+pub(crate) fn v2_base(mounts: &str, own: &str) -> Option<PathBuf> {
     let mount = mounts.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(' ').collect();
         (fields.get(2) == Some(&"cgroup2")).then(|| fields[1].to_owned())
@@ -127,16 +128,17 @@ fn v2_base(mounts: &str, own: &str) -> Option<PathBuf> {
     Some(Path::new(&mount).join(place.trim_start_matches('/')))
 }
 
-fn v1_base(mounts: &str, own: &str) -> Option<PathBuf> {
+/// Where this process is in the version-1 hierarchy of a controller.
+pub(crate) fn v1_base(mounts: &str, own: &str, controller: &str) -> Option<PathBuf> {
     let mount = mounts.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(' ').collect();
-        let freezer = fields.get(3)?.split(',').any(|option| option == "freezer");
-        (fields.get(2) == Some(&"cgroup") && freezer).then(|| fields[1].to_owned())
+        let wanted = fields.get(3)?.split(',').any(|option| option == controller);
+        (fields.get(2) == Some(&"cgroup") && wanted).then(|| fields[1].to_owned())
     })?;
     let place = own.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':');
         let controllers = fields.nth(1)?;
-        controllers.split(',').any(|c| c == "freezer").then(|| fields.next().unwrap_or("/"))
+        controllers.split(',').any(|c| c == controller).then(|| fields.next().unwrap_or("/"))
     })?;
     Some(Path::new(&mount).join(place.trim_start_matches('/')))
 }
@@ -155,6 +157,11 @@ impl Group {
     pub fn clone_target(&self) -> Option<OwnedFd> {
         let (Cgroups::V2(_), Some(dir)) = (&self.way, &self.dir) else { return None };
         rustix::fs::openat(CWD, dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
+    }
+
+    /// Its directory below a hierarchy of version 2.
+    pub(crate) fn v2_dir(&self) -> Option<&Path> {
+        matches!(self.way, Cgroups::V2(_)).then_some(self.dir.as_deref())?
     }
 
     /// Moves the compute in, where that could not happen at its birth (version 1). Slow; see above.
@@ -347,7 +354,7 @@ pub fn thaw_wherever(pid: u32) {
         let (dir, file, text) = if is_v2 {
             (v2_base(&mounts, &own), "cgroup.freeze", "0")
         } else {
-            (v1_base(&mounts, &own), "freezer.state", "THAWED")
+            (v1_base(&mounts, &own, "freezer"), "freezer.state", "THAWED")
         };
         if let Some(dir) = dir {
             let _gone = fs::write(dir.join(file), text);
@@ -381,7 +388,8 @@ mod tests {
                       cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
         let own = "8:freezer:/box\n1:cpu:/\n0::/user.slice/a\n";
         assert_eq!(v2_base(mounts, own), Some("/sys/fs/cgroup/unified/user.slice/a".into()));
-        assert_eq!(v1_base(mounts, own), Some("/sys/fs/cgroup/freezer/box".into()));
+        assert_eq!(v1_base(mounts, own, "freezer"), Some("/sys/fs/cgroup/freezer/box".into()));
+        assert_eq!(v1_base(mounts, own, "cpu"), Some("/sys/fs/cgroup/cpu/".into()));
         assert_eq!(v2_base("proc /proc proc rw 0 0\n", own), None);
     }
 }

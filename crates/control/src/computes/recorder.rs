@@ -4,13 +4,17 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
-use super::{AdminClient, Cause, ComputeError, Computes, EndpointId, Kind, SleepReason, State, WayIn};
+use super::{
+    AdminClient, Cause, ComputeError, Computes, EndpointId, Kind, SleepReason, State, Timestamp, WayIn,
+};
 
 /// Every endpoint is Stopped until it is woken.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     pub(crate) states: Mutex<HashMap<EndpointId, State>>,
     pub(crate) wakes: Mutex<Vec<(EndpointId, Cause)>>,
+    /// Until when each shall stay awake, as it was said last.
+    pub(crate) kept: Mutex<HashMap<EndpointId, Option<Timestamp>>>,
 }
 
 #[async_trait::async_trait]
@@ -48,4 +52,7 @@ impl Computes for Recorder {
         self.admin(endpoint, "").await.map(|_| unreachable!("it never gives one"))
     }
     async fn forget(&self, _: &EndpointId) {}
+    fn keep_awake(&self, endpoint: &EndpointId, until: Option<Timestamp>) {
+        self.kept.lock().insert(endpoint.clone(), until);
+    }
 }

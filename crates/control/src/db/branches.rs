@@ -158,6 +158,18 @@ pub fn of_project(db: &Connection, project: &ProjectId) -> Result<Vec<Branch>> {
     .collect()
 }
 
+/// Changes when the branches of a project do: how many there are, and when one was changed last.
+pub type Fingerprint = (u32, i64);
+
+/// Of all projects.
+pub fn fingerprints(db: &Connection) -> Result<HashMap<ProjectId, Fingerprint>> {
+    db.prepare_cached(
+        "SELECT project_id, count(*), max(updated_at) FROM branches WHERE ready = 1 GROUP BY project_id",
+    )?
+    .query_map([], |row| Ok((id(row, 0)?, (row.get(1)?, row.get(2)?))))?
+    .collect()
+}
+
 /// How many branches a list of all would have.
 pub fn count(db: &Connection, project: &ProjectId, search: Option<&str>) -> Result<u64> {
     let count: u32 = db

@@ -9,11 +9,11 @@ use dormouse_compute::spec::Mode;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use super::column::{id, json, maybe_id, maybe_micros, maybe_time, micros, time, to_json};
-use crate::model::record::{Endpoint, Seen};
+use crate::model::record::{Endpoint, Seen, Warm};
 
 const COLUMNS: &str = "id, project_id, branch_id, slot, suspend_timeout_seconds, pause_timeout_seconds, min_cu, \
                        max_cu, pg_settings, roles_stale, next_wake, started_at, suspended_at, last_active, \
-                       created_at, updated_at, kind, pinned_lsn, expires_at, deleting, allowed_ips";
+                       created_at, updated_at, kind, pinned_lsn, expires_at, deleting, allowed_ips, keep_warm, prewarm";
 
 const READ_WRITE: &str = "read_write";
 const READ_ONLY: &str = "read_only";
@@ -50,6 +50,7 @@ fn read(row: &Row<'_>) -> Result<Endpoint> {
         expires_at: maybe_time(row, 18)?,
         deleting: row.get(19)?,
         allowed_ips: json(row, 20)?,
+        warm: Warm { keep: json(row, 21)?, prewarm: row.get(22)? },
     })
 }
 
@@ -57,7 +58,7 @@ fn read(row: &Row<'_>) -> Result<Endpoint> {
 pub fn insert(db: &Connection, endpoint: &Endpoint) -> Result<()> {
     db.prepare_cached(&format!(
         "INSERT INTO endpoints ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, \
-         ?19, ?20, ?21)"
+         ?19, ?20, ?21, ?22, ?23)"
     ))?
     .execute(params![
         endpoint.id.as_str(),
@@ -80,7 +81,9 @@ pub fn insert(db: &Connection, endpoint: &Endpoint) -> Result<()> {
         endpoint.pinned_lsn.map(|lsn| lsn.to_string()),
         maybe_micros(endpoint.expires_at),
         endpoint.deleting,
-        to_json(&endpoint.allowed_ips)?
+        to_json(&endpoint.allowed_ips)?,
+        to_json(&endpoint.warm.keep)?,
+        endpoint.warm.prewarm
     ])?;
     Ok(())
 }
@@ -166,6 +169,13 @@ pub fn of_project(db: &Connection, project: &ProjectId) -> Result<Vec<Endpoint>>
     .collect()
 }
 
+/// The project of every endpoint that is not being deleted.
+pub fn projects(db: &Connection) -> Result<BTreeMap<EndpointId, ProjectId>> {
+    db.prepare_cached("SELECT id, project_id FROM endpoints WHERE deleting = 0")?
+        .query_map([], |row| Ok((id(row, 0)?, id(row, 1)?)))?
+        .collect()
+}
+
 /// Every endpoint of a living project and branch, by creation.
 pub fn all(db: &Connection) -> Result<Vec<Endpoint>> {
     db.prepare_cached(&format!(
@@ -180,7 +190,7 @@ pub fn all(db: &Connection) -> Result<Vec<Endpoint>> {
 pub fn update(db: &Connection, endpoint: &Endpoint, now: Timestamp) -> Result<()> {
     db.prepare_cached(
         "UPDATE endpoints SET suspend_timeout_seconds = ?2, pause_timeout_seconds = ?3, min_cu = ?4, max_cu = ?5,
-         pg_settings = ?6, updated_at = ?7, allowed_ips = ?8 WHERE id = ?1",
+         pg_settings = ?6, updated_at = ?7, allowed_ips = ?8, keep_warm = ?9, prewarm = ?10 WHERE id = ?1",
     )?
     .execute(params![
         endpoint.id.as_str(),
@@ -190,7 +200,9 @@ pub fn update(db: &Connection, endpoint: &Endpoint, now: Timestamp) -> Result<()
         endpoint.autoscaling_limit_max_cu,
         to_json::<BTreeMap<String, String>>(&endpoint.pg_settings)?,
         micros(now),
-        to_json(&endpoint.allowed_ips)?
+        to_json(&endpoint.allowed_ips)?,
+        to_json(&endpoint.warm.keep)?,
+        endpoint.warm.prewarm
     ])?;
     Ok(())
 }
@@ -236,6 +248,17 @@ pub fn scheduled(db: &Connection) -> Result<Vec<(EndpointId, Timestamp)>> {
          AND project_id IN (SELECT id FROM projects WHERE deleting = 0) ORDER BY next_wake",
     )?
     .query_map([], |row| Ok((id(row, 0)?, time(row, 1)?)))?
+    .collect()
+}
+
+/// Endpoints that are kept awake now and then, or always.
+pub fn warm(db: &Connection) -> Result<Vec<Endpoint>> {
+    db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM endpoints WHERE (keep_warm <> '[]' OR suspend_timeout_seconds < 0) AND deleting = 0
+         AND project_id IN (SELECT id FROM projects WHERE deleting = 0)
+         AND branch_id IN (SELECT id FROM branches WHERE deleting = 0 AND ready = 1 AND resetting = 0) ORDER BY id"
+    ))?
+    .query_map([], read)?
     .collect()
 }
 

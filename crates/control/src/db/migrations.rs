@@ -9,8 +9,17 @@ use rusqlite::Connection;
 use super::{OpenError, schema};
 
 /// All steps, oldest first.
-const STEPS: &[&str] =
-    &[schema::FIRST, schema::BRANCHES, schema::AUTH, schema::IDENTITY, schema::USAGE, schema::REPLIES];
+const STEPS: &[&str] = &[
+    schema::FIRST,
+    schema::BRANCHES,
+    schema::AUTH,
+    schema::IDENTITY,
+    schema::USAGE,
+    schema::REPLIES,
+    schema::CONSOLE,
+    schema::WARM,
+    schema::ALERTS,
+];
 
 /// What went wrong, before the path is known.
 pub(crate) enum Failure {

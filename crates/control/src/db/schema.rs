@@ -277,3 +277,77 @@ CREATE TABLE replies (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX replies_by_age ON replies (at);
 ";
+
+/// Browsers that are signed in to the console. A session acts as its API key and ends with it.
+pub const CONSOLE: &str = "
+CREATE TABLE sessions (
+    hash BLOB PRIMARY KEY,
+    api_key_id TEXT NOT NULL REFERENCES api_keys (id) ON DELETE CASCADE,
+    created_at INTEGER NOT NULL,
+    used_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sessions_by_key ON sessions (api_key_id);
+";
+
+/// Endpoints have times in which they are kept awake, and may read their working set at each start.
+pub const WARM: &str = "
+ALTER TABLE endpoints ADD COLUMN keep_warm TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE endpoints ADD COLUMN prewarm INTEGER NOT NULL DEFAULT 0;
+";
+
+/// Alerts: rules that were made or changed, what fires, what changed; webhooks and the notices to them.
+///
+/// Nothing refers to endpoints: what is said of one that is gone is history.
+pub const ALERTS: &str = "
+CREATE TABLE alert_rules (
+    id TEXT PRIMARY KEY,
+    rule TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE alert_states (
+    rule_id TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    name TEXT NOT NULL,
+    metric TEXT NOT NULL,
+    state TEXT NOT NULL,
+    value REAL,
+    since INTEGER NOT NULL,
+    PRIMARY KEY (rule_id, subject)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE alert_history (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    rule_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    metric TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    from_state TEXT NOT NULL,
+    to_state TEXT NOT NULL,
+    value REAL
+) STRICT;
+
+CREATE TABLE webhooks (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    url TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE deliveries (
+    id TEXT PRIMARY KEY,
+    webhook_id TEXT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
+    body TEXT NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    status INTEGER,
+    error TEXT,
+    at INTEGER NOT NULL,
+    next_at INTEGER
+) STRICT;
+CREATE INDEX deliveries_of_webhook ON deliveries (webhook_id, state);
+CREATE INDEX deliveries_by_time ON deliveries (next_at) WHERE state = 'pending';
+";

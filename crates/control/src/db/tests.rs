@@ -45,6 +45,10 @@ fn endpoint(branch: &Branch, slot: u32) -> Endpoint {
         slot,
         pg_settings: [("work_mem".to_owned(), "8MB".to_owned())].into(),
         allowed_ips: vec!["192.0.2.0/24".to_owned()],
+        warm: crate::model::record::Warm {
+            keep: vec![dormouse_api::endpoint::KeepWarm { schedule: "0 8 * * *".to_owned(), minutes: 9 }],
+            prewarm: true,
+        },
         ..Endpoint::new(EndpointId::generate(), &branch.project_id, &branch.id, &settings, at(0))
     }
 }

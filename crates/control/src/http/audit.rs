@@ -103,7 +103,7 @@ impl Drop for Record {
     }
 }
 
-async fn write(control: &Control, entry: AuditEntry) {
+pub(super) async fn write(control: &Control, entry: AuditEntry) {
     let (action, request) = (entry.action.clone(), entry.request_id.clone());
     let written = control.foundation.db.write("record a change", move |db| audit::insert(db, &entry)).await;
     if let Err(error) = written {

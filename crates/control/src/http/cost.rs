@@ -125,17 +125,6 @@ impl Control {
         &self.foundation.config.pricing
     }
 
-    /// What a stretch of time cost by the default sheet, with the fees and allowances of a whole month of 730 hours.
-    ///
-    /// # Errors
-    /// When the query cannot be answered, or the metadata cannot be read.
-    pub async fn spend(&self, query: &Query) -> Result<Money, Error> {
-        let report = self.usage(query).await?;
-        let lives = self.lives(&report).await?;
-        let usage = rules::usage(&report, &lives, dormouse_pricing::usage::MONTH_SECONDS);
-        Ok(self.pricing().spend(&usage))
-    }
-
     async fn lives(
         &self,
         report: &dormouse_api::usage::Report,

@@ -25,7 +25,7 @@ use crate::db::{branches, endpoints, events};
 use crate::model::allow;
 use crate::model::branch::MAX_ENDPOINTS;
 use crate::model::record::{Endpoint, Operation, Target};
-use crate::model::settings;
+use crate::model::{settings, warm};
 use crate::operation::{
     create_endpoint, delete_endpoint, draft, evict_compute, restart_compute, start_compute, suspend_compute,
 };
@@ -66,7 +66,8 @@ pub(super) async fn get(
     Ok(Json(EndpointReply { endpoint: control.show_endpoint(place.endpoint) }))
 }
 
-/// `PATCH /projects/{project_id}/endpoints/{endpoint_id}`. Takes effect at the next start.
+/// `PATCH /projects/{project_id}/endpoints/{endpoint_id}`. Sizes and time-outs hold at once, PostgreSQL's settings from
+/// the next start on.
 pub(super) async fn update(
     State(control): State<Control>,
     Path((project, endpoint)): EndpointPath,
@@ -79,6 +80,8 @@ pub(super) async fn update(
         pause_timeout_seconds: wanted.pause_timeout_seconds,
         autoscaling_limit_min_cu: wanted.autoscaling_limit_min_cu,
         autoscaling_limit_max_cu: wanted.autoscaling_limit_max_cu,
+        keep_warm: wanted.keep_warm,
+        prewarm: wanted.prewarm,
         settings: wanted.settings,
     };
     let allowed_ips = wanted.allowed_ips.map(allow::list).transpose()?;
@@ -99,6 +102,8 @@ pub(super) async fn update(
     changed.await??;
     control.foundation.keeper.signals().mirror.notify_one();
     let endpoint = control.endpoint(&project, id.as_str())?.endpoint;
+    control.computes.retune(&endpoint.id, control.foundation.keeper.tuning(&endpoint));
+    control.foundation.keeper.signals().warm.notify_one();
     Ok(Json(EndpointChanged { endpoint: control.show_endpoint(endpoint), operations: Vec::new() }))
 }
 
@@ -119,6 +124,11 @@ pub(super) fn wished(mut row: Endpoint, wanted: NewEndpointLimits) -> Result<End
     row.autoscaling_limit_min_cu = wanted.autoscaling_limit_min_cu.unwrap_or(row.autoscaling_limit_min_cu);
     row.autoscaling_limit_max_cu = wanted.autoscaling_limit_max_cu.unwrap_or(row.autoscaling_limit_max_cu);
     settings::size(row.autoscaling_limit_min_cu, row.autoscaling_limit_max_cu)?;
+    if let Some(windows) = wanted.keep_warm {
+        warm::check(&windows)?;
+        row.warm.keep = windows;
+    }
+    row.warm.prewarm = wanted.prewarm.unwrap_or(row.warm.prewarm);
     Ok(row)
 }
 
@@ -145,6 +155,7 @@ pub(super) async fn create(
     let new = Endpoint::new(id, &place.project.id, &place.branch.id, &place.project.settings, clock::now());
     let new = wished(Endpoint { mode, pinned_lsn, ..new }, wanted.limits)?;
     let (row, operation) = control.add_endpoint(&place, new).await?;
+    control.foundation.keeper.signals().warm.notify_one();
     let operations = vec![shape::operation(operation)];
     let made = Made::new(&place.project.id, &row.id);
     let reply = EndpointChanged { endpoint: control.show_endpoint(row), operations };

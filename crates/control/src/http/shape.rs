@@ -3,6 +3,7 @@
 use dormouse_api as api;
 use dormouse_base::{BranchId, EndpointId, Secret};
 use dormouse_compute::State;
+use dormouse_compute::limits::{ClientLoad, Live};
 use dormouse_compute::spec::Mode;
 
 use super::error::Error;
@@ -46,6 +47,7 @@ impl Control {
                     enabled_libraries: row.settings.preload_libraries,
                 },
                 owner_is_superuser: row.settings.owner_is_superuser,
+                quota: row.settings.quotas.in_neon_words(),
                 allowed_ips: api::project::AllowedIps {
                     ips: row.settings.allowed_ips,
                     protected_branches_only: row.settings.allowed_ips_protected_branches_only,
@@ -61,6 +63,7 @@ impl Control {
         let state = live_state(self.computes.state(&row.id));
         let (current_state, pending_state) = state.in_neon_words();
         let pause = row.pause_timeout_seconds;
+        let live = self.computes.live(&row.id);
         api::Endpoint {
             host: address.host_of(&row.id, false),
             proxy_host: address.proxy_host().to_owned(),
@@ -87,6 +90,8 @@ impl Control {
                 started_at: row.seen.started_at,
                 suspended_at: row.seen.suspended_at,
                 next_wake: row.next_wake,
+                current_cu: live.map(|live| live.cu.as_f64()),
+                load: live.map(|live| load(&live, self.computes.clients(&row.id))),
             },
             limits: api::endpoint::EndpointLimits {
                 suspend_timeout_seconds: row.suspend_timeout_seconds,
@@ -94,6 +99,8 @@ impl Control {
                     .unwrap_or_else(|| self.foundation.config.timeouts.pause_seconds()),
                 autoscaling_limit_min_cu: row.autoscaling_limit_min_cu,
                 autoscaling_limit_max_cu: row.autoscaling_limit_max_cu,
+                keep_warm: row.warm.keep,
+                prewarm: row.warm.prewarm,
             },
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -101,6 +108,18 @@ impl Control {
             project_id: row.project_id,
             branch_id: row.branch_id,
         }
+    }
+}
+
+/// What a compute uses, as a reply.
+fn load(live: &Live, clients: ClientLoad) -> api::endpoint::EndpointLoad {
+    api::endpoint::EndpointLoad {
+        cpu_cores: (live.cpu_cores * 1000.0).round() / 1000.0,
+        memory_bytes: live.memory_bytes,
+        memory_limit_bytes: live.memory_limit_bytes,
+        connections: clients.connections,
+        pool_waiting: clients.waiting,
+        measured: live.measured,
     }
 }
 

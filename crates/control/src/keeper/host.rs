@@ -6,10 +6,10 @@ use std::time::Duration;
 use dormouse_base::{Cu, EndpointId, clock};
 use dormouse_compute::endpoint::Run;
 use dormouse_compute::event::Happening;
-use dormouse_compute::host::{Host, HostError, SleepNotes};
+use dormouse_compute::host::{Host, HostError, QuotaUsedUp, SleepNotes};
 use dormouse_compute::limits::Bounds;
 use dormouse_compute::postgres::admin::Door;
-use dormouse_compute::spec::{Directory, Mode, Spec};
+use dormouse_compute::spec::{Directory, Mode, Spec, Tuning};
 use dormouse_compute::state::State;
 use tokio_postgres::Client;
 
@@ -25,6 +25,18 @@ impl Keeper {
         let row = self.inner.db.read("read an endpoint", |db| endpoints::get(db, endpoint));
         let row = row.map_err(|e| db_error("read the endpoint", e))?;
         Ok(row.is_some_and(|row| row.mode == Mode::ReadOnly))
+    }
+
+    /// What of an endpoint's row can change while it runs.
+    pub(crate) fn tuning(&self, endpoint: &Endpoint) -> Tuning {
+        Tuning {
+            size: Bounds {
+                min: Cu::nearest(endpoint.autoscaling_limit_min_cu),
+                max: Cu::nearest(endpoint.autoscaling_limit_max_cu),
+            },
+            idle_timeout: self.inner.timeouts.idle_of(endpoint.suspend_timeout_seconds),
+            pause_timeout: self.inner.timeouts.pause_of(endpoint.pause_timeout_seconds),
+        }
     }
 
     fn rows(&self, endpoint: &EndpointId) -> Result<(Project, Branch, Endpoint, String), HostError> {
@@ -68,8 +80,22 @@ fn db_error(what: &str, error: DbError) -> HostError {
 
 #[async_trait::async_trait]
 impl Host for Keeper {
+    fn may_wake(&self, endpoint: &EndpointId) -> Result<(), QuotaUsedUp> {
+        if self.inner.guard.is_open() {
+            return Ok(());
+        }
+        let row = self.inner.db.read("read an endpoint", |db| endpoints::get(db, endpoint));
+        // What cannot be read will fail where there are words for it.
+        let Ok(Some(row)) = row else { return Ok(()) };
+        match self.inner.guard.block(&row.project_id, clock::now()) {
+            None => Ok(()),
+            Some(block) => Err(QuotaUsedUp { what: block.measure.words().to_owned(), hint: block.hint() }),
+        }
+    }
+
     async fn spec(&self, endpoint: &EndpointId) -> Result<Spec, HostError> {
         let (project, branch, endpoint, database) = self.rows(endpoint)?;
+        let tuning = self.tuning(&endpoint);
         let mut settings: Vec<(String, String)> = endpoint.pg_settings.into_iter().collect();
         let mut preload: Vec<String> = defaults::PRELOAD.map(str::to_owned).into();
         preload.extend(
@@ -84,10 +110,7 @@ impl Host for Keeper {
         {
             settings.push(("cron.database_name".to_owned(), database));
         }
-        let size = Bounds {
-            min: Cu::nearest(endpoint.autoscaling_limit_min_cu),
-            max: Cu::nearest(endpoint.autoscaling_limit_max_cu),
-        };
+        let Tuning { size, idle_timeout, pause_timeout } = tuning;
         self.inner.meter.size_at_start(&endpoint.id, size.min);
         Ok(Spec {
             project: project.id,
@@ -96,9 +119,10 @@ impl Host for Keeper {
             pinned: endpoint.pinned_lsn,
             pg_major: project.pg_version,
             slot: endpoint.slot,
-            idle_timeout: self.inner.timeouts.idle_of(endpoint.suspend_timeout_seconds),
-            pause_timeout: self.inner.timeouts.pause_of(endpoint.pause_timeout_seconds),
+            idle_timeout,
+            pause_timeout,
             size,
+            prewarm: endpoint.warm.prewarm,
             max_connections: defaults::MAX_CONNECTIONS,
             endpoint: endpoint.id,
             preload,

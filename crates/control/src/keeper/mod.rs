@@ -28,7 +28,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::computes::Computes;
 use crate::db::{Db, DbError, endpoints, usage};
 use crate::measure::colds::Waiting;
-use crate::metering::Meter;
+use crate::metering::{Guard, Meter};
 use crate::metrics::Metrics;
 use crate::model::record::Endpoint;
 use crate::model::settings::Timeouts;
@@ -58,8 +58,26 @@ pub struct Signals {
     pub pending: Notify,
     /// Something changed that storage keeps for a disaster.
     pub mirror: Notify,
+    /// Webhooks are to be told something.
+    pub notices: Notify,
     /// A branch or an endpoint expires, perhaps sooner than any other.
     pub expire: Notify,
+    /// Somebody changed when an endpoint is kept awake, or one that should be did not wake.
+    pub warm: Notify,
+    /// Those that did not.
+    warm_failed: Mutex<Vec<EndpointId>>,
+}
+
+impl Signals {
+    /// An endpoint that should be kept awake did not wake: it is tried again.
+    pub(crate) fn warm_failed(&self, endpoint: &EndpointId) {
+        self.warm_failed.lock().push(endpoint.clone());
+        self.warm.notify_one();
+    }
+
+    pub(crate) fn take_warm_failed(&self) -> Vec<EndpointId> {
+        std::mem::take(&mut *self.warm_failed.lock())
+    }
 }
 
 /// Something to write down.
@@ -97,6 +115,7 @@ struct Inner {
     timeouts: Timeouts,
     memory: Memory,
     meter: Meter,
+    guard: Guard,
     notes: mpsc::Sender<Note>,
     unread: Mutex<Option<mpsc::Receiver<Note>>>,
     signals: Signals,
@@ -116,10 +135,14 @@ impl Keeper {
             memory.set_pending(&endpoint, true);
         }
         let meter = Meter::resume(db.read("read the ledger", usage::load)?);
+        let guard = Guard::default();
+        let now = clock::now();
+        guard.note_all(&db.read("look at the quotas", |db| guard.assess_all(db, now))?);
         let unread = Mutex::new(Some(unread));
         let signals = Signals::default();
         let cold_starts = Waiting::default();
-        let inner = Inner { db, node, timeouts, memory, meter, notes, unread, signals, metrics, cold_starts };
+        let inner =
+            Inner { db, node, timeouts, memory, meter, guard, notes, unread, signals, metrics, cold_starts };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -138,6 +161,12 @@ impl Keeper {
     /// Wakes that are still to be measured.
     pub(crate) fn cold_starts(&self) -> &Waiting {
         &self.inner.cold_starts
+    }
+
+    /// Who may not be woken.
+    #[must_use]
+    pub fn guard(&self) -> &Guard {
+        &self.inner.guard
     }
 
     /// The queue of notes; only the first caller gets it.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   computes.awake()   CPU, memory, size        every second, of endpoints that are awake
-//!   pooler.traffic()   clients, logins, waits   every second, what was since the last time
+//!   pooler.census()   clients, logins, waits   every second, what was since the last time
 //!   keeper             wakes with their phases  as they happen, picked up every second
 //!   vault.sizes()      data of branches         every 5 minutes where somebody works, else every hour
 //!   statvfs            the disk                 every minute
@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Who sleeps is not sampled: a thousand sleeping endpoints cost a look at their states. [`samples`] says what each
-//! source means for an endpoint, its project and the server; [`colds`] counts cold starts; [`storage`] knows sizes. The
+//! source means for an endpoint, its project and the server; [`colds`] counts cold starts; [`storage`] knows sizes; [`exported`] is what `/metrics` shows. The
 //! loop is the reconciler [`measure`](crate::reconcile::measure). A new metric is a line in [`samples`].
 
 use dormouse_base::EndpointId;
@@ -19,10 +19,11 @@ use dormouse_base::EndpointId;
 pub mod samples;
 pub mod colds;
 pub mod storage;
+pub mod exported;
 
 /// What the pooler tells of an endpoint: what is now, and durations since it was asked last.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Traffic {
+pub struct Census {
     /// The endpoint.
     pub endpoint: EndpointId,
     /// Clients past login.

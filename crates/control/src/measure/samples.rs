@@ -11,7 +11,7 @@ use dormouse_base::{EndpointId, ProjectId};
 use dormouse_compute::limits::Live;
 use dormouse_statistics::{Key, Subject};
 
-use super::Traffic;
+use super::Census;
 
 /// A sample: of what, the value, how often.
 pub type Sample = (Key, f64, u64);
@@ -37,7 +37,7 @@ pub struct Seen {
     /// What it uses, if it is awake.
     pub live: Option<Live>,
     /// What its clients do.
-    pub traffic: Option<Traffic>,
+    pub census: Option<Census>,
     /// Wakes since the last second, milliseconds each.
     pub wakes: Vec<f64>,
 }
@@ -62,14 +62,14 @@ impl Sums {
     /// Of one endpoint; `available` is what the machine has left, bytes.
     fn of(seen: &Seen, live: &Live, available: u64) -> Self {
         let limit = live.memory_limit_bytes.map(|limit| limit.saturating_sub(live.memory_bytes));
-        let traffic = seen.traffic.as_ref();
+        let census = seen.census.as_ref();
         let by_memory = live.memory_bytes as f64 / MEMORY_PER_CU as f64;
         let mut sums = Self {
             cu: live.cu.as_f64(),
             // More than the machine has left cannot be taken.
             freeable: limit.map_or(available, |limit| limit.min(available)) as f64,
-            clients: traffic.map_or(0.0, |traffic| traffic.clients as f64),
-            backends: traffic.map_or(0.0, |traffic| traffic.backends as f64),
+            clients: census.map_or(0.0, |census| census.clients as f64),
+            backends: census.map_or(0.0, |census| census.backends as f64),
             max_backends: f64::from(seen.known.max_connections),
             ..Self::default()
         };
@@ -148,9 +148,9 @@ fn durations(seen: &Seen, out: &mut Vec<Sample>) {
     for wake in &seen.wakes {
         put(Metric::ColdStartTime, *wake, 1);
     }
-    if let Some(traffic) = &seen.traffic {
-        traffic.logins.iter().for_each(|(ms, count)| put(Metric::ConnectionTime, *ms, *count));
-        traffic.waits.iter().for_each(|(ms, count)| put(Metric::PoolerWaitTime, *ms, *count));
+    if let Some(census) = &seen.census {
+        census.logins.iter().for_each(|(ms, count)| put(Metric::ConnectionTime, *ms, *count));
+        census.waits.iter().for_each(|(ms, count)| put(Metric::PoolerWaitTime, *ms, *count));
     }
 }
 
@@ -165,14 +165,23 @@ mod tests {
     fn live(cu: f64, cpu_cores: f64, memory: u64, limit: Option<u64>) -> Live {
         let cu = Cu::new(cu).unwrap();
         let at = clock::now();
-        Live { at, cu, cpu_cores, memory_bytes: memory, memory_limit_bytes: limit, measured: true }
+        Live {
+            at,
+            cu,
+            cpu_cores,
+            memory_bytes: memory,
+            memory_limit_bytes: limit,
+            connections: 0,
+            waiting: 0,
+            measured: true,
+        }
     }
 
     fn seen(name: &str, live: Option<Live>) -> Seen {
         let known =
             Known { project: "calm-oak-abcd2345".parse().unwrap(), max_cu: 4.0, max_connections: 100 };
         let endpoint = format!("ep-{name}").parse().unwrap();
-        Seen { endpoint, known, live, traffic: None, wakes: Vec::new() }
+        Seen { endpoint, known, live, census: None, wakes: Vec::new() }
     }
 
     fn of(samples: &[Sample], subject: &str, metric: Metric) -> Option<f64> {
@@ -184,7 +193,7 @@ mod tests {
     fn an_endpoint_is_measured_against_its_limit_and_its_largest_size() {
         let mut one = seen("one", Some(live(2.0, 1.5, 4 * GIB, Some(8 * GIB))));
         let endpoint = one.endpoint.clone();
-        one.traffic = Some(Traffic {
+        one.census = Some(Census {
             endpoint,
             clients: 300,
             backends: 80,

@@ -141,6 +141,11 @@ impl Meter {
         self.inner.ledger.lock().done(batch);
     }
 
+    /// Has the heartbeat come at once.
+    pub(crate) fn nudge(&self) {
+        self.inner.news.notify_one();
+    }
+
     /// Becomes ready when something should be stored soon.
     pub(crate) async fn news(&self) {
         self.inner.news.notified().await;

@@ -17,8 +17,10 @@ pub mod ledger;
 pub mod meter;
 pub mod moment;
 pub mod report;
+pub mod quota;
 
 pub use gain::{Gain, HOUR_MS, Hour, Traffic};
 pub use ledger::{Account, Batch, Doing, Ledger, Level, Mark};
 pub use meter::{Clients, HEARTBEAT, Meter};
 pub use moment::Moment;
+pub use quota::{Guard, Pricing};

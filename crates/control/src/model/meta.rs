@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use dormouse_base::{BranchId, EndpointId, Lsn, ProjectId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::record::{Origin, Pending, ProjectSettings};
+use super::record::{Origin, Pending, ProjectSettings, Warm};
 
 /// The version that is written.
 pub const VERSION: u32 = 1;
@@ -109,6 +109,9 @@ pub struct EndpointMeta {
     /// Addresses that may connect; empty = all.
     #[serde(default)]
     pub allowed_ips: Vec<String>,
+    /// What makes it quick before anybody comes.
+    #[serde(default)]
+    pub warm: Warm,
     /// When it was made.
     pub created_at: Timestamp,
 }

@@ -18,12 +18,13 @@ pub mod name;
 pub mod settings;
 pub mod defaults;
 pub mod branch;
-pub mod activity;
 pub mod allow;
+pub mod quota;
 pub mod token;
 pub mod meta;
 pub mod sql;
 pub mod cron;
+pub mod warm;
 
 use dormouse_base::Kind;
 

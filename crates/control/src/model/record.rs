@@ -3,9 +3,12 @@
 //! These are not the HTTP types (those live in `dormouse-api`): a row knows secrets and plans that
 //! never leave the server.
 
+use dormouse_api::endpoint::KeepWarm;
 use dormouse_base::{ApiKeyId, BranchId, EndpointId, Lsn, OperationId, ProjectId, Timestamp};
 use dormouse_compute::spec::Mode;
 use serde::{Deserialize, Serialize};
+
+use super::quota::Plan;
 
 /// Settings that new endpoints of a project start with, and the project's own switches.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -29,6 +32,8 @@ pub struct ProjectSettings {
     pub allowed_ips: Vec<String>,
     /// The list holds for protected branches only.
     pub allowed_ips_protected_branches_only: bool,
+    /// How much it may use.
+    pub quotas: Plan,
 }
 
 /// One tenant.
@@ -137,6 +142,16 @@ pub struct Seen {
     pub last_active: Option<Timestamp>,
 }
 
+/// What makes an endpoint quick before anybody comes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Warm {
+    /// When it is kept awake.
+    pub keep: Vec<KeepWarm>,
+    /// Its working set is read soon after each start.
+    pub prewarm: bool,
+}
+
 /// The compute of a branch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Endpoint {
@@ -168,6 +183,8 @@ pub struct Endpoint {
     pub pg_settings: std::collections::BTreeMap<String, String>,
     /// Addresses that may connect, of those that the project allows; empty = all.
     pub allowed_ips: Vec<String>,
+    /// What makes it quick before anybody comes.
+    pub warm: Warm,
     /// Clients were let in since the roles were last learned, so the roles table may be behind.
     pub roles_stale: bool,
     /// When PostgreSQL itself next wants to run something.
@@ -205,6 +222,7 @@ impl Endpoint {
             autoscaling_limit_max_cu: wishes.autoscaling_limit_max_cu.unwrap_or(super::defaults::MAX_CU),
             pg_settings: std::collections::BTreeMap::new(),
             allowed_ips: Vec::new(),
+            warm: Warm::default(),
             roles_stale: false,
             next_wake: None,
             seen: Seen::default(),

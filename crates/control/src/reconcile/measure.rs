@@ -17,6 +17,7 @@ use crate::control::Control;
 use crate::db::{Db, DbError, endpoints};
 use crate::keeper::Keeper;
 use crate::measure::colds::Lately;
+use crate::measure::exported::Exported;
 use crate::measure::samples::{Known, Seen, samples};
 use crate::model::defaults;
 use crate::pooler::Attached;
@@ -38,6 +39,7 @@ pub struct Measure {
     computes: Arc<dyn Computes>,
     keeper: Keeper,
     pooler: Attached,
+    exported: Exported,
     known: HashMap<EndpointId, Option<Known>>,
     lately: Lately,
     /// When each of the slower things was done last, seconds since 1970.
@@ -71,6 +73,7 @@ impl Measure {
             computes: Arc::clone(&control.computes),
             keeper: foundation.keeper(),
             pooler: Arc::clone(&control.pooler),
+            exported: foundation.exported.clone(),
             known: HashMap::new(),
             lately: Lately::default(),
             // The first minutes are for people who wait.
@@ -106,19 +109,19 @@ impl Measure {
         for (endpoint, live) in self.computes.awake() {
             found.insert(endpoint, (Some(live), None, Vec::new()));
         }
-        let traffic = self.pooler.get().map(|pooler| pooler.traffic()).unwrap_or_default();
-        for traffic in traffic {
-            let endpoint = traffic.endpoint.clone();
-            found.entry(endpoint).or_default().1 = Some(traffic);
+        let census = self.pooler.get().map(|pooler| pooler.census()).unwrap_or_default();
+        for census in census {
+            let endpoint = census.endpoint.clone();
+            found.entry(endpoint).or_default().1 = Some(census);
         }
         for (endpoint, took) in self.keeper.cold_starts().take() {
             found.entry(endpoint).or_default().2.push(took);
         }
         let mut seen = Vec::with_capacity(found.len());
-        for (endpoint, (live, traffic, wakes)) in found {
+        for (endpoint, (live, census, wakes)) in found {
             let Some(known) = self.known(&endpoint)? else { continue };
             wakes.iter().for_each(|_| self.lately.note(now, &endpoint, &known.project));
-            seen.push(Seen { endpoint, known, live, traffic, wakes });
+            seen.push(Seen { endpoint, known, live, census, wakes });
         }
         Ok(seen)
     }
@@ -156,6 +159,8 @@ impl Reconciler for Measure {
         let start = Mono::now();
         let now = clock::now().as_second();
         let seen = self.look(now).map_err(Trouble::in_doing("read the endpoints"))?;
+        let awake = seen.iter().filter_map(|one| Some((&one.endpoint, one.live.as_ref()?)));
+        self.exported.look(awake, start);
         self.recorder.record(now, samples(&seen, available_bytes().unwrap_or(u64::MAX)));
         let mut text = format!("{} seen", seen.len());
         if is_due(&mut self.done.flush, FLUSH_EVERY, now) {

@@ -1,14 +1,18 @@
 //! `metering`: the heartbeat. Stores what was used, soon after something changed and at least every [`HEARTBEAT`].
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_base::clock::{self, Mono};
+use dormouse_base::{EndpointId, Lsn};
 
+use super::quotas::Quotas;
 use super::{Reconciler, Report, Trouble};
 use crate::computes::Computes;
 use crate::db::{Db, usage};
 use crate::metering::{HEARTBEAT, Meter};
+use crate::vault::Vault;
 
 /// Between a change and its being stored, so that a storm of wakes costs few transactions.
 const GATHER: Duration = Duration::from_millis(100);
@@ -25,6 +29,10 @@ pub struct Metering {
     /// What the metadata's generation was after our own last change.
     pub(super) seen: Option<u64>,
     pub(super) pruned: Option<Mono>,
+    pub(super) quotas: Quotas,
+    pub(super) vault: Arc<dyn Vault>,
+    /// How far each writer's WAL was in the store.
+    pub(super) filed: HashMap<EndpointId, Lsn>,
 }
 
 impl Metering {
@@ -37,6 +45,16 @@ impl Metering {
             if let Some(live) = self.computes.live(&endpoint) {
                 self.meter.size(&endpoint, live.cu);
             }
+        }
+    }
+
+    /// What was written is what is filed of it, so that it is right after a sleep, too.
+    fn count_written(&mut self) {
+        for (endpoint, filed) in self.vault.filed() {
+            let before = self.filed.insert(endpoint.clone(), filed);
+            // Another line of history begins anew, and so does this server.
+            let bytes = before.filter(|before| *before <= filed).map_or(0, |before| filed.since(before));
+            self.meter.written(&endpoint, bytes);
         }
     }
 
@@ -54,6 +72,7 @@ impl Metering {
 
     async fn write(&mut self, all: bool) -> Result<usize, Trouble> {
         self.compare();
+        self.count_written();
         self.clear()?;
         let Some(batch) = self.meter.beat(all) else { return Ok(0) };
         let (sent, now) = (Arc::clone(&batch), clock::now());
@@ -89,6 +108,7 @@ impl Reconciler for Metering {
     async fn run(&mut self) -> Result<Report, Trouble> {
         tokio::time::sleep(GATHER).await;
         let count = self.write(false).await?;
+        self.quotas.enforce().await?;
         Ok(Report { text: format!("{count} hours of branches grew"), next: HEARTBEAT.saturating_sub(GATHER) })
     }
 

@@ -1,5 +1,8 @@
 //! Reconcilers with computes that only write down what is asked of them.
 
+use std::collections::BTreeSet;
+
+use dormouse_api::endpoint::KeepWarm;
 use dormouse_base::EndpointId;
 use dormouse_compute::State;
 use dormouse_compute::event::Cause;
@@ -11,7 +14,7 @@ use jiff::SignedDuration;
 use super::*;
 use crate::computes::Computes;
 use crate::computes::recorder::Recorder;
-use crate::db::{Db, endpoints};
+use crate::db::{Db, branches, endpoints};
 use crate::directory::Directories;
 use crate::keeper::Keeper;
 use crate::plan::Wish;
@@ -72,6 +75,62 @@ async fn a_scheduled_job_wakes_its_endpoint_in_time_and_once() {
     assert_eq!(scene.wakes().len(), 1, "it is awake now");
     let report = schedule.run().await.unwrap();
     assert!(report.next > Duration::from_secs(5), "nothing is due before {later}: {report:?}");
+}
+
+/// One with this window and time-out, whose branch is ready.
+fn warm_endpoint(scene: &Scene, minutes: u32, suspend_timeout_seconds: i64) -> EndpointId {
+    let id = scene.endpoint();
+    let window = KeepWarm { schedule: "* * * * *".to_owned(), minutes };
+    let change = |db: &rusqlite::Transaction<'_>| {
+        let mut row = endpoints::get(db, &id)?.unwrap();
+        row.suspend_timeout_seconds = suspend_timeout_seconds;
+        row.warm.keep = if minutes > 0 { vec![window.clone()] } else { Vec::new() };
+        branches::mark_ready(db, &row.branch_id, clock::now())?;
+        endpoints::update(db, &row, clock::now())
+    };
+    scene.db.write_now("", change).unwrap();
+    id
+}
+
+#[tokio::test]
+async fn warm_endpoints_are_woken_once_and_kept_awake_until_their_window_ends() {
+    let scene = scene();
+    let (usual, window, always) =
+        (warm_endpoint(&scene, 0, 300), warm_endpoint(&scene, 90, 300), warm_endpoint(&scene, 0, -1));
+    let (db, keeper, computes) = (scene.db.clone(), scene.keeper.clone(), scene.computes());
+    let mut warm = warm::Warm::new(db, keeper, computes, Scope::new());
+    warm.run().await.unwrap();
+    tokio::task::yield_now().await;
+    let woken: BTreeSet<_> =
+        scene.wakes().into_iter().map(|(id, cause)| (id.to_string(), cause == Cause::KeepWarm)).collect();
+    assert_eq!(woken, [(window.to_string(), true), (always.to_string(), true)].into(), "not {usual}");
+    let until = scene.computes.kept.lock()[&window].unwrap();
+    assert!(until > clock::now() + SignedDuration::from_mins(88), "{until}");
+
+    // Somebody suspends both: they stay asleep.
+    for id in [&window, &always] {
+        scene.computes.states.lock().insert(id.clone(), State::Stopped);
+    }
+    warm.run().await.unwrap();
+    tokio::task::yield_now().await;
+    assert_eq!(scene.wakes().len(), 2, "whoever suspends it means that");
+
+    // The window goes.
+    scene
+        .db
+        .write_now("", |db| {
+            let mut row = endpoints::get(db, &window)?.unwrap();
+            row.warm.keep.clear();
+            endpoints::update(db, &row, clock::now())
+        })
+        .unwrap();
+    warm.run().await.unwrap();
+    assert_eq!(scene.computes.kept.lock()[&window], None, "it may sleep again");
+    // One that did not wake is tried again.
+    scene.keeper.signals().warm_failed(&always);
+    warm.run().await.unwrap();
+    tokio::task::yield_now().await;
+    assert_eq!(scene.wakes().len(), 3);
 }
 
 #[tokio::test]

@@ -50,6 +50,12 @@ impl<B, W> Books<B, W> {
         }
     }
 
+    /// How many clients wait for a backend.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiters.len()
+    }
+
     /// Since when the client at the front of the line waits.
     #[must_use]
     pub fn oldest_wait(&self) -> Option<Mono> {

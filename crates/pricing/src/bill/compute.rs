@@ -65,9 +65,12 @@ fn by_size(sizes: &Sizes, usage: &Usage, notes: &mut Vec<String>) -> Vec<Line> {
     let mut seconds = BTreeMap::<usize, u128>::new();
     let mut several = false;
     for database in usage.databases() {
+        let billed = u128::from(time::billed(sizes.sleep, database));
+        if billed == 0 {
+            continue;
+        }
         let (at, machines) = machine(&sizes.sizes, database.size());
         several |= machines > 1;
-        let billed = u128::from(time::billed(sizes.sleep, database));
         let all = seconds.entry(at).or_default();
         *all = all.saturating_add(billed.saturating_mul(machines));
     }

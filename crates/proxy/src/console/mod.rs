@@ -38,7 +38,7 @@ pub(crate) use metrics::PoolMetrics;
 pub(crate) use operators::Operators;
 pub use settings::{ChangeError, Setting};
 
-use crate::load::EndpointLoad;
+use crate::census::EndpointCensus;
 use crate::session::io::Client;
 use crate::session::{End, Shared, help};
 use desk::Desk;
@@ -165,9 +165,16 @@ impl Pooler {
 
     /// Clients, logins and waits by endpoint; durations are those since the last call.
     #[must_use]
-    pub fn load(&self) -> HashMap<EndpointId, EndpointLoad> {
+    pub fn census(&self) -> HashMap<EndpointId, EndpointCensus> {
         let pools = self.0.pools.list();
-        self.0.load.take(pools.iter().map(|pool| (pool.key.endpoint.clone(), pool.load())))
+        self.0.census.take(pools.iter().map(|pool| (pool.key.endpoint.clone(), pool.census())))
+    }
+
+    /// How many clients of each of these endpoints wait for a backend, in their order. Takes microseconds for a
+    /// thousand pools.
+    #[must_use]
+    pub fn waiting(&self, endpoints: &[EndpointId]) -> Vec<u32> {
+        self.0.pools.waiting(endpoints)
     }
 
     /// Changes settings, all or none; `None` means the default. They are kept, and hold at once.

@@ -35,8 +35,12 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::Request;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Method, Request, Response};
+use axum::middleware::{self, Next};
 use axum::routing::{MethodFilter, get, on};
+use dormouse_base::clock::Mono;
 use dormouse_base::rand;
 use dormouse_runtime::task::Scope;
 
@@ -116,8 +120,23 @@ impl Gateway {
             .route("/v1/queries", on(MethodFilter::POST, queries::serve).on(MethodFilter::OPTIONS, options))
             .route("/v2", get(websocket::serve))
             .route("/v1", get(websocket::serve))
+            .route_layer(middleware::from_fn_with_state(self.clone(), counted))
             .with_state(self.clone())
     }
+}
+
+/// Counts a request and how it was answered. A preflight asks nothing of the database.
+async fn counted(State(gateway): State<Gateway>, request: Request<Body>, next: Next) -> Response<Body> {
+    let door = match request.uri().path() {
+        _ if request.method() == Method::OPTIONS => return next.run(request).await,
+        "/sql" => "sql",
+        "/v1/queries" => "queries",
+        _ => "websocket",
+    };
+    let start = Mono::now();
+    let response = next.run(request).await;
+    gateway.clients.shared.metrics.answered(door, response.status().as_u16(), start.elapsed());
+    response
 }
 
 /// Names a request, for the log and for the client.

@@ -139,10 +139,12 @@ impl Hello {
         let Backend { pass, compute, ticket } = backend;
         let pid = self.key.0;
         let ends = stream.ends();
+        let gate = pass.into_gate();
         Box::new(Held {
             stream,
             server: Server::new(self.status.unwrap_or(TxStatus::Idle), self.reported).with_pid(pid),
-            gate: pass.into_gate(),
+            _counted: gate.connected(),
+            gate,
             inside: true,
             outbox: Outbox::default(),
             key: Arc::new(Key::new(number, self.key, compute, ends)),

@@ -118,6 +118,19 @@ impl Pools {
         all
     }
 
+    /// How many clients of each of these endpoints wait for a backend.
+    pub(crate) fn waiting(&self, endpoints: &[EndpointId]) -> Vec<u32> {
+        let index: HashMap<&EndpointId, usize> = endpoints.iter().zip(0..).collect();
+        let mut waiting = vec![0_u32; endpoints.len()];
+        let all = self.all.lock();
+        for (key, pool) in &*all {
+            if let Some(at) = index.get(&key.endpoint) {
+                waiting[*at] = waiting[*at].saturating_add(pool.waiting());
+            }
+        }
+        waiting
+    }
+
     /// Forgets pools that nobody has needed for long.
     fn sweep(&self) {
         let settings = self.settings.read().clone();

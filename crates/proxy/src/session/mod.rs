@@ -37,10 +37,10 @@ use tracing::Instrument;
 
 use crate::bound::Listening;
 use crate::cancel::Registry;
+use crate::census::Census;
 use crate::console::{Admin, Operators};
 use crate::handover::Departure;
 use crate::handshakes::Place;
-use crate::load::Load;
 use crate::lookups::Lookups;
 use crate::metrics::Metrics;
 use crate::pooled::{self, Pools};
@@ -72,7 +72,7 @@ pub(crate) struct Shared {
     pub(crate) cancels: Registry,
     pub(crate) metrics: Metrics,
     /// What statistics ask.
-    pub(crate) load: Load,
+    pub(crate) census: Census,
     /// Makes the answers for roles that do not exist look real.
     pub(crate) doom_secret: Vec<u8>,
     pub(crate) pools: Arc<Pools>,
@@ -99,7 +99,7 @@ impl Shared {
     fn logged_in(&self, endpoint: &EndpointId, start: Mono) {
         let took = start.elapsed();
         self.metrics.login.observe(took.as_secs_f64());
-        self.load.logged_in(endpoint, took);
+        self.census.logged_in(endpoint, took);
     }
 }
 
@@ -151,7 +151,7 @@ pub(crate) async fn serve(
     };
     let _counted = counted;
     shared.metrics.sessions.inc();
-    let direct = shared.load.direct(&endpoint);
+    let direct = shared.census.direct(&endpoint);
     let ended = moving::run(&shared, endpoint, relay).await;
     drop(direct);
     shared.metrics.sessions.dec();

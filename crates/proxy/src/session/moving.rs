@@ -95,7 +95,7 @@ pub(crate) fn arrive(
         let tally = shared.pools.traffic().open(&who.endpoint);
         let relay = Relay::resumed(client, BackendStream::Unix(backend), compute, cancel, tally);
         shared.metrics.sessions.inc();
-        let direct = shared.load.direct(&who.endpoint);
+        let direct = shared.census.direct(&who.endpoint);
         let ended = run(&shared, who.endpoint, relay).await;
         drop(direct);
         shared.metrics.sessions.dec();

@@ -26,7 +26,7 @@ use std::time::Duration;
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::backend::TxStatus;
 use dormouse_pgwire::scan::BackendScan;
-use dormouse_runtime::gate::{Closing, Gate, Pass};
+use dormouse_runtime::gate::{Closing, Connected as Counted, Gate, Pass};
 use tokio::io::AsyncWrite;
 use tokio::sync::watch;
 use tokio::time::Sleep;
@@ -86,6 +86,8 @@ pub(super) struct Relay {
     terminated: bool,
     cancel: Option<Entry>,
     tally: Tally,
+    /// The backend counts as a connection.
+    _counted: Counted,
 }
 
 impl Relay {
@@ -95,6 +97,7 @@ impl Relay {
         let closing = *receiver.borrow();
         let watching = watch_closing(receiver);
         let mut relay = Self {
+            _counted: gate.connected(),
             client: client.stream,
             backend: backend.stream,
             compute: backend.compute,
@@ -135,10 +138,12 @@ impl Relay {
     ) -> Self {
         let receiver = compute.closing();
         let closing = *receiver.borrow();
+        let gate = compute.gate();
         Self {
+            _counted: gate.connected(),
             client,
             backend,
-            gate: compute.gate(),
+            gate,
             compute,
             inside: false,
             scan: BackendScan::after_ready(TxStatus::Idle),

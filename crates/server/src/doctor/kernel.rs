@@ -1,5 +1,6 @@
 //! What the kernel offers: cgroups, Landlock, priorities, huge pages, limits.
 
+use dormouse_compute::limits::Controllers;
 use dormouse_compute::sandbox::cgroup::{Cgroups, Choice};
 use dormouse_compute::sandbox::landlock;
 use rustix::process::Resource;
@@ -10,7 +11,7 @@ use super::{Finding, Level};
 const WANTED_DESCRIPTORS: u64 = 20_000;
 
 pub(super) fn examine() -> Vec<Finding> {
-    vec![cgroups(), landlocked(), priority(), huge_pages(), descriptors()]
+    vec![cgroups(), sizes(), landlocked(), priority(), huge_pages(), descriptors()]
 }
 
 fn cgroups() -> Finding {
@@ -39,6 +40,27 @@ fn describe_cgroups(found: &Cgroups) -> Finding {
         )
         .advice(
             "run as root, or in a delegated cgroup: systemd-run --user --scope -p Delegate=yes dormouse up",
+        ),
+    }
+}
+
+fn sizes() -> Finding {
+    match Controllers::examine() {
+        Controllers::V2 => {
+            Finding::new("sizes", Level::Ok, "computes are limited and measured by cgroup version 2")
+        }
+        Controllers::V1(found) => {
+            let memory = if found.memory.is_some() { "" } else { ", but not in their memory" };
+            let text = format!("computes are limited and measured by cgroup version 1{memory}");
+            Finding::new("sizes", Level::Ok, text)
+        }
+        Controllers::Missing(why) => Finding::new(
+            "sizes",
+            Level::Note,
+            format!("computes are not limited, do not grow, and are metered by their smallest size: {why}"),
+        )
+        .advice(
+            "run as root, or in a delegated cgroup of its own: systemd-run --user --scope -p Delegate=yes dormouse up",
         ),
     }
 }

@@ -3,6 +3,7 @@
 use dormouse_api::client;
 use dormouse_api::endpoint::{CreateEndpoint, EndpointType, NewEndpoint, NewEndpointLimits};
 
+use super::size::Size;
 use super::{Which, done, fields};
 use crate::args::{Consent, OnBranch};
 use crate::commands::Context;
@@ -28,6 +29,9 @@ pub(crate) struct Create {
     /// Idle time before it sleeps, such as 5m; 0 = the server's default, -1 = never.
     #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
     suspend_timeout: Option<Timeout>,
+
+    #[command(flatten)]
+    size: Size,
 }
 
 #[derive(Debug, clap::Args)]
@@ -41,6 +45,7 @@ pub(crate) struct Delete {
 
 pub(super) async fn create(args: &Create, session: &Session, cx: &Context) -> Result<(), Error> {
     let place = resolve::branch(session, args.on.of.project.as_deref(), args.on.branch.as_deref()).await?;
+    let size = args.size.wishes();
     let endpoint = NewEndpoint {
         branch_id: place.branch.id,
         kind: if args.read_only { EndpointType::ReadOnly } else { EndpointType::ReadWrite },
@@ -48,6 +53,10 @@ pub(super) async fn create(args: &Create, session: &Session, cx: &Context) -> Re
         pinned_timestamp: args.at.and_then(Moment::time),
         limits: NewEndpointLimits {
             suspend_timeout_seconds: args.suspend_timeout.map(|timeout| timeout.0),
+            autoscaling_limit_min_cu: size.min_cu,
+            autoscaling_limit_max_cu: size.max_cu,
+            keep_warm: size.keep_warm,
+            prewarm: size.prewarm,
             ..NewEndpointLimits::default()
         },
     };

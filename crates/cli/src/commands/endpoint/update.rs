@@ -1,10 +1,11 @@
-//! `dormouse endpoint update`: when an endpoint sleeps, and its PostgreSQL settings.
+//! `dormouse endpoint update`: how large an endpoint may be, when it sleeps, and its PostgreSQL settings.
 
 use std::collections::BTreeMap;
 
 use dormouse_api::client;
 use dormouse_api::endpoint::{EndpointPatch, EndpointSettings, UpdateEndpoint};
 
+use super::size::Size;
 use super::{Which, fields};
 use crate::args::name;
 use crate::commands::Context;
@@ -25,6 +26,9 @@ pub(crate) struct Update {
     #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
     pause_timeout: Option<Timeout>,
 
+    #[command(flatten)]
+    size: Size,
+
     /// A PostgreSQL setting, such as work_mem=16MB; takes effect at the next start. Repeatable.
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     set: Vec<(String, String)>,
@@ -36,9 +40,14 @@ pub(crate) struct Update {
 
 pub(super) async fn run(args: &Update, session: &Session, cx: &Context) -> Result<(), Error> {
     let endpoint = args.which.find(session).await?;
+    let size = args.size.wishes();
     let patch = EndpointPatch {
         suspend_timeout_seconds: args.suspend_timeout.map(|timeout| timeout.0),
         pause_timeout_seconds: args.pause_timeout.map(|timeout| timeout.0),
+        autoscaling_limit_min_cu: size.min_cu,
+        autoscaling_limit_max_cu: size.max_cu,
+        keep_warm: size.keep_warm,
+        prewarm: size.prewarm,
         settings: new_settings(args, &endpoint.settings.pg_settings),
         ..EndpointPatch::default()
     };

@@ -4,6 +4,8 @@ use dormouse_base::{BranchId, ProjectId, Timestamp};
 use proptest::prelude::*;
 use rusqlite::Connection;
 
+mod month;
+
 use super::*;
 use crate::db::migrations;
 use crate::db::usage::{self as rows, Filter, Range, Used};
@@ -35,6 +37,8 @@ struct World {
     excused: Vec<u64>,
     /// The last time that anything was stored, for what a crash may lose.
     stored_at: u64,
+    /// Then the wall clock says how long data was there.
+    rebooted: bool,
 }
 
 impl World {
@@ -77,6 +81,7 @@ impl World {
             wakes: vec![0; count],
             excused: vec![0; count],
             stored_at: 1_000_000,
+            rebooted: false,
         };
         world.start();
         world
@@ -144,13 +149,16 @@ impl World {
         let before = std::mem::replace(&mut self.doing[n], doing);
         let endpoint = self.endpoints[n].clone();
         let Some(ledger) = &mut self.ledger else { return };
-        if before == Doing::Off && doing == Doing::Active {
-            // As the keeper does: starting, and the note that it begins.
+        if before == Doing::Off && doing != Doing::Off {
+            // As the keeper does: starting, and the note that it begins; what pauses was awake before.
             ledger.turn(&endpoint, Doing::Off, None, &now);
             rows::open(&self.db, &endpoint, &now).unwrap();
+            ledger.turn(&endpoint, Doing::Active, None, &now);
+            self.wakes[n] += 1;
+        } else if before == Doing::Paused && doing == Doing::Active {
+            self.wakes[n] += 1;
         }
         ledger.turn(&endpoint, doing, None, &now);
-        self.wakes[n] += u64::from(doing == Doing::Active && before != Doing::Active);
     }
 
     fn resize(&mut self, n: usize, cu: Cu) {
@@ -167,7 +175,8 @@ impl World {
         let Some(ledger) = &mut self.ledger else { return };
         self.levels[n] = bytes;
         ledger.level(&self.branches[n], bytes, 0, &now);
-        // Measuring is not part of what is tested: what is measured is stored at once.
+        // Measuring is not part of what is tested: what is measured is stored at once, after what waits.
+        self.beat(true, false);
         self.beat(true, false);
     }
 
@@ -201,6 +210,7 @@ impl World {
         self.clock = 500;
         self.stored_at = 500;
         self.boot += 1;
+        self.rebooted = true;
     }
 
     /// A server starts: it goes on from what is stored, and hears of what was adopted.
@@ -252,6 +262,10 @@ impl World {
                 self.truth[n],
                 self.excused[n]
             );
+            let stored = self.stored[n] as f64 / HOUR_MS as f64;
+            if !self.rebooted {
+                assert!(close(used.totals.storage_byte_hours, stored), "{used:?} {stored}");
+            }
             assert!(used.totals.wakes <= self.wakes[n], "wakes");
             if self.excused[n] == 0 {
                 assert_eq!((used.totals.cu_seconds * 1e6).round() as u64, self.truth[n].2, "CU");
@@ -270,6 +284,7 @@ enum Step {
     Pass(u64),
     Turn(usize, Doing),
     Size(usize, u32),
+    Level(usize, u64),
     Beat,
     /// The transaction does not get through, or its end is not heard of.
     Lost {
@@ -291,6 +306,7 @@ fn step(count: usize) -> impl Strategy<Value = Step> {
         1 => (1..8_000_000_u64).prop_map(Step::Pass),
         6 => (0..count, doing).prop_map(|(n, doing)| Step::Turn(n, doing)),
         2 => (0..count, 250..8000_u32).prop_map(|(n, cu)| Step::Size(n, cu)),
+        2 => (0..count, 0..5_000_000_000_u64).prop_map(|(n, bytes)| Step::Level(n, bytes)),
         2 => Just(Step::Beat),
         2 => any::<bool>().prop_map(|commits| Step::Lost { commits }),
         2 => (any::<u32>(), 0..7_200_000_u64).prop_map(|(with, later)| Step::Crash { with, later }),
@@ -308,6 +324,7 @@ fn play(count: usize, steps: Vec<Step>) -> World {
             Step::Turn(n, doing) if world.ledger.is_some() => world.turn(n, doing),
             Step::Turn(..) => {}
             Step::Size(n, cu) => world.resize(n, Cu::from_milli(cu)),
+            Step::Level(n, bytes) => world.level(n, bytes),
             Step::Beat => world.beat(true, false),
             Step::Lost { commits } => world.beat(commits, true),
             Step::Crash { with, later } => world.crash(with, later),
@@ -321,6 +338,8 @@ fn play(count: usize, steps: Vec<Step>) -> World {
     }
     world.start();
     world.beat(true, false);
+    let now = world.now();
+    world.ledger.as_mut().unwrap().settle(&now, true);
     world.beat(true, false);
     world.check();
     world

@@ -202,6 +202,22 @@ fn names_mean_what_they_meant_when_their_end_failed() {
 }
 
 #[test]
+fn who_guesses_a_name_of_the_pool_takes_nothing_away() {
+    let (ready, done) = (message(b'Z', b"I"), message(b'C', b"DEALLOCATE\0"));
+    let mut pair = pair();
+    pair.up(&[message(b'P', b"s1\0select 1\0\0\0"), message(b'S', b"")].concat()).unwrap();
+    pair.down(&[message(b'1', b""), ready.clone()].concat());
+    let sync = message(b'S', b"");
+    let sent = pair.up(&[message(b'C', b"Sdormouse_1\0"), sync.clone()].concat()).unwrap();
+    assert_eq!(sent, sync, "the backend still has it");
+    assert_eq!(pair.down(&ready), [message(b'3', b""), ready.clone()].concat());
+    pair.up(&query("deallocate DORMOUSE_1")).unwrap();
+    pair.down(&[done, ready].concat());
+    let sent = pair.up(&message(b'B', b"\0s1\0\0\0\0\0\0\0")).unwrap();
+    assert_eq!(sent[0], b'C', "parsed anew");
+}
+
+#[test]
 fn what_an_error_does_not_undo_is_asked_about() {
     let ended = [message(b'E', b"SERROR\0C22012\0Mno\0\0"), message(b'Z', b"I")].concat();
     for (text, asked) in [

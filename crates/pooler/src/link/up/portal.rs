@@ -100,7 +100,8 @@ impl Up<'_> {
         if let Some(statement) = &statement {
             self.begins(statement.stateful());
         }
-        let forgotten = statement.as_ref().and_then(|statement| self.deallocates(statement.stateful()));
+        let forgotten =
+            statement.as_ref().and_then(|statement| self.deallocates(statement.stateful(), statement.text()));
         self.server.push(Expect::Execute(statement, forgotten));
         self.server.unsynced = true;
         Ok(Fate::Pass)

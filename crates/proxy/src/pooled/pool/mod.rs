@@ -29,7 +29,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::load::{PoolLoad, Samples};
+use crate::census::{PoolCensus, Samples};
 use crate::pooled::client_info::{ClientInfo, Doing};
 use crate::pooled::held::{Held, Key};
 use crate::pooled::listeners::Listeners;
@@ -343,7 +343,7 @@ impl Pool {
     }
 
     /// What statistics ask; waits are those since the last time.
-    pub(crate) fn load(&self) -> PoolLoad {
+    pub(crate) fn census(&self) -> PoolCensus {
         let mut inner = self.inner.lock();
         let counts = inner.books.counts(Mono::now(), &inner.limits);
         let mut waits = std::mem::take(&mut inner.waits);
@@ -352,7 +352,12 @@ impl Pool {
             waits.note_unless_zero(counts.maxwait);
         }
         let (clients, backends) = (inner.clients.len(), inner.books.total());
-        PoolLoad { clients, backends, waiting: counts.cl_waiting, waits }
+        PoolCensus { clients, backends, waiting: counts.cl_waiting, waits }
+    }
+
+    /// How many clients wait for a backend.
+    pub(in crate::pooled) fn waiting(&self) -> u32 {
+        u32::try_from(self.inner.lock().books.waiting()).unwrap_or(u32::MAX)
     }
 
     /// Its numbers.

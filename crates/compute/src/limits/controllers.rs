@@ -1,0 +1,241 @@
+//! What limits a compute: the CPU and memory controllers of cgroups, found once at start.
+//!
+//! | | version 2 | version 1 |
+//! |---|---|---|
+//! | a compute's group | the one that freezes it | one in each hierarchy, entered after the first row |
+//! | processors | `cpu.max`, `cpu.max.burst` | `cpu.cfs_quota_us`, `cpu.cfs_burst_us` |
+//! | memory of its size | `memory.high` | `memory.soft_limit_in_bytes` |
+//! | memory of its largest size | `memory.max` | `memory.limit_in_bytes` |
+//!
+//! In version 2 a group with processes cannot hand its controllers down, so the server moves itself into a group
+//! beside those of its computes, where that helps. A hybrid system (version 2 without controllers, version 1 with
+//! them) freezes by one and limits by the other.
+//!
+//! No crate: `cgroups-rs` (0.5) opens and parses anew for each value, which is most of what a sample costs, and
+//! knows neither groups that a process is born into nor delegated or hybrid hierarchies; the rest is a dozen files.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::sandbox::cgroup::{Cgroups, Choice, PREFIX, v1_base, v2_base};
+
+/// What a version-2 group hands down.
+const HANDED_DOWN: &str = "+cpu +memory";
+
+/// The group that the server itself goes to, where it is in the way.
+const SERVER: &str = "server";
+
+/// The controllers that were found, and where groups are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Controllers {
+    /// Each compute's own version-2 group has them.
+    V2,
+    /// Version 1: the server's group in the hierarchy of each controller.
+    V1(V1),
+    /// None; why, for people.
+    Missing(String),
+}
+
+/// The server's groups in version-1 hierarchies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct V1 {
+    /// Limits processors.
+    pub cpu: PathBuf,
+    /// Counts CPU time; perhaps the same.
+    pub cpuacct: Option<PathBuf>,
+    /// Limits memory.
+    pub memory: Option<PathBuf>,
+}
+
+impl V1 {
+    /// The directories of one endpoint, or of the server, without doubles.
+    fn all(&self) -> Vec<&PathBuf> {
+        let mut all: Vec<_> =
+            [Some(&self.cpu), self.cpuacct.as_ref(), self.memory.as_ref()].into_iter().flatten().collect();
+        all.dedup();
+        all
+    }
+
+    /// The groups of one endpoint.
+    #[must_use]
+    pub fn of(&self, endpoint: &str) -> V1 {
+        let of = |dir: &PathBuf| dir.join(endpoint);
+        V1 {
+            cpu: of(&self.cpu),
+            cpuacct: self.cpuacct.as_ref().map(of),
+            memory: self.memory.as_ref().map(of),
+        }
+    }
+}
+
+/// Where this process stands, as the kernel tells.
+struct Standing {
+    mounts: String,
+    own: String,
+}
+
+impl Controllers {
+    /// Finds controllers that this process may use, for a server that freezes its computes by `cgroups`.
+    #[must_use]
+    pub fn detect(choice: Choice, cgroups: &Cgroups, instance: &str) -> Self {
+        if choice == Choice::Off {
+            return Self::Missing("cgroups are turned off".to_owned());
+        }
+        let read = |path| fs::read_to_string(path).unwrap_or_default();
+        let standing = Standing { mounts: read("/proc/self/mounts"), own: read("/proc/self/cgroup") };
+        Self::find(cgroups, instance, &standing)
+    }
+
+    fn find(cgroups: &Cgroups, instance: &str, standing: &Standing) -> Self {
+        let v2 = match cgroups {
+            Cgroups::V2(base) => hand_down(base),
+            Cgroups::V1(_) | Cgroups::Signals => Err("computes are not in groups of version 2".to_owned()),
+        };
+        let why = match v2 {
+            Ok(()) => return Self::V2,
+            Err(why) => why,
+        };
+        match standing.v1(instance) {
+            Ok(found) => Self::V1(found),
+            Err(no_v1) => Self::Missing(format!("version 2: {why}; version 1: {no_v1}")),
+        }
+    }
+
+    /// Looks what a server that is started like this process would find. Changes nothing.
+    #[must_use]
+    pub fn examine() -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let standing = Standing { mounts: read("/proc/self/mounts"), own: read("/proc/self/cgroup") };
+        let own = v2_base(&standing.mounts, &standing.own);
+        let why = match own.as_deref().map(offers) {
+            Some(Ok(())) => return Self::V2,
+            Some(Err(why)) => why,
+            None => "not mounted".to_owned(),
+        };
+        match standing.v1("doctor") {
+            Ok(found) => {
+                Self::V1(found.clone()).remove();
+                Self::V1(found)
+            }
+            Err(no_v1) => Self::Missing(format!("version 2: {why}; version 1: {no_v1}")),
+        }
+    }
+
+    /// The name used in logs and by `doctor`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::V2 => "cgroup2",
+            Self::V1(_) => "cgroup1",
+            Self::Missing(_) => "none",
+        }
+    }
+
+    /// Makes the groups of an endpoint, where it does not have them already.
+    ///
+    /// # Errors
+    /// When one cannot be made.
+    pub fn make(&self, endpoint: &str) -> io::Result<()> {
+        let Self::V1(base) = self else { return Ok(()) };
+        base.of(endpoint).all().into_iter().try_for_each(fs::create_dir_all)
+    }
+
+    /// Moves processes in, until nobody is outside. Only version 1 needs it. The first move waits 5–20 ms for the
+    /// kernel; those that follow at once cost nothing to speak of.
+    pub fn enter(&self, endpoint: &str, members: impl Fn() -> Vec<u32>) {
+        let Self::V1(base) = self else { return };
+        for dir in base.of(endpoint).all() {
+            // A fork during the move may leave a newborn outside: look again until all are in.
+            for _ in 0..20 {
+                let inside = processes(dir);
+                let outside: Vec<u32> = members().into_iter().filter(|pid| !inside.contains(pid)).collect();
+                if outside.is_empty() {
+                    break;
+                }
+                for pid in outside {
+                    // It may have ended in the meantime.
+                    let _ended = fs::write(dir.join("cgroup.procs"), pid.to_string());
+                }
+            }
+        }
+    }
+
+    /// Removes an endpoint's groups; those that are in use stay.
+    pub fn forget(&self, endpoint: &str) {
+        if let Self::V1(base) = self {
+            for dir in base.of(endpoint).all() {
+                let _in_use = fs::remove_dir(dir);
+            }
+        }
+    }
+
+    /// Removes the server's own groups at its end. They stay while computes are left running in them.
+    pub fn remove(&self) {
+        if let Self::V1(base) = self {
+            for dir in base.all() {
+                let _in_use = fs::remove_dir(dir);
+            }
+        }
+    }
+}
+
+impl Standing {
+    fn v1(&self, instance: &str) -> Result<V1, String> {
+        let usable = |controller: &str, file: &str| -> Result<PathBuf, String> {
+            let base = v1_base(&self.mounts, &self.own, controller)
+                .ok_or_else(|| format!("no {controller} controller"))?;
+            let group = base.join(format!("{PREFIX}{instance}"));
+            let no = |error: io::Error| format!("{}: {error}", group.display());
+            fs::create_dir_all(&group).map_err(no)?;
+            fs::OpenOptions::new().write(true).open(group.join(file)).map_err(no)?;
+            Ok(group)
+        };
+        Ok(V1 {
+            cpu: usable("cpu", "cpu.cfs_quota_us")?,
+            cpuacct: usable("cpuacct", "cgroup.procs").ok(),
+            memory: usable("memory", "memory.limit_in_bytes").ok(),
+        })
+    }
+}
+
+fn processes(dir: &Path) -> Vec<u32> {
+    let list = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+    list.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+/// Whether a version-2 group has the controllers at all.
+fn offers(group: &Path) -> Result<(), String> {
+    let offered = fs::read_to_string(group.join("cgroup.controllers")).unwrap_or_default();
+    let has = |name: &str| offered.split_whitespace().any(|one| one == name);
+    match ["cpu", "memory"].into_iter().find(|name| !has(name)) {
+        None => Ok(()),
+        Some(missing) => Err(format!("no {missing} controller in {}", group.display())),
+    }
+}
+
+/// Has the groups below the server's group `base` get controllers.
+fn hand_down(base: &Path) -> Result<(), String> {
+    let own = base.parent().ok_or("it has no place")?;
+    offers(own)?;
+    let switch = |group: &Path| fs::write(group.join("cgroup.subtree_control"), HANDED_DOWN);
+    let refused = |group: &Path| {
+        let group = group.display().to_string();
+        move |error: io::Error| format!("{group} does not hand its controllers down: {error}")
+    };
+    if switch(own).is_err() {
+        // Probably because we are in it.
+        let aside = base.join(SERVER);
+        let go = |to: &Path| fs::write(to.join("cgroup.procs"), std::process::id().to_string());
+        fs::create_dir_all(&aside).and_then(|()| go(&aside)).map_err(refused(own))?;
+        if let Err(error) = switch(own) {
+            let _there_already = go(own);
+            let _in_use = fs::remove_dir(&aside);
+            return Err(refused(own)(error));
+        }
+    }
+    switch(base).map_err(refused(base))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! Where controllers are found, and what is written to them, against trees that look like mounts.
+
+use super::*;
+
+/// A tree that looks like a mount of the unified hierarchy, with the server's own group in it.
+fn unified(root: &Path, controllers: &str) -> (Standing, PathBuf) {
+    let own = root.join("service");
+    fs::create_dir_all(&own).unwrap();
+    fs::write(own.join("cgroup.controllers"), controllers).unwrap();
+    fs::write(own.join("cgroup.subtree_control"), "").unwrap();
+    let base = own.join("dormouse-test");
+    fs::create_dir_all(&base).unwrap();
+    let mounts = format!("cgroup2 {} cgroup2 rw 0 0\n", root.display());
+    (Standing { mounts, own: "0::/service\n".to_owned() }, base)
+}
+
+#[test]
+fn version_2_hands_its_controllers_down() {
+    let dir = tempfile::tempdir().unwrap();
+    let (standing, base) = unified(dir.path(), "cpuset cpu io memory pids\n");
+    assert_eq!(v2_base(&standing.mounts, &standing.own).as_deref(), base.parent());
+    assert_eq!(Controllers::find(&Cgroups::V2(base.clone()), "test", &standing), Controllers::V2);
+    for group in [base.parent().unwrap(), &base] {
+        assert_eq!(fs::read_to_string(group.join("cgroup.subtree_control")).unwrap(), HANDED_DOWN);
+    }
+}
+
+#[test]
+fn a_hierarchy_without_controllers_limits_nothing_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (standing, base) = unified(dir.path(), "hugetlb\n");
+    let Controllers::Missing(why) = Controllers::find(&Cgroups::V2(base), "test", &standing) else {
+        panic!("found some")
+    };
+    assert!(why.contains("no cpu controller") && why.contains("version 1: no cpu controller"), "{why}");
+    assert!(matches!(Controllers::detect(Choice::Off, &Cgroups::Signals, "test"), Controllers::Missing(_)));
+}
+
+#[test]
+fn version_1_has_a_group_in_each_hierarchy_and_shared_ones_once() {
+    let dir = tempfile::tempdir().unwrap();
+    for mount in ["cpu,cpuacct", "memory"] {
+        let group = dir.path().join(mount).join("box/dormouse-test");
+        fs::create_dir_all(&group).unwrap();
+        for file in ["cpu.cfs_quota_us", "cgroup.procs", "memory.limit_in_bytes"] {
+            fs::write(group.join(file), "").unwrap();
+        }
+    }
+    let at = dir.path().display();
+    let mounts = format!(
+        "cgroup {at}/cpu,cpuacct cgroup rw,cpu,cpuacct 0 0\ncgroup {at}/memory cgroup rw,memory 0 0\n"
+    );
+    let standing = Standing { mounts, own: "3:memory:/box\n1:cpu,cpuacct:/box\n".to_owned() };
+    let Controllers::V1(found) = Controllers::find(&Cgroups::Signals, "test", &standing) else {
+        panic!("not found")
+    };
+    assert_eq!(found.cpuacct.as_ref(), Some(&found.cpu));
+    assert_eq!(found.all().len(), 2, "cpu and cpuacct are one");
+    let controllers = Controllers::V1(found.clone());
+    controllers.make("ep-a-b-c").unwrap();
+    assert!(found.of("ep-a-b-c").memory.unwrap().is_dir());
+    controllers.forget("ep-a-b-c");
+    assert!(!found.of("ep-a-b-c").cpu.exists());
+}

@@ -1,0 +1,272 @@
+//! The limits of one running compute, and what it uses of them. Files that are read often stay open.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use dormouse_base::Cu;
+
+use super::controllers::{Controllers, V1};
+use super::files::{self, MemoryStat};
+
+/// One turn of the CPU limit, microseconds. Shorter than the kernel's usual 100 ms: whoever has used up its share
+/// stands still until the next turn, and a client waits for that.
+const PERIOD_US: u64 = 20_000;
+
+/// The longest of the files that are read.
+const MAX_FILE: usize = 8192;
+
+/// What a compute has used and uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Usage {
+    /// CPU time since its group was made, microseconds.
+    pub cpu_us: u64,
+    /// Memory, when it was asked for and is counted.
+    pub memory: Option<MemoryUsage>,
+}
+
+/// What a compute uses of memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MemoryUsage {
+    /// All of it but files that the kernel would drop first, bytes.
+    pub working_set: u64,
+    /// What the kernel cannot drop, bytes.
+    pub held: u64,
+    /// Time in which some process stood still for memory since the group was made, microseconds.
+    pub stalled_us: u64,
+}
+
+/// The machine that sizes are cut to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Machine {
+    /// Processors.
+    pub cores: f64,
+    /// Memory, bytes.
+    pub memory: u64,
+}
+
+impl Machine {
+    /// This one.
+    #[must_use]
+    pub fn this() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+        let kib = total.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+        #[allow(clippy::cast_precision_loss, reason = "a number of processors")]
+        Self { cores: cores as f64, memory: kib.map_or(u64::MAX, |kib| kib * 1024) }
+    }
+}
+
+/// The groups of one compute.
+#[derive(Debug)]
+pub struct Sizing {
+    cpu: Counter,
+    memory: Option<Memory>,
+    stalls: Option<File>,
+    knobs: Knobs,
+    machine: Machine,
+}
+
+#[derive(Debug)]
+enum Counter {
+    /// `cpu.stat`
+    V2(File),
+    /// `cpuacct.usage`
+    V1(File),
+}
+
+#[derive(Debug)]
+struct Memory {
+    usage: File,
+    stat: File,
+}
+
+#[derive(Debug)]
+enum Knobs {
+    V2(PathBuf),
+    V1(V1),
+}
+
+impl Sizing {
+    /// Of an endpoint whose processes are in its groups; `v2` is its group in the unified hierarchy, if it has one.
+    ///
+    /// # Errors
+    /// When there are no controllers, or their files cannot be opened.
+    pub fn open(
+        controllers: &Controllers,
+        endpoint: &str,
+        v2: Option<&Path>,
+        machine: Machine,
+    ) -> io::Result<Self> {
+        let nothing = || io::Error::from(io::ErrorKind::NotFound);
+        // Even without controllers a group of version 2 counts CPU time and stalls, and has from its birth.
+        let counted = v2.and_then(|dir| File::open(dir.join("cpu.stat")).ok()).map(Counter::V2);
+        let stalls = v2.and_then(|dir| File::open(dir.join("memory.pressure")).ok());
+        match controllers {
+            Controllers::V2 => {
+                let dir = v2.ok_or_else(nothing)?;
+                let memory = Memory::open(dir, "memory.current").ok();
+                let cpu = counted.ok_or_else(nothing)?;
+                Ok(Self { cpu, memory, stalls, knobs: Knobs::V2(dir.to_owned()), machine })
+            }
+            Controllers::V1(base) => {
+                let groups = base.of(endpoint);
+                let accounts = || {
+                    let dir = groups.cpuacct.as_ref().ok_or_else(nothing)?;
+                    File::open(dir.join("cpuacct.usage")).map(Counter::V1)
+                };
+                let cpu = counted.map_or_else(accounts, Ok)?;
+                let memory =
+                    groups.memory.as_ref().and_then(|dir| Memory::open(dir, "memory.usage_in_bytes").ok());
+                Ok(Self { cpu, memory, stalls, knobs: Knobs::V1(groups), machine })
+            }
+            Controllers::Missing(_) => Err(nothing()),
+        }
+    }
+
+    /// What it uses. Memory costs about ten times what CPU time does.
+    ///
+    /// # Errors
+    /// When its group is gone.
+    pub fn read(&self, with_memory: bool) -> io::Result<Usage> {
+        let mut buffer = [0; MAX_FILE];
+        let odd = || io::Error::from(io::ErrorKind::InvalidData);
+        let cpu_us = match &self.cpu {
+            Counter::V2(file) => files::cpu_stat(text(file, &mut buffer)?),
+            Counter::V1(file) => files::cpuacct_usage(text(file, &mut buffer)?),
+        };
+        let cpu_us = cpu_us.ok_or_else(odd)?;
+        let memory = match self.memory.as_ref().filter(|_| with_memory) {
+            Some(memory) => Some(self.read_memory(memory, &mut buffer)?),
+            None => None,
+        };
+        Ok(Usage { cpu_us, memory })
+    }
+
+    fn read_memory(&self, memory: &Memory, buffer: &mut [u8; MAX_FILE]) -> io::Result<MemoryUsage> {
+        let total: u64 = text(&memory.usage, buffer)?.trim().parse().unwrap_or(0);
+        let MemoryStat { held, inactive_file } = files::memory_stat(text(&memory.stat, buffer)?);
+        let stalled_us = match &self.stalls {
+            // A kernel may have the file and refuse to count.
+            Some(file) => text(file, buffer).ok().and_then(files::pressure).unwrap_or(0),
+            None => 0,
+        };
+        Ok(MemoryUsage { working_set: total.saturating_sub(inactive_file), held, stalled_us })
+    }
+
+    /// Whether memory is counted and limited.
+    #[must_use]
+    pub fn limits_memory(&self) -> bool {
+        self.memory.is_some()
+    }
+
+    /// Sets the limits to a size that may grow up to `max`. Blocks: less memory may mean that some is written out.
+    ///
+    /// # Errors
+    /// When the kernel refuses the limit of processors. Memory is best effort.
+    pub fn apply(&self, cu: Cu, max: Cu) -> io::Result<()> {
+        let bytes = |cu: Cu| Some(cu.memory_bytes()).filter(|bytes| *bytes < self.machine.memory);
+        let quota = (cu.cores() < self.machine.cores).then(|| u64::from(cu.milli()) * PERIOD_US / 1000);
+        let (memory, done) = match &self.knobs {
+            Knobs::V2(dir) => {
+                let of =
+                    |bytes: Option<u64>| bytes.map_or_else(|| "max".to_owned(), |bytes| bytes.to_string());
+                // What it may grow to first, so that it never has less than its size.
+                let memory = write(dir, "memory.max", &of(bytes(max)))
+                    .and_then(|()| write(dir, "memory.high", &of(bytes(cu))));
+                (memory, v2_quota(dir, quota))
+            }
+            Knobs::V1(groups) => {
+                let of =
+                    |bytes: Option<u64>| bytes.map_or_else(|| "-1".to_owned(), |bytes| bytes.to_string());
+                let memory = groups.memory.as_ref().map_or(Ok(()), |dir| {
+                    write(dir, "memory.limit_in_bytes", &of(bytes(max)))?;
+                    write(dir, "memory.soft_limit_in_bytes", &of(bytes(cu)))
+                });
+                (memory, v1_quota(&groups.cpu, quota))
+            }
+        };
+        if let Err(error) = memory {
+            tracing::debug!(%error, "memory is not limited as it should be");
+        }
+        done
+    }
+
+    /// The processors that it is limited to now; infinite when it is not.
+    #[must_use]
+    pub fn limit(&self) -> Option<f64> {
+        match &self.knobs {
+            Knobs::V2(dir) => files::cpu_max(&fs::read_to_string(dir.join("cpu.max")).ok()?),
+            Knobs::V1(groups) => {
+                let read = |name| fs::read_to_string(groups.cpu.join(name)).ok();
+                files::cfs_quota(&read("cpu.cfs_quota_us")?, &read("cpu.cfs_period_us")?)
+            }
+        }
+    }
+}
+
+impl Memory {
+    fn open(dir: &Path, usage: &str) -> io::Result<Self> {
+        Ok(Self { usage: File::open(dir.join(usage))?, stat: File::open(dir.join("memory.stat"))? })
+    }
+}
+
+/// A quota of each period, and as much again saved up while it was idle. Savings never exceed the quota, so they go
+/// first.
+fn v2_quota(dir: &Path, quota: Option<u64>) -> io::Result<()> {
+    // Kernels before 5.14 have no burst.
+    let _old_kernel = write(dir, "cpu.max.burst", "0");
+    match quota {
+        Some(quota) => {
+            write(dir, "cpu.max", &format!("{quota} {PERIOD_US}"))?;
+            let _old_kernel = write(dir, "cpu.max.burst", &quota.to_string());
+            Ok(())
+        }
+        None => write(dir, "cpu.max", &format!("max {PERIOD_US}")),
+    }
+}
+
+fn v1_quota(dir: &Path, quota: Option<u64>) -> io::Result<()> {
+    let _old_kernel = write(dir, "cpu.cfs_burst_us", "0");
+    let Some(quota) = quota else { return write(dir, "cpu.cfs_quota_us", "-1") };
+    write(dir, "cpu.cfs_period_us", &PERIOD_US.to_string())?;
+    match write(dir, "cpu.cfs_quota_us", &quota.to_string()) {
+        // More than a group above it has: then that one's limit holds.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => write(dir, "cpu.cfs_quota_us", "-1"),
+        Err(error) => Err(error),
+        Ok(()) => {
+            let _old_kernel = write(dir, "cpu.cfs_burst_us", &quota.to_string());
+            Ok(())
+        }
+    }
+}
+
+fn write(dir: &Path, name: &str, text: &str) -> io::Result<()> {
+    let path = dir.join(name);
+    // Not `fs::write`: what is not there must not be made.
+    let result = fs::OpenOptions::new().write(true).open(&path).and_then(|mut file| {
+        use io::Write;
+        file.write_all(text.as_bytes())
+    });
+    result.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+fn text<'a>(file: &File, buffer: &'a mut [u8; MAX_FILE]) -> io::Result<&'a str> {
+    let mut length = 0;
+    while length < buffer.len() {
+        let offset = u64::try_from(length).unwrap_or(u64::MAX);
+        match rustix::io::pread(file, &mut buffer[length..], offset)? {
+            0 => break,
+            read => length += read,
+        }
+        // These files come in one piece, of whole lines.
+        if buffer[..length].ends_with(b"\n") {
+            break;
+        }
+    }
+    std::str::from_utf8(&buffer[..length]).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+#[cfg(test)]
+mod tests;
