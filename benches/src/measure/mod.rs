@@ -15,6 +15,8 @@ mod pool;
 
 mod http;
 
+mod scale;
+
 mod storage;
 
 pub(crate) use self::pool::walk::Walk;
@@ -41,6 +43,7 @@ pub(crate) fn run(part: Part, binary: &Path, args: &Args) -> Result<PartReport, 
         Part::Api => api::run(binary),
         Part::Pool => pool::run(binary, args),
         Part::Http => http::run(binary, args),
+        Part::Scale => scale::run(binary, args),
         Part::PoolInstructions => pool::instructions::run(args),
         Part::StorageSnapshot => storage::snapshot::run(args),
         Part::StorageStart => storage::start::run(binary, args),

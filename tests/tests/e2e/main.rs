@@ -19,6 +19,7 @@ mod adoption;
 mod takeover;
 mod sandbox;
 mod schedule;
+mod size;
 mod storm;
 mod versions;
 mod disk;
