@@ -28,7 +28,8 @@ const HEIGHTS: Record<State, number> = { unknown: 0.06, stopped: 0.06, starting:
 /** Why it woke or fell asleep, as people say it. */
 const REASONS: Record<string, string> = {
   client: 'a client came', request: 'somebody asked for it', schedule: 'the schedule', heal: 'to recover from a crash',
-  idle: 'nothing to do', pressure: 'memory was short', shutdown: 'the server stopped',
+  keep_warm: 'a keep-warm window', idle: 'nothing to do', pressure: 'memory was short', shutdown: 'the server stopped', quota: 'a quota was used up',
+  cpu: 'CPU was busy', pool_wait: 'clients waited', memory: 'memory was short', bounds: 'its bounds were changed',
 };
 
 export const reasonWords = (reason: unknown): string => (typeof reason === 'string' ? REASONS[reason] ?? words(reason) : '');

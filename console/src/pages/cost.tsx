@@ -56,7 +56,7 @@ export default function CostPage({ params }: PageProps) {
 function ByProject({ data }: { data: CostReport | undefined }) {
   const [query, setQuery] = useQuery();
   type Row = CostReport['projects'][number];
-  const sheet = data?.sheets.find(({ id }) => id === query.get('sheet')) ?? data?.sheets[0];
+  const sheet = data?.sheets.find(({ id }) => id === query.get('sheet')) ?? data?.sheets.find(({ id }) => id === data.default_sheet) ?? data?.sheets[0];
   const columns = useMemo((): Column<Row>[] => [
     { key: 'name', title: 'Project', sort: (row) => row.name, render: (row) => <Link href={`/projects/${encodeURIComponent(row.project_id)}/cost`}>{row.name}</Link> },
     { key: 'cu', title: 'CU-hours', numeric: true, sort: (row) => row.totals.cu_seconds, render: (row) => amount(row.totals.cu_seconds / HOUR) },
@@ -64,7 +64,7 @@ function ByProject({ data }: { data: CostReport | undefined }) {
     { key: 'cost', title: 'Cost', numeric: true, sort: (row) => row.costs[sheet?.id ?? ''] ?? 0, render: (row) => money(row.costs[sheet?.id ?? ''] ?? 0, sheet?.currency) },
   ], [sheet]);
   return (
-    <Section title="By project" actions={sheet && <Select aria-label="Price sheet" value={sheet.id} options={(data?.sheets ?? []).map((one) => ({ value: one.id, label: `${one.provider} ${one.plan}` }))} onValue={(value) => setQuery({ sheet: value })} />}>
+    <Section title="By project" lead="Each as if it were the only one on its account, so these do not add up." actions={sheet && <Select aria-label="Price sheet" value={sheet.id} options={(data?.sheets ?? []).map((one) => ({ value: one.id, label: `${one.provider} ${one.plan}` }))} onValue={(value) => setQuery({ sheet: value })} />}>
       <Table label="Cost by project" columns={columns} rows={data?.projects} rowKey={(row) => row.project_id} order="-cost" empty={<EmptyState icon={<Coins size={20} />} title="Nothing was used in this month" />} />
     </Section>
   );

@@ -35,26 +35,14 @@ use crate::keeper::Keeper;
 use crate::known::Known;
 use crate::locate::{LocateError, Located, Locator};
 use crate::measure::exported::Exported;
+use crate::measure::storage::Stored;
 use crate::metering::Clients;
 use crate::metrics::Metrics;
 use crate::model::settings::Timeouts;
 use crate::model::token::TokenError;
 use crate::node::sizes::Retention;
 use crate::node::{Node, Ways};
-use crate::operation::apply_config::ApplyConfig;
-use crate::operation::create_branch::CreateBranch;
-use crate::operation::create_endpoint::CreateEndpoint;
-use crate::operation::create_project::CreateProject;
-use crate::operation::delete_branch::DeleteBranch;
-use crate::operation::delete_endpoint::DeleteEndpoint;
-use crate::operation::delete_project::DeleteProject;
-use crate::operation::evict_compute::EvictCompute;
-use crate::operation::import_directory::ImportDirectory;
-use crate::operation::restart_compute::RestartCompute;
-use crate::operation::restore_branch::RestoreBranch;
-use crate::operation::start_compute::StartCompute;
-use crate::operation::suspend_compute::SuspendCompute;
-use crate::operation::{Executor, StepFailure, Work};
+use crate::operation::{Executor, StepFailure, kinds};
 use crate::password::{PasswordError, Passwords, StoredRole};
 use crate::pooler::Attached;
 use crate::reconcile::{self, Statuses};
@@ -138,6 +126,8 @@ pub struct Foundation {
     pub(crate) node: Node,
     pub(crate) recorder: Recorder,
     pub(crate) exported: Exported,
+    /// How large everything was when it was measured last.
+    pub(crate) stored: Stored,
     /// Where alerts are; the reconciler `alerts` writes it.
     pub(crate) watch: Arc<Mutex<Watch>>,
     pub(crate) metrics: Arc<Metrics>,
@@ -183,6 +173,7 @@ impl Foundation {
             node,
             exported: Exported::new(recorder.clone(), Arc::clone(&watch), db_of_metrics),
             recorder,
+            stored: Arc::default(),
             watch,
             metrics,
             identities,
@@ -239,7 +230,7 @@ impl Control {
         scope: &Scope,
     ) -> Self {
         foundation.node.attach(Arc::clone(&computes));
-        let kinds = kinds(&foundation, &computes, &vault);
+        let kinds = kinds::all(&foundation, &computes, &vault);
         let metrics = Arc::clone(&foundation.metrics);
         let executor = Executor::new(foundation.db.clone(), scope.clone(), kinds, metrics);
         let statuses = Statuses::default();
@@ -440,57 +431,4 @@ impl Control {
         self.foundation.db.write_now("add the local API key", add).map_err(StartError::Metadata)?;
         Ok(key)
     }
-}
-
-/// Every kind of operation, with what it works on.
-fn kinds(
-    foundation: &Foundation,
-    computes: &Arc<dyn Computes>,
-    vault: &Arc<dyn Vault>,
-) -> Vec<Arc<dyn Work>> {
-    let db = || foundation.db.clone();
-    let keeper = || foundation.keeper.clone();
-    let directories = || foundation.directories.clone();
-    let computes = || Arc::clone(computes);
-    let vault = || Arc::clone(vault);
-    vec![
-        Arc::new(CreateProject { db: db(), directories: directories(), vault: vault(), keeper: keeper() }),
-        Arc::new(ImportDirectory { db: db(), directories: directories(), keeper: keeper(), vault: vault() }),
-        Arc::new(DeleteProject {
-            db: db(),
-            directories: directories(),
-            computes: computes(),
-            vault: vault(),
-            keeper: keeper(),
-        }),
-        Arc::new(CreateBranch { db: db(), vault: vault(), keeper: keeper() }),
-        Arc::new(DeleteBranch {
-            db: db(),
-            directories: directories(),
-            computes: computes(),
-            vault: vault(),
-            keeper: keeper(),
-        }),
-        Arc::new(RestoreBranch {
-            db: db(),
-            secrets: Arc::clone(&foundation.secrets),
-            directories: directories(),
-            computes: computes(),
-            vault: vault(),
-            keeper: keeper(),
-        }),
-        Arc::new(CreateEndpoint { db: db(), keeper: keeper() }),
-        Arc::new(DeleteEndpoint {
-            db: db(),
-            directories: directories(),
-            computes: computes(),
-            vault: vault(),
-            keeper: keeper(),
-        }),
-        Arc::new(EvictCompute { computes: computes(), vault: vault() }),
-        Arc::new(StartCompute { computes: computes() }),
-        Arc::new(SuspendCompute { computes: computes() }),
-        Arc::new(RestartCompute { computes: computes() }),
-        Arc::new(ApplyConfig { db: db(), computes: computes(), keeper: keeper() }),
-    ]
 }

@@ -120,7 +120,9 @@ pub fn database(totals: &Totals, exists: u64) -> Database {
         active_seconds: whole(totals.active_seconds),
         milli_cu_seconds: whole(totals.cu_seconds * 1e3).into(),
         // The ledger does not keep the largest size: fixed sizes are asked for the mean, in favour of who sells them.
-        peak_milli_cu: None,
+        // It is taken from the exact numbers, because a few seconds that are rounded would move it.
+        peak_milli_cu: (totals.active_seconds > 0.0)
+            .then(|| whole(totals.cu_seconds * 1e3 / totals.active_seconds)),
         storage_byte_seconds: large(totals.storage_byte_hours * 3_600.0),
         history_byte_seconds: large(totals.history_byte_hours * 3_600.0),
         egress_bytes: totals.egress_bytes,

@@ -5,6 +5,8 @@
 //! |---|---|
 //! | tour | everything that people do, also with nothing but the keyboard |
 //! | looks | every page, wide and narrow, dark and light, with and without data: axe, layout shift, policy, size, first paint |
+//! | sql | the SQL editor and the page of queries |
+//! | figures | an endpoint's page, usage, cost and alerts, compared with the API |
 //! | gone | the server dies and comes back while somebody looks |
 
 use std::path::Path;
@@ -74,6 +76,24 @@ fn looks() {
     }
     let server = Server::start(&[]);
     good(browse(&server, "console_looks", &[]), "console_looks");
+}
+
+#[test]
+fn sql() {
+    if cannot("console_sql") {
+        return;
+    }
+    let server = Server::start(&[]);
+    good(browse(&server, "console_sql", &[]), "console_sql");
+}
+
+#[test]
+fn figures() {
+    if cannot("console_figures") {
+        return;
+    }
+    let server = Server::start(&[]);
+    good(browse(&server, "console_figures", &[]), "console_figures");
 }
 
 #[test]

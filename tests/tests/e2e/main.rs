@@ -20,6 +20,8 @@ mod takeover;
 mod usage;
 mod sandbox;
 mod schedule;
+mod statistics;
+mod cost;
 mod storm;
 mod versions;
 mod disk;

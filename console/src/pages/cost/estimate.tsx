@@ -7,7 +7,7 @@ import { Button } from '../../ui/button';
 import { ErrorState, SkeletonRows } from '../../ui/feedback';
 import { number } from '../../ui/format';
 import { Card, Section } from '../../ui/page';
-import { Bills } from './bills';
+import { Bills, fits } from './bills';
 
 const MONTH_HOURS = 730;
 /** Moving a slider asks once it rests, milliseconds. */
@@ -66,7 +66,7 @@ export function WhatIf() {
     if (key === 'peak_cu') next.average_cu = Math.min(next.average_cu, value);
     return next;
   });
-  const cheapest = bills && [...bills].sort((a, b) => a.total - b.total)[0];
+  const cheapest = bills && bills.filter(fits).sort((a, b) => a.total - b.total)[0];
   return (
     <Section title="What if" lead="Move the sliders: what a month of such use costs on each price sheet.">
       <div class="whatif">
