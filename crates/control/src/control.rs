@@ -24,7 +24,6 @@ use crate::address::Address;
 use crate::alerts::Watch;
 use crate::api_key;
 use crate::computes::Computes;
-use crate::cost::Spending;
 use crate::db::{self, Db, DbError, api_keys, databases, endpoints, sessions, settings};
 use crate::directory::{Directories, DirectoryError};
 use crate::first::{self, FirstProject};
@@ -156,7 +155,8 @@ impl Foundation {
             config.ways,
             &Scope::new(),
         );
-        let keeper = Keeper::new(db.clone(), node.clone(), config.timeouts, Arc::clone(&metrics))
+        let (timeouts, pricing) = (config.timeouts, Arc::clone(&config.pricing));
+        let keeper = Keeper::new(db.clone(), node.clone(), timeouts, Arc::clone(&metrics), pricing)
             .map_err(StartError::Metadata)?;
         node.report_to(keeper.clone());
         let known = Known::new(db.clone());
@@ -239,8 +239,6 @@ impl Control {
         let replies = Replies::new(foundation.db.clone(), Arc::clone(&foundation.secrets));
         let scope = scope.clone();
         let doorman = Doorman::new(&foundation.config.data);
-        let spending = Spending(Arc::clone(&foundation.config.pricing));
-        foundation.keeper.guard().attach_pricing(Arc::new(spending));
         Self { foundation, computes, vault, executor, statuses, scope, pooler, identities, replies, doorman }
     }
 
