@@ -45,10 +45,11 @@ export default function CostPage({ params }: PageProps) {
           <Section title="On each price sheet" lead="Real use of the month so far. Open one for its arithmetic.">
             {data ? <Bills bills={data.sheets} /> : <Card flush><SkeletonRows rows={6} /></Card>}
           </Section>
-          {!project && <ByProject data={data} />}
+          {!project && data && <ByProject data={data} />}
         </>
       )}
-      <WhatIf />
+      {/* How many sheets there are is not known before: what is below them comes with them. */}
+      {(data ?? reply.error) && <WhatIf />}
     </Page>
   );
 }
