@@ -31,6 +31,8 @@ async function endpoint(page, id) {
   await page.getByText(/Restarted after/).waitFor();
   equal(await state(), 'active', 'after Restart');
 
+  const woken = async () => (await api('GET', `${path}/events?limit=400`)).events.filter((event) => event.kind === 'woke').length;
+  await page.waitForFunction((many) => document.querySelectorAll('.wake-row').length === many, Math.min(8, await woken()));
   // The timeline by keyboard: from the end back to a wake, with where its time went.
   const band = page.getByRole('img', { name: /^States: active for/ });
   await band.focus();
@@ -38,7 +40,7 @@ async function endpoint(page, id) {
   await page.locator('.tip').getByText(/^Active, from/).waitFor();
   await page.keyboard.press('ArrowLeft');
   await page.locator('.tip').getByText(/^Waking, from/).waitFor();
-  await page.locator('.tip').getByText('PostgreSQL start').waitFor();
+  await page.locator('.tip .legend').getByText('PostgreSQL start').waitFor();
   check((await page.locator('figure').first().locator('[aria-live]').textContent()).startsWith('Waking'), 'a screen reader hears it');
   await page.keyboard.press('Escape');
   await page.getByRole('button', { name: 'States as a table' }).click();
@@ -46,10 +48,7 @@ async function endpoint(page, id) {
   for (const one of ['Active', 'Paused', 'Asleep', 'Waking']) check(states.includes(one), `${one} is in the table: ${states}`);
   await page.getByRole('button', { name: 'States as a table' }).click();
 
-  const { events } = await api('GET', `${path}/events?limit=400`);
-  const woke = events.filter((event) => event.kind === 'woke');
-  equal(await page.locator('.wake-row').count(), Math.min(8, woke.length), 'wakes that are listed');
-  await page.getByRole('row', { name: /Woke in/ }).first().waitFor();
+  await page.getByRole('row', { name: /woke in/i }).first().waitFor();
 
   await page.getByLabel('Idle before sleep').selectOption({ label: '30 s' });
   await page.getByLabel('Largest size').selectOption({ index: 2 });
@@ -70,7 +69,7 @@ async function endpoint(page, id) {
   await page.getByText('It sleeps whenever there is nothing to do').waitFor();
 
   // What was measured: as soon as there is a sample, there is a line.
-  await page.getByRole('figure', { name: 'Size' }).locator('path.line, circle.dot').first().waitFor({ timeout: 60_000 });
+  await page.getByRole('figure', { name: 'Size' }).locator('path.line, circle.dot').first().waitFor({ state: 'attached', timeout: 60_000 });
   check(/CU/.test(await figure(page, 'Size now')), 'the size now');
   await page.getByRole('button', { name: 'Size as a table' }).click();
   await page.getByRole('region', { name: 'Size, figures' }).getByRole('row').nth(1).waitFor();
