@@ -8,7 +8,7 @@ ARGS ?=
 SHELL_SCRIPTS = $(shell grep -lsE '^#!.*[/ ](ba)?sh' scripts/* .ci/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test torture lint bench
+.PHONY: help setup console build run test torture lint bench
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.* ## /\1|/' | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -16,7 +16,11 @@ help: ## Show this list
 setup: ## Install what building and running need (PostgreSQL, build tools)
 	scripts/setup
 
+console: ## Build the web console, which the next build takes into the binary
+	scripts/console --strict
+
 build: ## Build the dormouse binary, optimised
+	scripts/console
 	cargo build --release --locked -p dormouse-cli
 
 run: ## Set up, build and start Dormouse (ARGS="...")
@@ -29,9 +33,10 @@ torture: ## Break a server at random for long (ARGS="--seed N --seconds S --runs
 	cargo build --locked -p dormouse-cli
 	cargo run --quiet --locked -p dormouse-tests --bin torture -- $(ARGS)
 
-lint: ## Check shell scripts, format, rules of the house, clippy
+lint: ## Check shell scripts, types of the console, format, rules of the house, clippy
 	@for script in $(SHELL_SCRIPTS); do bash -n "$$script" || exit 1; done
 	@if command -v shellcheck >/dev/null; then shellcheck $(SHELL_SCRIPTS); else echo 'lint: no shellcheck here, scripts were only parsed'; fi
+	scripts/console
 	cargo fmt --all --check
 	cargo run --quiet --locked -p xtask -- tidy
 	cargo clippy --workspace --all-targets --locked -- -D warnings

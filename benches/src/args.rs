@@ -60,6 +60,8 @@ pub(crate) enum Part {
     Idle,
     /// What the control plane takes: new projects, long lists, many changes.
     Api,
+    /// Reports of what was used: a year of 100 branches.
+    Usage,
     /// The pooled host name, beside PgBouncer and no pooler.
     Pool,
     /// SQL over HTTP and WebSocket, beside the pooled wire protocol.
@@ -93,6 +95,7 @@ impl Part {
             Part::Direct => "direct",
             Part::Idle => "idle",
             Part::Api => "api",
+            Part::Usage => "usage",
             Part::Pool => "pool",
             Part::Http => "http",
             Part::PoolInstructions => "pool-instructions",
@@ -143,6 +146,7 @@ impl Args {
                     Part::Direct,
                     Part::Idle,
                     Part::Api,
+                    Part::Usage,
                     Part::Pool,
                     Part::Http,
                     Part::Scale,

@@ -11,6 +11,8 @@ mod idle;
 
 mod api;
 
+mod usage;
+
 mod pool;
 
 mod http;
@@ -41,6 +43,7 @@ pub(crate) fn run(part: Part, binary: &Path, args: &Args) -> Result<PartReport, 
         Part::Direct => direct::run(binary, args.seconds()),
         Part::Idle => idle::run(binary),
         Part::Api => api::run(binary),
+        Part::Usage => usage::run(binary),
         Part::Pool => pool::run(binary, args),
         Part::Http => http::run(binary, args),
         Part::Scale => scale::run(binary, args),

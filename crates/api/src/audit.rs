@@ -28,7 +28,8 @@ pub struct AuditEntry {
     /// The HTTP status of the answer; absent when the client went away before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// The code of the error, when it was refused.
+    /// The code of the error, when it was refused; `replayed` when the reply was that of an earlier request with the same
+    /// `Idempotency-Key`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Finds the request in the server's log.

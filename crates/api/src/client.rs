@@ -22,19 +22,25 @@ use serde::de::DeserializeOwned;
 use crate::ErrorBody;
 use crate::routes::{self, Method};
 
+pub mod alert;
 pub mod api_key;
 pub mod audit;
 pub mod auth;
 pub mod branch;
+pub mod cost;
+pub mod console;
 pub mod database;
 pub mod endpoint;
 pub mod operation;
 pub mod pooler;
 pub mod project;
+pub mod quota;
 pub mod role;
 pub mod server;
 pub mod snapshot;
+pub mod statistics;
 pub mod storage;
+pub mod usage;
 
 /// The largest reply that a caller should read, bytes.
 pub const MAX_REPLY_BODY: usize = 32 * 1024 * 1024;

@@ -1,7 +1,7 @@
 //! Consumption: what was used, hour by hour, day by day or month by month.
 //!
-//! Only what is recorded is told: how long endpoints were active, from their events. Neon's other measures
-//! are missing, not zero. Events are kept for a while only, so what is older is missing too: see `known_since`.
+//! The numbers are those of the ledger, which `GET /usage` tells in our own words. What was used before there was
+//! one is missing, and so are periods that are not kept any more: see `known_since`.
 
 use dormouse_base::{ProjectId, Timestamp};
 use schemars::JsonSchema;
@@ -76,7 +76,7 @@ pub struct Period {
     pub period_plan: String,
     /// When what is counted began: the project, or this server.
     pub period_start: Timestamp,
-    /// Nothing before this time is known, because older events are gone *(extension)*.
+    /// Nothing before this time is known *(extension)*.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_since: Option<Timestamp>,
     /// Hour by hour, day by day or month by month.
@@ -92,4 +92,14 @@ pub struct Timeframe {
     pub timeframe_end: Timestamp,
     /// How long endpoints were active, seconds, added up.
     pub active_time_seconds: u64,
+    /// The same, each second as often as the endpoint's size had compute units.
+    pub compute_time_seconds: u64,
+    /// Bytes of WAL that were written.
+    pub written_data_bytes: u64,
+    /// Bytes of data and of its past in the store, mean of the period.
+    pub synthetic_storage_size_bytes: u64,
+    /// Bytes of data, each as often as it was there for an hour.
+    pub data_storage_bytes_hour: u64,
+    /// Bytes that clients got.
+    pub data_transfer_bytes: u64,
 }

@@ -35,9 +35,16 @@ pub mod operation;
 
 pub mod api_key;
 pub mod auth;
+pub mod console;
 pub mod user;
 pub mod audit;
 pub mod consumption;
+pub mod usage;
+pub mod cost;
+
+pub mod statistics;
+pub mod alert;
+pub mod quota;
 
 pub mod server_file;
 pub mod status;
@@ -45,6 +52,7 @@ pub mod storage;
 pub mod pooler;
 
 pub mod body;
+pub mod idempotency;
 
 pub mod client;
 
@@ -56,6 +64,7 @@ pub use api_key::{ApiKey, ApiKeyCreated, ApiKeyRevoked, CreateApiKey};
 pub use audit::{Audit, AuditEntry};
 pub use branch::{Branch, Branches};
 pub use connection::{ConnectionParameters, ConnectionUri, ConnectionUriReply};
+pub use console::{ConsoleLink, ConsoleSession, SessionReply, SignIn};
 pub use database::{Database, Databases};
 pub use endpoint::{CurrentState, Endpoint, Endpoints, LiveState};
 pub use error::ErrorBody;

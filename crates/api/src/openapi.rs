@@ -9,7 +9,8 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use crate::ErrorBody;
-use crate::routes::{self, Access, Route};
+use crate::idempotency;
+use crate::routes::{self, Access, Method, Route};
 use shapes::{Shape, Type};
 
 mod shapes;
@@ -55,6 +56,7 @@ pub fn document() -> Value {
         "paths": paths,
         "components": {
             "schemas": schemas,
+            "parameters": {"IdempotencyKey": idempotency_key()},
             "responses": {
                 "Error": {
                     "description": "The request was refused, or failed.",
@@ -149,7 +151,24 @@ fn parameters(route: &Route, shape: &Shape) -> Vec<Value> {
         let name = part.trim_end_matches('}');
         json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "minLength": 1}})
     });
-    in_path.chain(shape.query.map(in_query).into_iter().flatten()).collect()
+    let key =
+        (route.method != Method::Get).then(|| json!({"$ref": "#/components/parameters/IdempotencyKey"}));
+    in_path.chain(shape.query.map(in_query).into_iter().flatten()).chain(key).collect()
+}
+
+fn idempotency_key() -> Value {
+    json!({
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": false,
+        "description": format!(
+            "Any text that is new for each request *(extension)*. Sent again with the same key, the request is not \
+             carried out again: the first reply comes, with `{}: true`, for {} hours. Another request with the \
+             same key is refused with 422.",
+            idempotency::REPLAYED, idempotency::KEPT_HOURS,
+        ),
+        "schema": {"type": "string", "minLength": 1, "maxLength": idempotency::MAX_KEY, "pattern": "^[!-~]+$"},
+    })
 }
 
 fn in_query(query: Type) -> Vec<Value> {

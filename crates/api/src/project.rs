@@ -4,6 +4,7 @@ use dormouse_base::{BranchId, ProjectId, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::quota::NeonQuota;
 use crate::{Branch, ConnectionUri, Database, Endpoint, Operation, Page, Role};
 
 /// `region_id` of everything on this server.
@@ -95,6 +96,9 @@ pub struct ProjectSettings {
     /// Client addresses that may connect.
     #[serde(default)]
     pub allowed_ips: AllowedIps,
+    /// Limits of a month that suspend; see also `GET …/quotas`.
+    #[serde(default)]
+    pub quota: NeonQuota,
 }
 
 /// The value of `allowed_ips`.
@@ -131,6 +135,10 @@ pub struct ProjectSettingsPatch {
     /// See [`ProjectSettings::allowed_ips`]; new connections go by it at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_ips: Option<AllowedIpsPatch>,
+    /// Limits of a month that suspend. Absent fields stay as they are; zero takes a limit away. Only a key for every
+    /// project may send it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<NeonQuota>,
 }
 
 /// The value of `preload_libraries`.

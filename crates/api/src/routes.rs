@@ -22,6 +22,8 @@ pub const PROJECT_RECOVER: &str = "/projects/{project_id}/recover";
 pub const PROJECT_WAKE: &str = "/projects/{project_id}/wake";
 /// `GET` *(extension)*: who changed what in a project.
 pub const PROJECT_AUDIT: &str = "/projects/{project_id}/audit";
+/// `GET`, `PUT` *(extension)*: how much a project may use.
+pub const QUOTAS: &str = "/projects/{project_id}/quotas";
 /// `GET` with [`crate::connection::ConnectionUriQuery`].
 pub const CONNECTION_URI: &str = "/projects/{project_id}/connection_uri";
 /// `POST` *(extension)*: a login token, to be shown in the place of a password.
@@ -98,12 +100,22 @@ pub const API_KEY: &str = "/api_keys/{key_id}";
 pub const AUDIT: &str = "/audit";
 /// `GET`: how the request proved who it comes from.
 pub const AUTH: &str = "/auth";
+/// `POST` *(extension)*: a code that signs a browser in.
+pub const CONSOLE_LINK: &str = "/console_link";
 /// `GET`: the places where projects can be; there is one.
 pub const REGIONS: &str = "/regions";
 /// `GET`: what all projects used, with [`crate::consumption::ConsumptionQuery`].
 pub const CONSUMPTION_ACCOUNT: &str = "/consumption_history/account";
 /// `GET`: the same for each project.
 pub const CONSUMPTION_PROJECTS: &str = "/consumption_history/projects";
+/// `GET` *(extension)*: what was used, with [`crate::usage::Query`].
+pub const USAGE: &str = "/usage";
+/// `GET` *(extension)*: what that would have cost, with [`crate::cost::CostQuery`].
+pub const COST: &str = "/cost";
+/// `POST` *(extension)*: what a month that is described would cost. Changes nothing.
+pub const COST_ESTIMATE: &str = "/cost/estimate";
+/// `GET` *(extension)*: the price sheets.
+pub const COST_SHEETS: &str = "/cost/sheets";
 /// `GET` *(extension)*: this contract as OpenAPI 3.1. Needs no key.
 pub const OPENAPI: &str = "/openapi.json";
 /// `GET`: who the key belongs to.
@@ -118,6 +130,24 @@ pub const STORAGE: &str = "/storage";
 pub const STORAGE_CHECK: &str = "/storage/check";
 /// `POST` *(extension)*: delete what nothing needs. No time limit.
 pub const STORAGE_COLLECT: &str = "/storage/collect";
+/// `GET` *(extension)*: what was measured, with [`crate::statistics::StatisticsQuery`].
+pub const STATISTICS: &str = "/statistics";
+/// `GET` *(extension)*: what is measured.
+pub const STATISTICS_METRICS: &str = "/statistics/metrics";
+/// `GET` *(extension)*: what alerts say, with [`crate::alert::AlertsQuery`].
+pub const ALERTS: &str = "/alerts";
+/// `GET` list, `POST` create *(extension)*.
+pub const ALERT_RULES: &str = "/alerts/rules";
+/// `GET`, `PATCH`, `DELETE` *(extension)*.
+pub const ALERT_RULE: &str = "/alerts/rules/{rule_id}";
+/// `POST` *(extension)*: what it says now, and a notice that is marked as a test.
+pub const ALERT_RULE_TEST: &str = "/alerts/rules/{rule_id}/test";
+/// `GET` list, `POST` create *(extension)*.
+pub const ALERT_WEBHOOKS: &str = "/alerts/webhooks";
+/// `DELETE` *(extension)*.
+pub const ALERT_WEBHOOK: &str = "/alerts/webhooks/{webhook_id}";
+/// `POST` *(extension)*: a notice that is marked as a test.
+pub const ALERT_WEBHOOK_TEST: &str = "/alerts/webhooks/{webhook_id}/test";
 /// `GET`, `PATCH` *(extension)*: the settings of the pooler.
 pub const POOLER: &str = "/pooler";
 /// `POST` *(extension)*: run a command of the pooler's console.
@@ -190,7 +220,8 @@ impl Route {
     /// Whether it changes something, or tells a secret: then its use is recorded.
     #[must_use]
     pub fn is_audited(&self) -> bool {
-        self.method != Method::Get || matches!(self.pattern, ROLE_REVEAL | CONNECTION_URI)
+        let changes = self.method != Method::Get && self.pattern != COST_ESTIMATE;
+        changes || matches!(self.pattern, ROLE_REVEAL | CONNECTION_URI)
     }
 }
 
@@ -211,6 +242,8 @@ pub const ALL: &[Route] = &[
     route(Method::Post, PROJECT_RECOVER, "recoverProject", Access::Organisation),
     route(Method::Post, PROJECT_WAKE, "wakeProject", Access::Project),
     route(Method::Get, PROJECT_AUDIT, "listProjectAudit", Access::Project),
+    route(Method::Get, QUOTAS, "getProjectQuotas", Access::Project),
+    route(Method::Put, QUOTAS, "setProjectQuotas", Access::Organisation),
     route(Method::Get, CONNECTION_URI, "getConnectionUri", Access::Project),
     route(Method::Post, AUTH_TOKEN, "createLoginToken", Access::Project),
     route(Method::Post, AUTH_ROTATE_KEY, "rotateLoginKey", Access::Organisation),
@@ -263,9 +296,14 @@ pub const ALL: &[Route] = &[
     route(Method::Delete, API_KEY, "revokeApiKey", Access::Organisation),
     route(Method::Get, AUDIT, "listAudit", Access::Organisation),
     route(Method::Get, AUTH, "getAuthDetails", Access::Caller),
+    route(Method::Post, CONSOLE_LINK, "createConsoleLink", Access::Caller),
     route(Method::Get, REGIONS, "getActiveRegions", Access::Caller),
     route(Method::Get, CONSUMPTION_ACCOUNT, "getConsumptionHistoryPerAccount", Access::Organisation),
     route(Method::Get, CONSUMPTION_PROJECTS, "getConsumptionHistoryPerProject", Access::Listed),
+    route(Method::Get, USAGE, "getUsage", Access::Listed),
+    route(Method::Get, COST, "getCost", Access::Listed),
+    route(Method::Post, COST_ESTIMATE, "estimateCost", Access::Caller),
+    route(Method::Get, COST_SHEETS, "listPriceSheets", Access::Caller),
     route(Method::Get, OPENAPI, "getOpenApi", Access::Anybody),
     route(Method::Get, USER, "getCurrentUserInfo", Access::Caller),
     route(Method::Get, USER_ORGANIZATIONS, "getCurrentUserOrganizations", Access::Caller),
@@ -273,6 +311,19 @@ pub const ALL: &[Route] = &[
     route(Method::Get, STORAGE, "getStorage", Access::Organisation),
     route(Method::Post, STORAGE_CHECK, "checkStorage", Access::Organisation),
     route(Method::Post, STORAGE_COLLECT, "collectStorage", Access::Organisation),
+    route(Method::Get, STATISTICS, "getStatistics", Access::Listed),
+    route(Method::Get, STATISTICS_METRICS, "listStatisticsMetrics", Access::Caller),
+    route(Method::Get, ALERTS, "listAlerts", Access::Listed),
+    route(Method::Get, ALERT_RULES, "listAlertRules", Access::Organisation),
+    route(Method::Post, ALERT_RULES, "createAlertRule", Access::Organisation),
+    route(Method::Get, ALERT_RULE, "getAlertRule", Access::Organisation),
+    route(Method::Patch, ALERT_RULE, "updateAlertRule", Access::Organisation),
+    route(Method::Delete, ALERT_RULE, "deleteAlertRule", Access::Organisation),
+    route(Method::Post, ALERT_RULE_TEST, "testAlertRule", Access::Organisation),
+    route(Method::Get, ALERT_WEBHOOKS, "listAlertWebhooks", Access::Organisation),
+    route(Method::Post, ALERT_WEBHOOKS, "createAlertWebhook", Access::Organisation),
+    route(Method::Delete, ALERT_WEBHOOK, "deleteAlertWebhook", Access::Organisation),
+    route(Method::Post, ALERT_WEBHOOK_TEST, "testAlertWebhook", Access::Organisation),
     route(Method::Get, POOLER, "getPooler", Access::Organisation),
     route(Method::Patch, POOLER, "updatePooler", Access::Organisation),
     route(Method::Post, POOLER_COMMAND, "runPoolerCommand", Access::Organisation),

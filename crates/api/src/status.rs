@@ -1,7 +1,7 @@
 //! Status *(extension)*: the state of every endpoint in one reply. `dormouse status --output json`
 //! prints exactly this, and scripts rely on it: fields are added, never renamed.
 
-use dormouse_base::{EndpointId, ProjectId};
+use dormouse_base::{BranchId, EndpointId, ProjectId, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,9 @@ pub struct StatusEndpoint {
     pub id: EndpointId,
     /// Its project.
     pub project_id: ProjectId,
+    /// Its branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch_id: Option<BranchId>,
     /// The name of its branch.
     pub branch: String,
     /// What it is doing.
@@ -33,4 +36,7 @@ pub struct StatusEndpoint {
     pub pg_version: u16,
     /// The host name that clients connect to.
     pub host: String,
+    /// When it last had work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_active: Option<Timestamp>,
 }

@@ -148,6 +148,14 @@ id!(
     /// The public name of an API key (not its secret), for example `key-quiet-meadow-k3v9x2ab`.
     ApiKeyId, "key-", "an API key ID", "key-quiet-meadow-k3v9x2ab"
 );
+id!(
+    /// A rule of alerts, for example `rule-quiet-meadow-k3v9x2ab`; the server's own are called by what they watch.
+    AlertRuleId, "rule-", "an alert rule ID", "rule-quiet-meadow-k3v9x2ab"
+);
+id!(
+    /// Who is told of alerts, for example `hook-quiet-meadow-k3v9x2ab`.
+    WebhookId, "hook-", "a webhook ID", "hook-quiet-meadow-k3v9x2ab"
+);
 
 #[cfg(test)]
 mod tests {

@@ -20,7 +20,7 @@ pub use causes::with_causes;
 pub use clock::Timestamp;
 pub use cu::Cu;
 pub use epoch::Epoch;
-pub use id::{ApiKeyId, BranchId, EndpointId, OperationId, ProjectId};
+pub use id::{AlertRuleId, ApiKeyId, BranchId, EndpointId, OperationId, ProjectId, WebhookId};
 pub use kind::Kind;
 pub use lsn::{Lsn, Timeline};
 pub use secret::Secret;

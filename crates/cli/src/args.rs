@@ -80,6 +80,7 @@ pub(crate) enum Command {
     Doctor(commands::doctor::Doctor),
     Psql(commands::psql::Psql),
     ConnectionString(commands::connection_string::ConnectionString),
+    Console(commands::console::Console),
     Init(commands::init::Init),
     #[command(subcommand)]
     Project(commands::project::Project),
@@ -102,7 +103,14 @@ pub(crate) enum Command {
     Auth(commands::auth::Auth),
     #[command(subcommand)]
     ApiKey(commands::api_key::ApiKey),
+    Usage(commands::usage::Usage),
+    #[command(subcommand)]
+    Quota(commands::quota::Quota),
     Audit(commands::audit::Audit),
+    Statistics(commands::statistics::Arguments),
+    #[command(subcommand)]
+    Alert(commands::alert::Alert),
+    Cost(commands::cost::Cost),
     #[command(subcommand)]
     Operation(commands::operation::Operation),
     Storage(commands::storage::Storage),

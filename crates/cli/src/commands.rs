@@ -11,11 +11,14 @@ use crate::error::Error;
 use crate::ui::Ui;
 
 pub(crate) mod api_key;
+pub(crate) mod alert;
 pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod branch;
 pub(crate) mod completion;
 pub(crate) mod connection_string;
+pub(crate) mod cost;
+pub(crate) mod console;
 pub(crate) mod database;
 pub(crate) mod doctor;
 pub(crate) mod endpoint;
@@ -29,13 +32,16 @@ pub(crate) mod pool;
 pub(crate) mod pooler;
 pub(crate) mod project;
 pub(crate) mod psql;
+pub(crate) mod quota;
 pub(crate) mod recover;
 pub(crate) mod reference;
 pub(crate) mod role;
 pub(crate) mod snapshot;
+pub(crate) mod statistics;
 pub(crate) mod status;
 pub(crate) mod storage;
 pub(crate) mod up;
+pub(crate) mod usage;
 
 /// What every command gets besides its own arguments.
 #[derive(Debug)]
@@ -60,6 +66,7 @@ pub(crate) fn run(command: Command, cx: Context) -> Result<(), Error> {
         Command::Status(args) => wait(status::run(&args, &cx)),
         Command::Doctor(args) => doctor::run(args, &cx),
         Command::Psql(args) => psql::run(&args, &cx),
+        Command::Console(args) => wait(console::run(&args, &cx)),
         Command::ConnectionString(args) => wait(connection_string::run(&args, &cx)),
         Command::Init(args) => wait(init::run(&args, &cx)),
         Command::Project(args) => wait(project::run(args, &cx)),
@@ -73,7 +80,12 @@ pub(crate) fn run(command: Command, cx: Context) -> Result<(), Error> {
         Command::IpAllow(args) => wait(ip_allow::run(args, &cx)),
         Command::Auth(args) => wait(auth::run(args, &cx)),
         Command::ApiKey(args) => wait(api_key::run(args, &cx)),
+        Command::Usage(args) => wait(usage::run(args, &cx)),
+        Command::Quota(args) => wait(quota::run(args, &cx)),
         Command::Audit(args) => wait(audit::run(&args, &cx)),
+        Command::Statistics(args) => wait(statistics::run(args, &cx)),
+        Command::Alert(args) => wait(alert::run(args, &cx)),
+        Command::Cost(args) => wait(cost::run(args, &cx)),
         Command::Operation(args) => wait(operation::run(args, &cx)),
         Command::Storage(args) => wait(storage::run(&args, &cx)),
         Command::Fsck(args) => wait(fsck::run(&args, &cx)),

@@ -77,6 +77,8 @@ pub enum SleepReason {
     Pressure,
     /// The server is stopping.
     Shutdown,
+    /// A quota of its project is used up.
+    Quota,
 }
 
 /// One entry of the event list.
@@ -144,6 +146,26 @@ pub enum Happening {
         cpu: f64,
         /// Clients that waited for a backend then.
         waiting: u32,
+    },
+    /// A quota of the project is nearly used up.
+    QuotaSoft {
+        /// What is limited.
+        measure: String,
+        /// How much of it is used.
+        used: f64,
+        /// How much there may be.
+        limit: f64,
+    },
+    /// A quota of the project is used up.
+    QuotaExceeded {
+        /// What is limited.
+        measure: String,
+        /// How much of it is used.
+        used: f64,
+        /// How much there may be.
+        limit: f64,
+        /// Whether the project's endpoints may not be awake any more.
+        suspends: bool,
     },
     /// Its working set is being read, because it wants that.
     Prewarmed {

@@ -37,6 +37,15 @@ impl HostError {
     }
 }
 
+/// Why an endpoint may not be woken: its project has used up what it may use. Safe to show to clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuotaUsedUp {
+    /// What is limited, in words.
+    pub what: String,
+    /// What its owner can do.
+    pub hint: String,
+}
+
 /// What was learned before an endpoint went to sleep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SleepNotes {
@@ -48,6 +57,14 @@ pub struct SleepNotes {
 /// for the same endpoint (its actor is the caller).
 #[async_trait::async_trait]
 pub trait Host: Send + Sync + 'static {
+    /// Whether an endpoint that is not awake may be woken now. Asked at each wake, so answer from memory.
+    ///
+    /// # Errors
+    /// When its project has used up what it may use.
+    fn may_wake(&self, _endpoint: &EndpointId) -> Result<(), QuotaUsedUp> {
+        Ok(())
+    }
+
     /// What to run. Asked at each start and each adoption.
     async fn spec(&self, endpoint: &EndpointId) -> Result<Spec, HostError>;
 

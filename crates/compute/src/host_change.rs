@@ -12,7 +12,7 @@ use tokio_postgres::Client;
 
 use crate::endpoint::Run;
 use crate::event::Happening;
-use crate::host::{Host, HostError, SleepNotes};
+use crate::host::{Host, HostError, QuotaUsedUp, SleepNotes};
 use crate::postgres::admin::Door;
 use crate::spec::{Directory, Spec};
 use crate::state::State;
@@ -49,6 +49,10 @@ impl HostChange {
 
 #[async_trait::async_trait]
 impl Host for HostChange {
+    fn may_wake(&self, endpoint: &EndpointId) -> Result<(), QuotaUsedUp> {
+        self.now().map_or(Ok(()), |host| host.may_wake(endpoint))
+    }
+
     async fn spec(&self, endpoint: &EndpointId) -> Result<Spec, HostError> {
         self.ask()?.spec(endpoint).await
     }

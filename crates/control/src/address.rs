@@ -6,6 +6,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 /// What `-pooler` host names end their first label with.
 pub const POOLER: &str = "-pooler";
 
+/// The port that is meant when none is named.
+const USUAL_PORT: u16 = 5432;
+
 /// Everything but RFC 3986's unreserved characters.
 const QUOTED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
@@ -39,6 +42,17 @@ impl Address {
         }
     }
 
+    /// What stands behind `postgresql://`, when role, password, database and further parameters are put in by a URL
+    /// parser: host, port unless it is the usual one, and the endpoint where the host does not name it.
+    #[must_use]
+    pub fn authority_and_more(&self, endpoint: &EndpointId) -> String {
+        let host = bracketed(self.host_of(endpoint, false));
+        let port = if self.port == USUAL_PORT { String::new() } else { format!(":{}", self.port) };
+        let named =
+            if self.domain.is_none() { format!("?options=endpoint%3D{endpoint}") } else { String::new() };
+        format!("{host}{port}{named}")
+    }
+
     /// A whole connection string.
     #[must_use]
     pub fn uri(
@@ -59,13 +73,18 @@ impl Address {
             parameters.iter().map(|(k, v)| format!("{}={}", quote(k), quote(v))).collect();
         let query = if parameters.is_empty() { String::new() } else { format!("?{}", parameters.join("&")) };
         let (host, port) = (self.host_of(endpoint, pooled), self.port);
-        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        let host = bracketed(host);
         Secret::new(format!(
             "postgresql://{}{password}@{host}:{port}/{}{query}",
             quote(role),
             quote(database)
         ))
     }
+}
+
+/// An IPv6 address is written in brackets.
+fn bracketed(host: String) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host }
 }
 
 fn label(endpoint: &EndpointId, pooled: bool) -> String {
@@ -96,5 +115,19 @@ mod tests {
             uri.expose(),
             "postgresql://o@127.0.0.1:5455/app?sslmode=require&options=endpoint%3Dep-a-b-c"
         );
+    }
+
+    #[test]
+    fn what_a_url_parser_is_given() {
+        let endpoint: EndpointId = "ep-a-b-c".parse().unwrap();
+        let more = |domain: Option<&str>, host: &str, port| {
+            let domain = domain.map(str::to_owned);
+            Address { domain, host: host.to_owned(), port, parameters: Vec::new() }
+                .authority_and_more(&endpoint)
+        };
+        assert_eq!(more(Some("db.example"), "x", 5432), "ep-a-b-c.db.example");
+        assert_eq!(more(Some("db.example"), "x", 6000), "ep-a-b-c.db.example:6000");
+        assert_eq!(more(None, "127.0.0.1", 5455), "127.0.0.1:5455?options=endpoint%3Dep-a-b-c");
+        assert_eq!(more(None, "::1", 5432), "[::1]?options=endpoint%3Dep-a-b-c");
     }
 }

@@ -37,7 +37,11 @@ pub struct ComputeError {
 
 impl From<WakeError> for ComputeError {
     fn from(error: WakeError) -> Self {
-        Self { kind: error.kind(), code: error.code(), message: error.to_string() }
+        let message = match &error {
+            WakeError::Quota { hint, .. } => format!("{error}. {hint}"),
+            _ => error.to_string(),
+        };
+        Self { kind: error.kind(), code: error.code(), message }
     }
 }
 
@@ -69,6 +73,11 @@ pub trait Computes: Send + Sync + Debug + 'static {
     /// How large it is and what it uses, while it is Active or Paused.
     fn live(&self, _endpoint: &EndpointId) -> Option<Live> {
         None
+    }
+
+    /// Every endpoint that is Active, with what it uses.
+    fn awake(&self) -> Vec<(EndpointId, Live)> {
+        Vec::new()
     }
 
     /// Waits while it is Starting or Stopping, and tells what it is then.
@@ -119,6 +128,11 @@ impl Computes for Fleet {
 
     fn live(&self, endpoint: &EndpointId) -> Option<Live> {
         Self::live(self, endpoint)
+    }
+
+    fn awake(&self) -> Vec<(EndpointId, Live)> {
+        let active = self.all().into_iter().filter(|endpoint| endpoint.state() == State::Active);
+        active.filter_map(|endpoint| Some((endpoint.id().clone(), endpoint.live()?))).collect()
     }
 
     async fn settled(&self, endpoint: &EndpointId) -> State {

@@ -8,108 +8,43 @@
 //! ```
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use dormouse_base::{EndpointId, Secret, clock};
-use dormouse_compute::postgres::discover::Installations;
-use dormouse_compute::sandbox::identity::Identities;
 use dormouse_runtime::task::Scope;
-use dormouse_storage::Store;
+use dormouse_statistics::Recorder;
+use parking_lot::Mutex;
 
-use crate::address::Address;
+use crate::alerts::Watch;
 use crate::api_key;
 use crate::computes::Computes;
-use crate::db::{self, Db, DbError, api_keys, databases, endpoints, settings};
-use crate::directory::{Directories, DirectoryError};
+use crate::config::{Config, StartError};
+use crate::db::{Db, DbError, api_keys, databases, endpoints, sessions, settings};
+use crate::directory::Directories;
 use crate::first::{self, FirstProject};
-use crate::identity::jwks::JwksError;
-use crate::identity::{Oidc, OidcSettings};
+use crate::identity::Oidc;
+use crate::identity::session::{self, Doorman, Session};
 use crate::keeper::Keeper;
 use crate::known::Known;
 use crate::locate::{LocateError, Located, Locator};
+use crate::measure::exported::Exported;
+use crate::measure::storage::Stored;
+use crate::metering::Clients;
 use crate::metrics::Metrics;
-use crate::model::settings::Timeouts;
 use crate::model::token::TokenError;
+use crate::node::Node;
 use crate::node::sizes::Retention;
-use crate::node::{Node, Ways};
-use crate::operation::apply_config::ApplyConfig;
-use crate::operation::create_branch::CreateBranch;
-use crate::operation::create_endpoint::CreateEndpoint;
-use crate::operation::create_project::CreateProject;
-use crate::operation::delete_branch::DeleteBranch;
-use crate::operation::delete_endpoint::DeleteEndpoint;
-use crate::operation::delete_project::DeleteProject;
-use crate::operation::evict_compute::EvictCompute;
-use crate::operation::import_directory::ImportDirectory;
-use crate::operation::restart_compute::RestartCompute;
-use crate::operation::restore_branch::RestoreBranch;
-use crate::operation::start_compute::StartCompute;
-use crate::operation::suspend_compute::SuspendCompute;
-use crate::operation::{Executor, StepFailure, Work};
+use crate::operation::{Executor, kinds};
 use crate::password::{PasswordError, Passwords, StoredRole};
 use crate::pooler::Attached;
 use crate::reconcile::{self, Statuses};
-use crate::secrets::{KeyError, Secrets, private_file};
+use crate::replies::Replies;
+use crate::secrets::{Secrets, private_file};
 use crate::token::Tokens;
 use crate::vault::Vault;
 
 /// The file with the API key of this machine's command line, in the data directory.
 pub const LOCAL_KEY_FILE: &str = "api.key";
-
-/// What control needs to know to start.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// The data directory; it exists, and only the server's user can change it.
-    pub data: PathBuf,
-    /// Where clients reach the proxy.
-    pub address: Address,
-    /// This program's version, for `/status`.
-    pub version: String,
-    /// What endpoints use that do not say otherwise.
-    pub timeouts: Timeouts,
-    /// The PostgreSQL installations.
-    pub installations: Installations,
-    /// Who computes run as.
-    pub identities: Identities,
-    /// Where the truth of all branches is.
-    pub store: Store,
-    /// A directory with a short path, for sockets.
-    pub run_root: PathBuf,
-    /// The ways of its node.
-    pub ways: Ways,
-    /// The identity provider whose tokens are accepted.
-    pub oidc: Option<OidcSettings>,
-}
-
-/// Control could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The metadata file.
-    #[error("cannot open the metadata")]
-    Open(#[source] db::OpenError),
-    /// A question or a change to the metadata.
-    #[error("cannot use the metadata")]
-    Metadata(#[source] DbError),
-    /// The machine key or the local API key.
-    #[error("cannot use a key file")]
-    Key(#[source] KeyError),
-    /// The client that asks the identity provider.
-    #[error("cannot prepare for the identity provider")]
-    Identity(#[source] JwksError),
-    /// The directories of templates and computes.
-    #[error("cannot prepare the data directory")]
-    Directory(#[source] DirectoryError),
-    /// The directories that an earlier server left.
-    #[error("cannot look at the computes' directories")]
-    Node(#[source] crate::node::NodeError),
-    /// The first project could not be made.
-    #[error("cannot make the first project: {0}")]
-    FirstProject(#[source] StepFailure),
-    /// What a new project asks for is not there.
-    #[error("cannot make the first project: {0}")]
-    Refused(#[source] crate::model::Refused),
-}
 
 /// Everything that does not need the fleet.
 #[derive(Debug, Clone)]
@@ -122,6 +57,12 @@ pub struct Foundation {
     pub(crate) directories: Directories,
     pub(crate) keeper: Keeper,
     pub(crate) node: Node,
+    pub(crate) recorder: Recorder,
+    pub(crate) exported: Exported,
+    /// How large everything was when it was measured last.
+    pub(crate) stored: Stored,
+    /// Where alerts are; the reconciler `alerts` writes it.
+    pub(crate) watch: Arc<Mutex<Watch>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) identities: Option<Oidc>,
 }
@@ -133,6 +74,7 @@ impl Foundation {
     /// When one of them cannot be used.
     pub fn open(config: Config) -> Result<Self, StartError> {
         let db = Db::open(&config.data).map_err(StartError::Open)?;
+        let recorder = Recorder::open(&config.data).map_err(StartError::Statistics)?;
         let secrets = Arc::new(Secrets::open(&config.data).map_err(StartError::Key)?);
         let tokens = Tokens::open(&config.data, db.clone()).map_err(StartError::Key)?;
         let directories = Directories::open(&config.data, config.installations.clone(), config.identities)
@@ -147,11 +89,13 @@ impl Foundation {
             config.ways,
             &Scope::new(),
         );
-        let keeper = Keeper::new(db.clone(), node.clone(), config.timeouts, Arc::clone(&metrics))
+        let (timeouts, pricing) = (config.timeouts, Arc::clone(&config.pricing));
+        let keeper = Keeper::new(db.clone(), node.clone(), timeouts, Arc::clone(&metrics), pricing)
             .map_err(StartError::Metadata)?;
         node.report_to(keeper.clone());
         let known = Known::new(db.clone());
         let identities = config.oidc.clone().map(Oidc::new).transpose().map_err(StartError::Identity)?;
+        let (watch, db_of_metrics) = (Arc::default(), db.clone());
         Ok(Self {
             config: Arc::new(config),
             db,
@@ -161,6 +105,10 @@ impl Foundation {
             directories,
             keeper,
             node,
+            exported: Exported::new(recorder.clone(), Arc::clone(&watch), db_of_metrics),
+            recorder,
+            stored: Arc::default(),
+            watch,
             metrics,
             identities,
         })
@@ -202,6 +150,8 @@ pub struct Control {
     pub(crate) scope: Scope,
     pub(crate) pooler: Attached,
     pub(crate) identities: Option<Oidc>,
+    pub(crate) replies: Replies,
+    pub(crate) doorman: Doorman,
 }
 
 impl Control {
@@ -214,13 +164,16 @@ impl Control {
         scope: &Scope,
     ) -> Self {
         foundation.node.attach(Arc::clone(&computes));
-        let kinds = kinds(&foundation, &computes, &vault);
+        let kinds = kinds::all(&foundation, &computes, &vault);
         let metrics = Arc::clone(&foundation.metrics);
         let executor = Executor::new(foundation.db.clone(), scope.clone(), kinds, metrics);
         let statuses = Statuses::default();
         let pooler = Attached::default();
         let identities = foundation.identities.clone();
-        Self { foundation, computes, vault, executor, statuses, scope: scope.clone(), pooler, identities }
+        let replies = Replies::new(foundation.db.clone(), Arc::clone(&foundation.secrets));
+        let scope = scope.clone();
+        let doorman = Doorman::new(&foundation.config.data);
+        Self { foundation, computes, vault, executor, statuses, scope, pooler, identities, replies, doorman }
     }
 
     /// The API below `/api/v2`. Every route asks for a key.
@@ -233,15 +186,29 @@ impl Control {
         reconcile::start_all(self, &self.scope);
     }
 
+    /// The proxy is there: what its clients do is counted. Only the first one holds.
+    pub fn attach_clients(&self, clients: Arc<dyn Clients>) {
+        self.foundation.keeper.meter().attach(clients);
+    }
+
     /// How the reconcilers are doing, by name.
     #[must_use]
     pub fn reconcilers(&self) -> Vec<(&'static str, reconcile::Status)> {
         self.statuses.all()
     }
 
+    /// What was measured, and what measures.
+    #[must_use]
+    pub fn recorder(&self) -> Recorder {
+        self.foundation.recorder.clone()
+    }
+
     /// Makes control's counters visible.
     pub fn register_metrics(&self, metrics: &dormouse_runtime::telemetry::Metrics) {
         self.foundation.metrics.register(metrics);
+        self.foundation.db.register_metrics(metrics);
+        let exported = Box::new(self.foundation.exported.clone());
+        metrics.register(|registry| registry.register_collector(exported));
         self.foundation.node.register_metrics(metrics);
     }
 
@@ -322,14 +289,44 @@ impl Control {
         Ok(api_key::check(&self.foundation.db, key)?.is_some_and(|row| row.project_id.is_none()))
     }
 
-    /// Whether a key may run statements at an endpoint: one that is bound to a project, in that project. Without an
+    /// The session of a browser, if it is one that goes on.
+    ///
+    /// # Errors
+    /// When the metadata cannot be read.
+    pub(crate) fn session(&self, token: &str) -> Result<Option<Session>, DbError> {
+        let hash = session::hash(token);
+        let found = self.foundation.db.read("look for a session", |db| sessions::find(db, &hash))?;
+        Ok(found.filter(|session| session.is_alive(clock::now())))
+    }
+
+    /// Makes the cookie of a request from the console as good as an `Authorization` header.
+    pub fn lend(&self, headers: &mut axum::http::HeaderMap) {
+        self.doorman.lend(headers);
+    }
+
+    /// A code that signs a browser in once with this API key; `None` = the key is not known any more.
+    ///
+    /// # Errors
+    /// When the metadata cannot be read.
+    pub fn console_code(&self, key: &Secret<String>) -> Result<Option<Secret<String>>, DbError> {
+        let row = api_key::check(&self.foundation.db, key.expose())?;
+        Ok(row.map(|row| self.doorman.issue(row.id, clock::now()).0))
+    }
+
+    /// Whether a key, or a session, may run statements at an endpoint: one that is bound to a project, in that project. Without an
     /// endpoint: whether it may anywhere.
     ///
     /// # Errors
     /// When the metadata cannot be read.
     pub fn key_opens(&self, key: &str, endpoint: Option<&EndpointId>) -> Result<bool, DbError> {
-        let Some(row) = api_key::check(&self.foundation.db, key)? else { return Ok(false) };
-        let (Some(project), Some(endpoint)) = (row.project_id, endpoint) else { return Ok(true) };
+        let project = if key.starts_with(session::START) {
+            let Some(session) = self.session(key)? else { return Ok(false) };
+            session.project
+        } else {
+            let Some(row) = api_key::check(&self.foundation.db, key)? else { return Ok(false) };
+            row.project_id
+        };
+        let (Some(project), Some(endpoint)) = (project, endpoint) else { return Ok(true) };
         let row = self.foundation.db.read("read an endpoint", |db| endpoints::get(db, endpoint))?;
         Ok(row.is_some_and(|endpoint| endpoint.project_id == project))
     }
@@ -366,57 +363,4 @@ impl Control {
         self.foundation.db.write_now("add the local API key", add).map_err(StartError::Metadata)?;
         Ok(key)
     }
-}
-
-/// Every kind of operation, with what it works on.
-fn kinds(
-    foundation: &Foundation,
-    computes: &Arc<dyn Computes>,
-    vault: &Arc<dyn Vault>,
-) -> Vec<Arc<dyn Work>> {
-    let db = || foundation.db.clone();
-    let keeper = || foundation.keeper.clone();
-    let directories = || foundation.directories.clone();
-    let computes = || Arc::clone(computes);
-    let vault = || Arc::clone(vault);
-    vec![
-        Arc::new(CreateProject { db: db(), directories: directories(), vault: vault(), keeper: keeper() }),
-        Arc::new(ImportDirectory { db: db(), directories: directories(), keeper: keeper(), vault: vault() }),
-        Arc::new(DeleteProject {
-            db: db(),
-            directories: directories(),
-            computes: computes(),
-            vault: vault(),
-            keeper: keeper(),
-        }),
-        Arc::new(CreateBranch { db: db(), vault: vault(), keeper: keeper() }),
-        Arc::new(DeleteBranch {
-            db: db(),
-            directories: directories(),
-            computes: computes(),
-            vault: vault(),
-            keeper: keeper(),
-        }),
-        Arc::new(RestoreBranch {
-            db: db(),
-            secrets: Arc::clone(&foundation.secrets),
-            directories: directories(),
-            computes: computes(),
-            vault: vault(),
-            keeper: keeper(),
-        }),
-        Arc::new(CreateEndpoint { db: db(), keeper: keeper() }),
-        Arc::new(DeleteEndpoint {
-            db: db(),
-            directories: directories(),
-            computes: computes(),
-            vault: vault(),
-            keeper: keeper(),
-        }),
-        Arc::new(EvictCompute { computes: computes(), vault: vault() }),
-        Arc::new(StartCompute { computes: computes() }),
-        Arc::new(SuspendCompute { computes: computes() }),
-        Arc::new(RestartCompute { computes: computes() }),
-        Arc::new(ApplyConfig { db: db(), computes: computes(), keeper: keeper() }),
-    ]
 }

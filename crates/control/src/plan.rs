@@ -155,6 +155,7 @@ pub fn check_settings(wishes: &ProjectSettings) -> Result<(), Refused> {
         wishes.autoscaling_limit_max_cu.unwrap_or(defaults::MAX_CU),
     )?;
     settings::history(wishes.history_retention_seconds.unwrap_or(0))?;
+    wishes.quotas.check()?;
     settings::preload(&wishes.preload_libraries)
 }
 

@@ -11,6 +11,7 @@ use dormouse_api::pooler::{PoolerAnswer, PoolerLayer, PoolerSetting, UpdatePoole
 
 use crate::control::Control;
 use crate::db::{Db, DbError, endpoints, settings};
+use crate::measure::Census;
 
 /// Why the pooler does not do what was asked. Safe to show.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +37,9 @@ pub trait Pooler: Debug + Send + Sync + 'static {
 
     /// What differs from them for some pools.
     fn layers(&self) -> Vec<PoolerLayer>;
+
+    /// Clients, logins and waits of endpoints that have any; durations are those since the last call.
+    fn census(&self) -> Vec<Census>;
 
     /// Changes settings, of all pools or of those that are named, all or none; `None` means the default.
     ///

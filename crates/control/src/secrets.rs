@@ -1,4 +1,4 @@
-//! The machine key and what it seals.
+//! The machine key and what it seals: passwords of roles, and replies that may be asked for again.
 //!
 //! Role passwords are kept so that `reveal_password` works, but never in the clear: each is sealed
 //! with ChaCha20-Poly1305 under a key that lives in its own file. A stolen metadata file alone
@@ -82,13 +82,32 @@ impl Secrets {
     /// Seals the password of a role.
     #[must_use]
     pub fn seal(&self, branch: &BranchId, role: &str, password: &str) -> Vec<u8> {
+        self.seal_in(&context(branch, role), password.as_bytes())
+    }
+
+    /// Seals something that belongs to `context`, which no password's begins with.
+    pub(crate) fn seal_in(&self, context: &[u8], open: &[u8]) -> Vec<u8> {
         let nonce = rand::bytes::<NONCE_LEN>();
-        let aad = context(branch, role);
         let sealed = self
             .cipher
-            .encrypt(&Nonce::from(nonce), Payload { msg: password.as_bytes(), aad: &aad })
-            .expect("a password is far below the cipher's limit of 256 GiB");
+            .encrypt(&Nonce::from(nonce), Payload { msg: open, aad: context })
+            .expect("passwords and replies are far below the cipher's limit of 256 GiB");
         [nonce.as_slice(), &sealed].concat()
+    }
+
+    /// Seals something that is not a role's: `what` it is (such as `webhook`), and its ID.
+    #[must_use]
+    pub fn seal_named(&self, what: &str, id: &str, text: &str) -> Vec<u8> {
+        self.seal_in(&named(what, id), text.as_bytes())
+    }
+
+    /// Opens what [`Secrets::seal_named`] made for the same thing.
+    ///
+    /// # Errors
+    /// When it was sealed for another one or with another key, or is damaged.
+    pub fn unseal_named(&self, what: &str, id: &str, sealed: &[u8]) -> Result<Secret<String>, OpenSealError> {
+        let open = self.unseal_in(&named(what, id), sealed)?;
+        String::from_utf8(open).map(Secret::new).map_err(|_| OpenSealError)
     }
 
     /// Opens what [`Secrets::seal`] made for the same role.
@@ -101,15 +120,23 @@ impl Secrets {
         role: &str,
         sealed: &[u8],
     ) -> Result<Secret<String>, OpenSealError> {
-        let (nonce, sealed) = sealed.split_at_checked(NONCE_LEN).ok_or(OpenSealError)?;
-        let nonce = <[u8; NONCE_LEN]>::try_from(nonce).map_err(|_| OpenSealError)?;
-        let aad = context(branch, role);
-        let open = self
-            .cipher
-            .decrypt(&Nonce::from(nonce), Payload { msg: sealed, aad: &aad })
-            .map_err(|_| OpenSealError)?;
+        let open = self.unseal_in(&context(branch, role), sealed)?;
         String::from_utf8(open).map(Secret::new).map_err(|_| OpenSealError)
     }
+
+    /// Opens what [`Secrets::seal_in`] made in the same context.
+    pub(crate) fn unseal_in(&self, context: &[u8], sealed: &[u8]) -> Result<Vec<u8>, OpenSealError> {
+        let (nonce, sealed) = sealed.split_at_checked(NONCE_LEN).ok_or(OpenSealError)?;
+        let nonce = <[u8; NONCE_LEN]>::try_from(nonce).map_err(|_| OpenSealError)?;
+        self.cipher
+            .decrypt(&Nonce::from(nonce), Payload { msg: sealed, aad: context })
+            .map_err(|_| OpenSealError)
+    }
+}
+
+/// A branch's ID begins with `br-`, so this is never the context of a role.
+fn named(what: &str, id: &str) -> Vec<u8> {
+    [what.as_bytes(), b"\0", id.as_bytes()].concat()
 }
 
 fn context(branch: &BranchId, role: &str) -> Vec<u8> {
@@ -184,6 +211,16 @@ mod tests {
 
         let elsewhere = tempfile::tempdir().unwrap();
         assert!(Secrets::open(elsewhere.path()).unwrap().unseal(&branch, "app", &sealed).is_err());
+    }
+
+    #[test]
+    fn what_is_sealed_for_one_thing_opens_for_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let secrets = Secrets::open(dir.path()).unwrap();
+        let sealed = secrets.seal_named("webhook", "hook-a", "whsec_1");
+        assert_eq!(secrets.unseal_named("webhook", "hook-a", &sealed).unwrap().expose(), "whsec_1");
+        assert!(secrets.unseal_named("webhook", "hook-b", &sealed).is_err());
+        assert!(secrets.unseal_named("other", "hook-a", &sealed).is_err());
     }
 
     #[test]

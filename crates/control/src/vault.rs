@@ -170,6 +170,11 @@ pub trait Vault: Send + Sync + Debug + 'static {
     /// Deletes what nothing reaches.
     async fn collect(&self, wish: CollectWish) -> Result<Collected, VaultError>;
 
+    /// How far the WAL of each writer on this server is in the store, from memory.
+    fn filed(&self) -> Vec<(EndpointId, Lsn)> {
+        Vec::new()
+    }
+
     /// The store, and what this server holds of branches. Asks the store nothing that takes long.
     async fn overview(&self) -> Result<Overview, VaultError>;
 }

@@ -107,6 +107,34 @@ async fn a_project_from_birth_to_death() {
 }
 
 #[tokio::test]
+async fn neonctl_is_told_a_host_that_it_can_make_a_url_of() {
+    let scene = Scene::new();
+    let made = scene.project("shop").await;
+    let (project, branch) = scene::paths(&made);
+    let endpoint = scene::endpoint(&made);
+    let host = async |path: &str, agent: &str| {
+        let request = axum::http::Request::get(format!("/api/v2{path}"))
+            .header("authorization", format!("Bearer {}", scene.key()))
+            .header("user-agent", agent)
+            .body(axum::body::Body::empty())
+            .unwrap();
+        let (status, reply) = scene.raw(request).await;
+        assert_eq!(status, StatusCode::OK, "{reply}");
+        let one = if reply["endpoint"].is_object() { &reply["endpoint"] } else { &reply["endpoints"][0] };
+        one["host"].as_str().unwrap().to_owned()
+    };
+    for path in [
+        format!("{branch}/endpoints"),
+        format!("{project}/endpoints"),
+        format!("{project}/endpoints/{endpoint}"),
+    ] {
+        assert_eq!(host(&path, "curl/8").await, "127.0.0.1");
+        let told = host(&path, "neonctl v5.0.1").await;
+        assert_eq!(told, format!("127.0.0.1:5455?options=endpoint%3D{endpoint}"));
+    }
+}
+
+#[tokio::test]
 async fn role_and_database_changes_while_it_sleeps() {
     let scene = Scene::new();
     let made = scene.project("shop").await;

@@ -26,6 +26,8 @@ pub mod peer;
 pub mod cancel;
 pub mod handshakes;
 pub mod metrics;
+pub mod census;
+pub mod traffic;
 pub mod bound;
 pub mod listen;
 pub mod upstream;
@@ -42,6 +44,7 @@ pub use dormouse_pooler::config::{
 };
 pub use listen::{Bound, Proxy, ProxyConfig};
 pub use route::Route;
+pub use traffic::Traffic;
 pub use wake::{
     Backend, Claim, Compute, Introduction, ServerPassword, StoredRole, TokenRefusal, Wake, WakeTicket,
 };

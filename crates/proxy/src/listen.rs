@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::bound::Bound;
+use crate::census::Census;
 use crate::console::{Operators, Pooler};
 use crate::gateway::Gateway;
 use crate::handover::parcel::{Parcel, Unfit};
@@ -25,6 +26,7 @@ use crate::pooled::{Listeners, Pools};
 use crate::session::Shared;
 use crate::throttle::Throttle;
 use crate::tls::Tls;
+use crate::traffic::Traffic;
 use crate::upstream::Upstream;
 use crate::wake::{Backend, Wake};
 pub(crate) use door::Door;
@@ -113,6 +115,7 @@ impl Proxy {
             proofs: crate::proofs::Proofs::default(),
             cancels: crate::cancel::Registry::default(),
             metrics,
+            census: Census::default(),
             doom_secret: config.secret,
             pools,
             address,
@@ -200,6 +203,17 @@ impl Proxy {
     #[must_use]
     pub fn clients(&self) -> usize {
         self.door.clients()
+    }
+
+    /// What clients did since this was last asked, by endpoint.
+    #[must_use]
+    pub fn take_traffic(&self) -> Vec<(EndpointId, Traffic)> {
+        self.door.shared.pools.take_traffic()
+    }
+
+    /// What clients of another process did counts as if it had been done here.
+    pub fn add_traffic(&self, endpoint: &EndpointId, traffic: Traffic) {
+        self.door.shared.pools.traffic().add(endpoint, traffic);
     }
 
     /// The first address that is listened on (with the real port when 0 was asked for).

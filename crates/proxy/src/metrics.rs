@@ -1,5 +1,7 @@
 //! What the proxy reports to `/metrics`.
 
+use std::time::Duration;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -20,6 +22,35 @@ pub struct Outcome {
     pub outcome: String,
 }
 
+/// Upper bounds in seconds of the time of a request over HTTP.
+const REQUEST_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// A door of the gateway: `sql`, `queries` or `websocket`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DoorLabel {
+    /// Which one.
+    pub door: &'static str,
+}
+
+/// How a request over HTTP ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Answered {
+    /// Which door.
+    pub door: &'static str,
+    /// The HTTP status.
+    pub status: u32,
+}
+
+/// A WebSocket that is open; counted until it is dropped.
+#[derive(Debug)]
+pub(crate) struct OpenSocket(Gauge);
+
+impl Drop for OpenSocket {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// The proxy's metrics.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -33,6 +64,12 @@ pub struct Metrics {
     pub auth_failures: Counter,
     /// `dormouse_login_seconds`: from accept to the first ReadyForQuery, wake included.
     pub login: Histogram,
+    /// `dormouse_gateway_requests_total{door,status}`.
+    pub requests: Family<Answered, Counter>,
+    /// `dormouse_gateway_request_seconds{door}`: to the beginning of the answer.
+    pub request_time: Family<DoorLabel, Histogram, fn() -> Histogram>,
+    /// `dormouse_gateway_websockets`: open now.
+    pub websockets: Gauge,
     /// `dormouse_pool_…`: see `console/metrics.rs`.
     pub(crate) pools: PoolMetrics,
 }
@@ -45,6 +82,9 @@ impl Default for Metrics {
             handshakes: Gauge::default(),
             auth_failures: Counter::default(),
             login: Histogram::new(LOGIN_BUCKETS),
+            requests: Family::default(),
+            request_time: Family::new_with_constructor(|| Histogram::new(REQUEST_BUCKETS)),
+            websockets: Gauge::default(),
             pools: PoolMetrics::default(),
         }
     }
@@ -60,7 +100,29 @@ impl Metrics {
         registry.register("dormouse_auth_failures", "Failed logins", self.auth_failures.clone());
         let help = "From accept to the first ReadyForQuery, wake included";
         registry.register_with_unit("dormouse_login", help, Unit::Seconds, self.login.clone());
+        let help = "Requests for the database over HTTP, by how they were answered";
+        registry.register("dormouse_gateway_requests", help, self.requests.clone());
+        let help = "From a request over HTTP to the beginning of its answer, a wake included";
+        registry.register_with_unit(
+            "dormouse_gateway_request",
+            help,
+            Unit::Seconds,
+            self.request_time.clone(),
+        );
+        registry.register("dormouse_gateway_websockets", "WebSockets that are open", self.websockets.clone());
         registry.register_collector(Box::new(self.pools.clone()));
+    }
+
+    /// A request over HTTP was answered.
+    pub(crate) fn answered(&self, door: &'static str, status: u16, took: Duration) {
+        self.requests.get_or_create(&Answered { door, status: u32::from(status) }).inc();
+        self.request_time.get_or_create(&DoorLabel { door }).observe(took.as_secs_f64());
+    }
+
+    /// A WebSocket is open.
+    pub(crate) fn websocket(&self) -> OpenSocket {
+        self.websockets.inc();
+        OpenSocket(self.websockets.clone())
     }
 
     /// Counts the end of a connection's start.

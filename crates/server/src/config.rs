@@ -44,6 +44,8 @@ pub struct ServerConfig {
     pub cgroup: CgroupChoice,
     /// The object store; `None` = a directory below `data`.
     pub store: Option<String>,
+    /// Price sheets of the user's own; the first one is the default.
+    pub price_sheets: Vec<PathBuf>,
     /// Leave computes running at the end, for the next server.
     pub keep_computes: bool,
     /// How directories are made.
@@ -67,6 +69,8 @@ pub struct Ready {
     pub api_key: Secret<String>,
     /// The page for people.
     pub console: String,
+    /// The same, signing in once, within minutes. `None` when the key above was revoked, or there is no console.
+    pub console_link: Option<Secret<String>>,
 }
 
 /// How to use the default project.

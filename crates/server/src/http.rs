@@ -1,5 +1,5 @@
 //! The HTTP port: the API below `/api/v2`, the database over HTTP and WebSocket, and what needs no key: health,
-//! metrics, the start page. In the clear and encrypted: the first byte of a connection tells.
+//! metrics, the console's files. In the clear and encrypted: the first byte of a connection tells.
 //!
 //! ```text
 //!  accept ─► 0x16? ── yes ─► TLS ─┬─► one request after the other ─► routes
@@ -16,7 +16,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
-use dormouse_control::Peer;
+use dormouse_control::{OverTls, Peer};
 use dormouse_proxy::gateway::Visitor;
 use dormouse_proxy::tls::Tls;
 use dormouse_runtime::task::Scope;
@@ -30,13 +30,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use crate::console;
 use crate::limited::{Limited, Place, Watched};
 
 /// What `/metrics` is served as.
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
-/// The page for people who open the port in a browser.
+/// What people see who open the port in a browser, when this program was built without a console.
 const START_PAGE: &str = include_str!("start.html");
 
 /// A connection that says nothing, or does not end the headers of its request, is closed after this long.
@@ -54,10 +55,10 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// All routes of the HTTP port.
 pub fn routes(api: Router, gateway: Router, metrics: Arc<Metrics>) -> Router {
     Router::new()
-        .route("/", get(start_page))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/metrics", get(render))
         .with_state(metrics)
+        .merge(console::routes(start_page))
         .merge(api)
         .merge(gateway)
 }
@@ -134,6 +135,9 @@ impl Server {
             request.extensions_mut().insert(visitor.clone());
             // The API records where requests come from.
             request.extensions_mut().insert(Peer(peer));
+            if tls {
+                request.extensions_mut().insert(OverTls);
+            }
             request.map(axum::body::Body::new)
         });
         let mut builder = http1::Builder::new();

@@ -6,6 +6,7 @@ use dormouse_api::pooler::{PoolerAnswer, PoolerLayer, PoolerSetting, UpdatePoole
 use dormouse_base::EndpointId;
 use dormouse_compute::limits::Clients;
 use dormouse_control::Control;
+use dormouse_control::measure::Census;
 use dormouse_control::pooler::{Pooler, PoolerError};
 use dormouse_pgwire::ClientError;
 use dormouse_proxy::console::{Answer, ChangeError};
@@ -62,6 +63,18 @@ impl Pooler for Desk {
 
     fn layers(&self) -> Vec<PoolerLayer> {
         told(&self.layers.read())
+    }
+
+    fn census(&self) -> Vec<Census> {
+        let of = |(endpoint, it): (_, dormouse_proxy::census::EndpointCensus)| Census {
+            endpoint,
+            clients: it.clients,
+            backends: it.backends,
+            waiting: it.waiting,
+            logins: it.logins.milliseconds().collect(),
+            waits: it.waits.milliseconds().collect(),
+        };
+        self.pooler.census().into_iter().map(of).collect()
     }
 
     async fn change(&self, wish: UpdatePooler) -> Result<(), PoolerError> {

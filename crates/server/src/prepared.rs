@@ -14,15 +14,17 @@ use dormouse_compute::sandbox::cgroup::Cgroups;
 use dormouse_compute::sandbox::identity::Identities;
 use dormouse_compute::{Fleet, FleetConfig, HostChange};
 use dormouse_control::{Address, Config as ControlConfig, Foundation, Timeouts};
+use dormouse_pricing::Pricing;
 use dormouse_proxy::tls::Tls;
 use dormouse_runtime::task::{self, Scope};
 use dormouse_storage::Store;
 use dormouse_storage::object::StoreOptions;
 
 use crate::config::ServerConfig;
+use crate::error::{ServerError, system};
 use crate::place::Place;
 use crate::pooler;
-use crate::run::{ServerError, system};
+use crate::prices;
 
 /// See the module.
 pub(crate) struct Prepared {
@@ -33,6 +35,7 @@ pub(crate) struct Prepared {
     views: BTreeMap<u16, View>,
     pub(crate) store: Store,
     pub(crate) tls: Tls,
+    pricing: Arc<Pricing>,
 }
 
 impl Prepared {
@@ -64,7 +67,11 @@ impl Prepared {
         let tls = tls.await.map_err(ServerError::Tls)?;
         // What the metadata adds to them is known later, and is believed.
         pooler::settings([], &config.pool_settings).map_err(ServerError::Pooler)?;
-        Ok(Self { installations, identities, cgroups, controllers, views, store, tls })
+        let (named, data) = (config.price_sheets.clone(), place.data.clone());
+        let pricing =
+            task::blocking(move || prices::load(&named, &data)).await.map_err(ServerError::Prices)?;
+        let pricing = Arc::new(pricing);
+        Ok(Self { installations, identities, cgroups, controllers, views, store, tls, pricing })
     }
 
     /// Opens the metadata. Only the server that holds the lock may.
@@ -84,6 +91,7 @@ impl Prepared {
             run_root: place.run_root(),
             ways: config.ways,
             oidc: config.oidc.clone(),
+            pricing: Arc::clone(&self.pricing),
         };
         task::blocking(move || Foundation::open(control)).await.map_err(ServerError::Control)
     }

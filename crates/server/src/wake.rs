@@ -354,6 +354,7 @@ fn not_awake(error: &WakeError) -> ClientError {
             "The operator finds the reason with `dormouse endpoint events`. "
         }
         WakeError::DiskFull => "Free some space on the server, then connect again. ",
+        WakeError::Quota { hint, .. } => return told.with_hint(format!("{hint} {}", help(error.code()))),
         _ => "Connect again in a moment. ",
     };
     told.with_hint(format!("{advice}{}", help(error.code())))

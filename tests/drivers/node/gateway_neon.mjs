@@ -116,6 +116,12 @@ await check('large results and large parameters', async () => {
   const rows = await sql`select g, md5(g::text) m from generate_series(1, 100000) g`;
   assert.equal(rows.length, 100_000);
   assert.equal(rows[99_999].g, 100_000);
+  // More than the server holds back: it comes while the statement runs, and is whole or an error.
+  const many = await sql.query('select g, repeat(md5(g::text), 50) t from generate_series(1, 20000) g');
+  assert.equal(many.length, 20_000);
+  assert.equal(many[19_999].t.length, 1600);
+  await assert.rejects(sql.query('select repeat(md5(g::text), 50) t, 1 / (20000 - g) n from generate_series(1, 20000) g'));
+  assert.deepEqual(await sql`select 1 as n`, [{ n: 1 }]);
 });
 
 await check('wrong passwords and unknown names', async () => {

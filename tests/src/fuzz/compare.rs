@@ -3,28 +3,49 @@
 //! Notices, notifications and parameters may come at any time and are left out before. What else may differ is said
 //! here, and must be harmless.
 
-/// In a failed transaction PostgreSQL refuses a Parse. The pool, which has the statement and does not know yet that
-/// the transaction failed, says yes; what follows is refused all the same. So in a series that ends so, what came
-/// before the refusal is not compared.
-const REFUSED: &str = "E:25P02";
+/// A statement that this backend does not have is parsed first, so that its table is gone is found before whatever
+/// else is wrong; one that it has is not, so it is found later.
+const TABLE_IS_GONE: &str = "E:42P01";
+
+/// The states in which nothing but the end of the transaction does anything.
+const FAILED: &str = "Z:E";
 
 /// Whether the pool answered as PostgreSQL did; else where not.
 pub(super) fn differ(pooled: &[String], direct: &[String]) -> Option<usize> {
-    let (pooled, direct) = (usual(pooled), usual(direct));
-    let same = pooled.iter().zip(&direct).take_while(|(one, other)| one == other).count();
+    let strictly = compare(&usual(pooled, false), &usual(direct, false));
+    if strictly.is_none() || !pooled.iter().chain(direct).any(|reply| reply == TABLE_IS_GONE) {
+        return strictly;
+    }
+    let (pooled, direct) = (usual(pooled, true), usual(direct, true));
+    // What that error leads to, to the next Sync and beyond, cannot be compared.
+    let leads = |side: &[&str], at: usize| side.get(at) == Some(&TABLE_IS_GONE);
+    compare(&pooled, &direct).filter(|at| !leads(&pooled, *at) && !leads(&direct, *at))
+}
+
+fn compare(pooled: &[&str], direct: &[&str]) -> Option<usize> {
+    let alike = |one: &str, other: &str| one == other || (one == TABLE_IS_GONE && other.starts_with("E:"));
+    let same = pooled.iter().zip(direct).take_while(|(one, other)| alike(one, other)).count();
     (same < pooled.len() || same < direct.len()).then_some(same)
 }
 
-fn usual(replies: &[String]) -> Vec<&str> {
+/// What must be the same; with `late`, of what comes before an error only rows and ends of statements.
+fn usual(replies: &[String], late: bool) -> Vec<&str> {
     let (mut all, mut failed): (Vec<&str>, _) = (Vec::new(), false);
+    let is_prelude = |reply: &str| matches!(reply, "1" | "2" | "3" | "n") || reply.starts_with("t:");
     for reply in replies {
-        if reply.starts_with("Z:") {
-            failed = reply == "Z:E";
+        // In a failed transaction PostgreSQL refuses a Parse, and describes what it has. The pool, whose backend may
+        // have a statement or not, says yes to the one and refuses the other; nothing is executed in any case, and
+        // a refusal more or less decides how much is skipped.
+        if failed
+            && (is_prelude(reply) || reply.starts_with("T:") || reply.starts_with("E:") || reply == FAILED)
+        {
+            continue;
         }
-        // A statement that is not there is parsed first, which is refused before the Bind can be wrong.
-        let reply = if failed && reply.starts_with("E:") { REFUSED } else { reply };
-        if reply == REFUSED {
-            while matches!(all.last(), Some(&("1" | "2" | "3"))) {
+        if reply.starts_with("Z:") {
+            failed = reply == FAILED;
+        }
+        if late && reply.starts_with("E:") {
+            while all.last().is_some_and(|last| is_prelude(last)) {
                 all.pop();
             }
         }
@@ -54,7 +75,19 @@ mod tests {
         assert_eq!(differ(&texts("1 2 D:x Z:I"), &texts("1 2 D:y Z:I")), Some(2));
         assert_eq!(differ(&texts("1 2 Z:I"), &texts("1 2 Z:I Z:I")), Some(3));
         assert_eq!(differ(&texts("Z:E E:25P02 Z:E"), &texts("Z:E E:08P01 Z:E")), None);
+        assert_eq!(differ(&texts("E:42P01 Z:I"), &texts("E:22P02 Z:I")), None);
+        assert_eq!(differ(&texts("E:42P02 Z:I"), &texts("E:22P02 Z:I")), Some(0));
+        assert_eq!(differ(&texts("E:42P01 Z:I"), &texts("t: E:42P01 Z:I")), None);
         assert_eq!(differ(&texts("Z:T E:25P02 Z:E"), &texts("Z:T E:08P01 Z:E")), Some(1));
+        assert_eq!(
+            differ(&texts("Z:E E:25P02 Z:E C:ROLLBACK"), &texts("Z:E t: n E:25P02 Z:E Z:E C:ROLLBACK")),
+            None
+        );
+        assert_eq!(differ(&texts("Z:E 1 Z:E D:x"), &texts("Z:E E:25P02 Z:E D:y")), Some(1));
+        assert_eq!(differ(&texts("1 E:42P01 Z:I"), &texts("E:42P01 Z:I")), None);
+        assert_eq!(differ(&texts("E:42P01 Z:I 3 E:42P01"), &texts("t: n E:08P01 Z:I 3 E:08P01")), None);
+        assert_eq!(differ(&texts("E:42P01 Z:I"), &texts("t: n 3 D:x Z:I")), None);
+        assert_eq!(differ(&texts("1 E:08P01 Z:I"), &texts("E:08P01 Z:I")), Some(0));
         assert_eq!(differ(&texts("Z:E 1 E:25P02 Z:E"), &texts("Z:E E:25P02 Z:E")), None);
     }
 

@@ -172,9 +172,12 @@ impl Script {
 
     fn simple_text(&mut self) -> String {
         let mut text = self.any_text().replace("$1", "'simple'");
-        while self.seed.percent(15) && !text.starts_with("copy") {
+        // What resets everything, and then uses a setting of its connection string in the same breath, gets the
+        // backend's: see docs/reference/direct-or-pooled.md.
+        let stands_alone = |text: &str| text.starts_with("copy") || text == "reset all";
+        while self.seed.percent(15) && !stands_alone(&text) {
             let more = self.any_text().replace("$1", "'more'");
-            if more.starts_with("copy") {
+            if stands_alone(&more) {
                 break;
             }
             text = format!("{text}; {more}");

@@ -9,6 +9,8 @@
 //! | drizzle   | yes  | yes       | yes    | batch, transactions, prepared |
 //! | prisma    | yes  | yes       | yes    | nested writes, transactions |
 //! | functions | yes  | yes       | yes    | Lambda-style, Workers-style, TCP by the pooled name |
+//! | workerd   | yes  | yes       | yes    | the guide's fetch handler in the runtime of Cloudflare Workers |
+//! | browser   | yes  | yes       | yes    | a page of another origin in Chromium, in the clear and over TLS |
 //! | psycopg   |      |           | yes    | `sslnegotiation=direct` |
 
 use std::path::Path;
@@ -71,6 +73,20 @@ fn prisma() {
 #[test]
 fn functions() {
     program("functions", 3);
+}
+
+#[test]
+fn workerd() {
+    if !skipped("workerd", "workerd") {
+        program("workerd", 2);
+    }
+}
+
+#[test]
+fn browser() {
+    if !skipped("browser", "browser") {
+        program("browser", 2);
+    }
 }
 
 #[test]

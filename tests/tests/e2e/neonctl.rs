@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use dormouse_tests::Server;
-use dormouse_tests::programs::driver_home;
+use dormouse_tests::programs::{driver_home, psql};
 use serde_json::Value;
 
 use crate::pool_house::skipped;
@@ -193,8 +193,16 @@ async fn branches_roles_and_databases() {
     let uri = uri.as_str().map_or_else(|| text(&uri, "connection_string").to_owned(), str::to_owned);
     assert!(uri.starts_with("postgresql://app_owner:") && uri.contains("sslmode=require"), "{uri}");
     let pooled = neon.here(&["cs", "dev", "--role-name", "app_owner", "--database-name", "app", "--pooled"]);
-    // Its own making: without a domain all endpoints share a host, which has no name to put `-pooler` behind.
-    assert!(pooled.to_string().contains("sslmode=require"), "{pooled}");
+    let pooled = pooled.as_str().map_or_else(|| text(&pooled, "connection_string").to_owned(), str::to_owned);
+    assert!(pooled.contains("-pooler"), "{pooled}");
+    // Both lead to the branch: with TLS and channel binding, as they ask for.
+    for uri in [&uri, &pooled] {
+        assert_eq!(
+            psql(uri, "", &["-c", "insert into only_dev values (2) returning n"]).good(),
+            "2",
+            "{uri}"
+        );
+    }
 
     neon.here(&["branches", "reset", "dev", "--parent", "--preserve-under-name", "dev-before"]);
     let there = neon.client("dev").await;

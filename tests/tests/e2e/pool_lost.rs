@@ -49,3 +49,26 @@ async fn a_lost_transaction_stays_failed_until_its_client_ends_it() {
     exchange(&mut raw, &Say::new().query("select count(*) from pool_lost"), "T:count D:0 C:SELECT_1 Z:I")
         .await;
 }
+
+/// Bytes of a row that no buffer between PostgreSQL and its client holds.
+const LONG: usize = 100 << 20;
+
+#[tokio::test]
+async fn half_a_message_is_not_completed_by_other_words() {
+    let house = House::new();
+    let mut raw = house.raw(&[]).await;
+    exchange(&mut raw, &Say::new().query("create table pool_half (v int)"), "C:CREATE_TABLE Z:I").await;
+    let long = format!("begin; lock pool_half; select repeat('x', {LONG})");
+    raw.send(&Say::new().query(&long).0).await;
+    // Its beginning is there, and PostgreSQL waits until somebody takes the rest.
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    end_backends(&house, "pool_half").await;
+    let got = raw.rest(std::time::Duration::from_secs(20)).await;
+    let row = got.windows(8).position(|bytes| bytes == b"xxxxxxxx").expect("the row had begun");
+    assert!(got.len() - row < LONG, "all of it came: nothing was cut");
+    assert!(
+        got[row..].iter().all(|byte| *byte == b'x'),
+        "{:?}",
+        String::from_utf8_lossy(&got[got.len() - 80..])
+    );
+}

@@ -5,6 +5,7 @@
 //! |----------------------------|-------------------------------------------------------------------------|
 //! | forty_clients              | `pool_mix`: everything that the protocol allows, at random              |
 //! | cut_at_every_byte          | one long exchange, cut in two at each place, others busy in the pause   |
+//! | in_one_packet              | what must wait for something, and what follows it                       |
 //! | garbage_harms_nobody       | clients that say what is not the protocol, beside two that must be well |
 //!
 //! The same tests pass against PostgreSQL itself (`DORMOUSE_TEST_POOLED=no`), which is how they are known
@@ -100,6 +101,28 @@ fn cut_at_every_byte() {
         hear(&mut raw, wanted, "byte by byte").await;
         let count = format!("T:count D:{} C:SELECT_1 Z:I", 2 * say.0.len());
         exchange(&mut raw, &Say::new().query("select count(*) from pool_cut"), &count).await;
+    });
+    house.assert_clean_log();
+}
+
+/// What waits for an answer of the pool itself, or for a setting that is put back, sent at once with what follows.
+#[test]
+fn in_one_packet() {
+    let house = House::new();
+    runtime().block_on(async {
+        let mut raw = house.raw(&[("options", "-c work_mem=77MB")]).await;
+        let say = Say::new().parse("s", "select 1").sync();
+        exchange(&mut raw, &say, "1 Z:I").await;
+        let say = Say::new().close_statement("s").query("deallocate all").query("select 'on' as x");
+        exchange(&mut raw, &say, "3 C:DEALLOCATE_ALL Z:I T:x D:on C:SELECT_1 Z:I").await;
+        let show = "T:work_mem D:77MB C:SHOW Z:I";
+        for (reset, told) in [("reset all", "RESET"), ("set work_mem = default", "SET")] {
+            let say = Say::new().query("set work_mem = '5MB'").query(reset).query("show work_mem");
+            exchange(&mut raw, &say, &format!("C:SET Z:I C:{told} Z:I {show}")).await;
+            let say = Say::new().parse("", reset).bind("", "", &[]).execute("", 0).sync();
+            let say = say.query("show work_mem").close_portal("").sync();
+            exchange(&mut raw, &say, &format!("1 2 C:{told} Z:I {show} 3 Z:I")).await;
+        }
     });
     house.assert_clean_log();
 }

@@ -8,18 +8,35 @@ use crate::finding::Finding;
 use crate::tree::{Manifest, Tree};
 
 /// Product crates, by directory name, with the product crates each may use. Order: from the bottom up.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: &[(&str, &[&str])] = &[
     ("base", &[]),
     ("hydrate", &[]),
     ("runtime", &["base"]),
     ("pgwire", &["base"]),
     ("api", &["base"]),
+    ("statistics", &["base", "api"]),
     ("storage", &["base", "hydrate", "runtime", "pgwire"]),
     ("compute", &["base", "runtime", "pgwire"]),
     ("pooler", &["base", "pgwire"]),
+    ("pricing", &["base"]),
     ("proxy", &["base", "runtime", "pgwire", "pooler"]),
-    ("control", &["base", "runtime", "pgwire", "api", "storage", "compute"]),
-    ("server", &["base", "runtime", "pgwire", "api", "storage", "compute", "pooler", "proxy", "control"]),
+    ("control", &["base", "runtime", "pgwire", "api", "statistics", "pricing", "storage", "compute"]),
+    (
+        "server",
+        &[
+            "base",
+            "runtime",
+            "pgwire",
+            "api",
+            "statistics",
+            "pricing",
+            "storage",
+            "compute",
+            "pooler",
+            "proxy",
+            "control",
+        ],
+    ),
     ("cli", &["base", "runtime", "api", "compute", "server"]),
 ];
 

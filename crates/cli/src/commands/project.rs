@@ -137,7 +137,7 @@ impl Settings {
         let patch = ProjectSettingsPatch {
             preload_libraries: libraries.map(|names| PreloadLibraries { enabled_libraries: names.collect() }),
             owner_is_superuser: self.owner_is_superuser,
-            allowed_ips: None,
+            ..ProjectSettingsPatch::default()
         };
         (patch != ProjectSettingsPatch::default()).then_some(patch)
     }

@@ -87,6 +87,12 @@ pub(crate) struct Up {
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     pub(crate) local_clone: LocalClone,
 
+    /// A price sheet of your own, for `dormouse cost`; the first one becomes the default. Repeatable.
+    ///
+    /// Sheets in the directory `price-sheets` of the data directory are read as well. See docs/reference/cost.md.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) price_sheet: Vec<PathBuf>,
+
     /// Where the write-ahead log of running endpoints is read.
     #[arg(long, value_enum, default_value_t, value_name = "SOURCE")]
     pub(crate) wal_source: WalSource,
@@ -258,6 +264,9 @@ pub(crate) struct Announcement<'a> {
     pub(crate) api_key: &'a str,
     /// The address of the console.
     pub(crate) console: &'a str,
+    /// The same, signing in once. Only for people: it is of no use a quarter of an hour later.
+    #[serde(skip)]
+    pub(crate) console_link: Option<&'a str>,
 }
 
 #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "only a server becomes ready"))]
@@ -283,11 +292,15 @@ impl std::fmt::Display for Announcement<'_> {
         } else {
             writeln!(f, "  Connect  there is no project: make one with `dormouse project create`")?;
         }
-        writeln!(f, "  Console  {}", self.console)?;
+        writeln!(f, "  Console  {}", self.console_link.unwrap_or(self.console))?;
         writeln!(f, "  API      {}", self.api)?;
         writeln!(
             f,
-            "\n  In another terminal: `dormouse psql` connects, `dormouse status` shows what sleeps."
+            "\n  In another terminal: `dormouse psql` connects, `dormouse status` shows what sleeps,"
+        )?;
+        writeln!(
+            f,
+            "  `dormouse console` prints a link that signs in; such a link works once, for 15 minutes."
         )?;
         writeln!(f, "  Ctrl-C stops the server and its databases.")
     }

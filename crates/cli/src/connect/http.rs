@@ -57,6 +57,15 @@ impl Session {
         Ok(Self { target, http })
     }
 
+    /// The address of the server's console, with a code that signs in.
+    pub(crate) fn console(&self, code: &str) -> String {
+        let mut page = self.target.api.clone();
+        page.set_path("/console/");
+        page.set_query(None);
+        page.set_fragment(Some(&format!("code={code}")));
+        page.to_string()
+    }
+
     /// Whether the server is on this machine.
     pub(crate) fn is_local(&self) -> bool {
         matches!(self.target.origin, Origin::File { .. }) || is_loopback(&self.target.api)

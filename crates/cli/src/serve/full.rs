@@ -69,6 +69,7 @@ fn announce(ready: &Ready, ui: Ui) {
         api: &ready.api,
         api_key: ready.api_key.expose(),
         console: &ready.console,
+        console_link: ready.console_link.as_ref().map(|link| link.expose().as_str()),
     };
     if let Err(error) = announcement.print(ui) {
         ui.error(&error);
@@ -107,6 +108,7 @@ fn config(args: Up, data: PathBuf) -> ServerConfig {
             subjects: args.oidc.oidc_subject,
         }),
         store: args.store,
+        price_sheets: args.price_sheet,
         keep_computes: args.keep_computes,
         takeover: args.takeover.takeover,
         takeover_limit: Duration::from_secs(

@@ -12,6 +12,7 @@ use super::run::{Closing, Run, Sizer};
 use super::ticket::Ticket;
 use super::{Command, Shared, Surroundings, WakeError};
 use crate::event::{Cause, Happening, Phases, SleepReason};
+use crate::host::QuotaUsedUp;
 use crate::limits::watch::Subject;
 use crate::sandbox::process::Ending;
 use crate::spec::{PauseTimeout, Spec};
@@ -206,6 +207,10 @@ impl Actor {
             let (reason, storage) = (wait.reason.clone(), wait.storage);
             return Err(WakeError::BackedOff { reason, storage, retry_in });
         }
+        if matches!(self.state, State::Stopped | State::Paused) {
+            let allowed = self.around.host.may_wake(&self.shared.id);
+            allowed.map_err(|QuotaUsedUp { what, hint }| WakeError::Quota { what, hint })?;
+        }
         match self.step(Event::Wake) {
             Step::Boot => self.boot_and_open(cause).await,
             Step::Thaw => self.thaw(cause).await.map(|()| None),
@@ -317,7 +322,10 @@ impl Actor {
             State::Paused => self.stop(SleepReason::Idle).await,
             State::Stopped if self.heal_wanted => {
                 // Its failure is on the event list and in the back-off; the next tick tries again.
-                let _on_the_list = self.wake(Cause::Heal).await;
+                if let Err(WakeError::Quota { .. }) = self.wake(Cause::Heal).await {
+                    // Whoever may wake it next recovers it as well.
+                    self.heal_wanted = false;
+                }
             }
             State::Stopped | State::Starting | State::Stopping => {}
         }

@@ -52,6 +52,14 @@ pub enum WakeError {
     /// The server is stopping.
     #[error("the server is stopping")]
     ServerStopping,
+    /// The project has used up what it may use.
+    #[error("the project's {what} quota is used up")]
+    Quota {
+        /// What is limited, in words.
+        what: String,
+        /// What its owner can do.
+        hint: String,
+    },
 }
 
 impl WakeError {
@@ -74,6 +82,7 @@ impl WakeError {
             Self::DiskFull => "53100",
             Self::Storage | Self::BackedOff { storage: true, .. } => "58030",
             Self::QueueFull => "53300",
+            Self::Quota { .. } => "53400",
             Self::RunEnded => "57P01",
             Self::NotActive | Self::Busy(_) => "55000",
             Self::Start { .. }
@@ -91,6 +100,7 @@ impl WakeError {
             Self::DiskFull => "storage-full",
             Self::Storage | Self::BackedOff { storage: true, .. } => "storage-unavailable",
             Self::QueueFull => "too-many-connections",
+            Self::Quota { .. } => "quota-exceeded",
             Self::RunEnded | Self::ServerStopping => "endpoint-is-stopping",
             Self::NotActive | Self::Busy(_) => "endpoint-state",
             Self::Start { .. } | Self::BackedOff { .. } | Self::TooSlow | Self::Admin(_) => {
@@ -104,7 +114,7 @@ impl WakeError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::NotActive | Self::Busy(_) | Self::RunEnded => Kind::Conflict,
-            Self::QueueFull => Kind::Limit,
+            Self::QueueFull | Self::Quota { .. } => Kind::Limit,
             _ => Kind::Unavailable,
         }
     }

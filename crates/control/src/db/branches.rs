@@ -158,6 +158,18 @@ pub fn of_project(db: &Connection, project: &ProjectId) -> Result<Vec<Branch>> {
     .collect()
 }
 
+/// Changes when the branches of a project do: how many there are, and when one was changed last.
+pub type Fingerprint = (u32, i64);
+
+/// Of all projects.
+pub fn fingerprints(db: &Connection) -> Result<HashMap<ProjectId, Fingerprint>> {
+    db.prepare_cached(
+        "SELECT project_id, count(*), max(updated_at) FROM branches WHERE ready = 1 GROUP BY project_id",
+    )?
+    .query_map([], |row| Ok((id(row, 0)?, (row.get(1)?, row.get(2)?))))?
+    .collect()
+}
+
 /// How many branches a list of all would have.
 pub fn count(db: &Connection, project: &ProjectId, search: Option<&str>) -> Result<u64> {
     let count: u32 = db
@@ -174,6 +186,13 @@ pub fn count(db: &Connection, project: &ProjectId, search: Option<&str>) -> Resu
 pub fn lines(db: &Connection, project: &ProjectId) -> Result<HashMap<BranchId, BranchId>> {
     db.prepare_cached("SELECT storage_id, id FROM branches WHERE project_id = ?1")?
         .query_map([project.as_str()], |row| Ok((id(row, 0)?, id(row, 1)?)))?
+        .collect()
+}
+
+/// Every branch that is not being deleted: its project, its ID, and the line of storage that it is on.
+pub fn of_all(db: &Connection) -> Result<Vec<(ProjectId, BranchId, BranchId)>> {
+    db.prepare_cached("SELECT project_id, id, storage_id FROM branches WHERE deleting = 0")?
+        .query_map([], |row| Ok((id(row, 0)?, id(row, 1)?, id(row, 2)?)))?
         .collect()
 }
 

@@ -169,6 +169,13 @@ pub fn of_project(db: &Connection, project: &ProjectId) -> Result<Vec<Endpoint>>
     .collect()
 }
 
+/// The project of every endpoint that is not being deleted.
+pub fn projects(db: &Connection) -> Result<BTreeMap<EndpointId, ProjectId>> {
+    db.prepare_cached("SELECT id, project_id FROM endpoints WHERE deleting = 0")?
+        .query_map([], |row| Ok((id(row, 0)?, id(row, 1)?)))?
+        .collect()
+}
+
 /// Every endpoint of a living project and branch, by creation.
 pub fn all(db: &Connection) -> Result<Vec<Endpoint>> {
     db.prepare_cached(&format!(

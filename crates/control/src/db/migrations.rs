@@ -9,10 +9,20 @@ use rusqlite::Connection;
 use super::{OpenError, schema};
 
 /// All steps, oldest first.
-const STEPS: [&str; 5] = [schema::FIRST, schema::BRANCHES, schema::AUTH, schema::IDENTITY, schema::WARM];
+const STEPS: &[&str] = &[
+    schema::FIRST,
+    schema::BRANCHES,
+    schema::AUTH,
+    schema::IDENTITY,
+    schema::USAGE,
+    schema::REPLIES,
+    schema::CONSOLE,
+    schema::WARM,
+    schema::ALERTS,
+];
 
 /// What went wrong, before the path is known.
-pub(super) enum Failure {
+pub(crate) enum Failure {
     Newer(usize),
     Step(usize, rusqlite::Error),
 }
@@ -28,7 +38,7 @@ impl Failure {
 }
 
 /// Brings a store up to the newest schema.
-pub(super) fn run(connection: &mut Connection) -> Result<(), Failure> {
+pub(crate) fn run(connection: &mut Connection) -> Result<(), Failure> {
     let done: u32 = connection
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .map_err(|source| Failure::Step(0, source))?;

@@ -14,7 +14,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use dormouse_base::clock::Mono;
+use dormouse_runtime::telemetry::Metrics;
 use parking_lot::Mutex;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Unit;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub mod schema;
@@ -26,9 +31,15 @@ pub mod endpoints;
 pub mod roles;
 pub mod databases;
 pub mod api_keys;
+pub mod sessions;
 pub mod audit;
-pub mod activity;
+pub mod replies;
+pub mod usage;
+pub mod cost;
+pub mod quotas;
 pub mod snapshots;
+pub mod alerts;
+pub mod webhooks;
 pub mod tokens;
 pub mod operations;
 pub mod events;
@@ -37,6 +48,8 @@ pub mod settings;
 
 /// The file name in the data directory.
 pub const FILE: &str = "metadata.sqlite";
+/// Upper bounds in seconds of the time of a transaction: from a fast disk to a stuck one.
+const TRANSACTION_BUCKETS: [f64; 10] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.0, 10.0];
 /// How long one connection waits for the other's lock before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -84,8 +97,13 @@ pub struct Db {
 struct Inner {
     writer: Mutex<Connection>,
     reader: Mutex<Connection>,
+    /// For questions that take long, so that nobody who logs in waits for them.
+    surveyor: Mutex<Connection>,
     /// Transactions so far.
     generation: AtomicU64,
+    /// How long each took, waiting for others included.
+    times: Histogram,
+    failures: Counter,
 }
 
 impl Db {
@@ -115,8 +133,18 @@ impl Db {
         let mut writer = connect().map_err(|source| OpenError::Open { path: path.clone(), source })?;
         migrations::run(&mut writer).map_err(|e| e.at(&path))?;
         let reader = connect().map_err(|source| OpenError::Open { path: path.clone(), source })?;
-        let (writer, reader) = (Mutex::new(writer), Mutex::new(reader));
-        Ok(Self { inner: Arc::new(Inner { writer, reader, generation: AtomicU64::new(0) }) })
+        let surveyor = connect().map_err(|source| OpenError::Open { path: path.clone(), source })?;
+        let (writer, reader, surveyor) = (Mutex::new(writer), Mutex::new(reader), Mutex::new(surveyor));
+        Ok(Self {
+            inner: Arc::new(Inner {
+                writer,
+                reader,
+                surveyor,
+                generation: AtomicU64::new(0),
+                times: Histogram::new(TRANSACTION_BUCKETS),
+                failures: Counter::default(),
+            }),
+        })
     }
 
     /// Another number after every change. What was read after it was looked at is at least as new as that.
@@ -137,6 +165,20 @@ impl Db {
         ask(&self.inner.reader.lock()).map_err(|source| DbError { what, source })
     }
 
+    /// Asks something that reads a lot, away from the executor's threads; one such question at a time.
+    ///
+    /// # Errors
+    /// When SQLite fails; `what` says what was tried.
+    pub async fn survey<T, F>(&self, what: &'static str, ask: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let db = self.clone();
+        let ask = move || ask(&db.inner.surveyor.lock()).map_err(|source| DbError { what, source });
+        dormouse_runtime::task::blocking(ask).await
+    }
+
     /// Runs one transaction, durable when this returns. Blocks for the disk; async code uses
     /// [`Db::write`].
     ///
@@ -147,6 +189,7 @@ impl Db {
         what: &'static str,
         change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, DbError> {
+        let start = Mono::now();
         let mut writer = self.inner.writer.lock();
         let run = |writer: &mut Connection| {
             let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -157,7 +200,38 @@ impl Db {
         let done = run(&mut writer);
         // Whatever came of it: a commit that failed may have happened.
         self.inner.generation.fetch_add(1, Ordering::Release);
+        self.inner.times.observe(start.elapsed().as_secs_f64());
+        if done.is_err() {
+            self.inner.failures.inc();
+        }
         done.map_err(|source| DbError { what, source })
+    }
+
+    /// Makes visible how long transactions take.
+    pub(crate) fn register_metrics(&self, metrics: &Metrics) {
+        metrics.register(|registry| {
+            let help = "Time of a transaction of the metadata, waiting for others and for the disk included";
+            registry.register_with_unit(
+                "dormouse_metadata_transaction",
+                help,
+                Unit::Seconds,
+                self.inner.times.clone(),
+            );
+            let help = "Transactions of the metadata that failed";
+            registry.register("dormouse_metadata_failures", help, self.inner.failures.clone());
+        });
+    }
+
+    /// Bytes in use in the file.
+    ///
+    /// # Errors
+    /// When SQLite does not say.
+    pub(crate) fn bytes(&self) -> Result<u64, DbError> {
+        let bytes = self.read("measure the metadata", |db| {
+            let pragma = |name: &str| db.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
+            Ok((pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?)
+        })?;
+        Ok(u64::try_from(bytes).unwrap_or(0))
     }
 
     /// [`Db::write_now`] away from the executor's threads.

@@ -1,6 +1,6 @@
 //! Table `projects`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use dormouse_base::{ProjectId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
@@ -42,6 +42,19 @@ pub fn get(db: &Connection, id: &ProjectId) -> Result<Option<Project>> {
     db.prepare_cached(&format!("SELECT {COLUMNS} FROM projects WHERE id = ?1"))?
         .query_row([id.as_str()], read)
         .optional()
+}
+
+/// Living projects that have limits.
+pub fn limited(db: &Connection) -> Result<Vec<Project>> {
+    // Most have none; what has any names what it measures.
+    let mut found: Vec<Project> = db
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM projects WHERE deleting = 0 AND settings LIKE '%\"measure\":%'"
+        ))?
+        .query_map([], read)?
+        .collect::<Result<_>>()?;
+    found.retain(|project| !project.settings.quotas.limits.is_empty());
+    Ok(found)
 }
 
 /// Living projects with this ID or name, at most two (enough to see that a name is ambiguous). An ID
@@ -113,6 +126,13 @@ pub fn versions(db: &Connection) -> Result<Vec<u16>> {
 pub fn majors(db: &Connection) -> Result<HashMap<ProjectId, u16>> {
     db.prepare_cached("SELECT id, pg_version FROM projects")?
         .query_map([], |row| Ok((id(row, 0)?, row.get(1)?)))?
+        .collect()
+}
+
+/// Every project that is not being deleted.
+pub fn ids(db: &Connection) -> Result<BTreeSet<ProjectId>> {
+    db.prepare_cached("SELECT id FROM projects WHERE deleting = 0")?
+        .query_map([], |row| id(row, 0))?
         .collect()
 }
 

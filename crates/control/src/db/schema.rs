@@ -201,8 +201,153 @@ CREATE TABLE previews (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// The ledger: what was used, by hour, day and month (see `control::metering`).
+///
+/// A *subject* is a branch as the ledger knows it; it stays when the branch is gone, with its last names. `usage`
+/// has whole numbers but for byte-hours, whose sums are too large for them. `usage_marks` and the levels in
+/// `usage_subjects` say until when everything is counted; they change with `usage` in one transaction, whose number
+/// is in `usage_book`.
+pub const USAGE: &str = "
+CREATE TABLE usage_book (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    number INTEGER NOT NULL,
+    since INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE usage_subjects (
+    id INTEGER PRIMARY KEY,
+    branch_id TEXT NOT NULL UNIQUE,
+    project_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    project_name TEXT NOT NULL,
+    storage INTEGER NOT NULL DEFAULT 0,
+    history INTEGER NOT NULL DEFAULT 0,
+    wall INTEGER NOT NULL DEFAULT 0,
+    boot INTEGER NOT NULL DEFAULT 0,
+    uptime_ms INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX usage_subjects_of_project ON usage_subjects (project_id);
+
+CREATE TABLE usage_marks (
+    endpoint_id TEXT PRIMARY KEY,
+    subject INTEGER NOT NULL,
+    doing INTEGER NOT NULL,
+    milli_cu INTEGER NOT NULL,
+    wall INTEGER NOT NULL,
+    boot INTEGER NOT NULL,
+    uptime_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE usage (
+    grain INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    subject INTEGER NOT NULL,
+    active_ms INTEGER NOT NULL,
+    milli_cu_ms INTEGER NOT NULL,
+    paused_ms INTEGER NOT NULL,
+    storage_byte_hours REAL NOT NULL,
+    history_byte_hours REAL NOT NULL,
+    egress INTEGER NOT NULL,
+    ingress INTEGER NOT NULL,
+    queries INTEGER NOT NULL,
+    written INTEGER NOT NULL,
+    wakes INTEGER NOT NULL,
+    PRIMARY KEY (grain, start, subject)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX usage_of_subject ON usage (subject, grain, start);
+
+CREATE TABLE quota_states (
+    project_id TEXT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
+    measure TEXT NOT NULL,
+    state TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    PRIMARY KEY (project_id, measure)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Replies to requests with an `Idempotency-Key`. Hashes instead of keys; bodies are sealed, as they have passwords.
+pub const REPLIES: &str = "
+CREATE TABLE replies (
+    id BLOB PRIMARY KEY,
+    request BLOB NOT NULL,
+    run TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    status INTEGER,
+    body BLOB
+) STRICT, WITHOUT ROWID;
+CREATE INDEX replies_by_age ON replies (at);
+";
+
+/// Browsers that are signed in to the console. A session acts as its API key and ends with it.
+pub const CONSOLE: &str = "
+CREATE TABLE sessions (
+    hash BLOB PRIMARY KEY,
+    api_key_id TEXT NOT NULL REFERENCES api_keys (id) ON DELETE CASCADE,
+    created_at INTEGER NOT NULL,
+    used_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sessions_by_key ON sessions (api_key_id);
+";
+
 /// Endpoints have times in which they are kept awake, and may read their working set at each start.
 pub const WARM: &str = "
 ALTER TABLE endpoints ADD COLUMN keep_warm TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE endpoints ADD COLUMN prewarm INTEGER NOT NULL DEFAULT 0;
+";
+
+/// Alerts: rules that were made or changed, what fires, what changed; webhooks and the notices to them.
+///
+/// Nothing refers to endpoints: what is said of one that is gone is history.
+pub const ALERTS: &str = "
+CREATE TABLE alert_rules (
+    id TEXT PRIMARY KEY,
+    rule TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE alert_states (
+    rule_id TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    name TEXT NOT NULL,
+    metric TEXT NOT NULL,
+    state TEXT NOT NULL,
+    value REAL,
+    since INTEGER NOT NULL,
+    PRIMARY KEY (rule_id, subject)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE alert_history (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    rule_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    metric TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    from_state TEXT NOT NULL,
+    to_state TEXT NOT NULL,
+    value REAL
+) STRICT;
+
+CREATE TABLE webhooks (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    url TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE deliveries (
+    id TEXT PRIMARY KEY,
+    webhook_id TEXT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
+    body TEXT NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    status INTEGER,
+    error TEXT,
+    at INTEGER NOT NULL,
+    next_at INTEGER
+) STRICT;
+CREATE INDEX deliveries_of_webhook ON deliveries (webhook_id, state);
+CREATE INDEX deliveries_by_time ON deliveries (next_at) WHERE state = 'pending';
 ";

@@ -107,7 +107,7 @@ struct Inner {
     computes: PathBuf,
     installations: Installations,
     identities: Identities,
-    /// Held while a template or a spare is made or taken, so that each is made once.
+    /// Held while a template or a spare is made, so that each is made once.
     making: Mutex<()>,
 }
 
@@ -158,7 +158,6 @@ impl Directories {
     /// When the disk does not play along.
     pub fn spare_to(&self, home: &Path, draft: &Path, major: u16) -> Result<bool, DirectoryError> {
         self.prepare_draft(home, draft)?;
-        let _one_at_a_time = self.inner.making.lock();
         self.take_spare(major, draft)
     }
 

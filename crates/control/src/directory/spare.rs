@@ -1,6 +1,10 @@
 //! Spares: copies of a template that wait to become an endpoint's cluster.
+//!
+//! Making one takes a copy and a `syncfs`, taking one a rename. A wake never waits for a copy that is being made, so
+//! taking needs no lock: of two that want the same one, the rename decides, and the other takes the next.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Directories, DirectoryError, clone, failed, remove, sync_dir};
@@ -45,11 +49,54 @@ impl Directories {
         Ok(true)
     }
 
-    /// Moves a spare to `target`, if there is one. Call it with the lock held.
+    /// Moves a spare to `target`, if there is one.
     pub(super) fn take_spare(&self, major: u16, target: &Path) -> Result<bool, DirectoryError> {
-        let Some(spare) = self.spares(major).pop() else { return Ok(false) };
-        fs::rename(&spare, target).map_err(failed("take", &spare))?;
-        sync_dir(&self.inner.templates)?;
-        Ok(true)
+        for spare in self.spares(major).into_iter().rev() {
+            match fs::rename(&spare, target) {
+                Ok(()) => {}
+                // Somebody else was quicker.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(failed("take", &spare)(error)),
+            }
+            // Before anything in it is changed: a spare that is found after the loss of power is as it was made.
+            sync_dir(&self.inner.templates)?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dormouse_compute::postgres::discover::Installations;
+    use dormouse_compute::sandbox::identity::Identities;
+
+    use super::*;
+
+    #[test]
+    fn each_is_taken_once_and_nobody_waits_for_one_that_is_being_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let identities =
+            Identities::detect(None, dir.path()).expect("an account for computes: run scripts/setup");
+        let directories = Directories::open(dir.path(), Installations::discover(&[]), identities).unwrap();
+        for number in 1..=5 {
+            let spare = directories.spare_path(18, number);
+            fs::create_dir(&spare).unwrap();
+            fs::write(spare.join("PG_VERSION"), "18\n").unwrap();
+            fs::write(spare.join("number"), number.to_string()).unwrap();
+        }
+        let _being_made = directories.inner.making.lock();
+        let homes: Vec<_> = (0..8).map(|n| dir.path().join(format!("home-{n}"))).collect();
+        let taken: Vec<bool> = std::thread::scope(|scope| {
+            let take = |home: &Path| directories.spare_to(home, &home.join("data.new"), 18).unwrap();
+            let takers: Vec<_> = homes.iter().map(|home| scope.spawn(move || take(home))).collect();
+            takers.into_iter().map(|taker| taker.join().unwrap()).collect()
+        });
+        assert_eq!(taken.iter().filter(|taken| **taken).count(), 5);
+        let mut numbers: Vec<_> =
+            homes.iter().filter_map(|home| fs::read_to_string(home.join("data.new/number")).ok()).collect();
+        numbers.sort();
+        assert_eq!(numbers, ["1", "2", "3", "4", "5"]);
+        assert!(directories.spares(18).is_empty());
     }
 }

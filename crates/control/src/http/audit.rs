@@ -4,6 +4,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::{Extension, Json};
 use dormouse_api::audit::{Audit, AuditEntry};
+use dormouse_api::idempotency::REPLAYED;
 use dormouse_api::routes::{self, Route};
 use dormouse_api::{Page, PageQuery};
 use dormouse_base::{Kind, ProjectId, clock};
@@ -83,6 +84,10 @@ impl Record {
     fn close(entry: &mut AuditEntry, response: &Response) {
         (entry.at, entry.status) = (clock::now(), Some(response.status().as_u16()));
         entry.error = response.extensions().get::<Error>().map(|error| error.code.to_string());
+        if response.headers().contains_key(REPLAYED) {
+            // Nothing was changed by this one, but somebody may have been shown a password.
+            entry.error = Some("replayed".to_owned());
+        }
         if let Some(made) = response.extensions().get::<Made>() {
             entry.path = format!("{}/{}", entry.path, made.name);
             entry.project_id = entry.project_id.take().or_else(|| made.project.clone());
@@ -98,7 +103,7 @@ impl Drop for Record {
     }
 }
 
-async fn write(control: &Control, entry: AuditEntry) {
+pub(super) async fn write(control: &Control, entry: AuditEntry) {
     let (action, request) = (entry.action.clone(), entry.request_id.clone());
     let written = control.foundation.db.write("record a change", move |db| audit::insert(db, &entry)).await;
     if let Err(error) = written {

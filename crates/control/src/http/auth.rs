@@ -17,8 +17,9 @@ use super::audit::Record;
 use super::error::Error;
 use crate::api_key;
 use crate::control::Control;
-use crate::db::{api_keys, projects};
+use crate::db::{api_keys, projects, sessions};
 use crate::identity::oidc::OidcError;
+use crate::identity::session::{self, Session};
 use crate::identity::{Caller, Refusal, may};
 use crate::model::record::ApiKey;
 
@@ -36,6 +37,10 @@ impl Peer {
         self.0.ip().to_canonical()
     }
 }
+
+/// A request came over TLS; the server puts it into the request's extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OverTls;
 
 /// The row of the table of routes that a request's path and method mean.
 pub(super) fn route_of(request: &Request) -> Option<Result<&'static Route, &'static str>> {
@@ -157,6 +162,15 @@ async fn authenticate(
     };
     let Some(shown) = &shown else { return Err(refused("this request needs an API key")) };
     let shown = shown.expose();
+    if shown.starts_with(session::START) {
+        let ended = || {
+            Error::new(Kind::Unauthenticated, "session-ended", "this session has ended").hint("sign in again")
+        };
+        let session = control.session(shown)?.ok_or_else(ended)?;
+        note_session(control, shown, &session, clock::now()).await;
+        let actor = Actor { kind: ActorKind::ApiKey, id: session.key.to_string(), name: session.name };
+        return Ok(Caller { actor, project: session.project });
+    }
     if let (false, Some(oidc)) = (shown.starts_with(api_key::START), &control.identities) {
         return oidc.verify(shown).await.map_err(Error::from);
     }
@@ -178,6 +192,18 @@ impl From<OidcError> for Error {
                     .hint("try again in a moment, or use an API key")
             }
         }
+    }
+}
+
+async fn note_session(control: &Control, token: &str, session: &Session, now: Timestamp) {
+    if now.duration_since(session.used_at) < TOUCH_AFTER {
+        return;
+    }
+    let hash = session::hash(token);
+    let touched =
+        control.foundation.db.write("note the use of a session", move |db| sessions::touch(db, &hash, now));
+    if let Err(error) = touched.await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "cannot note the use of a session");
     }
 }
 

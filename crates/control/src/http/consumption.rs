@@ -1,4 +1,6 @@
-//! What was used, as far as it is recorded: how long endpoints were active.
+//! What was used in Neon's words, from the ledger.
+
+use std::collections::HashMap;
 
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -6,27 +8,91 @@ use dormouse_api::consumption::{
     AccountConsumption, ConsumptionQuery, Granularity, Period, ProjectConsumption, ProjectsConsumption,
     Timeframe,
 };
+use dormouse_api::usage::Granularity as Grain;
 use dormouse_api::user::PLAN;
 use dormouse_api::{Page, PageQuery};
-use dormouse_base::{Kind, Timestamp, clock};
+use dormouse_base::{Kind, ProjectId, Timestamp, clock};
+use jiff::ToSpan;
 
 use super::error::Error;
 use super::extract::{Asked, Window};
 use crate::control::Control;
-use crate::db::{activity, projects};
+use crate::db::projects;
+use crate::db::usage::{self, Filter, Range, Used, kept_days};
 use crate::identity::Caller;
-use crate::model::activity::{self as rules, Span};
+use crate::metering::report::{Span, floor, starts};
 use crate::model::record::Project;
 
 /// The most projects that one request may name.
 const MAX_NAMED: usize = 100;
 
-/// The most periods of one reply, by granularity.
-fn most(granularity: Granularity) -> usize {
+const HOUR_S: f64 = 3600.0;
+
+/// The length of a period, and the most of them in one reply.
+fn grain(granularity: Granularity) -> (Grain, usize) {
     match granularity {
-        Granularity::Hourly => 168,
-        Granularity::Daily => 60,
-        Granularity::Monthly => 12,
+        Granularity::Hourly => (Grain::Hour, 168),
+        Granularity::Daily => (Grain::Day, 60),
+        Granularity::Monthly => (Grain::Month, 12),
+    }
+}
+
+/// The periods that are asked for.
+struct Frames {
+    grain: Grain,
+    span: Span,
+}
+
+impl Frames {
+    fn of(query: &ConsumptionQuery) -> Result<Self, Error> {
+        let (grain, most) = grain(query.granularity);
+        let span = Span { from: floor(query.from, grain), to: floor(query.to, grain) };
+        let count = starts(span, grain).take(most + 1).count();
+        if count == 0 || count > most {
+            let message = format!(
+                "`from` must be before `to`, with at most {most} periods of this `granularity` between them"
+            );
+            return Err(Error::new(Kind::Invalid, "bad-query", message));
+        }
+        Ok(Self { grain, span })
+    }
+
+    fn range(&self) -> Range {
+        Range { grain: self.grain, start: self.span.from.as_second(), end: self.span.to.as_second() }
+    }
+
+    /// What was used in each of them; `begun` is when counting began, as far as its owner knows.
+    fn period(&self, begun: Timestamp, known: Option<Timestamp>, used: &[(i64, Used)]) -> Period {
+        let by_start: HashMap<i64, &Used> = used.iter().map(|(start, used)| (*start, used)).collect();
+        let told = |frame: Span| timeframe(frame, by_start.get(&frame.from.as_second()).copied());
+        Period {
+            period_id: "all".to_owned(),
+            period_plan: PLAN.to_owned(),
+            period_start: begun,
+            known_since: known.filter(|known| *known > begun),
+            consumption: starts(self.span, self.grain).map(told).collect(),
+        }
+    }
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "sums are not negative, and far below 2^63"
+)]
+fn timeframe(frame: Span, used: Option<&Used>) -> Timeframe {
+    let used = used.copied().unwrap_or_default();
+    let hours = frame.to.duration_since(frame.from).as_secs_f64() / HOUR_S;
+    let kept = used.totals.storage_byte_hours + used.totals.history_byte_hours;
+    Timeframe {
+        timeframe_start: frame.from,
+        timeframe_end: frame.to,
+        active_time_seconds: used.totals.active_seconds as u64,
+        compute_time_seconds: used.totals.cu_seconds as u64,
+        written_data_bytes: used.written,
+        synthetic_storage_size_bytes: (kept / hours) as u64,
+        data_storage_bytes_hour: used.totals.storage_byte_hours as u64,
+        data_transfer_bytes: used.totals.egress_bytes,
     }
 }
 
@@ -35,27 +101,20 @@ pub(super) async fn account(
     State(control): State<Control>,
     Asked(query): Asked<ConsumptionQuery>,
 ) -> Result<Json<AccountConsumption>, Error> {
-    let frames = frames(&query)?;
-    let named = named(&query)?;
-    let (mut spans, mut first, mut known) = (Vec::new(), None, None);
-    let mut after = None::<String>;
-    loop {
-        let db = &control.foundation.db;
-        let page = db.read("list projects", |db| projects::list(db, after.as_deref(), None, MAX_NAMED))?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.id.to_string());
-        for project in page {
-            if !named.is_empty() && !named.iter().any(|id| id == project.id.as_str()) {
-                continue;
-            }
-            let (own, since) = control.active(&project)?;
-            spans.extend(own);
-            first = first.or(Some(project.created_at));
-            known = known.max(since);
-        }
+    let frames = Frames::of(&query)?;
+    let filters = match named(&query)? {
+        named if named.is_empty() => vec![Filter::All],
+        named => control.of(&named)?.into_iter().map(|row| Filter::Project(row.id)).collect(),
+    };
+    let (told, known) = control.used(filters, frames.range()).await?;
+    let mut sums: HashMap<i64, Used> = HashMap::new();
+    for (start, used) in told.into_iter().flatten() {
+        *sums.entry(start).or_default() += used;
     }
-    let start = first.unwrap_or_else(clock::now);
-    Ok(Json(AccountConsumption { periods: vec![period(start, known, &frames, &spans)] }))
+    let sums: Vec<(i64, Used)> = sums.into_iter().collect();
+    let oldest = control.foundation.db.read("list projects", |db| projects::list(db, None, None, 1))?;
+    let begun = oldest.first().map_or_else(clock::now, |project| project.created_at);
+    Ok(Json(AccountConsumption { periods: vec![frames.period(begun, Some(known), &sums)] }))
 }
 
 /// `GET /consumption_history/projects`.
@@ -64,7 +123,7 @@ pub(super) async fn projects(
     Extension(caller): Extension<Caller>,
     Asked(query): Asked<ConsumptionQuery>,
 ) -> Result<Json<ProjectsConsumption>, Error> {
-    let frames = frames(&query)?;
+    let frames = Frames::of(&query)?;
     let named = named(&query)?;
     let window = Window::of(PageQuery { limit: query.limit, cursor: query.cursor, search: None })?;
     let mut rows = match &caller.project {
@@ -74,24 +133,19 @@ pub(super) async fn projects(
         None if named.is_empty() => control.foundation.db.read("list projects", |db| {
             projects::list(db, window.after.as_deref(), None, window.limit + 1)
         })?,
-        None => {
-            let named = named.clone();
-            control.foundation.db.read("find projects", |db| {
-                let found = named.iter().map(|id| projects::find(db, id));
-                found.collect::<rusqlite::Result<Vec<_>>>().map(|all| all.into_iter().flatten().collect())
-            })?
-        }
+        None => control.of(&named)?,
     };
     if !named.is_empty() {
         rows.retain(|row: &Project| named.iter().any(|id| id == row.id.as_str()));
     }
     let pagination = window.cut(&mut rows, |row| row.id.to_string()).map(Page::at_cursor);
-    let told = rows.into_iter().map(|row| {
-        let (spans, known) = control.active(&row)?;
-        let periods = vec![period(row.created_at, known, &frames, &spans)];
-        Ok(ProjectConsumption { project_id: row.id, periods })
-    });
-    Ok(Json(ProjectsConsumption { projects: told.collect::<Result<_, Error>>()?, pagination }))
+    let filters = rows.iter().map(|row| Filter::Project(row.id.clone())).collect();
+    let (told, known) = control.used(filters, frames.range()).await?;
+    let one = |(row, used): (Project, Vec<(i64, Used)>)| {
+        let period = frames.period(row.created_at, Some(known), &used);
+        ProjectConsumption { project_id: row.id, periods: vec![period] }
+    };
+    Ok(Json(ProjectsConsumption { projects: rows.into_iter().zip(told).map(one).collect(), pagination }))
 }
 
 fn named(query: &ConsumptionQuery) -> Result<Vec<String>, Error> {
@@ -105,44 +159,30 @@ fn named(query: &ConsumptionQuery) -> Result<Vec<String>, Error> {
     Ok(all)
 }
 
-fn frames(query: &ConsumptionQuery) -> Result<Vec<Span>, Error> {
-    let most = most(query.granularity);
-    rules::frames(query.from, query.to, query.granularity, most).ok_or_else(|| {
-        let message = format!(
-            "`from` must be before `to`, with at most {most} periods of this `granularity` between them"
-        );
-        Error::new(Kind::Invalid, "bad-query", message)
-    })
-}
-
-fn period(start: Timestamp, known_since: Option<Timestamp>, frames: &[Span], spans: &[Span]) -> Period {
-    let consumption = frames.iter().map(|frame| Timeframe {
-        timeframe_start: frame.from,
-        timeframe_end: frame.to,
-        active_time_seconds: rules::within(frame, spans),
-    });
-    Period {
-        period_id: "all".to_owned(),
-        period_plan: PLAN.to_owned(),
-        period_start: start,
-        known_since,
-        consumption: consumption.collect(),
-    }
-}
-
 impl Control {
-    /// When the endpoints of a project were active, and since when that is known (`None` = from the beginning).
-    fn active(&self, project: &Project) -> Result<(Vec<Span>, Option<Timestamp>), Error> {
-        let of =
-            self.foundation.db.read("read what endpoints did", |db| activity::of_project(db, &project.id))?;
+    /// Projects by ID.
+    fn of(&self, named: &[String]) -> Result<Vec<Project>, Error> {
+        let ids = named.iter().filter_map(|id| id.parse::<ProjectId>().ok());
+        let found = self.foundation.db.read("find projects", |db| {
+            let found = ids.map(|id| projects::get(db, &id));
+            found.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        Ok(found.into_iter().flatten().filter(|row| !row.deleting).collect())
+    }
+
+    /// What each of these used, period by period, and since when that is known.
+    async fn used(
+        &self,
+        filters: Vec<Filter>,
+        range: Range,
+    ) -> Result<(Vec<Vec<(i64, Used)>>, Timestamp), Error> {
         let now = clock::now();
-        let (mut spans, mut known) = (Vec::new(), None);
-        for endpoint in of {
-            if endpoint.is_trimmed {
-                known = known.max(endpoint.turns.first().map(|(at, _)| *at));
-            }
-            spans.extend(rules::spans(&endpoint.turns, now));
-        }
-        Ok((spans, known))
+        let read = move |db: &rusqlite::Connection| {
+            let told = filters.iter().map(|filter| usage::by_time(db, &range, filter));
+            Ok((told.collect::<rusqlite::Result<Vec<_>>>()?, usage::since(db)?))
+        };
+        let (told, since) = self.foundation.db.survey("add up what was used", read).await?;
+        let kept = now.checked_sub((kept_days(range.grain) * 24).hours()).unwrap_or(now);
+        Ok((told, since.unwrap_or(now).max(kept)))
     }
 }

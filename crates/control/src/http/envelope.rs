@@ -12,6 +12,7 @@ use dormouse_base::clock::Mono;
 use dormouse_base::{Kind, rand};
 use tracing::Instrument;
 
+use super::auth::route_of;
 use super::error::Error;
 use crate::control::Control;
 
@@ -32,10 +33,11 @@ pub(super) async fn envelope(State(control): State<Control>, mut request: Reques
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let span = tracing::info_span!("api", request_id = %id);
     let started = Mono::now();
+    let route = route_of(&request).and_then(Result::ok).map_or("none", |route| route.id);
     let response = next.run(request).instrument(span.clone()).await;
     let status = response.status();
-    control.foundation.metrics.request(status.as_u16());
     let took = started.elapsed();
+    control.foundation.metrics.request(route, status.as_u16(), took);
     span.in_scope(|| tracing::debug!(%method, path, status = status.as_u16(), ?took, "request"));
 
     let mut response =

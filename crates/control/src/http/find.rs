@@ -1,10 +1,11 @@
 //! Finds what a path names. IDs and names both work where names are unique.
 
-use dormouse_base::Kind;
+use dormouse_base::{Kind, ProjectId};
 
 use super::error::Error;
 use crate::control::Control;
 use crate::db::{branches, databases, endpoints, projects, roles};
+use crate::identity::Caller;
 use crate::locate::MAX_LISTED;
 use crate::model::record::{Branch, Database, Endpoint, Pending, Project, Role};
 
@@ -27,6 +28,14 @@ impl Control {
                     .hint(known(all.into_iter().map(|p| p.name))))
             }
         }
+    }
+
+    /// The project that a query names, as far as the caller may know of it.
+    pub(super) fn project_for(&self, caller: &Caller, name: &str) -> Result<ProjectId, Error> {
+        let Some(own) = &caller.project else { return Ok(self.project(name)?.id) };
+        let row = self.foundation.db.read("find a project", |db| projects::get(db, own))?;
+        let row = row.filter(|row| row.id.as_str() == name || row.name == name);
+        row.map(|row| row.id).ok_or_else(|| Error::not_found("project", "project-not-found", name))
     }
 
     /// The branch that a path names, with its project and its writer.

@@ -1,7 +1,7 @@
 //! The public API, `/api/v2`: one file per resource, in the words of [`dormouse_api`].
 //!
 //! ```text
-//!  request ──► envelope (request ID, errors as JSON) ──► time limit ──► who, and may they ──► handler
+//!  request ──► envelope (request ID, errors as JSON) ──► time limit ──► who, and may they ──► not twice ──► handler
 //! ```
 //!
 //! Handlers read the path, ask the metadata, and either answer or hand an operation to
@@ -13,6 +13,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{delete, get, patch, post};
 use dormouse_api::body::MAX_REQUEST_BODY;
+use dormouse_api::console::SESSION_PATH;
 use dormouse_api::routes;
 
 use crate::control::Control;
@@ -20,7 +21,10 @@ use crate::control::Control;
 pub mod error;
 pub mod envelope;
 pub mod auth;
+pub mod console;
 pub mod audit;
+pub mod idempotent;
+pub mod neonctl;
 pub mod extract;
 pub mod find;
 pub mod shape;
@@ -43,11 +47,18 @@ pub mod api_keys;
 pub mod users;
 pub mod snapshots;
 pub mod consumption;
+pub mod usage;
+pub mod cost;
+pub mod quotas;
 pub mod openapi;
 pub mod status;
 pub mod storage;
 pub mod storage_restore;
 pub mod pooler;
+pub mod statistics;
+pub mod alerts;
+pub mod alert_rules;
+pub mod alert_webhooks;
 
 /// All routes below [`routes::BASE`].
 pub(crate) fn router(control: &Control) -> Router {
@@ -59,6 +70,7 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::PROJECT_RECOVER, post(projects::recover))
         .route(routes::PROJECT_WAKE, post(wake::project))
         .route(routes::PROJECT_AUDIT, get(audit::of_project))
+        .route(routes::QUOTAS, get(quotas::get).put(quotas::set))
         .route(routes::CONNECTION_URI, get(connection::uri))
         .route(routes::AUTH_TOKEN, post(tokens::create))
         .route(routes::AUTH_ROTATE_KEY, post(tokens::rotate))
@@ -97,9 +109,14 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::API_KEY, delete(api_keys::revoke))
         .route(routes::AUDIT, get(audit::list))
         .route(routes::AUTH, get(users::auth))
+        .route(routes::CONSOLE_LINK, post(console::link))
         .route(routes::REGIONS, get(users::regions))
         .route(routes::CONSUMPTION_ACCOUNT, get(consumption::account))
         .route(routes::CONSUMPTION_PROJECTS, get(consumption::projects))
+        .route(routes::USAGE, get(usage::get))
+        .route(routes::COST, get(cost::get))
+        .route(routes::COST_ESTIMATE, post(cost::estimate))
+        .route(routes::COST_SHEETS, get(cost::sheets))
         .route(routes::OPENAPI, get(openapi::document))
         .route(routes::USER, get(users::me))
         .route(routes::USER_ORGANIZATIONS, get(users::organizations))
@@ -107,13 +124,30 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::STORAGE, get(storage::status))
         .route(routes::STORAGE_CHECK, post(storage::check))
         .route(routes::STORAGE_COLLECT, post(storage::collect))
+        .route(routes::STATISTICS, get(statistics::get))
+        .route(routes::STATISTICS_METRICS, get(statistics::metrics))
+        .route(routes::ALERTS, get(alerts::list))
+        .route(routes::ALERT_RULES, get(alert_rules::list).post(alert_rules::create))
+        .route(
+            routes::ALERT_RULE,
+            get(alert_rules::get).patch(alert_rules::update).delete(alert_rules::delete),
+        )
+        .route(routes::ALERT_RULE_TEST, post(alert_rules::test))
+        .route(routes::ALERT_WEBHOOKS, get(alert_webhooks::list).post(alert_webhooks::create))
+        .route(routes::ALERT_WEBHOOK, delete(alert_webhooks::delete))
+        .route(routes::ALERT_WEBHOOK_TEST, post(alert_webhooks::test))
         .route(routes::POOLER, get(pooler::get).patch(pooler::update))
         .route(routes::POOLER_COMMAND, post(pooler::command))
         .fallback(error::no_route);
     Router::new()
         .nest(routes::BASE, resources)
-        .layer(DefaultBodyLimit::max(MAX_REQUEST_BODY))
+        .layer(middleware::from_fn_with_state(control.clone(), idempotent::once))
+        .layer(middleware::from_fn_with_state(control.clone(), neonctl::hosts))
         .layer(middleware::from_fn_with_state(control.clone(), auth::admit))
+        // Whoever signs in has shown nothing yet.
+        .route(SESSION_PATH, get(console::show).post(console::sign_in).delete(console::sign_out))
+        .layer(DefaultBodyLimit::max(MAX_REQUEST_BODY))
+        .layer(middleware::from_fn_with_state(control.clone(), console::lend))
         .layer(middleware::from_fn(envelope::time_limit))
         .layer(middleware::from_fn_with_state(control.clone(), envelope::envelope))
         .with_state(control.clone())

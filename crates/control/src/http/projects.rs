@@ -124,11 +124,16 @@ fn created(control: &Control, plan: Plan, operation: Operation) -> Result<Create
 /// `PATCH /projects/{project_id}`.
 pub(super) async fn update(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Path(project): Path<String>,
     Body(request): Body<UpdateProject>,
 ) -> Result<Json<ProjectChanged>, Error> {
     let id = control.project(&project)?.id;
     let wanted = request.project;
+    if caller.project.is_some() && wanted.settings.as_ref().is_some_and(|settings| settings.quota.is_some()) {
+        let message = "this key is for one project, whose limits are not its own to set";
+        return Err(Error::new(Kind::Forbidden, "not-allowed", message));
+    }
     // Read again in the transaction, so that nobody's change is lost.
     let changed = control.foundation.db.write("change a project", move |db| {
         let Some(before) = projects::get(db, &id)?.filter(|row| !row.deleting) else {
@@ -142,6 +147,9 @@ pub(super) async fn update(
         Ok(Ok((before, after)))
     });
     let (before, after) = changed.await??;
+    if before.settings.quotas != after.settings.quotas {
+        control.judge(&after.id, &after.settings.quotas).await?;
+    }
     control.foundation.keeper.signals().mirror.notify_one();
     let mut operations = Vec::new();
     if before.settings.owner_is_superuser != after.settings.owner_is_superuser {
@@ -264,6 +272,9 @@ fn patch(
             settings.allowed_ips = allowed.ips.unwrap_or_else(|| std::mem::take(&mut settings.allowed_ips));
             settings.allowed_ips_protected_branches_only =
                 allowed.protected_branches_only.unwrap_or(settings.allowed_ips_protected_branches_only);
+        }
+        if let Some(quota) = wishes.quota {
+            settings.quotas.take_neon_words(quota);
         }
         settings.owner_is_superuser = wishes.owner_is_superuser.unwrap_or(settings.owner_is_superuser);
     }

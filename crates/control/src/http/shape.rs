@@ -47,6 +47,7 @@ impl Control {
                     enabled_libraries: row.settings.preload_libraries,
                 },
                 owner_is_superuser: row.settings.owner_is_superuser,
+                quota: row.settings.quotas.in_neon_words(),
                 allowed_ips: api::project::AllowedIps {
                     ips: row.settings.allowed_ips,
                     protected_branches_only: row.settings.allowed_ips_protected_branches_only,

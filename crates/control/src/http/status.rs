@@ -30,6 +30,8 @@ pub(super) async fn status(
         host: control.foundation.config.address.host_of(&endpoint.id, false),
         id: endpoint.id,
         project_id: endpoint.project_id,
+        branch_id: Some(endpoint.branch_id),
+        last_active: endpoint.seen.last_active,
         branch,
         pg_version,
     });

@@ -3,11 +3,12 @@
 //! ```text
 //!  Authorization: Bearer dm_…      an API key        ──► the server, or one project
 //!  Authorization: Bearer a.b.c     an OIDC token     ──► the same, by a claim
+//!  Authorization: Bearer dms_…     a session         ──► what its API key may; browsers keep it in a cookie
 //! ```
 //!
 //! Rights are coarse on purpose: a caller may use everything, or everything of one project except that
 //! project's own existence. [`may`] decides; the table of routes says what each one needs. [`oidc`] verifies
-//! tokens, [`jwks`] keeps the issuer's keys, [`crypto`] is the mathematics.
+//! tokens, [`jwks`] keeps the issuer's keys, [`crypto`] is the mathematics. [`session`] is what browsers have.
 
 use dormouse_api::audit::{Actor, ActorKind};
 use dormouse_api::routes::Access;
@@ -15,6 +16,7 @@ use dormouse_base::ProjectId;
 
 pub mod oidc;
 pub mod jwks;
+pub mod session;
 mod crypto;
 
 pub use oidc::{Oidc, OidcSettings};

@@ -1,11 +1,12 @@
 //! What computes ask of control: [`Host`] for the keeper.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dormouse_base::{Cu, EndpointId, clock};
 use dormouse_compute::endpoint::Run;
 use dormouse_compute::event::Happening;
-use dormouse_compute::host::{Host, HostError, SleepNotes};
+use dormouse_compute::host::{Host, HostError, QuotaUsedUp, SleepNotes};
 use dormouse_compute::limits::Bounds;
 use dormouse_compute::postgres::admin::Door;
 use dormouse_compute::spec::{Directory, Mode, Spec, Tuning};
@@ -13,7 +14,8 @@ use dormouse_compute::state::State;
 use tokio_postgres::Client;
 
 use super::{Keeper, Noted, apply, learn};
-use crate::db::{DbError, branches, databases, endpoints, projects};
+use crate::db::{DbError, branches, databases, endpoints, projects, usage};
+use crate::metering::Moment;
 use crate::model::defaults;
 use crate::model::record::{Branch, Endpoint, Project};
 
@@ -78,6 +80,19 @@ fn db_error(what: &str, error: DbError) -> HostError {
 
 #[async_trait::async_trait]
 impl Host for Keeper {
+    fn may_wake(&self, endpoint: &EndpointId) -> Result<(), QuotaUsedUp> {
+        if self.inner.guard.is_open() {
+            return Ok(());
+        }
+        let row = self.inner.db.read("read an endpoint", |db| endpoints::get(db, endpoint));
+        // What cannot be read will fail where there are words for it.
+        let Ok(Some(row)) = row else { return Ok(()) };
+        match self.inner.guard.block(&row.project_id, clock::now()) {
+            None => Ok(()),
+            Some(block) => Err(QuotaUsedUp { what: block.measure.words().to_owned(), hint: block.hint() }),
+        }
+    }
+
     async fn spec(&self, endpoint: &EndpointId) -> Result<Spec, HostError> {
         let (project, branch, endpoint, database) = self.rows(endpoint)?;
         let tuning = self.tuning(&endpoint);
@@ -96,6 +111,7 @@ impl Host for Keeper {
             settings.push(("cron.database_name".to_owned(), database));
         }
         let Tuning { size, idle_timeout, pause_timeout } = tuning;
+        self.inner.meter.size_at_start(&endpoint.id, size.min);
         Ok(Spec {
             project: project.id,
             branch: branch.storage_id,
@@ -115,9 +131,7 @@ impl Host for Keeper {
     }
 
     async fn directory(&self, spec: &Spec) -> Result<Directory, HostError> {
-        let ready = self.inner.node.ready(spec).await;
-        self.inner.signals.spares.notify_one();
-        Ok(ready?)
+        Ok(self.inner.node.ready(spec).await?)
     }
 
     fn has_pending(&self, endpoint: &EndpointId) -> bool {
@@ -147,12 +161,16 @@ impl Host for Keeper {
         self.inner.node.publish(endpoint).await?;
         let row = self.inner.db.read("read an endpoint", |db| endpoints::get(db, endpoint));
         let row = row.map_err(|e| db_error("read the endpoint", e))?;
-        if row.is_some_and(|row| row.mode == Mode::ReadOnly || (row.roles_stale && row.next_wake.is_none())) {
-            return Ok(());
-        }
-        let id = endpoint.clone();
-        let written =
-            self.inner.db.write("mark the roles stale", move |db| endpoints::mark_opened(db, &id)).await;
+        let stale =
+            |row: Endpoint| row.mode == Mode::ReadOnly || (row.roles_stale && row.next_wake.is_none());
+        let known_stale = row.is_some_and(stale);
+        let (id, now) = (endpoint.clone(), Moment::now());
+        let written = self.inner.db.write("mark the endpoint as opened", move |db| {
+            // Whoever finds this run after a crash must not take the time before it for its own.
+            usage::open(db, &id, &now)?;
+            if known_stale { Ok(()) } else { endpoints::mark_opened(db, &id) }
+        });
+        let written = written.await;
         written.map_err(|e| db_error("mark the endpoint as opened", e))
     }
 
@@ -192,10 +210,13 @@ impl Host for Keeper {
     }
 
     fn state_changed(&self, endpoint: &EndpointId, state: State, pid: Option<u32>) {
+        self.inner.meter.state(endpoint, state);
         let before = self.inner.memory.set_state(endpoint, state);
         if matches!(state, State::Stopped | State::Paused) {
             // Not earlier: the reconciler passes over endpoints that are not asleep yet.
             self.inner.signals.schedule.notify_one();
+            // A wake that failed may have used one.
+            self.inner.signals.spares.notify_one();
             if before != state {
                 self.inner.node.at_rest(endpoint, state == State::Stopped);
             }
@@ -217,6 +238,17 @@ impl Host for Keeper {
         if matches!(happening, Happening::Crashed { .. }) {
             // A crash loses what `before_sleep` had learned, if a client changed it since.
             self.inner.signals.heal.notify_one();
+        }
+        if let Happening::Resized { to_cu, .. } = &happening {
+            self.inner.meter.size(endpoint, *to_cu);
+        }
+        if let Happening::Woke { phases, .. } = &happening {
+            // Without the client's own delay between its login and its first statement.
+            let served = phases.total().saturating_sub(Duration::from_micros(phases.first_row_us));
+            self.inner.cold_starts.note(endpoint, served.as_secs_f64() * 1000.0);
+            // Not when it was taken: the copy would compete with this wake for the disk, and `publish` would have to
+            // write all of it as well.
+            self.inner.signals.spares.notify_one();
         }
         self.note(endpoint, Noted::Event(happening));
     }

@@ -22,11 +22,14 @@ use std::sync::Arc;
 use dormouse_base::{EndpointId, clock};
 use dormouse_compute::event::Happening;
 use dormouse_compute::spec::Mode;
+use dormouse_pricing::Pricing;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
 use crate::computes::Computes;
-use crate::db::{Db, DbError, endpoints};
+use crate::db::{Db, DbError, endpoints, usage};
+use crate::measure::colds::Waiting;
+use crate::metering::{Guard, Meter};
 use crate::metrics::Metrics;
 use crate::model::record::Endpoint;
 use crate::model::settings::Timeouts;
@@ -46,7 +49,7 @@ pub const EVENT_QUEUE: usize = 4096;
 /// Wakes reconcilers before their timer does.
 #[derive(Debug, Default)]
 pub struct Signals {
-    /// A spare was used.
+    /// A spare may have been used, and whoever used it is awake.
     pub spares: Notify,
     /// A compute died.
     pub heal: Notify,
@@ -56,6 +59,8 @@ pub struct Signals {
     pub pending: Notify,
     /// Something changed that storage keeps for a disaster.
     pub mirror: Notify,
+    /// Webhooks are to be told something.
+    pub notices: Notify,
     /// A branch or an endpoint expires, perhaps sooner than any other.
     pub expire: Notify,
     /// Somebody changed when an endpoint is kept awake, or one that should be did not wake.
@@ -110,10 +115,13 @@ struct Inner {
     node: Node,
     timeouts: Timeouts,
     memory: Memory,
+    meter: Meter,
+    guard: Guard,
     notes: mpsc::Sender<Note>,
     unread: Mutex<Option<mpsc::Receiver<Note>>>,
     signals: Signals,
     metrics: Arc<Metrics>,
+    cold_starts: Waiting,
 }
 
 impl Keeper {
@@ -121,21 +129,51 @@ impl Keeper {
     ///
     /// # Errors
     /// When the metadata cannot be read.
-    pub fn new(db: Db, node: Node, timeouts: Timeouts, metrics: Arc<Metrics>) -> Result<Self, DbError> {
+    pub fn new(
+        db: Db,
+        node: Node,
+        timeouts: Timeouts,
+        metrics: Arc<Metrics>,
+        pricing: Arc<Pricing>,
+    ) -> Result<Self, DbError> {
         let (notes, unread) = mpsc::channel(EVENT_QUEUE);
         let memory = Memory::default();
         for endpoint in db.read("list pending changes", endpoints::with_pending)? {
             memory.set_pending(&endpoint, true);
         }
+        let meter = Meter::resume(db.read("read the ledger", usage::load)?);
+        let guard = Guard::new(pricing);
+        let now = clock::now();
+        guard.note_all(&db.read("look at the quotas", |db| guard.assess_all(db, now))?);
         let unread = Mutex::new(Some(unread));
         let signals = Signals::default();
-        Ok(Self { inner: Arc::new(Inner { db, node, timeouts, memory, notes, unread, signals, metrics }) })
+        let cold_starts = Waiting::default();
+        let inner =
+            Inner { db, node, timeouts, memory, meter, guard, notes, unread, signals, metrics, cold_starts };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// What wakes the reconcilers.
     #[must_use]
     pub fn signals(&self) -> &Signals {
         &self.inner.signals
+    }
+
+    /// What endpoints and branches use.
+    #[must_use]
+    pub fn meter(&self) -> &Meter {
+        &self.inner.meter
+    }
+
+    /// Wakes that are still to be measured.
+    pub(crate) fn cold_starts(&self) -> &Waiting {
+        &self.inner.cold_starts
+    }
+
+    /// Who may not be woken.
+    #[must_use]
+    pub fn guard(&self) -> &Guard {
+        &self.inner.guard
     }
 
     /// The queue of notes; only the first caller gets it.
@@ -182,6 +220,7 @@ impl Keeper {
     /// Forgets a deleted endpoint.
     pub fn forget(&self, endpoint: &EndpointId) {
         self.inner.memory.forget(endpoint);
+        self.inner.meter.forget(endpoint);
         self.inner.node.forget(endpoint);
     }
 

@@ -8,6 +8,8 @@ use dormouse_base::{ApiKeyId, BranchId, EndpointId, Lsn, OperationId, ProjectId,
 use dormouse_compute::spec::Mode;
 use serde::{Deserialize, Serialize};
 
+use super::quota::Plan;
+
 /// Settings that new endpoints of a project start with, and the project's own switches.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -30,6 +32,8 @@ pub struct ProjectSettings {
     pub allowed_ips: Vec<String>,
     /// The list holds for protected branches only.
     pub allowed_ips_protected_branches_only: bool,
+    /// How much it may use.
+    pub quotas: Plan,
 }
 
 /// One tenant.

@@ -1,5 +1,6 @@
 //! What this node holds, for people: read without waiting for anything that is under way.
 
+use dormouse_base::{EndpointId, Lsn};
 use dormouse_storage::key::FORMAT_VERSION;
 use dormouse_storage::wal::filer::{Limits, Status};
 
@@ -26,6 +27,17 @@ impl Node {
             templates,
             endpoints,
         }
+    }
+}
+
+impl Node {
+    /// How far the WAL of each writer here is in the store. What is held at the moment is left out.
+    pub(super) fn filed_so_far(&self) -> Vec<(EndpointId, Lsn)> {
+        let filed = |home: &Home| {
+            let held = home.try_held()?;
+            Some((home.endpoint.clone(), held.capture.as_ref()?.status().filed))
+        };
+        self.homes().iter().filter_map(|home| filed(home)).collect()
     }
 }
 

@@ -267,6 +267,10 @@ impl Vault for Node {
         Ok(self.collect_garbage(wish).await?)
     }
 
+    fn filed(&self) -> Vec<(EndpointId, Lsn)> {
+        self.filed_so_far()
+    }
+
     async fn overview(&self) -> Result<Overview, VaultError> {
         Ok(self.look().await)
     }

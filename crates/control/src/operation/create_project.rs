@@ -11,7 +11,7 @@ use dormouse_runtime::task;
 
 use super::{StepFailure, Work};
 use crate::db::{Db, branches, projects, settings};
-use crate::directory::Directories;
+use crate::directory::{Directories, DirectoryError};
 use crate::keeper::Keeper;
 use crate::meta;
 use crate::model::record::Operation;
@@ -79,8 +79,14 @@ impl Work for CreateProject {
         let directories = self.directories.clone();
         match (step, &operation.target.branch_id) {
             (0, ..) => {
-                task::blocking(move || directories.template(major).map(drop)).await?;
-                self.keeper.signals().spares.notify_one();
+                let made = move || {
+                    directories.template(major)?;
+                    Ok::<_, DirectoryError>(directories.spares(major).is_empty())
+                };
+                // One that is made now competes with the first wake; with others in stock that can wait.
+                if task::blocking(made).await? {
+                    self.keeper.signals().spares.notify_one();
+                }
             }
             (1, Some(branch)) => self.root(operation, branch, major).await?,
             (_, Some(branch)) => {

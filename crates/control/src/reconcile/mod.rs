@@ -4,7 +4,7 @@
 //! to look again. It runs on that timer, on a signal, and once at the start, so whatever a crash or a
 //! lost signal left undone is found. Failures are logged and shown; the next run is the retry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,9 +24,16 @@ pub mod schedule;
 pub mod warm;
 pub mod pressure;
 pub mod events;
+pub mod metering;
+pub mod weigh;
+pub mod quotas;
 pub mod mirror;
 pub mod expire;
 pub mod garbage;
+pub mod measure;
+pub mod sizes;
+pub mod alerts;
+pub mod notices;
 
 /// Tells what a run did, for people, and when to run again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,6 +147,30 @@ pub(crate) fn start_all(control: &Control, scope: &Scope) {
         }),
         Box::new(expire::Expire { control: control.clone() }),
         Box::new(garbage::Garbage { vault: Arc::clone(&control.vault), settled: false }),
+        Box::new(weigh::Weigh::new(
+            foundation.db.clone(),
+            foundation.keeper.meter().clone(),
+            Arc::clone(&control.vault),
+        )),
+        Box::new(measure::Measure::new(control)),
+        Box::new(sizes::Sizes::new(control)),
+        Box::new(alerts::Alerts::new(control)),
+        Box::new(notices::Notices::new(control)),
+        Box::new(metering::Metering {
+            db: foundation.db.clone(),
+            meter: foundation.keeper.meter().clone(),
+            computes: Arc::clone(computes),
+            seen: None,
+            pruned: None,
+            vault: Arc::clone(&control.vault),
+            filed: HashMap::new(),
+            quotas: quotas::Quotas {
+                db: foundation.db.clone(),
+                keeper: foundation.keeper(),
+                computes: Arc::clone(computes),
+                scope: scope.clone(),
+            },
+        }),
         Box::new(pressure::Pressure { keeper: foundation.keeper(), computes: Arc::clone(computes) }),
     ];
     for reconciler in all {

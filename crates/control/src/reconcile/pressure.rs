@@ -24,14 +24,21 @@ pub struct Pressure {
     pub computes: Arc<dyn Computes>,
 }
 
+/// A field of the text of `/proc/meminfo`, kB.
+fn field(meminfo: &str, name: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+/// The memory that can still be given out, bytes.
+pub(super) fn available_bytes() -> Option<u64> {
+    field(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:").map(|kilobytes| kilobytes * 1024)
+}
+
 /// The share of memory that can still be given out, per cent, from the text of `/proc/meminfo`.
 #[must_use]
 pub fn available_percent(meminfo: &str) -> Option<u64> {
-    let field = |name: &str| {
-        let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
-    };
-    let (total, available) = (field("MemTotal:")?, field("MemAvailable:")?);
+    let (total, available) = (field(meminfo, "MemTotal:")?, field(meminfo, "MemAvailable:")?);
     (total > 0).then(|| available * 100 / total)
 }
 

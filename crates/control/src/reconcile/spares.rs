@@ -1,5 +1,6 @@
 //! `spares`: for every version in use, a copy of the template waits, so that a new project costs a
-//! rename. One at first (a start must not be spent on copying), then two.
+//! rename. One at first (a start must not be spent on copying), then three: when projects are made one after the other, a
+//! copy is made between two wakes, not during one.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::model::defaults;
 /// Spares of each version right after the start.
 pub const AT_START: usize = 1;
 /// Spares of each version later.
-pub const LATER: usize = 2;
+pub const LATER: usize = 3;
 
 const PERIOD: Duration = Duration::from_secs(300);
 /// From the first run to the second.

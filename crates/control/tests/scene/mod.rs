@@ -90,6 +90,7 @@ pub fn config(data: &Path, installed: &[PathBuf]) -> Config {
         run_root: data.join("run"),
         ways: Ways::default(),
         oidc: None,
+        pricing: Arc::default(),
     }
 }
 

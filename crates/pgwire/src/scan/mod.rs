@@ -68,6 +68,7 @@ pub struct BackendScan {
     header: [u8; HEADER_LEN],
     replied: bool,
     reply_taken: bool,
+    readies: u64,
 }
 
 impl Default for BackendScan {
@@ -86,6 +87,7 @@ impl BackendScan {
             header: [0; HEADER_LEN],
             replied: false,
             reply_taken: false,
+            readies: 0,
         }
     }
 
@@ -159,7 +161,10 @@ impl BackendScan {
             tag::NOTICE_RESPONSE | tag::PARAMETER_STATUS | tag::NOTIFICATION_RESPONSE => (),
             tag::ERROR_RESPONSE => self.last = Last::Failed,
             tag::READY_FOR_QUERY => match TxStatus::from_byte(status) {
-                Some(status) => self.last = Last::Rest(status),
+                Some(status) => {
+                    self.last = Last::Rest(status);
+                    self.readies += 1;
+                }
                 None => self.place = Place::Broken(ScanError::ReadyForQuery),
             },
             _ => self.last = Last::Busy,
@@ -187,6 +192,12 @@ impl BackendScan {
         let first = self.replied && !self.reply_taken;
         self.reply_taken |= first;
         first
+    }
+
+    /// How often the server has said that it is ready, since the beginning.
+    #[must_use]
+    pub fn readies(&self) -> u64 {
+        self.readies
     }
 
     /// Whether an error was the last thing to come. If the connection now ends, the client has been told why.

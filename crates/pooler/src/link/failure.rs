@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::client::Client;
-use super::expect::{Answer, Expect};
+use super::expect::{Answer, Asked, Expect};
 use super::server::Server;
 use crate::statement::Statement;
 
@@ -73,6 +73,12 @@ fn put_back(client: &mut Client, server: &mut Server, name: &[u8], old: Option<A
             }
             Expect::Query(asked) if name.is_empty() => {
                 asked.unnamed = old;
+                return;
+            }
+            Expect::Query(Asked { forgotten: Some(forgotten), .. }) | Expect::Execute(_, Some(forgotten))
+                if !name.is_empty() =>
+            {
+                forgotten.put(name, old);
                 return;
             }
             _ => {}

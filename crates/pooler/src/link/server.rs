@@ -65,6 +65,9 @@ pub(super) struct UnderWay {
     pub(super) inside: bool,
     /// Portals whose statements may leave something behind.
     pub(super) portals: Portals,
+    /// Settings go back to the backend's defaults, which may not be what its client began with: what follows waits
+    /// until that is put right.
+    pub(super) reset: bool,
     /// What its client says, in case it must be said again.
     pub(super) series: Series,
 }

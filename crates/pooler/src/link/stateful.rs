@@ -37,10 +37,15 @@ impl Stateful {
     pub const HIDDEN_SETTING: Self = Self(1 << 12);
     /// All prepared statements are dropped by SQL.
     pub const DEALLOCATE_ALL: Self = Self(1 << 13);
+    /// Settings go back to what the session began with.
+    pub const RESET: Self = Self(1 << 14);
 
     /// What keeps a client on its backend, if it is really there.
     pub const PINS: Self =
         Self(Self::PREPARE.0 | Self::LISTEN.0 | Self::TEMP.0 | Self::HOLD.0 | Self::ADVISORY.0);
+
+    /// What is not undone when its transaction fails.
+    pub const SURVIVES_ERRORS: Self = Self(Self::PREPARE.0 | Self::ADVISORY.0 | Self::SPOILS.0);
 
     /// Nothing.
     #[must_use]
@@ -102,12 +107,14 @@ fn of_effect(effect: &Effect<'_>) -> Stateful {
         }
         // A custom setting is an empty text from now on, and not unknown again.
         Effect::Reset(name) | Effect::Set { name, value: Value::Default, .. } if name.contains('.') => {
-            Stateful::UNKNOWN_SETTING
+            Stateful::UNKNOWN_SETTING.with(Stateful::RESET)
         }
-        Effect::Set { value: Value::Plain(_) | Value::Default, .. } => Stateful::SETTING,
+        Effect::Set { value: Value::Default, .. } | Effect::Reset(_) | Effect::ResetAll => {
+            Stateful::SETTING.with(Stateful::RESET)
+        }
+        Effect::Set { value: Value::Plain(_), .. } => Stateful::SETTING,
         Effect::Set { .. } => Stateful::UNKNOWN_SETTING,
         Effect::SetRole { .. } | Effect::SetSessionAuthorization { .. } => Stateful::SETTING,
-        Effect::Reset(_) | Effect::ResetAll => Stateful::SETTING,
         Effect::SetConfig { name: Some(_), value: Some(_), local: Some(false) } => Stateful::SETTING,
         Effect::SetConfig { name: Some(_), .. } => Stateful::UNKNOWN_SETTING,
         Effect::SetConfig { name: None, .. } => Stateful::HIDDEN_SETTING.with(Stateful::UNKNOWN_SETTING),
@@ -124,7 +131,7 @@ fn of_effect(effect: &Effect<'_>) -> Stateful {
         | Effect::AdvisoryUnlock
         | Effect::AdvisoryUnlockAll
         | Effect::Discard(_) => Stateful::RELEASE,
-        Effect::DiscardAll => Stateful::DISCARD_ALL.with(Stateful::RELEASE),
+        Effect::DiscardAll => Stateful::DISCARD_ALL.with(Stateful::RELEASE).with(Stateful::RESET),
         Effect::Begin
         | Effect::Commit
         | Effect::Rollback

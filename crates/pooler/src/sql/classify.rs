@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::effect::{Discarded, Effect, Shape};
 use super::lexer::{Lexer, Token};
-use super::{calls, control, object, quick, set, spelling};
+use super::{block, calls, control, object, quick, set, spelling};
 
 /// The longest key word that is looked at, and room for one byte more.
 const MAX_KEYWORD: usize = 16;
@@ -82,7 +82,7 @@ impl<'a> Statement<'a, '_> {
             b"copy" => object::copy(self),
             b"explain" => object::explain(self),
             b"load" => self.emit(Effect::Load),
-            b"do" => self.emit(Effect::Do),
+            b"do" => block::read(self),
             b"call" => self.emit(Effect::Call),
             _ => {}
         }

@@ -31,6 +31,7 @@ mod set;
 mod control;
 mod object;
 mod calls;
+mod block;
 
 #[cfg(test)]
 mod tests;

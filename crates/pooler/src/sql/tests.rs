@@ -275,6 +275,10 @@ const CASES: &[(&str, &str)] = &[
     ("copy t to program 'cat'", ""),
     ("load 'auto_explain'", "Load"),
     ("do $$ begin perform 1; end $$", "Do"),
+    (
+        "do $x$ begin perform set_config('my.a', 'b', true); end $x$ language plpgsql; listen y",
+        "Do · config Some(\"my.a\") None None · ; · listen y",
+    ),
     ("call p(1)", "Call"),
     ("create rule r as on insert to t do also (delete from u; notify x); listen y", "; · listen y"),
     (

@@ -35,6 +35,16 @@ impl Named {
 #[derive(Debug, Default)]
 pub struct Forgotten(Option<Box<Named>>);
 
+impl Forgotten {
+    /// Corrects what a name meant; the empty one is never among them.
+    pub(crate) fn put(&mut self, name: &[u8], statement: Option<Arc<Statement>>) {
+        match statement {
+            Some(statement) => _ = self.0.get_or_insert_default().put(name, Some(statement)),
+            None => _ = self.0.as_mut().and_then(|named| named.put(name, None)),
+        }
+    }
+}
+
 /// Name → statement. The unnamed one has the empty name.
 #[derive(Debug, Default)]
 pub struct Names {

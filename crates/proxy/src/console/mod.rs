@@ -24,6 +24,7 @@ mod settings;
 mod standin;
 mod takeover;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -37,6 +38,7 @@ pub(crate) use metrics::PoolMetrics;
 pub(crate) use operators::Operators;
 pub use settings::{ChangeError, Setting};
 
+use crate::census::EndpointCensus;
 use crate::session::io::Client;
 use crate::session::{End, Shared, help};
 use desk::Desk;
@@ -159,6 +161,13 @@ impl Pooler {
     #[must_use]
     pub fn settings(&self) -> Vec<Setting> {
         settings::all(&self.0.pools.settings())
+    }
+
+    /// Clients, logins and waits by endpoint; durations are those since the last call.
+    #[must_use]
+    pub fn census(&self) -> HashMap<EndpointId, EndpointCensus> {
+        let pools = self.0.pools.list();
+        self.0.census.take(pools.iter().map(|pool| (pool.key.endpoint.clone(), pool.census())))
     }
 
     /// How many clients of each of these endpoints wait for a backend, in their order. Takes microseconds for a

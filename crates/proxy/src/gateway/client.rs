@@ -116,6 +116,17 @@ impl Client {
         }
     }
 
+    /// How many bytes the body of the next message has, as soon as that is known.
+    pub(crate) async fn announced(&mut self) -> Result<usize, Broken> {
+        loop {
+            match frame::header(&self.unread) {
+                Some(Ok(header)) => return Ok(header.body_len),
+                Some(Err(_)) => return Err(Broken::Ended(None)),
+                None => self.more().await.ok_or(Broken::Ended(None))?,
+            }
+        }
+    }
+
     /// Throws everything away up to the next ReadyForQuery, however long its messages are, and tells what that says.
     /// `None`: the session has ended.
     pub(crate) async fn skip_to_ready(&mut self) -> Option<u8> {

@@ -84,6 +84,11 @@ impl Lease {
         self.client().message(most).await
     }
 
+    /// How many bytes the body of the next message has.
+    pub(crate) async fn announced(&mut self) -> Result<usize, Broken> {
+        self.client().announced().await
+    }
+
     fn client(&mut self) -> &mut Client {
         self.client.as_mut().expect("given up by `finish` and `drop` only, which consume it")
     }

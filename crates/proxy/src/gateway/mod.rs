@@ -11,7 +11,8 @@
 //! Nothing here knows a pool, a login or an endpoint better than the rest of the proxy: a request becomes a client of
 //! a pool, and a WebSocket becomes a transport. In reading order: [`request`] and [`answer`] are pure; [`client`],
 //! [`lease`] and [`idle`] are the clients in this process, [`run`] is one request; [`sql`] and [`queries`] are the
-//! two doors; [`budget`], [`upload`] and [`body`] hold everything to its limits; [`websocket`] stands apart.
+//! two doors; [`budget`], [`upload`], [`body`] and [`pieces`] hold everything to its
+//! limits; [`websocket`] stands apart.
 
 pub(crate) mod request;
 pub(crate) mod answer;
@@ -20,6 +21,7 @@ mod client;
 mod idle;
 mod lease;
 mod body;
+mod pieces;
 mod upload;
 mod cors;
 mod run;
@@ -33,8 +35,12 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::Request;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Method, Request, Response};
+use axum::middleware::{self, Next};
 use axum::routing::{MethodFilter, get, on};
+use dormouse_base::clock::Mono;
 use dormouse_base::rand;
 use dormouse_runtime::task::Scope;
 
@@ -114,8 +120,23 @@ impl Gateway {
             .route("/v1/queries", on(MethodFilter::POST, queries::serve).on(MethodFilter::OPTIONS, options))
             .route("/v2", get(websocket::serve))
             .route("/v1", get(websocket::serve))
+            .route_layer(middleware::from_fn_with_state(self.clone(), counted))
             .with_state(self.clone())
     }
+}
+
+/// Counts a request and how it was answered. A preflight asks nothing of the database.
+async fn counted(State(gateway): State<Gateway>, request: Request<Body>, next: Next) -> Response<Body> {
+    let door = match request.uri().path() {
+        _ if request.method() == Method::OPTIONS => return next.run(request).await,
+        "/sql" => "sql",
+        "/v1/queries" => "queries",
+        _ => "websocket",
+    };
+    let start = Mono::now();
+    let response = next.run(request).await;
+    gateway.clients.shared.metrics.answered(door, response.status().as_u16(), start.elapsed());
+    response
 }
 
 /// Names a request, for the log and for the client.

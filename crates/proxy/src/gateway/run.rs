@@ -3,19 +3,34 @@
 //! ```text
 //!  single  1 2 T D… C Z          batch  1 2 C (BEGIN)  [1 2 T D… C]…  1 2 C (COMMIT)  Z
 //!          └ a result ┘                                └ a result ┘
+//!
+//!  read ─┬─ Z, no error ──────────────► tidy ─► whole response
+//!        ├─ error ────────────────────► tidy ─► its status and fields
+//!        └─ more than is held back ───► response that goes on ──┬─ Z ─────► tidy ─► the document's end
+//!                                       (`Late`, piece by piece) └─ error ─► the connection breaks off
 //! ```
+//!
+//! What is held back is large enough for nearly every answer, so ordinary errors have a status and an SQLSTATE. After
+//! that an error cannot be told any more; the end of the document is missing then, and the connection breaks off, so
+//! that no client takes a part for the whole. A client that goes takes its statement along: the lease is dropped.
 
-use axum::http::StatusCode;
+use std::io;
+
+use axum::body::Body;
+use axum::http::{Response, StatusCode};
+use bytes::Bytes;
 use dormouse_base::clock::Mono;
 use dormouse_pgwire::backend::{ErrorResponse, TxStatus};
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pgwire::{ClientError, frame::Frame, tag};
 use dormouse_pooler::link::Stateful;
+use futures_util::stream;
 
 use super::answer::problem::Problem;
 use super::answer::rows::{Malformed, Writer};
-use super::body::{Answer, Full};
-use super::budget::{Budget, MAX_ANSWER};
+use super::answer::timing::Timing;
+use super::body::{self, Answer, Full};
+use super::budget::{Budget, MAX_MESSAGE};
 use super::client::Broken;
 use super::lease::{Lease, status};
 use super::request::headers::{Output, Transaction};
@@ -30,12 +45,17 @@ const COPY_IN: u8 = b'G';
 /// COPY … TO STDOUT: data instead of rows.
 const COPY_OUT: u8 = b'H';
 
-/// What a request brought.
-pub(crate) struct Done {
-    /// The result.
-    pub(crate) answer: Answer,
-    /// When PostgreSQL said something first.
-    pub(crate) first: Option<Mono>,
+/// How an answer is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wish<'a> {
+    /// How rows are written.
+    pub(crate) output: Output,
+    /// Whether the document ends with where the time went.
+    pub(crate) timing: Option<Timing>,
+    /// Compressed, where that is worth it.
+    pub(crate) gzip: bool,
+    /// The request's name, for the log.
+    pub(crate) request: &'a str,
 }
 
 /// Runs a request.
@@ -43,36 +63,75 @@ pub(crate) async fn run(
     mut lease: Lease,
     work: &Work<'_>,
     transaction: Transaction,
-    output: Output,
+    wish: Wish<'_>,
     budget: &Budget,
-) -> Result<Done, Problem> {
+) -> Result<Response<Body>, Problem> {
     let bytes = messages::of_work(work, transaction).map_err(|bad| Problem::malformed(bad.to_string()))?;
     lease.send(bytes);
     if let Err(broken) = lease.greet_once().await {
         lease.abandon();
         return Err(told(broken));
     }
-    let mut run = Run::new(work, output, budget);
-    let end = match run.read(&mut lease).await {
-        Ok(end) => end,
-        Err(Stop::Problem(problem)) => return Err(problem),
-        Err(Stop::Abandon(problem)) => {
-            lease.abandon();
-            return Err(problem);
+    let mut run = Run::new(work, wish, budget);
+    match run.read(&mut lease).await {
+        Ok(Progress::Ended(end)) => {
+            run.end(lease, end).await?;
+            Ok(body::whole(run.answer, wish.gzip))
         }
-    };
-    // What was left behind is gone before the client hears of its result.
-    let as_new = lease.tidy(end, run.altered || !leaves_nothing(work)).await;
-    lease.finish(as_new);
-    match run.error {
-        Some(problem) => Err(problem),
-        None => Ok(Done { answer: run.answer, first: run.first }),
+        Ok(Progress::Due) => {
+            let held_back = run.answer.begin();
+            let late = Late { lease, run, request: wish.request.to_owned() };
+            let rest = stream::try_unfold(Some(Box::new(late)), |late| async {
+                match late {
+                    Some(late) => late.next().await.map(Some),
+                    None => Ok(None),
+                }
+            });
+            Ok(body::going_on(held_back, Box::pin(rest), wish.gzip))
+        }
+        Err(stop) => Err(stop.give_up(lease)),
     }
 }
 
-/// Whether the texts say that nothing outlives them.
-pub(crate) fn leaves_nothing(work: &Work<'_>) -> bool {
-    work.statements().iter().all(|statement| !Stateful::of(statement.query.as_bytes()).outlives())
+/// Whether their texts say that nothing outlives them.
+pub(crate) fn leave_nothing(statements: &[Statement<'_>]) -> bool {
+    statements.iter().all(|statement| !Stateful::of(statement.query.as_bytes()).outlives())
+}
+
+/// An answer that is being sent while the rest of it comes.
+struct Late {
+    lease: Lease,
+    run: Run,
+    request: String,
+}
+
+impl Late {
+    /// The next piece, and what comes after it.
+    async fn next(mut self: Box<Self>) -> io::Result<(Bytes, Option<Box<Self>>)> {
+        let problem = match self.run.read(&mut self.lease).await {
+            Ok(Progress::Due) => return Ok((self.run.answer.piece(), Some(self))),
+            Ok(Progress::Ended(end)) => match self.run.end(self.lease, end).await {
+                Ok(()) => return Ok((self.run.answer.piece(), None)),
+                Err(problem) => problem,
+            },
+            Err(stop) => stop.give_up(self.lease),
+        };
+        tracing::info!(
+            request = self.request,
+            code = problem.error.fields.code(),
+            message = problem.error.fields.message(),
+            "a result over HTTP breaks off: what is missing cannot be told any more"
+        );
+        Err(io::Error::other("the result breaks off"))
+    }
+}
+
+/// How far reading has come.
+enum Progress {
+    /// The answer is complete; the session is in this state.
+    Ended(TxStatus),
+    /// Something has to be sent before more is read.
+    Due,
 }
 
 /// How reading an answer ends before its end.
@@ -83,6 +142,18 @@ enum Stop {
     Abandon(Problem),
 }
 
+impl Stop {
+    fn give_up(self, lease: Lease) -> Problem {
+        match self {
+            Self::Problem(problem) => problem,
+            Self::Abandon(problem) => {
+                lease.abandon();
+                problem
+            }
+        }
+    }
+}
+
 impl From<Malformed> for Stop {
     fn from(malformed: Malformed) -> Self {
         tracing::error!(error = %malformed, "the backend broke the protocol");
@@ -91,36 +162,39 @@ impl From<Malformed> for Stop {
 }
 
 /// One request while its answer comes.
-struct Run<'a> {
-    statements: &'a [Statement<'a>],
+struct Run {
+    /// What each statement says about rows as arrays.
+    modes: Vec<Option<bool>>,
     batch: bool,
     output: Output,
+    timing: Option<Timing>,
     answer: Answer,
     /// Statements that have ended, BEGIN included.
     done: usize,
     writer: Writer,
     error: Option<Problem>,
-    altered: bool,
+    /// Something may outlive the request.
+    stateful: bool,
     first: Option<Mono>,
 }
 
-impl<'a> Run<'a> {
-    fn new(work: &'a Work<'_>, output: Output, budget: &Budget) -> Self {
-        let statements = work.statements();
+impl Run {
+    fn new(work: &Work<'_>, wish: Wish<'_>, budget: &Budget) -> Self {
         let batch = matches!(work, Work::Batch(_));
         let mut answer = Answer::new(budget);
         if batch {
             answer.out.extend_from_slice(b"{\"results\":[");
         }
         let mut run = Self {
-            statements,
+            modes: work.statements().iter().map(|statement| statement.array_mode).collect(),
             batch,
-            output,
+            output: wish.output,
+            timing: wish.timing,
             answer,
             done: 0,
-            writer: Writer::new(output),
+            writer: Writer::new(wish.output),
             error: None,
-            altered: false,
+            stateful: !leave_nothing(work.statements()),
             first: None,
         };
         run.next();
@@ -129,40 +203,58 @@ impl<'a> Run<'a> {
 
     /// Which of the client's statements is under way.
     fn current(&self) -> Option<usize> {
-        if self.batch { self.done.checked_sub(1).filter(|n| *n < self.statements.len()) } else { Some(0) }
+        if self.batch { self.done.checked_sub(1).filter(|n| *n < self.modes.len()) } else { Some(0) }
     }
 
     fn next(&mut self) {
-        let mode = self.current().and_then(|n| self.statements.get(n)).and_then(|s| s.array_mode);
+        let mode = self.current().and_then(|n| self.modes.get(n).copied().flatten());
         self.writer =
             Writer::new(Output { array_mode: mode.unwrap_or(self.output.array_mode), ..self.output });
     }
 
     /// Reads the answer; its last message says in which state the session is.
-    async fn read(&mut self, lease: &mut Lease) -> Result<TxStatus, Stop> {
-        loop {
-            let frame = match lease.message(MAX_ANSWER).await {
+    async fn read(&mut self, lease: &mut Lease) -> Result<Progress, Stop> {
+        while !self.answer.is_due() {
+            let length = lease.announced().await.map_err(|broken| Stop::Abandon(told(broken)))?;
+            if self.error.is_none() {
+                self.answer.admit(length).map_err(|full| Stop::Problem(too_large(full)))?;
+            }
+            let frame = match lease.message(MAX_MESSAGE).await {
                 Ok(frame) => frame,
-                Err(Broken::TooLong) => return Err(Stop::Problem(too_large(Full::One))),
+                Err(Broken::TooLong) => return Err(Stop::Problem(too_large(Full::Row))),
                 Err(broken) => return Err(Stop::Abandon(told(broken))),
             };
             self.first.get_or_insert_with(Mono::now);
             if frame.tag == tag::backend::READY_FOR_QUERY {
-                return status(&frame.body).ok_or_else(|| Malformed.into());
+                let end = status(&frame.body).ok_or(Malformed)?;
+                return Ok(Progress::Ended(end));
             }
             self.take(lease, &frame)?;
+            self.answer.cut();
         }
+        Ok(Progress::Due)
+    }
+
+    /// What was left behind is gone before the client hears of its result.
+    async fn end(&mut self, mut lease: Lease, end: TxStatus) -> Result<(), Problem> {
+        let as_new = lease.tidy(end, self.stateful).await;
+        lease.finish(as_new);
+        if let Some(problem) = self.error.take() {
+            return Err(problem);
+        }
+        if let Some(timing) = self.timing {
+            self.answer.out.extend_from_slice(b",\"timing\":");
+            timing.write(&mut self.answer.out, self.first);
+            self.answer.out.push(b'}');
+        }
+        Ok(())
     }
 
     fn take(&mut self, lease: &mut Lease, frame: &Frame) -> Result<(), Stop> {
         let ours = self.current().is_some();
         match frame.tag {
             tag::backend::DATA_ROW if self.error.is_none() => {
-                if !self.answer.has_room(frame.body.len()) {
-                    return Err(Stop::Problem(too_large(Full::One)));
-                }
                 self.writer.row(&mut self.answer.out, &frame.body)?;
-                self.answer.cut().map_err(|full| Stop::Problem(too_large(full)))?;
             }
             tag::backend::ROW_DESCRIPTION if ours => self.begin(Some(&frame.body))?,
             NO_DATA if ours => self.begin(None)?,
@@ -173,7 +265,7 @@ impl<'a> Run<'a> {
                 }
                 self.done += 1;
                 self.next();
-                if self.batch && self.done == self.statements.len() + 1 {
+                if self.batch && self.done == self.modes.len() + 1 {
                     self.answer.out.extend_from_slice(b"]}");
                 }
             }
@@ -191,7 +283,7 @@ impl<'a> Run<'a> {
                 self.error = Some(no_copy());
                 lease.send(messages::copy_fail());
             }
-            tag::backend::PARAMETER_STATUS => self.altered = true,
+            tag::backend::PARAMETER_STATUS => self.stateful = true,
             _ => {}
         }
         Ok(())
@@ -215,15 +307,19 @@ pub(crate) fn told(broken: Broken) -> Problem {
 
 fn too_large(full: Full) -> Problem {
     match full {
-        Full::One => Problem::too_large(
+        Full::Row => Problem::too_large(
             StatusCode::BAD_REQUEST,
-            "the result is larger than 64 MiB: fetch it in parts, or as a stream from /v1/queries",
+            "a row of the result is larger than 64 MiB: fetch it in parts, for example with substr()",
+        ),
+        Full::Answer => Problem::too_large(
+            StatusCode::BAD_REQUEST,
+            "the result is larger than 512 MiB: fetch it in parts, or as a stream from /v1/queries",
         ),
         Full::All => Problem::request(
             StatusCode::SERVICE_UNAVAILABLE,
             SqlState::INSUFFICIENT_RESOURCES,
             "http-too-large",
-            "too many large results are being fetched at the same time: try again",
+            "too many large rows are being fetched at the same time: try again",
         ),
     }
 }

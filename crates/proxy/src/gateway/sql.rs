@@ -5,10 +5,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Request, Response};
 
 use super::answer::problem::Problem;
-use super::body::{self, Answer};
+use super::body;
 use super::request::connection_string::ConnectionString;
 use super::request::headers::{self, Output, Transaction};
 use super::request::statement::{self, Work};
+use super::run::Wish;
 use super::{Gateway, Visitor, cors, run, upload};
 use crate::session::login::LoggedIn;
 use crate::session::shown;
@@ -18,15 +19,8 @@ pub(super) async fn serve(State(gateway): State<Gateway>, request: Request<Body>
     let visitor = Visitor::of(&request);
     let (parts, body) = request.into_parts();
     let id = super::request_id();
-    let served = work(&gateway, &parts.headers, body, &visitor).await;
-    let mut response = match served {
-        Ok((answer, batch)) => {
-            let mut response = answer.into_response(headers::takes_gzip(&parts.headers));
-            if batch {
-                echo(&parts.headers, response.headers_mut());
-            }
-            response
-        }
+    let mut response = match work(&gateway, &parts.headers, body, &visitor, &id).await {
+        Ok(response) => response,
         Err(problem) => {
             tracing::debug!(
                 request = id,
@@ -49,15 +43,20 @@ async fn work(
     headers: &HeaderMap,
     body: Body,
     visitor: &Visitor,
-) -> Result<(Answer, bool), Problem> {
+    request: &str,
+) -> Result<Response<Body>, Problem> {
     let output = Output::read(headers);
     let transaction = Transaction::read(headers).map_err(|bad| Problem::malformed(bad.to_string()))?;
     let (who, (body, _held)) =
         tokio::try_join!(login(gateway, headers, visitor), upload::read(headers, body, &gateway.budget),)?;
     let work = statement::read(&body).map_err(|bad| Problem::malformed(bad.to_string()))?;
     let lease = gateway.clients.take(who, visitor.peer, visitor.tls)?;
-    let done = run::run(lease, &work, transaction, output, &gateway.budget).await?;
-    Ok((done.answer, matches!(work, Work::Batch(_))))
+    let wish = Wish { output, timing: None, gzip: headers::takes_gzip(headers), request };
+    let mut response = run::run(lease, &work, transaction, wish, &gateway.budget).await?;
+    if matches!(work, Work::Batch(_)) {
+        echo(headers, response.headers_mut());
+    }
+    Ok(response)
 }
 
 /// Who asks, proved.

@@ -20,6 +20,7 @@ use super::orders::{Order, Orders, Target};
 use super::pool::Pool;
 use super::room::Room;
 use super::seats::{Hall, Seat, Seated, limits};
+use crate::traffic::{self, Traffic};
 use crate::wake::Wake;
 
 /// Pools that have neither clients nor backends are forgotten when so many new ones have come.
@@ -266,6 +267,18 @@ impl Pools {
 
     fn settings_of(&self, key: &PoolKey, global: &Settings) -> Settings {
         self.wake.pool_settings(&key.endpoint, &key.database, &key.role, global)
+    }
+
+    /// Where sessions without a pool count what they do.
+    pub(crate) fn traffic(&self) -> &Arc<traffic::Ledger> {
+        &self.room.traffic
+    }
+
+    /// What clients did since this was last asked, by endpoint.
+    pub(crate) fn take_traffic(&self) -> Vec<(EndpointId, Traffic)> {
+        let pools: Vec<_> = self.all.lock().values().cloned().collect();
+        pools.iter().for_each(|pool| pool.tell_traffic());
+        self.room.traffic.take()
     }
 
     /// The shards that pools live on.

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use super::pool::Pool;
 use super::pools::PoolKey;
 use super::seats::Seat;
+use crate::traffic;
 
 /// All pools under their caps.
 #[derive(Default)]
@@ -25,6 +26,8 @@ pub(super) struct Room {
     capped: AtomicBool,
     /// The number that was given last to a client or backend.
     last_number: AtomicU32,
+    /// What their clients do.
+    pub(super) traffic: Arc<traffic::Ledger>,
     inner: Mutex<Inner>,
 }
 

@@ -37,6 +37,7 @@ use tracing::Instrument;
 
 use crate::bound::Listening;
 use crate::cancel::Registry;
+use crate::census::Census;
 use crate::console::{Admin, Operators};
 use crate::handover::Departure;
 use crate::handshakes::Place;
@@ -70,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) proofs: Proofs,
     pub(crate) cancels: Registry,
     pub(crate) metrics: Metrics,
+    /// What statistics ask.
+    pub(crate) census: Census,
     /// Makes the answers for roles that do not exist look real.
     pub(crate) doom_secret: Vec<u8>,
     pub(crate) pools: Arc<Pools>,
@@ -90,6 +93,13 @@ impl Shared {
             Some(upstream) => upstream.tls(),
             None => self.tls.clone(),
         }
+    }
+
+    /// A client that came at `start` is past its login.
+    fn logged_in(&self, endpoint: &EndpointId, start: Mono) {
+        let took = start.elapsed();
+        self.metrics.login.observe(took.as_secs_f64());
+        self.census.logged_in(endpoint, took);
     }
 }
 
@@ -125,7 +135,10 @@ pub(crate) async fn serve(
     shared.metrics.handshakes.dec();
     let (relay, endpoint) = match opened {
         None => return,
-        Some(Opened::Direct(client, backend, endpoint)) => (relay::Relay::new(client, *backend), endpoint),
+        Some(Opened::Direct(client, backend, endpoint)) => {
+            let tally = shared.pools.traffic().open(&endpoint);
+            (relay::Relay::new(client, *backend, tally), endpoint)
+        }
         Some(Opened::Pooled(client, who)) => return pool(&shared, client, who, peer, counted).await,
         Some(Opened::Replication(client, who)) => {
             let _counted = counted;
@@ -138,7 +151,9 @@ pub(crate) async fn serve(
     };
     let _counted = counted;
     shared.metrics.sessions.inc();
+    let direct = shared.census.direct(&endpoint);
     let ended = moving::run(&shared, endpoint, relay).await;
+    drop(direct);
     shared.metrics.sessions.dec();
     tracing::debug!(?ended, "session ended");
 }
@@ -221,7 +236,7 @@ async fn open(
     };
     if logged_in.mode.is_some() {
         shared.metrics.ended("served");
-        shared.metrics.login.observe(start.elapsed().as_secs_f64());
+        shared.logged_in(&logged_in.endpoint, start);
         return Some(Opened::Pooled(client, logged_in));
     }
     let span = tracing::info_span!("session", endpoint = %logged_in.endpoint, role = logged_in.role());
@@ -230,7 +245,7 @@ async fn open(
     match connected {
         Ok(connected) => {
             shared.metrics.ended("served");
-            shared.metrics.login.observe(start.elapsed().as_secs_f64());
+            shared.logged_in(&endpoint, start);
             Some(Opened::Direct(client, Box::new(connected), endpoint))
         }
         Err(end) => {

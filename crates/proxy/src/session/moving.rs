@@ -92,9 +92,12 @@ pub(crate) fn arrive(
             }
         };
         let cancel = who.cancel.map(|(pid, secret)| shared.cancels.add(pid, secret, Arc::clone(&compute)));
-        let relay = Relay::resumed(client, BackendStream::Unix(backend), compute, cancel);
+        let tally = shared.pools.traffic().open(&who.endpoint);
+        let relay = Relay::resumed(client, BackendStream::Unix(backend), compute, cancel, tally);
         shared.metrics.sessions.inc();
+        let direct = shared.census.direct(&who.endpoint);
         let ended = run(&shared, who.endpoint, relay).await;
+        drop(direct);
         shared.metrics.sessions.dec();
         tracing::debug!(?ended, "session ended");
     });

@@ -10,15 +10,15 @@ use std::time::Duration;
 use dormouse_base::EndpointId;
 use dormouse_compute::Fleet;
 use dormouse_pgwire::ClientError;
-use dormouse_proxy::Proxy;
 use dormouse_proxy::handover::Parcel;
+use dormouse_proxy::{Proxy, Traffic};
 use dormouse_runtime::failpoint;
 use dormouse_runtime::gate::Pass;
 use dormouse_runtime::handoff::{Channel, Message};
 use dormouse_runtime::task::Scope;
 use parking_lot::Mutex;
 
-use super::{ANSWER_WITHIN, PROTOCOL, Say, TakeoverError, YOURS_WITHIN, hear, path, say, understand};
+use super::{ANSWER_WITHIN, PROTOCOL, Say, TakeoverError, Used, YOURS_WITHIN, hear, path, say, understand};
 use crate::config::ServerConfig;
 
 /// The server that runs, and what it has given already.
@@ -153,13 +153,26 @@ impl Attendant {
         while let Ok(Some(message)) = self.channel.receive().await {
             if message.body.first() != Some(&b'{') {
                 moved += u64::from(self.take_in(message));
-            } else if let Ok(Say::Acquire { question, endpoint }) = understand(&message) {
-                let this = Arc::clone(&self);
-                scope.spawn("takeover-acquire", async move { this.answer(question, &endpoint).await });
+                continue;
+            }
+            match understand(&message) {
+                Ok(Say::Acquire { question, endpoint }) => {
+                    let this = Arc::clone(&self);
+                    scope.spawn("takeover-acquire", async move { this.answer(question, &endpoint).await });
+                }
+                Ok(Say::Used { traffic }) => traffic.iter().for_each(|used| self.count(used)),
+                _ => {}
             }
         }
         self.held.lock().clear();
         tracing::info!(pid = self.pid, moved, "the server that ran has ended");
+    }
+
+    fn count(&self, used: &Used) {
+        if let Ok(endpoint) = used.endpoint.parse::<EndpointId>() {
+            let Used { egress, ingress, queries, .. } = *used;
+            self.proxy.add_traffic(&endpoint, Traffic { egress, ingress, queries });
+        }
     }
 
     fn take_in(&self, Message { body, files }: Message) -> bool {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use dormouse_base::EndpointId;
 use dormouse_base::clock::Mono;
-use dormouse_proxy::Proxy;
 use dormouse_proxy::handover::{MAX_PARCELS, Parcel};
+use dormouse_proxy::{Proxy, Traffic};
 use dormouse_runtime::failpoint;
 use dormouse_runtime::handoff::{self, Channel};
 use dormouse_runtime::shutdown::Signals;
@@ -18,7 +19,7 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 
 use super::successor::Successor;
-use super::{ANSWER_WITHIN, PREPARE_WITHIN, PROTOCOL, SERVE_WITHIN, Say, hear, path, say};
+use super::{ANSWER_WITHIN, PREPARE_WITHIN, PROTOCOL, SERVE_WITHIN, Say, Used, hear, path, say};
 
 /// How often those are asked who could not leave yet.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -28,6 +29,12 @@ const GOODBYE_WITHIN: Duration = Duration::from_millis(500);
 
 /// A new server may ask for at most this much time for the clients of this one.
 const MAX_LIMIT: Duration = Duration::from_secs(24 * 3600);
+
+/// How often the new server hears what clients of this one did.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+
+/// Endpoints in one such message; each takes some 100 bytes.
+const MAX_USED: usize = 10_000;
 
 /// After `accept` failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -168,6 +175,7 @@ impl Wish {
             _ = tokio::time::timeout(self.limit, emptied) => None,
             () = successor.attend() => Some("the new server is gone"),
             never = send(&self.channel, parcels, &sending) => Some(never),
+            never = count(&self.channel, proxy) => Some(never),
             signal = signals.next() => Some(signal),
         };
         let left = proxy.clients();
@@ -180,6 +188,7 @@ impl Wish {
             proxy.dismiss();
             tokio::time::sleep(GOODBYE_WITHIN).await;
         }
+        tell_used(&self.channel, proxy).await;
         let took_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(clients = before, left, took_ms, "another server has taken over");
     }
@@ -197,4 +206,27 @@ async fn send(channel: &Channel, mut parcels: mpsc::Receiver<Parcel>, sending: &
         sending.store(false, Ordering::Relaxed);
     }
     std::future::pending().await
+}
+
+/// Tells what clients do that are still here, for ever.
+async fn count(channel: &Channel, proxy: &Proxy) -> &'static str {
+    loop {
+        tokio::time::sleep(COUNT_EVERY).await;
+        tell_used(channel, proxy).await;
+    }
+}
+
+async fn tell_used(channel: &Channel, proxy: &Proxy) {
+    let used = |(endpoint, traffic): &(EndpointId, Traffic)| Used {
+        endpoint: endpoint.to_string(),
+        egress: traffic.egress,
+        ingress: traffic.ingress,
+        queries: traffic.queries,
+    };
+    for some in proxy.take_traffic().chunks(MAX_USED) {
+        let told = Say::Used { traffic: some.iter().map(used).collect() };
+        if let Err(error) = say(channel, &told, &[]).await {
+            tracing::debug!(%error, "nobody counts any more");
+        }
+    }
 }

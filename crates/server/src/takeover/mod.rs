@@ -79,8 +79,19 @@ pub(crate) enum Say {
     Acquire { question: u64, endpoint: String },
     /// It is awake, and stays so until the old server ends.
     Acquired { question: u64, socket_dir: PathBuf, uid: u32 },
+    /// What clients that stayed with the old server did lately: the ledger is the new one's.
+    Used { traffic: Vec<Used> },
     /// It cannot be had.
     NotAcquired { question: u64, code: String, message: String, hint: Option<String> },
+}
+
+/// What clients of an endpoint did.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Used {
+    endpoint: String,
+    egress: u64,
+    ingress: u64,
+    queries: u64,
 }
 
 /// Why there was no takeover.

@@ -10,6 +10,7 @@ const READY: Announcement<'_> = Announcement {
     api: "http://127.0.0.1:5480/api/v2",
     api_key: "dm_AbCd",
     console: "http://127.0.0.1:5480/",
+    console_link: Some("http://127.0.0.1:5480/console/#code=AbCd"),
 };
 
 #[test]
@@ -19,10 +20,11 @@ fn for_people() {
 
       Connect  postgresql://app_owner:s3cret@ep-calm-oak-abcd2345.localhost:5455/app
       Pooled   postgresql://app_owner:s3cret@ep-calm-oak-abcd2345-pooler.localhost:5455/app
-      Console  http://127.0.0.1:5480/
+      Console  http://127.0.0.1:5480/console/#code=AbCd
       API      http://127.0.0.1:5480/api/v2
 
-      In another terminal: `dormouse psql` connects, `dormouse status` shows what sleeps.
+      In another terminal: `dormouse psql` connects, `dormouse status` shows what sleeps,
+      `dormouse console` prints a link that signs in; such a link works once, for 15 minutes.
       Ctrl-C stops the server and its databases.
     ");
 }

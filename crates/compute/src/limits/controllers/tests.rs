@@ -1,3 +1,5 @@
+//! Where controllers are found, and what is written to them, against trees that look like mounts.
+
 use super::*;
 
 /// A tree that looks like a mount of the unified hierarchy, with the server's own group in it.

@@ -32,7 +32,7 @@ impl Down<'_> {
             before == TxStatus::Idle && after == TxStatus::Idle && !stateful.any(Stateful::TRANSACTION);
         if alone && self.server.erred {
             // All of it was rolled back, except what is never rolled back.
-            self.server.touched = self.server.touched.with(stateful.and(Stateful::ADVISORY));
+            self.leaves(stateful.and(Stateful::SURVIVES_ERRORS), text, false);
             return;
         }
         self.leaves(stateful, text, alone);

@@ -264,6 +264,7 @@ impl Down<'_> {
             ended = self.server.pop();
         }
         self.server.copy_in = false;
+        self.server.under_way.reset &= !self.server.expect.is_empty();
         match ended {
             Some(Expect::Own) => {
                 self.own_ended = true;

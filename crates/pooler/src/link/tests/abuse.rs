@@ -202,6 +202,63 @@ fn names_mean_what_they_meant_when_their_end_failed() {
 }
 
 #[test]
+fn who_guesses_a_name_of_the_pool_takes_nothing_away() {
+    let (ready, done) = (message(b'Z', b"I"), message(b'C', b"DEALLOCATE\0"));
+    let mut pair = pair();
+    pair.up(&[message(b'P', b"s1\0select 1\0\0\0"), message(b'S', b"")].concat()).unwrap();
+    pair.down(&[message(b'1', b""), ready.clone()].concat());
+    let sync = message(b'S', b"");
+    let sent = pair.up(&[message(b'C', b"Sdormouse_1\0"), sync.clone()].concat()).unwrap();
+    assert_eq!(sent, sync, "the backend still has it");
+    assert_eq!(pair.down(&ready), [message(b'3', b""), ready.clone()].concat());
+    pair.up(&query("deallocate DORMOUSE_1")).unwrap();
+    pair.down(&[done, ready].concat());
+    let sent = pair.up(&message(b'B', b"\0s1\0\0\0\0\0\0\0")).unwrap();
+    assert_eq!(sent[0], b'C', "parsed anew");
+}
+
+#[test]
+fn what_an_error_does_not_undo_is_asked_about() {
+    let ended = [message(b'E', b"SERROR\0C22012\0Mno\0\0"), message(b'Z', b"I")].concat();
+    for (text, asked) in [
+        ("prepare q as select 1; select 1 / 0", true),
+        ("select pg_advisory_lock(1); select 1 / 0", true),
+        ("create temp table t (); select 1 / 0", false),
+        ("set work_mem = 1; select 1 / 0", false),
+    ] {
+        let mut pair = pair();
+        pair.up(&query(text)).unwrap();
+        pair.down(&ended);
+        assert_eq!(pair.server.must_ask(), asked, "{text}");
+        assert_eq!(pair.server.is_free(&pair.client), !asked, "{text}");
+    }
+    let mut pair = pair();
+    pair.up(&query("load 'auto_explain'; select 1 / 0")).unwrap();
+    pair.down(&ended);
+    assert!(pair.server.is_spoiled());
+}
+
+#[test]
+fn a_refused_name_means_what_it_meant_behind_the_end_of_all_names_that_failed() {
+    let (error, ready) = (message(b'E', b"SERROR\0C42P05\0Mno\0\0"), message(b'Z', b"I"));
+    let parse = |name: &str, text: &str| message(b'P', format!("{name}\0{text}\0\0\0").as_bytes());
+    let bind = |name: &str| message(b'B', format!("\0{name}\0\0\0\0\0\0\0").as_bytes());
+    let (execute, sync) = (message(b'E', b"\0\0\0\0\0"), message(b'S', b""));
+    let mut pair = pair();
+    pair.up(&[parse("s1", "select 1"), sync.clone()].concat()).unwrap();
+    pair.down(&[message(b'1', b""), ready.clone()].concat());
+    // Both are under way before either is answered.
+    pair.up(&[parse("s1", "select 2"), sync.clone()].concat()).unwrap();
+    pair.up(&[parse("", "deallocate all"), bind(""), execute, sync].concat()).unwrap();
+    pair.down(&[error.clone(), ready.clone()].concat());
+    pair.down(&[message(b'1', b""), error, ready].concat());
+    let sent = pair.up(&bind("s1")).unwrap();
+    assert_eq!(&sent[..5], &message(b'C', b"Sdormouse_1\0")[..5], "renewed: it may have been deallocated");
+    let text = String::from_utf8_lossy(&sent);
+    assert!(text.contains("select 1") && !text.contains("select 2"), "{text}");
+}
+
+#[test]
 fn nothing_of_ours_is_sent_into_the_middle_of_a_message() {
     let mut pair = pair();
     pair.up(&query("do $$ $$; copy t from stdin")).unwrap();

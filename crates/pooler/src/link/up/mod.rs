@@ -15,6 +15,7 @@ use dormouse_pgwire::tag::frontend as tag;
 use super::client::Client;
 use super::expect::Expect;
 use super::server::Server;
+use super::stateful::Stateful;
 use super::write::Write;
 use super::{Common, parts};
 
@@ -176,6 +177,11 @@ impl Up<'_> {
         Ok(if write.finish() { Sent::AsItIs } else { Sent::Changed })
     }
 
+    /// This will be executed: what must be known of it before its outcome is.
+    fn begins(&mut self, stateful: Stateful) {
+        self.server.under_way.reset |= stateful.any(Stateful::RESET) && !self.client.startup.is_empty();
+    }
+
     /// Makes the backend answer what it was sent without a Sync: something waits for that.
     fn hurry(&self, at: usize, write: &mut Write<'_>) {
         if self.server.unsynced {
@@ -202,6 +208,9 @@ impl Up<'_> {
         if self.server.copy_in && !is_for_copy(header.tag) {
             // PostgreSQL loses its place in the stream, and ends the connection.
             return Err(invalid(header.tag, "the backend waits for COPY data"));
+        }
+        if self.server.under_way.reset && !self.server.unsynced && !self.server.expect.is_empty() {
+            return Ok(Fate::Stall);
         }
         let body = seen.get(HEADER_LEN..).unwrap_or_default();
         if self.server.skipping && header.tag != tag::SYNC && header.tag != tag::TERMINATE {

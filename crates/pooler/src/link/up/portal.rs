@@ -97,7 +97,11 @@ impl Up<'_> {
         if let Some(name) = statement.as_ref().and_then(|statement| self.deallocated(statement)) {
             return Ok(self.deallocate(&name, at, write));
         }
-        let forgotten = statement.as_ref().and_then(|statement| self.deallocates(statement.stateful()));
+        if let Some(statement) = &statement {
+            self.begins(statement.stateful());
+        }
+        let forgotten =
+            statement.as_ref().and_then(|statement| self.deallocates(statement.stateful(), statement.text()));
         self.server.push(Expect::Execute(statement, forgotten));
         self.server.unsynced = true;
         Ok(Fate::Pass)

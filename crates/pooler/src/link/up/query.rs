@@ -9,7 +9,7 @@ use crate::link::expect::{Answer, Asked, Expect, Undo};
 use crate::link::stateful::Stateful;
 use crate::link::write::Write;
 use crate::sql::{Effect, classify};
-use crate::statement::{Forgotten, Statement};
+use crate::statement::{Forgotten, Statement, is_others};
 
 impl Up<'_> {
     pub(super) fn query(&mut self, body: &[u8], at: usize, write: &mut Write<'_>) -> Result<Fate, Violation> {
@@ -34,7 +34,8 @@ impl Up<'_> {
         }
         self.server.prepared.set_unnamed(None);
         self.server.unsynced = false;
-        let forgotten = self.deallocates(stateful);
+        self.begins(stateful);
+        let forgotten = self.deallocates(stateful, text);
         let text = stateful.outlives().then(|| text.into());
         self.server.push(Expect::Query(Asked { text, unnamed, forgotten }));
         Ok(Fate::Pass)
@@ -42,7 +43,16 @@ impl Up<'_> {
 
     /// The backend may drop statements when it comes to this: whatever is used from now on is parsed again. The
     /// names are kept until it is known that they mean nothing any more.
-    pub(super) fn deallocates(&mut self, stateful: Stateful) -> Option<Forgotten> {
+    pub(super) fn deallocates(&mut self, stateful: Stateful, text: &[u8]) -> Option<Forgotten> {
+        if stateful.any(Stateful::DEALLOCATE) {
+            classify(text, &mut |effect| {
+                if let Effect::Deallocate(name) = effect
+                    && is_others(name.as_bytes())
+                {
+                    self.server.prepared.outdate_all();
+                }
+            });
+        }
         let all = stateful.any(Stateful::DEALLOCATE_ALL.with(Stateful::DISCARD_ALL));
         all.then(|| {
             self.server.prepared.outdate_all();

@@ -136,11 +136,11 @@ impl Up<'_> {
         if kind == b'S' && self.server.is_unsure(Some(name), None) {
             return Ok(Fate::Stall);
         }
-        if kind == b'S'
-            && let Some(old) = self.client.names.put(name, None)
-        {
+        let old = if kind == b'S' { self.client.names.put(name, None) } else { None };
+        // Closing what is not there is no error, so a name that is another's on the backend is not closed there.
+        if old.is_some() || kind == b'S' && is_others(name) {
             let name = (!name.is_empty()).then(|| name.into());
-            let undo = Undo { name, old: Some(old), added: None };
+            let undo = Undo { name, old, added: None };
             self.server.push(Expect::Answer(Answer::Closed(undo)));
             return Ok(Fate::Drop);
         }

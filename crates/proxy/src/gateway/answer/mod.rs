@@ -3,4 +3,5 @@
 pub(crate) mod json;
 pub(crate) mod problem;
 pub(crate) mod rows;
+pub(crate) mod timing;
 pub(crate) mod value;

@@ -11,7 +11,7 @@
 
 use axum::http::StatusCode;
 use dormouse_pgwire::ClientError;
-use dormouse_pgwire::backend::{ErrorResponse, Severity};
+use dormouse_pgwire::backend::{ErrorResponse, Fields, Severity};
 use dormouse_pgwire::sqlstate::SqlState;
 
 use super::json;
@@ -77,14 +77,13 @@ impl Problem {
     /// The body.
     pub(crate) fn body(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(512);
-        write(&mut out, &self.error);
+        write(&mut out, &self.error.fields);
         out
     }
 }
 
-/// Writes an error with all its fields.
-pub(crate) fn write(out: &mut Vec<u8>, error: &ErrorResponse) {
-    let fields = &error.fields;
+/// Writes an error or a notice with all its fields.
+pub(crate) fn write(out: &mut Vec<u8>, fields: &Fields) {
     for (n, (key, kind)) in KEYS.into_iter().enumerate() {
         out.extend_from_slice(if n == 0 { b"{\"" } else { b",\"" });
         out.extend_from_slice(key.as_bytes());

@@ -76,6 +76,11 @@ impl Writer {
         Ok(())
     }
 
+    /// Rows that were written.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
     /// Begins the result with its fields; `None`: the statement has no rows.
     pub(crate) fn begin(&mut self, out: &mut Vec<u8>, fields: Option<&[u8]>) -> Result<(), Malformed> {
         out.extend_from_slice(b"{\"fields\":");
@@ -93,17 +98,17 @@ impl Writer {
         if self.rows > 0 {
             out.push(b',');
         }
-        self.rows += 1;
         self.bare_row(out, body)
     }
 
     /// Writes one DataRow, without anything between it and others.
-    pub(crate) fn bare_row(&self, out: &mut Vec<u8>, body: &[u8]) -> Result<(), Malformed> {
+    pub(crate) fn bare_row(&mut self, out: &mut Vec<u8>, body: &[u8]) -> Result<(), Malformed> {
         let mut cursor = Cursor(body);
         let count = usize::from(cursor.u16()?);
         if count != self.columns.len() {
             return Err(Malformed);
         }
+        self.rows += 1;
         let (open, close) = if self.output.array_mode { (b'[', b']') } else { (b'{', b'}') };
         out.push(open);
         for (n, column) in self.columns.iter().enumerate() {

@@ -3,7 +3,10 @@
 //! ```text
 //!  {"query": "SELECT $1::int AS n", "params": [1], "branch": "main", "database": "app",
 //!   "project": "default", "endpoint": "ep-…", "role": "app_owner", "stream": true}
+//!  {"script": ["BEGIN", "UPDATE …", "SELECT …", "COMMIT"], "maxRows": 1000, "arrayMode": true, "rawText": true}
 //! ```
+//!
+//! A script is one session from its first statement to its last, or to the first that fails; it comes as events.
 
 use std::borrow::Cow;
 
@@ -11,8 +14,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::gateway::answer::problem::Problem;
+use crate::gateway::request::headers::{Output, Style};
 use crate::gateway::request::parameter;
-use crate::gateway::request::statement::{MAX_PARAMETERS, Statement};
+use crate::gateway::request::statement::{MAX_PARAMETERS, MAX_STATEMENTS, Statement};
 use crate::route::Route;
 
 /// The database that a new project has.
@@ -27,21 +31,34 @@ const MAX_NAME: usize = 128;
 /// What is asked.
 #[derive(Debug)]
 pub(super) struct Ask<'a> {
-    pub(super) statement: Statement<'a>,
+    pub(super) what: What<'a>,
     pub(super) route: Route,
     pub(super) database: String,
     pub(super) role: Option<String>,
     pub(super) stream: bool,
+    /// Rows of each statement, at most; 0: all. Only in a stream.
+    pub(super) max_rows: u32,
+    /// How rows are written.
+    pub(super) output: Output,
+}
+
+/// One statement, or some in one session.
+#[derive(Debug)]
+pub(super) enum What<'a> {
+    Statement(Statement<'a>),
+    Script(Vec<Statement<'a>>),
 }
 
 /// A name that is not known is a mistake here, not a newer client.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body<'a> {
-    #[serde(borrow)]
-    query: Cow<'a, str>,
+    #[serde(default, borrow)]
+    query: Option<Cow<'a, str>>,
     #[serde(default, borrow, deserialize_with = "parameter::all")]
     params: Vec<&'a RawValue>,
+    #[serde(default, borrow)]
+    script: Option<Vec<Cow<'a, str>>>,
     project: Option<String>,
     branch: Option<String>,
     endpoint: Option<String>,
@@ -49,20 +66,27 @@ struct Body<'a> {
     role: Option<String>,
     #[serde(default)]
     stream: bool,
+    #[serde(default, rename = "maxRows")]
+    max_rows: u32,
+    #[serde(default, rename = "arrayMode")]
+    array_mode: bool,
+    #[serde(default, rename = "rawText")]
+    raw_text: bool,
 }
 
 impl<'a> Ask<'a> {
     pub(super) fn read(body: &'a [u8]) -> Result<Self, Problem> {
         let text = std::str::from_utf8(body).map_err(|_| Problem::malformed("the body is not UTF-8 text"))?;
-        let body: Body<'_> = serde_json::from_str(text).map_err(|error| {
+        let body: Body<'a> = serde_json::from_str(text).map_err(|error| {
             let (line, column) = (error.line(), error.column());
             Problem::malformed(format!(
-                "the body is not the expected JSON at line {line}, column {column}: known are query, params, \
-                 project, branch, endpoint, database, role and stream"
+                "the body is not the expected JSON at line {line}, column {column}: known are query, params, script, \
+                 project, branch, endpoint, database, role, stream, maxRows, arrayMode and rawText"
             ))
         })?;
-        if body.query.contains('\0') || body.params.len() > MAX_PARAMETERS {
-            return Err(Problem::malformed("the query has a zero character, or more than 65535 parameters"));
+        let what = What::of(body.query, body.params, body.script)?;
+        if body.max_rows > i32::MAX.unsigned_abs() {
+            return Err(Problem::malformed("maxRows is larger than 2147483647"));
         }
         let names = [&body.project, &body.branch, &body.endpoint, &body.database, &body.role];
         if names.into_iter().flatten().any(|n| n.is_empty() || n.len() > MAX_NAME || n.contains('\0')) {
@@ -79,12 +103,47 @@ impl<'a> Ask<'a> {
             }
         };
         Ok(Self {
-            statement: Statement { query: body.query, params: body.params, array_mode: None },
+            stream: body.stream || matches!(what, What::Script(_)) || body.max_rows > 0,
+            what,
             route,
             database: body.database.unwrap_or_else(|| DATABASE.to_owned()),
             role: body.role,
-            stream: body.stream,
+            max_rows: body.max_rows,
+            output: Output { raw_text: body.raw_text, array_mode: body.array_mode, style: Style::Plain },
         })
+    }
+}
+
+impl<'a> What<'a> {
+    fn of(
+        query: Option<Cow<'a, str>>,
+        params: Vec<&'a RawValue>,
+        script: Option<Vec<Cow<'a, str>>>,
+    ) -> Result<Self, Problem> {
+        let bare = |query| Statement { query, params: Vec::new(), array_mode: None };
+        let what = match (query, script) {
+            (Some(query), None) => Self::Statement(Statement { params, ..bare(query) }),
+            (None, Some(texts)) if params.is_empty() && (1..=MAX_STATEMENTS).contains(&texts.len()) => {
+                Self::Script(texts.into_iter().map(bare).collect())
+            }
+            (None, Some(_)) => {
+                return Err(Problem::malformed("a script has 1 to 1000 statements, and no params"));
+            }
+            _ => return Err(Problem::malformed("the body needs either a \"query\" or a \"script\"")),
+        };
+        let bad = |s: &Statement<'_>| s.query.contains('\0') || s.params.len() > MAX_PARAMETERS;
+        if what.statements().iter().any(bad) {
+            return Err(Problem::malformed("the query has a zero character, or more than 65535 parameters"));
+        }
+        Ok(what)
+    }
+
+    /// All of them, in order.
+    pub(super) fn statements(&self) -> &[Statement<'a>] {
+        match self {
+            Self::Statement(statement) => std::slice::from_ref(statement),
+            Self::Script(statements) => statements,
+        }
     }
 }
 
@@ -107,9 +166,23 @@ mod tests {
             r#"{"query":"a","branch":""}"#,
             r#"{"query":"a","databse":"app"}"#,
             r#"{"branch":"dev"}"#,
+            r#"{"query":"a","script":["b"]}"#,
+            r#"{"script":[]}"#,
+            r#"{"script":["a"],"params":[1]}"#,
+            r#"{"script":["a\u0000"]}"#,
+            r#"{"query":"a","maxRows":4294967295}"#,
             "[]",
         ] {
             assert!(route(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn scripts_are_streams() {
+        let ask = Ask::read(br#"{"script":["BEGIN","a\nb"],"maxRows":10,"arrayMode":true}"#).unwrap();
+        let texts: Vec<_> = ask.what.statements().iter().map(|s| &*s.query).collect();
+        assert_eq!((texts, ask.stream, ask.max_rows), (vec!["BEGIN", "a\nb"], true, 10));
+        assert!(ask.output.array_mode && !ask.output.raw_text);
+        assert!(!Ask::read(br#"{"query":"a"}"#).unwrap().stream);
     }
 }

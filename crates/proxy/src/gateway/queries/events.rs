@@ -1,12 +1,15 @@
-//! A statement's life as server-sent events, for those that run long or bring much.
+//! The life of a statement, or of a script, as server-sent events, for those that run long or bring much.
 //!
 //! ```text
 //!  event: waking    {}                                  when the endpoint is asleep
 //!  event: started   {"wakeMs":312.001}                  PostgreSQL has the statement
+//!  event: statement {"index":0}                         only in a script, before what belongs to it
+//!  event: notice    every field of the notice
 //!  event: fields    [{"name":…,"type":…,…}]
 //!  event: rows      [{…},{…}]                           again and again, as they come
-//!  event: done      {"command":…,"rowCount":…,"timing":{…}}
-//!  event: error     every field of the error            instead of what is missing
+//!  event: done      {"command":…,"rowCount":…,"timing":{…}}    with "more":true when maxRows cut it
+//!  event: error     every field of the error            instead of what is missing; a script ends
+//!  event: end       {"rolledBack":false}                only of a script: whether a transaction was left open
 //! ```
 //!
 //! Rows are taken from PostgreSQL as fast as the client reads, so there is no limit for a result. A client that goes
@@ -19,18 +22,19 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, header};
 use bytes::Bytes;
 use dormouse_base::clock::Mono;
-use dormouse_pgwire::backend::{ErrorResponse, TxStatus};
+use dormouse_pgwire::backend::{ErrorResponse, NoticeResponse, TxStatus};
 use dormouse_pgwire::tag;
 use futures_util::stream;
 use tokio::sync::mpsc;
 
-use super::{OUTPUT, Timing};
 use crate::gateway::Gateway;
 use crate::gateway::answer::json;
 use crate::gateway::answer::problem::{self, Problem};
 use crate::gateway::answer::rows::{self, Writer};
-use crate::gateway::budget::MAX_ANSWER;
+use crate::gateway::answer::timing::Timing;
+use crate::gateway::budget::MAX_MESSAGE;
 use crate::gateway::lease::{Lease, status};
+use crate::gateway::request::headers::Output;
 use crate::gateway::run::told;
 
 /// Events that are under way to the client.
@@ -42,23 +46,32 @@ const ROWS: usize = 64 << 10;
 /// Something is said at least so often, so that nobody in between takes the connection for dead.
 const SAYS_EVERY: Duration = Duration::from_secs(15);
 
+/// PortalSuspended: there are more rows than were asked for.
+const PORTAL_SUSPENDED: u8 = b's';
+
 /// The client has gone.
 struct Gone;
 
+/// What is sent to PostgreSQL, one after the other.
+pub(super) struct Script {
+    /// The messages of each statement.
+    pub(super) statements: Vec<Vec<u8>>,
+    /// It was asked for as one statement.
+    pub(super) is_one: bool,
+    /// By their texts, nothing outlives them.
+    pub(super) clean: bool,
+    /// How rows are written.
+    pub(super) output: Output,
+}
+
 /// Answers with a stream of events.
-pub(super) fn serve(
-    gateway: &Gateway,
-    lease: Lease,
-    bytes: Vec<u8>,
-    clean: bool,
-    asleep: bool,
-    start: Mono,
-) -> Response<Body> {
+pub(super) fn serve(gateway: &Gateway, lease: Lease, script: Script, timing: Timing) -> Response<Body> {
     let (sender, receiver) = mpsc::channel(UNDER_WAY);
-    let teller = Teller { sender, asleep, start, first: None, altered: false };
+    let output = script.output;
+    let teller = Teller { sender, output, timing, first: None, begun: false, altered: false, failed: false };
     gateway.clients.cleaner.spawn(async move {
         // Who is gone needs no last event.
-        let _gone = teller.tell(lease, bytes, clean).await;
+        let _gone = teller.tell(lease, script).await;
     });
     let events = stream::unfold(receiver, |mut receiver: mpsc::Receiver<Bytes>| async {
         let event = match tokio::time::timeout(SAYS_EVERY, receiver.recv()).await {
@@ -77,48 +90,76 @@ pub(super) fn serve(
 /// Tells a client what happens.
 struct Teller {
     sender: mpsc::Sender<Bytes>,
-    asleep: bool,
-    start: Mono,
+    output: Output,
+    /// Of this statement.
+    timing: Timing,
+    /// When PostgreSQL first said something about it.
     first: Option<Mono>,
+    /// The client knows that PostgreSQL is at work.
+    begun: bool,
     altered: bool,
+    failed: bool,
 }
 
 impl Teller {
-    async fn tell(mut self, mut lease: Lease, bytes: Vec<u8>, clean: bool) -> Result<(), Gone> {
-        if self.asleep {
+    async fn tell(mut self, mut lease: Lease, script: Script) -> Result<(), Gone> {
+        if self.timing.asleep {
             self.event("waking", b"{}").await?;
         }
+        let mut end = TxStatus::Idle;
+        for (n, bytes) in script.statements.into_iter().enumerate() {
+            if !script.is_one {
+                self.event("statement", format!("{{\"index\":{n}}}").as_bytes()).await?;
+            }
+            if n > 0 {
+                (self.timing, self.first) = (Timing { start: Mono::now(), asleep: false }, None);
+            }
+            end = match self.statement(&mut lease, bytes).await? {
+                Ok(end) => end,
+                Err(problem) => {
+                    lease.abandon();
+                    return self.problem(&problem).await;
+                }
+            };
+            if self.failed {
+                break;
+            }
+        }
+        let as_new = lease.tidy(end, !script.clean || self.altered).await;
+        lease.finish(as_new);
+        if !script.is_one {
+            let open = end != TxStatus::Idle;
+            self.event("end", format!("{{\"rolledBack\":{open}}}").as_bytes()).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs one statement. `Ok(Err(…))`: the session has ended.
+    async fn statement(
+        &mut self,
+        lease: &mut Lease,
+        bytes: Vec<u8>,
+    ) -> Result<Result<TxStatus, Problem>, Gone> {
         lease.send(bytes);
         let greeted = tokio::select! {
             greeted = lease.greet_once() => greeted,
             () = self.sender.closed() => return Err(Gone),
         };
-        if let Err(broken) = greeted {
-            lease.abandon();
-            return self.problem(&told(broken)).await;
+        match greeted {
+            Ok(()) => self.answer(lease).await,
+            Err(broken) => Ok(Err(told(broken))),
         }
-        let ended = self.answer(&mut lease).await?;
-        match ended {
-            Ok(end) => {
-                let as_new = lease.tidy(end, !clean || self.altered).await;
-                lease.finish(as_new);
-            }
-            Err(problem) => {
-                lease.abandon();
-                self.problem(&problem).await?;
-            }
-        }
-        Ok(())
     }
 
     /// `Ok(Err(…))`: the session has ended.
     async fn answer(&mut self, lease: &mut Lease) -> Result<Result<TxStatus, Problem>, Gone> {
-        let mut writer = Writer::new(OUTPUT);
+        let mut writer = Writer::new(self.output);
         let mut batch = Vec::new();
         let mut last = None;
+        let mut more = false;
         loop {
             let frame = tokio::select! {
-                frame = lease.message(MAX_ANSWER) => frame,
+                frame = lease.message(MAX_MESSAGE) => frame,
                 () = self.sender.closed() => return Err(Gone),
             };
             let frame = match frame {
@@ -141,6 +182,14 @@ impl Teller {
                     last = Some(frame.body.clone());
                     Ok(())
                 }
+                PORTAL_SUSPENDED => {
+                    (last, more) = (Some(Bytes::new()), true);
+                    Ok(())
+                }
+                tag::backend::NOTICE_RESPONSE => {
+                    self.notice(&frame.body).await?;
+                    Ok(())
+                }
                 tag::backend::PARAMETER_STATUS => {
                     self.altered = true;
                     Ok(())
@@ -161,7 +210,7 @@ impl Teller {
                 tag::backend::READY_FOR_QUERY => {
                     self.rows_of(&mut batch).await?;
                     if let Some(body) = last {
-                        self.done(&body).await?;
+                        self.done(&body, more, writer.rows()).await?;
                     }
                     return Ok(status(&frame.body).ok_or_else(Problem::lost));
                 }
@@ -177,8 +226,9 @@ impl Teller {
     }
 
     /// The statement has failed; back comes an error that has ended the session, too.
-    async fn failed(&self, batch: &mut Vec<u8>, body: &[u8]) -> Result<Option<Problem>, Gone> {
+    async fn failed(&mut self, batch: &mut Vec<u8>, body: &[u8]) -> Result<Option<Problem>, Gone> {
         self.rows_of(batch).await?;
+        self.failed = true;
         let Ok(error) = ErrorResponse::decode(body) else { return Ok(Some(Problem::lost())) };
         let fatal = error.fields.is_fatal();
         let problem = Problem::from(error);
@@ -191,13 +241,12 @@ impl Teller {
 
     /// The first message of PostgreSQL is here.
     async fn begun(&mut self) -> Result<(), Gone> {
-        if self.first.is_some() {
+        self.first.get_or_insert_with(Mono::now);
+        if std::mem::replace(&mut self.begun, true) {
             return Ok(());
         }
-        let now = Mono::now();
-        self.first = Some(now);
-        let wake = if self.asleep { now.since(self.start).as_secs_f64() * 1000.0 } else { 0.0 };
-        self.event("started", format!("{{\"wakeMs\":{wake:.3}}}").as_bytes()).await
+        let wake = self.timing.wake_ms(self.first);
+        self.event("started", format!("{{\"wakeMs\":{wake}}}").as_bytes()).await
     }
 
     async fn rows_of(&self, batch: &mut Vec<u8>) -> Result<(), Gone> {
@@ -210,8 +259,17 @@ impl Teller {
         told
     }
 
-    async fn done(&self, body: &[u8]) -> Result<(), Gone> {
+    /// PostgreSQL says something aside; what cannot be read is left out.
+    async fn notice(&self, body: &[u8]) -> Result<(), Gone> {
+        let Ok(notice) = NoticeResponse::decode(body) else { return Ok(()) };
+        let mut out = Vec::new();
+        problem::write(&mut out, &notice.fields);
+        self.event("notice", &out).await
+    }
+
+    async fn done(&self, body: &[u8], more: bool, rows: u64) -> Result<(), Gone> {
         let (command, count) = rows::command(body);
+        let count = if more { i64::try_from(rows).ok() } else { count };
         let mut out = b"{\"command\":".to_vec();
         json::string(&mut out, command.as_bytes());
         out.extend_from_slice(b",\"rowCount\":");
@@ -219,15 +277,18 @@ impl Teller {
             Some(count) => json::number(&mut out, count),
             None => out.extend_from_slice(b"null"),
         }
+        if more {
+            out.extend_from_slice(b",\"more\":true");
+        }
         out.extend_from_slice(b",\"timing\":");
-        Timing::of(self.start, self.first, self.asleep).write(&mut out);
+        self.timing.write(&mut out, self.first);
         out.push(b'}');
         self.event("done", &out).await
     }
 
     async fn problem(&self, problem: &Problem) -> Result<(), Gone> {
         let mut out = Vec::new();
-        problem::write(&mut out, &problem.error);
+        problem::write(&mut out, &problem.error.fields);
         self.event("error", &out).await
     }
 

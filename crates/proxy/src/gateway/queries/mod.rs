@@ -14,23 +14,24 @@ use dormouse_base::clock::Mono;
 use dormouse_pgwire::sqlstate::SqlState;
 
 use super::answer::problem::Problem;
+use super::answer::timing::Timing;
 use super::body;
-use super::request::headers::{self, Output, Style, Transaction};
+use super::request::headers::{self, Transaction};
+use super::request::messages;
 use super::request::statement::Work;
+use super::run::Wish;
 use super::{Gateway, Visitor, cors, run, upload};
 use crate::session::login::LoggedIn;
 use crate::session::shown;
-use ask::Ask;
-
-/// How a query over this door is written.
-const OUTPUT: Output = Output { raw_text: false, array_mode: false, style: Style::Plain };
+use ask::{Ask, What};
 
 /// Answers a request.
 pub(super) async fn serve(State(gateway): State<Gateway>, request: Request<Body>) -> Response<Body> {
     let start = Mono::now();
     let visitor = Visitor::of(&request);
     let (parts, body) = request.into_parts();
-    let mut response = match work(&gateway, &parts.headers, body, &visitor, start).await {
+    let id = super::request_id();
+    let mut response = match work(&gateway, &parts.headers, body, &visitor, start, &id).await {
         Ok(response) => response,
         Err(problem) => {
             let mut response = body::json(problem.status, problem.body());
@@ -41,7 +42,7 @@ pub(super) async fn serve(State(gateway): State<Gateway>, request: Request<Body>
         }
     };
     cors::allow(response.headers_mut());
-    if let Ok(id) = HeaderValue::from_str(&super::request_id()) {
+    if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(headers::REQUEST_ID, id);
     }
     response
@@ -53,6 +54,7 @@ async fn work(
     body: Body,
     visitor: &Visitor,
     start: Mono,
+    request: &str,
 ) -> Result<Response<Body>, Problem> {
     let shared = &gateway.clients.shared;
     // Looked at before the body is: whoever has no key shall not make us read 64 MiB.
@@ -62,22 +64,32 @@ async fn work(
     let ask = Ask::read(&body)?;
     let who = enter(gateway, key, &ask, visitor).await?;
     let asleep = !shared.wake.is_awake(&who.endpoint);
-    let stream = ask.stream || wants_events(headers);
-    let work = Work::Single(ask.statement);
+    let timing = Timing { start, asleep };
     let lease = gateway.clients.take(who, visitor.peer, visitor.tls)?;
-    if stream {
-        let bytes = super::request::messages::of_work(&work, Transaction::default())
-            .map_err(|bad| Problem::malformed(bad.to_string()))?;
-        let clean = run::leaves_nothing(&work);
-        return Ok(events::serve(gateway, lease, bytes, clean, asleep, start));
-    }
-    let mut done = run::run(lease, &work, Transaction::default(), OUTPUT, &gateway.budget).await?;
+    let statement = match ask.what {
+        What::Statement(statement) if !ask.stream && !wants_events(headers) => statement,
+        what => {
+            let script = script(&what, ask.max_rows, ask.output)?;
+            return Ok(events::serve(gateway, lease, script, timing));
+        }
+    };
+    let work = Work::Single(statement);
+    let wish = Wish { output: ask.output, timing: Some(timing), gzip: headers::takes_gzip(headers), request };
+    let response = run::run(lease, &work, Transaction::default(), wish, &gateway.budget).await?;
     drop(held);
-    let timing = Timing::of(start, done.first, asleep);
-    done.answer.out.extend_from_slice(b",\"timing\":");
-    timing.write(&mut done.answer.out);
-    done.answer.out.push(b'}');
-    Ok(done.answer.into_response(headers::takes_gzip(headers)))
+    Ok(response)
+}
+
+/// What is sent when the answer comes as events.
+fn script(what: &What<'_>, max_rows: u32, output: headers::Output) -> Result<events::Script, Problem> {
+    let statements = what.statements();
+    let texts = statements.iter().map(|statement| messages::of_limited(statement, max_rows));
+    Ok(events::Script {
+        statements: texts.collect::<Result<_, _>>().map_err(|bad| Problem::malformed(bad.to_string()))?,
+        is_one: matches!(what, What::Statement(_)),
+        clean: run::leave_nothing(statements),
+        output,
+    })
 }
 
 /// Where the key's holder goes, and as which role.
@@ -110,25 +122,4 @@ fn no_key() -> Problem {
         "query-key",
         "this request needs an API key that is known: send `Authorization: Bearer dm_…`",
     )
-}
-
-/// Where the time went.
-#[derive(Debug, Clone, Copy)]
-struct Timing {
-    total_us: u128,
-    /// Until PostgreSQL gave its first answer; 0 when the endpoint was awake.
-    wake_us: u128,
-}
-
-impl Timing {
-    fn of(start: Mono, first: Option<Mono>, asleep: bool) -> Self {
-        let wake = first.filter(|_| asleep).map_or(0, |first| first.since(start).as_micros());
-        Self { total_us: start.elapsed().as_micros(), wake_us: wake }
-    }
-
-    fn write(self, out: &mut Vec<u8>) {
-        let ms = |us: u128| format!("{}.{:03}", us / 1000, us % 1000);
-        let (total, wake) = (ms(self.total_us), ms(self.wake_us));
-        out.extend_from_slice(format!("{{\"totalMs\":{total},\"wakeMs\":{wake}}}").as_bytes());
-    }
 }

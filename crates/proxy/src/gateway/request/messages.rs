@@ -34,11 +34,11 @@ pub(crate) fn query(sql: &str) -> Vec<u8> {
 pub(crate) fn of_work(work: &Work<'_>, transaction: Transaction) -> Result<Vec<u8>, BadParameter> {
     let mut out = Vec::with_capacity(256);
     match work {
-        Work::Single(statement) => described(&mut out, statement)?,
+        Work::Single(statement) => described(&mut out, statement, 0)?,
         Work::Batch(statements) => {
             bare(&mut out, &transaction.begin());
             for statement in statements {
-                described(&mut out, statement)?;
+                described(&mut out, statement, 0)?;
             }
             bare(&mut out, "COMMIT");
         }
@@ -47,14 +47,22 @@ pub(crate) fn of_work(work: &Work<'_>, transaction: Transaction) -> Result<Vec<u
     Ok(out)
 }
 
+/// The messages of one statement that gives at most `max_rows` rows; 0: all.
+pub(crate) fn of_limited(statement: &Statement<'_>, max_rows: u32) -> Result<Vec<u8>, BadParameter> {
+    let mut out = Vec::with_capacity(256);
+    described(&mut out, statement, max_rows)?;
+    out.extend_from_slice(&SYNC);
+    Ok(out)
+}
+
 /// A statement without parameters or rows.
 fn bare(out: &mut Vec<u8>, sql: &str) {
     parse(out, sql);
     message(out, b'B', |body| body.extend_from_slice(&[0; 8]));
-    execute(out);
+    execute(out, 0);
 }
 
-fn described(out: &mut Vec<u8>, statement: &Statement<'_>) -> Result<(), BadParameter> {
+fn described(out: &mut Vec<u8>, statement: &Statement<'_>, max_rows: u32) -> Result<(), BadParameter> {
     parse(out, &statement.query);
     let count = u16::try_from(statement.params.len()).expect("checked when the body was read");
     let mut failed = None;
@@ -79,7 +87,7 @@ fn described(out: &mut Vec<u8>, statement: &Statement<'_>) -> Result<(), BadPara
         return Err(bad);
     }
     message(out, b'D', |body| body.extend_from_slice(b"P\0"));
-    execute(out);
+    execute(out, max_rows);
     Ok(())
 }
 
@@ -91,8 +99,11 @@ fn parse(out: &mut Vec<u8>, sql: &str) {
     });
 }
 
-fn execute(out: &mut Vec<u8>) {
-    message(out, b'E', |body| body.extend_from_slice(&[0, 0, 0, 0, 0]));
+fn execute(out: &mut Vec<u8>, max_rows: u32) {
+    message(out, b'E', |body| {
+        body.push(0);
+        body.extend_from_slice(&max_rows.to_be_bytes());
+    });
 }
 
 fn text(body: &mut Vec<u8>, text: &str) {
@@ -140,6 +151,14 @@ mod tests {
         assert_eq!(tags(&bytes), "PBDES");
         let bind = b"B\0\0\0\x16\0\0\0\0\0\x02\0\0\0\x02ab\xff\xff\xff\xff\0\0";
         assert!(bytes.windows(bind.len()).any(|w| w == bind), "{bytes:?}");
+        let statement::Work::Single(one) = statement::read(br#"{"query":"SELECT 1"}"#).unwrap() else {
+            panic!()
+        };
+        let bytes = of_limited(&one, 1000).unwrap();
+        assert_eq!(
+            (tags(&bytes).as_str(), &bytes[bytes.len() - 9..]),
+            ("PBDES", b"\0\0\x03\xe8S\0\0\0\x04".as_slice())
+        );
     }
 
     #[test]

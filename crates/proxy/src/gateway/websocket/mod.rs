@@ -45,14 +45,18 @@ pub(super) async fn serve(State(gateway): State<Gateway>, mut request: Request<B
     let visitor = Visitor::of(&request);
     let server_name = address(request.uri()).or_else(|| host(request.headers()));
     let upgraded = hyper::upgrade::on(&mut request);
-    let door = gateway.door.clone();
+    let (door, metrics) = (gateway.door.clone(), gateway.clients.shared.metrics.clone());
     gateway.clients.cleaner.spawn(async move {
         let io = match upgraded.await {
             Ok(upgraded) => TokioIo::new(upgraded),
             Err(error) => return tracing::debug!(%error, "a client left before it had its WebSocket"),
         };
         visitor.patient.store(true, std::sync::atomic::Ordering::Relaxed);
-        let carried = Carried { stream: Box::new(Stream::new(io)), tls: visitor.tls, server_name };
+        let carried = Carried {
+            stream: Box::new(Stream::new(io).counted(metrics.websocket())),
+            tls: visitor.tls,
+            server_name,
+        };
         // The proxy may have ended meanwhile.
         if let Some(door) = door.upgrade() {
             door.enter(ClientStream::Carried(Box::new(carried)), visitor.peer);

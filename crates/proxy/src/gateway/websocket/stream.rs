@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use super::frame::{self, Header, MAX_CONTROL, Opcode};
+use crate::metrics::OpenSocket;
 
 /// How much is read from the socket at once.
 const CHUNK: usize = 16 << 10;
@@ -47,6 +48,8 @@ pub(crate) struct Stream<S> {
     ended: bool,
     /// Our Close is on its way.
     closing: bool,
+    /// It is one of those that are open.
+    _counted: Option<OpenSocket>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
@@ -61,7 +64,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
             sent: 0,
             ended: false,
             closing: false,
+            _counted: None,
         }
+    }
+
+    /// Counted as open until it is dropped.
+    pub(crate) fn counted(self, counted: OpenSocket) -> Self {
+        Self { _counted: Some(counted), ..self }
     }
 
     fn close(&mut self, status: u16) {

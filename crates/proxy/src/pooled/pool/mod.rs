@@ -29,6 +29,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::census::{PoolCensus, Samples};
 use crate::pooled::client_info::{ClientInfo, Doing};
 use crate::pooled::held::{Held, Key};
 use crate::pooled::listeners::Listeners;
@@ -37,6 +38,7 @@ use crate::pooled::room::{Door, Room};
 use crate::pooled::seats::{self, Row};
 use crate::pooled::slot::Slot;
 use crate::pooled::stats::Stats;
+use crate::traffic::{Tally, Traffic};
 use crate::wake::{Compute, End, Wake, same_run};
 
 /// Startup settings whose greeting is remembered. Drivers of one application send one or two.
@@ -66,6 +68,7 @@ pub(crate) struct Pool {
     /// What it shares with other pools, and its name there.
     room: Arc<Room>,
     member: MemberId,
+    tally: Tally,
 }
 
 /// What changes of it.
@@ -89,6 +92,8 @@ pub(in crate::pooled) struct Inner {
     backends: Vec<Weak<Key>>,
     /// What it has done.
     pub(in crate::pooled) stats: Stats,
+    /// How long clients waited since somebody asked.
+    waits: Samples,
     /// The books are looked at then, if not before.
     due: Mono,
 }
@@ -115,12 +120,14 @@ impl Pool {
             runs: Vec::new(),
             backends: Vec::new(),
             stats: Stats::new(Mono::now()),
+            waits: Samples::default(),
             due: Mono::now(),
         };
         let poke = Arc::new(Notify::new());
         let pool = Arc::new_cyclic(|this| Self {
             member: room.join(&key, &poke, this),
             room: Arc::clone(room),
+            tally: room.traffic.open(&key.endpoint),
             row: key.row(),
             key,
             wake,
@@ -318,11 +325,34 @@ impl Pool {
         Stats { counters: inner.common.counters, ..inner.stats.clone() }
     }
 
+    /// Says what its clients have done, to whoever adds that up.
+    pub(in crate::pooled) fn tell_traffic(&self) {
+        let counters = self.inner.lock().common.counters;
+        self.tally.set(Traffic {
+            egress: counters.sent,
+            ingress: counters.received,
+            queries: counters.query_count,
+        });
+    }
+
     /// Ends the period of its averages, if it is over.
     pub(in crate::pooled) fn roll(&self, now: Mono, period: Duration) {
         let mut inner = self.inner.lock();
         let counters = inner.common.counters;
         inner.stats.roll(now, period, &counters);
+    }
+
+    /// What statistics ask; waits are those since the last time.
+    pub(crate) fn census(&self) -> PoolCensus {
+        let mut inner = self.inner.lock();
+        let counts = inner.books.counts(Mono::now(), &inner.limits);
+        let mut waits = std::mem::take(&mut inner.waits);
+        if waits == Samples::default() {
+            // Nobody got a backend. Who waits must show all the same, or a pool that is stuck would look idle.
+            waits.note_unless_zero(counts.maxwait);
+        }
+        let (clients, backends) = (inner.clients.len(), inner.books.total());
+        PoolCensus { clients, backends, waiting: counts.cl_waiting, waits }
     }
 
     /// How many clients wait for a backend.
@@ -342,6 +372,7 @@ impl Inner {
     fn assigned(&mut self, wait: Duration) {
         self.common.counters.assigned(wait);
         self.stats.waits.record(wait);
+        self.waits.note(wait);
     }
 
     /// One more backend is open.
@@ -354,6 +385,12 @@ impl Inner {
     fn open_failed(&mut self, opening: &Opening, now: Mono, error: &ClientError, gate: &mut Door<'_>) {
         self.refusal = Some(error.clone());
         let failed = self.books.open_failed(opening, now, &self.limits, gate);
+        if error.code == SqlState::CONFIGURATION_LIMIT_EXCEEDED
+            && self.books.counts(now, &self.limits).cl_waiting == 0
+        {
+            // Nothing was tried: a quota is used up. Whoever comes after it was raised is not to wait.
+            self.books.try_again();
+        }
         for slot in failed.refuse {
             let _gone = slot.give(Err(error.clone()));
         }
@@ -362,6 +399,7 @@ impl Inner {
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        self.tell_traffic();
         self.gone.cancel();
         self.room.leave(self.member);
     }

@@ -77,10 +77,21 @@ impl Session {
             self.own_ended();
         }
         if self.client.is_stalled() {
-            with_buffers(|_, out| self.forward(cx, &[], out))?;
+            self.resume_stalled(cx)?;
         }
         self.settle(cx);
         Ok(true)
+    }
+
+    /// What waited for an answer goes on; between two transactions with the settings that are the client's now.
+    fn resume_stalled(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
+        if self.leased.as_ref().is_some_and(|leased| leased.held.server.must_ask()) {
+            self.settle(cx);
+        }
+        if matches!(self.phase, Phase::Own(_)) || self.replay(cx, &[]) {
+            return Ok(());
+        }
+        with_buffers(|_, out| self.forward(cx, &[], out))
     }
 
     pub(super) fn send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Result<(), Ended> {

@@ -98,6 +98,8 @@ impl Session {
                 self.lost = lost.map(Box::new);
                 self.failed |= failed;
             }
+            // Whatever follows half a message would be taken for its rest.
+            Loss::Ends if !held.server.is_between() => self.end(&[]),
             Loss::Ends => {
                 let told = words::of_connection(last, closing, held.server.unrebuildable());
                 self.end(&told);

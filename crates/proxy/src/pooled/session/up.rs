@@ -176,14 +176,10 @@ impl Session {
             let _told_by_reading = held.outbox.poll_chunk(cx, &mut held.stream, &question);
             return Ok(true);
         }
-        if held.server.is_idle()
-            && let Some(sql) = link::replay(&self.client, &mut held.server)
-        {
-            self.phase = Phase::Own(Purpose::Replay);
-            self.input = chunk.to_vec();
-            let _told_by_reading = held.outbox.poll_chunk(cx, &mut held.stream, &sql);
+        if self.replay(cx, chunk) {
             return Ok(true);
         }
+        let Some(Leased { held, .. }) = &mut self.leased else { return Ok(false) };
         if self.failed && held.server.is_idle() {
             self.phase = Phase::Own(Purpose::Fail);
             self.input = chunk.to_vec();
@@ -205,13 +201,38 @@ impl Session {
         Ok(true)
     }
 
+    /// Gives a backend at rest the client's settings, if it does not have them; `chunk` waits for that. False when
+    /// there is nothing to do.
+    pub(super) fn replay(&mut self, cx: &mut Context<'_>, chunk: &[u8]) -> bool {
+        let Some(Leased { held, .. }) = &mut self.leased else { return false };
+        if !held.server.is_idle() {
+            return false;
+        }
+        let Some(sql) = link::replay(&self.client, &mut held.server) else { return false };
+        self.phase = Phase::Own(Purpose::Replay);
+        self.input = chunk.to_vec();
+        let _told_by_reading = held.outbox.poll_chunk(cx, &mut held.stream, &sql);
+        true
+    }
+
     pub(super) fn forward(
         &mut self,
         cx: &mut Context<'_>,
         chunk: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), Ended> {
-        let Some(Leased { held, .. }) = &mut self.leased else { return Ok(()) };
+        let mut answers = self.forward_once(cx, chunk, out)?;
+        // What waited for nothing but an answer of ours will hear of no other.
+        while answers && self.client.is_stalled() {
+            out.clear();
+            answers = self.forward_once(cx, &[], out)?;
+        }
+        Ok(())
+    }
+
+    /// True when the client was given an answer of ours.
+    fn forward_once(&mut self, cx: &mut Context<'_>, chunk: &[u8], out: &mut Vec<u8>) -> Result<bool, Ended> {
+        let Some(Leased { held, .. }) = &mut self.leased else { return Ok(false) };
         let sent = {
             let mut inner = self.pool.lock();
             inner.common.counters.received += chunk.len() as u64;
@@ -223,7 +244,7 @@ impl Session {
             Err(violation) => {
                 let error = ClientError::protocol_violation(violation.to_string());
                 self.end(&error.with_hint(help("protocol-violation")).encode());
-                return Ok(());
+                return Ok(false);
             }
         };
         if !bytes.is_empty() {
@@ -233,7 +254,7 @@ impl Session {
         let mut answers = Vec::new();
         link::answers(&mut self.client, &mut held.server, &mut answers);
         self.send(cx, &answers)?;
-        if self.client.has_left() { Err(Ended::ClientLeft) } else { Ok(()) }
+        if self.client.has_left() { Err(Ended::ClientLeft) } else { Ok(!answers.is_empty()) }
     }
 
     /// The backend is awake again, or its compute has ended.

@@ -1,0 +1,89 @@
+// A point of a branch's past: now, a time on a slider within the window that is kept, or a position of the WAL.
+import { useBranchDetails } from '../../api/details';
+import type { Branch } from '../../api/types';
+import { Note, Skeleton } from '../../ui/feedback';
+import { Field, Segmented, TextInput } from '../../ui/field';
+import { dateTime, localInput, relative } from '../../ui/format';
+
+export type Kind = 'now' | 'time' | 'lsn';
+
+export interface Point {
+  kind: Kind;
+  /** Milliseconds since the epoch. */
+  time: number;
+  lsn: string;
+}
+
+export const NOW: Point = { kind: 'now', time: 0, lsn: '' };
+
+/** Positions of the slider. */
+const STEPS = 1000;
+
+const LSN = /^[0-9A-Fa-f]{1,8}\/[0-9A-Fa-f]{1,8}$/;
+
+/** Why this point cannot be used, as far as can be said here. */
+export function problem(point: Point): string | undefined {
+  if (point.kind === 'lsn' && !LSN.test(point.lsn.trim())) return 'A position looks like 0/16B3748.';
+  if (point.kind === 'time' && !Number.isFinite(point.time)) return 'Choose a time.';
+  return undefined;
+}
+
+export interface PointFieldProps {
+  project: string;
+  branch: Branch;
+  /** Branches that left it: marks on the slider. */
+  children: Branch[];
+  point: Point;
+  onPoint: (point: Point) => void;
+  /** Without "now", for what only makes sense with the past. */
+  past?: boolean;
+}
+
+export function PointField({ project, branch, children, point, onPoint, past }: PointFieldProps) {
+  const details = useBranchDetails(project, branch.id);
+  const history = details?.history;
+  const start = Date.parse(history?.start_at ?? details?.created_at ?? branch.created_at);
+  const end = Date.now();
+  const kinds: { value: Kind; label: string }[] = [...(past ? [] : [{ value: 'now' as const, label: 'Now' }]), { value: 'time', label: 'Time' }, { value: 'lsn', label: 'WAL position' }];
+  const choose = (kind: Kind) => onPoint({ ...point, kind, time: point.time || end, lsn: point.lsn || (history?.stored ?? '') });
+  return (
+    <div class="stack-s point-choice">
+      <Segmented label="Point of its past" value={point.kind} onValue={choose} options={kinds} />
+      {point.kind === 'now' && <p class="small muted">The newest data of <b>{branch.name}</b>.</p>}
+      {point.kind === 'time' && (details ? <Slider start={start} end={end} marks={children} time={point.time} onTime={(time) => onPoint({ ...point, time })} /> : <Skeleton height="7rem" />)}
+      {point.kind === 'lsn' && (
+        <Field label="Position" hint={history ? <>From <code>{history.start}</code>; the store has all before <code>{history.stored}</code>.</> : 'As pg_current_wal_lsn() shows it.'}>
+          <TextInput value={point.lsn} onValue={(lsn) => onPoint({ ...point, lsn })} mono placeholder="0/16B3748" />
+        </Field>
+      )}
+      {point.kind !== 'now' && details && !history && <Note kind="warn">How far back this branch goes cannot be told now; the server says so when it is too far.</Note>}
+    </div>
+  );
+}
+
+function Slider({ start, end, marks, time, onTime }: { start: number; end: number; marks: Branch[]; time: number; onTime: (time: number) => void }) {
+  const length = Math.max(end - start, 1000);
+  const at = Math.round(((Math.min(Math.max(time, start), end) - start) / length) * STEPS);
+  const shown = new Date(Math.min(Math.max(time, start), end));
+  const times = marks.flatMap((branch) => (branch.parent_timestamp ? [{ branch, at: Date.parse(branch.parent_timestamp) }] : [])).filter((mark) => mark.at >= start && mark.at <= end);
+  return (
+    <div class="point-slider">
+      <input
+        type="range"
+        min={0}
+        max={STEPS}
+        value={at}
+        aria-label="Time"
+        aria-valuetext={dateTime(shown)}
+        onInput={(event) => onTime(start + (Number(event.currentTarget.value) / STEPS) * length)}
+      />
+      <div class="point-track" aria-hidden="true">
+        {times.map((mark) => <span key={mark.branch.id} class="point-mark" style={{ left: `${((mark.at - start) / length) * 100}%` }} title={`${mark.branch.name} left here`} />)}
+      </div>
+      <div class="point-ends"><span>{relative(new Date(start), end)}</span><span>now</span></div>
+      <Field label="Exactly" hint={`${relative(shown, end)}, in your time zone`}>
+        <TextInput type="datetime-local" step="1" min={localInput(new Date(start))} max={localInput(new Date(end))} value={localInput(shown)} onValue={(text) => { const chosen = new Date(text).getTime(); if (Number.isFinite(chosen)) onTime(chosen); }} />
+      </Field>
+    </div>
+  );
+}

@@ -1,0 +1,24 @@
+import { describe, expect, it } from 'vitest';
+import { months, shortName, spanOf } from './span';
+
+const now = new Date('2026-03-01T05:40:12Z');
+const iso = (name: Parameters<typeof spanOf>[0]) => {
+  const { from, to, granularity } = spanOf(name, now);
+  return [from.toISOString(), to.toISOString(), granularity];
+};
+
+describe('spans', () => {
+  it('begin at whole hours, days and months in UTC', () => {
+    expect(iso('day')).toEqual(['2026-02-28T06:00:00.000Z', now.toISOString(), 'hour']);
+    expect(iso('week')).toEqual(['2026-02-23T00:00:00.000Z', now.toISOString(), 'day']);
+    expect(iso('month')).toEqual(['2026-03-01T00:00:00.000Z', now.toISOString(), 'day']);
+    expect(iso('last_month')).toEqual(['2026-02-01T00:00:00.000Z', '2026-03-01T00:00:00.000Z', 'day']);
+    expect(iso('year')).toEqual(['2025-04-01T00:00:00.000Z', now.toISOString(), 'month']);
+  });
+
+  it('have names', () => {
+    expect([shortName(Date.UTC(2026, 1, 28, 6), 'hour'), shortName(Date.UTC(2026, 1, 28), 'day'), shortName(Date.UTC(2026, 1, 1), 'month')]).toEqual(['06:00', '28 Feb', 'Feb 26']);
+    expect(months(now, 3).map(({ value }) => value)).toEqual(['2026-03', '2026-02', '2026-01']);
+    expect(months(now, 1)[0]?.label).toBe('March 2026');
+  });
+});

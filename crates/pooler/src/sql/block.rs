@@ -1,0 +1,63 @@
+//! `DO`: what a block of code may do cannot be known, so PostgreSQL is asked afterwards. It lists no settings of
+//! one's own (`my.tenant`), though; those are asked for by name, and the names are read here.
+
+use std::borrow::Cow;
+
+use super::classify::Statement;
+use super::effect::Effect;
+use super::lexer::{Lexer, Token, is};
+use super::spelling;
+
+/// After `DO`.
+pub(super) fn read(statement: &mut Statement<'_, '_>) {
+    statement.emit(Effect::Do);
+    while let Some(token) = statement.lexer.next() {
+        if let Token::Literal(literal) = token
+            && let Some(code) = spelling::text(literal)
+        {
+            for name in settings(code.as_bytes()) {
+                statement.emit(Effect::SetConfig { name: Some(Cow::Owned(name)), value: None, local: None });
+            }
+        }
+    }
+}
+
+/// The names with a dot that follow `set_config(`, `SET` and `RESET`, wherever they stand.
+fn settings(code: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut lexer = Lexer::new(code);
+    while !lexer.finished() {
+        let Some(token) = lexer.next() else {
+            lexer.semicolon();
+            continue;
+        };
+        let Token::Word(word) = token else { continue };
+        let mut look = lexer;
+        let name = if is(word, "set_config") && look.symbol(b'(') {
+            match look.next() {
+                Some(Token::Literal(literal)) => spelling::text(literal),
+                _ => None,
+            }
+        } else if is(word, "set") || is(word, "reset") {
+            let _scope = look.keyword("session") || look.keyword("local");
+            spelling::dotted(&mut look)
+        } else {
+            None
+        };
+        found.extend(name.filter(|name| name.contains('.')).map(Cow::into_owned));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::settings;
+
+    #[test]
+    fn names_are_found_wherever_they_stand() {
+        let code = b"begin perform set_config('my.a', f(x), false); if y then SET LOCAL My.B = 1; reset work_mem; \
+            execute 'set my.c = 1'; perform set_config(name, 'my.d', true); set session my.\"E\" to 2; end if; end";
+        assert_eq!(settings(code), ["my.a", "my.b", "my.E"]);
+        assert!(settings(b"select 'set my.a = 1'; -- set my.b = 1").is_empty());
+    }
+}
