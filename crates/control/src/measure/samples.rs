@@ -191,8 +191,6 @@ mod tests {
             cpu_cores,
             memory_bytes: memory,
             memory_limit_bytes: limit,
-            connections: 0,
-            waiting: 0,
             measured: true,
         }
     }
