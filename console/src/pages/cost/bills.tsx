@@ -15,7 +15,7 @@ export function Bills({ bills }: { bills: readonly Bill[] }) {
   const least = Math.min(...bills.filter(fits).map(({ total }) => total));
   return (
     <div>
-      <p class="bill-legend small muted"><span class="swatch bill-used" /> this use <span class="swatch bill-always" /> the same without sleep, 24/7</p>
+      <p class="bill-legend small muted"><span class="bill-swatch bill-used" /> this use <span class="bill-swatch bill-always" /> the same without sleep, 24/7</p>
       <ul class="table-frame bills">
         {[...bills].sort((a, b) => a.total - b.total).map((bill) => <Line key={bill.id} bill={bill} highest={highest} least={fits(bill) && bill.total === least} />)}
       </ul>
