@@ -4,13 +4,13 @@ import { useResource } from '../api/resource';
 import type { CostReport } from '../api/usage';
 import { Link, useQuery, type PageProps } from '../app/router';
 import { amount, money, percent, roundBytes } from '../charts/format';
-import { EmptyState, ErrorState, SkeletonRows } from '../ui/feedback';
+import { EmptyState, ErrorState } from '../ui/feedback';
 import { Select } from '../ui/field';
 import { duration } from '../ui/format';
 import { Coins } from '../ui/icons';
 import { Card, Page, Section, Stat, Stats } from '../ui/page';
 import { Table, type Column } from '../ui/table';
-import { Bills } from './cost/bills';
+import { Bills, BillsSkeleton } from './cost/bills';
 import { WhatIf } from './cost/estimate';
 import { months } from './usage/span';
 
@@ -43,7 +43,7 @@ export default function CostPage({ params }: PageProps) {
             <Stat label="Largest saving by sleep" note={best && best.saving > 0 ? `${percent(best.saving_percent)}, ${best.provider} ${best.plan}` : '\u00a0'}>{data && (best && best.saving > 0 ? money(best.saving, best.currency) : '–')}</Stat>
           </Stats>
           <Section title="On each price sheet" lead="Real use of the month so far. Open one for its arithmetic.">
-            {data ? <Bills bills={data.sheets} /> : <Card flush><SkeletonRows rows={6} /></Card>}
+            {data ? <Bills bills={data.sheets} /> : <BillsSkeleton />}
           </Section>
           {!project && data && <ByProject data={data} />}
         </>
