@@ -117,7 +117,7 @@ async function cost(page) {
   await page.keyboard.press('End');
   const words = (amount, currency) => new Intl.NumberFormat('en', { style: 'currency', currency, minimumFractionDigits: 2, maximumFractionDigits: 2 }).format(amount);
   for (const sheet of always) {
-    await page.locator(`.whatif .bill[data-sheet="${sheet.id}"] .bill-total b`).getByText(words(sheet.total, sheet.currency), { exact: true }).waitFor();
+    await page.locator(`.whatif .bill[data-sheet="${sheet.id}"] .bill-total b`).filter({ hasText: words(sheet.total, sheet.currency) }).waitFor();
   }
   const first = page.locator('.whatif .bill').first();
   await first.getByRole('button').click();
