@@ -50,6 +50,7 @@ fn project() -> Project {
             preload_libraries: PreloadLibraries { enabled_libraries: vec!["pg_stat_statements".into()] },
             owner_is_superuser: false,
             allowed_ips: AllowedIps { ips: vec!["192.0.2.7".into()], protected_branches_only: true },
+            quota: quota::NeonQuota::default(),
         },
         default_branch_id: Some("br-quiet-meadow-k3v9x2ab".parse().unwrap()),
     }
