@@ -3,8 +3,11 @@
 //!
 //! | test | what |
 //! |---|---|
+//! | units | the console's own tests of what is pure, by vitest |
 //! | tour | everything that people do, also with nothing but the keyboard |
 //! | looks | every page, wide and narrow, dark and light, with and without data: axe, layout shift, policy, size, first paint |
+//! | sql | the SQL editor and the page of queries |
+//! | figures | an endpoint's page, usage, cost and alerts, compared with the API |
 //! | gone | the server dies and comes back while somebody looks |
 
 use std::path::Path;
@@ -56,6 +59,20 @@ fn good(said: Said, name: &str) {
 }
 
 #[test]
+fn units() {
+    let root = checkout().join("console");
+    let vitest = root.join("node_modules/vitest/vitest.mjs");
+    if !vitest.is_file() {
+        note("SKIPPED units: the packages of the console are not installed");
+        return;
+    }
+    let said =
+        run(Path::new("node"), &[vitest.to_str().unwrap(), "run", "--root", root.to_str().unwrap()], &[]);
+    let said = said.good();
+    assert!(said.contains("passed") && !said.contains("failed"), "{said}");
+}
+
+#[test]
 fn tour() {
     if cannot("console_tour") {
         return;
@@ -74,6 +91,24 @@ fn looks() {
     }
     let server = Server::start(&[]);
     good(browse(&server, "console_looks", &[]), "console_looks");
+}
+
+#[test]
+fn sql() {
+    if cannot("console_sql") {
+        return;
+    }
+    let server = Server::start(&[]);
+    good(browse(&server, "console_sql", &[]), "console_sql");
+}
+
+#[test]
+fn figures() {
+    if cannot("console_figures") {
+        return;
+    }
+    let server = Server::start(&[]);
+    good(browse(&server, "console_figures", &[]), "console_figures");
 }
 
 #[test]

@@ -126,10 +126,7 @@ async fn a_new_server_goes_on_counting_and_what_is_stored_is_counted_while_none_
     assert!(number(&after, "egress_bytes") - number(&before, "egress_bytes") >= 100_000.0, "{after}");
 
     // An orderly stop stores everything, also what is in the store.
-    server.until_true("its branch is measured", || {
-        let statuses = server.metrics();
-        statuses.contains("reconciler=\"measure\"")
-    });
+    server.until_true("its branch is measured", || server.metrics().contains("reconciler=\"weigh\""));
     pass(1000);
     assert!(server.stop().1);
     pass(500);
