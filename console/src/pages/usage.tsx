@@ -43,6 +43,7 @@ export default function UsagePage({ params }: PageProps) {
           {!project && <ByProject data={data} />}
           <ByBranch data={data} withProject={!project} />
           {project && <Quotas project={project} />}
+          {/* At the end, where it moves nothing. */}
           {data && Date.parse(data.known_since) > Date.parse(data.from) && <p class="small muted">Counted since {dateTime(new Date(data.known_since))}; nothing before is known.</p>}
         </>
       )}

@@ -6,6 +6,7 @@ import { ApiError } from '../api/client';
 import { Button } from './button';
 import { HelpDialog } from './help';
 import { Warn } from './icons';
+import { Inline } from './markdown';
 import './feedback.css';
 
 /** A grey bar as wide and high as what comes, in CSS units. */
@@ -54,7 +55,7 @@ export function ErrorText({ error }: { error: Error }) {
   if (!(error instanceof ApiError)) return <p>{error.message}</p>;
   return (
     <>
-      <p>{error.message}{error.hint && <> {error.hint}</>}</p>
+      <p><Inline text={error.message} />{error.hint && <> <Inline text={error.hint} /></>}</p>
       {error.hasPage && (
         <p class="small">
           <button type="button" class="text-button" onClick={() => setHelp(true)}>What <code>{error.code}</code> means</button>

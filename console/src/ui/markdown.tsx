@@ -16,6 +16,11 @@ function inline(text: string): ComponentChildren[] {
   });
 }
 
+/** A line of an error or a hint, in which names of things stand in backticks. */
+export function Inline({ text }: { text: string }) {
+  return <>{inline(text)}</>;
+}
+
 function block(text: string, key: number): ComponentChildren {
   const heading = /^#{1,6} (.*)$/.exec(text);
   if (heading) return <h3 key={key}>{inline(heading[1] ?? '')}</h3>;

@@ -3,6 +3,7 @@ import { ApiError } from '../api/client';
 import { createStore, useStore } from '../api/store';
 import { Button } from './button';
 import { Close } from './icons';
+import { Inline } from './markdown';
 import './toast.css';
 
 export interface Toast {
@@ -47,8 +48,8 @@ export function Toasts() {
       {toasts.map((toast) => (
         <div key={toast.id} class={`toast toast-${toast.kind}`}>
           <div class="grow">
-            <p>{toast.text}</p>
-            {toast.hint && <p class="small muted">{toast.hint}</p>}
+            <p><Inline text={toast.text} /></p>
+            {toast.hint && <p class="small muted"><Inline text={toast.hint} /></p>}
           </div>
           <Button kind="quiet" small icon={<Close />} aria-label="Dismiss" onClick={() => dismiss(toast.id)} />
         </div>

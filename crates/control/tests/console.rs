@@ -22,7 +22,13 @@ impl<'a> Browser<'a> {
     }
 
     /// As another page could ask: with the cookie, but these headers only.
-    async fn raw(&self, method: &str, path: &str, body: &Value, headers: &[(&str, &str)]) -> (u16, HeaderMap, Value) {
+    async fn raw(
+        &self,
+        method: &str,
+        path: &str,
+        body: &Value,
+        headers: &[(&str, &str)],
+    ) -> (u16, HeaderMap, Value) {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);

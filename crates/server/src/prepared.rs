@@ -21,10 +21,10 @@ use dormouse_storage::Store;
 use dormouse_storage::object::StoreOptions;
 
 use crate::config::ServerConfig;
+use crate::error::{ServerError, system};
 use crate::place::Place;
 use crate::pooler;
 use crate::prices;
-use crate::run::{ServerError, system};
 
 /// See the module.
 pub(crate) struct Prepared {

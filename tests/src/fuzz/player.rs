@@ -60,6 +60,10 @@ struct Answer {
     ended: bool,
 }
 
+/// PostgreSQL 18 (18.4 at least) answers so to the first statement after Parse, Bind, Execute, Query, Sync: it believes
+/// that a transaction is open. Which of the two sides meets it depends on what the pool answers by itself.
+const CONFUSED: &str = "E:XX000";
+
 /// It.
 pub(super) struct Player {
     number: usize,
@@ -140,6 +144,10 @@ impl Player {
         }
         if self.weather != Weather::Calm {
             return self.bad_weather(&pooled);
+        }
+        if pooled.replies.iter().any(|reply| reply == CONFUSED) {
+            (self.pooled.wire, self.direct.wire) = (None, None);
+            return Ok(());
         }
         let direct = self.direct.play(&pieces, &end, Weather::Calm).await?;
         self.tell("direct", &direct.replies);
@@ -313,7 +321,7 @@ async fn listen(read: &mut Reader, mark: &str, replies: &mut Vec<String>) -> Hea
         let Some(reply) = short(&frame) else { continue };
         let reply = reply.replace(' ', "_");
         ending |= reply == mark;
-        lost |= LOST.contains(&reply.as_str());
+        lost |= reply == CONFUSED || LOST.contains(&reply.as_str());
         let ready = reply.starts_with("Z:");
         replies.push(reply);
         if ending && ready {

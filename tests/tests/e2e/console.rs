@@ -66,7 +66,8 @@ fn units() {
         note("SKIPPED units: the packages of the console are not installed");
         return;
     }
-    let said = run(Path::new("node"), &[vitest.to_str().unwrap(), "run", "--root", root.to_str().unwrap()], &[]);
+    let said =
+        run(Path::new("node"), &[vitest.to_str().unwrap(), "run", "--root", root.to_str().unwrap()], &[]);
     let said = said.good();
     assert!(said.contains("passed") && !said.contains("failed"), "{said}");
 }

@@ -385,6 +385,12 @@ impl Inner {
     fn open_failed(&mut self, opening: &Opening, now: Mono, error: &ClientError, gate: &mut Door<'_>) {
         self.refusal = Some(error.clone());
         let failed = self.books.open_failed(opening, now, &self.limits, gate);
+        if error.code == SqlState::CONFIGURATION_LIMIT_EXCEEDED
+            && self.books.counts(now, &self.limits).cl_waiting == 0
+        {
+            // Nothing was tried: a quota is used up. Whoever comes after it was raised is not to wait.
+            self.books.try_again();
+        }
         for slot in failed.refuse {
             let _gone = slot.give(Err(error.clone()));
         }
