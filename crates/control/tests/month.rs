@@ -125,7 +125,7 @@ async fn simulate(scene: &Scene, month: &Month, shop: &Made, blog: &Made) {
     book.beat(days * DAY + HOUR).await;
     // The branches had their endpoints before the month began, and the ledger knows all of it.
     let before = month.from.as_microsecond();
-    let old = move |db: &rusqlite::Connection| {
+    let old = move |db: &rusqlite::Transaction<'_>| {
         db.execute("UPDATE endpoints SET created_at = ?1", [before - 1])?;
         db.execute("UPDATE usage_book SET since = ?1", [before])
     };
