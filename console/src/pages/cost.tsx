@@ -4,13 +4,13 @@ import { useResource } from '../api/resource';
 import type { CostReport } from '../api/usage';
 import { Link, useQuery, type PageProps } from '../app/router';
 import { amount, money, percent, roundBytes } from '../charts/format';
-import { EmptyState, ErrorState, SkeletonRows } from '../ui/feedback';
+import { EmptyState, ErrorState } from '../ui/feedback';
 import { Select } from '../ui/field';
 import { duration } from '../ui/format';
 import { Coins } from '../ui/icons';
 import { Card, Page, Section, Stat, Stats } from '../ui/page';
 import { Table, type Column } from '../ui/table';
-import { Bills } from './cost/bills';
+import { Bills, BillsSkeleton } from './cost/bills';
 import { WhatIf } from './cost/estimate';
 import { months } from './usage/span';
 
@@ -40,15 +40,16 @@ export default function CostPage({ params }: PageProps) {
             <Stat label="Active" note={data ? `${percent((100 * data.usage.active_seconds) / (hours * HOUR))} of the time` : '\u00a0'}>{data && duration(data.usage.active_seconds)}</Stat>
             <Stat label="Storage" note="on average">{data && roundBytes(data.usage.storage_byte_hours / hours)}</Stat>
             <Stat label="Egress" note={'\u00a0'}>{data && roundBytes(data.usage.egress_bytes)}</Stat>
-            <Stat label="Largest saving by sleep" note={best ? `on ${best.provider} ${best.plan}` : '\u00a0'}>{data && (best && best.saving > 0 ? `${money(best.saving, best.currency)} · ${percent(best.saving_percent)}` : '–')}</Stat>
+            <Stat label="Largest saving by sleep" note={best && best.saving > 0 ? `${percent(best.saving_percent)}, ${best.provider} ${best.plan}` : '\u00a0'}>{data && (best && best.saving > 0 ? money(best.saving, best.currency) : '–')}</Stat>
           </Stats>
           <Section title="On each price sheet" lead="Real use of the month so far. Open one for its arithmetic.">
-            {data ? <Bills bills={data.sheets} /> : <Card flush><SkeletonRows rows={6} /></Card>}
+            {data ? <Bills bills={data.sheets} /> : <BillsSkeleton />}
           </Section>
-          {!project && <ByProject data={data} />}
+          {!project && data && <ByProject data={data} />}
         </>
       )}
-      <WhatIf />
+      {/* How many sheets there are is not known before: what is below them comes with them. */}
+      {(data ?? reply.error) && <WhatIf />}
     </Page>
   );
 }

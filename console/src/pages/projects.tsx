@@ -35,7 +35,7 @@ function State({ row }: { row: Row }) {
   const first = state(row);
   if (!first) return <span class="faint">No endpoint</span>;
   const same = row.endpoints.filter((endpoint) => endpoint.state === first).length;
-  return <span class="row"><StateBadge state={first} />{row.endpoints.length > 1 && <span class="faint small">{same} of {row.endpoints.length}</span>}</span>;
+  return <span class="row"><StateBadge state={first} />{row.endpoints.length > 1 && <span class="faint small nowrap">{same} of {row.endpoints.length}</span>}</span>;
 }
 
 function Size({ project }: { project: Project }) {
@@ -45,9 +45,9 @@ function Size({ project }: { project: Project }) {
 
 const COLUMNS: Column<Row>[] = [
   { key: 'name', title: 'Project', sort: (row) => row.name.toLowerCase(), render: (row) => (
-    <div class="project-name"><Link href={`/projects/${row.id}`} tabIndex={-1}>{row.name}</Link><span class="faint small truncate">{row.id}</span></div>
+    <div class="project-name"><Link href={`/projects/${row.id}`} tabIndex={-1}>{row.name}</Link><span class="faint small truncate wide-only">{row.id}</span><span class="narrow-only"><State row={row} /></span></div>
   ) },
-  { key: 'state', title: 'State', width: '10rem', sort: (row) => LIVELINESS.indexOf(state(row) ?? ''), render: (row) => <State row={row} /> },
+  { key: 'state', title: 'State', width: '10rem', wide: true, sort: (row) => LIVELINESS.indexOf(state(row) ?? ''), render: (row) => <State row={row} /> },
   { key: 'pg', title: 'PostgreSQL', width: '7rem', numeric: true, wide: true, sort: (row) => row.pg_version, render: (row) => row.pg_version },
   { key: 'size', title: 'Size', width: '7rem', numeric: true, wide: true, render: (row) => <Size project={row} /> },
   { key: 'active', title: 'Last active', width: '8rem', numeric: true, sort: (row) => Date.parse(row.lastActive ?? '') || 0, render: (row) => <Time at={row.lastActive} /> },

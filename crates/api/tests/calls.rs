@@ -110,6 +110,7 @@ fn every_call() -> Vec<Line> {
         line(&client::project::get(p)),
         line(&client::project::update(p, &UpdateProject::default())),
         line(&client::project::delete(p)),
+        line(&client::project::wake(p)),
         line(&client::project::connection_uri(p, uri)),
         line(&client::endpoint::list(p)),
         line(&client::endpoint::create(p, &new_endpoint())),

@@ -9,6 +9,7 @@ use std::fmt::Debug;
 use dormouse_api::branch::{BranchHistory, BranchSizes, BranchState, CreateBranch, UpdateBranch};
 use dormouse_api::endpoint::{EndpointLimits, EndpointLive, EndpointSettings, EndpointType, PoolerMode};
 use dormouse_api::project::{AllowedIps, EndpointDefaults, PreloadLibraries, ProjectSettings};
+use dormouse_api::quota::NeonQuota;
 use dormouse_api::*;
 use dormouse_base::{Secret, Timestamp};
 use insta::assert_snapshot;
@@ -50,6 +51,7 @@ fn project() -> Project {
             preload_libraries: PreloadLibraries { enabled_libraries: vec!["pg_stat_statements".into()] },
             owner_is_superuser: false,
             allowed_ips: AllowedIps { ips: vec!["192.0.2.7".into()], protected_branches_only: true },
+            quota: NeonQuota::default(),
         },
         default_branch_id: Some("br-quiet-meadow-k3v9x2ab".parse().unwrap()),
     }

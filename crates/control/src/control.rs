@@ -8,28 +8,22 @@
 //! ```
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use dormouse_base::{EndpointId, Secret, clock};
-use dormouse_compute::postgres::discover::Installations;
-use dormouse_compute::sandbox::identity::Identities;
-use dormouse_pricing::Pricing;
 use dormouse_runtime::task::Scope;
-use dormouse_statistics::{Recorder, StoreError};
-use dormouse_storage::Store;
+use dormouse_statistics::Recorder;
 use parking_lot::Mutex;
 
-use crate::address::Address;
 use crate::alerts::Watch;
 use crate::api_key;
 use crate::computes::Computes;
-use crate::db::{self, Db, DbError, api_keys, databases, endpoints, sessions, settings};
-use crate::directory::{Directories, DirectoryError};
+use crate::config::{Config, StartError};
+use crate::db::{Db, DbError, api_keys, databases, endpoints, sessions, settings};
+use crate::directory::Directories;
 use crate::first::{self, FirstProject};
-use crate::identity::jwks::JwksError;
+use crate::identity::Oidc;
 use crate::identity::session::{self, Doorman, Session};
-use crate::identity::{Oidc, OidcSettings};
 use crate::keeper::Keeper;
 use crate::known::Known;
 use crate::locate::{LocateError, Located, Locator};
@@ -37,80 +31,20 @@ use crate::measure::exported::Exported;
 use crate::measure::storage::Stored;
 use crate::metering::Clients;
 use crate::metrics::Metrics;
-use crate::model::settings::Timeouts;
 use crate::model::token::TokenError;
+use crate::node::Node;
 use crate::node::sizes::Retention;
-use crate::node::{Node, Ways};
-use crate::operation::{Executor, StepFailure, kinds};
+use crate::operation::{Executor, kinds};
 use crate::password::{PasswordError, Passwords, StoredRole};
 use crate::pooler::Attached;
 use crate::reconcile::{self, Statuses};
 use crate::replies::Replies;
-use crate::secrets::{KeyError, Secrets, private_file};
+use crate::secrets::{Secrets, private_file};
 use crate::token::Tokens;
 use crate::vault::Vault;
 
 /// The file with the API key of this machine's command line, in the data directory.
 pub const LOCAL_KEY_FILE: &str = "api.key";
-
-/// What control needs to know to start.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// The data directory; it exists, and only the server's user can change it.
-    pub data: PathBuf,
-    /// Where clients reach the proxy.
-    pub address: Address,
-    /// This program's version, for `/status`.
-    pub version: String,
-    /// What endpoints use that do not say otherwise.
-    pub timeouts: Timeouts,
-    /// The PostgreSQL installations.
-    pub installations: Installations,
-    /// Who computes run as.
-    pub identities: Identities,
-    /// Where the truth of all branches is.
-    pub store: Store,
-    /// A directory with a short path, for sockets.
-    pub run_root: PathBuf,
-    /// The ways of its node.
-    pub ways: Ways,
-    /// The identity provider whose tokens are accepted.
-    pub oidc: Option<OidcSettings>,
-    /// The price sheets.
-    pub pricing: Arc<Pricing>,
-}
-
-/// Control could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The metadata file.
-    #[error("cannot open the metadata")]
-    Open(#[source] db::OpenError),
-    /// The file of the statistics.
-    #[error("cannot open the statistics")]
-    Statistics(#[source] StoreError),
-    /// A question or a change to the metadata.
-    #[error("cannot use the metadata")]
-    Metadata(#[source] DbError),
-    /// The machine key or the local API key.
-    #[error("cannot use a key file")]
-    Key(#[source] KeyError),
-    /// The client that asks the identity provider.
-    #[error("cannot prepare for the identity provider")]
-    Identity(#[source] JwksError),
-    /// The directories of templates and computes.
-    #[error("cannot prepare the data directory")]
-    Directory(#[source] DirectoryError),
-    /// The directories that an earlier server left.
-    #[error("cannot look at the computes' directories")]
-    Node(#[source] crate::node::NodeError),
-    /// The first project could not be made.
-    #[error("cannot make the first project: {0}")]
-    FirstProject(#[source] StepFailure),
-    /// What a new project asks for is not there.
-    #[error("cannot make the first project: {0}")]
-    Refused(#[source] crate::model::Refused),
-}
 
 /// Everything that does not need the fleet.
 #[derive(Debug, Clone)]

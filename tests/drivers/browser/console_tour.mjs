@@ -62,7 +62,7 @@ async function project(page) {
 async function endpoint(page, id) {
   await page.getByRole('row', { name: /main/ }).first().getByRole('button', { name: 'Wake' }).click();
   await page.getByText(/main is awake after/).waitFor();
-  await page.getByRole('row', { name: /main/ }).first().getByText('Active').waitFor();
+  await page.getByRole('row', { name: /main.*Active/ }).first().waitFor();
   equal((await api('GET', `/projects/${id}/endpoints`)).endpoints[0].state, 'active', 'after Wake');
 }
 
@@ -201,7 +201,7 @@ async function keysAndSettings(page, id) {
   await page.goto(`${base}/console/projects/${id}/operations`);
   await page.getByRole('row', { name: /Create branch.*Finished/ }).first().waitFor();
   await page.goto(`${base}/console/audit`);
-  for (const what of ['Sign in', 'Create project', 'Update pooler', 'Revoke api key']) await page.getByRole('row', { name: new RegExp(what) }).first().waitFor();
+  for (const what of ['Sign in', 'Create project', 'Update pooler', 'Revoke API key']) await page.getByRole('row', { name: new RegExp(what) }).first().waitFor();
 }
 
 await run('console_tour', async (open) => {

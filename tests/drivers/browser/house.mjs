@@ -58,9 +58,14 @@ export async function open({ phone = false, dark = false, storage } = {}) {
   context.setDefaultTimeout(PATIENCE);
   await context.addInitScript(() => {
     window.shift = 0;
+    window.shifted = [];
     window.violations = [];
     new PerformanceObserver((list) => {
-      for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shift += entry.value;
+      for (const entry of list.getEntries()) {
+        if (entry.hadRecentInput) continue;
+        window.shift += entry.value;
+        window.shifted.push(...entry.sources.map(({ node, previousRect, currentRect }) => `${node?.className || node?.nodeName} ${Math.round(previousRect.top)} to ${Math.round(currentRect.top)}`));
+      }
     }).observe({ type: 'layout-shift', buffered: true });
     document.addEventListener('securitypolicyviolation', (event) => window.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
   });
@@ -90,12 +95,13 @@ export async function settled(page) {
 export async function inspect(page, where, { shift = true } = {}) {
   const seen = await page.evaluate(() => ({
     shift: window.shift,
+    shifted: window.shifted,
     violations: window.violations,
     wider: document.documentElement.scrollWidth - window.innerWidth,
   }));
   equal(seen.violations, [], `${where}: violations of the policy`);
   check(seen.wider <= 0, `${where}: the page is ${seen.wider} px wider than the window`);
-  if (shift) check(seen.shift < MAX_SHIFT, `${where}: the layout shifts by ${seen.shift.toFixed(3)}`);
+  if (shift) check(seen.shift < MAX_SHIFT, `${where}: the layout shifts by ${seen.shift.toFixed(3)}: ${seen.shifted.join(', ')}`);
   const found = await page.evaluate(`${axe}; axe.run(document, { resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] })`);
   const serious = found.violations.filter((one) => one.impact === 'serious' || one.impact === 'critical');
   equal(serious.map((one) => `${one.id} (${one.nodes.map((node) => node.target.join(' ')).slice(0, 3).join(', ')}: ${one.nodes[0]?.failureSummary})`), [], `${where}: accessibility`);

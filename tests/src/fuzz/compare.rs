@@ -13,12 +13,13 @@ const FAILED: &str = "Z:E";
 /// Whether the pool answered as PostgreSQL did; else where not.
 pub(super) fn differ(pooled: &[String], direct: &[String]) -> Option<usize> {
     let strictly = compare(&usual(pooled, false), &usual(direct, false));
-    if strictly.is_none() || !pooled.iter().any(|reply| reply == TABLE_IS_GONE) {
+    if strictly.is_none() || !pooled.iter().chain(direct).any(|reply| reply == TABLE_IS_GONE) {
         return strictly;
     }
     let (pooled, direct) = (usual(pooled, true), usual(direct, true));
     // What that error leads to, to the next Sync and beyond, cannot be compared.
-    compare(&pooled, &direct).filter(|at| pooled.get(*at) != Some(&TABLE_IS_GONE))
+    let leads = |side: &[&str], at: usize| side.get(at) == Some(&TABLE_IS_GONE);
+    compare(&pooled, &direct).filter(|at| !leads(&pooled, *at) && !leads(&direct, *at))
 }
 
 fn compare(pooled: &[&str], direct: &[&str]) -> Option<usize> {

@@ -3,6 +3,7 @@
 //!
 //! | test | what |
 //! |---|---|
+//! | units | the console's own tests of what is pure, by vitest |
 //! | tour | everything that people do, also with nothing but the keyboard |
 //! | looks | every page, wide and narrow, dark and light, with and without data: axe, layout shift, policy, size, first paint |
 //! | sql | the SQL editor and the page of queries |
@@ -55,6 +56,20 @@ fn good(said: Said, name: &str) {
     let last = said.lines().last().unwrap_or_default();
     assert!(last.starts_with(&format!("ok {name}")), "{said}");
     note(last);
+}
+
+#[test]
+fn units() {
+    let root = checkout().join("console");
+    let vitest = root.join("node_modules/vitest/vitest.mjs");
+    if !vitest.is_file() {
+        note("SKIPPED units: the packages of the console are not installed");
+        return;
+    }
+    let said =
+        run(Path::new("node"), &[vitest.to_str().unwrap(), "run", "--root", root.to_str().unwrap()], &[]);
+    let said = said.good();
+    assert!(said.contains("passed") && !said.contains("failed"), "{said}");
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod sandbox;
 mod schedule;
 mod statistics;
 mod cost;
+mod size;
 mod storm;
 mod versions;
 mod disk;

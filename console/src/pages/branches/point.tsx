@@ -67,7 +67,7 @@ function Slider({ start, end, marks, time, onTime }: { start: number; end: numbe
   const shown = new Date(Math.min(Math.max(time, start), end));
   const times = marks.flatMap((branch) => (branch.parent_timestamp ? [{ branch, at: Date.parse(branch.parent_timestamp) }] : [])).filter((mark) => mark.at >= start && mark.at <= end);
   return (
-    <div class="slider">
+    <div class="point-slider">
       <input
         type="range"
         min={0}
@@ -77,10 +77,10 @@ function Slider({ start, end, marks, time, onTime }: { start: number; end: numbe
         aria-valuetext={dateTime(shown)}
         onInput={(event) => onTime(start + (Number(event.currentTarget.value) / STEPS) * length)}
       />
-      <div class="slider-track" aria-hidden="true">
-        {times.map((mark) => <span key={mark.branch.id} class="slider-mark" style={{ left: `${((mark.at - start) / length) * 100}%` }} title={`${mark.branch.name} left here`} />)}
+      <div class="point-track" aria-hidden="true">
+        {times.map((mark) => <span key={mark.branch.id} class="point-mark" style={{ left: `${((mark.at - start) / length) * 100}%` }} title={`${mark.branch.name} left here`} />)}
       </div>
-      <div class="slider-ends"><span>{relative(new Date(start), end)}</span><span>now</span></div>
+      <div class="point-ends"><span>{relative(new Date(start), end)}</span><span>now</span></div>
       <Field label="Exactly" hint={`${relative(shown, end)}, in your time zone`}>
         <TextInput type="datetime-local" step="1" min={localInput(new Date(start))} max={localInput(new Date(end))} value={localInput(shown)} onValue={(text) => { const chosen = new Date(text).getTime(); if (Number.isFinite(chosen)) onTime(chosen); }} />
       </Field>

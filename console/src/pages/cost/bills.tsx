@@ -3,7 +3,7 @@ import { useState } from 'preact/hooks';
 import type { Bill } from '../../api/usage';
 import { money, percent } from '../../charts/format';
 import { Badge } from '../../ui/badge';
-import { EmptyState } from '../../ui/feedback';
+import { EmptyState, Skeleton } from '../../ui/feedback';
 import { number } from '../../ui/format';
 import { Chevron, Coins } from '../../ui/icons';
 import { Card } from '../../ui/page';
@@ -23,6 +23,19 @@ export function Bills({ bills }: { bills: readonly Bill[] }) {
   );
 }
 
+/** Price sheets that come with the server. */
+const BUILT_IN = 11;
+
+/** As high as what comes. */
+export function BillsSkeleton() {
+  return (
+    <div role="status" aria-label="Loading">
+      <p class="bill-legend small"><Skeleton width="16rem" height="0.75rem" /></p>
+      <ul class="table-frame bills" aria-hidden="true">{Array.from({ length: BUILT_IN }, (_, n) => <li key={n} class="bill"><div class="bill-head"><span /><Skeleton width={`${80 - ((n * 17) % 40)}%`} height="0.75rem" /></div></li>)}</ul>
+    </div>
+  );
+}
+
 /** Whether a plan allows so much. */
 export const fits = (bill: Bill): boolean => bill.fits !== false;
 
@@ -33,7 +46,10 @@ function Line({ bill, highest, least }: { bill: Bill; highest: number; least: bo
     <li class="bill" data-sheet={bill.id}>
       <button type="button" class="bill-head" aria-expanded={open} onClick={() => setOpen(!open)}>
         <Chevron size={12} class={open ? 'bill-open' : ''} />
-        <span class="bill-name"><b>{bill.provider}</b> <span class="muted">{bill.plan}</span>{least && <Badge tone="ok">least</Badge>}{!fits(bill) && <Badge tone="busy" title={bill.notes.join(' ')}>does not fit</Badge>}<span class="small faint bill-date">prices of {bill.dated}</span></span>
+        <span class="bill-name">
+          <span class="truncate" title={`${bill.provider} ${bill.plan}`}><b>{bill.provider}</b> <span class="muted">{bill.plan}</span></span>
+          <span class="bill-sub small faint"><span class="truncate">prices of {bill.dated}</span>{least && <Badge tone="ok">least</Badge>}{!fits(bill) && <Badge tone="busy" title={bill.notes.join(' ')}>does not fit</Badge>}</span>
+        </span>
         <span class="bill-bars" aria-hidden="true"><span class="bill-bar bill-used" style={{ width: width(bill.total) }} /><span class="bill-bar bill-always" style={{ width: width(bill.always_on_total) }} /></span>
         <span class="bill-total num"><b>{money(bill.total, bill.currency)}</b><span class="small muted">of {money(bill.always_on_total, bill.currency)}</span></span>
         <span class="bill-saving num">{bill.saving > 0 ? <span class="good">saves {percent(bill.saving_percent)}</span> : <span class="faint">no saving</span>}</span>

@@ -185,16 +185,7 @@ mod tests {
     fn live(cu: f64, cpu_cores: f64, memory: u64, limit: Option<u64>) -> Live {
         let cu = Cu::new(cu).unwrap();
         let at = clock::now();
-        Live {
-            at,
-            cu,
-            cpu_cores,
-            memory_bytes: memory,
-            memory_limit_bytes: limit,
-            connections: 0,
-            waiting: 0,
-            measured: true,
-        }
+        Live { at, cu, cpu_cores, memory_bytes: memory, memory_limit_bytes: limit, measured: true }
     }
 
     fn seen(name: &str, live: Option<Live>) -> Seen {

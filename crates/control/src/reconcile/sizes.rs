@@ -39,6 +39,9 @@ pub struct Sizes {
 /// A branch with its storage ID, and its endpoints.
 type Line = (BranchId, BranchId, Vec<EndpointId>);
 
+/// Those of every project.
+type Lines = BTreeMap<ProjectId, Vec<Line>>;
+
 impl Sizes {
     pub(super) fn new(control: &Control) -> Self {
         let foundation = &control.foundation;
@@ -55,7 +58,7 @@ impl Sizes {
     }
 
     /// The branches of every project, and the projects where somebody works.
-    fn lines(&self) -> Result<(BTreeMap<ProjectId, Vec<Line>>, BTreeSet<ProjectId>), Trouble> {
+    fn lines(&self) -> Result<(Lines, BTreeSet<ProjectId>), Trouble> {
         let rows = self.db.read("list branches", |db| Ok((branches::of_all(db)?, endpoints::all(db)?)));
         let (branches, endpoints) = rows.map_err(Trouble::in_doing("list branches"))?;
         let awake: BTreeSet<EndpointId> = self.computes.awake().into_iter().map(|(id, _)| id).collect();
@@ -66,7 +69,7 @@ impl Sizes {
             }
             of_branch.entry(endpoint.branch_id).or_default().push(endpoint.id);
         }
-        let mut lines: BTreeMap<ProjectId, Vec<Line>> = BTreeMap::new();
+        let mut lines = Lines::new();
         for (project, branch, storage) in branches {
             let endpoints = of_branch.remove(&branch).unwrap_or_default();
             lines.entry(project).or_default().push((branch, storage, endpoints));
