@@ -4,7 +4,8 @@
 //! | test | what |
 //! |---|---|
 //! | tour | everything that people do, also with nothing but the keyboard |
-//! | looks | every page, wide and narrow, dark and light, with and without data: axe, layout shift, policy, size, first paint |
+//! | every page … | light, dark and on a phone: axe, layout shift, policy, nothing wider than the window, no errors |
+//! | first visit … | size, first paint, a thousand branches, no data at all |
 //! | gone | the server dies and comes back while somebody looks |
 
 use std::path::Path;
@@ -67,13 +68,32 @@ fn tour() {
     good(browse(&server, "console_tour", &[("LINK", &link)]), "console_tour");
 }
 
-#[test]
-fn looks() {
+fn looks(part: &str) {
     if cannot("console_looks") {
         return;
     }
     let server = Server::start(&[]);
-    good(browse(&server, "console_looks", &[]), "console_looks");
+    good(browse(&server, "console_looks", &[("PART", part)]), "console_looks");
+}
+
+#[test]
+fn first_visit_and_extremes() {
+    looks("first");
+}
+
+#[test]
+fn every_page_light() {
+    looks("light");
+}
+
+#[test]
+fn every_page_dark() {
+    looks("dark");
+}
+
+#[test]
+fn every_page_on_a_phone() {
+    looks("phone");
 }
 
 #[test]
