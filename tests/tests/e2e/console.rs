@@ -12,10 +12,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dormouse_base::clock::Mono;
-use dormouse_tests::programs::{Said, driver_home, run};
+use dormouse_tests::programs::{Said, driver_home, run_within};
 use dormouse_tests::{Server, checkout, free_port, note};
 
 use crate::pool_house::skipped;
+
+/// Seconds for one program: some twenty when nobody else uses the machine.
+const LIMIT: &str = "240";
 
 /// Whether the tests can run here; said loudly when they cannot.
 fn cannot(name: &str) -> bool {
@@ -46,7 +49,7 @@ fn browse(server: &Server, name: &str, more: &[(&str, &str)]) -> Said {
     if !pictures.is_empty() {
         environment.push(("PICTURES", &pictures));
     }
-    run(Path::new("node"), &[program.to_str().unwrap()], &environment)
+    run_within(LIMIT, Path::new("node"), &[program.to_str().unwrap()], &environment)
 }
 
 fn good(said: Said, name: &str) {
@@ -114,7 +117,8 @@ fn gone() {
         let environment = move || {
             let program = checkout().join("tests/drivers/browser/console_gone.mjs");
             let home = driver_home().join("browser");
-            let said = run(
+            let said = run_within(
+                LIMIT,
                 Path::new("node"),
                 &[program.to_str().unwrap()],
                 &[
