@@ -26,7 +26,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: Option<u32>,
 
-    /// Small databases and few rounds: whether it works, not what it says. For `storage`, `pool` and `http`.
+    /// Small databases and few rounds: whether it works, not what it says. For `storage`, `pool`, `http` and `scale`.
     #[arg(long)]
     pub(crate) quick: bool,
 
@@ -68,6 +68,8 @@ pub(crate) enum Part {
     Http,
     /// Instructions that the pooler's hot path takes, beside those written down.
     PoolInstructions,
+    /// How soon a loaded compute gets more processors, and what looking after sizes costs.
+    Scale,
     /// All that begins with `storage-`.
     Storage,
     /// Snapshots and directories made of them, beside `pg_basebackup` and pgBackRest.
@@ -97,6 +99,7 @@ impl Part {
             Part::Pool => "pool",
             Part::Http => "http",
             Part::PoolInstructions => "pool-instructions",
+            Part::Scale => "scale",
             Part::Storage => "storage",
             Part::StorageSnapshot => "storage-snapshot",
             Part::StorageStart => "storage-start",
@@ -146,6 +149,7 @@ impl Args {
                     Part::Usage,
                     Part::Pool,
                     Part::Http,
+                    Part::Scale,
                     Part::PoolInstructions,
                 ];
                 first.into_iter().chain(STORAGE).collect()

@@ -13,11 +13,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use dormouse_api::client::{self, Call};
+use dormouse_api::endpoint::{EndpointPatch, UpdateEndpoint};
 use dormouse_api::operation::{Operation, OperationStatus};
 use dormouse_api::project::CreatedProject;
 use dormouse_api::{LiveState, StatusEndpoint};
 use dormouse_base::clock::Mono;
-use dormouse_base::{EndpointId, ProjectId};
+use dormouse_base::{Cu, EndpointId, ProjectId};
 use dormouse_compute::sandbox::process;
 use dormouse_pgwire::auth::scram::client::Password;
 use dormouse_runtime::task;
@@ -267,6 +268,30 @@ impl Server {
             password: Some(Password::plain(&password)),
         };
         Ok(Place { project, id, address, password, login })
+    }
+
+    /// Says between which sizes an endpoint moves, compute units.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub(crate) fn resize(&self, place: &Place, min: f64, max: f64) -> Result<(), Error> {
+        let endpoint = EndpointPatch {
+            autoscaling_limit_min_cu: Some(min),
+            autoscaling_limit_max_cu: Some(max),
+            ..EndpointPatch::default()
+        };
+        self.call(&client::endpoint::update(&place.project, &place.id, &UpdateEndpoint { endpoint }))
+            .map(drop)
+    }
+
+    /// Lets an endpoint have the whole machine from its first moment on: where pgbench measures something else than
+    /// how sizes move.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub(crate) fn give_all(&self, place: &Place) -> Result<(), Error> {
+        let most = Cu::MAX.as_f64();
+        self.resize(place, most, most)
     }
 
     /// Stops an endpoint and waits until it has stopped.

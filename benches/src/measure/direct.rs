@@ -93,6 +93,7 @@ pub(crate) fn run(binary: &Path, seconds: u32) -> Result<PartReport, Error> {
     let pgbench = pgbench::find()?;
     let server = Server::start(binary, &super::STAY_AWAKE)?;
     let place = server.first_place()?;
+    server.give_all(&place)?;
     session::over_tcp(place.address, &place.login)?.first_row()?;
     let compute = server.compute(&place)?;
     let stage = Stage { server, place, compute, pgbench, seconds };

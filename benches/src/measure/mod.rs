@@ -17,6 +17,8 @@ mod pool;
 
 mod http;
 
+mod scale;
+
 mod storage;
 
 pub(crate) use self::pool::walk::Walk;
@@ -44,6 +46,7 @@ pub(crate) fn run(part: Part, binary: &Path, args: &Args) -> Result<PartReport, 
         Part::Usage => usage::run(binary),
         Part::Pool => pool::run(binary, args),
         Part::Http => http::run(binary, args),
+        Part::Scale => scale::run(binary, args),
         Part::PoolInstructions => pool::instructions::run(args),
         Part::StorageSnapshot => storage::snapshot::run(args),
         Part::StorageStart => storage::start::run(binary, args),

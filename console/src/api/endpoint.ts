@@ -16,6 +16,8 @@ export interface Live {
   memory_limit_bytes: number | null;
   connections: number | null;
   pool_waiting: number | null;
+  /** If not, CPU and memory are zero. */
+  measured?: boolean;
 }
 
 export interface FullEndpoint extends Endpoint {

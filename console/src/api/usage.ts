@@ -45,6 +45,8 @@ export interface Bill {
   always_on_total: number;
   saving: number;
   saving_percent: number;
+  /** Whether the plan allows this use; the notes say what goes beyond. */
+  fits?: boolean;
   notes: string[];
 }
 
@@ -53,6 +55,7 @@ export interface CostReport {
   from: string;
   to: string;
   usage: Totals;
+  default_sheet?: string;
   sheets: Bill[];
   projects: { project_id: string; name: string; totals: Totals; costs: Record<string, number> }[];
 }
@@ -69,7 +72,7 @@ export interface Estimate {
   egress_gb: number;
 }
 
-export type QuotaMeasure = 'active_seconds' | 'cu_seconds' | 'storage_bytes' | 'egress_bytes' | 'spend';
+export type QuotaMeasure = 'active_seconds' | 'cu_seconds' | 'storage_bytes' | 'egress_bytes' | 'written_bytes' | 'spend';
 
 export interface Quota {
   measure: QuotaMeasure;

@@ -86,7 +86,7 @@ export function LineChart({ title, series, from, to, format, height, binary, lea
               {of.map((run, m) => {
                 const first = run[0] as Known;
                 const last = run[run.length - 1] as Known;
-                if (run.length === 1) return <circle key={m} class="dot" cx={frame.x(first.t)} cy={frame.y(first.v)} r={2} />;
+                if (run.length === 1) return <circle key={m} class="dot" cx={frame.x(first.t)} cy={frame.y(first.v)} r={2.5} />;
                 const line = path(run, frame);
                 return (
                   <g key={m}>

@@ -28,7 +28,8 @@ const HEIGHTS: Record<State, number> = { unknown: 0.06, stopped: 0.06, starting:
 /** Why it woke or fell asleep, as people say it. */
 const REASONS: Record<string, string> = {
   client: 'a client came', request: 'somebody asked for it', schedule: 'the schedule', heal: 'to recover from a crash',
-  idle: 'nothing to do', pressure: 'memory was short', shutdown: 'the server stopped',
+  keep_warm: 'a keep-warm window', idle: 'nothing to do', pressure: 'memory was short', shutdown: 'the server stopped', quota: 'a quota was used up',
+  cpu: 'CPU was busy', pool_wait: 'clients waited', memory: 'memory was short', bounds: 'its bounds were changed',
 };
 
 export const reasonWords = (reason: unknown): string => (typeof reason === 'string' ? REASONS[reason] ?? words(reason) : '');
@@ -63,11 +64,17 @@ function tipOf(span: Span): Tip {
 
 export function StateTimeline({ timeline, from, to, title }: { timeline: Timeline; from: number; to: number; title: string }) {
   const [box, width] = useWidth<HTMLDivElement>();
-  const [at, setAt] = useState(-1);
+  // A moment, not a number of a stretch: stretches come and go while somebody looks.
+  const [moment, setMoment] = useState<number | null>(null);
   const [focused, setFocused] = useState(false);
   const [asTable, setAsTable] = useState(false);
   const id = useId();
   const { spans, wakes, marks } = timeline;
+  const at = moment === null ? -1 : spans.findIndex((one) => moment >= one.from && moment < one.to);
+  const setAt = (index: number) => {
+    const one = spans[index];
+    setMoment(one ? (one.from + one.to) / 2 : null);
+  };
   const x = useMemo(() => linear([from, to], [1, Math.max(2, width - 1)]), [from, to, width]);
   const ticks = width > 0 ? timeTicks(from, to, Math.max(1, Math.floor(width / X_LABEL)), 'en-GB') : [];
   const span = spans[at];

@@ -4,13 +4,13 @@ import { useResource } from '../api/resource';
 import type { CostReport } from '../api/usage';
 import { Link, useQuery, type PageProps } from '../app/router';
 import { amount, money, percent, roundBytes } from '../charts/format';
-import { EmptyState, ErrorState, SkeletonRows } from '../ui/feedback';
+import { EmptyState, ErrorState } from '../ui/feedback';
 import { Select } from '../ui/field';
 import { duration } from '../ui/format';
 import { Coins } from '../ui/icons';
 import { Card, Page, Section, Stat, Stats } from '../ui/page';
 import { Table, type Column } from '../ui/table';
-import { Bills } from './cost/bills';
+import { Bills, BillsSkeleton } from './cost/bills';
 import { WhatIf } from './cost/estimate';
 import { months } from './usage/span';
 
@@ -43,7 +43,7 @@ export default function CostPage({ params }: PageProps) {
             <Stat label="Largest saving by sleep" note={best && best.saving > 0 ? `${percent(best.saving_percent)}, ${best.provider} ${best.plan}` : '\u00a0'}>{data && (best && best.saving > 0 ? money(best.saving, best.currency) : '–')}</Stat>
           </Stats>
           <Section title="On each price sheet" lead="Real use of the month so far. Open one for its arithmetic.">
-            {data ? <Bills bills={data.sheets} /> : <Card flush><SkeletonRows rows={6} /></Card>}
+            {data ? <Bills bills={data.sheets} /> : <BillsSkeleton />}
           </Section>
           {!project && data && <ByProject data={data} />}
         </>
@@ -57,7 +57,7 @@ export default function CostPage({ params }: PageProps) {
 function ByProject({ data }: { data: CostReport | undefined }) {
   const [query, setQuery] = useQuery();
   type Row = CostReport['projects'][number];
-  const sheet = data?.sheets.find(({ id }) => id === query.get('sheet')) ?? data?.sheets[0];
+  const sheet = data?.sheets.find(({ id }) => id === query.get('sheet')) ?? data?.sheets.find(({ id }) => id === data.default_sheet) ?? data?.sheets[0];
   const columns = useMemo((): Column<Row>[] => [
     { key: 'name', title: 'Project', sort: (row) => row.name, render: (row) => <Link href={`/projects/${encodeURIComponent(row.project_id)}/cost`}>{row.name}</Link> },
     { key: 'cu', title: 'CU-hours', numeric: true, sort: (row) => row.totals.cu_seconds, render: (row) => amount(row.totals.cu_seconds / HOUR) },
@@ -65,7 +65,7 @@ function ByProject({ data }: { data: CostReport | undefined }) {
     { key: 'cost', title: 'Cost', numeric: true, sort: (row) => row.costs[sheet?.id ?? ''] ?? 0, render: (row) => money(row.costs[sheet?.id ?? ''] ?? 0, sheet?.currency) },
   ], [sheet]);
   return (
-    <Section title="By project" actions={sheet && <Select aria-label="Price sheet" value={sheet.id} options={(data?.sheets ?? []).map((one) => ({ value: one.id, label: `${one.provider} ${one.plan}` }))} onValue={(value) => setQuery({ sheet: value })} />}>
+    <Section title="By project" lead="Each as if it were the only one on its account, so these do not add up." actions={sheet && <Select aria-label="Price sheet" value={sheet.id} options={(data?.sheets ?? []).map((one) => ({ value: one.id, label: `${one.provider} ${one.plan}` }))} onValue={(value) => setQuery({ sheet: value })} />}>
       <Table label="Cost by project" columns={columns} rows={data?.projects} rowKey={(row) => row.project_id} order="-cost" empty={<EmptyState icon={<Coins size={20} />} title="Nothing was used in this month" />} />
     </Section>
   );

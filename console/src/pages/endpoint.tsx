@@ -55,6 +55,8 @@ export default function EndpointPage({ params }: PageProps) {
   }
   const { live } = endpoint;
   const runs = endpoint.state === 'active' || endpoint.state === 'paused';
+  // Without cgroups nobody knows, and zero would be a lie.
+  const measured = live?.measured ?? true;
   const of = <T,>(value: T | null | undefined, words: (value: T) => string) => (runs && value !== null && value !== undefined ? words(value) : '–');
   return (
     <Page
@@ -67,8 +69,8 @@ export default function EndpointPage({ params }: PageProps) {
       {endpoint.disabled && <Note kind="warn">It is disabled and refuses every connection.</Note>}
       <Stats>
         <Stat label="Size now" note={`of ${number(endpoint.autoscaling_limit_min_cu, 2)} to ${number(endpoint.autoscaling_limit_max_cu, 2)} CU`}>{of(endpoint.current_cu, cu)}</Stat>
-        <Stat label="CPU" note={runs && endpoint.current_cu ? `of ${number(endpoint.current_cu, 2)}` : '\u00a0'}>{of(live?.cpu_cores, (cores) => number(cores, 2))}</Stat>
-        <Stat label="Memory" note={runs && live?.memory_limit_bytes ? `of ${roundBytes(live.memory_limit_bytes)}` : '\u00a0'}>{of(live?.memory_bytes, roundBytes)}</Stat>
+        <Stat label="CPU" note={!measured ? 'not measured here' : runs && endpoint.current_cu ? `of ${number(endpoint.current_cu, 2)}` : '\u00a0'}>{of(measured ? live?.cpu_cores : null, (cores) => number(cores, 2))}</Stat>
+        <Stat label="Memory" note={!measured ? 'not measured here' : runs && live?.memory_limit_bytes ? `of ${roundBytes(live.memory_limit_bytes)}` : '\u00a0'}>{of(measured ? live?.memory_bytes : null, roundBytes)}</Stat>
         <Stat label="Connections" note={'\u00a0'}>{of(live?.connections, compact)}</Stat>
         <Stat label="Waiting for the pool" note={'\u00a0'}>{of(live?.pool_waiting, compact)}</Stat>
         <Stat label={endpoint.state === 'active' ? 'Awake since' : 'Last active'} note={endpoint.next_wake ? <>wakes <Time at={endpoint.next_wake} /></> : '\u00a0'}><Time at={endpoint.state === 'active' ? endpoint.started_at : endpoint.last_active ?? endpoint.suspended_at} /></Stat>

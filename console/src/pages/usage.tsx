@@ -7,7 +7,7 @@ import { BarChart, type BarChartProps } from '../charts/bars';
 import { amount, compact, percent, roundBytes, timeUnit } from '../charts/format';
 import { periodName } from '../charts/time';
 import { Badge } from '../ui/badge';
-import { EmptyState, ErrorState, Note } from '../ui/feedback';
+import { EmptyState, ErrorState } from '../ui/feedback';
 import { Segmented } from '../ui/field';
 import { dateTime, duration } from '../ui/format';
 import { Gauge } from '../ui/icons';
@@ -44,7 +44,7 @@ export default function UsagePage({ params }: PageProps) {
           <ByBranch data={data} withProject={!project} />
           {project && <Quotas project={project} />}
           {/* At the end, where it moves nothing. */}
-          {data && Date.parse(data.known_since) > Date.parse(data.from) && <Note>Counted since {dateTime(new Date(data.known_since))}; nothing before is known.</Note>}
+          {data && Date.parse(data.known_since) > Date.parse(data.from) && <p class="small muted">Counted since {dateTime(new Date(data.known_since))}; nothing before is known.</p>}
         </>
       )}
     </Page>

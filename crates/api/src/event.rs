@@ -11,7 +11,7 @@ pub struct EndpointEvent {
     pub id: i64,
     /// When.
     pub at: Timestamp,
-    /// What, such as `woke`, `paused`, `stopped`, `start_failed`, `crashed`.
+    /// What, such as `woke`, `paused`, `stopped`, `resized`, `start_failed`, `crashed`.
     pub kind: String,
     /// More about it; the keys depend on `kind`.
     #[serde(default)]

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+use dormouse_api::alert::{AlertState, AlertsQuery, CreateWebhook, UpdateRule};
 use dormouse_api::api_key::CreateApiKey;
 use dormouse_api::auth::{CreateToken, NewToken};
 use dormouse_api::branch::{CreateBranch, DeleteBranchQuery, RestoreBranch, UpdateBranch};
@@ -20,6 +21,7 @@ use dormouse_api::role::{CreateRole, NewRole};
 use dormouse_api::routes::{self, Method};
 use dormouse_api::schema::{CompareQuery, SchemaQuery};
 use dormouse_api::snapshot::{CreateSnapshotQuery, RestoreSnapshot, UpdateSnapshot};
+use dormouse_api::statistics::{By, StatisticsQuery};
 use dormouse_api::storage::{CheckStorage, CollectStorage};
 use dormouse_api::{PageQuery, Status};
 use serde::de::DeserializeOwned;
@@ -32,6 +34,15 @@ fn line<T: DeserializeOwned>(call: &Call<T>) -> Line {
 
 fn estimate() -> dormouse_api::cost::EstimateRequest {
     serde_json::from_str(r#"{"hours_active": 73, "average_cu": 0.5}"#).unwrap()
+}
+
+fn statistics() -> StatisticsQuery {
+    let metrics = Some("cpu_utilization,cold_start_rate".into());
+    StatisticsQuery { metrics, by: Some(By::Endpoint), period: Some(60), ..StatisticsQuery::default() }
+}
+
+fn rule() -> dormouse_api::alert::CreateRule {
+    serde_json::from_str(r#"{"name": "CPU", "metric": "cpu_utilization", "warning": 70}"#).unwrap()
 }
 
 fn branch_calls() -> Vec<Line> {
@@ -99,6 +110,7 @@ fn every_call() -> Vec<Line> {
         line(&client::project::get(p)),
         line(&client::project::update(p, &UpdateProject::default())),
         line(&client::project::delete(p)),
+        line(&client::project::wake(p)),
         line(&client::project::connection_uri(p, uri)),
         line(&client::endpoint::list(p)),
         line(&client::endpoint::create(p, &new_endpoint())),
@@ -155,6 +167,22 @@ fn every_call() -> Vec<Line> {
         line(&client::cost::get(&dormouse_api::cost::CostQuery::default())),
         line(&client::cost::estimate(&estimate())),
         line(&client::cost::sheets()),
+        line(&client::statistics::get(&statistics())),
+        line(&client::statistics::metrics()),
+        line(&client::alert::list(&AlertsQuery {
+            state: Some(AlertState::NoData),
+            ..AlertsQuery::default()
+        })),
+        line(&client::alert::rules()),
+        line(&client::alert::rule("rule-cpu")),
+        line(&client::alert::create_rule(&rule())),
+        line(&client::alert::update_rule("rule-cpu", &UpdateRule::default())),
+        line(&client::alert::delete_rule("rule-cpu")),
+        line(&client::alert::test_rule("rule-cpu")),
+        line(&client::alert::webhooks()),
+        line(&client::alert::create_webhook(&CreateWebhook { name: None, url: "https://x/".into() })),
+        line(&client::alert::delete_webhook("hook-x")),
+        line(&client::alert::test_webhook("hook-x")),
         line(&client::pooler::get()),
         line(&client::pooler::update(&UpdatePooler::default())),
         line(&client::pooler::command(&PoolerCommand { command: "SHOW POOLS".into() })),

@@ -9,6 +9,7 @@ use std::fmt::Debug;
 use dormouse_api::branch::{BranchHistory, BranchSizes, BranchState, CreateBranch, UpdateBranch};
 use dormouse_api::endpoint::{EndpointLimits, EndpointLive, EndpointSettings, EndpointType, PoolerMode};
 use dormouse_api::project::{AllowedIps, EndpointDefaults, PreloadLibraries, ProjectSettings};
+use dormouse_api::quota::NeonQuota;
 use dormouse_api::*;
 use dormouse_base::{Secret, Timestamp};
 use insta::assert_snapshot;
@@ -50,6 +51,7 @@ fn project() -> Project {
             preload_libraries: PreloadLibraries { enabled_libraries: vec!["pg_stat_statements".into()] },
             owner_is_superuser: false,
             allowed_ips: AllowedIps { ips: vec!["192.0.2.7".into()], protected_branches_only: true },
+            quota: NeonQuota::default(),
         },
         default_branch_id: Some("br-quiet-meadow-k3v9x2ab".parse().unwrap()),
     }
@@ -362,6 +364,73 @@ fn server_file_shape() {
     };
     assert_snapshot!("server_file", json(&file));
     assert!(!format!("{file:?}").contains("dm_"));
+}
+
+#[test]
+fn statistics_shape() {
+    let point = statistics::Datapoint {
+        timestamp: at(0),
+        sample_count: 60,
+        average: Some(12.5),
+        minimum: None,
+        maximum: Some(80.0),
+        sum: None,
+        p50: None,
+        p95: Some(71.25),
+        p99: None,
+    };
+    let series = statistics::Series {
+        metric: statistics::Metric::CpuUtilization,
+        unit: statistics::Unit::Percent,
+        endpoint_id: Some("ep-quiet-meadow-k3v9x2ab".parse().unwrap()),
+        project_id: Some("quiet-meadow-k3v9x2ab".parse().unwrap()),
+        datapoints: vec![point],
+    };
+    let all = statistics::Statistics { from: at(0), to: at(30), period: 60, series: vec![series] };
+    assert_snapshot!("statistics", json(&all));
+    for metric in statistics::Metric::ALL {
+        let text = serde_json::to_string(&metric).unwrap();
+        assert_eq!(text, format!("\"{}\"", metric.name()));
+        assert_eq!(statistics::Metric::named(metric.name()), Some(metric));
+    }
+    for statistic in statistics::Statistic::ALL {
+        assert_eq!(serde_json::to_string(&statistic).unwrap(), format!("\"{}\"", statistic.name()));
+    }
+}
+
+#[test]
+fn alert_shapes() {
+    let scope =
+        alert::Scope { project_id: None, endpoint_id: Some("ep-quiet-meadow-k3v9x2ab".parse().unwrap()) };
+    let one = alert::Alert {
+        rule_id: "rule-cpu".parse().unwrap(),
+        name: "CPU".into(),
+        metric: statistics::Metric::CpuUtilization,
+        unit: statistics::Unit::Percent,
+        scope: scope.clone(),
+        state: alert::AlertState::Critical,
+        value: Some(91.0),
+        threshold: Some(85.0),
+        since: at(1),
+    };
+    let change = alert::Change {
+        id: 7,
+        at: at(1),
+        rule_id: one.rule_id.clone(),
+        name: one.name.clone(),
+        metric: one.metric,
+        scope,
+        from: alert::AlertState::NoData,
+        to: alert::AlertState::Critical,
+        value: Some(91.0),
+    };
+    assert_snapshot!("alerts", json(&alert::Alerts { alerts: vec![one], history: vec![change] }));
+    // `null` takes a threshold away, and what is not there leaves it.
+    let read = |text: &str| serde_json::from_str::<alert::UpdateRule>(text).unwrap();
+    assert_eq!(read(r#"{"warning": null}"#).warning, Some(None));
+    assert_eq!(read(r#"{"warning": 5}"#).warning, Some(Some(5.0)));
+    assert_eq!(read("{}").warning, None);
+    assert_eq!(serde_json::to_string(&read(r#"{"critical": null}"#)).unwrap(), r#"{"critical":null}"#);
 }
 
 #[test]

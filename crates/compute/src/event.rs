@@ -142,7 +142,7 @@ pub enum Happening {
         to_cu: Cu,
         /// Why.
         reason: Reason,
-        /// Processors used when it was decided, mean of the last second.
+        /// Processors used when it was decided, mean of a quarter of a second.
         cpu: f64,
         /// Clients that waited for a backend then.
         waiting: u32,

@@ -8,122 +8,43 @@
 //! ```
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use dormouse_base::{EndpointId, Secret, clock};
-use dormouse_compute::postgres::discover::Installations;
-use dormouse_compute::sandbox::identity::Identities;
-use dormouse_pricing::Pricing;
 use dormouse_runtime::task::Scope;
-use dormouse_statistics::{Recorder, StoreError};
-use dormouse_storage::Store;
+use dormouse_statistics::Recorder;
 use parking_lot::Mutex;
 
-use crate::address::Address;
 use crate::alerts::Watch;
 use crate::api_key;
 use crate::computes::Computes;
-use crate::cost::Spending;
-use crate::db::{self, Db, DbError, api_keys, databases, endpoints, sessions, settings};
-use crate::directory::{Directories, DirectoryError};
+use crate::config::{Config, StartError};
+use crate::db::{Db, DbError, api_keys, databases, endpoints, sessions, settings};
+use crate::directory::Directories;
 use crate::first::{self, FirstProject};
-use crate::identity::jwks::JwksError;
+use crate::identity::Oidc;
 use crate::identity::session::{self, Doorman, Session};
-use crate::identity::{Oidc, OidcSettings};
 use crate::keeper::Keeper;
 use crate::known::Known;
 use crate::locate::{LocateError, Located, Locator};
 use crate::measure::exported::Exported;
+use crate::measure::storage::Stored;
 use crate::metering::Clients;
 use crate::metrics::Metrics;
-use crate::model::settings::Timeouts;
 use crate::model::token::TokenError;
+use crate::node::Node;
 use crate::node::sizes::Retention;
-use crate::node::{Node, Ways};
-use crate::operation::apply_config::ApplyConfig;
-use crate::operation::create_branch::CreateBranch;
-use crate::operation::create_endpoint::CreateEndpoint;
-use crate::operation::create_project::CreateProject;
-use crate::operation::delete_branch::DeleteBranch;
-use crate::operation::delete_endpoint::DeleteEndpoint;
-use crate::operation::delete_project::DeleteProject;
-use crate::operation::evict_compute::EvictCompute;
-use crate::operation::import_directory::ImportDirectory;
-use crate::operation::restart_compute::RestartCompute;
-use crate::operation::restore_branch::RestoreBranch;
-use crate::operation::start_compute::StartCompute;
-use crate::operation::suspend_compute::SuspendCompute;
-use crate::operation::{Executor, StepFailure, Work};
+use crate::operation::{Executor, kinds};
 use crate::password::{PasswordError, Passwords, StoredRole};
 use crate::pooler::Attached;
 use crate::reconcile::{self, Statuses};
 use crate::replies::Replies;
-use crate::secrets::{KeyError, Secrets, private_file};
+use crate::secrets::{Secrets, private_file};
 use crate::token::Tokens;
 use crate::vault::Vault;
 
 /// The file with the API key of this machine's command line, in the data directory.
 pub const LOCAL_KEY_FILE: &str = "api.key";
-
-/// What control needs to know to start.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// The data directory; it exists, and only the server's user can change it.
-    pub data: PathBuf,
-    /// Where clients reach the proxy.
-    pub address: Address,
-    /// This program's version, for `/status`.
-    pub version: String,
-    /// What endpoints use that do not say otherwise.
-    pub timeouts: Timeouts,
-    /// The PostgreSQL installations.
-    pub installations: Installations,
-    /// Who computes run as.
-    pub identities: Identities,
-    /// Where the truth of all branches is.
-    pub store: Store,
-    /// A directory with a short path, for sockets.
-    pub run_root: PathBuf,
-    /// The ways of its node.
-    pub ways: Ways,
-    /// The identity provider whose tokens are accepted.
-    pub oidc: Option<OidcSettings>,
-    /// The price sheets.
-    pub pricing: Arc<Pricing>,
-}
-
-/// Control could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The metadata file.
-    #[error("cannot open the metadata")]
-    Open(#[source] db::OpenError),
-    /// The file of the statistics.
-    #[error("cannot open the statistics")]
-    Statistics(#[source] StoreError),
-    /// A question or a change to the metadata.
-    #[error("cannot use the metadata")]
-    Metadata(#[source] DbError),
-    /// The machine key or the local API key.
-    #[error("cannot use a key file")]
-    Key(#[source] KeyError),
-    /// The client that asks the identity provider.
-    #[error("cannot prepare for the identity provider")]
-    Identity(#[source] JwksError),
-    /// The directories of templates and computes.
-    #[error("cannot prepare the data directory")]
-    Directory(#[source] DirectoryError),
-    /// The directories that an earlier server left.
-    #[error("cannot look at the computes' directories")]
-    Node(#[source] crate::node::NodeError),
-    /// The first project could not be made.
-    #[error("cannot make the first project: {0}")]
-    FirstProject(#[source] StepFailure),
-    /// What a new project asks for is not there.
-    #[error("cannot make the first project: {0}")]
-    Refused(#[source] crate::model::Refused),
-}
 
 /// Everything that does not need the fleet.
 #[derive(Debug, Clone)]
@@ -138,6 +59,8 @@ pub struct Foundation {
     pub(crate) node: Node,
     pub(crate) recorder: Recorder,
     pub(crate) exported: Exported,
+    /// How large everything was when it was measured last.
+    pub(crate) stored: Stored,
     /// Where alerts are; the reconciler `alerts` writes it.
     pub(crate) watch: Arc<Mutex<Watch>>,
     pub(crate) metrics: Arc<Metrics>,
@@ -166,7 +89,8 @@ impl Foundation {
             config.ways,
             &Scope::new(),
         );
-        let keeper = Keeper::new(db.clone(), node.clone(), config.timeouts, Arc::clone(&metrics))
+        let (timeouts, pricing) = (config.timeouts, Arc::clone(&config.pricing));
+        let keeper = Keeper::new(db.clone(), node.clone(), timeouts, Arc::clone(&metrics), pricing)
             .map_err(StartError::Metadata)?;
         node.report_to(keeper.clone());
         let known = Known::new(db.clone());
@@ -183,6 +107,7 @@ impl Foundation {
             node,
             exported: Exported::new(recorder.clone(), Arc::clone(&watch), db_of_metrics),
             recorder,
+            stored: Arc::default(),
             watch,
             metrics,
             identities,
@@ -239,7 +164,7 @@ impl Control {
         scope: &Scope,
     ) -> Self {
         foundation.node.attach(Arc::clone(&computes));
-        let kinds = kinds(&foundation, &computes, &vault);
+        let kinds = kinds::all(&foundation, &computes, &vault);
         let metrics = Arc::clone(&foundation.metrics);
         let executor = Executor::new(foundation.db.clone(), scope.clone(), kinds, metrics);
         let statuses = Statuses::default();
@@ -248,8 +173,6 @@ impl Control {
         let replies = Replies::new(foundation.db.clone(), Arc::clone(&foundation.secrets));
         let scope = scope.clone();
         let doorman = Doorman::new(&foundation.config.data);
-        let spending = Spending(Arc::clone(&foundation.config.pricing));
-        foundation.keeper.guard().attach_pricing(Arc::new(spending));
         Self { foundation, computes, vault, executor, statuses, scope, pooler, identities, replies, doorman }
     }
 
@@ -440,57 +363,4 @@ impl Control {
         self.foundation.db.write_now("add the local API key", add).map_err(StartError::Metadata)?;
         Ok(key)
     }
-}
-
-/// Every kind of operation, with what it works on.
-fn kinds(
-    foundation: &Foundation,
-    computes: &Arc<dyn Computes>,
-    vault: &Arc<dyn Vault>,
-) -> Vec<Arc<dyn Work>> {
-    let db = || foundation.db.clone();
-    let keeper = || foundation.keeper.clone();
-    let directories = || foundation.directories.clone();
-    let computes = || Arc::clone(computes);
-    let vault = || Arc::clone(vault);
-    vec![
-        Arc::new(CreateProject { db: db(), directories: directories(), vault: vault(), keeper: keeper() }),
-        Arc::new(ImportDirectory { db: db(), directories: directories(), keeper: keeper(), vault: vault() }),
-        Arc::new(DeleteProject {
-            db: db(),
-            directories: directories(),
-            computes: computes(),
-            vault: vault(),
-            keeper: keeper(),
-        }),
-        Arc::new(CreateBranch { db: db(), vault: vault(), keeper: keeper() }),
-        Arc::new(DeleteBranch {
-            db: db(),
-            directories: directories(),
-            computes: computes(),
-            vault: vault(),
-            keeper: keeper(),
-        }),
-        Arc::new(RestoreBranch {
-            db: db(),
-            secrets: Arc::clone(&foundation.secrets),
-            directories: directories(),
-            computes: computes(),
-            vault: vault(),
-            keeper: keeper(),
-        }),
-        Arc::new(CreateEndpoint { db: db(), keeper: keeper() }),
-        Arc::new(DeleteEndpoint {
-            db: db(),
-            directories: directories(),
-            computes: computes(),
-            vault: vault(),
-            keeper: keeper(),
-        }),
-        Arc::new(EvictCompute { computes: computes(), vault: vault() }),
-        Arc::new(StartCompute { computes: computes() }),
-        Arc::new(SuspendCompute { computes: computes() }),
-        Arc::new(RestartCompute { computes: computes() }),
-        Arc::new(ApplyConfig { db: db(), computes: computes(), keeper: keeper() }),
-    ]
 }

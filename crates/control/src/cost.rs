@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use dormouse_api::cost::{CostLine, Price, PriceSheet, SheetCost};
 use dormouse_api::usage::{Report, Totals};
 use dormouse_base::{BranchId, ProjectId, Timestamp};
-use dormouse_pricing::{Bill, Database, Line, Period, Project, Sheet, Usage};
+use dormouse_pricing::{Bill, Database, Line, Period, Pricing, Project, Sheet, Usage};
 use jiff::tz::TimeZone;
 use jiff::{ToSpan, Zoned};
 
@@ -120,7 +120,9 @@ pub fn database(totals: &Totals, exists: u64) -> Database {
         active_seconds: whole(totals.active_seconds),
         milli_cu_seconds: whole(totals.cu_seconds * 1e3).into(),
         // The ledger does not keep the largest size: fixed sizes are asked for the mean, in favour of who sells them.
-        peak_milli_cu: None,
+        // It is taken from the exact numbers, because a few seconds that are rounded would move it.
+        peak_milli_cu: (totals.active_seconds > 0.0)
+            .then(|| whole(totals.cu_seconds * 1e3 / totals.active_seconds)),
         storage_byte_seconds: large(totals.storage_byte_hours * 3_600.0),
         history_byte_seconds: large(totals.history_byte_hours * 3_600.0),
         egress_bytes: totals.egress_bytes,
@@ -141,13 +143,9 @@ fn large(number: f64) -> u128 {
 
 /// What usage costs by the default sheet, for limits of spending. Only totals are known there: they are taken as one
 /// database that exists while it is active, with the fees and allowances of one month.
-#[derive(Debug)]
-pub struct Spending(pub std::sync::Arc<dormouse_pricing::Pricing>);
-
-impl crate::metering::Pricing for Spending {
-    fn cost(&self, used: &Totals) -> f64 {
-        self.0.spend(&Usage::of(Period::default(), database(used, 0))).to_f64()
-    }
+#[must_use]
+pub fn spent(pricing: &Pricing, used: &Totals) -> f64 {
+    pricing.spend(&Usage::of(Period::default(), database(used, 0))).to_f64()
 }
 
 /// A bill in the words of the API.

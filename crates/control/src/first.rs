@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use dormouse_base::{EndpointId, ProjectId, Secret, clock};
 
-use crate::control::{Control, StartError};
+use crate::config::StartError;
+use crate::control::Control;
 use crate::db::{branches, databases, endpoints, operations, projects, roles, settings};
 use crate::model::defaults;
 use crate::operation::executor::failure_of;

@@ -51,11 +51,13 @@ pub mod first;
 pub(crate) mod replies;
 pub mod http;
 pub mod metrics;
+pub mod config;
 pub mod control;
 
 pub use address::Address;
 pub use computes::{ComputeError, Computes, WayIn};
-pub use control::{Config, Control, Foundation, StartError};
+pub use config::{Config, StartError};
+pub use control::{Control, Foundation};
 pub use first::FirstProject;
 pub use http::auth::{OverTls, Peer};
 pub use identity::OidcSettings;

@@ -33,7 +33,7 @@ pub struct Database {
     pub active_seconds: u64,
     /// Its size while active, added up: thousandths of a CU times seconds.
     pub milli_cu_seconds: u128,
-    /// The largest size it needed, thousandths of a CU; `None` = the mean while active.
+    /// The size that a machine of fixed size would need, thousandths of a CU; `None` = the mean while active.
     pub peak_milli_cu: Option<u64>,
     /// Bytes of data times seconds.
     pub storage_byte_seconds: u128,
@@ -55,15 +55,11 @@ impl Database {
 
     /// The size that a compute of fixed size would need, thousandths of a CU.
     pub(crate) fn size(&self) -> u64 {
-        let mean = self.mean().max(1);
-        self.peak_milli_cu.map_or(mean, |peak| peak.max(mean))
-    }
-
-    fn mean(&self) -> u64 {
-        match u128::from(self.active_seconds) {
+        let mean = match u128::from(self.active_seconds) {
             0 => SMALLEST_MILLI_CU,
             active => u64::try_from(self.milli_cu_seconds.div_ceil(active)).unwrap_or(u64::MAX),
-        }
+        };
+        self.peak_milli_cu.unwrap_or(mean).max(1)
     }
 
     /// The same database, active all the time at the size it had while active.

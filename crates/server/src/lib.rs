@@ -1,7 +1,7 @@
 //! The composition root: from configuration to running roles, and the only place that joins the
 //! proxy to the control plane.
 //!
-//! * [`config`]: what a server is told. [`place`]: what it needs of directories and limits.
+//! * [`config`]: what a server is told. [`error`]: why it does not start. [`place`]: what it needs of directories and limits.
 //! * `ports`, `prepared`: what a start takes and finds before anything runs.
 //! * [`prices`]: the user's own price sheets.
 //! * [`run`]: start everything in order, wait for a signal, stop everything in the opposite order.
@@ -15,6 +15,7 @@
 //! * [`doctor`]: what this machine has and lacks, without starting anything.
 
 pub mod config;
+pub mod error;
 pub mod place;
 pub mod wake;
 pub mod pooler;
@@ -35,4 +36,5 @@ pub use config::{
     CgroupChoice, ClientCerts, DEFAULT_CONN_RATE, LocalClone, OidcSettings, Ready, ReadyProject,
     ServerConfig, WalSource, Wanted, Ways,
 };
-pub use run::{ServerError, run};
+pub use error::ServerError;
+pub use run::run;

@@ -10,7 +10,7 @@ use dormouse_proxy::Bound;
 use tokio::net::TcpListener;
 
 use crate::config::ServerConfig;
-use crate::run::ServerError;
+use crate::error::ServerError;
 use crate::takeover::ask::Predecessor;
 
 /// The ports of a server.

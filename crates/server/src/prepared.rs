@@ -21,10 +21,10 @@ use dormouse_storage::Store;
 use dormouse_storage::object::StoreOptions;
 
 use crate::config::ServerConfig;
+use crate::error::{ServerError, system};
 use crate::place::Place;
 use crate::pooler;
 use crate::prices;
-use crate::run::{ServerError, system};
 
 /// See the module.
 pub(crate) struct Prepared {
@@ -54,7 +54,7 @@ impl Prepared {
         let controllers = Controllers::detect(config.cgroup, &cgroups, &place.instance());
         match &controllers {
             Controllers::Missing(why) => {
-                tracing::warn!(why, "computes are not limited: metering goes by configured sizes")
+                tracing::warn!(why, "computes are not limited: metering goes by configured sizes");
             }
             found => tracing::info!(by = found.name(), "computes are limited"),
         }

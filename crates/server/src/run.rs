@@ -3,26 +3,20 @@
 //! ```text
 //!  place ─► ports ─► PostgreSQL, store, TLS ─► metadata ─► fleet ─► adopt ─► control ─► proxy, HTTP ─► ready
 //!  stop:    proxy and HTTP accept no more ─► computes drain and stop (or are left) ─► the rest ends
-//!  another server takes over: [`crate::takeover`]
+//!  another server takes over: [`succession`], [`crate::takeover`]
 //! ```
 
-use std::io;
-use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Request;
 use axum::middleware;
-use dormouse_api::server_file::{SERVER_FILE, ServerFile};
-use dormouse_base::Secret;
+use dormouse_api::server_file::SERVER_FILE;
 use dormouse_base::clock::Mono;
-use dormouse_compute::fleet::Standstill;
 use dormouse_compute::limits::Clients;
 use dormouse_compute::metrics::Metrics as ComputeMetrics;
 use dormouse_compute::{Fleet, HostChange};
-use dormouse_control::{Control, FirstProject, Foundation, Node, StartError, Vault};
+use dormouse_control::{Control, Foundation, Node, Vault};
 use dormouse_proxy::metrics::Metrics as ProxyMetrics;
 use dormouse_proxy::{Proxy, ProxyConfig};
 use dormouse_runtime::shutdown::{STOP_WITHIN, Signals};
@@ -32,14 +26,18 @@ use parking_lot::RwLock;
 use rustix::fs::Mode;
 use tokio::sync::mpsc;
 
-use crate::config::{MAX_CLIENT_CONN, Ready, ReadyProject, ServerConfig};
+use crate::config::{MAX_CLIENT_CONN, Ready, ServerConfig};
+use crate::error::{ServerError, system};
 use crate::place::{self, Place, PlaceError};
 use crate::ports::{Ports, no_clients};
-use crate::prepared::{Prepared, address};
-use crate::takeover::TakeoverError;
+use crate::prepared::Prepared;
 use crate::takeover::ask::{self, Predecessor, Turn};
-use crate::takeover::give::{self, Given, Wish};
-use crate::{console, http, pooler, traffic, wake};
+use crate::takeover::give::{self, Wish};
+use crate::{http, pooler, traffic, wake};
+use told::{describe, write_server_file};
+
+mod told;
+mod succession;
 
 /// How long tasks may take to end after the computes have.
 const TASKS_END_WITHIN: Duration = Duration::from_secs(3);
@@ -50,86 +48,8 @@ const COMPUTES_END_WITHIN: Duration = Duration::from_secs(STOP_WITHIN.as_secs() 
 /// What computes left behind is filed within this time; the next start does what remains.
 const STORE_WITHIN: Duration = Duration::from_secs(5);
 
-/// Before a takeover whatever still runs may take so long to end; else this server goes on.
-const QUIET_WITHIN: Duration = Duration::from_secs(10);
-
-/// Before a takeover requests over HTTP may take so long; new ones wait in line.
-const REQUESTS_WITHIN: Duration = Duration::from_secs(15);
-
-/// The same for what accepts PostgreSQL clients.
-const DOOR_WITHIN: Duration = Duration::from_secs(3);
-
-/// Before a takeover WAL is filed for so long; the new server files the rest. New connections wait meanwhile.
-const FILE_WITHIN: Duration = Duration::from_millis(500);
-
 /// Between two tries to get the lock of a server that has just died.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
-
-/// Why a server cannot start or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// The data directory.
-    #[error(transparent)]
-    Place(PlaceError),
-    /// No PostgreSQL.
-    #[error(
-        "no PostgreSQL 15 to 18 was found: run `scripts/postgres`, install one with the system's package manager, or name one with --pg-dir"
-    )]
-    NoPostgres,
-    /// No user for computes.
-    #[error(transparent)]
-    Identity(dormouse_compute::sandbox::identity::IdentityError),
-    /// The view of an installation.
-    #[error(transparent)]
-    View(dormouse_compute::postgres::view::ViewError),
-    /// The control plane.
-    #[error("the control plane cannot start")]
-    Control(#[source] StartError),
-    /// The object store.
-    #[error("the object store cannot be used")]
-    Store(#[source] dormouse_storage::object::OpenError),
-    /// The certificate.
-    #[error("TLS cannot be offered")]
-    Tls(#[source] dormouse_proxy::tls::TlsError),
-    /// A price sheet that was named.
-    #[error(transparent)]
-    Prices(crate::prices::PricesError),
-    /// A setting of the pooler.
-    #[error("cannot start the pooler: {0}")]
-    Pooler(String),
-    /// The server that runs.
-    #[error("no takeover")]
-    Takeover(#[source] TakeoverError),
-    /// The data directory is not this server's, although it runs. Never seen.
-    #[error("the lock of the data directory is gone")]
-    NoLock,
-    /// The metadata.
-    #[error("cannot read the API keys")]
-    Keys(#[source] dormouse_control::db::DbError),
-    /// The metadata.
-    #[error("cannot read the pooler's settings")]
-    PoolSettings(#[source] dormouse_control::db::DbError),
-    /// An address.
-    #[error("cannot listen on {address} for {what}: choose another port, or stop what uses it")]
-    Listen {
-        /// For whom.
-        what: &'static str,
-        /// Where.
-        address: SocketAddr,
-        /// The cause.
-        #[source]
-        source: io::Error,
-    },
-    /// Something else of the operating system.
-    #[error("cannot {what}")]
-    System {
-        /// What was tried.
-        what: &'static str,
-        /// The cause.
-        #[source]
-        source: io::Error,
-    },
-}
 
 /// Runs a server until SIGTERM or SIGINT, or until another one has taken over. `ready` is called once, when clients
 /// can connect. A second signal ends it at once.
@@ -159,10 +79,6 @@ pub async fn run(config: ServerConfig, ready: impl FnOnce(Ready)) -> Result<(), 
         signal = signals.next() => tracing::warn!(signal, "ended at once; the next server adopts what runs"),
     }
     Ok(())
-}
-
-pub(crate) fn system(what: &'static str) -> impl FnOnce(io::Error) -> ServerError {
-    move |source| ServerError::System { what, source }
 }
 
 /// What runs, in the order in which it is stopped. All but the first ends when another server takes over, and is
@@ -297,29 +213,6 @@ impl Server {
         Ok(self)
     }
 
-    /// Another server is ready to take over. `None`: it has. Else this one goes on.
-    async fn hand_over(self, wish: Wish, signals: &mut Signals) -> Result<Option<Self>, ServerError> {
-        let start = Mono::now();
-        let Self { lasting, http, door, node, work, .. } = self;
-        let still = lasting.quiet(&wish, (&http, &door), &node, &work).await;
-        let why = match still.refused {
-            Some(why) => why,
-            None => match wish.give(lasting.place.lock().ok_or(ServerError::NoLock)?, lasting.busy()).await {
-                Given::Away => {
-                    let pause_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-                    tracing::info!(pause_ms, "another server serves; clients go there");
-                    let successor = wish.successor();
-                    lasting.wake.hand_over(Arc::clone(&successor));
-                    wish.empty(&lasting.proxy, &successor, signals).await;
-                    return Ok(None);
-                }
-                Given::Back(why) => why,
-            },
-        };
-        tracing::warn!(why, "no takeover; this server goes on");
-        lasting.resume(still.computes).await.map(Some)
-    }
-
     async fn stop(self, keep_computes: bool) {
         let Self { lasting, http, door, node, work, .. } = self;
         let file = lasting.place.data.join(SERVER_FILE);
@@ -338,68 +231,7 @@ impl Server {
     }
 }
 
-/// Nothing is done here any more, and nothing moves.
-struct Still {
-    computes: Standstill,
-    /// It took too long, and the new server was told so.
-    refused: Option<&'static str>,
-}
-
 impl Lasting {
-    /// Ends everything that writes, and leaves clients and computes as they are. What does not end in time refuses the
-    /// takeover, but it is waited for all the same: a second one of it must not be started. The door closes last.
-    async fn quiet(&self, wish: &Wish, doors: (&Scope, &Scope), node: &Node, work: &Scope) -> Still {
-        let (http, door) = doors;
-        let mut refused = None;
-        // Requests may be statements that take their time; clients of PostgreSQL get in meanwhile.
-        if !http.close(REQUESTS_WITHIN).await {
-            refused = Some(wish.refuse("a request over HTTP takes too long").await);
-        }
-        while !work.close(QUIET_WITHIN).await {
-            refused = Some(wish.refuse("an operation is under way, and cannot stop where it is").await);
-        }
-        let computes = loop {
-            match self.fleet.hold(QUIET_WITHIN).await {
-                Some(computes) => break computes,
-                None => refused = Some(wish.refuse("an endpoint is starting or stopping").await),
-            }
-        };
-        // From here on new connections wait in line.
-        if refused.is_none() && !door.close(DOOR_WITHIN).await {
-            refused = Some(wish.refuse("a connection that was being accepted does not come through").await);
-        }
-        while !node.close(FILE_WITHIN).await {
-            refused = Some(wish.refuse("something is being done with a directory").await);
-        }
-        if refused.is_some() {
-            // It is opened anew, with everything else. A request that still runs ends when it can.
-            let _some_stay = door.close(DOOR_WITHIN).await;
-        }
-        self.host.replace(None);
-        Still { computes, refused }
-    }
-
-    /// Endpoints that clients work with at the moment.
-    fn busy(&self) -> Vec<String> {
-        let endpoints = self.fleet.all();
-        let busy = endpoints.iter().filter(|endpoint| endpoint.gate().look().inside() > 0);
-        busy.map(|endpoint| endpoint.id().to_string()).collect()
-    }
-
-    /// There is no successor: control is opened anew, for the clients and computes that are still there.
-    async fn resume(self, computes: Standstill) -> Result<Server, ServerError> {
-        let metrics = Arc::new(Metrics::default());
-        let foundation = self.prepared.foundation(&self.config, &self.place).await?;
-        let node = foundation.node();
-        self.host.replace(Some(Arc::new(foundation.keeper())));
-        drop(computes);
-        let (door, work) = (Scope::new(), Scope::new());
-        let control = adopt(&self.fleet, foundation, &work).await?;
-        self.wake.renew(control.clone());
-        let (server, told) = self.serve(control, node, (door, work), metrics).await?;
-        server.accept(&told)
-    }
-
     /// Everything but the door.
     async fn serve(
         self,
@@ -480,39 +312,4 @@ fn prepare_proxy(
     let prepared = Proxy::prepare(proxy, wake, counters.clone());
     // It listens later, on another handle.
     prepared.map(|(proxy, _handle)| proxy).map_err(|e| no_clients(config.pg_listen, e))
-}
-
-fn describe(
-    config: &ServerConfig,
-    http: SocketAddr,
-    first: Option<FirstProject>,
-    (api_key, code): (Secret<String>, Option<Secret<String>>),
-) -> Ready {
-    let address = address(config);
-    let project = first.map(|first| {
-        let password = first.password.as_ref().map(|p| p.expose().as_str());
-        let uri = |pooled| address.uri(&first.endpoint, pooled, &first.role, password, &first.database);
-        ReadyProject {
-            connection_string: uri(false),
-            pooled_connection_string: uri(true),
-            project_id: first.project,
-            branch: first.branch,
-        }
-    });
-    // Leads to the console.
-    let console = format!("http://{http}/");
-    let code = code.filter(|_| console::is_built());
-    let console_link = code.map(|code| Secret::new(format!("{console}console/#code={}", code.expose())));
-    Ready { project, api: format!("http://{http}/api/v2"), api_key, console, console_link }
-}
-
-/// So that the command line finds this server. Only its owner may read the key in it.
-fn write_server_file(data: &Path, ready: &Ready) -> io::Result<()> {
-    let file = ServerFile { api: ready.api.clone(), api_key: ready.api_key.clone(), pid: std::process::id() };
-    let partial = data.join(".server.json");
-    // A file left by a crash may have another mode.
-    let _absent = std::fs::remove_file(&partial);
-    let out = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
-    serde_json::to_writer(out, &file)?;
-    std::fs::rename(partial, data.join(SERVER_FILE))
 }

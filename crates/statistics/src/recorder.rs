@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dormouse_api::statistics::Metric;
+use dormouse_base::clock;
 use parking_lot::Mutex;
 
 use crate::book::{Book, Place};
@@ -35,7 +36,7 @@ pub struct Recorder {
 struct Inner {
     book: Mutex<Book>,
     store: Store,
-    /// When something was recorded for each subject last, by metric.
+    /// When something was recorded for each series last; not earlier than that.
     lately: Mutex<HashMap<Key, i64>>,
     /// One flush at a time.
     flushing: Mutex<()>,
@@ -48,8 +49,9 @@ impl Recorder {
     /// When not even a new file can be used.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let store = Store::open(directory)?;
-        // Whoever was measured before the restart may be in a period that is not over yet.
-        let lately = store.keys().into_iter().map(|key| (key, i64::MAX)).collect();
+        // Whoever was measured before the restart may be in a period that is not over, or not looked at yet.
+        let longest = TIERS[TIERS.len() - 1].seconds;
+        let lately = store.lately(clock::now().as_second() - 2 * longest)?;
         let inner =
             Inner { book: Mutex::default(), store, lately: Mutex::new(lately), flushing: Mutex::default() };
         Ok(Self { inner: Arc::new(inner) })
@@ -96,7 +98,7 @@ impl Recorder {
     pub fn trim(&self, now: i64) -> Result<(), StoreError> {
         let _one_at_a_time = self.inner.flushing.lock();
         self.inner.store.trim(now)?;
-        self.inner.lately.lock().retain(|_, at| *at == i64::MAX || *at > now - TIERS[TIERS.len() - 1].kept);
+        self.inner.lately.lock().retain(|_, at| *at > now - TIERS[TIERS.len() - 1].kept);
         Ok(())
     }
 
@@ -131,12 +133,7 @@ impl Recorder {
             return Ok(None);
         }
         let place = Place { key: key.clone(), tier, start };
-        let found = self.rows(std::slice::from_ref(&place))?.pop().flatten();
-        if found.is_none() && lately == Some(i64::MAX) {
-            // Not measured since the restart, and not in this period: nothing to read again for this one.
-            self.inner.lately.lock().remove(key);
-        }
-        Ok(found)
+        Ok(self.rows(std::slice::from_ref(&place))?.pop().flatten())
     }
 
     /// Whom this was measured of lately: since `since`, and perhaps some more.

@@ -166,10 +166,25 @@ impl Store {
         Ok(())
     }
 
-    /// Every series there is.
-    #[must_use]
-    pub fn keys(&self) -> Vec<Key> {
-        self.ids.lock().keys().cloned().collect()
+    /// Series with samples since `since`, and until when there may be some of each.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn lately(&self, since: i64) -> Result<HashMap<Key, i64>, StoreError> {
+        let (tier, longest) = (TIERS.len() - 1, TIERS[TIERS.len() - 1].seconds);
+        let ids: HashMap<i64, Key> = self.ids.lock().iter().map(|(key, id)| (*id, key.clone())).collect();
+        let reader = self.reader.lock();
+        let run = || {
+            let mut rows = reader.prepare_cached(
+                "SELECT series, max(start) FROM samples WHERE tier = ?1 AND start >= ?2 GROUP BY series",
+            )?;
+            let of = params![i64::try_from(tier).unwrap_or(0), since - longest];
+            let rows = rows.query_map(of, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        let found = run().map_err(failed("look for series"))?;
+        let end = |(id, start): (i64, i64)| Some((ids.get(&id)?.clone(), start + longest - 1));
+        Ok(found.into_iter().filter_map(end).collect())
     }
 
     /// How many series there are.

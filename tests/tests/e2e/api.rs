@@ -119,40 +119,59 @@ fn the_command_line_works_from_anywhere() {
 /// The project must stay, and the pooler's console can shut the pooler down.
 const NEVER: [&str; 2] = ["deleteProject", "runPoolerCommand"];
 
-/// What starts, stops or dumps PostgreSQL, or moves data: by themselves, as each takes a while.
-const HEAVY: [&str; 14] = [
+/// What starts and stops PostgreSQL, or asks it: each request takes a while.
+const COMPUTE: [&str; 8] = [
     "startProjectEndpoint",
     "suspendProjectEndpoint",
     "restartProjectEndpoint",
     "pauseProjectEndpoint",
     "evictProjectEndpoint",
+    "getProjectBranchSchema",
+    "getProjectBranchSchemaComparison",
+    "resetProjectBranchRolePassword",
+];
+
+/// What moves data.
+const DATA: [&str; 6] = [
     "restoreProjectBranch",
     "restoreSnapshot",
     "createSnapshot",
     "storeProjectBranch",
-    "getProjectBranchSchema",
-    "getProjectBranchSchemaComparison",
     "checkStorage",
     "collectStorage",
-    "resetProjectBranchRolePassword",
 ];
+
+/// Each value that the document allows or forbids, and some that are drawn.
+const ALL_PHASES: &str = "coverage,fuzzing";
 
 /// Schemathesis makes requests of the document, good ones and bad ones: the server may refuse, but not break,
 /// and what it says must be what the document says. More of them: `DORMOUSE_API_SECONDS`, `DORMOUSE_API_EXAMPLES`,
 /// `DORMOUSE_API_SEED`.
 #[test]
 fn conforms() {
-    let left_out: Vec<_> = NEVER.iter().chain(&HEAVY).flat_map(|id| ["--exclude-operation-id", id]).collect();
-    schemathesis("conforms", &left_out, "2");
+    let left_out = NEVER.iter().chain(&COMPUTE).chain(&DATA);
+    let left_out: Vec<_> = left_out.flat_map(|id| ["--exclude-operation-id", id]).collect();
+    schemathesis("conforms", &left_out, ALL_PHASES, "60");
+}
+
+/// Without values that are drawn, unless there is time for them.
+fn slow_ones(name: &str, operations: &[&str]) {
+    let only: Vec<_> = operations.iter().flat_map(|id| ["--include-operation-id", id]).collect();
+    let phases = if std::env::var_os("DORMOUSE_API_SECONDS").is_some() { ALL_PHASES } else { "coverage" };
+    schemathesis(name, &only, phases, "45");
 }
 
 #[test]
-fn conforms_where_it_takes_long() {
-    let only: Vec<_> = HEAVY.iter().flat_map(|id| ["--include-operation-id", id]).collect();
-    schemathesis("conforms_where_it_takes_long", &only, "1");
+fn conforms_where_postgresql_has_work() {
+    slow_ones("conforms_where_postgresql_has_work", &COMPUTE);
 }
 
-fn schemathesis(name: &str, operations: &[&str], examples: &str) {
+#[test]
+fn conforms_where_data_moves() {
+    slow_ones("conforms_where_data_moves", &DATA);
+}
+
+fn schemathesis(name: &str, operations: &[&str], phases: &str, seconds: &str) {
     if skipped("api", name) {
         return;
     }
@@ -176,10 +195,10 @@ fn schemathesis(name: &str, operations: &[&str], examples: &str) {
     let checks =
         "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
     command.args(["--checks", checks, "--no-color", "--request-timeout", "90", "--generation-deterministic"]);
-    command.args(["--phases", "coverage,fuzzing", "--no-shrink"]);
-    command.args(["--max-examples", &variable("DORMOUSE_API_EXAMPLES", examples)]);
+    command.args(["--phases", phases, "--no-shrink"]);
+    command.args(["--max-examples", &variable("DORMOUSE_API_EXAMPLES", "2")]);
     command.args(["--seed", &variable("DORMOUSE_API_SEED", "1")]);
-    command.args(["--max-time", &variable("DORMOUSE_API_SECONDS", "60")]);
+    command.args(["--max-time", &variable("DORMOUSE_API_SECONDS", seconds)]);
     command.args(operations);
     let output = command.current_dir(dir.path()).stdin(Stdio::null()).output().unwrap();
     let out = String::from_utf8_lossy(&output.stdout);

@@ -3,16 +3,19 @@
 //!
 //! | test | what |
 //! |---|---|
+//! | units | the console's own tests of what is pure, by vitest |
 //! | tour | everything that people do, also with nothing but the keyboard |
 //! | every page … | light, dark and on a phone: axe, layout shift, policy, nothing wider than the window, no errors |
 //! | first visit … | size, first paint, a thousand branches, no data at all |
+//! | sql | the SQL editor and the page of queries |
+//! | figures | an endpoint's page, usage, cost and alerts, compared with the API |
 //! | gone | the server dies and comes back while somebody looks |
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dormouse_base::clock::Mono;
-use dormouse_tests::programs::{Said, driver_home, run_within};
+use dormouse_tests::programs::{Said, driver_home, run, run_within};
 use dormouse_tests::{Server, checkout, free_port, note};
 
 use crate::pool_house::skipped;
@@ -60,6 +63,20 @@ fn good(said: Said, name: &str) {
 }
 
 #[test]
+fn units() {
+    let root = checkout().join("console");
+    let vitest = root.join("node_modules/vitest/vitest.mjs");
+    if !vitest.is_file() {
+        note("SKIPPED units: the packages of the console are not installed");
+        return;
+    }
+    let said =
+        run(Path::new("node"), &[vitest.to_str().unwrap(), "run", "--root", root.to_str().unwrap()], &[]);
+    let said = said.good();
+    assert!(said.contains("passed") && !said.contains("failed"), "{said}");
+}
+
+#[test]
 fn tour() {
     if cannot("console_tour") {
         return;
@@ -97,6 +114,24 @@ fn every_page_dark() {
 #[test]
 fn every_page_on_a_phone() {
     looks("phone");
+}
+
+#[test]
+fn sql() {
+    if cannot("console_sql") {
+        return;
+    }
+    let server = Server::start(&[]);
+    good(browse(&server, "console_sql", &[]), "console_sql");
+}
+
+#[test]
+fn figures() {
+    if cannot("console_figures") {
+        return;
+    }
+    let server = Server::start(&[]);
+    good(browse(&server, "console_figures", &[]), "console_figures");
 }
 
 #[test]

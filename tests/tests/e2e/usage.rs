@@ -67,7 +67,7 @@ async fn what_was_used_is_told_once_whatever_dies() {
     let lived = start.elapsed().as_secs_f64();
     let active = number(&after, "active_seconds") - number(&before, "active_seconds");
     assert!(active <= lived && active >= 3.7 - TOLERANCE, "{active} of {lived}");
-    let size = server.endpoint()["autoscaling_limit_min_cu"].as_f64().unwrap();
+    let size = server.endpoint_of(&project)["autoscaling_limit_min_cu"].as_f64().unwrap();
     let cu = number(&after, "cu_seconds") - number(&before, "cu_seconds");
     assert!(cu >= (3.7 - TOLERANCE) * size, "{cu} of {lived} at {size}");
     assert_eq!(number(&after, "wakes") - wakes, 1.0, "an adoption is no wake");
@@ -126,10 +126,7 @@ async fn a_new_server_goes_on_counting_and_what_is_stored_is_counted_while_none_
     assert!(number(&after, "egress_bytes") - number(&before, "egress_bytes") >= 100_000.0, "{after}");
 
     // An orderly stop stores everything, also what is in the store.
-    server.until_true("its branch is measured", || {
-        let statuses = server.metrics();
-        statuses.contains("reconciler=\"measure\"")
-    });
+    server.until_true("its branch is measured", || server.metrics().contains("reconciler=\"weigh\""));
     pass(1000);
     assert!(server.stop().1);
     pass(500);
@@ -137,7 +134,7 @@ async fn a_new_server_goes_on_counting_and_what_is_stored_is_counted_while_none_
     let stored = number(&totals(&server), "storage_byte_hours");
     // A fresh cluster has some 20 to 40 MB, for some seconds.
     assert!(stored > 1e6 / 3600.0 && stored < 100e6 / 60.0, "{stored}");
-    let told = server.cli_json(&["usage", "--by", "hour", "--output", "json"]);
+    let told = server.cli_json(&["usage", "--by", "hour"]);
     assert_eq!(told["granularity"], "hour");
     let periods: f64 =
         told["periods"].as_array().unwrap().iter().map(|p| number(&p["totals"], "active_seconds")).sum();
@@ -222,7 +219,7 @@ async fn a_quota_that_is_used_up_refuses_until_it_is_raised() {
     assert_eq!(server.state(), "stopped");
 
     // Raised: they come in at once.
-    let done = server.cli_json(&["quota", "set", "active_seconds=1000000", "--output", "json"]);
+    let done = server.cli_json(&["quota", "set", "active_seconds=1000000"]);
     assert_eq!(done["quotas"][0]["action"], "suspend", "{done}");
     is_let_in(&server).await;
 

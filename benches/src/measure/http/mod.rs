@@ -152,6 +152,7 @@ impl Stage {
     fn new(binary: &Path) -> Result<Self, Error> {
         let server = Server::start(binary, &super::STAY_AWAKE)?;
         let place = server.first_place()?;
+        server.give_all(&place)?;
         session::over_tcp(place.address, &place.login)?.first_row()?;
         let endpoint = place.login.endpoint.as_ref().map(|id| format!("{id}-pooler"));
         let pooled = Login { endpoint, ..place.login.clone() }.salted(place.address, &place.password)?;

@@ -79,6 +79,7 @@ impl Stage {
         let pgbench = pgbench::find()?;
         let server = Server::start(binary, &crate::measure::STAY_AWAKE)?;
         let place = server.first_place()?;
+        server.give_all(&place)?;
         session::over_tcp(place.address, &place.login)?.first_row()?;
         let compute = server.compute(&place)?;
         let dir = crate::measure::storm::passable_dir()?;

@@ -63,6 +63,7 @@ impl Served {
         let faults = (!latency.is_zero()).then_some(("DORMOUSE_STORE_FAULTS", faults));
         let server = Server::start_in(binary, &crate::measure::STAY_AWAKE, faults.as_slice(), &root, None)?;
         let place = server.first_place()?;
+        server.give_all(&place)?;
         let login = place.login.salted(place.address, &place.password)?;
         let served = Self { server, place, login, size, pgbench: pgbench::find()? };
         if fresh {

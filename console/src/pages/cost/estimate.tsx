@@ -4,10 +4,10 @@ import { isAbort, request } from '../../api/client';
 import type { Bill, Estimate } from '../../api/usage';
 import { money } from '../../charts/format';
 import { Button } from '../../ui/button';
-import { ErrorState, SkeletonRows } from '../../ui/feedback';
+import { ErrorState } from '../../ui/feedback';
 import { number } from '../../ui/format';
 import { Card, Section } from '../../ui/page';
-import { Bills } from './bills';
+import { Bills, BillsSkeleton, fits } from './bills';
 
 const MONTH_HOURS = 730;
 /** Moving a slider asks once it rests, milliseconds. */
@@ -66,7 +66,7 @@ export function WhatIf() {
     if (key === 'peak_cu') next.average_cu = Math.min(next.average_cu, value);
     return next;
   });
-  const cheapest = bills && [...bills].sort((a, b) => a.total - b.total)[0];
+  const cheapest = bills && bills.filter(fits).sort((a, b) => a.total - b.total)[0];
   return (
     <Section title="What if" lead="Move the sliders: what a month of such use costs on each price sheet.">
       <div class="whatif">
@@ -79,8 +79,8 @@ export function WhatIf() {
           </div>
         </Card>
         <div class="stack">
-          {cheapest && <p class="small muted" aria-live="polite">Least: <b>{cheapest.provider} {cheapest.plan}</b>, {money(cheapest.total, cheapest.currency)} a month.</p>}
-          {error && !bills ? <Card flush><ErrorState error={error} retry={() => setAgain((n) => n + 1)} what="The estimate cannot be shown" /></Card> : bills ? <Bills bills={bills} /> : <Card flush><SkeletonRows rows={6} /></Card>}
+          <p class="small muted" aria-live="polite">{cheapest ? <>Least: <b>{cheapest.provider} {cheapest.plan}</b>, {money(cheapest.total, cheapest.currency)} a month.</> : '\u00a0'}</p>
+          {error && !bills ? <Card flush><ErrorState error={error} retry={() => setAgain((n) => n + 1)} what="The estimate cannot be shown" /></Card> : bills ? <Bills bills={bills} /> : <BillsSkeleton />}
           {error && bills && <p class="note note-bad" role="alert">{error.message}</p>}
         </div>
       </div>
@@ -99,7 +99,7 @@ function Slider({ knob, value, onValue }: { knob: Knob; value: number; onValue: 
   };
   return (
     <label class="slider">
-      <span class="row between"><span>{label}</span><output>{words(value)}</output></span>
+      <span class="row between"><span>{label}</span><span class="slider-value">{words(value)}</span></span>
       <input type="range" min={curved ? 0 : min} max={curved ? POSITIONS : max} step={curved ? 1 : step} value={position} aria-valuetext={words(value)} onInput={(event) => onValue(read(event.currentTarget.value))} />
     </label>
   );

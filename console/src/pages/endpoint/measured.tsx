@@ -19,6 +19,8 @@ interface Chart {
   parts: Part[];
   binary?: boolean;
   least?: number;
+  /** Happens now and then: dots, which no line joins. */
+  rare?: boolean;
 }
 
 const CHARTS: Chart[] = [
@@ -27,7 +29,7 @@ const CHARTS: Chart[] = [
   { title: 'Free memory', parts: [{ metric: 'freeable_memory', statistic: 'minimum', name: 'Least' }], binary: true },
   { title: 'Connections', parts: [{ metric: 'database_connections', statistic: 'maximum', name: 'Highest' }], least: 4 },
   { title: 'Wait for a backend of the pool', parts: [{ metric: 'pooler_wait_time', statistic: 'p50', name: 'Median' }, { metric: 'pooler_wait_time', statistic: 'p99', name: 'p99' }], least: 1 },
-  { title: 'Wakes from stopped', parts: [{ metric: 'cold_start_time', statistic: 'p50', name: 'Median' }, { metric: 'cold_start_time', statistic: 'maximum', name: 'Longest' }], least: 100 },
+  { title: 'Wakes from stopped', parts: [{ metric: 'cold_start_time', statistic: 'p50', name: 'Median' }, { metric: 'cold_start_time', statistic: 'maximum', name: 'Longest' }], least: 100, rare: true },
 ];
 
 function points(series: StatisticSeries | undefined, statistic: Statistic): Point[] {
@@ -60,8 +62,8 @@ export function Measured({ endpoint, range, every }: { endpoint: string; range: 
             <LineChart
               title={chart.title} series={series} from={from} to={to} format={unitFormat(unit)} height={152} cursor={cursor}
               binary={chart.binary ?? false} {...(chart.least !== undefined ? { least: chart.least } : {})}
-              // Rare things are dots; what is sampled breaks where a sample is missing.
-              gap={(data?.period ?? 60) * 2500}
+              // What is sampled breaks where a sample is missing.
+              gap={chart.rare ? 0 : (data?.period ?? 60) * 2500}
               loading={!data} nothing="Nothing was measured: it did not run."
             />
           </Card>

@@ -57,6 +57,8 @@ export function eventWords({ kind, detail }: EndpointEvent): string {
   }
 }
 
+const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
+
 const BAD = new Set(['start_failed', 'crashed', 'trouble', 'quota_exceeded']);
 
 export function EventList({ events }: { events: readonly EndpointEvent[] | undefined }) {
@@ -65,7 +67,7 @@ export function EventList({ events }: { events: readonly EndpointEvent[] | undef
     {
       key: 'what', title: 'What', render: (event) => (
         <div class="event">
-          <span class={BAD.has(event.kind) ? 'event-words bad-text' : 'event-words'}>{eventWords(event)}</span>
+          <span class={BAD.has(event.kind) ? 'event-words bad-text' : 'event-words'}>{capital(eventWords(event))}</span>
           {Array.isArray(event.detail.log_tail) && event.detail.log_tail.length > 0 && <details><summary class="small">Last lines of PostgreSQL's log</summary><pre class="log">{(event.detail.log_tail as string[]).join('\n')}</pre></details>}
         </div>
       ),

@@ -28,6 +28,7 @@ const KINDS: Record<QuotaMeasure, Kind> = {
   cu_seconds: { label: 'Compute', unit: 'CU-hours', factor: 3600, words: (value) => `${number(value / 3600, 2)} CU-hours` },
   storage_bytes: { label: 'Storage', unit: 'GiB', factor: 2 ** 30, words: roundBytes },
   egress_bytes: { label: 'Egress', unit: 'GiB', factor: 2 ** 30, words: roundBytes },
+  written_bytes: { label: 'Written data', unit: 'GiB', factor: 2 ** 30, words: roundBytes },
   spend: { label: 'Spend', unit: 'USD', factor: 1, words: (value) => money(value) },
 };
 const MEASURES = Object.keys(KINDS) as QuotaMeasure[];

@@ -61,7 +61,10 @@ fn section(page: &mut String, command: &Command, parent: &str, depth: usize) {
         let paragraphs: Vec<String> = about.to_string().split("\n\n").map(sentence).collect();
         line(page, &paragraphs.join("\n\n"));
     }
+    let own: Vec<&Arg> = shown_args(command).filter(|arg| !arg.is_global_set()).collect();
     if command.has_subcommands() {
+        // Some do something by themselves as well.
+        arguments(page, &own);
         for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
             section(page, sub, &name, depth + 1);
         }
@@ -69,7 +72,6 @@ fn section(page: &mut String, command: &Command, parent: &str, depth: usize) {
     }
     let usage = command.clone().render_usage().to_string();
     line(page, &format!("\n```\n{}\n```", usage.trim_start_matches("Usage: ").trim()));
-    let own: Vec<&Arg> = shown_args(command).filter(|arg| !arg.is_global_set()).collect();
     arguments(page, &own);
 }
 

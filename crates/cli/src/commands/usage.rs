@@ -13,7 +13,7 @@ use crate::ui::{Table, bytes};
 
 /// Show what was used: time, size, storage, traffic
 ///
-/// By branch, or with --by period by period. Times are UTC. Without --from, --to and --month: this month up to now.
+/// By branch, or with --by period by period. Storage and history are means over the time. Times are UTC. Without --from, --to and --month: this month up to now.
 /// Branches and projects that were deleted are still told; name them by ID.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Usage {
@@ -107,11 +107,13 @@ fn header<'a>(first: &[&'a str]) -> Vec<&'a str> {
 }
 
 fn table(report: &Report) -> Table {
-    let hours = report.to.duration_since(report.from).as_secs_f64() / 3600.0;
+    // Means are over the time that is known.
+    let hours = report.to.duration_since(report.from.max(report.known_since)).as_secs_f64() / 3600.0;
     if report.granularity.is_some() {
         let mut table = Table::list(&header(&["FROM"]));
         for period in &report.periods {
-            let hours = period.end.duration_since(period.start).as_secs_f64() / 3600.0;
+            let (start, end) = (period.start.max(report.known_since), period.end.min(report.to));
+            let hours = end.duration_since(start).as_secs_f64() / 3600.0;
             let [a, b, c, d, e, f, g, h, i] = cells(&period.totals, hours);
             table.row([period.start.to_string(), a, b, c, d, e, f, g, h, i]);
         }

@@ -59,7 +59,7 @@ pub const STALLED: f64 = 0.1;
 const STEP: u32 = 250;
 
 /// Samples in one second, over which a peak is taken.
-const SECOND: usize = 4;
+pub(super) const SECOND: usize = 4;
 
 /// The most samples that are kept; [`IDLE_FOR`] has 240.
 const MAX_SAMPLES: usize = 512;
@@ -132,7 +132,7 @@ pub struct Change {
     pub to: Cu,
     /// Why.
     pub reason: Reason,
-    /// Processors used when it was decided.
+    /// Processors used in the last sample.
     pub cores: f64,
     /// Clients that waited then.
     pub waiting: u32,
@@ -159,12 +159,6 @@ impl Window {
     /// Forgets all of it: the size is another one, or time stood still.
     pub fn clear(&mut self) {
         *self = Self::default();
-    }
-
-    /// Processors used, mean of the last second.
-    #[must_use]
-    pub fn cores(&self) -> f64 {
-        mean(self.samples.iter().rev().take(SECOND).map(|seen| seen.cores))
     }
 
     /// The newest sample.
@@ -200,19 +194,12 @@ impl Window {
     }
 }
 
-fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
-    let count = values.len().max(1);
-    #[allow(clippy::cast_precision_loss, reason = "a few samples")]
-    let count = count as f64;
-    values.sum::<f64>() / count
-}
-
 /// What a size should become, given what was seen since it began; `None`: it stays.
 #[must_use]
 pub fn decide(window: &Window, size: Size, bounds: Bounds) -> Option<Change> {
     let last = window.last().copied();
     let change = |to, reason| {
-        let (cores, waiting) = last.map_or((0.0, 0), |seen| (window.cores(), seen.waiting));
+        let (cores, waiting) = last.map_or((0.0, 0), |seen| (seen.cores, seen.waiting));
         Some(Change { to, reason, cores, waiting })
     };
     let allowed = size.cu.clamp(bounds.min, bounds.max.max(bounds.min));

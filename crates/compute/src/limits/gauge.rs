@@ -1,5 +1,6 @@
 //! One run's size: its samples, what they say, and its limits.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use dormouse_base::clock::Mono;
 use dormouse_base::{Cu, Timestamp, clock};
 
-use super::decide::{Change, MemorySeen, Seen, Size, Window, decide};
+use super::decide::{Change, MemorySeen, SECOND, Seen, Size, Window, decide};
 use super::sizing::{Sizing, Usage};
 use super::{Bounds, Live};
 
@@ -37,6 +38,8 @@ pub struct Gauge {
     last: Option<(Mono, Usage)>,
     samples: u32,
     stalled_us: Option<(Mono, u64)>,
+    /// Processors used in the samples of the last second.
+    recent: VecDeque<f64>,
     seen: Timestamp,
     memory: Option<u64>,
     waiting: u32,
@@ -66,6 +69,7 @@ impl Gauge {
             last: None,
             samples: 0,
             stalled_us: None,
+            recent: VecDeque::with_capacity(SECOND),
             seen: clock::now(),
             memory: None,
             waiting: 0,
@@ -113,6 +117,7 @@ impl Gauge {
         let Some((then, used)) = before.filter(|(then, _)| now.since(*then) < STALE) else {
             // The first, or the first after it stood still: nothing to compare with.
             self.window.clear();
+            self.recent.clear();
             return Ok(self.settle(bounds));
         };
         let memory = usage.memory.map(|memory| {
@@ -125,6 +130,8 @@ impl Gauge {
             }
         });
         let cores = share(usage.cpu_us.saturating_sub(used.cpu_us), now.since(then));
+        self.recent.truncate(SECOND - 1);
+        self.recent.push_front(cores);
         self.window.push(Seen { at: now.since(self.epoch), cores, waiting, memory });
         Ok(self.settle(bounds))
     }
@@ -146,6 +153,13 @@ impl Gauge {
         self.waiting
     }
 
+    /// Processors used, mean of the last second.
+    fn cores(&self) -> f64 {
+        #[allow(clippy::cast_precision_loss, reason = "four at most")]
+        let count = self.recent.len().max(1) as f64;
+        self.recent.iter().fold(0.0, |sum, cores| sum + cores) / count
+    }
+
     /// What it is at the moment.
     #[must_use]
     pub fn live(&self, is_active: bool) -> Live {
@@ -155,7 +169,7 @@ impl Gauge {
         Live {
             at: self.seen,
             cu: self.size.cu,
-            cpu_cores: if is_active { self.window.cores() } else { 0.0 },
+            cpu_cores: if is_active { self.cores() } else { 0.0 },
             memory_bytes: self.memory.unwrap_or(0),
             memory_limit_bytes: limit,
             measured,

@@ -57,7 +57,8 @@ pub fn figure(metric: Metric, value: f64) -> String {
     match metric.unit() {
         Unit::Percent => format!("{value:.1} %"),
         Unit::Cu => format!("{value:.2} CU"),
-        Unit::Count => format!("{value:.0}"),
+        Unit::Count if value.fract() == 0.0 => format!("{value:.0}"),
+        Unit::Count => format!("{value:.1}"),
         Unit::Bytes => format!("{:.2} GiB", value / (1_u64 << 30) as f64),
         Unit::PerHour => format!("{value:.1} per hour"),
         Unit::Milliseconds => format!("{value:.0} ms"),

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use dormouse_api::quota::{Measure, Quota, Quotas, SetQuotas};
-use dormouse_base::{Kind, ProjectId, clock};
+use dormouse_base::{ProjectId, clock};
 
 use super::error::Error;
 use super::extract::Body;
@@ -34,12 +34,6 @@ pub(super) async fn set(
 ) -> Result<Json<Quotas>, Error> {
     let id = control.project(&project)?.id;
     let plan = Plan::of(wish)?;
-    if plan.limits.iter().any(|limit| limit.measure == Measure::Spend)
-        && !control.foundation.keeper.guard().knows_prices()
-    {
-        let message = "spending cannot be limited: this server knows no prices";
-        return Err(Error::new(Kind::Invalid, "bad-quota", message));
-    }
     let (changed, wanted) = (id.clone(), plan.clone());
     let found = control.foundation.db.write("set the quotas of a project", move |db| {
         let Some(row) = projects::get(db, &changed)?.filter(|row| !row.deleting) else { return Ok(false) };
@@ -85,10 +79,5 @@ impl Control {
         // The heartbeat tells the rest.
         self.foundation.keeper.meter().nudge();
         Ok(assessment)
-    }
-
-    /// What usage costs is known: quotas of spending can be had. Only the first one holds.
-    pub fn attach_pricing(&self, pricing: std::sync::Arc<dyn crate::metering::Pricing>) {
-        self.foundation.keeper.guard().attach_pricing(pricing);
     }
 }

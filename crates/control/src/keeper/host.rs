@@ -239,6 +239,9 @@ impl Host for Keeper {
             // A crash loses what `before_sleep` had learned, if a client changed it since.
             self.inner.signals.heal.notify_one();
         }
+        if let Happening::Resized { to_cu, .. } = &happening {
+            self.inner.meter.size(endpoint, *to_cu);
+        }
         if let Happening::Woke { phases, .. } = &happening {
             // Without the client's own delay between its login and its first statement.
             let served = phases.total().saturating_sub(Duration::from_micros(phases.first_row_us));

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use dormouse_base::{EndpointId, clock};
 use dormouse_compute::event::Happening;
 use dormouse_compute::spec::Mode;
+use dormouse_pricing::Pricing;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
@@ -128,14 +129,20 @@ impl Keeper {
     ///
     /// # Errors
     /// When the metadata cannot be read.
-    pub fn new(db: Db, node: Node, timeouts: Timeouts, metrics: Arc<Metrics>) -> Result<Self, DbError> {
+    pub fn new(
+        db: Db,
+        node: Node,
+        timeouts: Timeouts,
+        metrics: Arc<Metrics>,
+        pricing: Arc<Pricing>,
+    ) -> Result<Self, DbError> {
         let (notes, unread) = mpsc::channel(EVENT_QUEUE);
         let memory = Memory::default();
         for endpoint in db.read("list pending changes", endpoints::with_pending)? {
             memory.set_pending(&endpoint, true);
         }
         let meter = Meter::resume(db.read("read the ledger", usage::load)?);
-        let guard = Guard::default();
+        let guard = Guard::new(pricing);
         let now = clock::now();
         guard.note_all(&db.read("look at the quotas", |db| guard.assess_all(db, now))?);
         let unread = Mutex::new(Some(unread));

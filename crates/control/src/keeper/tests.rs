@@ -26,7 +26,7 @@ fn keeper(dir: &tempfile::TempDir, preload: &[&str]) -> (Keeper, EndpointId) {
     })
     .unwrap();
     let node = Node::in_memory(dir.path(), directories);
-    (Keeper::new(db, node, Timeouts::default(), Arc::default()).unwrap(), plan.endpoint.id)
+    (Keeper::new(db, node, Timeouts::default(), Arc::default(), Arc::default()).unwrap(), plan.endpoint.id)
 }
 
 fn row(keeper: &Keeper, id: &EndpointId) -> Endpoint {

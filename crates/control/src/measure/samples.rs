@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use dormouse_api::statistics::Metric;
 use dormouse_base::cu::MEMORY_PER_CU;
-use dormouse_base::{EndpointId, ProjectId};
+use dormouse_base::{Cu, EndpointId, ProjectId};
 use dormouse_compute::limits::Live;
 use dormouse_statistics::{Key, Subject};
 
@@ -42,6 +42,15 @@ pub struct Seen {
     pub wakes: Vec<f64>,
 }
 
+/// What an hour costs, by the default price sheet, USD.
+#[allow(missing_debug_implementations, reason = "two functions")]
+pub struct Rates<'a> {
+    /// Of a compute of this size.
+    pub compute: &'a dyn Fn(Cu) -> f64,
+    /// Of the data that a subject has.
+    pub storage: &'a dyn Fn(&Subject) -> f64,
+}
+
 /// Sums over endpoints that are awake.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sums {
@@ -56,11 +65,13 @@ struct Sums {
     clients: f64,
     backends: f64,
     max_backends: f64,
+    /// USD in an hour, of computes.
+    rate: f64,
 }
 
 impl Sums {
     /// Of one endpoint; `available` is what the machine has left, bytes.
-    fn of(seen: &Seen, live: &Live, available: u64) -> Self {
+    fn of(seen: &Seen, live: &Live, available: u64, rates: &Rates<'_>) -> Self {
         let limit = live.memory_limit_bytes.map(|limit| limit.saturating_sub(live.memory_bytes));
         let census = seen.census.as_ref();
         let by_memory = live.memory_bytes as f64 / MEMORY_PER_CU as f64;
@@ -71,6 +82,7 @@ impl Sums {
             clients: census.map_or(0.0, |census| census.clients as f64),
             backends: census.map_or(0.0, |census| census.backends as f64),
             max_backends: f64::from(seen.known.max_connections),
+            rate: (rates.compute)(live.cu),
             ..Self::default()
         };
         if live.measured {
@@ -93,9 +105,10 @@ impl Sums {
         self.clients += other.clients;
         self.backends += other.backends;
         self.max_backends += other.max_backends;
+        self.rate += other.rate;
     }
 
-    fn samples(&self, subject: &Subject, out: &mut Vec<Sample>) {
+    fn samples(&self, subject: &Subject, rates: &Rates<'_>, out: &mut Vec<Sample>) {
         let mut put = |metric, value: f64| {
             out.push((Key { subject: subject.clone(), metric }, value, 1));
         };
@@ -107,6 +120,7 @@ impl Sums {
         }
         put(Metric::ServerlessDatabaseCapacity, self.cu);
         put(Metric::DatabaseConnections, self.clients);
+        put(Metric::CostPerHour, self.rate + (rates.storage)(subject));
         if self.max_backends > 0.0 {
             put(Metric::ConnectionUtilization, percent(self.backends, self.max_backends).min(100.0));
             put(Metric::FreeableMemory, self.freeable);
@@ -116,23 +130,23 @@ impl Sums {
 
 /// The samples of one second. `available` is the memory that the machine has left, bytes.
 #[must_use]
-pub fn samples(seen: &[Seen], available: u64) -> Vec<Sample> {
+pub fn samples(seen: &[Seen], available: u64, rates: &Rates<'_>) -> Vec<Sample> {
     let mut out = Vec::with_capacity(seen.len() * 8 + 8);
     let mut projects: BTreeMap<&ProjectId, Sums> = BTreeMap::new();
     let mut server = Sums::default();
     for one in seen {
         if let Some(live) = &one.live {
-            let sums = Sums::of(one, live, available);
-            sums.samples(&Subject::Endpoint(one.endpoint.clone()), &mut out);
+            let sums = Sums::of(one, live, available, rates);
+            sums.samples(&Subject::Endpoint(one.endpoint.clone()), rates, &mut out);
             projects.entry(&one.known.project).or_default().add(&sums, available);
             server.add(&sums, available);
         }
         durations(one, &mut out);
     }
     for (project, sums) in projects {
-        sums.samples(&Subject::Project(project.clone()), &mut out);
+        sums.samples(&Subject::Project(project.clone()), rates, &mut out);
     }
-    server.samples(&Subject::Server, &mut out);
+    server.samples(&Subject::Server, rates, &mut out);
     out
 }
 
@@ -156,25 +170,22 @@ fn durations(seen: &Seen, out: &mut Vec<Sample>) {
 
 #[cfg(test)]
 mod tests {
-    use dormouse_base::{Cu, clock};
+    use dormouse_base::clock;
 
     use super::*;
 
     const GIB: u64 = 1 << 30;
 
+    /// A dollar for a CU, and ten cents for what anybody stores.
+    fn samples(seen: &[Seen], available: u64) -> Vec<Sample> {
+        let rates = Rates { compute: &|cu| cu.as_f64(), storage: &|_| 0.1 };
+        super::samples(seen, available, &rates)
+    }
+
     fn live(cu: f64, cpu_cores: f64, memory: u64, limit: Option<u64>) -> Live {
         let cu = Cu::new(cu).unwrap();
         let at = clock::now();
-        Live {
-            at,
-            cu,
-            cpu_cores,
-            memory_bytes: memory,
-            memory_limit_bytes: limit,
-            connections: 0,
-            waiting: 0,
-            measured: true,
-        }
+        Live { at, cu, cpu_cores, memory_bytes: memory, memory_limit_bytes: limit, measured: true }
     }
 
     fn seen(name: &str, live: Option<Live>) -> Seen {
@@ -224,6 +235,7 @@ mod tests {
         for whole in ["project calm-oak-abcd2345", "server"] {
             assert_eq!(of(&all, whole, Metric::CpuUtilization), Some(25.0));
             assert_eq!(of(&all, whole, Metric::ServerlessDatabaseCapacity), Some(4.0));
+            assert_eq!(of(&all, whole, Metric::CostPerHour), Some(4.1));
             assert_eq!(of(&all, whole, Metric::FreeableMemory), Some((10 * GIB) as f64), "there once");
         }
     }
@@ -236,6 +248,7 @@ mod tests {
         assert_eq!(of(&all, "endpoint ep-asleep", Metric::ServerlessDatabaseCapacity), None);
         assert_eq!(of(&all, "endpoint ep-asleep", Metric::ColdStartTime), Some(31.0));
         assert_eq!(of(&all, "server", Metric::ServerlessDatabaseCapacity), Some(0.0));
+        assert_eq!(of(&all, "server", Metric::CostPerHour), Some(0.1));
         assert_eq!(of(&all, "server", Metric::CpuUtilization), None);
     }
 

@@ -6,10 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use dormouse_api::statistics::Metric;
 use dormouse_base::{BranchId, EndpointId, ProjectId};
 use dormouse_statistics::{Key, Subject};
+use parking_lot::Mutex;
 
 use super::samples::Sample;
 
@@ -22,6 +24,9 @@ pub const MAX_AT_A_TIME: usize = 20;
 
 /// A project's branches with their sizes in bytes, and the endpoints of each.
 pub type Measured = Vec<(BranchId, u64, Vec<EndpointId>)>;
+
+/// How many bytes each subject has, as they were measured last.
+pub type Stored = Arc<Mutex<BTreeMap<Subject, u64>>>;
 
 /// What is known of projects. Times are seconds since 1970.
 #[derive(Debug, Default)]
@@ -47,13 +52,7 @@ impl Sizes {
     }
 
     /// A project was asked about; `None` = it did not answer, and keeps its last figure.
-    pub fn learn(
-        &mut self,
-        project: &ProjectId,
-        measured: Option<&Measured>,
-        quota: Option<u64>,
-        now: i64,
-    ) -> Vec<Sample> {
+    pub fn learn(&mut self, project: &ProjectId, measured: Option<&Measured>, now: i64) -> Vec<Sample> {
         self.looked.insert(project.clone(), now);
         let Some(measured) = measured else { return Vec::new() };
         let total: u64 = measured.iter().map(|(_, bytes, _)| bytes).sum();
@@ -64,10 +63,6 @@ impl Sizes {
             out.extend(endpoints.iter().map(|endpoint| {
                 sample(Subject::Endpoint(endpoint.clone()), Metric::StorageUsed, *bytes as f64)
             }));
-        }
-        if let Some(quota) = quota.filter(|quota| *quota > 0) {
-            let percent = 100.0 * total as f64 / quota as f64;
-            out.push(sample(Subject::Project(project.clone()), Metric::StorageUtilization, percent));
         }
         out
     }
@@ -110,7 +105,7 @@ mod tests {
         for now in (0..7200).step_by(60) {
             for project in sizes.due(&all, &busy, now) {
                 *asked.entry(project.clone()).or_default() += 1;
-                sizes.learn(&project, Some(&vec![("br-x".parse().unwrap(), 10, Vec::new())]), None, now);
+                sizes.learn(&project, Some(&vec![("br-x".parse().unwrap(), 10, Vec::new())]), now);
             }
         }
         assert_eq!((asked.len(), asked[&project(7)], asked[&project(8)]), (50, 24, 2));
@@ -120,14 +115,14 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_makes_percent_and_a_store_that_does_not_answer_makes_nothing() {
+    fn a_store_that_does_not_answer_leaves_the_last_figure() {
         let project: ProjectId = "calm-oak-abcd2345".parse().unwrap();
         let mut sizes = Sizes::default();
         let one = vec![("br-x".parse().unwrap(), 30, vec!["ep-one".parse().unwrap()])];
-        let samples = sizes.learn(&project, Some(&one), Some(40), 0);
+        let samples = sizes.learn(&project, Some(&one), 0);
         let values: Vec<f64> = samples.iter().map(|(_, value, _)| *value).collect();
-        assert_eq!(values, [30.0, 30.0, 75.0]);
-        assert!(sizes.learn(&project, None, Some(40), 1).is_empty());
+        assert_eq!(values, [30.0, 30.0]);
+        assert!(sizes.learn(&project, None, 1).is_empty());
         assert_eq!(sizes.server(&BTreeSet::from([project])).map(|(_, bytes, _)| bytes), Some(30.0));
     }
 

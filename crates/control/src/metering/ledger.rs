@@ -33,7 +33,7 @@ use super::moment::Moment;
 /// As long as hours are kept (35 days).
 pub const MAX_GAP_MS: u64 = 35 * 24 * HOUR_MS;
 
-/// Bytes of a branch that does not change are counted when so much time has passed.
+/// Bytes of a branch that does not change are counted when so much time has passed; those of a new one sooner.
 const LEVELS_EVERY_MS: u64 = 600_000;
 
 /// When so many hours wait to be stored, no further branches are settled before that.
@@ -107,6 +107,8 @@ struct Life {
 struct Stock {
     level: Level,
     dirty: bool,
+    /// It is counted when so much time has passed. Doubles.
+    every_ms: u64,
 }
 
 /// See the module.
@@ -134,7 +136,7 @@ impl Ledger {
         heartbeat_ms: u64,
     ) -> Self {
         let life = |(id, mark)| (id, Life { mark, heard: false, dirty: false });
-        let stock = |(id, level)| (id, Stock { level, dirty: false });
+        let stock = |(id, level)| (id, Stock { level, dirty: false, every_ms: LEVELS_EVERY_MS });
         Self {
             lives: marks.into_iter().map(life).collect(),
             stocks: levels.into_iter().map(stock).collect(),
@@ -145,7 +147,7 @@ impl Ledger {
         }
     }
 
-    fn gain(&mut self, account: Account, now: &Moment, ms: u64, of: impl Fn(u64) -> Gain) {
+    fn gain(&mut self, account: &Account, now: &Moment, ms: u64, of: impl Fn(u64) -> Gain) {
         for (hour, ms) in by_hour(now.wall, ms.min(MAX_GAP_MS)) {
             *self.gains.entry((account.clone(), hour)).or_default() += of(ms);
         }
@@ -168,8 +170,8 @@ impl Ledger {
         let account = Account::Endpoint(id.clone());
         match doing {
             Doing::Off => {}
-            Doing::Active => self.gain(account, now, ms, |ms| Gain::active(ms, cu)),
-            Doing::Paused => self.gain(account, now, ms, Gain::paused),
+            Doing::Active => self.gain(&account, now, ms, |ms| Gain::active(ms, cu)),
+            Doing::Paused => self.gain(&account, now, ms, Gain::paused),
         }
     }
 
@@ -235,8 +237,11 @@ impl Ledger {
     /// A branch has so many bytes in the store from now on.
     pub fn level(&mut self, id: &BranchId, storage: u64, history: u64, now: &Moment) {
         let Some(stock) = self.stocks.get(id) else {
-            let level = Level { storage, history, at: *now };
-            self.stocks.insert(id.clone(), Stock { level, dirty: true });
+            if storage > 0 || history > 0 {
+                let level = Level { storage, history, at: *now };
+                let every_ms = self.heartbeat_ms;
+                self.stocks.insert(id.clone(), Stock { level, dirty: true, every_ms });
+            }
             return;
         };
         if (stock.level.storage, stock.level.history) == (storage, history) {
@@ -253,9 +258,10 @@ impl Ledger {
         let Level { storage, history, at } = stock.level;
         stock.level.at = *now;
         stock.dirty = true;
+        stock.every_ms = stock.every_ms.saturating_mul(2).min(LEVELS_EVERY_MS);
         if storage > 0 || history > 0 {
             let ms = now.since(&at);
-            self.gain(Account::Branch(id.clone()), now, ms, |ms| Gain::stored(ms, storage, history));
+            self.gain(&Account::Branch(id.clone()), now, ms, |ms| Gain::stored(ms, storage, history));
         }
     }
 
@@ -298,7 +304,7 @@ impl Ledger {
         }
         let due = |stock: &Stock| {
             let Level { storage, history, at } = stock.level;
-            let old = all || now.since(&at) >= LEVELS_EVERY_MS || Hour::of(at.wall) != Hour::of(now.wall);
+            let old = all || now.since(&at) >= stock.every_ms || Hour::of(at.wall) != Hour::of(now.wall);
             old && (storage > 0 || history > 0)
         };
         let due: Vec<BranchId> =
@@ -311,11 +317,10 @@ impl Ledger {
         }
     }
 
-    /// An endpoint is gone: it is forgotten once its last use is stored.
+    /// An endpoint is gone. What it used up to now stays.
     pub fn forget(&mut self, id: &EndpointId, now: &Moment) {
-        if self.lives.contains_key(id) {
-            self.turn(id, Doing::Off, None, now);
-        }
+        self.accrue(id, now);
+        self.lives.remove(id);
     }
 
     /// What is to be stored; `None` when there is nothing. Call [`Ledger::done`] once it is; until then it is
@@ -334,6 +339,7 @@ impl Ledger {
             .iter_mut()
             .filter_map(|(id, stock)| std::mem::take(&mut stock.dirty).then(|| (id.clone(), stock.level)));
         let levels: Vec<_> = levels.collect();
+        self.stocks.retain(|_, stock| stock.level.storage > 0 || stock.level.history > 0);
         let gains: Vec<_> = std::mem::take(&mut self.gains)
             .into_iter()
             .map(|((account, hour), gain)| (account, hour, gain))

@@ -23,4 +23,4 @@ pub use gain::{Gain, HOUR_MS, Hour, Traffic};
 pub use ledger::{Account, Batch, Doing, Ledger, Level, Mark};
 pub use meter::{Clients, HEARTBEAT, Meter};
 pub use moment::Moment;
-pub use quota::{Guard, Pricing};
+pub use quota::Guard;

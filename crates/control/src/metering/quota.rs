@@ -10,25 +10,20 @@
 //! endpoints are suspended, and from then on there are only wakes.
 
 use std::collections::HashMap;
-use std::fmt::Debug;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use dormouse_api::quota::{Action, Measure, State};
-use dormouse_api::usage::{Granularity, Totals};
+use dormouse_api::usage::Granularity;
 use dormouse_base::{ProjectId, Timestamp};
+use dormouse_pricing::Pricing;
 use parking_lot::RwLock;
 use rusqlite::{Connection, Result};
 
+use crate::cost;
 use crate::db::projects;
 use crate::db::usage::{self, Filter, Range, Used};
 use crate::model::quota::{self as rules, Limit, Plan};
-
-/// What usage costs. The price sheets are not known here, so it is attached.
-pub trait Pricing: Debug + Send + Sync + 'static {
-    /// What so much usage costs by the default price sheet.
-    fn cost(&self, used: &Totals) -> f64;
-}
 
 /// One limit of one project, and how it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,10 +93,16 @@ struct Inner {
     /// Whether there is any; most servers have none, and then nothing is locked.
     any: AtomicBool,
     blocks: RwLock<HashMap<ProjectId, Block>>,
-    pricing: OnceLock<Arc<dyn Pricing>>,
+    pricing: Arc<Pricing>,
 }
 
 impl Guard {
+    /// Nobody is blocked yet. Spending is what the default sheet asks.
+    #[must_use]
+    pub fn new(pricing: Arc<Pricing>) -> Self {
+        Self { inner: Arc::new(Inner { pricing, ..Inner::default() }) }
+    }
+
     /// Whether nobody is blocked.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -137,17 +138,6 @@ impl Guard {
         let mut blocks = self.inner.blocks.write();
         *blocks = blocked.collect();
         self.inner.any.store(!blocks.is_empty(), Ordering::Release);
-    }
-
-    /// What usage costs is known from now on. Only the first one holds.
-    pub fn attach_pricing(&self, pricing: Arc<dyn Pricing>) {
-        let _only_once = self.inner.pricing.set(pricing);
-    }
-
-    /// Whether it is known what usage costs.
-    #[must_use]
-    pub fn knows_prices(&self) -> bool {
-        self.inner.pricing.get().is_some()
     }
 
     /// How the limits of a project stand.
@@ -189,7 +179,7 @@ impl Guard {
             Measure::StorageBytes => stored as f64,
             Measure::EgressBytes => used.totals.egress_bytes as f64,
             Measure::WrittenBytes => used.written as f64,
-            Measure::Spend => self.inner.pricing.get().map_or(0.0, |prices| prices.cost(&used.totals)),
+            Measure::Spend => cost::spent(&self.inner.pricing, &used.totals),
         }
     }
 }

@@ -48,7 +48,8 @@ fn scene() -> Scene {
     let identity = Identities::Own(Identity { uid: 1, gid: 1 });
     let directories = Directories::open(dir.path(), Installations::default(), identity).unwrap();
     let node = crate::node::Node::in_memory(dir.path(), directories.clone());
-    let keeper = Keeper::new(db.clone(), node, crate::Timeouts::default(), Arc::default()).unwrap();
+    let keeper =
+        Keeper::new(db.clone(), node, crate::Timeouts::default(), Arc::default(), Arc::default()).unwrap();
     let now = clock::now();
     let mut plan = Wish::default().plan(&Installations::discover(&[]), &secrets, now).unwrap();
     let (project, root) = (plan.project.id.clone(), plan.branch.id.clone());

@@ -46,6 +46,7 @@ pub mod start_compute;
 pub mod suspend_compute;
 pub mod restart_compute;
 pub mod apply_config;
+pub(crate) mod kinds;
 
 pub use executor::Executor;
 

@@ -172,7 +172,8 @@ impl Reconciler for Alerts {
             self.began = true;
         }
         let (rules, there) = self.read()?;
-        let now = clock::now();
+        // As exact as it is kept, so that everybody is told the same.
+        let now = Timestamp::from_microsecond(clock::now().as_microsecond()).unwrap_or_default();
         // On a copy, which holds when it is kept.
         let mut after = self.watch.lock().clone();
         let enabled = rules.iter().filter(|rule| rule.enabled);

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
-use dormouse_base::{EndpointId, clock};
+use dormouse_base::{Cu, EndpointId, clock};
 use dormouse_compute::limits::Live;
+use dormouse_pricing::Pricing;
 use dormouse_runtime::task;
-use dormouse_statistics::Recorder;
+use dormouse_statistics::{Recorder, Subject};
 
 use super::pressure::available_bytes;
 use super::{Reconciler, Report, Trouble};
@@ -18,7 +19,8 @@ use crate::db::{Db, DbError, endpoints};
 use crate::keeper::Keeper;
 use crate::measure::colds::Lately;
 use crate::measure::exported::Exported;
-use crate::measure::samples::{Known, Seen, samples};
+use crate::measure::samples::{Known, Rates, Seen, samples};
+use crate::measure::storage::Stored;
 use crate::model::defaults;
 use crate::pooler::Attached;
 
@@ -40,6 +42,8 @@ pub struct Measure {
     keeper: Keeper,
     pooler: Attached,
     exported: Exported,
+    stored: Stored,
+    pricing: Arc<Pricing>,
     known: HashMap<EndpointId, Option<Known>>,
     lately: Lately,
     /// When each of the slower things was done last, seconds since 1970.
@@ -74,6 +78,8 @@ impl Measure {
             keeper: foundation.keeper(),
             pooler: Arc::clone(&control.pooler),
             exported: foundation.exported.clone(),
+            stored: Arc::clone(&foundation.stored),
+            pricing: Arc::clone(&foundation.config.pricing),
             known: HashMap::new(),
             lately: Lately::default(),
             // The first minutes are for people who wait.
@@ -126,6 +132,17 @@ impl Measure {
         Ok(seen)
     }
 
+    fn record(&self, seen: &[Seen], now: i64) {
+        let storage = |subject: &Subject| {
+            let bytes = self.stored.lock().get(subject).copied().unwrap_or(0);
+            // Without what a machine costs that never sleeps.
+            self.pricing.per_hour(0, bytes).to_f64() - self.pricing.per_hour(0, 0).to_f64()
+        };
+        let compute = |cu: Cu| self.pricing.per_hour(u64::from(cu.milli()), 0).to_f64();
+        let rates = Rates { compute: &compute, storage: &storage };
+        self.recorder.record(now, samples(seen, available_bytes().unwrap_or(u64::MAX), &rates));
+    }
+
     async fn flush(&self, now: i64, trim: bool) -> Result<usize, Trouble> {
         let recorder = self.recorder.clone();
         let written = task::blocking(move || {
@@ -161,7 +178,7 @@ impl Reconciler for Measure {
         let seen = self.look(now).map_err(Trouble::in_doing("read the endpoints"))?;
         let awake = seen.iter().filter_map(|one| Some((&one.endpoint, one.live.as_ref()?)));
         self.exported.look(awake, start);
-        self.recorder.record(now, samples(&seen, available_bytes().unwrap_or(u64::MAX)));
+        self.record(&seen, now);
         let mut text = format!("{} seen", seen.len());
         if is_due(&mut self.done.flush, FLUSH_EVERY, now) {
             let rates = self.lately.samples(now);

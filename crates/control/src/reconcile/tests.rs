@@ -33,7 +33,8 @@ fn scene() -> Scene {
     let identity = Identities::Own(Identity { uid: 1, gid: 1 });
     let directories = Directories::open(dir.path(), Installations::default(), identity).unwrap();
     let node = crate::node::Node::in_memory(dir.path(), directories);
-    let keeper = Keeper::new(db.clone(), node, crate::Timeouts::default(), Arc::default()).unwrap();
+    let keeper =
+        Keeper::new(db.clone(), node, crate::Timeouts::default(), Arc::default(), Arc::default()).unwrap();
     Scene { dir, db, keeper, computes: Arc::default() }
 }
 
@@ -159,6 +160,8 @@ async fn a_new_server_remembers_what_is_pending() {
     let identity = Identities::Own(Identity { uid: 1, gid: 1 });
     let directories = Directories::open(scene.dir.path(), Installations::default(), identity).unwrap();
     let node = crate::node::Node::in_memory(scene.dir.path(), directories);
-    let next = Keeper::new(scene.db.clone(), node, crate::Timeouts::default(), Arc::default()).unwrap();
+    let next =
+        Keeper::new(scene.db.clone(), node, crate::Timeouts::default(), Arc::default(), Arc::default())
+            .unwrap();
     assert!(next.has_pending(&endpoint));
 }

@@ -2,7 +2,7 @@
 //!
 //! Capacity is what the database had while it was active, at least the minimum; what is billed beyond its active
 //! time is billed at the minimum, as nobody works then. A machine is the cheapest that is large enough for the
-//! peak; beyond the largest, several of the largest.
+//! peak (the mean, where no peak is known); beyond the largest, several of the largest.
 
 use std::collections::BTreeMap;
 

@@ -9,7 +9,7 @@
 //! pooled, and a [`Target`](target::Target) is a "compute" that always runs. Its gate is PgBouncer's PAUSE: closed,
 //! work that runs comes to its end and no other begins.
 //!
-//! In reading order: [`config`] says what is understood of a `pgbouncer.ini` and what is refused, [`encryption`] what
+//! In reading order: [`state`] is what the files say, [`door`] answers the rest of the proxy from it, [`config`] says what is understood of a `pgbouncer.ini` and what is refused, [`encryption`] what
 //! its TLS settings mean, [`login`] lets clients in ([`prove`] asks them for proof, [`lookup`] asks a server what a
 //! role must prove, [`startup`] takes what else they said), [`target`] leads to servers, [`server_tls`] encrypts the
 //! way ([`old_certs`] are certificates that rustls does not read), [`peers`] are other processes behind the same
@@ -18,6 +18,7 @@
 //! refused or read is one entry in `config`.
 
 mod config;
+mod door;
 mod encryption;
 pub(crate) mod journal;
 mod login;
@@ -28,20 +29,18 @@ mod prove;
 mod requests;
 mod server_tls;
 mod startup;
+mod state;
 mod target;
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dormouse_base::EndpointId;
 use dormouse_pgwire::ClientError;
-use dormouse_pgwire::auth::scram::{LoginKeys, Verifier};
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pooler::config::Settings;
 use dormouse_pooler::config::ini::{Database, Ini};
-use dormouse_pooler::config::userlist::Password;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, oneshot};
 
@@ -52,20 +51,16 @@ pub use requests::{Request, Requests, Shutdown};
 pub(crate) use target::NoAddress;
 
 use crate::pooled::pools::PoolKey;
-use crate::route::Route;
-use crate::session::help;
 use crate::tls::Tls;
-use crate::wake::{Backend, Claim, Compute, StoredRole, TokenRefusal, Wake};
-use target::{Target, Targets};
+use crate::wake::{Compute, Wake};
+use state::{State, Users};
+use target::Target;
 
 /// The database that is the console.
 pub(crate) const CONSOLE_NAME: &str = "pgbouncer";
 
 /// Whose limits of clients and backends the roles are: those of all databases together.
 const EVERYBODY: &str = "ep-everybody";
-
-/// Roles whose passwords were looked up that are remembered.
-const MAX_LOOKED_UP: usize = 10_000;
 
 /// Names of databases that only `*` has an entry for that are remembered.
 const MAX_AUTO: usize = 10_000;
@@ -86,44 +81,6 @@ struct Inner {
     suspended: AtomicBool,
     /// Databases that came by `*`.
     auto: Mutex<HashSet<String>>,
-}
-
-/// What the files say now.
-struct State {
-    plan: Plan,
-    encryption: Encryption,
-    targets: HashMap<EndpointId, Targets>,
-}
-
-/// The roles, and what their logins leave.
-#[derive(Default)]
-struct Users {
-    list: RwLock<HashMap<String, Password>>,
-    /// Those that the list does not have, as the last login's question of a server was answered.
-    looked_up: Mutex<HashMap<String, Password>>,
-    /// Of roles whose verifier is all that is known. At most one for each.
-    keys: Mutex<HashMap<String, LoginKeys>>,
-    /// Of roles whose password the list has in the clear.
-    verifiers: Mutex<HashMap<String, Verifier>>,
-}
-
-impl Users {
-    /// What is known of a role's password.
-    fn password(&self, role: &str) -> Option<Password> {
-        let listed = self.list.read().get(role).cloned();
-        listed.or_else(|| self.looked_up.lock().get(role).cloned())
-    }
-
-    fn remember(&self, role: &str, password: &Password) {
-        let mut known = self.looked_up.lock();
-        if known.get(role) != Some(password) {
-            if known.len() >= MAX_LOOKED_UP {
-                known.clear();
-            }
-            self.keys.lock().remove(role);
-            known.insert(role.to_owned(), password.clone());
-        }
-    }
 }
 
 impl std::fmt::Debug for Upstream {
@@ -327,127 +284,5 @@ impl Upstream {
             }
         }
         Ok(target::id(&entry.name))
-    }
-}
-
-impl State {
-    fn new(
-        plan: Plan,
-        encryption: Encryption,
-        known: &HashMap<EndpointId, Targets>,
-        users: &Arc<Users>,
-    ) -> Self {
-        let list: HashMap<_, _> =
-            plan.lists.users.iter().map(|user| (user.name.clone(), user.password.clone())).collect();
-        {
-            let old = users.list.read();
-            users.keys.lock().retain(|name, _| old.get(name) == list.get(name));
-        }
-        *users.list.write() = list;
-        users.verifiers.lock().clear();
-        let mut targets = HashMap::new();
-        for entry in &plan.ini.databases {
-            let id = target::id(&entry.name);
-            let made = Targets::new(entry, &plan, &encryption, users);
-            let kept = known.get(&id).filter(|known| known.is_same(&made)).cloned();
-            targets.insert(id, kept.unwrap_or(made));
-        }
-        Self { plan, encryption, targets }
-    }
-}
-
-#[async_trait::async_trait]
-impl Wake for Upstream {
-    fn locate(&self, _route: &Route) -> Result<EndpointId, ClientError> {
-        Err(ClientError::internal("no-endpoints-here"))
-    }
-
-    fn admit(&self, _endpoint: &EndpointId, _from: IpAddr) -> Result<(), ClientError> {
-        Ok(())
-    }
-
-    fn expects_token(&self, _endpoint: &EndpointId) -> bool {
-        false
-    }
-
-    fn check_token(&self, _token: &[u8], _claim: Claim<'_>) -> Result<(), TokenRefusal> {
-        Err(TokenRefusal::NotOne)
-    }
-
-    async fn stored_password(
-        &self,
-        _endpoint: &EndpointId,
-        _role: &str,
-    ) -> Result<Option<StoredRole>, ClientError> {
-        Ok(None)
-    }
-
-    fn knows_key(&self, _key: &str) -> bool {
-        false
-    }
-
-    /// What is set on the console holds until the file is read again, as in PgBouncer.
-    async fn keep_pool_settings(
-        &self,
-        changes: &[(&'static str, Option<String>)],
-    ) -> Result<(), ClientError> {
-        let mut settings = self.settings();
-        let refused = |why: String| ClientError::error(SqlState::INVALID_PARAMETER_VALUE, why);
-        for (name, value) in changes {
-            let default = dormouse_pooler::config::find(name).map_or("", |setting| setting.pgbouncer);
-            settings
-                .change(name, value.as_deref().unwrap_or(default))
-                .map_err(|error| refused(error.to_string()))?;
-        }
-        match self.ask(|answer| Request::Change(Box::new(settings), answer)).await {
-            Some(Ok(())) => Ok(()),
-            Some(Err(why)) => Err(refused(why)),
-            None => Err(ClientError::shutting_down()),
-        }
-    }
-
-    async fn acquire(&self, endpoint: &EndpointId) -> Result<Backend, ClientError> {
-        let target = self.state().targets.get(endpoint).map(Targets::next);
-        let target = target.ok_or_else(|| {
-            ClientError::fatal(SqlState::INVALID_CATALOG_NAME, "this database is not configured any more")
-                .with_hint(help("unknown-database"))
-        })?;
-        let pass = target.enter().await;
-        Ok(Backend { pass, compute: target, ticket: None })
-    }
-
-    fn place(&self, _endpoint: &EndpointId, database: &str) -> String {
-        database.to_owned()
-    }
-
-    fn stands_in(&self) -> bool {
-        true
-    }
-
-    fn keeps_up(&self, _endpoint: &EndpointId, database: &str) -> bool {
-        self.database(database).is_some_and(|entry| entry.user.is_some())
-    }
-
-    fn is_auto(&self, endpoint: &EndpointId) -> bool {
-        *endpoint == target::id("*")
-    }
-
-    fn forgotten(&self, endpoint: &EndpointId, database: &str) {
-        if self.is_auto(endpoint) {
-            self.0.auto.lock().remove(database);
-        }
-    }
-
-    fn pool_settings(
-        &self,
-        _endpoint: &EndpointId,
-        database: &str,
-        role: &str,
-        global: &Settings,
-    ) -> Settings {
-        let state = self.state();
-        let database = state.plan.ini.database(database).map(|entry| &entry.layer);
-        let role = state.plan.ini.user(role).map(|entry| &entry.layer);
-        global.with(database.into_iter().chain(role))
     }
 }

@@ -69,6 +69,10 @@ fn a_restart_loses_only_what_was_not_flushed_and_counts_nothing_twice() {
     drop(recorder);
     let recorder = Recorder::open(dir.path()).unwrap();
     assert_eq!(ask(&recorder, 3600, HOUR, now, now), [(HOUR, 4, 20.0)]);
+    // A rule that looks at the hour finds it, though nothing was measured since.
+    assert_eq!(recorder.subjects(Metric::CpuUtilization, HOUR), [cpu().subject]);
+    assert!(recorder.period(&cpu(), 0, HOUR + 10).unwrap().is_none());
+    assert_eq!(recorder.period(&cpu(), 3, HOUR).unwrap().unwrap().count(), 4);
 }
 
 #[test]
@@ -156,4 +160,52 @@ fn a_full_book_drops_and_counts() {
         book.of(&cpu(), 3).next().map(|(start, summary, _)| (start, summary.count())),
         Some((start_of(HOUR, 3600), 1000))
     );
+}
+
+/// What 20 active endpoints of 20 projects cost: every second nine metrics of each, flushed every ten seconds, with a
+/// thousand sleeping ones of which storage is known. The figure is printed; the limit is for a busy machine and a debug build.
+#[test]
+fn a_busy_server_costs_little() {
+    let dir = tempfile::tempdir().unwrap();
+    let recorder = Recorder::open(dir.path()).unwrap();
+    let active: Vec<Subject> = (0..20)
+        .flat_map(|n| {
+            [
+                Subject::Endpoint(format!("ep-active-{n}").parse().unwrap()),
+                Subject::Project(format!("project-{n}").parse().unwrap()),
+            ]
+        })
+        .chain([Subject::Server])
+        .collect();
+    let asleep: Vec<Key> = (0..1000)
+        .map(|n| Subject::Endpoint(format!("ep-asleep-{n}").parse().unwrap()))
+        .map(|subject| Key { subject, metric: Metric::StorageUsed })
+        .collect();
+    let seconds = 300;
+    let start = cpu_time();
+    for second in 0..seconds {
+        let at = HOUR + second;
+        let samples = active.iter().flat_map(|subject| {
+            let key = |metric| Key { subject: subject.clone(), metric };
+            Metric::ALL[..9].iter().map(move |metric| (key(*metric), (second % 97) as f64 + 0.5, 1))
+        });
+        recorder.record(at, samples);
+        if second % 10 == 9 {
+            // The hour's share of those that sleep.
+            let part = asleep.iter().skip((second / 10 * 3) as usize).take(3);
+            recorder.record(at, part.map(|key| (key.clone(), 1e9, 1)));
+            recorder.flush(at).unwrap();
+        }
+    }
+    let used = cpu_time() - start;
+    let percent = 100.0 * used.as_secs_f64() / seconds as f64;
+    let counts = recorder.counts().unwrap();
+    println!("{percent:.2} % of a core; {counts:?}");
+    assert!(percent < 5.0, "{percent} % of a core");
+}
+
+/// CPU of this thread: other tests run beside it.
+fn cpu_time() -> std::time::Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    std::time::Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap())
 }

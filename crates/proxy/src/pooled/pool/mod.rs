@@ -38,7 +38,7 @@ use crate::pooled::room::{Door, Room};
 use crate::pooled::seats::{self, Row};
 use crate::pooled::slot::Slot;
 use crate::pooled::stats::Stats;
-use crate::traffic::{Tally, Traffic};
+use crate::traffic::Tally;
 use crate::wake::{Compute, End, Wake, same_run};
 
 /// Startup settings whose greeting is remembered. Drivers of one application send one or two.
@@ -325,16 +325,6 @@ impl Pool {
         Stats { counters: inner.common.counters, ..inner.stats.clone() }
     }
 
-    /// Says what its clients have done, to whoever adds that up.
-    pub(in crate::pooled) fn tell_traffic(&self) {
-        let counters = self.inner.lock().common.counters;
-        self.tally.set(Traffic {
-            egress: counters.sent,
-            ingress: counters.received,
-            queries: counters.query_count,
-        });
-    }
-
     /// Ends the period of its averages, if it is over.
     pub(in crate::pooled) fn roll(&self, now: Mono, period: Duration) {
         let mut inner = self.inner.lock();
@@ -385,6 +375,12 @@ impl Inner {
     fn open_failed(&mut self, opening: &Opening, now: Mono, error: &ClientError, gate: &mut Door<'_>) {
         self.refusal = Some(error.clone());
         let failed = self.books.open_failed(opening, now, &self.limits, gate);
+        if error.code == SqlState::CONFIGURATION_LIMIT_EXCEEDED
+            && self.books.counts(now, &self.limits).cl_waiting == 0
+        {
+            // Nothing was tried: a quota is used up. Whoever comes after it was raised is not to wait.
+            self.books.try_again();
+        }
         for slot in failed.refuse {
             let _gone = slot.give(Err(error.clone()));
         }
