@@ -40,8 +40,13 @@ impl Said {
 
 /// Runs a program with this environment.
 pub fn run(program: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Said {
+    run_within(LIMIT, program, arguments, environment)
+}
+
+/// The same for one that may run longer, seconds.
+pub fn run_within(limit: &str, program: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Said {
     let mut command = Command::new("timeout");
-    command.args(["-k", "2", LIMIT]).arg(program).args(arguments).env_clear();
+    command.args(["-k", "2", limit]).arg(program).args(arguments).env_clear();
     for kept in ["PATH", "DORMOUSE_TEST_HOME"] {
         command.envs(std::env::var(kept).map(|value| (kept, value)));
     }

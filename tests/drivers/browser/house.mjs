@@ -18,7 +18,7 @@ export const key = process.env.KEY;
 /** Layout shift that nobody sees. */
 const MAX_SHIFT = 0.02;
 /** Milliseconds for one step on a busy machine. */
-const PATIENCE = 20_000;
+const PATIENCE = 40_000;
 
 const directory = mkdtempSync(join(tmpdir(), 'console-'));
 const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
@@ -56,6 +56,7 @@ export async function open({ phone = false, dark = false, storage } = {}) {
     permissions: ['clipboard-read', 'clipboard-write'],
   });
   context.setDefaultTimeout(PATIENCE);
+  context.setDefaultNavigationTimeout(PATIENCE);
   await context.addInitScript(() => {
     window.shift = 0;
     window.shifted = [];

@@ -5,7 +5,8 @@
 //! |---|---|
 //! | units | the console's own tests of what is pure, by vitest |
 //! | tour | everything that people do, also with nothing but the keyboard |
-//! | looks | every page, wide and narrow, dark and light, with and without data: axe, layout shift, policy, size, first paint |
+//! | every page … | light, dark and on a phone: axe, layout shift, policy, nothing wider than the window, no errors |
+//! | first visit … | size, first paint, a thousand branches, no data at all |
 //! | sql | the SQL editor and the page of queries |
 //! | figures | an endpoint's page, usage, cost and alerts, compared with the API |
 //! | gone | the server dies and comes back while somebody looks |
@@ -14,10 +15,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dormouse_base::clock::Mono;
-use dormouse_tests::programs::{Said, driver_home, run};
+use dormouse_tests::programs::{Said, driver_home, run, run_within};
 use dormouse_tests::{Server, checkout, free_port, note};
 
 use crate::pool_house::skipped;
+
+/// Seconds for one program: some twenty when nobody else uses the machine.
+const LIMIT: &str = "240";
 
 /// Whether the tests can run here; said loudly when they cannot.
 fn cannot(name: &str) -> bool {
@@ -48,7 +52,7 @@ fn browse(server: &Server, name: &str, more: &[(&str, &str)]) -> Said {
     if !pictures.is_empty() {
         environment.push(("PICTURES", &pictures));
     }
-    run(Path::new("node"), &[program.to_str().unwrap()], &environment)
+    run_within(LIMIT, Path::new("node"), &[program.to_str().unwrap()], &environment)
 }
 
 fn good(said: Said, name: &str) {
@@ -84,13 +88,32 @@ fn tour() {
     good(browse(&server, "console_tour", &[("LINK", &link)]), "console_tour");
 }
 
-#[test]
-fn looks() {
+fn looks(part: &str) {
     if cannot("console_looks") {
         return;
     }
     let server = Server::start(&[]);
-    good(browse(&server, "console_looks", &[]), "console_looks");
+    good(browse(&server, "console_looks", &[("PART", part)]), "console_looks");
+}
+
+#[test]
+fn first_visit_and_extremes() {
+    looks("first");
+}
+
+#[test]
+fn every_page_light() {
+    looks("light");
+}
+
+#[test]
+fn every_page_dark() {
+    looks("dark");
+}
+
+#[test]
+fn every_page_on_a_phone() {
+    looks("phone");
 }
 
 #[test]
@@ -129,7 +152,8 @@ fn gone() {
         let environment = move || {
             let program = checkout().join("tests/drivers/browser/console_gone.mjs");
             let home = driver_home().join("browser");
-            let said = run(
+            let said = run_within(
+                LIMIT,
                 Path::new("node"),
                 &[program.to_str().unwrap()],
                 &[
