@@ -63,13 +63,16 @@ pub(crate) struct Replies {
     inner: Arc<Inner>,
 }
 
+/// A request that is being carried out, and who waits for its end.
+type UnderWay = (Wanted, watch::Sender<()>);
+
 #[derive(Debug)]
 struct Inner {
     db: Db,
     secrets: Arc<Secrets>,
     /// Tells the rows of this run of the server from those of earlier ones.
     run: String,
-    under_way: Mutex<HashMap<[u8; 32], (Wanted, watch::Sender<()>)>>,
+    under_way: Mutex<HashMap<[u8; 32], UnderWay>>,
 }
 
 impl Replies {

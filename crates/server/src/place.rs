@@ -67,7 +67,11 @@ impl Place {
         };
         fs::create_dir_all(data).map_err(failed("create", data))?;
         let path = data.join("lock");
-        let in_use_by_others = fs::read_dir(data).map_err(failed("list", data))?.next().is_some();
+        // Own price sheets may be put there before the first start.
+        let foreign = |entry: io::Result<fs::DirEntry>| {
+            entry.is_ok_and(|entry| entry.file_name() != crate::prices::DIRECTORY)
+        };
+        let in_use_by_others = fs::read_dir(data).map_err(failed("list", data))?.any(foreign);
         if in_use_by_others && !path.exists() {
             // Making /tmp or somebody's home ours would change its mode.
             return Err(PlaceError::NotOurs(data.to_owned()));
@@ -211,6 +215,9 @@ mod tests {
         assert!(matches!(Place::take(dir.path()), Err(PlaceError::InUse(_))));
         drop(first);
         Place::take(dir.path()).unwrap();
+        let prepared = tempfile::tempdir().unwrap();
+        fs::create_dir(prepared.path().join(crate::prices::DIRECTORY)).unwrap();
+        Place::take(prepared.path()).unwrap();
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl Prepared {
         let controllers = Controllers::detect(config.cgroup, &cgroups, &place.instance());
         match &controllers {
             Controllers::Missing(why) => {
-                tracing::warn!(why, "computes are not limited: metering goes by configured sizes")
+                tracing::warn!(why, "computes are not limited: metering goes by configured sizes");
             }
             found => tracing::info!(by = found.name(), "computes are limited"),
         }

@@ -1,5 +1,5 @@
 // The pages of figures: an endpoint with its timeline, controls and bounds, usage, cost, alerts. What they show is compared
-// with what the API says.
+// with what the API says. How they look in other dresses is seen by console_looks.mjs.
 import { createHmac } from 'node:crypto';
 import { createServer } from 'node:http';
 import { api, base, check, equal, inspect, run, settled, signIn } from './house.mjs';
@@ -189,19 +189,10 @@ async function alerts(page) {
 
 await run('console_figures', async (open) => {
   const { page } = await open();
-  const storage = await signIn(page);
+  await signIn(page);
   const { endpoints } = await api('GET', `/projects/${project}/endpoints`);
   await endpoint(page, endpoints[0].id);
   await usage(page);
   await cost(page);
   await alerts(page);
-  for (const dress of [{ dark: true }, { phone: true }, { phone: true, dark: true }]) {
-    const other = await open({ ...dress, storage });
-    for (const path of [`/projects/${project}/endpoints/${endpoints[0].id}`, '/usage?span=day', '/cost', '/alerts', '/alerts?tab=rules']) {
-      await other.page.goto(`${base}/console${path}`);
-      await settled(other.page);
-      await inspect(other.page, `${path} ${JSON.stringify(dress)}`);
-    }
-    await other.context.close();
-  }
 });

@@ -1,5 +1,5 @@
 // The server dies, is gone for a while, and comes back on the same port; somebody looks on. The test ends it when the
-// file GO appears, and starts it again when BACK does.
+// file GO appears, and starts it again when BACK does. At the end the server is only slow.
 import { writeFileSync } from 'node:fs';
 import { base, check, run, settled, signIn } from './house.mjs';
 
@@ -24,6 +24,16 @@ await run('console_gone', async (open) => {
   await page.getByRole('link', { name: 'Overview' }).click();
   await page.getByText('Active endpoints').waitFor();
   await settled(page);
+  // It is slow: that is said, once, and not as an error.
+  await page.route('**/api/v2/**', async (route) => {
+    await new Promise((resolve) => setTimeout(resolve, 4000));
+    await route.continue().catch(() => {});
+  });
+  await page.getByRole('link', { name: 'Branches', exact: true }).click();
+  await page.getByText('The server takes its time to answer.').waitFor();
+  await page.unrouteAll({ behavior: 'ignoreErrors' });
+  await page.getByText('The server takes its time to answer.').waitFor({ state: 'detached' });
+  await page.getByText('1 branch').waitFor();
   // A server that is gone is one that the browser reports.
   const other = wrong.splice(0).filter((line) => !/ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONNECTED|Failed to load resource/.test(line));
   check(other.length === 0, other.join('\n'));

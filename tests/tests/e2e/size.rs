@@ -16,6 +16,12 @@ const SHRINKS_WITHIN: Duration = Duration::from_secs(90);
 /// A statement of some milliseconds that needs nothing but a processor.
 const WORK: &str = "select sum(i) from generate_series(1, 20000) i";
 
+/// Something that goes on while the test does something else.
+#[allow(clippy::disallowed_methods, reason = "a test has no scope, and ends with its tasks")]
+fn task<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
+    tokio::spawn(work)
+}
+
 /// Two clients that work without a pause, until they are stopped.
 struct Load {
     stop: Arc<AtomicBool>,
@@ -29,7 +35,7 @@ impl Load {
         let mut clients = Vec::new();
         for _ in 0..2 {
             let (client, stop, done) = (server.connect().await, Arc::clone(&stop), Arc::clone(&done));
-            clients.push(tokio::spawn(async move {
+            clients.push(task(async move {
                 while !stop.load(Ordering::Relaxed) {
                     client.simple_query(WORK).await.expect("no statement fails while the size changes");
                     done.fetch_add(1, Ordering::Relaxed);
@@ -142,7 +148,7 @@ async fn clients_that_wait_for_a_pool_make_it_grow() {
         (server.try_connect(&pooled).await.unwrap(), server.try_connect(&pooled).await.unwrap());
     server.until_true("it is measured", || server.endpoint_of(&project)["live"]["measured"] == true);
     has.simple_query("begin").await.unwrap();
-    let waits = tokio::spawn(async move { wants.simple_query("select 1").await.map(|_| ()) });
+    let waits = task(async move { wants.simple_query("select 1").await.map(|_| ()) });
     server.until_true("it grows", || resized(&server, &project) == [(0.25, 0.5, "pool_wait".to_owned())]);
     assert_eq!(server.endpoint_of(&project)["live"]["pool_waiting"], 1);
     has.simple_query("commit").await.unwrap();

@@ -161,7 +161,8 @@ fn with(mut wish: SetQuotas, args: &Set) -> SetQuotas {
             (_, true) => Action::Alert,
             _ => before.map(|known| known.action).unwrap_or_default(),
         };
-        let soft_percent = args.soft.or(before.map(|known| known.soft_percent)).unwrap_or(SOFT_PERCENT);
+        let soft_percent =
+            args.soft.or_else(|| before.map(|known| known.soft_percent)).unwrap_or(SOFT_PERCENT);
         wish.quotas.push(Limit { measure: *measure, limit: *limit, soft_percent, action });
     }
     wish

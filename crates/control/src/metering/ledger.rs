@@ -147,7 +147,7 @@ impl Ledger {
         }
     }
 
-    fn gain(&mut self, account: Account, now: &Moment, ms: u64, of: impl Fn(u64) -> Gain) {
+    fn gain(&mut self, account: &Account, now: &Moment, ms: u64, of: impl Fn(u64) -> Gain) {
         for (hour, ms) in by_hour(now.wall, ms.min(MAX_GAP_MS)) {
             *self.gains.entry((account.clone(), hour)).or_default() += of(ms);
         }
@@ -170,8 +170,8 @@ impl Ledger {
         let account = Account::Endpoint(id.clone());
         match doing {
             Doing::Off => {}
-            Doing::Active => self.gain(account, now, ms, |ms| Gain::active(ms, cu)),
-            Doing::Paused => self.gain(account, now, ms, Gain::paused),
+            Doing::Active => self.gain(&account, now, ms, |ms| Gain::active(ms, cu)),
+            Doing::Paused => self.gain(&account, now, ms, Gain::paused),
         }
     }
 
@@ -261,7 +261,7 @@ impl Ledger {
         stock.every_ms = stock.every_ms.saturating_mul(2).min(LEVELS_EVERY_MS);
         if storage > 0 || history > 0 {
             let ms = now.since(&at);
-            self.gain(Account::Branch(id.clone()), now, ms, |ms| Gain::stored(ms, storage, history));
+            self.gain(&Account::Branch(id.clone()), now, ms, |ms| Gain::stored(ms, storage, history));
         }
     }
 

@@ -36,8 +36,11 @@ pub struct Plan {
     pub limits: Vec<Limit>,
 }
 
-/// Neon's words, the measure that each means, and whether it can be had per period.
-const NEON: [(fn(&mut api::NeonQuota) -> &mut Option<u64>, Measure); 5] = [
+/// One of Neon's words.
+type Field = fn(&mut api::NeonQuota) -> &mut Option<u64>;
+
+/// Neon's words, and the measure that each means.
+const NEON: [(Field, Measure); 5] = [
     (|quota| &mut quota.active_time_seconds, Measure::ActiveSeconds),
     (|quota| &mut quota.compute_time_seconds, Measure::CuSeconds),
     (|quota| &mut quota.written_data_bytes, Measure::WrittenBytes),

@@ -215,12 +215,12 @@ fn any_load(seed: u64, seconds: usize) -> Vec<Wish> {
     let mut random = Random(seed);
     let mut load = Vec::new();
     while load.len() < seconds * 4 {
-        let length = 1 + random.next() % if random.next() % 3 == 0 { 400 } else { 12 };
+        let length = 1 + random.next() % if random.next().is_multiple_of(3) { 400 } else { 12 };
         let wish = Wish {
-            cores: if random.next() % 2 == 0 { random.below(8.0) } else { random.below(0.3) },
-            waiting: if random.next() % 8 == 0 { 5 } else { 0 },
-            held: if random.next() % 8 == 0 { random.next() % (20 << 30) } else { 1 << 20 },
-            stalled: if random.next() % 16 == 0 { random.below(1.0) } else { 0.0 },
+            cores: if random.next().is_multiple_of(2) { random.below(8.0) } else { random.below(0.3) },
+            waiting: if random.next().is_multiple_of(8) { 5 } else { 0 },
+            held: if random.next().is_multiple_of(8) { random.next() % (20 << 30) } else { 1 << 20 },
+            stalled: if random.next().is_multiple_of(16) { random.below(1.0) } else { 0.0 },
         };
         load.extend((0..length).map(|_| wish));
     }

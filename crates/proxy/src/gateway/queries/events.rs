@@ -156,7 +156,6 @@ impl Teller {
         let mut writer = Writer::new(self.output);
         let mut batch = Vec::new();
         let mut last = None;
-        let mut more = false;
         loop {
             let frame = tokio::select! {
                 frame = lease.message(MAX_MESSAGE) => frame,
@@ -178,24 +177,8 @@ impl Teller {
                     batch.push(if batch.is_empty() { b'[' } else { b',' });
                     writer.bare_row(&mut batch, &frame.body)
                 }
-                tag::backend::COMMAND_COMPLETE => {
-                    last = Some(frame.body.clone());
-                    Ok(())
-                }
-                PORTAL_SUSPENDED => {
-                    (last, more) = (Some(Bytes::new()), true);
-                    Ok(())
-                }
-                tag::backend::NOTICE_RESPONSE => {
-                    self.notice(&frame.body).await?;
-                    Ok(())
-                }
-                tag::backend::PARAMETER_STATUS => {
-                    self.altered = true;
-                    Ok(())
-                }
-                tag::backend::EMPTY_QUERY_RESPONSE => {
-                    last = Some(Bytes::new());
+                tag::backend::COMMAND_COMPLETE | tag::backend::EMPTY_QUERY_RESPONSE | PORTAL_SUSPENDED => {
+                    last = Some((frame.tag, frame.body.clone()));
                     Ok(())
                 }
                 tag::backend::ERROR_RESPONSE => {
@@ -209,12 +192,15 @@ impl Teller {
                 b'G' | b'H' => return Ok(Err(crate::gateway::run::no_copy())),
                 tag::backend::READY_FOR_QUERY => {
                     self.rows_of(&mut batch).await?;
-                    if let Some(body) = last {
-                        self.done(&body, more, writer.rows()).await?;
+                    if let Some((how, body)) = last {
+                        self.done(how, &body, writer.rows()).await?;
                     }
                     return Ok(status(&frame.body).ok_or_else(Problem::lost));
                 }
-                _ => Ok(()),
+                _ => {
+                    self.aside(frame.tag, &frame.body).await?;
+                    Ok(())
+                }
             };
             if taken.is_err() {
                 return Ok(Err(Problem::lost()));
@@ -259,16 +245,23 @@ impl Teller {
         told
     }
 
-    /// PostgreSQL says something aside; what cannot be read is left out.
-    async fn notice(&self, body: &[u8]) -> Result<(), Gone> {
+    /// What PostgreSQL says beside results; a notice that cannot be read is left out.
+    async fn aside(&mut self, tag: u8, body: &[u8]) -> Result<(), Gone> {
+        self.altered |= tag == tag::backend::PARAMETER_STATUS;
+        if tag != tag::backend::NOTICE_RESPONSE {
+            return Ok(());
+        }
         let Ok(notice) = NoticeResponse::decode(body) else { return Ok(()) };
         let mut out = Vec::new();
         problem::write(&mut out, &notice.fields);
         self.event("notice", &out).await
     }
 
-    async fn done(&self, body: &[u8], more: bool, rows: u64) -> Result<(), Gone> {
-        let (command, count) = rows::command(body);
+    /// `how`: the tag of the message that ended the statement. The number of rows is ours where PostgreSQL gives none.
+    async fn done(&self, how: u8, body: &[u8], rows: u64) -> Result<(), Gone> {
+        let more = how == PORTAL_SUSPENDED;
+        let (command, count) =
+            if how == tag::backend::COMMAND_COMPLETE { rows::command(body) } else { ("", None) };
         let count = if more { i64::try_from(rows).ok() } else { count };
         let mut out = b"{\"command\":".to_vec();
         json::string(&mut out, command.as_bytes());

@@ -38,7 +38,7 @@ use crate::pooled::room::{Door, Room};
 use crate::pooled::seats::{self, Row};
 use crate::pooled::slot::Slot;
 use crate::pooled::stats::Stats;
-use crate::traffic::{Tally, Traffic};
+use crate::traffic::Tally;
 use crate::wake::{Compute, End, Wake, same_run};
 
 /// Startup settings whose greeting is remembered. Drivers of one application send one or two.
@@ -323,16 +323,6 @@ impl Pool {
     pub(crate) fn stats(&self) -> Stats {
         let inner = self.inner.lock();
         Stats { counters: inner.common.counters, ..inner.stats.clone() }
-    }
-
-    /// Says what its clients have done, to whoever adds that up.
-    pub(in crate::pooled) fn tell_traffic(&self) {
-        let counters = self.inner.lock().common.counters;
-        self.tally.set(Traffic {
-            egress: counters.sent,
-            ingress: counters.received,
-            queries: counters.query_count,
-        });
     }
 
     /// Ends the period of its averages, if it is over.

@@ -129,7 +129,7 @@ fn a_month_is_what_the_ledger_by_hand_says() {
     let mut world = World::new(3);
     // Midnight before the first.
     let start: Timestamp = "2026-11-01T00:00:00Z".parse().unwrap();
-    world.wrong = start.as_millisecond() - world.now().wall.as_millisecond() + world.wrong;
+    world.wrong += start.as_millisecond() - world.now().wall.as_millisecond();
     let begin = world.clock;
     world.ledger = None;
     world.start();
@@ -138,7 +138,7 @@ fn a_month_is_what_the_ledger_by_hand_says() {
             let (left, beat) = (begin + when - world.clock, beat_at(world.clock - begin));
             let to_beat = beat - (world.clock - begin) % beat;
             world.elapse(left.min(to_beat));
-            if (world.clock - begin) % beat == 0 {
+            if (world.clock - begin).is_multiple_of(beat) {
                 world.beat(true, false);
             }
         }
