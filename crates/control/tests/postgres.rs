@@ -320,16 +320,23 @@ async fn spares_are_kept_and_used_and_events_are_written() {
     assert_eq!(
         names,
         [
+            "alerts",
             "events",
             "expire",
             "garbage",
             "heal",
+            "measure",
+            "metering",
             "mirror",
+            "notices",
             "operations",
             "pending",
             "pressure",
             "schedule",
-            "spares"
+            "sizes",
+            "spares",
+            "warm",
+            "weigh",
         ]
     );
     assert!(
