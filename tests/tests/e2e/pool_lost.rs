@@ -61,7 +61,11 @@ async fn half_a_message_is_not_completed_by_other_words() {
     let long = format!("begin; lock pool_half; select repeat('x', {LONG})");
     raw.send(&Say::new().query(&long).0).await;
     // Its beginning is there, and PostgreSQL waits until somebody takes the rest.
-    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    let mut beginning = [0; 4096];
+    while raw.stream.peek(&mut beginning).await.unwrap() < beginning.len() {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     end_backends(&house, "pool_half").await;
     let got = raw.rest(std::time::Duration::from_secs(20)).await;
     let row = got.windows(8).position(|bytes| bytes == b"xxxxxxxx").expect("the row had begun");
