@@ -96,8 +96,9 @@ impl Alerts {
         }
         for Change { now, from } in &changes {
             self.metrics.alert_changed(now.state.name());
+            // Webhooks and the API tell people; the log of the server is about the server.
             let (rule, subject, value) = (&now.rule, &now.subject, now.value);
-            tracing::warn!(%rule, %subject, %from, to = %now.state, ?value, "an alert changed");
+            tracing::info!(%rule, %subject, %from, to = %now.state, ?value, "an alert changed");
         }
         *self.watch.lock() = after;
         Ok(())
