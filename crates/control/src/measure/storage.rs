@@ -186,9 +186,12 @@ impl Scale {
         out
     }
 
-    /// What all projects together have; `None` while one of them was never measured.
+    /// What all projects together have, of which there are so many; `None` while one of them was never measured.
     #[must_use]
-    pub fn server(&self) -> Option<Sample> {
+    pub fn server(&self, count: usize) -> Option<Sample> {
+        if self.projects.len() < count {
+            return None;
+        }
         let of = |known: &Known| known.last.as_ref().map(|last| last.iter().map(|w| w.logical).sum::<u64>());
         let total = self.projects.values().map(of).sum::<Option<u64>>()?;
         Some((Key { subject: Subject::Server, metric: Metric::StorageUsed }, total as f64, 1))

@@ -84,10 +84,10 @@ impl Weigh {
         Ok(measured)
     }
 
-    fn record(&mut self, now: u64) {
+    fn record(&mut self, projects: usize, now: u64) {
         let mut samples = self.scale.samples(now);
         if self.sampled.is_none_or(|at| now - at >= SERVER_EVERY)
-            && let Some(server) = self.scale.server()
+            && let Some(server) = self.scale.server(projects)
         {
             self.sampled = Some(now);
             samples.push(server);
@@ -119,7 +119,7 @@ impl Reconciler for Weigh {
         if gone || count > 0 {
             *self.stored.lock() = self.scale.held();
         }
-        self.record(self.began.elapsed().as_secs());
+        self.record(all.len(), self.began.elapsed().as_secs());
         match failed {
             Some(trouble) => Err(trouble),
             None => Ok(Report { text: format!("{count} projects measured"), next: LOOK_EVERY }),

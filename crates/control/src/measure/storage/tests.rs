@@ -48,14 +48,14 @@ fn nobody_is_forgotten_and_a_start_is_spread() {
     for second in 0..13 {
         let due = scale.due(&all, &HashSet::new(), second);
         assert_eq!(due.len(), if second < 12 { AT_ONCE } else { 2 }, "{second}");
-        assert!(scale.server().is_none(), "not before all of them are known");
+        assert!(scale.server(50).is_none(), "not before all of them are known");
         due.into_iter().for_each(|due| scale.learn(due, Some(vec![weight(10, 4)]), second));
     }
-    assert_eq!(scale.server().map(|(_, bytes, _)| bytes), Some(500.0));
+    assert_eq!(scale.server(50).map(|(_, bytes, _)| bytes), Some(500.0));
     assert_eq!(scale.held().billed(&Subject::Server), 200);
     let one = HashMap::from([(project(7), BEFORE)]);
     assert!(scale.keep(&one) && !scale.keep(&one));
-    assert_eq!(scale.server().map(|(_, bytes, _)| bytes), Some(10.0), "the others are gone");
+    assert_eq!(scale.server(1).map(|(_, bytes, _)| bytes), Some(10.0), "the others are gone");
 }
 
 #[test]
@@ -67,10 +67,10 @@ fn a_store_that_does_not_answer_leaves_the_last_figures_and_is_asked_again() {
         due.map(|due| scale.learn(due, measured, now)).is_some()
     };
     assert!(look(&mut scale, 0, None));
-    assert!(scale.samples(0).is_empty() && scale.server().is_none());
+    assert!(scale.samples(0).is_empty() && scale.server(1).is_none());
     assert!(look(&mut scale, 60, Some(vec![weight(30, 20)])));
     assert!(look(&mut scale, 660, None) && look(&mut scale, 720, None), "and not in six hours");
-    assert_eq!(scale.server().map(|(_, bytes, _)| bytes), Some(30.0));
+    assert_eq!(scale.server(1).map(|(_, bytes, _)| bytes), Some(30.0));
     let held = scale.held();
     let endpoint = Subject::Endpoint("ep-one".parse().unwrap());
     assert_eq!((held.billed(&endpoint), held.logical(&"br-x".parse().unwrap())), (20, Some(30)));
