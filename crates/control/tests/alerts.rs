@@ -219,7 +219,7 @@ async fn rules_are_checked_changed_and_brought_back() {
     let (_, all) = scene.get("/alerts/rules").await;
     let names: Vec<&str> =
         all["rules"].as_array().unwrap().iter().map(|rule| rule["id"].as_str().unwrap()).collect();
-    assert_eq!(names.len(), 7, "{names:?}");
+    assert_eq!(names.len(), 8, "{names:?}");
     let change = j!({"warning": null, "critical": 99, "enabled": false});
     let (status, rule) = scene.ask("PATCH", "/alerts/rules/rule-cpu", Some(change), Some(scene.key())).await;
     assert_eq!(status, StatusCode::OK, "{rule}");
