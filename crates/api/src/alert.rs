@@ -325,4 +325,3 @@ pub struct Change {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
 }
-

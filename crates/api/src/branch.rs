@@ -6,8 +6,8 @@ use dormouse_base::{BranchId, Lsn, ProjectId, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::used::Used;
 use crate::endpoint::{EndpointType, NewEndpointLimits};
+use crate::used::Used;
 use crate::{ConnectionUri, Database, Endpoint, Operation, Page, Role};
 
 /// `creation_source` of everything on this server.

@@ -7,8 +7,8 @@ mod scene;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use dormouse_control::cost::Month;
 use dormouse_base::clock;
+use dormouse_control::cost::Month;
 use scene::{Scene, WRITTEN, branch, endpoint, paths};
 use serde_json::{Value, json as j};
 
@@ -80,7 +80,10 @@ async fn a_deleted_branch_is_found_by_its_last_name() {
     assert_eq!(status, StatusCode::OK, "{told}");
     let [gone] = told["branches"].as_array().unwrap().as_slice() else { panic!("{told}") };
     assert_eq!((&gone["deleted"], &gone["name"]), (&j!(true), &j!("preview")));
-    assert_eq!((&gone["totals"]["active_seconds"], &told["totals"]["active_seconds"]), (&j!(10.0), &j!(10.0)));
+    assert_eq!(
+        (&gone["totals"]["active_seconds"], &told["totals"]["active_seconds"]),
+        (&j!(10.0), &j!(10.0))
+    );
     assert_eq!(scene.get("/usage?project_id=shop&branch_id=review").await.0, StatusCode::NOT_FOUND);
     // It is still in the project's month.
     let (_, told) = scene.get(&project).await;

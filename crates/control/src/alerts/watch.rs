@@ -251,7 +251,8 @@ mod tests {
         let (rule, mut watch) = (wait_rule(), Watch::default());
         let at = |minute: i64| Timestamp::from_second(minute * 60).unwrap();
         let mut look = |minute: i64, value: Option<f64>| {
-            let changes = watch.look(&rule, minute * 60, vec![(endpoint("one"), value)], |_| None, at(minute));
+            let changes =
+                watch.look(&rule, minute * 60, vec![(endpoint("one"), value)], |_| None, at(minute));
             changes.into_iter().map(|it| (it.from, it.now.state, it.now.value)).collect::<Vec<_>>()
         };
         use AlertState::{Critical, NoData, Ok, Warning};

@@ -190,8 +190,7 @@ fn metering(scene: &Scene) -> metering::Metering {
 /// What all endpoints wrote, as it is stored.
 fn written(scene: &Scene) -> u64 {
     use crate::db::usage::{Filter, Range, by_time};
-    let range =
-        Range { grain: dormouse_api::usage::Granularity::Month, start: i64::MIN, end: i64::MAX };
+    let range = Range { grain: dormouse_api::usage::Granularity::Month, start: i64::MIN, end: i64::MAX };
     let told = scene.db.read("", |db| by_time(db, &range, &Filter::All)).unwrap();
     told.iter().map(|(_, used)| used.written).sum()
 }
@@ -227,9 +226,11 @@ async fn a_look_at_the_store_that_ends_after_a_branch_is_gone_leaves_nothing_beh
     let (mut metering, meter) = (metering(&scene), scene.keeper.meter().clone());
     meter.level(&branch, 1000, 10);
     metering.run().await.unwrap();
-    assert_eq!(meter.stocked(), [branch.clone()]);
+    assert_eq!(meter.stocked(), std::slice::from_ref(&branch));
     let gone = branch.clone();
-    let delete = move |db: &rusqlite::Transaction<'_>| db.execute("DELETE FROM branches WHERE id = ?1", [gone.as_str()]);
+    let delete = move |db: &rusqlite::Transaction<'_>| {
+        db.execute("DELETE FROM branches WHERE id = ?1", [gone.as_str()])
+    };
     scene.db.write_now("", delete).unwrap();
     metering.run().await.unwrap();
     assert!(meter.stocked().is_empty());

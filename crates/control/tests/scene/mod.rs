@@ -14,6 +14,8 @@ use dormouse_compute::postgres::admin::AdminClient;
 use dormouse_compute::postgres::discover::Installations;
 use dormouse_compute::sandbox::identity::Identities;
 // What the recorder imports from its parent module.
+use dormouse_control::db::{Db, usage};
+use dormouse_control::metering::{Doing, Ledger, Moment, Traffic};
 use dormouse_control::vault::{
     CheckWish, Checked, CollectWish, Collected, Fork, NewBranch, Overview, Point, Sizes, Vault, VaultError,
     Window,
@@ -21,8 +23,6 @@ use dormouse_control::vault::{
 use dormouse_control::{
     Address, ComputeError, Computes, Config, Control, Foundation, OidcSettings, Timeouts, WayIn, Ways,
 };
-use dormouse_control::db::{Db, usage};
-use dormouse_control::metering::{Doing, Ledger, Moment, Traffic};
 use dormouse_runtime::task::Scope;
 use http_body_util::BodyExt;
 use recorder::Recorder;

@@ -61,7 +61,15 @@ pub fn defaults() -> Vec<Rule> {
         Rule {
             // Quotas have no band either: what they say and what the alert says is the same.
             clear_ratio: 1.0,
-            ..rule("rule-quota", "Quota", M::QuotaUtilization, S::Maximum, (10, 1), (80.0, 100.0), Each::Project)
+            ..rule(
+                "rule-quota",
+                "Quota",
+                M::QuotaUtilization,
+                S::Maximum,
+                (10, 1),
+                (80.0, 100.0),
+                Each::Project,
+            )
         },
         rule("rule-cost", "Cost", M::CostPerHour, S::Average, (300, 1), (10.0, 50.0), Each::Server),
     ]

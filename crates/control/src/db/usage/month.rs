@@ -83,7 +83,9 @@ pub fn of_branch(db: &Connection, month: Timestamp, branch: &BranchId) -> Result
     );
     let found = db
         .prepare_cached(&sql)?
-        .query_row(params![number(Granularity::Month), month.as_second(), branch.as_str()], |row| used(row, 0))
+        .query_row(params![number(Granularity::Month), month.as_second(), branch.as_str()], |row| {
+            used(row, 0)
+        })
         .optional()?;
     Ok(found.unwrap_or_default())
 }

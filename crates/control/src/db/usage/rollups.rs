@@ -75,7 +75,8 @@ impl std::ops::AddAssign for Used {
     }
 }
 
-pub(super) const SUMS: &str = "sum(u.active_ms), sum(u.milli_cu_ms), sum(u.paused_ms), sum(u.storage_byte_hours),
+pub(super) const SUMS: &str =
+    "sum(u.active_ms), sum(u.milli_cu_ms), sum(u.paused_ms), sum(u.storage_byte_hours),
      sum(u.history_byte_hours), sum(u.egress), sum(u.ingress), sum(u.queries), sum(u.written), sum(u.wakes)";
 
 #[allow(clippy::cast_precision_loss, reason = "a year has 35 bits of milliseconds")]

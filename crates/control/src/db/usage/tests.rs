@@ -82,10 +82,12 @@ fn whatever_is_asked_for_adds_up_although_the_old_is_pruned() {
         second(begin) + jiff::SignedDuration::from_secs(passed)
     };
     // Where hours and days end, and anywhere.
-    let edges = ["2026-10-22T10:00:00Z", "2026-10-22T12:00:00Z", "2025-10-22T10:00:00Z", "2025-10-23T00:00:00Z"];
+    let edges =
+        ["2026-10-22T10:00:00Z", "2026-10-22T12:00:00Z", "2025-10-22T10:00:00Z", "2025-10-23T00:00:00Z"];
     let edges = edges.map(second);
     for round in 0..300 {
-        let (one, other) = if round < 16 { (edges[round / 4], edges[round % 4]) } else { (moment(), moment()) };
+        let (one, other) =
+            if round < 16 { (edges[round / 4], edges[round % 4]) } else { (moment(), moment()) };
         let asked = Span { from: one.min(other), to: one.max(other) };
         let Ok(span) = widened(asked, None, now) else { continue };
         assert!(span.from <= asked.from && span.to >= asked.to, "{asked:?} {span:?}");
@@ -100,7 +102,10 @@ fn a_batch_is_stored_once() {
     let story = story("2026-11-01T00:00:00Z", 2);
     let gain = (Account::Branch(story.branch.clone()), story.first, Gain { wakes: 1, ..Gain::default() });
     let batch = Batch { number: 1, gains: vec![gain], marks: Vec::new(), levels: Vec::new() };
-    assert!(!store(&story.db, &batch, second("2026-11-01T02:00:00Z")).unwrap(), "it has the number of another");
+    assert!(
+        !store(&story.db, &batch, second("2026-11-01T02:00:00Z")).unwrap(),
+        "it has the number of another"
+    );
     assert!(store(&story.db, &Batch { number: 2, ..batch.clone() }, Timestamp::UNIX_EPOCH).unwrap());
     assert!(!store(&story.db, &Batch { number: 2, ..batch }, Timestamp::UNIX_EPOCH).unwrap());
     let used = of_branch(&story.db, second("2026-11-01T00:00:00Z"), &story.branch).unwrap();

@@ -80,7 +80,8 @@ fn a_store_that_does_not_answer_leaves_the_last_figures_and_is_asked_again() {
 #[test]
 fn the_statistics_are_told_what_is_new_and_once_an_hour() {
     let mut scale = Scale::default();
-    let told = |scale: &mut Scale, now| scale.samples(now).iter().map(|(_, bytes, _)| *bytes).collect::<Vec<_>>();
+    let told =
+        |scale: &mut Scale, now| scale.samples(now).iter().map(|(_, bytes, _)| *bytes).collect::<Vec<_>>();
     looks(&mut scale, BEFORE, false, 0..1);
     assert_eq!(told(&mut scale, 0), [10.0, 10.0], "the project and its endpoint");
     assert!(told(&mut scale, 59).is_empty());

@@ -298,8 +298,12 @@ fn october_is_what_paper_says_from_the_ledger_to_the_bill() {
 #[test]
 fn a_quota_counts_to_the_last_second_of_its_period_and_begins_anew_with_the_next() {
     let world = played();
-    let project: ProjectId =
-        world.db.query_row("SELECT id FROM projects", [], |row| row.get::<_, String>(0)).unwrap().parse().unwrap();
+    let project: ProjectId = world
+        .db
+        .query_row("SELECT id FROM projects", [], |row| row.get::<_, String>(0))
+        .unwrap()
+        .parse()
+        .unwrap();
     let assess_of = |measure, period, limit, now: &str| {
         let limit = Limit { measure, limit, soft_percent: 80, action: Action::Suspend };
         let plan = Plan { period, limits: vec![limit] };
