@@ -38,6 +38,8 @@ export interface Bill {
   id: string;
   provider: string;
   plan: string;
+  /** Where its prices hold; `all`: everywhere. */
+  region?: string;
   currency: string;
   dated: string;
   lines: CostLine[];

@@ -4,7 +4,7 @@ import { useResource } from '../api/resource';
 import type { Granularity, Totals, UsageReport } from '../api/usage';
 import { Link, useQuery, type PageProps } from '../app/router';
 import { BarChart, type BarChartProps } from '../charts/bars';
-import { amount, compact, percent, roundBytes, timeUnit } from '../charts/format';
+import { activity, amount, compact, roundBytes, timeUnit } from '../charts/format';
 import { periodName } from '../charts/time';
 import { Badge } from '../ui/badge';
 import { EmptyState, ErrorState } from '../ui/feedback';
@@ -54,9 +54,9 @@ export default function UsagePage({ params }: PageProps) {
 function Sums({ totals, hours }: { totals: Totals | undefined; hours: number }) {
   const t = (words: (of: Totals) => string) => (totals ? words(totals) : undefined);
   return (
-    <Stats>
+    <Stats four>
       <Stat label="Compute" note="CU-hours">{t((of) => amount(of.cu_seconds / HOUR))}</Stat>
-      <Stat label="Active" note={t((of) => `${percent((100 * of.active_seconds) / (hours * HOUR))} of the time`) ?? '\u00a0'}>{t((of) => duration(of.active_seconds))}</Stat>
+      <Stat label="Active" note={t((of) => activity(of.active_seconds, hours * HOUR)) ?? '\u00a0'}>{t((of) => duration(of.active_seconds))}</Stat>
       <Stat label="Paused" note="memory kept, no CPU">{t((of) => duration(of.paused_seconds))}</Stat>
       <Stat label="Storage" note="on average">{t((of) => roundBytes(of.storage_byte_hours / hours))}</Stat>
       <Stat label="History" note="on average">{t((of) => roundBytes(of.history_byte_hours / hours))}</Stat>
@@ -103,7 +103,7 @@ function columnsOf<T extends { totals: Totals }>(hours: number): Column<T>[] {
 }
 
 function Name({ name, deleted, href }: { name: string; deleted: boolean; href: string }) {
-  return <span class="row">{deleted ? <span class="truncate">{name}</span> : <Link href={href} class="truncate">{name}</Link>}{deleted && <Badge tone="idle">deleted</Badge>}</span>;
+  return <span class="row cell-name" title={name}>{deleted ? <span class="truncate">{name}</span> : <Link href={href} class="truncate">{name}</Link>}{deleted && <Badge tone="idle">deleted</Badge>}</span>;
 }
 
 const nothing = <EmptyState icon={<Gauge size={20} />} title="Nothing was used in this time" />;
@@ -122,7 +122,7 @@ function ByBranch({ data, withProject }: { data: UsageReport | undefined; withPr
   const projects = useMemo(() => new Map(data?.projects.map((one) => [one.project_id, one.name])), [data]);
   const columns = useMemo((): Column<Row>[] => [
     { key: 'name', title: 'Branch', sort: (row) => row.name, render: (row) => <Name name={row.name} deleted={row.deleted} href={`/projects/${encodeURIComponent(row.project_id)}/branches`} /> },
-    ...(withProject ? [{ key: 'project', title: 'Project', sort: (row: Row) => projects.get(row.project_id) ?? '', render: (row: Row) => projects.get(row.project_id) ?? row.project_id }] : []),
+    ...(withProject ? [{ key: 'project', title: 'Project', sort: (row: Row) => projects.get(row.project_id) ?? '', render: (row: Row) => <span class="cell-name cell-second truncate" title={projects.get(row.project_id)}>{projects.get(row.project_id) ?? row.project_id}</span> }] : []),
     ...columnsOf<Row>(data ? hoursOf(data.from, data.to) : 1),
   ], [data, projects, withProject]);
   return <Section title="By branch"><Table label="Usage by branch" columns={columns} rows={data?.branches} rowKey={(row) => row.branch_id} empty={nothing} order="-cu" /></Section>;
