@@ -56,6 +56,7 @@ export interface CostReport {
   month: string;
   from: string;
   to: string;
+  known_since?: string;
   usage: Totals;
   default_sheet?: string;
   sheets: Bill[];

@@ -14,7 +14,7 @@ import { Card, Page, Section, Stat, Stats } from '../ui/page';
 import { Table, type Column } from '../ui/table';
 import { Bills, BillsSkeleton } from './cost/bills';
 import { WhatIf } from './cost/estimate';
-import { months } from './usage/span';
+import { countedHours, months } from './usage/span';
 
 const EVERY_MS = 60_000;
 const MONTHS = 12;
@@ -27,7 +27,7 @@ export default function CostPage({ params }: PageProps) {
   const month = choices.find(({ value }) => value === query.get('month'))?.value ?? choices[0]?.value ?? '';
   const reply = useResource<CostReport>('/cost', { query: { month, project_id: project }, every: EVERY_MS });
   const data = reply.data;
-  const hours = data ? Math.max(1, (Date.parse(data.to) - Date.parse(data.from)) / 3_600_000) : 1;
+  const hours = data ? countedHours({ start: data.from, end: data.to }, data) : 1;
   const best = data && [...data.sheets].sort((a, b) => b.saving - a.saving)[0];
   return (
     <Page

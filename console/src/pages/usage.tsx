@@ -14,13 +14,13 @@ import { Gauge } from '../ui/icons';
 import { Card, Page, Section, Stat, Stats } from '../ui/page';
 import { Table, type Column } from '../ui/table';
 import { Quotas } from './usage/quotas';
-import { shortName, SPANS, spanOf, type SpanName } from './usage/span';
+import { countedHours, shortName, SPANS, spanOf, type SpanName } from './usage/span';
 import './usage/usage.css';
 
 const EVERY_MS = 30_000;
 const HOUR = 3600;
-/** Sizes of a period that are told as "on average" need its hours. */
-const hoursOf = (from: string, to: string) => Math.max(1 / 60, (Date.parse(to) - Date.parse(from)) / 3_600_000);
+/** What is told as "on average" needs hours. */
+const hoursOf = (data: UsageReport | undefined) => (data ? countedHours({ start: data.from, end: data.to }, data) : 1);
 
 export default function UsagePage({ params }: PageProps) {
   const project = params.project;
@@ -38,7 +38,7 @@ export default function UsagePage({ params }: PageProps) {
     <Page title="Usage" lead={project ? 'Of this project.' : 'Of all projects on this server.'} actions={<Segmented label="Time" value={name} options={SPANS} onValue={(value) => setQuery({ span: value === 'month' ? null : value })} />}>
       {error ? <Card flush><ErrorState error={error} retry={() => void reply.refresh()} what="The usage cannot be shown" /></Card> : (
         <>
-          <Sums totals={data?.totals} hours={data ? hoursOf(data.from, data.to) : 1} />
+          <Sums totals={data?.totals} hours={hoursOf(data)} />
           <Plots data={data} granularity={span.granularity} />
           {!project && <ByProject data={data} />}
           <ByBranch data={data} withProject={!project} />
@@ -69,7 +69,7 @@ function Sums({ totals, hours }: { totals: Totals | undefined; hours: number }) 
 
 function Plots({ data, granularity }: { data: UsageReport | undefined; granularity: Granularity }) {
   const charts = useMemo((): Omit<BarChartProps, 'bars'>[] => {
-    const of = (value: (totals: Totals, hours: number) => number) => (data?.periods ?? []).map((period) => value(period.totals, hoursOf(period.start, period.end)));
+    const of = (value: (totals: Totals, hours: number) => number) => (data?.periods ?? []).map((period) => value(period.totals, data ? countedHours(period, data) : 1));
     const cu = timeUnit(Math.max(0, ...of((t) => t.cu_seconds)));
     const awake = timeUnit(Math.max(0, ...of((t) => t.active_seconds + t.paused_seconds)));
     return [
@@ -112,7 +112,7 @@ function ByProject({ data }: { data: UsageReport | undefined }) {
   type Row = UsageReport['projects'][number];
   const columns = useMemo((): Column<Row>[] => [
     { key: 'name', title: 'Project', sort: (row) => row.name, render: (row) => <Name name={row.name} deleted={row.deleted} href={`/projects/${encodeURIComponent(row.project_id)}/usage`} /> },
-    ...columnsOf<Row>(data ? hoursOf(data.from, data.to) : 1),
+    ...columnsOf<Row>(hoursOf(data)),
   ], [data]);
   return <Section title="By project"><Table label="Usage by project" columns={columns} rows={data?.projects} rowKey={(row) => row.project_id} empty={nothing} order="-cu" /></Section>;
 }
@@ -123,7 +123,7 @@ function ByBranch({ data, withProject }: { data: UsageReport | undefined; withPr
   const columns = useMemo((): Column<Row>[] => [
     { key: 'name', title: 'Branch', sort: (row) => row.name, render: (row) => <Name name={row.name} deleted={row.deleted} href={`/projects/${encodeURIComponent(row.project_id)}/branches`} /> },
     ...(withProject ? [{ key: 'project', title: 'Project', sort: (row: Row) => projects.get(row.project_id) ?? '', render: (row: Row) => <span class="cell-name cell-second truncate" title={projects.get(row.project_id)}>{projects.get(row.project_id) ?? row.project_id}</span> }] : []),
-    ...columnsOf<Row>(data ? hoursOf(data.from, data.to) : 1),
+    ...columnsOf<Row>(hoursOf(data)),
   ], [data, projects, withProject]);
   return <Section title="By branch"><Table label="Usage by branch" columns={columns} rows={data?.branches} rowKey={(row) => row.branch_id} empty={nothing} order="-cu" /></Section>;
 }
