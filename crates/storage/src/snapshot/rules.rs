@@ -17,7 +17,7 @@ const CONTENT_LEFT_OUT: [&str; 9] = [
 ];
 
 /// Files of the top directory that are left out: of a running server, of another backup or recovery.
-const LEFT_OUT: [&str; 11] = [
+const LEFT_OUT: [&str; 12] = [
     "postmaster.pid",
     "postmaster.opts",
     "backup_label",
@@ -27,6 +27,7 @@ const LEFT_OUT: [&str; 11] = [
     "backup_manifest",
     "recovery.signal",
     "standby.signal",
+    "promote",
     "postgresql.auto.conf.tmp",
     "current_logfiles.tmp",
 ];
@@ -209,6 +210,7 @@ mod tests {
             "pg_subtrans/0000",
             crate::snapshot::control_file::HIDDEN_PATH,
             "standby.signal",
+            "promote",
         ] {
             assert_eq!(verdict(path), Verdict::LeftOut, "{path}");
         }
