@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
-use dormouse_base::{Cu, EndpointId, clock};
+use dormouse_base::{Cu, EndpointId, Timestamp, clock};
 use dormouse_compute::limits::Live;
 use dormouse_pricing::Pricing;
 use dormouse_runtime::task;
@@ -16,9 +16,9 @@ use super::pressure::available_bytes;
 use super::{Reconciler, Report, Trouble};
 use crate::computes::Computes;
 use crate::control::Control;
-use crate::db::{Db, DbError, endpoints};
+use crate::db::{Db, DbError, endpoints, events};
 use crate::keeper::Keeper;
-use crate::measure::colds::Lately;
+use crate::measure::colds::{HOUR, Lately, MAX_REMEMBERED};
 use crate::measure::exported::Exported;
 use crate::measure::samples::{Known, Rates, Seen, samples};
 use crate::measure::storage::{Stored, disk};
@@ -72,6 +72,24 @@ fn is_due(last: &mut i64, every: i64, now: i64) -> bool {
     due
 }
 
+/// The wakes of the last hour before this process: without them a restart would end an alert about their number.
+fn before(db: &Db, now: i64) -> Lately {
+    let since = Timestamp::from_second(now - HOUR).unwrap_or_default();
+    let mut lately = Lately::default();
+    match db.read("read the last wakes", |db| events::wakes_since(db, since, MAX_REMEMBERED)) {
+        Ok(wakes) => wakes.iter().for_each(|(at, endpoint, project)| {
+            lately.note(at.as_second(), endpoint, project);
+        }),
+        Err(error) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "wakes of the last hour are not counted"
+            );
+        }
+    }
+    lately
+}
+
 impl Measure {
     pub(super) fn new(control: &Control) -> Self {
         let foundation = &control.foundation;
@@ -87,7 +105,7 @@ impl Measure {
             data: foundation.config.data.clone(),
             pricing: Arc::clone(&foundation.config.pricing),
             known: HashMap::new(),
-            lately: Lately::default(),
+            lately: before(&foundation.db, now),
             // The first minutes are for people who wait.
             done: Done { trim: now, ..Done::default() },
         }
