@@ -207,9 +207,7 @@ impl Touched {
                 if self.whole.insert(page) {
                     self.written.push(place);
                 }
-            } else if !self.whole.contains(&page)
-                && self.read.len() < MAX_TOUCHED
-                && self.seen.insert(place)
+            } else if !self.whole.contains(&page) && self.read.len() < MAX_TOUCHED && self.seen.insert(place)
             {
                 self.read.push(place);
             }
