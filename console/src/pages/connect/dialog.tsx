@@ -56,7 +56,8 @@ export function ConnectDialog({ project, branch: firstBranch, endpoint: firstEnd
   });
 
   const nameOf = (id: string) => branches.data?.find((branch) => branch.id === id)?.name ?? id;
-  const failure = endpoints.error ?? databases.error ?? roles.error;
+  // Of what is shown already, the banner says that it may be old.
+  const failure = [endpoints, databases, roles].find(({ data, error }) => !data && error)?.error;
   const none = all && !endpoint;
   return (
     <Dialog title="Connect" onClose={onClose} wide>
