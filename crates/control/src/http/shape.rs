@@ -3,7 +3,7 @@
 use dormouse_api as api;
 use dormouse_base::{BranchId, EndpointId, Secret};
 use dormouse_compute::State;
-use dormouse_compute::limits::{ClientLoad, Live};
+use dormouse_compute::limits::Live;
 use dormouse_compute::spec::Mode;
 
 use super::error::Error;
@@ -12,6 +12,7 @@ use crate::db::branches;
 use crate::model::defaults;
 use crate::model::record::{ApiKey, Branch, Database, Endpoint, Operation, Project, Role};
 use crate::operation::phase::Phase;
+use crate::pooler::ClientLoad;
 use crate::vault::Sizes;
 
 impl Control {
@@ -91,7 +92,9 @@ impl Control {
                 suspended_at: row.seen.suspended_at,
                 next_wake: row.next_wake,
                 current_cu: live.map(|live| live.cu.as_f64()),
-                load: live.map(|live| load(&live, self.computes.clients(&row.id))),
+                load: live.map(|live| {
+                    load(&live, self.pooler.get().map(|it| it.load(&row.id)).unwrap_or_default())
+                }),
             },
             limits: api::endpoint::EndpointLimits {
                 suspend_timeout_seconds: row.suspend_timeout_seconds,
