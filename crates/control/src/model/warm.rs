@@ -148,18 +148,6 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_endpoints_with_windows_cost_little() {
-        let windows =
-            [window("0 8 * * 1-5", 600), window("*/15 6-22 1,15 * *", 10), window("0 0 29 2 *", 60)];
-        let start = dormouse_base::clock::Mono::now();
-        for minute in 0..1000 {
-            let now = at("02T00:00") + SignedDuration::from_mins(minute);
-            let _until = (until(&windows, now), next_start(&windows, now));
-        }
-        assert!(start.elapsed() < std::time::Duration::from_secs(1), "{:?}", start.elapsed());
-    }
-
-    #[test]
     fn what_means_nothing_is_refused() {
         let refused = |schedule: &str, minutes| check(&[window(schedule, minutes)]).unwrap_err().to_string();
         assert!(refused("every day", 5).contains("five fields"));
