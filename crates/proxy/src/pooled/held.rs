@@ -8,7 +8,7 @@ use dormouse_base::Timestamp;
 use dormouse_base::clock;
 use dormouse_pooler::link::{Server, Stateful};
 use dormouse_pooler::pool::Receipt;
-use dormouse_runtime::gate::{Closing, Connected, Gate};
+use dormouse_runtime::gate::{Closing, Gate};
 
 use crate::backend_stream::BackendStream;
 use crate::outbox::Outbox;
@@ -102,8 +102,6 @@ pub(crate) struct Held {
     pub(super) stream: BackendStream,
     pub(super) server: Server,
     pub(super) gate: Arc<Gate>,
-    /// It counts as a connection.
-    pub(super) _counted: Connected,
     /// Whether it counts as work.
     pub(super) inside: bool,
     /// Not yet taken by it.

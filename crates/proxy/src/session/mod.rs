@@ -136,7 +136,7 @@ pub(crate) async fn serve(
     let (relay, endpoint) = match opened {
         None => return,
         Some(Opened::Direct(client, backend, endpoint)) => {
-            let tally = shared.pools.traffic().open(&endpoint);
+            let tally = shared.pools.traffic().session(&endpoint);
             (relay::Relay::new(client, *backend, tally), endpoint)
         }
         Some(Opened::Pooled(client, who)) => return pool(&shared, client, who, peer, counted).await,
@@ -151,9 +151,7 @@ pub(crate) async fn serve(
     };
     let _counted = counted;
     shared.metrics.sessions.inc();
-    let direct = shared.census.direct(&endpoint);
     let ended = moving::run(&shared, endpoint, relay).await;
-    drop(direct);
     shared.metrics.sessions.dec();
     tracing::debug!(?ended, "session ended");
 }
