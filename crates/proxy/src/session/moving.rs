@@ -83,7 +83,7 @@ pub(crate) fn arrive(
         let _kept = kept;
         let sockets = incoming(client, who.unix)
             .into_stream()
-            .and_then(|client| Ok((client, UnixStream::from_std(backend.into())?)));
+            .and_then(|client| Ok((client, BackendStream::unix(UnixStream::from_std(backend.into())?)?)));
         let (client, backend) = match sockets {
             Ok(sockets) => sockets,
             Err(error) => {
@@ -93,7 +93,7 @@ pub(crate) fn arrive(
         };
         let cancel = who.cancel.map(|(pid, secret)| shared.cancels.add(pid, secret, Arc::clone(&compute)));
         let tally = shared.pools.traffic().open(&who.endpoint);
-        let relay = Relay::resumed(client, BackendStream::Unix(backend), compute, cancel, tally);
+        let relay = Relay::resumed(client, backend, compute, cancel, tally);
         shared.metrics.sessions.inc();
         let direct = shared.census.direct(&who.endpoint);
         let ended = run(&shared, who.endpoint, relay).await;
