@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use super::POOL;
 use super::meter::Meter;
 use super::stage::{Stage, Way};
 use crate::error::Error;
@@ -66,7 +67,7 @@ pub(super) fn all() -> Vec<Case> {
     let mut cases = Vec::new();
     for make in [select, tpcb] {
         for mode in MODES {
-            cases.extend(CLIENTS.map(|clients| make(mode, clients)));
+            cases.extend(CLIENTS.map(|clients| make(mode, clients)).into_iter().filter(Case::can_end));
         }
     }
     cases.push(RECONNECT);
@@ -90,6 +91,12 @@ impl Case {
         let (mode, clients) = (self.mode, self.clients);
         let connections = if self.reconnect { ", one connection per transaction" } else { "" };
         format!("{work} {mode}, {clients} client{}{connections}", if clients == 1 { "" } else { "s" })
+    }
+
+    /// pgbench prepares with its whole thread waiting. When that needs a backend that another client of the thread
+    /// holds, in the middle of its transaction, both wait for ever, whatever the pooler.
+    fn can_end(&self) -> bool {
+        self.work != Work::Tpcb || self.mode != "prepared" || self.clients < POOL
     }
 
     /// Whether there are so many clients that their logins take longest.
@@ -202,10 +209,10 @@ mod tests {
     #[test]
     fn every_case_has_a_name_of_its_own() {
         let mut names: Vec<String> = all().into_iter().map(Case::name).collect();
-        assert_eq!(names.len(), 2 * 3 * 4 + 1);
+        assert_eq!(names.len(), 2 * 3 * 4 - 2 + 1);
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 2 * 3 * 4 + 1);
+        assert_eq!(names.len(), 2 * 3 * 4 - 2 + 1);
         assert_eq!(select("simple", 1).name(), "-S simple, 1 client");
     }
 
