@@ -49,7 +49,11 @@ impl Key {
         compute: Arc<dyn Compute>,
         ends: Ends,
     ) -> Self {
-        let end = compute.closing();
+        let mut end = compute.closing();
+        if end.borrow().is_some() {
+            // So that it is not taken for one that nothing has been heard of.
+            end.mark_changed();
+        }
         Self {
             number,
             pid,
@@ -124,7 +128,9 @@ impl Held {
     /// Whether it still waits for a command, as one that nobody uses should. Costs no system call while
     /// nothing has come from it.
     pub(super) fn is_fresh(&self) -> bool {
-        if self.key.end.borrow().is_some_and(|closing| closing != Closing::Draining) {
+        // Mostly nothing has been heard of its end, and seeing that needs no lock.
+        let heard = !matches!(self.key.end.has_changed(), Ok(false));
+        if heard && self.key.end.borrow().is_some_and(|closing| closing != Closing::Draining) {
             return false;
         }
         self.stream.is_silent()

@@ -286,7 +286,8 @@ async fn finish(shared: &Shared, client: Option<io::Client>, end: End) {
 async fn say_goodbye(client: Option<io::Client>, last_words: &[u8]) {
     let Some(mut client) = client else { return };
     let say = async {
-        client.stream.write_all(last_words).await?;
+        client.hold(last_words);
+        client.stream.write_all(&client.unsent).await?;
         client.stream.shutdown().await
     };
     // Who does not read the reason in time does not get it.

@@ -91,7 +91,7 @@ pub(crate) fn arrive(
         let _kept = kept;
         let sockets = incoming(client, who.unix)
             .into_stream()
-            .and_then(|client| Ok((client, UnixStream::from_std(backend.into())?)));
+            .and_then(|client| Ok((client, BackendStream::unix(UnixStream::from_std(backend.into())?)?)));
         let (client, backend) = match sockets {
             Ok(sockets) => sockets,
             Err(error) => {
@@ -101,7 +101,7 @@ pub(crate) fn arrive(
         };
         let cancel = who.cancel.map(|(pid, secret)| shared.cancels.add(pid, secret, Arc::clone(&compute)));
         let tally = shared.pools.traffic().session(&who.endpoint);
-        let relay = Relay::resumed(client, BackendStream::Unix(backend), compute, cancel, tally);
+        let relay = Relay::resumed(client, backend, compute, cancel, tally);
         shared.metrics.sessions.inc();
         let ended = run(&shared, who.endpoint, relay).await;
         shared.metrics.sessions.dec();
