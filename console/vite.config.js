@@ -52,6 +52,7 @@ export default defineConfig({
       '/api': { target: server, changeOrigin: true },
       '/console/session': { target: server, changeOrigin: true },
       '/console/errors': { target: server, changeOrigin: true },
+      '/v1': { target: server, changeOrigin: true },
       '/healthz': { target: server, changeOrigin: true },
     },
   },

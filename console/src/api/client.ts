@@ -107,10 +107,22 @@ export async function send<T>(method: Method, path: string, options: Options = {
     clearTimeout(waited);
   }
   connection.answered();
-  if (response.ok) return (response.status === 204 ? undefined : await response.json()) as T;
+  if (response.ok) return (response.status === 204 ? undefined : await bodyOf(response, options.signal)) as T;
   const error = await refusal(response);
   if (response.status === 401 && path.startsWith(API)) signedOut();
   throw error;
+}
+
+/** The server may die in the middle of its answer. */
+async function bodyOf(response: Response, signal: AbortSignal | undefined): Promise<unknown> {
+  try {
+    return await response.json();
+  } catch (error) {
+    if (signal?.aborted) throw new DOMException('aborted', 'AbortError');
+    if (error instanceof SyntaxError) throw new ApiError(response.status, 'unknown', 'The answer cannot be read.', 'Is something between this page and the server?');
+    connection.lost();
+    throw new ServerGone();
+  }
 }
 
 function limit(signal: AbortSignal | undefined, within: number): AbortSignal {

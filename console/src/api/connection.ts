@@ -57,6 +57,10 @@ export const connection = {
     clearTimeout(timer);
     store.set({ up: true, epoch: store.get().epoch + 1 });
   },
+  /** Everything is to be asked for anew: somebody has signed in again. */
+  anew(): void {
+    store.set({ ...store.get(), epoch: store.get().epoch + 1 });
+  },
   /** Whether it answers now; when it does not, everybody knows. */
   async answers(): Promise<boolean> {
     try {

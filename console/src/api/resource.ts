@@ -4,10 +4,14 @@
 //
 // What was seen before is shown at once when a page is opened again, and replaced when the answer comes. Polling pauses
 // in hidden tabs and while the server is gone, and slows down after errors. Leaving a page aborts what it waits for.
+// Whoever shows the same is told the same at once: a new name is in the navigation as soon as it is saved.
+//
+// What does not exist any more, or may not be seen any more, is not shown any more. What only cannot be had now stays, and
+// `unrefreshed` says so.
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { ApiError, isAbort, request, ServerGone, type Options } from './client';
 import { connection } from './connection';
-import { useStore } from './store';
+import { createStore, useStore } from './store';
 
 export interface Resource<T> {
   data: T | undefined;
@@ -43,6 +47,28 @@ function keep(key: string, data: unknown): void {
   }
 }
 
+/** Who shows an answer, by its name in the cache. */
+const watchers = new Map<string, Set<(data: unknown) => void>>();
+
+function tell(key: string, data: unknown, but: (data: unknown) => void): void {
+  for (const watcher of watchers.get(key) ?? []) if (watcher !== but) watcher(data);
+}
+
+/** What is shown although it could not be had again: why, by its name in the cache. */
+export const unrefreshed = createStore<ReadonlyMap<string, Error>>(new Map());
+
+function note(key: string, error: Error | undefined): void {
+  const before = unrefreshed.get();
+  if (!error && !before.has(key)) return;
+  const after = new Map(before);
+  if (error) after.set(key, error);
+  else after.delete(key);
+  unrefreshed.set(after);
+}
+
+/** It is not there, or not for this person. */
+const isOver = (error: unknown): boolean => error instanceof ApiError && [403, 404].includes(error.status);
+
 /** Another person may sign in next. */
 export function forgetAll(): void {
   kept.clear();
@@ -57,6 +83,7 @@ export function useResource<T>(path: string | null, options: Polling = {}): Reso
   const { epoch, up } = useStore(connection.store);
   const again = useRef<() => Promise<void>>(async () => {});
   const seen = useRef<string | undefined>(undefined);
+  const hear = useRef<(data: unknown) => void>(() => {});
   const how = useRef(load);
   how.current = load;
 
@@ -67,12 +94,20 @@ export function useResource<T>(path: string | null, options: Polling = {}): Reso
     let failures = 0;
     seen.current = undefined;
     let asking: Promise<void> | undefined;
+    const heard = (data: unknown) => {
+      seen.current = undefined;
+      setState({ key, data: data as T, error: undefined });
+    };
+    hear.current = heard;
+    if (!watchers.has(key)) watchers.set(key, new Set());
+    watchers.get(key)?.add(heard);
     const ask = async () => {
       clearTimeout(timer);
       try {
         const data = (await (how.current ? how.current(abort.signal) : request('GET', path, { query: JSON.parse(query), signal: abort.signal }))) as T;
         if (abort.signal.aborted) return;
         failures = 0;
+        note(key, undefined);
         // The same again is no news: nothing is drawn anew.
         const text = JSON.stringify(data);
         const before = seen.current;
@@ -81,13 +116,18 @@ export function useResource<T>(path: string | null, options: Polling = {}): Reso
         else {
           keep(key, data);
           setState({ key, data, error: undefined });
+          tell(key, data, heard);
         }
       } catch (error) {
         if (isAbort(error) || abort.signal.aborted) return;
         failures += 1;
-        setState((old) => ({ key, data: old.key === key ? old.data : (kept.get(key) as T | undefined), error: error as Error }));
+        seen.current = undefined;
+        if (isOver(error)) kept.delete(key);
+        const shown = kept.get(key) as T | undefined;
+        setState((old) => ({ key, data: isOver(error) ? undefined : old.key === key ? old.data : shown, error: error as Error }));
         // The connection says when to ask again; what does not exist, or is not allowed, is not asked for again.
-        if (error instanceof ServerGone || (error instanceof ApiError && [401, 403, 404].includes(error.status))) return;
+        if (error instanceof ServerGone || isOver(error) || (error instanceof ApiError && error.status === 401)) return note(key, undefined);
+        if (shown !== undefined) note(key, error as Error);
       }
       if (every) timer = setTimeout(tick, Math.min(every * 2 ** failures, LONGEST_PAUSE_MS));
     };
@@ -109,6 +149,10 @@ export function useResource<T>(path: string | null, options: Polling = {}): Reso
     return () => {
       abort.abort();
       clearTimeout(timer);
+      note(key, undefined);
+      const all = watchers.get(key);
+      all?.delete(heard);
+      if (all?.size === 0) watchers.delete(key);
       document.removeEventListener('visibilitychange', visible);
     };
   }, [key, every, epoch]);
@@ -119,6 +163,7 @@ export function useResource<T>(path: string | null, options: Polling = {}): Reso
     seen.current = undefined;
     keep(key, data);
     setState({ key, data, error: undefined });
+    tell(key, data, hear.current);
   }, [key]);
   const mine = state.key === key;
   const data = mine ? state.data : key === null ? undefined : (kept.get(key) as T | undefined);

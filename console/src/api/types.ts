@@ -154,3 +154,17 @@ export interface AuditEntry {
   error?: string;
   request_id: string;
 }
+
+/** One of `GET /console_sessions`. */
+export interface SignedInBrowser {
+  id: string;
+  name: string;
+  key_id: string;
+  project_id?: string;
+  created_at: string;
+  last_used_at: string;
+  expires_at: string;
+  last_used_from_addr: string;
+  user_agent: string;
+  current: boolean;
+}

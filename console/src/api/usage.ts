@@ -38,6 +38,8 @@ export interface Bill {
   id: string;
   provider: string;
   plan: string;
+  /** Where its prices hold; `all`: everywhere. */
+  region?: string;
   currency: string;
   dated: string;
   lines: CostLine[];
@@ -54,6 +56,7 @@ export interface CostReport {
   month: string;
   from: string;
   to: string;
+  known_since?: string;
   usage: Totals;
   default_sheet?: string;
   sheets: Bill[];

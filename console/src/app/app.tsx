@@ -11,7 +11,7 @@ import { prefetch, Router } from './router';
 import { routes } from './routes';
 import { begin, session } from './session';
 import { Shell } from './shell';
-import { SignIn } from './signin';
+import { SignIn, SignInAgain } from './signin';
 
 /** The first page comes first, milliseconds. */
 const PREFETCH_AFTER_MS = 1500;
@@ -27,18 +27,21 @@ export function App() {
     return () => clearTimeout(timer);
   }, [state.at]);
   if (state.at === 'unknown') return <><div class="starting" role="status">Looking for the server…</div><GoneBanner /></>;
-  if (state.at === 'out') return <><GoneBanner /><SignIn ended={state.ended} /></>;
+  const visit = state.at === 'in' ? state : state.before;
+  if (!visit) return <><GoneBanner /><SignIn /></>;
   return (
     <>
       <Router
+        key={visit.visit}
         routes={routes}
         loading={() => <Page title=""><SkeletonRows /></Page>}
         failed={(error, retry) => <Page title="Not loaded"><ErrorState error={error} retry={() => (navigator.onLine ? location.reload() : retry())} what="This page is not loaded: reload it, the server may have been replaced by another version" /></Page>}
         missing={() => <Page title="Not found"><EmptyState title="There is nothing at this address" action={<ButtonLink href="/">All projects</ButtonLink>}>It may have been deleted, or the link is not complete.</EmptyState></Page>}
       >
-        {(page, params) => <Shell params={params} state={state}>{page}</Shell>}
+        {(page, params) => <Shell params={params} state={visit}>{page}</Shell>}
       </Router>
       <Toasts />
+      {state.at === 'out' && <SignInAgain />}
     </>
   );
 }

@@ -2,8 +2,12 @@
 //
 //   unknown ─► GET /console/session ─┬─► in ── 401 of any request, or sign out ─► out
 //                                    └─► out ── POST with a key or a code ─► in
+//
+// A session that ends by itself leaves the page where it is, covered by the form to sign in: whoever comes back with the
+// same key finds what they had typed. Anybody else finds a page that was loaded for them.
 import { forgetAll } from '../api/resource';
 import { onSignedOut, send } from '../api/client';
+import { connection } from '../api/connection';
 import { createStore } from '../api/store';
 
 export interface Session {
@@ -22,16 +26,34 @@ interface Reply {
 
 export type State =
   | { at: 'unknown' }
-  | { at: 'out'; ended: boolean }
-  | { at: 'in'; version: string; session: Session };
+  | { at: 'out'; ended: boolean; before?: SignedIn }
+  | SignedIn;
+
+export interface SignedIn {
+  at: 'in';
+  version: string;
+  session: Session;
+  /** Another one for everybody who must not see what the one before had on the screen. */
+  visit: number;
+}
 
 const PATH = '/console/session';
 
 export const session = createStore<State>({ at: 'unknown' });
 
+let visits = 0;
+
 function accept(reply: Reply): void {
-  if (reply.session) session.set({ at: 'in', version: reply.version ?? '', session: reply.session });
-  else session.set({ at: 'out', ended: false });
+  const old = session.get();
+  const before = old.at === 'out' ? old.before : undefined;
+  if (!reply.session) {
+    if (!before) session.set({ at: 'out', ended: false });
+    return;
+  }
+  const same = before && before.session.name === reply.session.name && before.session.project_id === reply.session.project_id;
+  if (!same) forgetAll();
+  session.set({ at: 'in', version: reply.version ?? '', session: reply.session, visit: same ? before.visit : ++visits });
+  if (same) connection.anew();
 }
 
 /** Asks the server. A link from the terminal carries a code that is good once. */
@@ -61,8 +83,8 @@ export async function signOut(): Promise<void> {
 function end(ended: boolean): void {
   const state = session.get();
   if (state.at !== 'in') return;
-  forgetAll();
-  session.set({ at: 'out', ended });
+  if (!ended) forgetAll();
+  session.set({ at: 'out', ended, ...(ended && { before: state }) });
 }
 
 onSignedOut(() => end(true));

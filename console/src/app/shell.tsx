@@ -12,7 +12,7 @@ import { Menu } from '../ui/menu';
 import { failed } from '../ui/toast';
 import { GoneBanner } from './banner';
 import { Link, usePlace, type Params } from './router';
-import { signOut, type State } from './session';
+import { signOut, type SignedIn } from './session';
 import { setTheme, theme } from './theme';
 import './shell.css';
 
@@ -72,7 +72,7 @@ function Nav({ project, bound }: { project: string | undefined; bound: boolean }
   );
 }
 
-function Account({ state }: { state: State & { at: 'in' } }) {
+function Account({ state }: { state: SignedIn }) {
   const chosen = useStore(theme);
   const mark = (words: string, on: boolean) => (on ? `${words} (chosen)` : words);
   return (
@@ -89,7 +89,7 @@ function Account({ state }: { state: State & { at: 'in' } }) {
   );
 }
 
-export function Shell({ params, state, children }: { params: Params; state: State & { at: 'in' }; children: ComponentChildren }) {
+export function Shell({ params, state, children }: { params: Params; state: SignedIn; children: ComponentChildren }) {
   const [open, setOpen] = useState(false);
   const { path } = usePlace();
   const drawer = useRef<HTMLDialogElement>(null);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { amount, compact, fine, money, percent, roundBytes, timeUnit, unitFormat } from './format';
+import { activity, amount, compact, fine, money, percent, roundBytes, timeUnit, unitFormat, unitPrice } from './format';
 import { linear, valueAxis } from './scale';
 import { extent, largest, nearest, segments, stack, thin, times, usualGap } from './series';
 import { periodName, timeTicks } from './time';
@@ -71,8 +71,10 @@ describe('words for numbers', () => {
     expect([0, 1023, 1024, 1536, 5 * 2 ** 30].map(roundBytes)).toEqual(['0 B', '1023 B', '1 KiB', '1.5 KiB', '5 GiB']);
     expect([0, 0.42, 7.25, 42.4, 312.4, 4200, 200_000].map(fine)).toEqual(['0 ms', '0.42 ms', '7.3 ms', '42 ms', '312 ms', '4.2 s', '3 min 20 s']);
     expect([0, 12.3, 0.0042, 1234.5].map((n) => money(n))).toEqual(['$0.00', '$12.30', '$0.0042', '$1,234.50']);
+    expect([0.068, 12, 0.00015].map((n) => unitPrice(n))).toEqual(['$0.068', '$12.00', '$0.00015']);
     expect(money(3, 'not a currency')).toBe('3 not a currency');
     expect([0.25, 42.4, 99.96, 0.0123, 0].map(percent)).toEqual(['0.3 %', '42 %', '100 %', '0.012 %', '0 %']);
+    expect([activity(0, 3600), activity(1800, 3600), activity(3600 * 2.34, 3600)]).toEqual(['0 % of the time', '50 % of the time', '2.3 at a time, on average']);
     expect([3, 12_345, 9_999, 0.00213, 0].map(compact)).toEqual(['3', '12.3K', '9,999', '0.0021', '0']);
     expect([0, 0.00213, 1.234].map(amount)).toEqual(['0', '0.0021', '1.23']);
     expect([29, 600, 90_000].map((seconds) => timeUnit(seconds).name)).toEqual(['s', 'min', 'h']);

@@ -45,10 +45,25 @@ export function money(amount: number, currency = 'USD'): string {
   }
 }
 
+/** A price of one unit, to the last digit: rounded, it would not add up with the amount beside it. */
+export function unitPrice(amount: number, currency = 'USD'): string {
+  try {
+    return new Intl.NumberFormat('en', { style: 'currency', currency, minimumFractionDigits: 2, maximumFractionDigits: 8 }).format(amount);
+  } catch {
+    return `${number(amount, 8)} ${currency}`;
+  }
+}
+
 /** 0–100 → "42 %". */
 export function percent(value: number): string {
   if (value !== 0 && Math.abs(value) < 0.1) return `${little(value)} %`;
   return `${number(value, Math.abs(value) < 10 ? 1 : 0)} %`;
+}
+
+/** How much of a time something was active; several at once are no percentage: "42 % of the time", "2.3 at a time". */
+export function activity(activeSeconds: number, seconds: number): string {
+  const share = activeSeconds / Math.max(1, seconds);
+  return share <= 1 ? `${percent(100 * share)} of the time` : `${number(share, share < 10 ? 1 : 0)} at a time, on average`;
 }
 
 /** A round number of bytes without ".0": for axes, where "1.0 GiB" is noise. */

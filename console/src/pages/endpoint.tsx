@@ -1,5 +1,5 @@
 // One endpoint: what it does now, what it did, what it used, and everything that can be set.
-import { useMemo } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import { endpointPath, type FullEndpoint } from '../api/endpoint';
 import { seg } from '../api/client';
 import { useResource } from '../api/resource';
@@ -9,12 +9,15 @@ import { compact, roundBytes } from '../charts/format';
 import { timeline, type EndpointEvent, type State } from '../charts/states';
 import { StateTimeline } from '../charts/timeline';
 import { StateBadge } from '../ui/badge';
+import { Button } from '../ui/button';
 import { Copyable } from '../ui/copy';
 import { ErrorState, Note, Skeleton } from '../ui/feedback';
 import { Segmented } from '../ui/field';
 import { cu, number } from '../ui/format';
 import { Card, Facts, Page, Section, Stat, Stats } from '../ui/page';
+import { Plug } from '../ui/icons';
 import { Time } from '../ui/time';
+import { ConnectDialog } from './connect/dialog';
 import { Controls } from './endpoint/controls';
 import { Limits } from './endpoint/limits';
 import { Measured } from './endpoint/measured';
@@ -35,6 +38,7 @@ export default function EndpointPage({ params }: PageProps) {
   const id = params.endpoint ?? '';
   const [query, setQuery] = useQuery();
   const range: Range = (query.get('range') ?? '1h') in RANGES ? (query.get('range') ?? '1h') as Range : '1h';
+  const [connecting, setConnecting] = useState(false);
   const reply = useResource<{ endpoint: FullEndpoint }>(endpointPath(project, id), { every: LIVE_EVERY_MS });
   const endpoint = reply.data?.endpoint;
   const branch = useResource<{ branch: Branch }>(endpoint ? `/projects/${seg(project)}/branches/${seg(endpoint.branch_id)}` : null);
@@ -64,7 +68,7 @@ export default function EndpointPage({ params }: PageProps) {
       kicker={<>Endpoint of {branch.data ? <Link href={`/projects/${seg(project)}/branches`}>{branch.data.branch.name}</Link> : '…'}</>}
       aside={<StateBadge state={endpoint.state} />}
       lead={<Copyable text={endpoint.host} />}
-      actions={<Controls project={project} endpoint={endpoint} onChange={onChange} />}
+      actions={<><Button icon={<Plug />} onClick={() => setConnecting(true)}>Connect</Button><Controls project={project} endpoint={endpoint} onChange={onChange} /></>}
     >
       {endpoint.disabled && <Note kind="warn">It is disabled and refuses every connection.</Note>}
       <Stats>
@@ -76,8 +80,8 @@ export default function EndpointPage({ params }: PageProps) {
         <Stat label={endpoint.state === 'active' ? 'Awake since' : 'Last active'} note={endpoint.next_wake ? <>wakes <Time at={endpoint.next_wake} /></> : '\u00a0'}><Time at={endpoint.state === 'active' ? endpoint.started_at : endpoint.last_active ?? endpoint.suspended_at} /></Stat>
       </Stats>
       <History endpoint={endpoint} events={events.data?.events} error={events.error} retry={() => void events.refresh()} range={range} onRange={(next) => setQuery({ range: next === '1h' ? null : next })} />
-      <Wakes events={events.data?.events ?? []} />
-      <Limits key={`limits ${endpoint.updated_at}`} project={project} endpoint={endpoint} onChange={onChange} />
+      <Wakes events={events.data?.events} />
+      <Limits project={project} endpoint={endpoint} onChange={onChange} />
       <Warm project={project} endpoint={endpoint} onChange={onChange} />
       <Section title="About">
         <Card>
@@ -91,6 +95,7 @@ export default function EndpointPage({ params }: PageProps) {
         </Card>
       </Section>
       <EventList events={events.data?.events} />
+      {connecting && <ConnectDialog project={project} endpoint={id} onClose={() => setConnecting(false)} />}
     </Page>
   );
 }

@@ -14,7 +14,7 @@ export default function Endpoints({ params }: PageProps) {
   const branches = useBranches(project);
   const [creating, setCreating] = useState(false);
   return (
-    <Page title="Endpoints" lead="Each runs PostgreSQL for one branch, when somebody works with it." actions={<Button kind="primary" icon={<Plus />} onClick={() => setCreating(true)}>New endpoint</Button>}>
+    <Page title="Endpoints" lead="Each runs PostgreSQL for one branch, when somebody works with it." actions={<Button kind="primary" icon={<Plus />} disabled={!endpoints.data || !branches.data} onClick={() => setCreating(true)}>New endpoint</Button>}>
       {endpoints.error && !endpoints.data ? <ErrorState error={endpoints.error} retry={() => void endpoints.refresh()} what="The endpoints cannot be shown" /> : (
         <EndpointTable project={project} endpoints={endpoints.data?.endpoints} branches={branches.data} onChange={endpoints.refresh} />
       )}

@@ -16,6 +16,7 @@ import { Card, Facts, Page, Section } from '../ui/page';
 import { Table, type Column } from '../ui/table';
 import { Time } from '../ui/time';
 import { done, failed } from '../ui/toast';
+import { Sessions } from './settings/sessions';
 import './settings/settings.css';
 
 interface Setting {
@@ -66,6 +67,7 @@ export default function Settings() {
           </Card>
         </Section>
       </div>
+      <Sessions />
       <Pooler />
     </Page>
   );

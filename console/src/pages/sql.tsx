@@ -66,7 +66,7 @@ export default function SqlPage({ params }: PageProps) {
     import('../sql/editor').then(({ createEditor }) => {
       if (gone) return;
       const given = query.get('text');
-      editor.current = createEditor(box, { text: given ?? loadDraft(project), onRun: (all) => start.current(all), onChange: (text) => saveDraft(project, text) });
+      editor.current = createEditor(box, { text: joined(loadDraft(project), given), onRun: (all) => start.current(all), onChange: (text) => saveDraft(project, text) });
       if (given !== null) setQuery({ text: null });
       setReady(true);
       editor.current.focus();
@@ -180,6 +180,14 @@ export default function SqlPage({ params }: PageProps) {
       {past && <Past entries={entries} onClose={() => setPast(false)} onForget={() => { saveHistory(project, []); setEntries([]); }} onChoose={(entry) => { editor.current?.setText(entry.text); setPast(false); setTimeout(() => editor.current?.focus()); }} />}
     </Page>
   );
+}
+
+/** What somebody was writing, and below it what they came with: nothing of it is lost, and the cursor is at the end. */
+function joined(draft: string, given: string | null): string {
+  if (given === null || draft.trim() === given.trim()) return draft;
+  const before = draft.trimEnd();
+  // On a line of its own: the last one may be a comment.
+  return before === '' ? given : `${before}${before.endsWith(';') ? '' : '\n;'}\n\n${given}`;
 }
 
 /** Where in the editor an error is; `null` when nobody knows, or the text has changed meanwhile. */

@@ -4,7 +4,7 @@ import { useResource } from '../api/resource';
 import type { Granularity, Totals, UsageReport } from '../api/usage';
 import { Link, useQuery, type PageProps } from '../app/router';
 import { BarChart, type BarChartProps } from '../charts/bars';
-import { amount, compact, percent, roundBytes, timeUnit } from '../charts/format';
+import { activity, amount, compact, roundBytes, timeUnit } from '../charts/format';
 import { periodName } from '../charts/time';
 import { Badge } from '../ui/badge';
 import { EmptyState, ErrorState } from '../ui/feedback';
@@ -14,13 +14,13 @@ import { Gauge } from '../ui/icons';
 import { Card, Page, Section, Stat, Stats } from '../ui/page';
 import { Table, type Column } from '../ui/table';
 import { Quotas } from './usage/quotas';
-import { shortName, SPANS, spanOf, type SpanName } from './usage/span';
+import { countedHours, shortName, SPANS, spanOf, type SpanName } from './usage/span';
 import './usage/usage.css';
 
 const EVERY_MS = 30_000;
 const HOUR = 3600;
-/** Sizes of a period that are told as "on average" need its hours. */
-const hoursOf = (from: string, to: string) => Math.max(1 / 60, (Date.parse(to) - Date.parse(from)) / 3_600_000);
+/** What is told as "on average" needs hours. */
+const hoursOf = (data: UsageReport | undefined) => (data ? countedHours({ start: data.from, end: data.to }, data) : 1);
 
 export default function UsagePage({ params }: PageProps) {
   const project = params.project;
@@ -38,7 +38,7 @@ export default function UsagePage({ params }: PageProps) {
     <Page title="Usage" lead={project ? 'Of this project.' : 'Of all projects on this server.'} actions={<Segmented label="Time" value={name} options={SPANS} onValue={(value) => setQuery({ span: value === 'month' ? null : value })} />}>
       {error ? <Card flush><ErrorState error={error} retry={() => void reply.refresh()} what="The usage cannot be shown" /></Card> : (
         <>
-          <Sums totals={data?.totals} hours={data ? hoursOf(data.from, data.to) : 1} />
+          <Sums totals={data?.totals} hours={hoursOf(data)} />
           <Plots data={data} granularity={span.granularity} />
           {!project && <ByProject data={data} />}
           <ByBranch data={data} withProject={!project} />
@@ -54,9 +54,9 @@ export default function UsagePage({ params }: PageProps) {
 function Sums({ totals, hours }: { totals: Totals | undefined; hours: number }) {
   const t = (words: (of: Totals) => string) => (totals ? words(totals) : undefined);
   return (
-    <Stats>
+    <Stats four>
       <Stat label="Compute" note="CU-hours">{t((of) => amount(of.cu_seconds / HOUR))}</Stat>
-      <Stat label="Active" note={t((of) => `${percent((100 * of.active_seconds) / (hours * HOUR))} of the time`) ?? '\u00a0'}>{t((of) => duration(of.active_seconds))}</Stat>
+      <Stat label="Active" note={t((of) => activity(of.active_seconds, hours * HOUR)) ?? '\u00a0'}>{t((of) => duration(of.active_seconds))}</Stat>
       <Stat label="Paused" note="memory kept, no CPU">{t((of) => duration(of.paused_seconds))}</Stat>
       <Stat label="Storage" note="on average">{t((of) => roundBytes(of.storage_byte_hours / hours))}</Stat>
       <Stat label="History" note="on average">{t((of) => roundBytes(of.history_byte_hours / hours))}</Stat>
@@ -69,7 +69,7 @@ function Sums({ totals, hours }: { totals: Totals | undefined; hours: number }) 
 
 function Plots({ data, granularity }: { data: UsageReport | undefined; granularity: Granularity }) {
   const charts = useMemo((): Omit<BarChartProps, 'bars'>[] => {
-    const of = (value: (totals: Totals, hours: number) => number) => (data?.periods ?? []).map((period) => value(period.totals, hoursOf(period.start, period.end)));
+    const of = (value: (totals: Totals, hours: number) => number) => (data?.periods ?? []).map((period) => value(period.totals, data ? countedHours(period, data) : 1));
     const cu = timeUnit(Math.max(0, ...of((t) => t.cu_seconds)));
     const awake = timeUnit(Math.max(0, ...of((t) => t.active_seconds + t.paused_seconds)));
     return [
@@ -103,7 +103,7 @@ function columnsOf<T extends { totals: Totals }>(hours: number): Column<T>[] {
 }
 
 function Name({ name, deleted, href }: { name: string; deleted: boolean; href: string }) {
-  return <span class="row">{deleted ? <span class="truncate">{name}</span> : <Link href={href} class="truncate">{name}</Link>}{deleted && <Badge tone="idle">deleted</Badge>}</span>;
+  return <span class="row cell-name" title={name}>{deleted ? <span class="truncate">{name}</span> : <Link href={href} class="truncate">{name}</Link>}{deleted && <Badge tone="idle">deleted</Badge>}</span>;
 }
 
 const nothing = <EmptyState icon={<Gauge size={20} />} title="Nothing was used in this time" />;
@@ -112,7 +112,7 @@ function ByProject({ data }: { data: UsageReport | undefined }) {
   type Row = UsageReport['projects'][number];
   const columns = useMemo((): Column<Row>[] => [
     { key: 'name', title: 'Project', sort: (row) => row.name, render: (row) => <Name name={row.name} deleted={row.deleted} href={`/projects/${encodeURIComponent(row.project_id)}/usage`} /> },
-    ...columnsOf<Row>(data ? hoursOf(data.from, data.to) : 1),
+    ...columnsOf<Row>(hoursOf(data)),
   ], [data]);
   return <Section title="By project"><Table label="Usage by project" columns={columns} rows={data?.projects} rowKey={(row) => row.project_id} empty={nothing} order="-cu" /></Section>;
 }
@@ -122,8 +122,8 @@ function ByBranch({ data, withProject }: { data: UsageReport | undefined; withPr
   const projects = useMemo(() => new Map(data?.projects.map((one) => [one.project_id, one.name])), [data]);
   const columns = useMemo((): Column<Row>[] => [
     { key: 'name', title: 'Branch', sort: (row) => row.name, render: (row) => <Name name={row.name} deleted={row.deleted} href={`/projects/${encodeURIComponent(row.project_id)}/branches`} /> },
-    ...(withProject ? [{ key: 'project', title: 'Project', sort: (row: Row) => projects.get(row.project_id) ?? '', render: (row: Row) => projects.get(row.project_id) ?? row.project_id }] : []),
-    ...columnsOf<Row>(data ? hoursOf(data.from, data.to) : 1),
+    ...(withProject ? [{ key: 'project', title: 'Project', sort: (row: Row) => projects.get(row.project_id) ?? '', render: (row: Row) => <span class="cell-name cell-second truncate" title={projects.get(row.project_id)}>{projects.get(row.project_id) ?? row.project_id}</span> }] : []),
+    ...columnsOf<Row>(hoursOf(data)),
   ], [data, projects, withProject]);
   return <Section title="By branch"><Table label="Usage by branch" columns={columns} rows={data?.branches} rowKey={(row) => row.branch_id} empty={nothing} order="-cu" /></Section>;
 }

@@ -55,7 +55,7 @@ const theme = EditorView.theme({
 
 const colours = HighlightStyle.define([
   { tag: [tags.keyword, tags.operatorKeyword, tags.modifier], color: 'var(--series-2)', fontWeight: '600' },
-  { tag: [tags.string, tags.special(tags.string)], color: 'var(--series-3)' },
+  { tag: [tags.string, tags.special(tags.string)], color: 'var(--ok)' },
   { tag: [tags.number, tags.bool, tags.null], color: 'var(--series-4)' },
   { tag: [tags.comment, tags.lineComment, tags.blockComment], color: 'var(--text-3)', fontStyle: 'italic' },
   { tag: [tags.typeName, tags.standard(tags.name)], color: 'var(--series-5)' },
@@ -97,6 +97,7 @@ export function createEditor(host: HTMLElement, { text, onRun, onChange }: Optio
     parent: root as unknown as Element,
     state: EditorState.create({
       doc: text,
+      selection: { anchor: text.length },
       extensions: [
         Prec.highest(keymap.of([{ key: 'Mod-Enter', run: run(false) }, { key: 'Shift-Mod-Enter', run: run(true) }])),
         lineNumbers(), highlightActiveLine(), highlightActiveLineGutter(), history(), drawSelection(), indentOnInput(),

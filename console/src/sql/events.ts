@@ -16,8 +16,14 @@ export class EventReader {
 
   /** The events that end in this chunk. */
   push(chunk: string): ServerEvent[] {
-    const lines = (this.rest + chunk).split('\n');
-    this.rest = lines.pop() ?? '';
+    const end = chunk.lastIndexOf('\n');
+    if (end < 0) {
+      // A value of many megabytes is one line in hundreds of pieces: it is not looked through again with each of them.
+      this.rest += chunk;
+      return [];
+    }
+    const lines = (this.rest + chunk.slice(0, end)).split('\n');
+    this.rest = chunk.slice(end + 1);
     const out: ServerEvent[] = [];
     for (const raw of lines) {
       const line = raw.endsWith('\r') ? raw.slice(0, -1) : raw;

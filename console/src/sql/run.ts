@@ -167,11 +167,14 @@ export async function send(run: Run, target: Target, maxRows: number, signal: Ab
     if (!response.ok || !response.body) throw await refusal(response);
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     const events = new EventReader();
+    let read = 0;
     for (;;) {
       const { done, value } = await reader.read();
       if (done) break;
+      read += value.length;
       for (const event of events.push(value)) follow(run, event);
-      if (run.size > MAX_SIZE) {
+      // A single value may be too much as well, before the line with it is whole.
+      if (run.size > MAX_SIZE || read > MAX_SIZE * 2) {
         stopped = 'size';
         stop.abort();
         break;

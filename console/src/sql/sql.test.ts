@@ -106,6 +106,19 @@ describe('events', () => {
   });
 });
 
+describe('a value of many megabytes', () => {
+  it('is read in time that grows with its size, not with the square of it', () => {
+    const reader = new EventReader();
+    const piece = 'x'.repeat(16_384);
+    const start = performance.now();
+    reader.push('event: rows\ndata: ');
+    for (let n = 0; n < 1000; n++) reader.push(piece);
+    const [event] = reader.push('\n\n');
+    expect(event?.data.length).toBe(16_384_000);
+    expect(performance.now() - start).toBeLessThan(1000);
+  });
+});
+
 describe('history', () => {
   const entry = (text: string): Entry => ({ at: 1, text, branch: 'main', database: 'app', took: 5, ok: true });
 

@@ -1,4 +1,5 @@
 // Which branch, database and role a page works on. The choice is in the address, so a link leads to the same place.
+import { useState } from 'preact/hooks';
 import { useBranches, useDatabases, useRoles } from '../api/branches';
 import { useResource } from '../api/resource';
 import { seg } from '../api/client';
@@ -61,9 +62,15 @@ export function useWhere(project: string, every: number): Where {
 
 /** For hundreds of branches: typed, with suggestions. */
 function BranchField({ branches, branch, onBranch }: { branches: Branch[]; branch: Branch | undefined; onBranch: (name: string) => void }) {
+  // What is being typed is no branch yet.
+  const [typed, setTyped] = useState<string>();
+  const choose = (name: string) => {
+    setTyped(name);
+    if (branches.some((one) => one.name === name)) onBranch(name);
+  };
   return (
     <>
-      <TextInput key={branch?.id} value={branch?.name ?? ''} {...({ list: 'branches-list' } as object)} onFocus={(event) => event.currentTarget.select()} onValue={(name) => { if (branches.some((one) => one.name === name)) onBranch(name); }} />
+      <TextInput value={typed ?? branch?.name ?? ''} {...({ list: 'branches-list' } as object)} onFocus={(event) => event.currentTarget.select()} onBlur={() => setTyped(undefined)} onValue={choose} />
       <datalist id="branches-list">{branches.map(({ id, name }) => <option key={id} value={name} />)}</datalist>
     </>
   );

@@ -30,7 +30,7 @@ export function EmptyState({ title, children, action, icon }: { title: string; c
   return (
     <div class="nothing">
       {icon && <div class="nothing-icon">{icon}</div>}
-      <h3>{title}</h3>
+      <h2>{title}</h2>
       {children && <p>{children}</p>}
       {action && <div class="row wrap">{action}</div>}
     </div>
@@ -42,7 +42,7 @@ export function ErrorState({ error, retry, what = 'This cannot be shown' }: { er
   return (
     <div class="nothing" role="alert">
       <div class="nothing-icon bad"><Warn size={20} /></div>
-      <h3>{what}</h3>
+      <h2>{what}</h2>
       <ErrorText error={error} />
       {retry && <Button onClick={retry}>Try again</Button>}
     </div>

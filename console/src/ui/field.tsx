@@ -1,6 +1,6 @@
 // A labelled control with its hint and its error, tied together for screen readers.
 import { createContext, type ComponentChildren, type HTMLAttributes } from 'preact';
-import { useContext, useId } from 'preact/hooks';
+import { useContext, useId, useState } from 'preact/hooks';
 import './field.css';
 
 interface Tie {
@@ -56,6 +56,13 @@ type InputProps = Omit<HTMLAttributes<HTMLInputElement>, 'onInput' | 'role'> & {
 export function TextInput({ value, onValue, mono, class: more, ...rest }: InputProps) {
   const tie = useTie();
   return <input type="text" autocomplete="off" spellcheck={false} {...(tie as object)} {...(rest as object)} class={['input', mono && 'mono', more].filter(Boolean).join(' ')} value={value} onInput={(event) => onValue(event.currentTarget.value)} />;
+}
+
+/** A number. What is being typed ("", "0.") stays as it is, also where it is none yet. */
+export function NumberInput({ value, onValue, ...rest }: Omit<InputProps, 'value' | 'onValue' | 'type'> & { value: number; onValue: (value: number) => void }) {
+  const [text, setText] = useState(String(value));
+  const shown = Number(text) === value && text !== '' ? text : text === '' && Number.isNaN(value) ? '' : String(value);
+  return <TextInput type="number" required {...rest} value={shown} onValue={(next) => { setText(next); onValue(next === '' ? NaN : Number(next)); }} />;
 }
 
 type SelectProps = Omit<HTMLAttributes<HTMLSelectElement>, 'onChange' | 'role'> & {

@@ -59,8 +59,8 @@ export function relative(at: Date, now: number): string {
   const far = Math.abs(seconds);
   if (far < 5) return 'just now';
   const [size, unit] = STEPS.find(([step]) => far >= step) ?? [1, 's'];
-  const text = `${Math.floor(far / size)} ${unit}`;
-  return seconds >= 0 ? `${text} ago` : `in ${text}`;
+  // Seven days from now is "in 7 d" a moment later, too.
+  return seconds >= 0 ? `${Math.floor(far / size)} ${unit} ago` : `in ${Math.round(far / size)} ${unit}`;
 }
 
 const full = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' });

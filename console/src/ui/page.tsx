@@ -51,9 +51,9 @@ export function Card({ children, flush }: { children: ComponentChildren; flush?:
   return <div class={`card${flush ? ' card-flush' : ''}`}>{children}</div>;
 }
 
-/** Figures in a row. Each keeps its room while it is being loaded. */
-export function Stats({ children }: { children: ComponentChildren }) {
-  return <dl class="stats">{children}</dl>;
+/** Figures in a row, or `four` in each. Each keeps its room while it is being loaded. */
+export function Stats({ children, four }: { children: ComponentChildren; four?: boolean }) {
+  return <dl class={four ? 'stats stats-4' : 'stats'}>{children}</dl>;
 }
 
 export function Stat({ label, children, note }: { label: ComponentChildren; children: ComponentChildren; note?: ComponentChildren }) {

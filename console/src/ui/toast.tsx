@@ -1,9 +1,11 @@
 // Short news in a corner: that something was done, or why it was not.
+import { useRef } from 'preact/hooks';
 import { ApiError } from '../api/client';
 import { createStore, useStore } from '../api/store';
 import { Button } from './button';
 import { Close } from './icons';
 import { Inline } from './markdown';
+import { useOnTop } from './ontop';
 import './toast.css';
 
 export interface Toast {
@@ -43,8 +45,10 @@ export function failed(what: string, error: unknown): void {
 
 export function Toasts() {
   const toasts = useStore(store);
+  const ref = useRef<HTMLDivElement>(null);
+  useOnTop(ref, toasts.length > 0, last);
   return (
-    <div class="toasts" role="status" aria-live="polite">
+    <div class="toasts" ref={ref} popover="manual" role="status" aria-live="polite">
       {toasts.map((toast) => (
         <div key={toast.id} class={`toast toast-${toast.kind}`}>
           <div class="grow">

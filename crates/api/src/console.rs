@@ -5,9 +5,10 @@
 //!  POST /api/v2/console_link ─► a code, good once, for minutes     (with an API key: the command line)
 //!  POST /console/session     ─► a session                          (with such a code, or with an API key)
 //!  GET, DELETE               ─► who is signed in; sign out
+//!  GET  /api/v2/console_sessions, DELETE …/{id} ─► all browsers that are signed in; sign one out
 //! ```
 
-use dormouse_base::{ProjectId, Secret, Timestamp};
+use dormouse_base::{ApiKeyId, ProjectId, Secret, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -62,4 +63,44 @@ pub struct ConsoleSession {
     pub project_id: Option<ProjectId>,
     /// It ends then, used or not.
     pub expires_at: Timestamp,
+}
+
+/// `GET /console_sessions`: those that the caller may end, the one that was used last first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConsoleSessions {
+    /// The sessions.
+    pub sessions: Vec<SignedIn>,
+}
+
+/// `DELETE /console_sessions/{session_id}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConsoleSessionEnded {
+    /// What has ended.
+    pub session: SignedIn,
+}
+
+/// A browser that is signed in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SignedIn {
+    /// Names the session; it opens nothing.
+    pub id: String,
+    /// The name of the API key that it was opened with, and that it acts as.
+    pub name: String,
+    /// That key.
+    pub key_id: ApiKeyId,
+    /// The only project that it may use; absent = every project, and the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project_id: Option<ProjectId>,
+    /// When somebody signed in.
+    pub created_at: Timestamp,
+    /// When it was used last, to a minute.
+    pub last_used_at: Timestamp,
+    /// It ends then, used or not.
+    pub expires_at: Timestamp,
+    /// The address that it was used from last; empty when unknown.
+    pub last_used_from_addr: String,
+    /// What the browser says that it is (`User-Agent`); empty when it says nothing.
+    pub user_agent: String,
+    /// It is the one that asks.
+    pub current: bool,
 }

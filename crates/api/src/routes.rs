@@ -102,6 +102,10 @@ pub const AUDIT: &str = "/audit";
 pub const AUTH: &str = "/auth";
 /// `POST` *(extension)*: a code that signs a browser in.
 pub const CONSOLE_LINK: &str = "/console_link";
+/// `GET` *(extension)*: browsers that are signed in.
+pub const CONSOLE_SESSIONS: &str = "/console_sessions";
+/// `DELETE` *(extension)*: sign a browser out.
+pub const CONSOLE_SESSION: &str = "/console_sessions/{session_id}";
 /// `GET`: the places where projects can be; there is one.
 pub const REGIONS: &str = "/regions";
 /// `GET`: what all projects used, with [`crate::consumption::ConsumptionQuery`].
@@ -297,6 +301,8 @@ pub const ALL: &[Route] = &[
     route(Method::Get, AUDIT, "listAudit", Access::Organisation),
     route(Method::Get, AUTH, "getAuthDetails", Access::Caller),
     route(Method::Post, CONSOLE_LINK, "createConsoleLink", Access::Caller),
+    route(Method::Get, CONSOLE_SESSIONS, "listConsoleSessions", Access::Caller),
+    route(Method::Delete, CONSOLE_SESSION, "endConsoleSession", Access::Caller),
     route(Method::Get, REGIONS, "getActiveRegions", Access::Caller),
     route(Method::Get, CONSUMPTION_ACCOUNT, "getConsumptionHistoryPerAccount", Access::Organisation),
     route(Method::Get, CONSUMPTION_PROJECTS, "getConsumptionHistoryPerProject", Access::Listed),

@@ -140,6 +140,53 @@ async fn a_session_may_do_what_its_key_may_and_ends_with_it() {
 }
 
 #[tokio::test]
+async fn browsers_are_listed_and_ended_one_by_one() {
+    let scene = Scene::new();
+    let made = scene.project("own").await;
+    let project = made["project"]["id"].as_str().unwrap().to_owned();
+    let (_, key) = scene.post("/api_keys", j!({"key_name": "ci", "project_id": project})).await;
+    let (mut one, mut two, mut bound) = (Browser::new(&scene), Browser::new(&scene), Browser::new(&scene));
+    for (browser, key) in
+        [(&mut one, scene.key()), (&mut two, scene.key()), (&mut bound, key["key"].as_str().unwrap())]
+    {
+        assert_eq!(browser.ask("POST", SESSION, j!({"key": key})).await.0, 200);
+    }
+    let (_, listed) = one.ask("GET", "/api/v2/console_sessions", Value::Null).await;
+    let all = listed["sessions"].as_array().unwrap();
+    assert_eq!(all.len(), 3, "{listed}");
+    let current: Vec<_> = all.iter().filter(|it| it["current"] == true).collect();
+    assert_eq!(current.len(), 1, "{listed}");
+    // Neither its cookie nor the hash of it.
+    let token = two.cookie.clone().unwrap().split_once('=').unwrap().1.to_owned();
+    assert!(!listed.to_string().contains(&token));
+    assert!(all.iter().all(|it| it["id"].as_str().unwrap().len() == 19), "{listed}");
+
+    // Who is bound to a project sees those of the same, and can end no other.
+    let (_, own) = bound.ask("GET", "/api/v2/console_sessions", Value::Null).await;
+    assert_eq!((own["sessions"].as_array().unwrap().len(), &own["sessions"][0]["name"]), (1, &j!("ci")));
+    let of = |current: bool, name: &str| {
+        let found = all.iter().find(|it| it["current"] == current && it["name"] == name);
+        format!("/api/v2/console_sessions/{}", found.unwrap()["id"].as_str().unwrap())
+    };
+    let other = of(false, "local command line");
+    let (status, refused) = bound.ask("DELETE", &other, Value::Null).await;
+    assert_eq!((status, &refused["code"]), (404, &j!("session-not-found")));
+
+    let (status, ended) = one.ask("DELETE", &other, Value::Null).await;
+    assert_eq!((status, &ended["session"]["name"]), (200, &j!("local command line")), "{ended}");
+    assert_eq!((one.sees("/projects").await, two.sees("/projects").await), (200, 401));
+    assert_eq!(one.ask("DELETE", &other, Value::Null).await.0, 404, "once");
+    // A program can do it as well.
+    let (_, left) = scene.get("/console_sessions").await;
+    assert_eq!(left["sessions"].as_array().unwrap().len(), 2);
+    assert!(left["sessions"].as_array().unwrap().iter().all(|it| it["current"] == false));
+    assert_eq!(scene.delete(of(false, "ci").strip_prefix("/api/v2").unwrap()).await.0, StatusCode::OK);
+    assert_eq!(bound.sees("/projects").await, 401);
+    let (_, audit) = scene.get("/audit").await;
+    assert!(audit.to_string().contains("endConsoleSession"), "{audit}");
+}
+
+#[tokio::test]
 async fn guessing_is_slowed_down() {
     let scene = Scene::new();
     let mut browser = Browser::new(&scene);

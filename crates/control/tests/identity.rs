@@ -97,6 +97,8 @@ const TABLE: &[(&str, Who)] = &[
     ("listAudit", Whole),
     ("getAuthDetails", Known),
     ("createConsoleLink", Known),
+    ("listConsoleSessions", Known),
+    ("endConsoleSession", Known),
     ("getActiveRegions", Known),
     ("getConsumptionHistoryPerAccount", Whole),
     ("getConsumptionHistoryPerProject", Known),

@@ -69,19 +69,19 @@ pub struct Book {
 }
 
 impl Book {
-    /// Adds a sample, `count` times.
-    pub fn record(&mut self, key: &Key, at: i64, value: f64, count: u64) {
+    /// Adds a sample, `count` times. Tells whether there was room for it.
+    pub fn record(&mut self, key: &Key, at: i64, value: f64, count: u64) -> bool {
         if count == 0 || !value.is_finite() {
-            return;
+            return false;
         }
         if !self.series.contains_key(key) {
             if self.series.len() >= MAX_OPEN {
                 self.dropped += count;
-                return;
+                return false;
             }
             self.series.insert(key.clone(), Open::default());
         }
-        let Some(open) = self.series.get_mut(key) else { return };
+        let Some(open) = self.series.get_mut(key) else { return false };
         for (tier, entries) in TIERS.iter().zip(&mut open.entries) {
             let start = start_of(at, tier.seconds);
             let index = match entries.iter().rposition(|entry| entry.start == start) {
@@ -100,6 +100,7 @@ impl Book {
             entry.dirty = true;
             entry.version += 1;
         }
+        true
     }
 
     /// Periods that may have a row in the file already, from before this process.

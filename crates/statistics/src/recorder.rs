@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::book::{Book, Place};
 use crate::query::{Answer, Plan, Question, datapoint};
-use crate::store::{Store, StoreError};
+use crate::store::{KEPT_SERIES, Store, StoreError};
 use crate::subject::{Key, Subject};
 use crate::summary::Summary;
 use crate::tier::TIERS;
@@ -62,8 +62,9 @@ impl Recorder {
         let mut book = self.inner.book.lock();
         let mut lately = self.inner.lately.lock();
         for (key, value, count) in samples {
-            book.record(&key, at, value, count);
-            lately.insert(key, at);
+            if book.record(&key, at, value, count) {
+                lately.insert(key, at);
+            }
         }
     }
 
@@ -97,7 +98,7 @@ impl Recorder {
     /// When the file cannot be used.
     pub fn trim(&self, now: i64) -> Result<(), StoreError> {
         let _one_at_a_time = self.inner.flushing.lock();
-        self.inner.store.trim(now)?;
+        self.inner.store.trim(now, KEPT_SERIES)?;
         self.inner.lately.lock().retain(|_, at| *at > now - TIERS[TIERS.len() - 1].kept);
         Ok(())
     }

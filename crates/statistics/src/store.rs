@@ -22,6 +22,8 @@ use crate::tier::TIERS;
 pub const FILE: &str = "statistics.sqlite";
 /// Series with rows; samples of more are dropped and counted.
 pub const MAX_SERIES: usize = 50_000;
+/// Series that are left when the file is tidied: room for those that come until the next time.
+pub const KEPT_SERIES: usize = MAX_SERIES / 10 * 9;
 /// The size of the file at which the shortest periods are given up early, bytes.
 pub const MAX_BYTES: u64 = 512 << 20;
 /// How long one connection waits for the other.
@@ -138,15 +140,16 @@ impl Store {
     }
 
     /// Removes what is older than it is kept for, the shortest periods earlier when the file is full, and series
-    /// without rows.
+    /// without rows. Of more than `most` series those go that were measured longest ago: where endpoints come and go, the
+    /// dead ones of two weeks must not keep the living out.
     ///
     /// # Errors
     /// When it cannot be done.
-    pub fn trim(&self, now: i64) -> Result<(), StoreError> {
+    pub fn trim(&self, now: i64, most: usize) -> Result<(), StoreError> {
         let writer = self.writer.lock();
         let run = || {
             for (number, tier) in TIERS.iter().enumerate() {
-                delete(&writer, number, now - tier.kept - tier.seconds)?;
+                delete(&writer, number, tier.kept_from(now))?;
             }
             // What an early end makes free is used again; the file does not become smaller.
             for (number, tier) in TIERS.iter().enumerate() {
@@ -155,6 +158,7 @@ impl Store {
                 }
                 delete(&writer, number, now - tier.kept / 4)?;
             }
+            crowd_out(&writer, most)?;
             writer.execute(
                 "DELETE FROM series WHERE id NOT IN (SELECT series FROM samples WHERE tier = ?1)",
                 [i64::try_from(TIERS.len() - 1).unwrap_or(0)],
@@ -283,6 +287,23 @@ fn put(writer: &mut Connection, ids: &mut HashMap<Key, i64>, rows: &[Row]) -> ru
 fn delete(db: &Connection, tier: usize, before: i64) -> rusqlite::Result<()> {
     let mut delete = db.prepare_cached("DELETE FROM samples WHERE tier = ?1 AND start < ?2")?;
     delete.execute(params![i64::try_from(tier).unwrap_or(0), before])?;
+    Ok(())
+}
+
+/// Removes the rows of series beyond `most`, those first that were measured longest ago.
+fn crowd_out(db: &Connection, most: usize) -> rusqlite::Result<()> {
+    let longest = i64::try_from(TIERS.len() - 1).unwrap_or(0);
+    let sql = "SELECT count(DISTINCT series) FROM samples WHERE tier = ?1";
+    let series: i64 = db.query_row(sql, [longest], |row| row.get(0))?;
+    let more = series - i64::try_from(most).unwrap_or(i64::MAX);
+    if more > 0 {
+        tracing::info!(series, more, "there are many series of statistics: the oldest are removed");
+        db.execute(
+            "DELETE FROM samples WHERE series IN (SELECT series FROM samples WHERE tier = ?1
+             GROUP BY series ORDER BY max(start), series LIMIT ?2)",
+            [longest, more],
+        )?;
+    }
     Ok(())
 }
 

@@ -4,10 +4,14 @@
 //! The sketch is DDSketch (`sketches-ddsketch`): merging two of them loses nothing, so any periods and subjects can be
 //! put together later, and a quantile is within 1 % of the true value whatever the values are: bytes, milliseconds or
 //! dollars. A t-digest has no such bound after merges, an HDR histogram wants to know the range beforehand. Its stored
-//! form is the one that DataDog's libraries for other languages read as well.
+//! form is the one that DataDog's libraries for other languages read as well, behind a CRC-32C: the library takes any
+//! bytes for counts, so that damaged ones must not reach it.
 
 use dormouse_api::statistics::Statistic;
 use sketches_ddsketch::DDSketch;
+
+/// Bytes of the checksum in front of a stored sketch.
+const CHECKSUM: usize = size_of::<u32>();
 
 /// The samples of a period.
 #[derive(Clone, Default)]
@@ -66,13 +70,18 @@ impl Summary {
     /// As bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        self.sketch.to_java_bytes()
+        let sketch = self.sketch.to_java_bytes();
+        [&crc32c::crc32c(&sketch).to_le_bytes()[..], &sketch].concat()
     }
 
     /// Reads what [`Summary::encode`] wrote; `None` when it is damaged.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        DDSketch::from_java_bytes(bytes).ok().map(|sketch| Self { sketch })
+        let (checksum, sketch) = bytes.split_first_chunk::<CHECKSUM>()?;
+        if crc32c::crc32c(sketch).to_le_bytes() != *checksum {
+            return None;
+        }
+        DDSketch::from_java_bytes(sketch).ok().map(|sketch| Self { sketch })
     }
 }
 
@@ -132,11 +141,17 @@ mod tests {
         }
 
         #[test]
-        fn damaged_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
-            if let Some(mut summary) = Summary::decode(&bytes) {
-                let _any = summary.get(Statistic::P95);
-                summary.merge(&of(&[1.0]));
-            }
+        fn damaged_bytes_are_told(
+            values in prop::collection::vec(-1e12..1e12_f64, 1..20),
+            place in any::<prop::sample::Index>(),
+            bit in 0_u8..8,
+            random in prop::collection::vec(any::<u8>(), 0..80),
+        ) {
+            let mut bytes = of(&values).encode();
+            prop_assert!(Summary::decode(&bytes[..place.index(bytes.len())]).is_none());
+            *place.get_mut(&mut bytes) ^= 1 << bit;
+            prop_assert!(Summary::decode(&bytes).is_none());
+            prop_assert!(Summary::decode(&random).is_none());
         }
     }
 }

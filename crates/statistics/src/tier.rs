@@ -2,10 +2,12 @@
 //!
 //! | period | kept | rows of a series at most |
 //! |---|---|---|
-//! | 10 s | 1 hour | 361 |
-//! | 1 min | 12 hours | 721 |
-//! | 5 min | 3 days | 865 |
-//! | 1 hour | 15 days | 361 |
+//! | 10 s | 1 hour | 367 |
+//! | 1 min | 12 hours | 722 |
+//! | 5 min | 3 days | 866 |
+//! | 1 hour | 15 days | 362 |
+//!
+//! Each is kept for [`SLACK`] more: who asks for the last hour asked a moment ago, by a clock that may be behind.
 //!
 //! Every sample goes into all four at once, so a longer period is never made of shorter ones that may be gone. They
 //! begin at multiples of their length since 1970, so a day is a day in UTC.
@@ -26,6 +28,18 @@ pub const TIERS: [Tier; 4] = [
     Tier { seconds: 300, kept: 3 * 24 * 3600 },
     Tier { seconds: 3600, kept: 15 * 24 * 3600 },
 ];
+
+/// How much longer than promised periods are kept and told, seconds. Without it the answer for exactly an hour would have
+/// periods of 10 s or of a minute, as the second falls.
+pub const SLACK: i64 = 60;
+
+impl Tier {
+    /// Periods that begin before this are removed at `now`.
+    #[must_use]
+    pub fn kept_from(&self, now: i64) -> i64 {
+        now - self.kept - SLACK - self.seconds
+    }
+}
 
 /// The longest period that can be asked for: a day.
 pub const LONGEST: i64 = 24 * 3600;
@@ -56,7 +70,7 @@ pub fn is_period(seconds: i64) -> bool {
 #[must_use]
 pub fn choose(wanted: Option<i64>, from: i64, to: i64, now: i64) -> (usize, i64) {
     // A tier's oldest period may begin before what it promises to keep, never after.
-    let covers = |tier: &Tier| from >= now - tier.kept;
+    let covers = |tier: &Tier| from >= now - tier.kept - SLACK;
     let last = TIERS.len() - 1;
     match wanted {
         Some(wanted) => {
@@ -67,7 +81,7 @@ pub fn choose(wanted: Option<i64>, from: i64, to: i64, now: i64) -> (usize, i64)
         }
         None => {
             let length = (to - from).max(1);
-            let fits = |tier: &Tier| covers(tier) && length <= tier.seconds * DATAPOINTS;
+            let fits = |tier: &Tier| covers(tier) && length <= tier.seconds * DATAPOINTS + SLACK;
             let tier = TIERS.iter().position(fits).unwrap_or(last);
             (tier, TIERS[tier].seconds)
         }
@@ -106,6 +120,19 @@ mod tests {
         assert_eq!(choose(None, NOW - 15 * 24 * 3600, NOW, NOW), (3, 3600));
         // Old, but short.
         assert_eq!(choose(None, NOW - 2 * 24 * 3600, NOW - 2 * 24 * 3600 + 600, NOW), (2, 300));
+    }
+
+    #[test]
+    fn who_asked_a_moment_ago_gets_what_who_asks_now_gets() {
+        for late in 0..=SLACK {
+            assert_eq!(choose(None, NOW - 3600 - late, NOW - late, NOW), (0, 10), "{late} s");
+            assert_eq!(choose(None, NOW - 3600 - late, NOW, NOW), (0, 10), "{late} s, until now");
+            assert_eq!(choose(Some(60), NOW - 12 * 3600 - late, NOW, NOW), (1, 60), "{late} s");
+            // And it is still there: not even a period that began long before is removed.
+            for tier in TIERS {
+                assert!(start_of(NOW - tier.kept - late, tier.seconds) >= tier.kept_from(NOW));
+            }
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! are allowed on purpose: people who host their own database host their own receiver. Answers are never shown, only
 //! their status, so nothing can be read this way.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use dormouse_base::Secret;
@@ -72,7 +72,9 @@ pub enum BadUrl {
     )]
     Userinfo,
     /// It is the address of something that only machines inside may ask, such as a cloud's metadata.
-    #[error("notices are not sent to link-local, multicast and unspecified addresses: `{0}` is one")]
+    #[error(
+        "notices are not sent to link-local, multicast and unspecified addresses, nor to a cloud's metadata: `{0}` is one"
+    )]
     Address(IpAddr),
 }
 
@@ -105,16 +107,39 @@ pub fn check_url(text: &str) -> Result<Url, BadUrl> {
 /// # Errors
 /// When notices are not sent there.
 pub fn check_address(address: IpAddr) -> Result<(), BadUrl> {
-    let canonical = address.to_canonical();
+    let canonical = embedded(address);
     let refused = match canonical {
-        IpAddr::V4(v4) => v4.is_link_local() || v4.is_multicast() || v4.is_unspecified() || v4.is_broadcast(),
+        IpAddr::V4(v4) => {
+            v4.is_link_local()
+                || v4.is_multicast()
+                || v4.is_unspecified()
+                || v4.is_broadcast()
+                || METADATA_V4.contains(&v4)
+        }
         IpAddr::V6(v6) => {
-            // Amazon's metadata over IPv6 has a private address.
-            const METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-            v6.is_unicast_link_local() || v6.is_multicast() || v6.is_unspecified() || v6 == METADATA
+            v6.is_unicast_link_local() || v6.is_multicast() || v6.is_unspecified() || v6 == METADATA_V6
         }
     };
     if refused { Err(BadUrl::Address(canonical)) } else { Ok(()) }
+}
+
+/// Where clouds answer a machine about itself with addresses that look like any other: Alibaba, Oracle, Azure.
+const METADATA_V4: [Ipv4Addr; 3] =
+    [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(192, 0, 0, 192), Ipv4Addr::new(168, 63, 129, 16)];
+/// The same of Amazon, over IPv6.
+const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+
+/// The IPv4 address that an IPv6 address only wraps: mapped, compatible, by NAT64 (`64:ff9b::/96`) or 6to4 (`2002::/16`).
+fn embedded(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address.to_canonical() else { return address.to_canonical() };
+    let v4 = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
+    match v6.segments() {
+        // `::` and `::1` are addresses of their own.
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => IpAddr::V6(v6),
+        [0, 0, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => v4(high, low),
+        [0x2002, high, low, ..] => v4(high, low),
+        _ => IpAddr::V6(v6),
+    }
 }
 
 #[cfg(test)]
@@ -146,6 +171,8 @@ mod tests {
             "http://127.0.0.1:9/x",
             "http://[::1]/",
             "http://10.1.2.3/",
+            "http://[64:ff9b::c000:201]/",
+            "http://[2001:db8::1]/",
             "http://localhost:80",
         ] {
             check_url(good).unwrap();
@@ -160,6 +187,13 @@ mod tests {
             // The same, written otherwise.
             ("http://2852039166/", BadUrl::Address("169.254.169.254".parse().unwrap())),
             ("http://[::ffff:169.254.169.254]/", BadUrl::Address("169.254.169.254".parse().unwrap())),
+            // And once more, as IPv6 wraps it.
+            ("http://[::169.254.169.254]/", BadUrl::Address("169.254.169.254".parse().unwrap())),
+            ("http://[64:ff9b::a9fe:a9fe]/", BadUrl::Address("169.254.169.254".parse().unwrap())),
+            ("http://[2002:a9fe:a9fe::]/", BadUrl::Address("169.254.169.254".parse().unwrap())),
+            ("http://100.100.100.200/", BadUrl::Address("100.100.100.200".parse().unwrap())),
+            ("http://168.63.129.16/", BadUrl::Address("168.63.129.16".parse().unwrap())),
+            ("http://[::]/", BadUrl::Address("::".parse().unwrap())),
             ("http://0.0.0.0/", BadUrl::Address("0.0.0.0".parse().unwrap())),
             ("http://[fe80::1]/", BadUrl::Address("fe80::1".parse().unwrap())),
             ("http://[fd00:ec2::254]/", BadUrl::Address("fd00:ec2::254".parse().unwrap())),

@@ -15,6 +15,10 @@ use crate::stop;
 /// Threads of pgbench.
 const THREADS: u32 = 2;
 
+/// The same where a thread waits for each statement that it prepares: clients of one thread that hold all backends in
+/// transactions would never end them while another client of theirs prepares its first statement.
+const WAITING_THREADS: u32 = CROWD;
+
 /// What pgbench does before its clients connect.
 const PREFACE: Duration = Duration::from_millis(15);
 
@@ -97,6 +101,10 @@ impl Case {
         self.clients >= CROWD
     }
 
+    fn prepares_in_transactions(self) -> bool {
+        self.work == Work::Tpcb && self.mode == "prepared"
+    }
+
     /// The share of transactions that is logged: thousands, which cost nothing.
     fn logged(self) -> &'static str {
         match (self.work, self.clients) {
@@ -109,7 +117,8 @@ impl Case {
 
     fn arguments(self, seconds: u32, logs: &Path) -> Vec<String> {
         let mut arguments = vec!["-n".to_owned(), format!("-M{}", self.mode), format!("-T{seconds}")];
-        arguments.extend([format!("-c{}", self.clients), format!("-j{}", THREADS.min(self.clients))]);
+        let threads = if self.prepares_in_transactions() { WAITING_THREADS } else { THREADS };
+        arguments.extend([format!("-c{}", self.clients), format!("-j{}", threads.min(self.clients))]);
         arguments.push(match self.work {
             Work::Select => "-S".to_owned(),
             Work::Tpcb => "-btpcb-like".to_owned(),

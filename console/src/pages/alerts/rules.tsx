@@ -6,17 +6,18 @@ import { STATISTICS, type MetricInfo, type Rule, type Statistic } from '../../ap
 import { unitFormat } from '../../charts/format';
 import { Badge } from '../../ui/badge';
 import { Button } from '../../ui/button';
+import { Confirm } from '../../ui/confirm';
 import { Dialog } from '../../ui/dialog';
 import { EmptyState, ErrorState, FormError } from '../../ui/feedback';
 import { Checkbox, Field, Select, TextInput } from '../../ui/field';
-import { count, duration } from '../../ui/format';
+import { duration } from '../../ui/format';
 import { Bell, More, Plus } from '../../ui/icons';
 import { Menu } from '../../ui/menu';
 import { Card } from '../../ui/page';
 import { Table, type Column } from '../../ui/table';
 import { done, failed } from '../../ui/toast';
 import { AlertBadge } from './now';
-import { metricWords, ruleWords, scopeWords, statisticWords } from './scope';
+import { aboutWords, metricWords, ruleWords, scopeWords, statisticWords, toldWords } from './scope';
 import type { AlertState, Scope, Delivery } from '../../api/statistics';
 
 const PERIODS = [10, 60, 300, 3600];
@@ -31,6 +32,7 @@ export function Rules({ names }: { names: Map<string, string> }) {
   const metrics = useResource<{ metrics: MetricInfo[] }>('/statistics/metrics').data?.metrics;
   const [edited, setEdited] = useState<Rule | 'new'>();
   const [tested, setTested] = useState<{ rule: Rule; result: Tested }>();
+  const [removing, setRemoving] = useState<Rule>();
   const path = (rule: Rule) => `/alerts/rules/${seg(rule.id)}`;
   const change = async (what: string, work: () => Promise<unknown>, words: string) => {
     try {
@@ -44,7 +46,7 @@ export function Rules({ names }: { names: Map<string, string> }) {
   const test = (rule: Rule) => request<Tested>('POST', `${path(rule)}/test`).then((result) => setTested({ rule, result }), (error: unknown) => failed('Not tested', error));
   const columns: Column<Rule>[] = [
     { key: 'name', title: 'Rule', sort: (row) => row.name, render: (row) => <span class="rule"><b>{row.name}</b> <span class="muted small">{metricWords(row.metric)}, {ruleWords(row)}</span></span> },
-    { key: 'scope', title: 'About', wide: true, sort: (row) => scopeWords(row.scope, names), render: (row) => <>{scopeWords(row.scope, names)}<span class="muted small">{row.each === 'server' ? '' : `, each ${row.each}`}</span></> },
+    { key: 'scope', title: 'About', wide: true, sort: (row) => aboutWords(row, names), render: (row) => aboutWords(row, names) },
     { key: 'on', title: 'State', width: '8rem', render: (row) => (row.enabled ? <Badge tone="ok">On</Badge> : <Badge tone="idle">Off</Badge>) },
     {
       key: 'more', title: '', width: '3rem', render: (row) => (
@@ -52,7 +54,7 @@ export function Rules({ names }: { names: Map<string, string> }) {
           { label: 'Edit', onSelect: () => setEdited(row) },
           { label: 'Test', onSelect: () => void test(row) },
           { label: row.enabled ? 'Switch off' : 'Switch on', onSelect: () => void change('Not changed', () => request('PATCH', path(row), { body: { enabled: !row.enabled } }), row.enabled ? 'Switched off' : 'Switched on') },
-          { label: row.default ? 'Back to how it came' : 'Delete', danger: !row.default, separated: true, onSelect: () => void change('Not deleted', () => request('DELETE', path(row)), row.default ? 'As it came' : 'Deleted') },
+          { label: row.default ? 'Back to how it came…' : 'Delete…', danger: !row.default, separated: true, onSelect: () => setRemoving(row) },
         ]} />
       ),
     },
@@ -63,6 +65,20 @@ export function Rules({ names }: { names: Map<string, string> }) {
       <div class="row between"><p class="muted small">A state changes after so many periods in a row, and back a little below the threshold.</p><Button small icon={<Plus />} disabled={!metrics} onClick={() => setEdited('new')}>New rule</Button></div>
       <Table label="Rules" columns={columns} rows={reply.data?.rules} rowKey={(row) => row.id} empty={<EmptyState icon={<Bell size={20} />} title="There are no rules" />} />
       {edited && <Edit rule={edited === 'new' ? undefined : edited} metrics={metrics ?? []} names={names} onClose={() => setEdited(undefined)} onSaved={() => { setEdited(undefined); done('Saved'); void reply.refresh(); }} />}
+      {removing && (
+        <Confirm
+          title={removing.default ? `${removing.name}, as it came` : `Delete ${removing.name}`}
+          action={removing.default ? 'Undo my changes' : 'Delete rule'}
+          onClose={() => setRemoving(undefined)}
+          onConfirm={async () => {
+            await request('DELETE', path(removing));
+            done(removing.default ? `${removing.name} is as it came.` : `${removing.name} is deleted.`);
+            await reply.refresh();
+          }}
+        >
+          <p>{removing.default ? 'Its thresholds, and whether it is on, are as on a new server.' : 'Its alerts end, and nobody is told by it any more. What it told stays in the history.'}</p>
+        </Confirm>
+      )}
       {tested && <Result {...tested} names={names} onClose={() => setTested(undefined)} />}
     </>
   );
@@ -74,7 +90,7 @@ function Result({ rule, result, names, onClose }: { rule: Rule; result: Tested; 
       {result.subjects.length === 0 ? <p class="muted">Nothing was measured in the last period.</p> : (
         <ul class="list">{result.subjects.map((subject, n) => <li key={n} class="list-row"><AlertBadge state={subject.state} /><span class="grow truncate">{scopeWords(subject.scope, names)}</span><b>{subject.value === undefined ? '–' : unitFormat(rule.unit)(subject.value)}</b></li>)}</ul>
       )}
-      <p class="small muted">{result.deliveries.length === 0 ? 'No webhook was told: there is none.' : `${count(result.deliveries.length, 'webhook')} told: ${result.deliveries.map((one) => one.state === 'delivered' ? `answered ${one.status}` : one.error ?? one.state).join(', ')}.`}</p>
+      <p class="small muted">{toldWords(result.deliveries)}</p>
     </Dialog>
   );
 }

@@ -5,6 +5,7 @@ import { useResource } from '../../api/resource';
 import type { Delivery, Webhook } from '../../api/statistics';
 import { Badge } from '../../ui/badge';
 import { Button } from '../../ui/button';
+import { Confirm } from '../../ui/confirm';
 import { CodeBlock } from '../../ui/copy';
 import { Dialog } from '../../ui/dialog';
 import { EmptyState, ErrorState, FormError, SkeletonRows } from '../../ui/feedback';
@@ -20,6 +21,7 @@ export function Webhooks() {
   const [adding, setAdding] = useState(false);
   const [secret, setSecret] = useState<string>();
   const [busy, setBusy] = useState('');
+  const [removing, setRemoving] = useState<Webhook>();
   const hooks = reply.data?.webhooks;
   const test = async (hook: Webhook) => {
     setBusy(hook.id);
@@ -35,12 +37,8 @@ export function Webhooks() {
     }
   };
   const remove = async (hook: Webhook) => {
-    try {
-      await request('DELETE', `/alerts/webhooks/${seg(hook.id)}`);
-      done('Removed');
-    } catch (error) {
-      failed('Not removed', error);
-    }
+    await request('DELETE', `/alerts/webhooks/${seg(hook.id)}`);
+    done(`${hook.name} is removed.`);
     void reply.refresh();
   };
   return (
@@ -56,13 +54,20 @@ export function Webhooks() {
                 <li key={hook.id} class="list-row hook">
                   <span class="grow hook-name"><b>{hook.name}</b><code class="small muted truncate" title={hook.url}>{hook.url}</code></span>
                   <span class="hook-last small"><Last delivery={hook.last_delivery} />{hook.pending > 0 && <span class="muted"> {count(hook.pending, 'notice')} in line</span>}</span>
-                  <Button small busy={busy === hook.id} onClick={() => void test(hook)}>Test</Button>
-                  <Button small kind="quiet" icon={<Close />} aria-label={`Remove ${hook.name}`} onClick={() => void remove(hook)} />
+                  <span class="hook-do">
+                    <Button small busy={busy === hook.id} onClick={() => void test(hook)}>Test</Button>
+                    <Button small kind="quiet" icon={<Close />} aria-label={`Remove ${hook.name}`} onClick={() => setRemoving(hook)} />
+                  </span>
                 </li>
               ))}
             </ul>
           )}
       </Card>
+      {removing && (
+        <Confirm title={`Remove ${removing.name}`} action="Remove webhook" onClose={() => setRemoving(undefined)} onConfirm={() => remove(removing)}>
+          <p>It is not told any more{removing.pending > 0 && <>, nor are the {count(removing.pending, 'notice')} in line</>}. Its secret is gone: a webhook that is added again gets another one.</p>
+        </Confirm>
+      )}
       {adding && <Add onClose={() => setAdding(false)} onAdded={(made) => { setAdding(false); setSecret(made); void reply.refresh(); }} />}
       {secret !== undefined && (
         <Dialog title="The webhook's secret" onClose={() => setSecret(undefined)} footer={<Button kind="primary" onClick={() => setSecret(undefined)}>I have it</Button>}>

@@ -8,14 +8,15 @@ import { Confirm } from '../../ui/confirm';
 import { Dialog } from '../../ui/dialog';
 import { FormError, Note } from '../../ui/feedback';
 import { Field, Select, TextInput } from '../../ui/field';
-import { count } from '../../ui/format';
+import { count, localInput } from '../../ui/format';
 import type { MenuItem } from '../../ui/menu';
 import { BranchIcon, Plug } from '../../ui/icons';
 import { done, failed } from '../../ui/toast';
 import { ConnectDialog } from '../connect/dialog';
 import { CreateBranch } from './create';
 import { ExpiryField, expiryOf } from './expiry';
-import { PointField, problem, type Point } from './point';
+import { problem, type Point } from './moment';
+import { PointField } from './point';
 
 export type Action = 'create' | 'connect' | 'rename' | 'expire' | 'reset' | 'restore' | 'delete';
 
@@ -130,7 +131,7 @@ function Rename({ project, branch, refresh, onClose }: DoingProps) {
 }
 
 function Expire({ project, branch, refresh, onClose }: DoingProps) {
-  const [[choice, at], setExpiry] = useState<[string, string]>([branch.expires_at ? '' : '604800', '']);
+  const [[choice, at], setExpiry] = useState<[string, string]>(branch.expires_at ? ['at', localInput(new Date(branch.expires_at)).slice(0, 16)] : ['604800', '']);
   const { busy, error, send } = useSending(onClose, refresh);
   const save = () => send(async () => {
     const expires = expiryOf(choice, at);

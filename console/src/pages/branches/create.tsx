@@ -8,7 +8,8 @@ import { FormError } from '../../ui/feedback';
 import { Checkbox, Field, Select, TextInput } from '../../ui/field';
 import { done } from '../../ui/toast';
 import { ExpiryField, expiryOf } from './expiry';
-import { NOW, PointField, problem } from './point';
+import { NOW, problem } from './moment';
+import { PointField } from './point';
 
 export interface CreateBranchProps {
   project: string;

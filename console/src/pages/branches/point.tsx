@@ -1,32 +1,14 @@
 // A point of a branch's past: now, a time on a slider within the window that is kept, or a position of the WAL.
+import { useEffect, useState } from 'preact/hooks';
 import { useBranchDetails } from '../../api/details';
 import type { Branch } from '../../api/types';
 import { Note, Skeleton } from '../../ui/feedback';
 import { Field, Segmented, TextInput } from '../../ui/field';
 import { dateTime, localInput, relative } from '../../ui/format';
-
-export type Kind = 'now' | 'time' | 'lsn';
-
-export interface Point {
-  kind: Kind;
-  /** Milliseconds since the epoch. */
-  time: number;
-  lsn: string;
-}
-
-export const NOW: Point = { kind: 'now', time: 0, lsn: '' };
+import { within, type Kind, type Point } from './moment';
 
 /** Positions of the slider. */
 const STEPS = 1000;
-
-const LSN = /^[0-9A-Fa-f]{1,8}\/[0-9A-Fa-f]{1,8}$/;
-
-/** Why this point cannot be used, as far as can be said here. */
-export function problem(point: Point): string | undefined {
-  if (point.kind === 'lsn' && !LSN.test(point.lsn.trim())) return 'A position looks like 0/16B3748.';
-  if (point.kind === 'time' && !Number.isFinite(point.time)) return 'Choose a time.';
-  return undefined;
-}
 
 export interface PointFieldProps {
   project: string;
@@ -45,6 +27,11 @@ export function PointField({ project, branch, children, point, onPoint, past }: 
   const start = Date.parse(history?.start_at ?? details?.created_at ?? branch.created_at);
   const end = Date.now();
   const kinds: { value: Kind; label: string }[] = [...(past ? [] : [{ value: 'now' as const, label: 'Now' }]), { value: 'time', label: 'Time' }, { value: 'lsn', label: 'WAL position' }];
+  // Known only when the branch is: what was proposed before may be too far back.
+  const fits = point.kind !== 'time' || !details || point.time === within(point.time, start, end);
+  useEffect(() => {
+    if (!fits) onPoint({ ...point, time: within(point.time, start, end) });
+  }, [fits]);
   const choose = (kind: Kind) => onPoint({ ...point, kind, time: point.time || end, lsn: point.lsn || (history?.stored ?? '') });
   return (
     <div class="stack-s point-choice">
@@ -63,8 +50,10 @@ export function PointField({ project, branch, children, point, onPoint, past }: 
 
 function Slider({ start, end, marks, time, onTime }: { start: number; end: number; marks: Branch[]; time: number; onTime: (time: number) => void }) {
   const length = Math.max(end - start, 1000);
-  const at = Math.round(((Math.min(Math.max(time, start), end) - start) / length) * STEPS);
-  const shown = new Date(Math.min(Math.max(time, start), end));
+  const at = Math.round(((within(time, start, end) - start) / length) * STEPS);
+  const shown = new Date(within(time, start, end));
+  // A year is typed digit by digit, and none of them is a time that is kept.
+  const [typed, setTyped] = useState<string>();
   const times = marks.flatMap((branch) => (branch.parent_timestamp ? [{ branch, at: Date.parse(branch.parent_timestamp) }] : [])).filter((mark) => mark.at >= start && mark.at <= end);
   return (
     <div class="point-slider">
@@ -82,7 +71,7 @@ function Slider({ start, end, marks, time, onTime }: { start: number; end: numbe
       </div>
       <div class="point-ends"><span>{relative(new Date(start), end)}</span><span>now</span></div>
       <Field label="Exactly" hint={`${relative(shown, end)}, in your time zone`}>
-        <TextInput type="datetime-local" step="1" min={localInput(new Date(start))} max={localInput(new Date(end))} value={localInput(shown)} onValue={(text) => { const chosen = new Date(text).getTime(); if (Number.isFinite(chosen)) onTime(chosen); }} />
+        <TextInput type="datetime-local" step="1" min={localInput(new Date(start))} max={localInput(new Date(end))} value={typed ?? localInput(shown)} onBlur={() => setTyped(undefined)} onValue={(text) => { setTyped(text); const chosen = new Date(text).getTime(); if (chosen >= start - 1000 && chosen <= end) onTime(within(chosen, start, end)); }} />
       </Field>
     </div>
   );

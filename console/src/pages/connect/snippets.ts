@@ -25,7 +25,8 @@ function parts(uri: string) {
     password: decodeURIComponent(url.password),
     host: url.hostname,
     port: url.port || '5432',
-    database: decodeURIComponent(url.pathname.slice(1)),
+    /** Encoded, as JDBC takes it. */
+    database: url.pathname.slice(1),
     query,
   };
 }

@@ -1,12 +1,13 @@
 // What the same use costs on each price sheet, beside what it would cost without ever sleeping.
 import { useState } from 'preact/hooks';
 import type { Bill } from '../../api/usage';
-import { money, percent } from '../../charts/format';
+import { money, percent, unitPrice } from '../../charts/format';
 import { Badge } from '../../ui/badge';
 import { EmptyState, Skeleton } from '../../ui/feedback';
 import { number } from '../../ui/format';
 import { Chevron, Coins } from '../../ui/icons';
 import { Card } from '../../ui/page';
+import '../../charts/charts.css';
 import './cost.css';
 
 export function Bills({ bills }: { bills: readonly Bill[] }) {
@@ -48,7 +49,7 @@ function Line({ bill, highest, least }: { bill: Bill; highest: number; least: bo
         <Chevron size={12} class={open ? 'bill-open' : ''} />
         <span class="bill-name">
           <span class="truncate" title={`${bill.provider} ${bill.plan}`}><b>{bill.provider}</b> <span class="muted">{bill.plan}</span></span>
-          <span class="bill-sub small faint"><span class="truncate">prices of {bill.dated}</span>{least && <Badge tone="ok">least</Badge>}{!fits(bill) && <Badge tone="busy" title={bill.notes.join(' ')}>does not fit</Badge>}</span>
+          <span class="bill-sub small faint"><span class="truncate">{bill.region && bill.region !== 'all' ? `${bill.region}, ` : ''}prices of {bill.dated}</span>{least && <Badge tone="ok">least</Badge>}{!fits(bill) && <Badge tone="busy" title={bill.notes.join(' ')}>does not fit</Badge>}</span>
         </span>
         <span class="bill-bars" aria-hidden="true"><span class="bill-bar bill-used" style={{ width: width(bill.total) }} /><span class="bill-bar bill-always" style={{ width: width(bill.always_on_total) }} /></span>
         <span class="bill-total num"><b>{money(bill.total, bill.currency)}</b><span class="small muted">of {money(bill.always_on_total, bill.currency)}</span></span>
@@ -60,7 +61,7 @@ function Line({ bill, highest, least }: { bill: Bill; highest: number; least: bo
             <thead><tr><th scope="col">What</th><th scope="col" class="num">How much</th><th scope="col" class="num">Price</th><th scope="col" class="num">Amount</th></tr></thead>
             <tbody>
               {bill.lines.map((line) => (
-                <tr key={line.item}><th scope="row">{line.item}</th><td class="num">{number(line.quantity, 3)} {line.unit}</td><td class="num">{money(line.unit_price, bill.currency)}</td><td class="num">{money(line.amount, bill.currency)}</td></tr>
+                <tr key={line.item}><th scope="row">{line.item}</th><td class="num">{number(line.quantity, 3)} {line.unit}</td><td class="num">{unitPrice(line.unit_price, bill.currency)}</td><td class="num">{money(line.amount, bill.currency)}</td></tr>
               ))}
             </tbody>
             <tfoot>

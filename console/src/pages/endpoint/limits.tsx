@@ -3,7 +3,8 @@ import { useState } from 'preact/hooks';
 import { patchEndpoint, type FullEndpoint } from '../../api/endpoint';
 import { Button } from '../../ui/button';
 import { FormError } from '../../ui/feedback';
-import { Checkbox, Field, Select, TextInput } from '../../ui/field';
+import { useDraft } from '../../ui/draft';
+import { Checkbox, Field, NumberInput, Select } from '../../ui/field';
 import { duration, number } from '../../ui/format';
 import { Card, Section } from '../../ui/page';
 import { done } from '../../ui/toast';
@@ -26,7 +27,7 @@ function Seconds({ label, hint, value, onValue, special }: { label: string; hint
       <Field label={label} hint={hint}>
         <Select value={other ? 'other' : String(value)} options={options} onValue={(text) => { setOther(text === 'other'); if (text !== 'other') onValue(Number(text)); }} />
       </Field>
-      {other && <Field label={`${label}, in seconds`}><TextInput type="number" min={1} step={1} value={String(value)} onValue={(text) => onValue(Math.round(Number(text)) || 0)} /></Field>}
+      {other && <Field label={`${label}, in seconds`}><NumberInput min={1} step={1} value={value} onValue={onValue} /></Field>}
     </div>
   );
 }
@@ -39,10 +40,9 @@ export function Limits({ project, endpoint, onChange }: { project: string; endpo
     pause_timeout_seconds: endpoint.pause_timeout_seconds,
     ...(endpoint.prewarm !== undefined && { prewarm: endpoint.prewarm }),
   };
-  const [wish, setWish] = useState(given);
+  const { value: wish, set: setWish, changed: dirty, reset } = useDraft(given);
   const [error, setError] = useState<Error>();
   const [busy, setBusy] = useState(false);
-  const dirty = JSON.stringify(wish) !== JSON.stringify(given);
   const set = (changes: Partial<typeof wish>) => setWish({ ...wish, ...changes });
   const sizes = [...new Set([...SIZES, wish.autoscaling_limit_min_cu, wish.autoscaling_limit_max_cu])].sort((a, b) => a - b);
   const options = sizes.map((cu) => ({ value: String(cu), label: `${number(cu, 2)} CU · ${number(cu, 2)} CPU, ${number(cu * 4, 1)} GiB` }));
@@ -77,7 +77,7 @@ export function Limits({ project, endpoint, onChange }: { project: string; endpo
           {wish.prewarm !== undefined && <Checkbox checked={wish.prewarm} onValue={(prewarm) => set({ prewarm })} hint="Reads what was in memory at the last stop, so the first queries find it there.">Prewarm when it wakes</Checkbox>}
           <div class="row">
             <Button kind="primary" type="submit" busy={busy} disabled={!dirty}>Save</Button>
-            {dirty && <Button kind="quiet" onClick={() => { setWish(given); setError(undefined); }}>Discard changes</Button>}
+            {dirty && <Button kind="quiet" onClick={() => { reset(); setError(undefined); }}>Discard changes</Button>}
           </div>
         </form>
       </Card>

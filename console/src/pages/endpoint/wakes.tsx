@@ -3,11 +3,12 @@ import { useMemo } from 'preact/hooks';
 import { fine } from '../../charts/format';
 import { wakeOf, type EndpointEvent, type Wake } from '../../charts/states';
 import { Phases, reasonWords } from '../../charts/timeline';
-import { EmptyState } from '../../ui/feedback';
+import { EmptyState, SkeletonRows } from '../../ui/feedback';
 import { duration, words } from '../../ui/format';
 import { Card, Section } from '../../ui/page';
 import { Table, type Column } from '../../ui/table';
 import { Time } from '../../ui/time';
+import { quotaWords } from '../usage/measures';
 
 const SHOWN = 8;
 
@@ -17,14 +18,14 @@ export function median(values: readonly number[]): number | undefined {
   return sorted[sorted.length >> 1];
 }
 
-export function Wakes({ events }: { events: readonly EndpointEvent[] }) {
-  const wakes = useMemo(() => events.map(wakeOf).filter((wake): wake is Wake => wake?.kind === 'woke'), [events]);
+export function Wakes({ events }: { events: readonly EndpointEvent[] | undefined }) {
+  const wakes = useMemo(() => (events ?? []).map(wakeOf).filter((wake): wake is Wake => wake?.kind === 'woke'), [events]);
   const longest = Math.max(0, ...wakes.slice(0, SHOWN).map(({ total }) => total));
   const middle = median(wakes.map(({ total }) => total));
   return (
     <Section title="Wakes" {...(middle !== undefined ? { lead: `${wakes.length} kept; half of them took no longer than ${fine(middle)}.` } : {})}>
       <Card flush>
-        {wakes.length === 0 ? <EmptyState title="It has not woken yet">The first client wakes it, or the button at the top does.</EmptyState> : (
+        {!events ? <SkeletonRows rows={3} /> : wakes.length === 0 ? <EmptyState title="It has not woken yet">The first client wakes it, or the button at the top does.</EmptyState> : (
           <ul class="list">
             {wakes.slice(0, SHOWN).map((wake) => (
               <li key={wake.at} class="list-row wake-row">
@@ -53,6 +54,8 @@ export function eventWords({ kind, detail }: EndpointEvent): string {
     case 'adopted': return 'taken over from a server that had ended';
     case 'trouble': return text('message');
     case 'resized': return `resized from ${String(detail.from_cu)} to ${String(detail.to_cu)} CU: ${reasonWords(detail.reason)}`;
+    case 'quota_soft': return `a quota is nearly used up, ${quotaWords(detail)}`;
+    case 'quota_exceeded': return `a quota is used up, ${quotaWords(detail)}${detail.suspends ? '; clients are refused' : ''}`;
     default: return words(kind).toLowerCase();
   }
 }

@@ -1,5 +1,5 @@
 // A length of time in seconds of which some values mean something else.
-import { Field, Select, TextInput } from '../../ui/field';
+import { Field, NumberInput, Select } from '../../ui/field';
 import { duration } from '../../ui/format';
 
 export interface LifetimeProps {
@@ -19,7 +19,7 @@ export function Lifetime({ label, value, special, onValue }: LifetimeProps) {
   return (
     <div class="settings-row">
       <Field label={label}><Select value={known ? String(value) : CUSTOM} onValue={(chosen) => onValue(chosen === CUSTOM ? FIRST : Number(chosen))} options={options} /></Field>
-      {!known && <Field label="Seconds" hint={duration(value)}><TextInput type="number" min="1" step="1" value={String(value)} onValue={(text) => onValue(Number(text))} required /></Field>}
+      {!known && <Field label="Seconds" hint={value > 0 ? duration(value) : '\u00a0'}><NumberInput min={1} step={1} value={value} onValue={onValue} /></Field>}
     </div>
   );
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { months, shortName, spanOf } from './span';
+import { countedHours, months, shortName, spanOf } from './span';
 
 const now = new Date('2026-03-01T05:40:12Z');
 const iso = (name: Parameters<typeof spanOf>[0]) => {
@@ -14,6 +14,15 @@ describe('spans', () => {
     expect(iso('month')).toEqual(['2026-03-01T00:00:00.000Z', now.toISOString(), 'day']);
     expect(iso('last_month')).toEqual(['2026-02-01T00:00:00.000Z', '2026-03-01T00:00:00.000Z', 'day']);
     expect(iso('year')).toEqual(['2025-04-01T00:00:00.000Z', now.toISOString(), 'month']);
+  });
+
+  it('count the hours that were counted, for averages', () => {
+    const day = { start: '2026-03-01T00:00:00Z', end: '2026-03-02T00:00:00Z' };
+    expect(countedHours(day, { to: '2026-03-05T00:00:00Z' })).toBe(24);
+    expect(countedHours(day, { to: '2026-03-01T06:00:00Z', known_since: '2026-01-01T00:00:00Z' })).toBe(6);
+    expect(countedHours(day, { to: '2026-03-01T06:00:00Z', known_since: '2026-03-01T04:00:00Z' })).toBe(2);
+    expect(countedHours(day, { to: '2026-03-05T00:00:00Z', known_since: '2026-03-04T00:00:00Z' })).toBe(24);
+    expect(countedHours(day, { to: '2026-03-01T00:00:00Z' })).toBeGreaterThan(0);
   });
 
   it('have names', () => {

@@ -38,6 +38,15 @@ export function spanOf(name: SpanName, now: Date): Span {
   }
 }
 
+/** The hours of a period in which something was counted: not those to come, nor those before anything was known. An average
+ * over the others would be too small. All in ISO 8601; `to` is where the report ends. */
+export function countedHours(period: { start: string; end: string }, report: { to: string; known_since?: string }): number {
+  const until = Math.min(Date.parse(period.end), Date.parse(report.to));
+  const known = Date.parse(report.known_since ?? '');
+  const from = known < until ? Math.max(Date.parse(period.start), known) : Date.parse(period.start);
+  return Math.max(1 / 60, (until - from) / HOUR);
+}
+
 /** Below a bar: "05:00", "26 Nov", "Nov". */
 export function shortName(start: number, granularity: Granularity): string {
   const options: Record<Granularity, Intl.DateTimeFormatOptions> = {

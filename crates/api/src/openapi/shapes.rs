@@ -121,6 +121,8 @@ const ALL: &[Row] = &[
     ("listAudit", || reply("List who changed what on this server (extension)", of::<Audit>).query(of::<PageQuery>)),
     ("getAuthDetails", || reply("Show how the request proved who it comes from", of::<user::AuthDetails>)),
     ("createConsoleLink", || made("Make a code that signs a browser in once (extension)", of::<ConsoleLink>)),
+    ("listConsoleSessions", || reply("List browsers that are signed in (extension)", of::<console::ConsoleSessions>)),
+    ("endConsoleSession", || reply("Sign a browser out (extension)", of::<console::ConsoleSessionEnded>)),
     ("getActiveRegions", || reply("List regions: there is one", of::<user::Regions>)),
     ("getConsumptionHistoryPerAccount", || reply("Show what all projects used", of::<consumption::AccountConsumption>).query(of::<consumption::ConsumptionQuery>)),
     ("getConsumptionHistoryPerProject", || reply("Show what each project used", of::<consumption::ProjectsConsumption>).query(of::<consumption::ConsumptionQuery>)),

@@ -1,10 +1,10 @@
 //! Table `endpoint_events`: what happened to each endpoint, bounded.
 
-use dormouse_base::{EndpointId, Timestamp};
+use dormouse_base::{EndpointId, ProjectId, Timestamp};
 use dormouse_compute::event::Happening;
 use rusqlite::{Connection, Result, params};
 
-use super::column::{json, micros, time, to_json};
+use super::column::{id, json, micros, time, to_json};
 
 /// Events kept for each endpoint; older ones go.
 pub const KEPT_PER_ENDPOINT: usize = 500;
@@ -49,4 +49,29 @@ pub fn newest(db: &Connection, endpoint: &EndpointId, limit: usize) -> Result<Ve
         Ok(Entry { id: row.get(0)?, at: time(row, 1)?, happening: json(row, 2)? })
     })?
     .collect()
+}
+
+/// The wakes from Stopped since a moment, of endpoints that are still there, oldest first; the last `most` of them.
+pub fn wakes_since(
+    db: &Connection,
+    since: Timestamp,
+    most: usize,
+) -> Result<Vec<(Timestamp, EndpointId, ProjectId)>> {
+    // Numbers grow with time, so what is old is not looked at.
+    let mut newest = db.prepare_cached(
+        "SELECT v.at, v.endpoint_id, e.project_id, json_extract(v.happening, '$.kind') = 'woke'
+         FROM endpoint_events v JOIN endpoints e ON e.id = v.endpoint_id ORDER BY v.id DESC",
+    )?;
+    let (mut rows, mut found) = (newest.query([])?, Vec::new());
+    while let Some(row) = rows.next()? {
+        let at = time(row, 0)?;
+        if at < since || found.len() >= most {
+            break;
+        }
+        if row.get(3)? {
+            found.push((at, id(row, 1)?, id(row, 2)?));
+        }
+    }
+    found.reverse();
+    Ok(found)
 }

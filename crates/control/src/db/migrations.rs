@@ -19,6 +19,7 @@ const STEPS: &[&str] = &[
     schema::CONSOLE,
     schema::WARM,
     schema::ALERTS,
+    schema::SIGNED_IN,
 ];
 
 /// What went wrong, before the path is known.

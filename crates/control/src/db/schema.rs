@@ -351,3 +351,9 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_of_webhook ON deliveries (webhook_id, state);
 CREATE INDEX deliveries_by_time ON deliveries (next_at) WHERE state = 'pending';
 ";
+
+/// Sessions of the console say which browser they are, so that somebody can end one.
+pub const SIGNED_IN: &str = "
+ALTER TABLE sessions ADD COLUMN from_addr TEXT NOT NULL DEFAULT '';
+ALTER TABLE sessions ADD COLUMN agent TEXT NOT NULL DEFAULT '';
+";

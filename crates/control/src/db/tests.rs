@@ -1,7 +1,7 @@
 //! The metadata on temporary files.
 
 use dormouse_base::{BranchId, EndpointId, ProjectId, Timestamp};
-use dormouse_compute::event::{Happening, SleepReason};
+use dormouse_compute::event::{Cause, Happening, Phases, SleepReason};
 use dormouse_compute::spec::Mode;
 
 use super::*;
@@ -139,6 +139,29 @@ fn slots_are_used_again() {
     assert_eq!(db.read("", endpoints::free_slot).unwrap(), 2);
     with_endpoint(&db, 2);
     assert_eq!(db.read("", endpoints::free_slot).unwrap(), 4);
+}
+
+#[test]
+fn the_last_wakes_are_found_and_nothing_else() {
+    let (_dir, db) = db();
+    let (project, _, one) = with_endpoint(&db, 0);
+    let (_, _, gone) = with_endpoint(&db, 1);
+    let woke = || Happening::Woke { cause: Cause::Client, phases: Phases::default() };
+    db.write_now("", |db| {
+        for second in [10, 20, 30, 40] {
+            events::insert(db, &one.id, at(second), &woke())?;
+            events::insert(db, &gone.id, at(second), &woke())?;
+            let thawed = Happening::Thawed { cause: Cause::Client, thaw_us: 1 };
+            events::insert(db, &one.id, at(second), &thawed)?;
+        }
+        endpoints::delete(db, &gone.id)
+    })
+    .unwrap();
+    let found = |since, most| db.read("", |db| events::wakes_since(db, at(since), most)).unwrap();
+    let wakes = [20, 30, 40].map(|second| (at(second), one.id.clone(), project.id.clone()));
+    assert_eq!(found(20, 10), wakes);
+    assert_eq!(found(20, 2), wakes[1..]);
+    assert!(found(41, 10).is_empty());
 }
 
 #[test]

@@ -167,7 +167,7 @@ async fn authenticate(
             Error::new(Kind::Unauthenticated, "session-ended", "this session has ended").hint("sign in again")
         };
         let session = control.session(shown)?.ok_or_else(ended)?;
-        note_session(control, shown, &session, clock::now()).await;
+        note_session(control, shown, &session, from, clock::now()).await;
         let actor = Actor { kind: ActorKind::ApiKey, id: session.key.to_string(), name: session.name };
         return Ok(Caller { actor, project: session.project });
     }
@@ -195,13 +195,13 @@ impl From<OidcError> for Error {
     }
 }
 
-async fn note_session(control: &Control, token: &str, session: &Session, now: Timestamp) {
+async fn note_session(control: &Control, token: &str, session: &Session, from: String, now: Timestamp) {
     if now.duration_since(session.used_at) < TOUCH_AFTER {
         return;
     }
     let hash = session::hash(token);
-    let touched =
-        control.foundation.db.write("note the use of a session", move |db| sessions::touch(db, &hash, now));
+    let db = &control.foundation.db;
+    let touched = db.write("note the use of a session", move |db| sessions::touch(db, &hash, now, &from));
     if let Err(error) = touched.await {
         tracing::warn!(error = &error as &dyn std::error::Error, "cannot note the use of a session");
     }

@@ -1,4 +1,5 @@
-//! Signing browsers in and out. What a session is, is in [`crate::identity::session`].
+//! Signing browsers in and out. What a session is, is in [`crate::identity::session`]; the list of them is
+//! [`super::console_sessions`].
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -20,7 +21,7 @@ use crate::api_key;
 use crate::control::Control;
 use crate::db::{api_keys, sessions};
 use crate::identity::Caller;
-use crate::identity::session::{self, MAX_SESSIONS, Session};
+use crate::identity::session::{self, Browser, MAX_SESSIONS, Session};
 
 /// What a proxy that ends TLS says.
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -82,11 +83,12 @@ pub(super) async fn sign_in(
     let now = clock::now();
     let (token, until) = (session::token(), now + session::LIFE);
     let (old, new, id) = (visit.token.clone(), session::hash(token.expose()), key.id.clone());
+    let browser = visit.browser.clone();
     let add = move |db: &rusqlite::Transaction<'_>| {
         if let Some(old) = old {
             sessions::delete(db, &session::hash(&old))?;
         }
-        sessions::insert(db, &new, &id, (now, until), MAX_SESSIONS)
+        sessions::insert(db, &new, &id, &browser, (now, until), MAX_SESSIONS)
     };
     control.foundation.db.write("open a session", add).await?;
     let opened =
@@ -119,6 +121,7 @@ pub(super) struct Visit {
     from: IpAddr,
     over_tls: bool,
     from_console: bool,
+    browser: Browser,
     token: Option<String>,
     request_id: String,
 }
@@ -132,8 +135,10 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Visit {
     ) -> Result<Self, Self::Rejection> {
         let forwarded = parts.headers.get(FORWARDED_PROTO).is_some_and(|proto| proto == "https");
         let peer = parts.extensions.get::<Peer>();
+        let from = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address());
         Ok(Self {
-            from: peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address()),
+            from,
+            browser: Browser::of(from, &parts.headers),
             over_tls: forwarded || parts.extensions.get::<OverTls>().is_some(),
             from_console: session::is_from_console(&parts.headers),
             token: token_of(&parts.headers),
@@ -143,7 +148,7 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Visit {
 }
 
 /// The token that was lent from the cookie, or shown.
-fn token_of(headers: &HeaderMap) -> Option<String> {
+pub(super) fn token_of(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let token = text.strip_prefix("Bearer ")?;
     token.starts_with(session::START).then(|| token.to_owned())

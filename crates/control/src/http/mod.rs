@@ -22,6 +22,7 @@ pub mod error;
 pub mod envelope;
 pub mod auth;
 pub mod console;
+pub mod console_sessions;
 pub mod audit;
 pub mod idempotent;
 pub mod neonctl;
@@ -48,6 +49,7 @@ pub mod users;
 pub mod snapshots;
 pub mod consumption;
 pub mod usage;
+mod used;
 pub mod cost;
 pub mod quotas;
 pub mod openapi;
@@ -110,6 +112,8 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::AUDIT, get(audit::list))
         .route(routes::AUTH, get(users::auth))
         .route(routes::CONSOLE_LINK, post(console::link))
+        .route(routes::CONSOLE_SESSIONS, get(console_sessions::list))
+        .route(routes::CONSOLE_SESSION, delete(console_sessions::end))
         .route(routes::REGIONS, get(users::regions))
         .route(routes::CONSUMPTION_ACCOUNT, get(consumption::account))
         .route(routes::CONSUMPTION_PROJECTS, get(consumption::projects))

@@ -7,8 +7,10 @@ use dormouse_compute::limits::{ClientLoad, Live};
 use dormouse_compute::spec::Mode;
 
 use super::error::Error;
+use super::used;
 use crate::control::Control;
 use crate::db::branches;
+use crate::db::usage::Month;
 use crate::model::defaults;
 use crate::model::record::{ApiKey, Branch, Database, Endpoint, Operation, Project, Role};
 use crate::operation::phase::Phase;
@@ -16,8 +18,14 @@ use crate::vault::Sizes;
 
 impl Control {
     /// A project as a reply.
-    pub(super) fn show_project(&self, row: Project, default_branch: Option<BranchId>) -> api::Project {
+    pub(super) fn show_project(
+        &self,
+        row: Project,
+        default_branch: Option<BranchId>,
+        month: &Month,
+    ) -> api::Project {
         let pause = row.settings.pause_timeout_seconds;
+        let used = used::of_project(&row, month);
         api::Project {
             id: row.id,
             name: row.name,
@@ -54,6 +62,7 @@ impl Control {
                 },
             },
             default_branch_id: default_branch,
+            used,
         }
     }
 
@@ -145,7 +154,8 @@ impl Control {
                 .map(|branch| branch.id),
             None => None,
         };
-        Ok(branch(row, parent))
+        let used = self.used_by(&row)?;
+        Ok(branch(row, parent, used))
     }
 
     /// A connection string with its parts.
@@ -171,8 +181,8 @@ impl Control {
     }
 }
 
-/// A branch as a reply, when its parent's public ID is known.
-pub(super) fn branch(row: Branch, parent: Option<BranchId>) -> api::Branch {
+/// A branch as a reply, when its parent's public ID and what it used are known.
+pub(super) fn branch(row: Branch, parent: Option<BranchId>, used: api::used::Used) -> api::Branch {
     use api::branch::BranchState;
     let current_state = match (row.ready, row.resetting) {
         (false, _) => BranchState::Init,
@@ -201,6 +211,7 @@ pub(super) fn branch(row: Branch, parent: Option<BranchId>) -> api::Branch {
             last_reset_at: row.last_reset_at,
             restored_from: row.restored_from,
         },
+        used,
         sizes: api::branch::BranchSizes::default(),
         history: None,
     }

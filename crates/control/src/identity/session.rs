@@ -8,7 +8,8 @@
 //!
 //! The header is what keeps pages of others out: a browser sends cookies with their requests too, but never a header
 //! that is not theirs to send. So [`lend`] is the only place that looks at the cookie. Codes and the counts of failures
-//! live in memory; they may be lost with the server.
+//! live in memory; they may be lost with the server. Sessions are listed and ended one by one under an [`id`] that opens
+//! nothing.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -16,7 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::header::{AUTHORIZATION, COOKIE};
+use axum::http::header::{AUTHORIZATION, COOKIE, USER_AGENT};
 use axum::http::{HeaderMap, HeaderValue};
 use dormouse_base::clock::Mono;
 use dormouse_base::{ApiKeyId, ProjectId, Secret, Timestamp, rand};
@@ -68,6 +69,27 @@ pub struct Session {
     pub expires_at: Timestamp,
 }
 
+/// Which browser has a session, so that people can tell one from another.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Browser {
+    /// The address that it was used from last.
+    pub from: String,
+    /// What it says that it is.
+    pub agent: String,
+}
+
+/// Characters of a `User-Agent` that are kept.
+const MAX_AGENT: usize = 200;
+
+impl Browser {
+    /// Who sends a request with these headers from this address.
+    #[must_use]
+    pub fn of(from: IpAddr, headers: &HeaderMap) -> Self {
+        let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        Self { from: from.to_string(), agent: agent.chars().take(MAX_AGENT).collect() }
+    }
+}
+
 impl Session {
     /// Whether it is good at this moment.
     #[must_use]
@@ -86,6 +108,13 @@ pub fn token() -> Secret<String> {
 #[must_use]
 pub fn hash(token: &str) -> Vec<u8> {
     Sha256::digest(token.as_bytes()).to_vec()
+}
+
+/// The name of a session for people, made from its hash. It opens nothing, and says nothing of the token.
+#[must_use]
+pub fn id(hash: &[u8]) -> String {
+    let digest = Sha256::new().chain_update(b"name of a session").chain_update(hash).finalize();
+    format!("cs-{}", hex::encode(&digest[..8]))
 }
 
 /// What the console needs besides the metadata. Cheap to clone.

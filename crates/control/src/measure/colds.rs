@@ -1,7 +1,8 @@
 //! Cold starts: wakes that wait to be measured, and how many there were in the last hour.
 //!
 //! `cold_start_rate` is the number of wakes in the hour before each sample. It is sampled of endpoints that had one, of
-//! their projects, and of the server always; so a rate falls back to zero by itself and an alert on it ends.
+//! their projects, and of the server always; so a rate falls back to zero by itself and an alert on it ends. At the start
+//! those before are read from the events of endpoints.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -17,7 +18,7 @@ pub const MAX_WAITING: usize = 4096;
 /// Wakes in an hour that are told apart; a rate above it is told as this.
 pub const MAX_REMEMBERED: usize = 50_000;
 /// Seconds of the window.
-const HOUR: i64 = 3600;
+pub const HOUR: i64 = 3600;
 
 /// Wakes that nobody has looked at yet. The keeper puts them in, at the moment of the wake.
 #[derive(Debug, Default)]

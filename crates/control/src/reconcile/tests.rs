@@ -165,3 +165,84 @@ async fn a_new_server_remembers_what_is_pending() {
             .unwrap();
     assert!(next.has_pending(&endpoint));
 }
+
+fn metering(scene: &Scene) -> metering::Metering {
+    let (db, keeper, computes) = (scene.db.clone(), scene.keeper.clone(), scene.computes());
+    metering::Metering {
+        db: db.clone(),
+        meter: keeper.meter().clone(),
+        computes: Arc::clone(&computes),
+        seen: None,
+        pruned: None,
+        began: (Mono::now(), clock::now()),
+        vault: Arc::new(crate::vault::recorder::Recorder::default()),
+        filed: HashMap::new(),
+        quotas: quotas::Quotas {
+            db,
+            keeper,
+            computes,
+            scope: Scope::new(),
+            recorder: dormouse_statistics::Recorder::open(scene.dir.path()).unwrap(),
+        },
+    }
+}
+
+/// What all endpoints wrote, as it is stored.
+fn written(scene: &Scene) -> u64 {
+    use crate::db::usage::{Filter, Range, by_time};
+    let range =
+        Range { grain: dormouse_api::usage::Granularity::Month, start: i64::MIN, end: i64::MAX };
+    let told = scene.db.read("", |db| by_time(db, &range, &Filter::All)).unwrap();
+    told.iter().map(|(_, used)| used.written).sum()
+}
+
+#[tokio::test]
+async fn what_was_on_its_way_when_the_server_stops_is_stored_and_what_came_after_it_too() {
+    let scene = scene();
+    let endpoint = scene.endpoint();
+    let (mut metering, meter) = (metering(&scene), scene.keeper.meter().clone());
+    meter.written(&endpoint, 100);
+    // The run was cut off between the two.
+    let sent = meter.beat(false).unwrap();
+    meter.written(&endpoint, 50);
+    metering.last().await;
+    assert_eq!(written(&scene), 150);
+    // And the same when the transaction got through.
+    meter.written(&endpoint, 7);
+    let again = meter.beat(false).unwrap();
+    assert!(again.number > sent.number);
+    scene.db.write_now("", |db| crate::db::usage::store(db, &again, clock::now())).unwrap();
+    meter.written(&endpoint, 3);
+    metering.last().await;
+    assert_eq!(written(&scene), 160);
+}
+
+#[tokio::test]
+async fn a_look_at_the_store_that_ends_after_a_branch_is_gone_leaves_nothing_behind() {
+    let scene = scene();
+    let branch = {
+        let endpoint = scene.endpoint();
+        scene.db.read("", |db| endpoints::get(db, &endpoint)).unwrap().unwrap().branch_id
+    };
+    let (mut metering, meter) = (metering(&scene), scene.keeper.meter().clone());
+    meter.level(&branch, 1000, 10);
+    metering.run().await.unwrap();
+    assert_eq!(meter.stocked(), [branch.clone()]);
+    let gone = branch.clone();
+    let delete = move |db: &rusqlite::Transaction<'_>| db.execute("DELETE FROM branches WHERE id = ?1", [gone.as_str()]);
+    scene.db.write_now("", delete).unwrap();
+    metering.run().await.unwrap();
+    assert!(meter.stocked().is_empty());
+    // The look had begun before, and the metadata does not change any more.
+    meter.level(&branch, 1000, 10);
+    for _ in 0..3 {
+        metering.run().await.unwrap();
+    }
+    assert!(meter.stocked().is_empty(), "it would be counted for ever");
+    // One that went before anything of it was stored.
+    meter.level(&dormouse_base::BranchId::generate(), 5, 5);
+    for _ in 0..3 {
+        metering.run().await.unwrap();
+    }
+    assert!(meter.stocked().is_empty());
+}

@@ -94,9 +94,10 @@ impl Thresholds {
         let holds = |level: AlertState| {
             let Some(line) = self.of(level) else { return false };
             let clear = self.clear(line);
-            // On the clear line itself it is not left yet.
-            self.is_beyond(value, line)
-                || (state >= level && (self.is_beyond(value, clear) || value == clear))
+            // On the clear line itself it is not left yet; unless that is the threshold, which nobody has broken then. (A
+            // threshold of zero has no other clear line, and nothing is below it.)
+            let on_it = value == clear && clear != line;
+            self.is_beyond(value, line) || (state >= level && (self.is_beyond(value, clear) || on_it))
         };
         match () {
             () if holds(AlertState::Critical) => AlertState::Critical,

@@ -34,6 +34,18 @@ fn a_state_changes_at_its_line_and_goes_back_only_beyond_the_band() {
 }
 
 #[test]
+fn a_threshold_of_zero_can_be_left() {
+    let any = Thresholds { warning: Some(0.0), critical: None, ..rule(1) };
+    assert_eq!(states(&any, Ok, &[0.0, 3.0, 0.0, 1.0]), [Ok, Warning, Ok, Warning]);
+    let none =
+        Thresholds { comparison: Comparison::Below, warning: Some(1.0), critical: Some(0.0), ..rule(1) };
+    assert_eq!(states(&none, Ok, &[0.0, 1.0, 1.1]), [Warning, Warning, Ok]);
+    // Without a band a state ends where it began.
+    let sharp = Thresholds { clear_ratio: 1.0, ..rule(1) };
+    assert_eq!(states(&sharp, Ok, &[70.1, 70.0, 85.1, 85.0, 70.0]), [Warning, Ok, Critical, Warning, Ok]);
+}
+
+#[test]
 fn so_many_in_a_row_must_agree_and_they_agree_on_the_least() {
     let three = rule(3);
     assert_eq!(states(&three, Ok, &[90.0, 90.0, 60.0, 90.0, 90.0, 90.0]), [Ok, Ok, Ok, Ok, Ok, Critical]);

@@ -109,6 +109,40 @@ fn what_is_old_goes_and_what_it_took_stays_bounded() {
 }
 
 #[test]
+fn who_was_measured_longest_ago_makes_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let recorder = Recorder::open(dir.path()).unwrap();
+    let of =
+        |number: i64| Key { subject: Subject::Endpoint(format!("ep-x{number}").parse().unwrap()), ..cpu() };
+    for number in 0..10 {
+        let at = HOUR + number * 3600;
+        recorder.record(at, [(of(number), 1.0, 1), (of(0), 2.0, 1)]);
+        recorder.flush(at).unwrap();
+    }
+    let now = HOUR + 10 * 3600;
+    recorder.inner.store.trim(now, 4).unwrap();
+    let left: Vec<i64> = (0..10)
+        .filter(|number| {
+            let place = Place { key: of(*number), tier: 3, start: HOUR + number * 3600 };
+            recorder.inner.store.read(&[place]).unwrap()[0].is_some()
+        })
+        .collect();
+    assert_eq!(left, [0, 7, 8, 9], "the first is measured to this day");
+    assert_eq!(recorder.counts().unwrap().kept, 4);
+}
+
+#[test]
+fn who_is_not_kept_is_not_remembered() {
+    let dir = tempfile::tempdir().unwrap();
+    let recorder = Recorder::open(dir.path()).unwrap();
+    let of =
+        |number: usize| Key { subject: Subject::Endpoint(format!("ep-x{number}").parse().unwrap()), ..cpu() };
+    recorder.record(HOUR, (0..=crate::book::MAX_OPEN).map(|number| (of(number), 1.0, 1)));
+    assert_eq!(recorder.take_dropped(), 1);
+    assert_eq!(recorder.subjects(Metric::CpuUtilization, HOUR).len(), crate::book::MAX_OPEN);
+}
+
+#[test]
 fn whoever_was_not_measured_is_not_looked_for_in_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let recorder = Recorder::open(dir.path()).unwrap();
