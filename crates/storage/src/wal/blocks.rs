@@ -244,7 +244,8 @@ impl Touched {
     pub fn chunks(&self) -> impl Iterator<Item = (String, u32)> + '_ {
         let early = &self.written[..self.written.len().saturating_sub(BUFFERED)];
         let mut known = HashSet::new();
-        let written = early.iter().filter(move |number| !self.chunks[**number].read && known.insert(**number));
+        let written =
+            early.iter().filter(move |number| !self.chunks[**number].read && known.insert(**number));
         chain(&self.read, written).filter_map(|number| self.chunks[*number].place.file())
     }
 }
