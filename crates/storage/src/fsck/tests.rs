@@ -98,7 +98,8 @@ async fn every_object_that_is_missing_damaged_or_cut_is_found() {
 async fn meaning(lab: &Lab) -> Option<Vec<Vec<u8>>> {
     let mut all = Vec::new();
     for key in lab.keys(".manifest").await {
-        let boot = Key::from_store(&key.as_str().replace("/snapshots/", "/boot/").replace(".manifest", ".boot"));
+        let boot =
+            Key::from_store(&key.as_str().replace("/snapshots/", "/boot/").replace(".manifest", ".boot"));
         all.extend(lab.read(&key).await.into_values());
         all.push(BootPack::decode(&boot, &lab.store.get(&boot).await.unwrap()).ok()?.manifest.encode());
     }
