@@ -223,6 +223,17 @@ async fn a_quota_that_is_used_up_refuses_until_it_is_raised() {
     assert_eq!(done["quotas"][0]["action"], "suspend", "{done}");
     is_let_in(&server).await;
 
+    // A limit that is reached between two heartbeats ends it then, and not ten seconds after the wake.
+    let used = number(&settled(&server, &project), "active_seconds");
+    let near = json!({"quotas": [{"measure": "active_seconds", "limit": used + 3.0, "action": "suspend"}]});
+    assert_eq!(server.api("PUT", &path, &near).0, 200);
+    let client = server.connect().await;
+    server.until_state(&project, "stopped");
+    drop(client);
+    let lived = number(&settled(&server, &project), "active_seconds") - used;
+    assert!((2.9..8.0).contains(&lived), "{lived}");
+    assert_eq!(server.cli_json(&["quota", "set", "active_seconds=1000000"])["quotas"][0]["state"], "ok");
+
     // Neon's words for the same.
     let neon = |seconds: u64| json!({"project": {"settings": {"quota": {"active_time_seconds": seconds}}}});
     let (status, told) = server.api("PATCH", &format!("/projects/{}", project.id), &neon(1));
