@@ -2,7 +2,7 @@
 
 export type Metric =
   | 'cpu_utilization' | 'cu_utilization' | 'serverless_database_capacity' | 'database_connections' | 'connection_utilization'
-  | 'freeable_memory' | 'storage_used' | 'storage_utilization' | 'cold_start_rate' | 'cold_start_time' | 'connection_time'
+  | 'freeable_memory' | 'storage_used' | 'storage_utilization' | 'quota_utilization' | 'cold_start_rate' | 'cold_start_time' | 'connection_time'
   | 'pooler_wait_time' | 'cost_per_hour';
 
 export const STATISTICS = ['average', 'minimum', 'maximum', 'sum', 'p50', 'p95', 'p99'] as const;

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::endpoint::{EndpointType, NewEndpointLimits};
+use crate::used::Used;
 use crate::{ConnectionUri, Database, Endpoint, Operation, Page, Role};
 
 /// `creation_source` of everything on this server.
@@ -68,7 +69,10 @@ pub struct Branch {
     /// What happened to it.
     #[serde(flatten)]
     pub past: BranchPast,
-    /// What it takes; only in the reply for one branch, and only when the store can tell.
+    /// What it used in the month that runs.
+    #[serde(flatten)]
+    pub used: Used,
+    /// What it takes, when the store can tell. In lists only `logical_size`, as it was measured last.
     #[serde(flatten)]
     pub sizes: BranchSizes,
     /// How far back it can be restored; as for the sizes *(extension)*.

@@ -40,6 +40,7 @@ pub mod user;
 pub mod audit;
 pub mod consumption;
 pub mod usage;
+pub mod used;
 pub mod cost;
 
 pub mod statistics;

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::quota::NeonQuota;
+use crate::used::ProjectUsed;
 use crate::{Branch, ConnectionUri, Database, Endpoint, Operation, Page, Role};
 
 /// `region_id` of everything on this server.
@@ -52,6 +53,9 @@ pub struct Project {
     /// The branch that is meant when none is named *(extension)*.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_branch_id: Option<BranchId>,
+    /// What it used in the month that runs.
+    #[serde(flatten)]
+    pub used: ProjectUsed,
 }
 
 /// What a new endpoint starts with.

@@ -37,6 +37,8 @@ pub enum Metric {
     StorageUsed,
     /// Data of the project, percent of its storage quota; without one, the disk's use in percent.
     StorageUtilization,
+    /// What is used of the project's other quotas: of the one that is nearest to its end, percent.
+    QuotaUtilization,
     /// Wakes from `stopped`, per hour.
     ColdStartRate,
     /// Time of such a wake until PostgreSQL served, milliseconds.
@@ -51,7 +53,7 @@ pub enum Metric {
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Metric; 13] = [
+    pub const ALL: [Metric; 14] = [
         Metric::CpuUtilization,
         Metric::CuUtilization,
         Metric::ServerlessDatabaseCapacity,
@@ -60,6 +62,7 @@ impl Metric {
         Metric::FreeableMemory,
         Metric::StorageUsed,
         Metric::StorageUtilization,
+        Metric::QuotaUtilization,
         Metric::ColdStartRate,
         Metric::ColdStartTime,
         Metric::ConnectionTime,
@@ -79,6 +82,7 @@ impl Metric {
             Metric::FreeableMemory => "freeable_memory",
             Metric::StorageUsed => "storage_used",
             Metric::StorageUtilization => "storage_utilization",
+            Metric::QuotaUtilization => "quota_utilization",
             Metric::ColdStartRate => "cold_start_rate",
             Metric::ColdStartTime => "cold_start_time",
             Metric::ConnectionTime => "connection_time",
@@ -100,7 +104,8 @@ impl Metric {
             Metric::CpuUtilization
             | Metric::CuUtilization
             | Metric::ConnectionUtilization
-            | Metric::StorageUtilization => Unit::Percent,
+            | Metric::StorageUtilization
+            | Metric::QuotaUtilization => Unit::Percent,
             Metric::ServerlessDatabaseCapacity => Unit::Cu,
             Metric::DatabaseConnections => Unit::Count,
             Metric::FreeableMemory | Metric::StorageUsed => Unit::Bytes,
@@ -125,6 +130,9 @@ impl Metric {
             Metric::StorageUsed => "data of the branch",
             Metric::StorageUtilization => {
                 "data of the project, percent of its storage quota; without one, how full the disk is"
+            }
+            Metric::QuotaUtilization => {
+                "what is used of the project's quota that is nearest to its end, storage left out"
             }
             Metric::ColdStartRate => "wakes from stopped, per hour",
             Metric::ColdStartTime => "time of a wake from stopped until PostgreSQL served",

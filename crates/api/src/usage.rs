@@ -107,7 +107,7 @@ pub struct Query {
     /// Only this project, by ID, or by name while it exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project_id: Option<String>,
-    /// Only this branch, by ID, or with a project by name while it exists.
+    /// Only this branch, by ID, or with a project by name; a deleted one by its last name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch_id: Option<String>,
 }

@@ -26,6 +26,16 @@ fn json<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) -> Strin
     text
 }
 
+fn used() -> used::Used {
+    used::Used {
+        active_time_seconds: 3600,
+        compute_time_seconds: 900,
+        cpu_used_sec: 900,
+        written_data_bytes: 16_777_216,
+        data_transfer_bytes: 1_000_000,
+    }
+}
+
 fn project() -> Project {
     Project {
         id: "quiet-meadow-k3v9x2ab".parse().unwrap(),
@@ -54,6 +64,15 @@ fn project() -> Project {
             quota: NeonQuota::default(),
         },
         default_branch_id: Some("br-quiet-meadow-k3v9x2ab".parse().unwrap()),
+        used: used::ProjectUsed {
+            used: used(),
+            data_storage_bytes_hour: 7_200_000_000,
+            synthetic_storage_size: Some(31_000_000),
+            consumption_period_start: "2026-01-01T00:00:00Z".parse().unwrap(),
+            consumption_period_end: "2026-02-01T00:00:00Z".parse().unwrap(),
+            quota_reset_at: Some("2026-02-01T00:00:00Z".parse().unwrap()),
+            compute_last_active_at: Some(at(6)),
+        },
     }
 }
 
@@ -76,6 +95,7 @@ fn branch() -> Branch {
         expires_at: None,
         ttl_interval_seconds: None,
         past: branch::BranchPast { state_changed_at: at(5), ..Default::default() },
+        used: used(),
         sizes: BranchSizes::default(),
         history: None,
     }

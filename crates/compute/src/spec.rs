@@ -82,9 +82,10 @@ pub enum Recovery {
     /// As it was left: after a stop at once, after a crash by PostgreSQL's own recovery.
     #[default]
     Ordinary,
-    /// It replays the WAL in `pg_wal` to its end and becomes a new timeline, before anybody gets in.
+    /// With a `standby.signal`: it replays the WAL in `pg_wal` to its end, is promoted and so becomes a new timeline,
+    /// before anybody gets in.
     Promote,
-    /// It replays the WAL in `pg_wal` to its end and stays there, for readers only.
+    /// With a `standby.signal`: it replays the WAL in `pg_wal` to its end and stays there, for readers only.
     Standby,
 }
 

@@ -142,10 +142,12 @@ fn large(number: f64) -> u128 {
 }
 
 /// What usage costs by the default sheet, for limits of spending. Only totals are known there: they are taken as one
-/// database that exists while it is active, with the fees and allowances of one month.
+/// database that exists while it is active, with the fees and allowances of one month. `month_seconds` is the length of
+/// the month that it is in.
 #[must_use]
-pub fn spent(pricing: &Pricing, used: &Totals) -> f64 {
-    pricing.spend(&Usage::of(Period::default(), database(used, 0))).to_f64()
+pub fn spent(pricing: &Pricing, used: &Totals, month_seconds: u64) -> f64 {
+    let period = Period { seconds: month_seconds, month_seconds };
+    pricing.spend(&Usage::of(period, database(used, 0))).to_f64()
 }
 
 /// A bill in the words of the API.

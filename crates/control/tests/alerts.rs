@@ -157,6 +157,38 @@ async fn an_alert_fires_tells_and_ends() {
 }
 
 #[tokio::test]
+async fn a_soft_limit_that_is_reached_is_an_alert() {
+    let scene = Scene::new();
+    let made = scene.project("shop").await;
+    let receivers = Scope::new();
+    let (url, got) = receiver(&receivers, Vec::new()).await;
+    assert_eq!(scene.post("/alerts/webhooks", j!({"url": url})).await.0, StatusCode::CREATED);
+    scene.worked(&scene::endpoint(&made), &scene::branch(&made), 10).await;
+    // Exactly half of it, of which the project wants to be told.
+    let limits = j!({"quotas": [
+        {"measure": "active_seconds", "limit": 20, "soft_percent": 50},
+        {"measure": "cu_seconds", "limit": 1000},
+    ]});
+    let path = format!("/projects/{}/quotas", made["project"]["id"].as_str().unwrap());
+    let (status, told) = scene.ask("PUT", &path, Some(limits), Some(scene.key())).await;
+    assert_eq!((status, &told["quotas"][0]["state"]), (StatusCode::OK, &j!("soft")), "{told}");
+    scene.control.start_reconcilers();
+    let alert = until("it fires", async || {
+        let (_, all) = scene.get("/alerts?state=warning").await;
+        all["alerts"].as_array().unwrap().iter().find(|alert| alert["rule_id"] == "rule-quota").cloned()
+    })
+    .await;
+    assert_eq!((&alert["threshold"], &alert["metric"]), (&j!(50.0), &j!("quota_utilization")), "{alert}");
+    assert!((alert["value"].as_f64().unwrap() - 50.0).abs() < 1e-6, "{alert}");
+    assert_eq!(alert["scope"], j!({"project_id": made["project"]["id"]}));
+    until("the webhook is told", async || (!got.lock().is_empty()).then_some(())).await;
+    let notice: Value = serde_json::from_str(&got.lock()[0].2).unwrap();
+    assert_eq!(notice["text"], "Quota of project shop is at warning: 50.0 % (threshold 50.0 %)");
+    let (_, tried) = scene.post("/alerts/rules/rule-quota/test", Value::Null).await;
+    assert_eq!(tried["subjects"][0]["state"], "warning", "{tried}");
+}
+
+#[tokio::test]
 async fn tests_are_sent_once_and_change_nothing() {
     let scene = Scene::new();
     let receivers = Scope::new();
@@ -187,7 +219,7 @@ async fn rules_are_checked_changed_and_brought_back() {
     let (_, all) = scene.get("/alerts/rules").await;
     let names: Vec<&str> =
         all["rules"].as_array().unwrap().iter().map(|rule| rule["id"].as_str().unwrap()).collect();
-    assert_eq!(names.len(), 7, "{names:?}");
+    assert_eq!(names.len(), 8, "{names:?}");
     let change = j!({"warning": null, "critical": 99, "enabled": false});
     let (status, rule) = scene.ask("PATCH", "/alerts/rules/rule-cpu", Some(change), Some(scene.key())).await;
     assert_eq!(status, StatusCode::OK, "{rule}");

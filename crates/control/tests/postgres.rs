@@ -333,7 +333,6 @@ async fn spares_are_kept_and_used_and_events_are_written() {
             "pending",
             "pressure",
             "schedule",
-            "sizes",
             "spares",
             "warm",
             "weigh",

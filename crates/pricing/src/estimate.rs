@@ -9,7 +9,7 @@ pub const MAX_CU: f64 = 10_000.0;
 /// The most GB, or millions of requests, of anything.
 pub const MAX_AMOUNT: f64 = 1e9;
 /// The most wakes.
-pub const MAX_WAKES: u64 = 100_000_000;
+pub const MAX_WAKES: u32 = 100_000_000;
 
 /// Bytes of a GB in what somebody describes. A sheet that sells GiB converts.
 const GB: f64 = 1e9;
@@ -68,6 +68,9 @@ impl Estimate {
         let active = within("hours_active", self.hours_active, (0.0, MAX_HOURS))?;
         let average = within("average_cu", self.average_cu, (0.0, MAX_CU))?;
         let peak = within("peak_cu", self.peak_cu, (0.0, MAX_CU))?;
+        if self.wakes > u64::from(MAX_WAKES) {
+            return Err(EstimateError::Range { field: "wakes", least: 0.0, most: f64::from(MAX_WAKES) });
+        }
         if active > hours {
             return Err(EstimateError::TooActive);
         }
@@ -89,7 +92,7 @@ impl Estimate {
             history_byte_seconds: held("history_gb", self.history_gb)?,
             egress_bytes: whole(within("egress_gb", self.egress_gb, (0.0, MAX_AMOUNT))? * GB),
             io_requests: Some(whole(within("io_million", self.io_million, (0.0, MAX_AMOUNT))? * 1e6)),
-            wakes: self.wakes.min(MAX_WAKES),
+            wakes: self.wakes,
         };
         Ok(Usage::of(Period { seconds: month_seconds, month_seconds }, database))
     }
@@ -149,6 +152,10 @@ mod tests {
         assert_eq!(
             refused(Estimate { storage_gb: -1.0, ..QUIET }),
             "`storage_gb` must be a number from 0 to 1000000000"
+        );
+        assert_eq!(
+            refused(Estimate { wakes: u64::MAX, ..QUIET }),
+            "`wakes` must be a number from 0 to 100000000"
         );
         assert!(refused(Estimate { average_cu: f64::NAN, ..QUIET }).contains("`average_cu`"));
         assert!(refused(Estimate { hours_in_month: 0.0, ..QUIET }).contains("`hours_in_month`"));

@@ -7,24 +7,26 @@
 //!    └ at most MAX_CONNECTIONS                  and is counted with the proxy's clients
 //! ```
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use dormouse_control::{OverTls, Peer};
-use dormouse_proxy::gateway::Visitor;
+use dormouse_proxy::gateway::{Gateway, Visitor};
 use dormouse_proxy::tls::Tls;
 use dormouse_runtime::task::Scope;
 use dormouse_runtime::telemetry::Metrics;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -42,6 +44,9 @@ const START_PAGE: &str = include_str!("start.html");
 
 /// A connection that says nothing, or does not end the headers of its request, is closed after this long.
 const HEADERS_WITHIN: Duration = Duration::from_secs(75);
+
+/// The same while places for connections are few, so that nobody takes all of them by saying nothing.
+const HEADERS_SOON: Duration = Duration::from_secs(5);
 
 /// A TLS handshake is over after this long.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(15);
@@ -77,19 +82,49 @@ async fn render(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
     (StatusCode::OK, [(header::CONTENT_TYPE, OPEN_METRICS)], metrics.render())
 }
 
+/// All that there is on the port.
+#[derive(Debug)]
+pub struct Site {
+    /// What [`routes`] made.
+    pub routes: Router,
+    /// `POST /sql` goes here without looking for its route.
+    pub gateway: Gateway,
+}
+
+impl Site {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, visitor: Visitor) -> Response<Body> {
+        let mut request = request.map(Body::new);
+        if Gateway::is_sql(&request) {
+            return self.gateway.sql(request, &visitor).await;
+        }
+        // The API records where requests come from.
+        request.extensions_mut().insert(Peer(visitor.peer));
+        if visitor.tls {
+            request.extensions_mut().insert(OverTls);
+        }
+        request.extensions_mut().insert(visitor);
+        match self.routes.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}
+
 /// Serves until `scope` is closed.
-pub fn serve(listener: TcpListener, routes: Router, tls: Option<Tls>, scope: &Scope) {
+pub fn serve(listener: TcpListener, site: Site, tls: Option<Tls>, scope: &Scope) {
     let token = scope.token();
     let inner = scope.clone();
+    let site = Arc::new(site);
     scope.spawn("http", async move {
         let listener = Limited::new(listener);
-        let server = Server { routes, tls, token: token.clone() };
+        let server = Server { site, tls, token: token.clone(), within: HEADERS_WITHIN };
         loop {
             let (stream, peer, place) = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = token.cancelled() => return,
             };
-            let server = server.clone();
+            let within = if listener.is_scarce() { HEADERS_SOON } else { HEADERS_WITHIN };
+            let server = Server { within, ..server.clone() };
             inner.spawn("http connection", async move { server.connection(stream, peer, place).await });
         }
     });
@@ -98,9 +133,11 @@ pub fn serve(listener: TcpListener, routes: Router, tls: Option<Tls>, scope: &Sc
 /// What all connections share.
 #[derive(Clone)]
 struct Server {
-    routes: Router,
+    site: Arc<Site>,
     tls: Option<Tls>,
     token: CancellationToken,
+    /// How long this connection may say nothing.
+    within: Duration,
 }
 
 impl Server {
@@ -108,7 +145,7 @@ impl Server {
     async fn connection(self, stream: TcpStream, peer: SocketAddr, _place: Place) {
         let mut first = [0];
         let peeked = tokio::select! {
-            peeked = tokio::time::timeout(HEADERS_WITHIN, stream.peek(&mut first)) => peeked,
+            peeked = tokio::time::timeout(self.within, stream.peek(&mut first)) => peeked,
             () = self.token.cancelled() => return,
         };
         if !matches!(peeked, Ok(Ok(1))) {
@@ -129,21 +166,17 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let visitor = Visitor { peer, tls, patient: Arc::default() };
+        let visitor = Visitor::new(peer, tls);
         let stream = Watched::new(stream, Arc::clone(&visitor.patient));
-        let service = self.routes.clone().map_request(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(visitor.clone());
-            // The API records where requests come from.
-            request.extensions_mut().insert(Peer(peer));
-            if tls {
-                request.extensions_mut().insert(OverTls);
-            }
-            request.map(axum::body::Body::new)
+        let site = Arc::clone(&self.site);
+        let service = service_fn(move |request| {
+            let answer = Arc::clone(&site).answer(request, visitor.clone());
+            async move { Ok::<_, Infallible>(answer.await) }
         });
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
+        builder.timer(TokioTimer::new()).header_read_timeout(self.within);
         builder.max_buf_size(MAX_HEADERS.0).max_headers(MAX_HEADERS.1);
-        let serving = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let serving = builder.serve_connection(TokioIo::new(stream), service);
         let serving = serving.with_upgrades();
         tokio::pin!(serving);
         let served = tokio::select! {

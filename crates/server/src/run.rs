@@ -197,15 +197,16 @@ impl Server {
         let (ports, config, data) = (&self.lasting.ports, &self.lasting.config, &self.lasting.place.data);
         write_server_file(data, told).map_err(system("write server.json"))?;
         let http = ports.http().map_err(system("listen for HTTP"))?;
-        let control = self.control.clone();
+        let control = Arc::new(self.control.clone());
         let lend = middleware::map_request(move |mut request: Request| {
             control.lend(request.headers_mut());
             std::future::ready(request)
         });
         // The console's SQL editor has a session and no key.
-        let gateway = self.lasting.proxy.gateway(&self.door).router().layer(lend);
-        let routes = http::routes(self.control.router(), gateway, Arc::clone(&self.metrics));
-        http::serve(http, routes, self.lasting.proxy.tls(), &self.http);
+        let gateway = self.lasting.proxy.gateway(&self.door);
+        let databases = gateway.router().merge(gateway.queries().layer(lend));
+        let routes = http::routes(self.control.router(), databases, Arc::clone(&self.metrics));
+        http::serve(http, http::Site { routes, gateway }, self.lasting.proxy.tls(), &self.http);
         let listening = self.lasting.proxy.listen(vec![ports.pg(config)?], &self.door);
         listening.map_err(|e| no_clients(config.pg_listen, e))?;
         let sockets = ports.share().map_err(system("share the listening sockets"))?;

@@ -14,7 +14,7 @@ use crate::ui::{Table, bytes};
 /// Show what was used: time, size, storage, traffic
 ///
 /// By branch, or with --by period by period. Storage and history are means over the time. Times are UTC. Without --from, --to and --month: this month up to now.
-/// Branches and projects that were deleted are still told; name them by ID.
+/// Branches and projects that were deleted are still told; name a project by ID, a branch by ID or its last name.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Usage {
     /// Only this branch, by ID or name.
@@ -67,6 +67,10 @@ impl From<By> for Granularity {
 pub(crate) fn month(text: &str) -> Result<(Timestamp, Timestamp), String> {
     let wrong = || format!("`{text}` is not a month: write it like 2026-11");
     let (year, month) = text.split_once('-').ok_or_else(wrong)?;
+    let digits = |text: &str, count| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(year, 4) || !digits(month, 2) {
+        return Err(wrong());
+    }
     let (year, month): (i32, u32) = (year.parse().map_err(|_| wrong())?, month.parse().map_err(|_| wrong())?);
     let (next_year, next) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
     let start = |year: i32, month: u32| format!("{year:04}-{month:02}-01T00:00:00Z").parse::<Timestamp>();
@@ -175,7 +179,9 @@ mod tests {
             (from.to_string(), to.to_string()),
             ("2026-12-01T00:00:00Z".into(), "2027-01-01T00:00:00Z".into())
         );
-        assert!(month("2026-13").is_err() && month("12").is_err() && month("x-y").is_err());
+        for wrong in ["2026-13", "2026-00", "12", "x-y", "2026-1", "+026-01", "-2026-01", "2147483647-12"] {
+            assert!(month(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -52,6 +52,7 @@ fn branch(id: &str, name: &str, default: bool) -> Branch {
         expires_at: None,
         ttl_interval_seconds: None,
         past: BranchPast::default(),
+        used: dormouse_api::used::Used::default(),
         sizes: BranchSizes::default(),
         history: None,
     }

@@ -54,6 +54,7 @@ impl Actor {
             self.leave_nothing(&data, &group, Some(spec.slot)).await;
             return false;
         };
+        take_in(&group, pid).await;
         let frozen = group.is_frozen(pid);
         if !group.holds(pid) || !(frozen || becomes_ready(&held, &group, &data).await) {
             // In another server's cgroup it could neither be frozen nor thawed from here.
@@ -92,6 +93,8 @@ impl Actor {
 
     /// Its host is another one than when the run began: the successor of this server came to nothing.
     async fn tell_again(&self, run: &Arc<Run>) {
+        // It may have begun to take it over.
+        take_in(run.group(), run.pid()).await;
         if self.state == State::Active {
             if let Err(error) = self.catch_up(run).await {
                 tracing::warn!(error, "what was decided meanwhile is not applied yet");
@@ -147,6 +150,13 @@ fn find(dir: &Path, data: &Path, config: &FleetConfig) -> Option<Record> {
         belongs(pid).then_some(())?;
         Some(Record { postmaster: Fingerprint::of(pid).ok()?, socket_dir, log_start: 0 })
     })
+}
+
+/// Gets a compute into our group, where an earlier server stood somewhere else. Whoever cannot have it sees that from
+/// [`Group::holds`].
+async fn take_in(group: &Group, pid: u32) {
+    let group = group.clone();
+    let _moved = task::blocking(move || group.take_in(pid)).await;
 }
 
 async fn becomes_ready(held: &Held, group: &Group, data: &Path) -> bool {

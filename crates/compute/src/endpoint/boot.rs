@@ -9,6 +9,7 @@ use std::time::Duration;
 use dormouse_base::clock::Mono;
 use dormouse_base::with_causes;
 use dormouse_runtime::task;
+use rustix::process::Signal;
 use tokio::sync::oneshot;
 
 use super::WakeError;
@@ -16,7 +17,7 @@ use super::actor::Actor;
 use super::launch::{Failure, LOG_NAME, Launch, Launched};
 use super::run::Run;
 use crate::event::{Happening, Phases};
-use crate::postgres::{ADMIN_DATABASE, log, ready};
+use crate::postgres::{ADMIN_DATABASE, log, promote, ready};
 use crate::prewarm;
 use crate::sandbox::{priority, spawn};
 use crate::spec::{Directory, Recovery, Spec};
@@ -58,12 +59,12 @@ impl Actor {
         phases.materialise_us = laps.lap();
         let from_store = !directory.environment.is_empty();
 
-        let standby = directory.recovery == Recovery::Standby;
+        let recovery = directory.recovery;
         let Launched { run, watch, failure } = self.launch(&spec, directory).await?;
         phases.spawn_us = laps.lap();
 
         let (ready, opened) =
-            tokio::join!(self.until_ready(&run, &watch, failure, standby), host.opened(&id));
+            tokio::join!(self.until_ready(&run, &watch, failure, recovery), host.opened(&id));
         self.close_elsewhere(watch);
         let outcome =
             ready.and_then(|()| opened.map_err(|e| Failure::host("its state cannot be recorded", &e)));
@@ -124,9 +125,9 @@ impl Actor {
         run: &Arc<Run>,
         watch: &ready::Watch,
         failure: spawn::Failure,
-        standby: bool,
+        recovery: Recovery,
     ) -> Result<(), Failure> {
-        let ready = tokio::time::timeout(READY_WITHIN, watch.ready(run.pid(), standby));
+        let ready = tokio::time::timeout(READY_WITHIN, recovered(run, watch, recovery));
         tokio::select! {
             result = ready => match result {
                 Ok(Ok(())) => Ok(()),
@@ -183,6 +184,8 @@ impl Actor {
         }
         let (run, home, id) = (Arc::clone(run), self.dir(), self.shared.id.clone());
         let host = Arc::clone(&self.around.host);
+        let view = self.spec.as_ref().and_then(|spec| self.around.config.views.get(&spec.pg_major));
+        let has_library = view.is_some_and(|view| view.installation.has_library(prewarm::LIBRARY));
         self.around.scope.spawn("prewarm", async move {
             let mut ended = run.closing();
             tokio::select! {
@@ -196,7 +199,8 @@ impl Actor {
                     tracing::debug!(%error, "no working set to read");
                     0
                 });
-                Happening::Prewarmed { chunks, blocks: prewarm::blocks_of_library(run.data()), from_store }
+                let blocks = if has_library { prewarm::blocks_of_library(run.data()) } else { 0 };
+                Happening::Prewarmed { chunks, blocks, from_store }
             });
             host.happened(&id, warmed.await);
         });
@@ -210,6 +214,20 @@ impl Actor {
     pub(super) fn log_tail(&self, since: u64) -> Vec<String> {
         log::tail(&self.dir().join(LOG_NAME), since)
     }
+}
+
+/// Waits until it is ready; a recovery that shall end is told so as soon as it can hear it.
+async fn recovered(run: &Arc<Run>, watch: &ready::Watch, recovery: Recovery) -> io::Result<()> {
+    if recovery == Recovery::Promote {
+        watch.starting(run.pid()).await?;
+        let run = Arc::clone(run);
+        let asked = move || {
+            promote::request(run.data())?;
+            run.held().signal(Signal::USR1)
+        };
+        task::blocking(asked).await?;
+    }
+    watch.ready(run.pid(), recovery == Recovery::Standby).await
 }
 
 /// Makes sure that other users may pass through a directory of ours, and nothing else.

@@ -5,6 +5,7 @@
 //! * [`settings`]: the arguments of a fast start.
 //! * [`pidfile`]: reading `postmaster.pid`.
 //! * [`ready`]: noticing the moment when it accepts connections.
+//! * [`promote`]: ending a recovery without a checkpoint.
 //! * [`admin`]: a superuser connection over the private socket.
 //! * [`log`]: the compute's log file, bounded.
 
@@ -12,6 +13,7 @@ pub mod admin;
 pub mod discover;
 pub mod log;
 pub mod pidfile;
+pub mod promote;
 pub mod ready;
 pub mod settings;
 pub mod view;

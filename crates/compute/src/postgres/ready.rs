@@ -39,10 +39,23 @@ impl Watch {
     /// # Errors
     /// When inotify fails.
     pub async fn ready(&self, pid: u32, standby: bool) -> io::Result<()> {
+        self.until(pid, |file| file.is_ready(standby)).await
+    }
+
+    /// Returns when the postmaster `pid` is about to start its recovery, or further: what an earlier run left is
+    /// cleared away, and signals are listened to. Never returns if it dies, as [`Self::ready`].
+    ///
+    /// # Errors
+    /// When inotify fails.
+    pub async fn starting(&self, pid: u32) -> io::Result<()> {
+        self.until(pid, |file| file.status.is_some()).await
+    }
+
+    async fn until(&self, pid: u32, reached: impl Fn(&PidFile) -> bool) -> io::Result<()> {
         let mut buffer = [0u8; 4096];
         loop {
             // A file left by an earlier run says "ready" too, so the process ID must match.
-            if PidFile::read(&self.data).is_some_and(|file| file.pid == pid && file.is_ready(standby)) {
+            if PidFile::read(&self.data).is_some_and(|file| file.pid == pid && reached(&file)) {
                 return Ok(());
             }
             let mut guard = self.fd.readable().await?;

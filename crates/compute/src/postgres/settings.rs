@@ -110,20 +110,33 @@ pub fn arguments(
     args
 }
 
-/// All the WAL that a recovery needs lies in `pg_wal` already; there is nowhere else to fetch any from.
+/// What somebody may have set in the cluster for recoveries of his own, and what it is in ours: all the WAL lies in
+/// `pg_wal` already, there is nowhere else to fetch any from, and all of it counts at once. Without a command
+/// none is started either: it costs a shell for each file and each look for a newer history.
+const RECOVERY: [(&str, &str); 12] = [
+    ("restore_command", ""),
+    ("primary_conninfo", ""),
+    ("primary_slot_name", ""),
+    ("archive_cleanup_command", ""),
+    ("recovery_end_command", ""),
+    ("recovery_min_apply_delay", "0"),
+    ("recovery_target", ""),
+    ("recovery_target_lsn", ""),
+    ("recovery_target_name", ""),
+    ("recovery_target_time", ""),
+    ("recovery_target_xid", ""),
+    ("recovery_target_timeline", "latest"),
+];
+
 fn recovery(how: Recovery, set: &mut impl FnMut(&str, &str)) {
-    match how {
-        Recovery::Ordinary => {}
-        Recovery::Promote => {
-            set("restore_command", "false");
-            // Nobody reads on the way.
-            set("hot_standby", "off");
-        }
-        Recovery::Standby => {
-            set("restore_command", "false");
-            set("hot_standby", "on");
-        }
-    }
+    let readers = match how {
+        Recovery::Ordinary => return,
+        // Nobody reads on the way.
+        Recovery::Promote => "off",
+        Recovery::Standby => "on",
+    };
+    RECOVERY.iter().for_each(|(name, value)| set(name, value));
+    set("hot_standby", readers);
 }
 
 /// pg_cron lives in one database; the project's settings may name another.

@@ -70,7 +70,8 @@ pub fn figure(metric: Metric, value: f64) -> String {
 #[must_use]
 pub fn of_change(id: &str, change: &Change, rule: Option<&Rule>, who: &Who) -> Value {
     let now = &change.now;
-    let threshold = rule.and_then(|rule| thresholds(rule).threshold(now.state));
+    let usual = || rule.and_then(|rule| thresholds(rule).threshold(now.state));
+    let threshold = now.threshold.or_else(usual);
     let value = now.value.map_or_else(String::new, |value| format!(": {}", figure(now.metric, value)));
     let line =
         threshold.map_or_else(String::new, |line| format!(" (threshold {})", figure(now.metric, line)));
@@ -138,6 +139,7 @@ mod tests {
             subject: subject.clone(),
             state: AlertState::Critical,
             value: Some(91.23),
+            threshold: None,
             since: Timestamp::from_second(1_700_000_000).unwrap(),
         };
         let change = Change { now, from: AlertState::Ok };

@@ -7,7 +7,7 @@ use dormouse_api::statistics::Metric;
 use dormouse_base::{AlertRuleId, EndpointId, ProjectId, Timestamp};
 use dormouse_statistics::Subject;
 use dormouse_statistics::alert::rule::thresholds;
-use dormouse_statistics::alert::{Tracked, step};
+use dormouse_statistics::alert::{Thresholds, Tracked, step};
 use jiff::SignedDuration;
 
 /// Of whom nothing was measured for so long is not shown any more.
@@ -30,6 +30,8 @@ pub struct Firing {
     pub state: AlertState,
     /// The figure that decided.
     pub value: Option<f64>,
+    /// The threshold that the state is about, as far as it is known.
+    pub threshold: Option<f64>,
     /// Since when.
     pub since: Timestamp,
 }
@@ -43,6 +45,8 @@ pub struct Spot {
     pub value: Option<f64>,
     /// When it came to its state.
     pub since: Timestamp,
+    /// Where its warning begins, in place of the rule's.
+    own: Option<f64>,
     /// What is said of a rule that is gone.
     told: (String, Metric),
 }
@@ -77,6 +81,7 @@ impl Watch {
                 tracked: Tracked::at(it.state),
                 value: it.value,
                 since: it.since,
+                own: None,
                 told: (it.name, it.metric),
             };
             ((it.rule, it.subject), spot)
@@ -100,18 +105,20 @@ impl Watch {
         self.spots.iter().map(|((rule, subject), spot)| (rule, subject, spot))
     }
 
-    /// Takes in the figures of one period of a rule.
+    /// Takes in the figures of one period of a rule. `own` is where a subject's warning begins, if it says so itself.
     pub fn look(
         &mut self,
         rule: &Rule,
         start: i64,
         figures: Vec<(Subject, Option<f64>)>,
+        own: impl Fn(&Subject) -> Option<f64>,
         now: Timestamp,
     ) -> Vec<Change> {
         self.looked.insert(rule.id.clone(), start);
-        let lines = thresholds(rule);
         let mut changes = Vec::new();
         for (subject, value) in figures {
+            let own = own(&subject);
+            let lines = lines(rule, own);
             let key = (rule.id.clone(), subject);
             let full = self.spots.len() >= MAX_WATCHED;
             if !self.spots.contains_key(&key) && (value.is_none() || full) {
@@ -121,15 +128,16 @@ impl Watch {
                 tracked: Tracked::at(AlertState::NoData),
                 value: None,
                 since: now,
+                own,
                 told: (rule.name.clone(), rule.metric),
             });
             let from = spot.tracked.state;
             spot.tracked = step(&lines, spot.tracked, value);
-            spot.value = value;
+            (spot.value, spot.own) = (value, own);
             spot.told.0.clone_from(&rule.name);
             if spot.tracked.state != from {
                 spot.since = now;
-                changes.extend(spot.change(&key, from));
+                changes.extend(spot.change(&key, from, lines.threshold(spot.tracked.state)));
             } else if from == AlertState::NoData && now.duration_since(spot.since) >= FORGET_AFTER {
                 self.spots.remove(&key);
             }
@@ -151,7 +159,7 @@ impl Watch {
             if !stays {
                 let from = spot.tracked.state;
                 (spot.tracked, spot.value, spot.since) = (Tracked::at(AlertState::NoData), None, now);
-                changes.extend(spot.change(key, from));
+                changes.extend(spot.change(key, from, None));
             }
             stays
         });
@@ -165,9 +173,27 @@ impl Watch {
     }
 }
 
+/// The lines of a rule for a subject that says itself where its warning begins, where the rule has one.
+#[must_use]
+pub fn lines(rule: &Rule, own: Option<f64>) -> Thresholds {
+    let lines = thresholds(rule);
+    Thresholds { warning: lines.warning.map(|line| own.unwrap_or(line)), ..lines }
+}
+
 impl Spot {
+    /// The threshold that its state is about.
+    #[must_use]
+    pub fn threshold(&self, rule: &Rule) -> Option<f64> {
+        lines(rule, self.own).threshold(self.tracked.state)
+    }
+
     /// That a subject is well, or sleeps, is news only when it was not well before.
-    fn change(&self, (rule, subject): &(AlertRuleId, Subject), from: AlertState) -> Option<Change> {
+    fn change(
+        &self,
+        (rule, subject): &(AlertRuleId, Subject),
+        from: AlertState,
+        threshold: Option<f64>,
+    ) -> Option<Change> {
         let state = self.tracked.state;
         let now = Firing {
             rule: rule.clone(),
@@ -176,6 +202,7 @@ impl Spot {
             subject: subject.clone(),
             state,
             value: self.value,
+            threshold,
             since: self.since,
         };
         (fires(from) || fires(state)).then_some(Change { now, from })
@@ -224,7 +251,8 @@ mod tests {
         let (rule, mut watch) = (wait_rule(), Watch::default());
         let at = |minute: i64| Timestamp::from_second(minute * 60).unwrap();
         let mut look = |minute: i64, value: Option<f64>| {
-            let changes = watch.look(&rule, minute * 60, vec![(endpoint("one"), value)], at(minute));
+            let changes =
+                watch.look(&rule, minute * 60, vec![(endpoint("one"), value)], |_| None, at(minute));
             changes.into_iter().map(|it| (it.from, it.now.state, it.now.value)).collect::<Vec<_>>()
         };
         use AlertState::{Critical, NoData, Ok, Warning};
@@ -243,16 +271,36 @@ mod tests {
     }
 
     #[test]
+    fn a_subject_may_say_itself_where_its_warning_begins() {
+        let rule = defaults().into_iter().find(|rule| rule.id.as_str() == "rule-quota").unwrap();
+        let project = |name: &str| Subject::Project(name.parse().unwrap());
+        let own = |subject: &Subject| (*subject == project("early")).then_some(50.0);
+        let (mut watch, now) = (Watch::default(), Timestamp::from_second(60).unwrap());
+        let mut look = |start, value: f64| {
+            let figures = vec![(project("early"), Some(value)), (project("usual"), Some(value))];
+            let changes = watch.look(&rule, start, figures, own, now);
+            changes.into_iter().map(|it| (it.now.subject, it.now.state, it.now.threshold)).collect::<Vec<_>>()
+        };
+        use AlertState::{Critical, Ok, Warning};
+        assert_eq!(look(0, 50.0), []);
+        assert_eq!(look(10, 50.1), [(project("early"), Warning, Some(50.0))]);
+        assert_eq!(look(20, 80.1), [(project("usual"), Warning, Some(80.0))]);
+        let both = [(project("early"), Critical, Some(100.0)), (project("usual"), Critical, Some(100.0))];
+        assert_eq!(look(30, 100.1), both);
+        assert_eq!(look(40, 60.0), [(project("early"), Warning, Some(50.0)), (project("usual"), Ok, None)]);
+    }
+
+    #[test]
     fn what_fired_before_a_restart_fires_after_it() {
         let rule = wait_rule();
         let mut watch = Watch::default();
         let now = Timestamp::from_second(60).unwrap();
-        let first = watch.look(&rule, 0, vec![(endpoint("one"), Some(1200.0))], now);
+        let first = watch.look(&rule, 0, vec![(endpoint("one"), Some(1200.0))], |_| None, now);
         let mut again = Watch::with(vec![first[0].now.clone()]);
         assert_eq!(again.firing(), 1);
-        let changes = again.look(&rule, 60, vec![(endpoint("one"), Some(1200.0))], now);
+        let changes = again.look(&rule, 60, vec![(endpoint("one"), Some(1200.0))], |_| None, now);
         assert!(changes.is_empty(), "nobody is told twice: {changes:?}");
-        let changes = again.look(&rule, 120, vec![(endpoint("one"), Some(1.0))], now);
+        let changes = again.look(&rule, 120, vec![(endpoint("one"), Some(1.0))], |_| None, now);
         assert_eq!(changes[0].now.state, AlertState::Ok);
     }
 
@@ -262,7 +310,7 @@ mod tests {
         let now = Timestamp::from_second(60).unwrap();
         let both = || vec![(endpoint("one"), Some(1200.0)), (endpoint("two"), Some(1200.0))];
         let mut watch = Watch::default();
-        watch.look(&rule, 0, both(), now);
+        watch.look(&rule, 0, both(), |_| None, now);
         let rules = BTreeSet::from([rule.id.clone()]);
         assert!(watch.keep(&rules, |_| true, now).is_empty());
         let changes = watch.keep(&rules, |subject| *subject != endpoint("two"), now);

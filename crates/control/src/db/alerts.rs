@@ -61,6 +61,7 @@ pub fn firing(db: &Connection) -> Result<Vec<Firing>> {
                 subject: text(row, 3, |text| text.parse().ok())?,
                 state: text(row, 4, AlertState::named)?,
                 value: row.get(5)?,
+                threshold: None,
                 since: time(row, 6)?,
             })
         })?
@@ -131,6 +132,7 @@ pub fn history(db: &Connection, mut enough: impl FnMut(i64, Change) -> bool) -> 
             subject: text(row, 5, |text| text.parse().ok())?,
             state: text(row, 7, AlertState::named)?,
             value: row.get(8)?,
+            threshold: None,
         };
         if enough(row.get(0)?, Change { now, from: text(row, 6, AlertState::named)? }) {
             break;

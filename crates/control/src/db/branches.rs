@@ -189,13 +189,6 @@ pub fn lines(db: &Connection, project: &ProjectId) -> Result<HashMap<BranchId, B
         .collect()
 }
 
-/// Every branch that is not being deleted: its project, its ID, and the line of storage that it is on.
-pub fn of_all(db: &Connection) -> Result<Vec<(ProjectId, BranchId, BranchId)>> {
-    db.prepare_cached("SELECT project_id, id, storage_id FROM branches WHERE deleting = 0")?
-        .query_map([], |row| Ok((id(row, 0)?, id(row, 1)?, id(row, 2)?)))?
-        .collect()
-}
-
 /// Branches of living projects that should be gone by now.
 pub fn expired(db: &Connection, now: Timestamp) -> Result<Vec<Branch>> {
     db.prepare_cached(&format!(

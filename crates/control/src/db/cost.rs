@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use dormouse_api::usage::Granularity;
 use dormouse_base::{BranchId, Timestamp};
-use jiff::ToSpan;
 use rusqlite::{Connection, Result, params};
 
 use super::column::{id, time};
-use super::usage::{Range, kept_days, number};
+use super::usage::{Range, number};
+use crate::metering::report;
 
 /// How long a branch existed with a compute.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,8 +54,7 @@ pub fn lives(
 
 /// The shortest rows that are kept of the whole time, and the length of one, seconds.
 fn pieces(from: Timestamp, to: Timestamp, now: Timestamp) -> (Range, u64) {
-    let hours_kept = (kept_days(Granularity::Hour) * 24).hours();
-    let kept = now.checked_sub(hours_kept).is_ok_and(|oldest| from > oldest);
+    let kept = from >= report::kept_since(Granularity::Hour, now);
     let (grain, seconds) = if kept { (Granularity::Hour, 3_600) } else { (Granularity::Day, 86_400) };
     (Range { grain, start: from.as_second(), end: to.as_second() }, seconds)
 }

@@ -8,18 +8,19 @@ use std::collections::BTreeMap;
 
 use dormouse_api::usage::Granularity;
 use dormouse_base::{BranchId, Cu, EndpointId, ProjectId, Timestamp};
-use jiff::ToSpan;
 use jiff::tz::TimeZone;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use super::column::{id, micros, time};
-use crate::metering::{Account, Batch, Doing, Gain, HOUR_MS, Hour, Level, Mark, Moment};
+use crate::metering::{Account, Batch, Doing, Gain, HOUR_MS, Hour, Level, Mark, Moment, report};
 
 mod rollups;
+mod month;
 
-pub use rollups::{Filter, Range, Subject, Used, by_branch, by_time, find_branch, knows_project};
+pub use month::{Month, of_branch, of_branches, of_projects};
+pub use rollups::{Filter, Range, Subject, Used, by_branch, by_time, find_branch, find_gone, knows_project};
 
-/// Days that hours are kept.
+/// Days that hours are kept at least: see [`report::kept_since`].
 pub const HOURS_KEPT_DAYS: i64 = 35;
 /// Days that days are kept.
 pub const DAYS_KEPT_DAYS: i64 = 400;
@@ -239,10 +240,10 @@ fn put_level(db: &Connection, branch: &BranchId, level: &Level) -> Result<()> {
     Ok(())
 }
 
-/// A run of an endpoint begins: whoever finds its compute later knows that it was off before.
-pub fn open(db: &Connection, endpoint: &EndpointId, now: &Moment) -> Result<()> {
+/// A run of an endpoint begins at a size: whoever finds its compute later knows that it was off before.
+pub fn open(db: &Connection, endpoint: &EndpointId, cu: Cu, now: &Moment) -> Result<()> {
     let Some(subject) = subject_of_endpoint(db, endpoint)? else { return Ok(()) };
-    put_mark(db, endpoint, subject, &Mark { doing: Doing::Off, cu: Cu::MIN, at: *now })
+    put_mark(db, endpoint, subject, &Mark { doing: Doing::Off, cu, at: *now })
 }
 
 /// The beginnings of the hour's day and month, seconds since 1970.
@@ -295,14 +296,16 @@ fn add(db: &Connection, subject: i64, hour: Hour, gain: &Gain) -> Result<()> {
     Ok(())
 }
 
-/// Branches that are gone, and have something in the store as far as the ledger knows.
-pub fn gone(db: &Connection) -> Result<Vec<BranchId>> {
-    db.prepare_cached(
-        "SELECT s.branch_id FROM usage_subjects s WHERE (s.storage > 0 OR s.history > 0)
-         AND NOT EXISTS (SELECT 1 FROM branches b WHERE b.id = s.branch_id)",
-    )?
-    .query_map([], |row| id(row, 0))?
-    .collect()
+/// Which of these branches are gone.
+pub fn gone(db: &Connection, branches: Vec<BranchId>) -> Result<Vec<BranchId>> {
+    let mut exists = db.prepare_cached("SELECT 1 FROM branches WHERE id = ?1")?;
+    let mut gone = Vec::new();
+    for branch in branches {
+        if !exists.exists([branch.as_str()])? {
+            gone.push(branch);
+        }
+    }
+    Ok(gone)
 }
 
 /// What the branches of a project have in the store, bytes of data and of their past.
@@ -319,9 +322,8 @@ pub fn stored(db: &Connection, project: &ProjectId) -> Result<(u64, u64)> {
 /// Removes what is not kept any more, and takes over the names that branches have now.
 pub fn prune(db: &Connection, now: Timestamp) -> Result<()> {
     for grain in Granularity::ALL {
-        let Ok(oldest) = now.checked_sub((kept_days(grain) * 24).hours()) else { continue };
         db.prepare_cached("DELETE FROM usage WHERE grain = ?1 AND start < ?2")?
-            .execute(params![number(grain), oldest.as_second()])?;
+            .execute(params![number(grain), report::kept_since(grain, now).as_second()])?;
     }
     db.execute_batch(
         "UPDATE usage_subjects AS s SET name = b.name, project_name = p.name
@@ -333,3 +335,6 @@ pub fn prune(db: &Connection, now: Timestamp) -> Result<()> {
              AND NOT EXISTS (SELECT 1 FROM usage u WHERE u.subject = usage_subjects.id);",
     )
 }
+
+#[cfg(test)]
+mod tests;

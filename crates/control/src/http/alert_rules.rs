@@ -133,7 +133,8 @@ pub(super) async fn test(
     })?;
     let subjects = shown.into_iter().filter_map(|(subject, value)| {
         let scope = places.scope(&subject)?;
-        Some(Subject { scope, value: Some(value), state: verdict(&rule, value) })
+        let state = verdict(&control, &rule, &subject, value);
+        Some(Subject { scope, value: Some(value), state })
     });
     let subjects = subjects.collect();
     let webhooks = control.foundation.db.read("list webhooks", webhooks::all)?;

@@ -9,7 +9,6 @@ use dormouse_api::PageQuery;
 use dormouse_api::alert::{Alert, Alerts, AlertsQuery, Change as Told, Rule, Scope};
 use dormouse_base::{EndpointId, ProjectId};
 use dormouse_statistics::Subject;
-use dormouse_statistics::alert::rule::thresholds;
 
 use super::error::Error;
 use super::extract::{Asked, Window};
@@ -77,7 +76,7 @@ fn states(control: &Control, rules: &[Rule], places: &Places, query: &AlertsQuer
             scope: places.scope(subject)?,
             state: spot.tracked.state,
             value: spot.value,
-            threshold: thresholds(rule).threshold(spot.tracked.state),
+            threshold: spot.threshold(rule),
             since: spot.since,
         })
     });

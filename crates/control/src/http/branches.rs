@@ -19,8 +19,9 @@ use super::extract::{Asked, Body, Window};
 use super::find::Place;
 use super::shape;
 use super::submit::Decided;
+use super::used;
 use crate::control::Control;
-use crate::db::branches;
+use crate::db::{branches, usage};
 use crate::model::record::{Branch, Operation, Target};
 use crate::model::{branch as rules, name};
 use crate::operation::{as_json, delete_branch, draft};
@@ -46,7 +47,19 @@ pub(super) async fn list(
     let pagination = window.cut(&mut rows, |row| row.id.to_string()).map(Page::at_next);
     let parent = |row: &Branch| row.parent.as_ref().and_then(|parent| lines.get(&parent.storage_id).cloned());
     let branches = rows.into_iter().map(|row| (parent(&row), row));
-    let branches = branches.map(|(parent, row)| shape::branch(row, parent)).collect();
+    let wanted = project.id.clone();
+    let read = move |db: &rusqlite::Connection| usage::of_branches(db, used::this_month(), &wanted);
+    let months = control.foundation.db.survey("add up what was used", read).await?;
+    let held = control.foundation.stored.lock();
+    let show = |(parent, row): (_, Branch)| {
+        let logical_size = held.logical(&row.id);
+        let used = months.get(&row.id).map(used::told).unwrap_or_default();
+        let mut branch = shape::branch(row, parent, used);
+        branch.sizes.logical_size = logical_size;
+        branch
+    };
+    let branches = branches.map(show).collect();
+    drop(held);
     Ok(Json(Branches { branches, annotations: BTreeMap::new(), pagination }))
 }
 

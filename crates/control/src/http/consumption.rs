@@ -12,15 +12,14 @@ use dormouse_api::usage::Granularity as Grain;
 use dormouse_api::user::PLAN;
 use dormouse_api::{Page, PageQuery};
 use dormouse_base::{Kind, ProjectId, Timestamp, clock};
-use jiff::ToSpan;
 
 use super::error::Error;
 use super::extract::{Asked, Window};
 use crate::control::Control;
 use crate::db::projects;
-use crate::db::usage::{self, Filter, Range, Used, kept_days};
+use crate::db::usage::{self, Filter, Range, Used};
 use crate::identity::Caller;
-use crate::metering::report::{Span, floor, starts};
+use crate::metering::report::{Span, floor, kept_since, starts};
 use crate::model::record::Project;
 
 /// The most projects that one request may name.
@@ -64,7 +63,13 @@ impl Frames {
     /// What was used in each of them; `begun` is when counting began, as far as its owner knows.
     fn period(&self, begun: Timestamp, known: Option<Timestamp>, used: &[(i64, Used)]) -> Period {
         let by_start: HashMap<i64, &Used> = used.iter().map(|(start, used)| (*start, used)).collect();
-        let told = |frame: Span| timeframe(frame, by_start.get(&frame.from.as_second()).copied());
+        let now = clock::now();
+        let first = known.unwrap_or(begun).max(begun);
+        let told = |frame: Span| {
+            // A mean is over the part of the period that there was, and that is known.
+            let lived = Span { from: frame.from.max(first), to: frame.to.min(now) };
+            timeframe(frame, lived, by_start.get(&frame.from.as_second()).copied())
+        };
         Period {
             period_id: "all".to_owned(),
             period_plan: PLAN.to_owned(),
@@ -80,9 +85,9 @@ impl Frames {
     clippy::cast_sign_loss,
     reason = "sums are not negative, and far below 2^63"
 )]
-fn timeframe(frame: Span, used: Option<&Used>) -> Timeframe {
+fn timeframe(frame: Span, lived: Span, used: Option<&Used>) -> Timeframe {
     let used = used.copied().unwrap_or_default();
-    let hours = frame.to.duration_since(frame.from).as_secs_f64() / HOUR_S;
+    let hours = lived.to.duration_since(lived.from).as_secs_f64() / HOUR_S;
     let kept = used.totals.storage_byte_hours + used.totals.history_byte_hours;
     Timeframe {
         timeframe_start: frame.from,
@@ -90,7 +95,7 @@ fn timeframe(frame: Span, used: Option<&Used>) -> Timeframe {
         active_time_seconds: used.totals.active_seconds as u64,
         compute_time_seconds: used.totals.cu_seconds as u64,
         written_data_bytes: used.written,
-        synthetic_storage_size_bytes: (kept / hours) as u64,
+        synthetic_storage_size_bytes: if hours > 0.0 { (kept / hours) as u64 } else { 0 },
         data_storage_bytes_hour: used.totals.storage_byte_hours as u64,
         data_transfer_bytes: used.totals.egress_bytes,
     }
@@ -182,7 +187,27 @@ impl Control {
             Ok((told.collect::<rusqlite::Result<Vec<_>>>()?, usage::since(db)?))
         };
         let (told, since) = self.foundation.db.survey("add up what was used", read).await?;
-        let kept = now.checked_sub((kept_days(range.grain) * 24).hours()).unwrap_or(now);
-        Ok((told, since.unwrap_or(now).max(kept)))
+        Ok((told, since.unwrap_or(now).max(kept_since(range.grain, now))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dormouse_api::usage::Totals;
+
+    use super::*;
+
+    #[test]
+    fn a_mean_is_over_the_part_of_a_period_that_there_was() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let month = Span { from: at("2026-11-01T00:00:00Z"), to: at("2026-12-01T00:00:00Z") };
+        // 10 GB since the 21st, asked for on the 26th: 5 days × 24 h × 10 GB.
+        let totals = Totals { storage_byte_hours: 1200e9, ..Totals::default() };
+        let used = Used { totals, written: 0 };
+        let lived = Span { from: at("2026-11-21T00:00:00Z"), to: at("2026-11-26T00:00:00Z") };
+        let told = timeframe(month, lived, Some(&used));
+        assert_eq!((told.synthetic_storage_size_bytes, told.timeframe_end), (10_000_000_000, month.to));
+        let unborn = Span { from: month.to, to: lived.to };
+        assert_eq!(timeframe(month, unborn, Some(&used)).synthetic_storage_size_bytes, 0);
     }
 }

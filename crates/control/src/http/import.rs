@@ -92,8 +92,9 @@ fn imported(control: &Control, plan: Plan, operation: Operation) -> Result<Impor
         .read("find a branch", |db| branches::get(db, &plan.branch.id))?
         .unwrap_or_else(|| plan.branch.clone());
     let connection_uris = found.iter().map(|database| connection(control, &plan, database)).collect();
+    let month = control.month_of(&plan.project.id)?;
     Ok(ImportedProject {
-        project: control.show_project(plan.project, Some(branch.id.clone())),
+        project: control.show_project(plan.project, Some(branch.id.clone()), &month),
         branch: control.show_branch(branch)?,
         endpoints: vec![control.show_endpoint(plan.endpoint)],
         roles: vec![shape::role(plan.role, Some(plan.password))],

@@ -49,6 +49,7 @@ pub mod users;
 pub mod snapshots;
 pub mod consumption;
 pub mod usage;
+mod used;
 pub mod cost;
 pub mod quotas;
 pub mod openapi;

@@ -45,7 +45,12 @@ pub(super) async fn list(
     }
     let pagination = window.cut(&mut rows, |row| row.id.to_string()).map(Page::at_cursor);
     let projects = rows.into_iter().map(|row| (defaults.remove(&row.id), row));
-    let projects = projects.map(|(branch, row)| control.show_project(row, branch)).collect();
+    let months = control.months().await?;
+    let show = |(branch, row): (Option<_>, Project)| {
+        let month = months.get(&row.id).copied().unwrap_or_default();
+        control.show_project(row, branch, &month)
+    };
+    let projects = projects.map(show).collect();
     Ok(Json(Projects { projects, pagination }))
 }
 
@@ -65,7 +70,8 @@ pub(super) async fn get(
 
 fn show(control: &Control, row: Project) -> Result<api::Project, Error> {
     let branch = control.foundation.db.read("find a branch", |db| branches::default_of(db, &row.id))?;
-    Ok(control.show_project(row, branch.map(|branch| branch.id)))
+    let month = control.month_of(&row.id)?;
+    Ok(control.show_project(row, branch.map(|branch| branch.id), &month))
 }
 
 /// `POST /projects`.
@@ -110,8 +116,9 @@ fn created(control: &Control, plan: Plan, operation: Operation) -> Result<Create
     let connection = control.connection(endpoint, role, plan.password.clone(), database);
     let branch = control.foundation.db.read("find a branch", |db| branches::get(db, &plan.branch.id))?;
     let branch = branch.unwrap_or(plan.branch);
+    let month = control.month_of(&plan.project.id)?;
     Ok(CreatedProject {
-        project: control.show_project(plan.project, Some(branch.id.clone())),
+        project: control.show_project(plan.project, Some(branch.id.clone()), &month),
         branch: control.show_branch(branch)?,
         endpoints: vec![control.show_endpoint(plan.endpoint)],
         roles: vec![shape::role(plan.role, Some(plan.password))],

@@ -3,21 +3,30 @@
 use dormouse_api as api;
 use dormouse_base::{BranchId, EndpointId, Secret};
 use dormouse_compute::State;
-use dormouse_compute::limits::{ClientLoad, Live};
+use dormouse_compute::limits::Live;
 use dormouse_compute::spec::Mode;
 
 use super::error::Error;
+use super::used;
 use crate::control::Control;
 use crate::db::branches;
+use crate::db::usage::Month;
 use crate::model::defaults;
 use crate::model::record::{ApiKey, Branch, Database, Endpoint, Operation, Project, Role};
 use crate::operation::phase::Phase;
+use crate::pooler::ClientLoad;
 use crate::vault::Sizes;
 
 impl Control {
     /// A project as a reply.
-    pub(super) fn show_project(&self, row: Project, default_branch: Option<BranchId>) -> api::Project {
+    pub(super) fn show_project(
+        &self,
+        row: Project,
+        default_branch: Option<BranchId>,
+        month: &Month,
+    ) -> api::Project {
         let pause = row.settings.pause_timeout_seconds;
+        let used = used::of_project(&row, month);
         api::Project {
             id: row.id,
             name: row.name,
@@ -54,6 +63,7 @@ impl Control {
                 },
             },
             default_branch_id: default_branch,
+            used,
         }
     }
 
@@ -91,7 +101,9 @@ impl Control {
                 suspended_at: row.seen.suspended_at,
                 next_wake: row.next_wake,
                 current_cu: live.map(|live| live.cu.as_f64()),
-                load: live.map(|live| load(&live, self.computes.clients(&row.id))),
+                load: live.map(|live| {
+                    load(&live, self.pooler.get().map(|it| it.load(&row.id)).unwrap_or_default())
+                }),
             },
             limits: api::endpoint::EndpointLimits {
                 suspend_timeout_seconds: row.suspend_timeout_seconds,
@@ -145,7 +157,8 @@ impl Control {
                 .map(|branch| branch.id),
             None => None,
         };
-        Ok(branch(row, parent))
+        let used = self.used_by(&row)?;
+        Ok(branch(row, parent, used))
     }
 
     /// A connection string with its parts.
@@ -171,8 +184,8 @@ impl Control {
     }
 }
 
-/// A branch as a reply, when its parent's public ID is known.
-pub(super) fn branch(row: Branch, parent: Option<BranchId>) -> api::Branch {
+/// A branch as a reply, when its parent's public ID and what it used are known.
+pub(super) fn branch(row: Branch, parent: Option<BranchId>, used: api::used::Used) -> api::Branch {
     use api::branch::BranchState;
     let current_state = match (row.ready, row.resetting) {
         (false, _) => BranchState::Init,
@@ -201,6 +214,7 @@ pub(super) fn branch(row: Branch, parent: Option<BranchId>) -> api::Branch {
             last_reset_at: row.last_reset_at,
             restored_from: row.restored_from,
         },
+        used,
         sizes: api::branch::BranchSizes::default(),
         history: None,
     }

@@ -92,13 +92,20 @@ impl Control {
             .foundation
             .db
             .read("look for a branch", |db| rows::find_branch(db, project.as_ref(), branch))?;
-        match (known, project) {
-            (Some(known), _) => Ok(Filter::Branch(known)),
-            (None, Some(project)) => Ok(Filter::Branch(self.branch(project.as_str(), branch)?.branch.id)),
+        let project = match (known, project) {
+            (Some(known), _) => return Ok(Filter::Branch(known)),
+            (None, Some(project)) => project,
             (None, None) => {
-                Err(not_found("branch", branch).hint("a branch's name needs its project beside it"))
+                return Err(not_found("branch", branch).hint("a branch's name needs its project beside it"));
             }
-        }
+        };
+        let unknown = match self.branch(project.as_str(), branch) {
+            Ok(place) => return Ok(Filter::Branch(place.branch.id)),
+            Err(error) => error,
+        };
+        let db = &self.foundation.db;
+        let gone = db.read("look for a branch", |db| rows::find_gone(db, &project, branch))?;
+        gone.map(Filter::Branch).ok_or(unknown)
     }
 
     /// What was used, from the roll-ups: cheap, and away from the executor's threads.
@@ -131,7 +138,8 @@ fn range(grain: Granularity, span: Span) -> Range {
     Range { grain, start: span.from.as_second(), end: span.to.as_second() }
 }
 
-fn told(
+/// A report.
+pub(crate) fn told(
     span: Span,
     by: Option<Granularity>,
     branches: Vec<(Subject, Used)>,

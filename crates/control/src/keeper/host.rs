@@ -163,11 +163,12 @@ impl Host for Keeper {
         let row = row.map_err(|e| db_error("read the endpoint", e))?;
         let stale =
             |row: Endpoint| row.mode == Mode::ReadOnly || (row.roles_stale && row.next_wake.is_none());
+        let cu = row.as_ref().map_or(Cu::MIN, |row| Cu::nearest(row.autoscaling_limit_min_cu));
         let known_stale = row.is_some_and(stale);
         let (id, now) = (endpoint.clone(), Moment::now());
         let written = self.inner.db.write("mark the endpoint as opened", move |db| {
             // Whoever finds this run after a crash must not take the time before it for its own.
-            usage::open(db, &id, &now)?;
+            usage::open(db, &id, cu, &now)?;
             if known_stale { Ok(()) } else { endpoints::mark_opened(db, &id) }
         });
         let written = written.await;

@@ -4,7 +4,7 @@
 //!   computes.awake()   CPU, memory, size        every second, of endpoints that are awake
 //!   pooler.census()   clients, logins, waits   every second, what was since the last time
 //!   keeper             wakes with their phases  as they happen, picked up every second
-//!   vault.sizes()      data of branches         every 5 minutes where somebody works, else every hour
+//!   vault.sizes()      data of branches         when they change, every 5 minutes where somebody works, else rarely
 //!   statvfs            the disk                 every minute
 //!                │
 //!          samples (pure) ─► Recorder ─► statistics.sqlite, every 10 seconds

@@ -1,10 +1,16 @@
-//! How large branches are, measured now and then, and how full the disk is.
+//! When the store is asked how large a project's branches are, what follows for the ledger, the statistics and the cost,
+//! and how full the disk is. Pure but for the disk; who asks is [`weigh`](crate::reconcile::weigh).
 //!
-//! Asking the store about a project lists its objects, which may cost time and money; so a project where somebody works
-//! is asked about every 5 minutes, any other every hour, and no more than [`MAX_AT_A_TIME`] in one go. In between the last figure
-//! holds for the server's sum.
+//! Asking the store lists a project's objects, which may cost time and money. So a project is looked at
+//!
+//! * when its branches are others than before, and when the last of it falls asleep;
+//! * every [`AWAKE_EVERY`] seconds while something of it is awake;
+//! * else after each of [`ASLEEP_AFTER`] and then every [`ASLEEP_EVERY`]: what a compute leaves behind is filed after it
+//!   stopped, what the store said may be half a minute old, and from then on only the past shrinks.
+//!
+//! In between the last figures hold. The statistics get them again every [`RECORD_EVERY`], without a look.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,67 +20,198 @@ use dormouse_statistics::{Key, Subject};
 use parking_lot::Mutex;
 
 use super::samples::Sample;
+use crate::db::branches::Fingerprint;
+use crate::vault::Sizes;
 
-/// Seconds between two looks at a project where somebody works.
-pub const BUSY_EVERY: i64 = 300;
-/// The same for any other.
-pub const QUIET_EVERY: i64 = 3600;
-/// Projects that are asked about in one go.
-pub const MAX_AT_A_TIME: usize = 20;
+/// Seconds between two looks at a project of which something is awake.
+pub const AWAKE_EVERY: u64 = 300;
+/// Seconds from look to look at one that sleeps, after it changed or fell asleep.
+pub const ASLEEP_AFTER: [u64; 2] = [60, 600];
+/// Seconds between all further looks.
+pub const ASLEEP_EVERY: u64 = 6 * 3600;
+/// Seconds after which figures are recorded again.
+pub const RECORD_EVERY: u64 = 3600;
+/// Projects in one go, so that a start with thousands of them is spread.
+pub const AT_ONCE: usize = 4;
 
-/// A project's branches with their sizes in bytes, and the endpoints of each.
-pub type Measured = Vec<(BranchId, u64, Vec<EndpointId>)>;
-
-/// How many bytes each subject has, as they were measured last.
-pub type Stored = Arc<Mutex<BTreeMap<Subject, u64>>>;
-
-/// What is known of projects. Times are seconds since 1970.
-#[derive(Debug, Default)]
-pub struct Sizes {
-    looked: BTreeMap<ProjectId, i64>,
-    bytes: BTreeMap<ProjectId, u64>,
+/// One branch, as it was measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Weight {
+    /// The branch.
+    pub branch: BranchId,
+    /// Its endpoints.
+    pub endpoints: Vec<EndpointId>,
+    /// All its data, bytes.
+    pub logical: u64,
+    /// What of it is put down to this branch, bytes.
+    pub storage: u64,
+    /// What is kept of its past, bytes.
+    pub history: u64,
 }
 
-impl Sizes {
-    /// Who is to be asked about now, the longest not asked first.
+impl Weight {
+    /// From what the store says. All the data of a branch without a parent is its own; of another what no branch shares
+    /// with it, so that shared data is counted once, where it comes from.
     #[must_use]
-    pub fn due(&self, all: &BTreeSet<ProjectId>, busy: &BTreeSet<ProjectId>, now: i64) -> Vec<ProjectId> {
-        let mut due: Vec<(i64, &ProjectId)> = all
-            .iter()
-            .map(|project| (self.looked.get(project).copied().unwrap_or(i64::MIN), project))
-            .filter(|(at, project)| {
-                let every = if busy.contains(*project) { BUSY_EVERY } else { QUIET_EVERY };
-                at.saturating_add(every) <= now
-            })
-            .collect();
-        due.sort();
-        due.into_iter().take(MAX_AT_A_TIME).map(|(_, project)| project.clone()).collect()
+    pub fn of(branch: BranchId, has_parent: bool, endpoints: Vec<EndpointId>, sizes: Sizes) -> Self {
+        let alone = sizes.own.saturating_sub(sizes.history).min(sizes.logical);
+        let storage = if has_parent { alone } else { sizes.logical };
+        Self { branch, endpoints, logical: sizes.logical, storage, history: sizes.history }
+    }
+}
+
+/// What others want to know of it, as it was measured last. For who asks in passing.
+#[derive(Debug, Default)]
+pub struct Held {
+    billed: BTreeMap<Subject, u64>,
+    logical: HashMap<BranchId, u64>,
+}
+
+/// Shared.
+pub type Stored = Arc<Mutex<Held>>;
+
+impl Held {
+    /// Bytes of data that are put down to a subject; to an endpoint those of its branch.
+    #[must_use]
+    pub fn billed(&self, subject: &Subject) -> u64 {
+        self.billed.get(subject).copied().unwrap_or_default()
     }
 
-    /// A project was asked about; `None` = it did not answer, and keeps its last figure.
-    pub fn learn(&mut self, project: &ProjectId, measured: Option<&Measured>, now: i64) -> Vec<Sample> {
-        self.looked.insert(project.clone(), now);
-        let Some(measured) = measured else { return Vec::new() };
-        let total: u64 = measured.iter().map(|(_, bytes, _)| bytes).sum();
-        self.bytes.insert(project.clone(), total);
-        let sample = |subject, metric, value| (Key { subject, metric }, value, 1);
-        let mut out = vec![sample(Subject::Project(project.clone()), Metric::StorageUsed, total as f64)];
-        for (_, bytes, endpoints) in measured {
-            out.extend(endpoints.iter().map(|endpoint| {
-                sample(Subject::Endpoint(endpoint.clone()), Metric::StorageUsed, *bytes as f64)
-            }));
+    /// All the data of a branch, bytes, if it was measured.
+    #[must_use]
+    pub fn logical(&self, branch: &BranchId) -> Option<u64> {
+        self.logical.get(branch).copied()
+    }
+}
+
+/// What is known of a project.
+#[derive(Debug)]
+struct Known {
+    looked: u64,
+    recorded: Option<u64>,
+    branches: Fingerprint,
+    awake: bool,
+    /// Looks since it changed or fell asleep, without the first.
+    calm: usize,
+    /// `None` = the store has not answered yet.
+    last: Option<Vec<Weight>>,
+}
+
+impl Known {
+    /// Whether it is another than before.
+    fn changed(&self, branches: Fingerprint, awake: bool) -> bool {
+        self.branches != branches || (self.awake && !awake)
+    }
+
+    fn is_due(&self, branches: Fingerprint, awake: bool, now: u64) -> bool {
+        let asleep = ASLEEP_AFTER.get(self.calm).copied().unwrap_or(ASLEEP_EVERY);
+        let every = if awake { AWAKE_EVERY } else { asleep };
+        self.changed(branches, awake) || now.saturating_sub(self.looked) >= every
+    }
+}
+
+/// A project to look at, and how it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// The project.
+    pub project: ProjectId,
+    branches: Fingerprint,
+    awake: bool,
+}
+
+/// See the module. Times are seconds since some beginning.
+#[derive(Debug, Default)]
+pub struct Scale {
+    projects: BTreeMap<ProjectId, Known>,
+}
+
+impl Scale {
+    /// Forgets who is not in `all`; whether there was anybody.
+    pub fn keep(&mut self, all: &HashMap<ProjectId, Fingerprint>) -> bool {
+        let before = self.projects.len();
+        self.projects.retain(|project, _| all.contains_key(project));
+        self.projects.len() < before
+    }
+
+    /// Who is to be looked at now, the longest not looked at first.
+    #[must_use]
+    pub fn due(
+        &self,
+        all: &HashMap<ProjectId, Fingerprint>,
+        awake: &HashSet<ProjectId>,
+        now: u64,
+    ) -> Vec<Due> {
+        let mut due: Vec<(Option<u64>, Due)> = Vec::new();
+        for (project, branches) in all {
+            let (known, awake) = (self.projects.get(project), awake.contains(project));
+            if known.is_none_or(|known| known.is_due(*branches, awake, now)) {
+                let looked = known.map(|known| known.looked);
+                due.push((looked, Due { project: project.clone(), branches: *branches, awake }));
+            }
+        }
+        due.sort_by(|(one, a), (other, b)| (one, &a.project).cmp(&(other, &b.project)));
+        due.into_iter().take(AT_ONCE).map(|(_, due)| due).collect()
+    }
+
+    /// A project was looked at; `None` = the store did not answer: the last figures hold, and it is asked again soon.
+    pub fn learn(&mut self, due: Due, measured: Option<Vec<Weight>>, now: u64) {
+        let Due { project, branches, awake } = due;
+        let before = self.projects.remove(&project);
+        let calm = match &before {
+            Some(known) if measured.is_some() && !known.changed(branches, awake) => known.calm + 1,
+            _ => 0,
+        };
+        let recorded = before.as_ref().and_then(|known| known.recorded).filter(|_| measured.is_none());
+        let last = measured.or_else(|| before.and_then(|known| known.last));
+        self.projects.insert(project, Known { looked: now, recorded, branches, awake, calm, last });
+    }
+
+    /// What the statistics are to be told now: what was just measured, and what they were told long ago.
+    pub fn samples(&mut self, now: u64) -> Vec<Sample> {
+        let mut out = Vec::new();
+        let mut put = |subject, bytes: u64| {
+            out.push((Key { subject, metric: Metric::StorageUsed }, bytes as f64, 1));
+        };
+        for (project, known) in &mut self.projects {
+            let Some(last) = &known.last else { continue };
+            if known.recorded.is_some_and(|at| now.saturating_sub(at) < RECORD_EVERY) {
+                continue;
+            }
+            known.recorded = Some(now);
+            put(Subject::Project(project.clone()), last.iter().map(|weight| weight.logical).sum());
+            for weight in last {
+                weight.endpoints.iter().for_each(|id| put(Subject::Endpoint(id.clone()), weight.logical));
+            }
         }
         out
     }
 
-    /// What all projects together have, as far as it is known; those that are gone are forgotten.
-    pub fn server(&mut self, all: &BTreeSet<ProjectId>) -> Option<Sample> {
-        self.looked.retain(|project, _| all.contains(project));
-        self.bytes.retain(|project, _| all.contains(project));
-        let complete = all.iter().all(|project| self.bytes.contains_key(project));
-        let total: u64 = self.bytes.values().sum();
-        let key = Key { subject: Subject::Server, metric: Metric::StorageUsed };
-        complete.then_some((key, total as f64, 1))
+    /// What all projects together have, of which there are so many; `None` while one of them was never measured.
+    #[must_use]
+    pub fn server(&self, count: usize) -> Option<Sample> {
+        if self.projects.len() < count {
+            return None;
+        }
+        let of = |known: &Known| known.last.as_ref().map(|last| last.iter().map(|w| w.logical).sum::<u64>());
+        let total = self.projects.values().map(of).sum::<Option<u64>>()?;
+        Some((Key { subject: Subject::Server, metric: Metric::StorageUsed }, total as f64, 1))
+    }
+
+    /// For who asks in passing.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        let mut held = Held::default();
+        for (project, known) in &self.projects {
+            for weight in known.last.iter().flatten() {
+                let subjects = [Subject::Project(project.clone()), Subject::Server];
+                let own = weight.endpoints.iter().map(|id| Subject::Endpoint(id.clone()));
+                for subject in subjects.into_iter().chain(own) {
+                    *held.billed.entry(subject).or_default() += weight.storage;
+                }
+                held.logical.insert(weight.branch.clone(), weight.logical);
+            }
+        }
+        held
     }
 }
 
@@ -92,43 +229,4 @@ pub fn disk(directory: &Path) -> std::io::Result<Sample> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_works_is_asked_more_often_and_nobody_is_forgotten() {
-        let project = |number: usize| -> ProjectId { format!("p-{number:03}").parse().unwrap() };
-        let all: BTreeSet<ProjectId> = (0..50).map(project).collect();
-        let busy = BTreeSet::from([project(7)]);
-        let mut sizes = Sizes::default();
-        let mut asked = BTreeMap::<ProjectId, usize>::new();
-        for now in (0..7200).step_by(60) {
-            for project in sizes.due(&all, &busy, now) {
-                *asked.entry(project.clone()).or_default() += 1;
-                sizes.learn(&project, Some(&vec![("br-x".parse().unwrap(), 10, Vec::new())]), now);
-            }
-        }
-        assert_eq!((asked.len(), asked[&project(7)], asked[&project(8)]), (50, 24, 2));
-        assert_eq!(sizes.server(&all).map(|(_, bytes, _)| bytes), Some(500.0));
-        assert_eq!(sizes.server(&busy).map(|(_, bytes, _)| bytes), Some(10.0), "the others are gone");
-        assert_eq!(sizes.server(&all), None, "and come back only when they are measured");
-    }
-
-    #[test]
-    fn a_store_that_does_not_answer_leaves_the_last_figure() {
-        let project: ProjectId = "calm-oak-abcd2345".parse().unwrap();
-        let mut sizes = Sizes::default();
-        let one = vec![("br-x".parse().unwrap(), 30, vec!["ep-one".parse().unwrap()])];
-        let samples = sizes.learn(&project, Some(&one), 0);
-        let values: Vec<f64> = samples.iter().map(|(_, value, _)| *value).collect();
-        assert_eq!(values, [30.0, 30.0]);
-        assert!(sizes.learn(&project, None, 1).is_empty());
-        assert_eq!(sizes.server(&BTreeSet::from([project])).map(|(_, bytes, _)| bytes), Some(30.0));
-    }
-
-    #[test]
-    fn a_disk_is_between_empty_and_full() {
-        let (_, percent, _) = disk(Path::new("/")).unwrap();
-        assert!(percent > 0.0 && percent <= 100.0, "{percent}");
-    }
-}
+mod tests;

@@ -290,6 +290,13 @@ impl Ledger {
         lives.map(|(id, _)| id.clone()).collect()
     }
 
+    /// Endpoints that are active, with their sizes.
+    #[must_use]
+    pub fn active(&self) -> Vec<(EndpointId, Cu)> {
+        let lives = self.lives.iter().filter(|(_, life)| life.heard && life.mark.doing == Doing::Active);
+        lives.map(|(id, life)| (id.clone(), life.mark.cu)).collect()
+    }
+
     /// What an endpoint does, if it was heard of.
     #[must_use]
     pub fn doing(&self, id: &EndpointId) -> Option<Doing> {

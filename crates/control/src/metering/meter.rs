@@ -109,6 +109,11 @@ impl Meter {
         self.inner.ledger.lock().forget(endpoint, &Moment::now());
     }
 
+    /// Branches that have something in the store, as far as it was measured.
+    pub(crate) fn stocked(&self) -> Vec<BranchId> {
+        self.inner.ledger.lock().stocked().cloned().collect()
+    }
+
     /// Endpoints that lived when the last server ended, and of which nothing is known yet.
     pub(crate) fn unheard(&self) -> Vec<EndpointId> {
         self.inner.ledger.lock().unheard()
@@ -117,6 +122,11 @@ impl Meter {
     /// Endpoints that are awake or paused.
     pub(crate) fn living(&self) -> Vec<EndpointId> {
         self.inner.ledger.lock().living()
+    }
+
+    /// Endpoints that are active, with their sizes.
+    pub(crate) fn active(&self) -> Vec<(EndpointId, Cu)> {
+        self.inner.ledger.lock().active()
     }
 
     /// Clients are counted there. Only the first one holds.

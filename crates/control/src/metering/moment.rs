@@ -5,15 +5,13 @@
 //! what was used, also when the server was started anew in between.
 
 use std::sync::LazyLock;
-use std::time::Duration;
 
-use dormouse_base::clock::{self, Mono};
+use dormouse_base::clock;
 use dormouse_base::{Timestamp, rand};
+use rustix::time::{ClockId, clock_gettime};
 
 /// Where the kernel tells which boot this is.
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
-/// Where it tells how long ago that was.
-const UPTIME: &str = "/proc/uptime";
 /// Digits of the boot's name that are kept.
 const BOOT_DIGITS: usize = 16;
 
@@ -24,34 +22,28 @@ pub struct Moment {
     pub wall: Timestamp,
     /// Which boot of the machine.
     pub boot: u64,
-    /// Time since then, milliseconds.
+    /// Time since then, milliseconds, without the time in which the machine was suspended: nothing works then.
     pub uptime_ms: u64,
 }
 
-/// What does not change while this process lives: the boot, and its age when this process first asked.
-struct Anchor {
-    boot: u64,
-    uptime: Duration,
-    at: Mono,
-}
-
-static ANCHOR: LazyLock<Anchor> = LazyLock::new(|| {
-    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-    let digits: String = read(BOOT).chars().filter(char::is_ascii_hexdigit).take(BOOT_DIGITS).collect();
+/// The boot, which does not change while this process lives.
+static THIS_BOOT: LazyLock<u64> = LazyLock::new(|| {
+    let told = std::fs::read_to_string(BOOT).unwrap_or_default();
+    let digits: String = told.chars().filter(char::is_ascii_hexdigit).take(BOOT_DIGITS).collect();
     // A boot that cannot be told is like no other: only this process knows it.
-    let boot = u64::from_str_radix(&digits, 16).unwrap_or_else(|_| u64::from_le_bytes(rand::bytes()));
-    let seconds = read(UPTIME).split_whitespace().next().and_then(|text| text.parse::<f64>().ok());
-    let uptime = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default();
-    Anchor { boot, uptime, at: Mono::now() }
+    u64::from_str_radix(&digits, 16).unwrap_or_else(|_| u64::from_le_bytes(rand::bytes()))
 });
 
 impl Moment {
     /// Now.
     #[must_use]
     pub fn now() -> Self {
-        let Anchor { boot, uptime, at } = &*ANCHOR;
-        let uptime_ms = u64::try_from((*uptime + at.elapsed()).as_millis()).unwrap_or(u64::MAX);
-        Self { wall: clock::now(), boot: *boot, uptime_ms }
+        // Not `Mono`, whose beginning another process does not know.
+        let since_boot = clock_gettime(ClockId::Monotonic);
+        let seconds = u64::try_from(since_boot.tv_sec).unwrap_or_default();
+        let millis = u64::try_from(since_boot.tv_nsec / 1_000_000).unwrap_or_default();
+        let uptime_ms = seconds.saturating_mul(1000).saturating_add(millis);
+        Self { wall: clock::now(), boot: *THIS_BOOT, uptime_ms }
     }
 
     /// Milliseconds from `earlier` to this moment; zero when it cannot be told.

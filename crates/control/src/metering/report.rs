@@ -61,12 +61,20 @@ pub fn ceil(at: Timestamp, by: Granularity) -> Timestamp {
     if floor == at { at } else { next(floor, by) }
 }
 
+/// Since when all periods of a length are kept. Hours go by whole days and days by whole months, so that what is left
+/// of a day that began before is never taken for all of it.
+#[must_use]
+pub fn kept_since(grain: Granularity, now: Timestamp) -> Timestamp {
+    let oldest = now.checked_sub((kept_days(grain) * 24).hours()).unwrap_or(Timestamp::MIN);
+    match grain {
+        Granularity::Hour => floor(oldest, Granularity::Day),
+        Granularity::Day | Granularity::Month => floor(oldest, Granularity::Month),
+    }
+}
+
 /// The shortest periods that are still kept of a moment.
 fn kept_of(at: Timestamp, now: Timestamp) -> Granularity {
-    let kept = |grain: &Granularity| {
-        let oldest = now.checked_sub((kept_days(*grain) * 24).hours()).map(|oldest| floor(oldest, *grain));
-        oldest.is_ok_and(|oldest| at >= oldest)
-    };
+    let kept = |grain: &Granularity| at >= kept_since(*grain, now);
     Granularity::ALL.into_iter().find(kept).unwrap_or(Granularity::Month)
 }
 

@@ -32,10 +32,7 @@ use super::near::{self, Near};
 use super::resident::{Fresh, Purpose, Resident, SNAPSHOT_STATE};
 use super::{Node, NodeError, head};
 
-/// Tells PostgreSQL to replay to the end of the WAL and to become a new timeline.
-const PROMOTE: &str = "recovery.signal";
-
-/// Tells PostgreSQL to replay to the end of the WAL and to stay there.
+/// Tells PostgreSQL to replay to the end of the WAL and to stay there, until it is promoted.
 const STANDBY: &str = "standby.signal";
 
 /// What a directory is to be made for.
@@ -137,11 +134,7 @@ impl Node {
         if held.resident.is_none() {
             return Ok(None);
         }
-        let recovery = match () {
-            () if data.join(PROMOTE).is_file() => Recovery::Promote,
-            () if data.join(STANDBY).is_file() => Recovery::Standby,
-            () => Recovery::Ordinary,
-        };
+        let recovery = if data.join(STANDBY).is_file() { recovery_of(spec) } else { Recovery::Ordinary };
         let mut directory = Directory { recovery, ..Directory::plain(data) };
         self.behind_front(held, &mut directory)?;
         Ok(Some(directory))
@@ -297,12 +290,10 @@ impl Node {
             (end, touched) = (assembled.end, assembled.touched);
             own_files(assembled.files, identity).await?;
         }
-        let (signal, recovery) =
-            if writes { (PROMOTE, Recovery::Promote) } else { (STANDBY, Recovery::Standby) };
-        let signal = draft.join(signal);
+        let signal = draft.join(STANDBY);
         std::fs::write(&signal, b"").map_err(NodeError::file("write", &signal))?;
         own_files(vec![signal], identity).await?;
-        Ok(Replay { recovery, end, touched })
+        Ok(Replay { recovery: recovery_of(wish.spec), end, touched })
     }
 
     /// The draft becomes the directory.
@@ -340,6 +331,14 @@ impl Node {
             self.behind_front(&held, &mut directory)?;
         }
         Ok(directory)
+    }
+}
+
+/// How a directory comes up that has WAL to replay: who is to write is promoted, readers stay.
+fn recovery_of(spec: &Spec) -> Recovery {
+    match spec.mode {
+        Mode::ReadWrite => Recovery::Promote,
+        Mode::ReadOnly => Recovery::Standby,
     }
 }
 

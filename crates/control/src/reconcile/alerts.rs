@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_api::alert::Rule;
+use dormouse_api::alert::{AlertState, Rule};
 use dormouse_base::{EndpointId, ProjectId, Timestamp, clock};
-use dormouse_statistics::{Key, Recorder, StoreError, Subject, alert, tier};
+use dormouse_statistics::{Key, Recorder, StoreError, Subject, tier};
 use parking_lot::Mutex;
 
 use super::{Reconciler, Report, Trouble};
@@ -15,6 +15,7 @@ use crate::alerts::watch::{self, Change, Watch};
 use crate::control::Control;
 use crate::db::{Db, alerts, branches, endpoints, projects, webhooks};
 use crate::keeper::Keeper;
+use crate::metering::Guard;
 use crate::metrics::Metrics;
 
 /// From one look to the next.
@@ -192,7 +193,8 @@ impl Reconciler for Alerts {
             let figures = figures(&self.recorder, &after, rule, &there, place);
             let figures = figures.map_err(Trouble::in_doing("read the statistics"))?;
             looked += figures.len();
-            changes.extend(after.look(rule, place.1, figures, now));
+            let own = |subject: &Subject| own_warning(self.keeper.guard(), rule, subject);
+            changes.extend(after.look(rule, place.1, figures, own, now));
         }
         let text = format!("{looked} looked at, {} changed, {} fire", changes.len(), after.firing());
         self.keep(after, changes, &rules).await?;
@@ -200,8 +202,15 @@ impl Reconciler for Alerts {
     }
 }
 
+/// Where the warning of a project's quotas begins: at its soft limit, whatever the rule says.
+fn own_warning(guard: &Guard, rule: &Rule, subject: &Subject) -> Option<f64> {
+    let Subject::Project(project) = subject else { return None };
+    Some(guard.nearest(project, rule.metric)?.soft)
+}
+
 /// What a figure alone would lead to, for somebody who tries a rule.
 #[must_use]
-pub fn verdict(rule: &Rule, value: f64) -> dormouse_api::alert::AlertState {
-    alert::rule::thresholds(rule).wanted(dormouse_api::alert::AlertState::Ok, value)
+pub(crate) fn verdict(control: &Control, rule: &Rule, subject: &Subject, value: f64) -> AlertState {
+    let own = own_warning(control.foundation.keeper.guard(), rule, subject);
+    watch::lines(rule, own).wanted(AlertState::Ok, value)
 }

@@ -1,6 +1,7 @@
 //! `measure`: looks at everything that is awake once a second, and keeps what it saw as statistics.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use crate::keeper::Keeper;
 use crate::measure::colds::{HOUR, Lately, MAX_REMEMBERED};
 use crate::measure::exported::Exported;
 use crate::measure::samples::{Known, Rates, Seen, samples};
-use crate::measure::storage::Stored;
+use crate::measure::storage::{Stored, disk};
 use crate::model::defaults;
 use crate::pooler::Attached;
 
@@ -30,6 +31,8 @@ pub const EVERY: Duration = Duration::from_secs(1);
 pub const FLUSH_EVERY: i64 = 10;
 /// Seconds between two removals of what is old.
 const TRIM_EVERY: i64 = 600;
+/// Seconds between two looks at the disk.
+const DISK_EVERY: i64 = 60;
 /// What the metadata said of an endpoint is asked again after so many seconds.
 const FRESH_FOR: i64 = 30;
 
@@ -43,6 +46,7 @@ pub struct Measure {
     pooler: Attached,
     exported: Exported,
     stored: Stored,
+    data: PathBuf,
     pricing: Arc<Pricing>,
     known: HashMap<EndpointId, Option<Known>>,
     lately: Lately,
@@ -55,6 +59,7 @@ struct Done {
     flush: i64,
     trim: i64,
     known: i64,
+    disk: i64,
 }
 
 /// Whether something that is done every so many seconds is due; then it counts as done.
@@ -97,6 +102,7 @@ impl Measure {
             pooler: Arc::clone(&control.pooler),
             exported: foundation.exported.clone(),
             stored: Arc::clone(&foundation.stored),
+            data: foundation.config.data.clone(),
             pricing: Arc::clone(&foundation.config.pricing),
             known: HashMap::new(),
             lately: before(&foundation.db, now),
@@ -152,7 +158,7 @@ impl Measure {
 
     fn record(&self, seen: &[Seen], now: i64) {
         let storage = |subject: &Subject| {
-            let bytes = self.stored.lock().get(subject).copied().unwrap_or(0);
+            let bytes = self.stored.lock().billed(subject);
             // Without what a machine costs that never sleeps.
             self.pricing.per_hour(0, bytes).to_f64() - self.pricing.per_hour(0, 0).to_f64()
         };
@@ -197,6 +203,10 @@ impl Reconciler for Measure {
         let awake = seen.iter().filter_map(|one| Some((&one.endpoint, one.live.as_ref()?)));
         self.exported.look(awake, start);
         self.record(&seen, now);
+        if is_due(&mut self.done.disk, DISK_EVERY, now) {
+            let full = disk(&self.data).map_err(Trouble::in_doing("measure the disk"))?;
+            self.recorder.record(now, [full]);
+        }
         let mut text = format!("{} seen", seen.len());
         if is_due(&mut self.done.flush, FLUSH_EVERY, now) {
             let rates = self.lately.samples(now);

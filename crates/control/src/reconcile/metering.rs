@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_base::clock::{self, Mono};
-use dormouse_base::{EndpointId, Lsn};
+use dormouse_base::{EndpointId, Lsn, Timestamp};
+use jiff::SignedDuration;
 
 use super::quotas::Quotas;
 use super::{Reconciler, Report, Trouble};
@@ -17,11 +18,25 @@ use crate::vault::Vault;
 /// Between a change and its being stored, so that a storm of wakes costs few transactions.
 const GATHER: Duration = Duration::from_millis(100);
 
+/// The shortest time between two heartbeats that nothing else asks for.
+const AT_LEAST: Duration = Duration::from_millis(200);
+
 /// Writers whose position is remembered.
 const MAX_WRITERS: usize = 20_000;
 
 /// How often old rows go.
 const PRUNE_EVERY: Duration = Duration::from_secs(300);
+
+/// The wall clock may be ahead of the time that really passed since the start by so much: it is put right now and then.
+const AHEAD: SignedDuration = SignedDuration::from_hours(1);
+
+/// Now, as far as it is believed when something is removed for its age: a wall clock that is set ahead for a moment must
+/// not cost what cannot be had again. A server that starts under a wrong clock believes it.
+fn not_ahead(now: Timestamp, (mono, wall): (Mono, Timestamp)) -> Timestamp {
+    let passed = SignedDuration::try_from(mono.elapsed()).unwrap_or(SignedDuration::MAX);
+    let believed = wall.checked_add(passed).and_then(|at| at.checked_add(AHEAD));
+    now.min(believed.unwrap_or(Timestamp::MAX))
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -29,9 +44,11 @@ pub struct Metering {
     pub(super) db: Db,
     pub(super) meter: Meter,
     pub(super) computes: Arc<dyn Computes>,
-    /// What the metadata's generation was after our own last change.
+    /// The metadata's generation of which deleted branches are known.
     pub(super) seen: Option<u64>,
     pub(super) pruned: Option<Mono>,
+    /// When this server began, by both clocks.
+    pub(super) began: (Mono, Timestamp),
     pub(super) quotas: Quotas,
     pub(super) vault: Arc<dyn Vault>,
     /// How far each writer's WAL was in the store.
@@ -65,15 +82,17 @@ impl Metering {
         }
     }
 
-    /// What branches had that are gone.
+    /// What branches had that are gone. A look at the store may have found something of one just when it went.
     fn clear(&mut self) -> Result<(), Trouble> {
-        let generation = self.db.generation();
-        if self.seen.replace(generation) != Some(generation) {
-            let gone = self.db.read("look for deleted branches", usage::gone);
-            for branch in gone.map_err(Trouble::in_doing("look for deleted branches"))? {
-                self.meter.level(&branch, 0, 0);
-            }
+        let (generation, stocked) = (self.db.generation(), self.meter.stocked());
+        if self.seen == Some(generation) {
+            return Ok(());
         }
+        let gone = self.db.read("look for deleted branches", |db| usage::gone(db, stocked));
+        for branch in gone.map_err(Trouble::in_doing("look for deleted branches"))? {
+            self.meter.level(&branch, 0, 0);
+        }
+        self.seen = Some(generation);
         Ok(())
     }
 
@@ -84,16 +103,21 @@ impl Metering {
         let Some(batch) = self.meter.beat(all) else { return Ok(0) };
         let (sent, now) = (Arc::clone(&batch), clock::now());
         let prune = self.pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY);
+        let today = not_ahead(now, self.began);
+        let before = self.db.generation();
         let stored = self.db.write("store what was used", move |db| {
             usage::store(db, &sent, now)?;
-            if prune { usage::prune(db, now) } else { Ok(()) }
+            if prune { usage::prune(db, today) } else { Ok(()) }
         });
         stored.await.map_err(Trouble::in_doing("store what was used"))?;
         self.meter.done(&batch);
         if prune {
             self.pruned = Some(Mono::now());
         }
-        self.seen = Some(self.db.generation());
+        // Our own change deletes no branch; any other in between may have.
+        if self.seen == Some(before) && self.db.generation() == before + 1 && batch.levels.is_empty() {
+            self.seen = Some(before + 1);
+        }
         Ok(batch.gains.len())
     }
 }
@@ -115,13 +139,33 @@ impl Reconciler for Metering {
     async fn run(&mut self) -> Result<Report, Trouble> {
         tokio::time::sleep(GATHER).await;
         let count = self.write(false).await?;
-        self.quotas.enforce().await?;
-        Ok(Report { text: format!("{count} hours of branches grew"), next: HEARTBEAT.saturating_sub(GATHER) })
+        // A limit that is about to be reached is looked at just then, and not up to a heartbeat later.
+        let soon = self.quotas.enforce().await?.map_or(HEARTBEAT, |soon| soon.clamp(AT_LEAST, HEARTBEAT));
+        Ok(Report { text: format!("{count} hours of branches grew"), next: soon.saturating_sub(GATHER) })
     }
 
     async fn last(&mut self) {
-        if let Err(trouble) = self.write(true).await {
-            tracing::warn!(error = &trouble as &dyn std::error::Error, "the last usage is lost");
+        // A batch that was on its way when the server was told to stop is sent again, as it was: what came after it is
+        // in the next one.
+        for _ in 0..2 {
+            if let Err(trouble) = self.write(true).await {
+                tracing::warn!(error = &trouble as &dyn std::error::Error, "the last usage is lost");
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_ahead_removes_nothing() {
+        let began = (Mono::now(), "2026-11-26T00:00:00Z".parse().unwrap());
+        let at = |text: &str| not_ahead(text.parse().unwrap(), began).as_second();
+        let early: Timestamp = "2026-11-25T00:00:00Z".parse().unwrap();
+        assert_eq!(at("2026-11-25T00:00:00Z"), early.as_second());
+        let late: Timestamp = "2026-11-26T01:00:00Z".parse().unwrap();
+        assert!((at("2036-11-26T00:00:00Z") - late.as_second()).abs() < 60);
     }
 }

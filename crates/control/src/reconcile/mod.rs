@@ -9,6 +9,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_base::clock::Mono;
 use dormouse_base::{Timestamp, clock};
 use dormouse_runtime::task::Scope;
 use parking_lot::Mutex;
@@ -31,7 +32,6 @@ pub mod mirror;
 pub mod expire;
 pub mod garbage;
 pub mod measure;
-pub mod sizes;
 pub mod alerts;
 pub mod notices;
 
@@ -147,13 +147,8 @@ pub(crate) fn start_all(control: &Control, scope: &Scope) {
         }),
         Box::new(expire::Expire { control: control.clone() }),
         Box::new(garbage::Garbage { vault: Arc::clone(&control.vault), settled: false }),
-        Box::new(weigh::Weigh::new(
-            foundation.db.clone(),
-            foundation.keeper.meter().clone(),
-            Arc::clone(&control.vault),
-        )),
+        Box::new(weigh::Weigh::new(control)),
         Box::new(measure::Measure::new(control)),
-        Box::new(sizes::Sizes::new(control)),
         Box::new(alerts::Alerts::new(control)),
         Box::new(notices::Notices::new(control)),
         Box::new(metering::Metering {
@@ -162,6 +157,7 @@ pub(crate) fn start_all(control: &Control, scope: &Scope) {
             computes: Arc::clone(computes),
             seen: None,
             pruned: None,
+            began: (Mono::now(), clock::now()),
             vault: Arc::clone(&control.vault),
             filed: HashMap::new(),
             quotas: quotas::Quotas {
@@ -169,6 +165,7 @@ pub(crate) fn start_all(control: &Control, scope: &Scope) {
                 keeper: foundation.keeper(),
                 computes: Arc::clone(computes),
                 scope: scope.clone(),
+                recorder: foundation.recorder.clone(),
             },
         }),
         Box::new(pressure::Pressure { keeper: foundation.keeper(), computes: Arc::clone(computes) }),

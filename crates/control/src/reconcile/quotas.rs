@@ -1,20 +1,23 @@
 //! What follows from quotas, after each heartbeat: events when a limit comes near or is reached, and endpoints are
 //! suspended that may not be awake. Not a reconciler of its own, so that it never looks at old numbers.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dormouse_api::quota::{Action, State as Stands};
-use dormouse_base::{ProjectId, clock};
+use dormouse_base::{ProjectId, Timestamp, clock};
 use dormouse_compute::event::{Happening, SleepReason};
 use dormouse_compute::host::Host;
 use dormouse_compute::{State, event};
 use dormouse_runtime::task::Scope;
+use dormouse_statistics::{Key, Recorder, Subject};
 
 use super::Trouble;
 use crate::computes::Computes;
 use crate::db::{Db, endpoints, quotas};
 use crate::keeper::Keeper;
-use crate::metering::quota::{Assessment, Standing};
+use crate::metering::quota::{Assessment, METRICS, Pace, Standing, nearest, soonest};
 
 /// See the module.
 #[derive(Debug)]
@@ -23,22 +26,48 @@ pub struct Quotas {
     pub(super) keeper: Keeper,
     pub(super) computes: Arc<dyn Computes>,
     pub(super) scope: Scope,
+    pub(super) recorder: Recorder,
 }
 
 impl Quotas {
-    /// Looks at all limits, and does what follows.
-    pub(super) async fn enforce(&self) -> Result<(), Trouble> {
+    /// Looks at all limits, and does what follows. Tells when a limit of time will be reached.
+    pub(super) async fn enforce(&self) -> Result<Option<Duration>, Trouble> {
         let (guard, now) = (self.keeper.guard().clone(), clock::now());
         let assess = self.db.survey("look at the quotas", move |db| guard.assess_all(db, now));
         let assessed = assess.await.map_err(Trouble::in_doing("look at the quotas"))?;
         self.keeper.guard().note_all(&assessed);
+        self.record(&assessed, now);
         for assessment in &assessed {
             self.tell(assessment).await?;
         }
         for project in self.keeper.guard().blocked() {
             self.suspend(&project)?;
         }
-        Ok(())
+        Ok(if assessed.is_empty() { None } else { soonest(&assessed, &self.paces()?) })
+    }
+
+    fn paces(&self) -> Result<HashMap<ProjectId, Pace>, Trouble> {
+        let mut paces: HashMap<ProjectId, Pace> = HashMap::new();
+        let read = self.db.read("find projects", |db| {
+            for (endpoint, cu) in self.keeper.meter().active() {
+                let Some(row) = endpoints::get(db, &endpoint)? else { continue };
+                let pace = paces.entry(row.project_id).or_default();
+                (pace.active, pace.cu) = (pace.active + 1, pace.cu + cu.as_f64());
+            }
+            Ok(())
+        });
+        read.map_err(Trouble::in_doing("find projects"))?;
+        Ok(paces)
+    }
+
+    /// For the statistics, and the alerts that look at them.
+    fn record(&self, assessed: &[Assessment], now: Timestamp) {
+        let sample = |of_one: &Assessment, metric| {
+            let key = Key { subject: Subject::Project(of_one.project.clone()), metric };
+            nearest(&of_one.standings, metric).map(|percent| (key, percent.used, 1))
+        };
+        let samples = assessed.iter().flat_map(|it| METRICS.map(|metric| sample(it, metric)));
+        self.recorder.record(now.as_second(), samples.flatten());
     }
 
     /// Each change once, on the lists of all endpoints.
@@ -83,11 +112,13 @@ impl Quotas {
                 continue;
             }
             tracing::info!(endpoint = %endpoint.id, %project, "a quota is used up: suspending");
-            let computes = Arc::clone(&self.computes);
+            let (computes, keeper) = (Arc::clone(&self.computes), self.keeper.clone());
             self.scope.spawn("quota", async move {
                 if let Err(error) = computes.suspend(&endpoint.id, SleepReason::Quota).await {
                     tracing::warn!(endpoint = %endpoint.id, %error, "cannot suspend, although a quota is used up");
                 }
+                // Nobody has asked for that sleep: one that is to be kept awake wakes when it may.
+                keeper.signals().warm_failed(&endpoint.id);
             });
         }
         Ok(())

@@ -100,6 +100,7 @@ async fn warm_endpoints_are_woken_once_and_kept_awake_until_their_window_ends() 
         (warm_endpoint(&scene, 0, 300), warm_endpoint(&scene, 90, 300), warm_endpoint(&scene, 0, -1));
     let (db, keeper, computes) = (scene.db.clone(), scene.keeper.clone(), scene.computes());
     let mut warm = warm::Warm::new(db, keeper, computes, Scope::new());
+    warm.again = (Duration::from_millis(100), Duration::from_millis(200));
     warm.run().await.unwrap();
     tokio::task::yield_now().await;
     let woken: BTreeSet<_> =
@@ -127,11 +128,39 @@ async fn warm_endpoints_are_woken_once_and_kept_awake_until_their_window_ends() 
         .unwrap();
     warm.run().await.unwrap();
     assert_eq!(scene.computes.kept.lock()[&window], None, "it may sleep again");
-    // One that did not wake is tried again.
-    scene.keeper.signals().warm_failed(&always);
+    // One that did not wake, or went over its quota, is tried again: not at once.
+    for wakes in [3, 4] {
+        scene.keeper.signals().warm_failed(&always);
+        let report = warm.run().await.unwrap();
+        tokio::task::yield_now().await;
+        assert_eq!(scene.wakes().len(), wakes - 1, "at once");
+        assert!(report.next < Duration::from_secs(1), "{report:?}");
+        tokio::time::sleep(Duration::from_millis(210)).await;
+        warm.run().await.unwrap();
+        tokio::task::yield_now().await;
+        assert_eq!(scene.wakes().len(), wakes);
+        scene.computes.states.lock().insert(always.clone(), State::Stopped);
+    }
+    scene.computes.states.lock().insert(always.clone(), State::Active);
     warm.run().await.unwrap();
-    tokio::task::yield_now().await;
-    assert_eq!(scene.wakes().len(), 3);
+    scene.computes.states.lock().insert(always, State::Stopped);
+    warm.run().await.unwrap();
+    assert_eq!(scene.wakes().len(), 4, "it woke in the end, and was suspended");
+}
+
+#[tokio::test]
+async fn a_window_that_begins_while_its_endpoint_stops_wakes_it_right_after() {
+    let scene = scene();
+    let id = warm_endpoint(&scene, 90, 300);
+    let mut warm = warm::Warm::new(scene.db.clone(), scene.keeper.clone(), scene.computes(), Scope::new());
+    for (state, wakes) in
+        [(State::Stopping, 0), (State::Stopping, 0), (State::Stopped, 1), (State::Stopped, 1)]
+    {
+        scene.computes.states.lock().insert(id.clone(), state);
+        warm.run().await.unwrap();
+        tokio::task::yield_now().await;
+        assert_eq!(scene.wakes().len(), wakes, "{state:?}");
+    }
 }
 
 #[tokio::test]
@@ -164,4 +193,86 @@ async fn a_new_server_remembers_what_is_pending() {
         Keeper::new(scene.db.clone(), node, crate::Timeouts::default(), Arc::default(), Arc::default())
             .unwrap();
     assert!(next.has_pending(&endpoint));
+}
+
+fn metering(scene: &Scene) -> metering::Metering {
+    let (db, keeper, computes) = (scene.db.clone(), scene.keeper.clone(), scene.computes());
+    metering::Metering {
+        db: db.clone(),
+        meter: keeper.meter().clone(),
+        computes: Arc::clone(&computes),
+        seen: None,
+        pruned: None,
+        began: (Mono::now(), clock::now()),
+        vault: Arc::new(crate::vault::recorder::Recorder::default()),
+        filed: HashMap::new(),
+        quotas: quotas::Quotas {
+            db,
+            keeper,
+            computes,
+            scope: Scope::new(),
+            recorder: dormouse_statistics::Recorder::open(scene.dir.path()).unwrap(),
+        },
+    }
+}
+
+/// What all endpoints wrote, as it is stored.
+fn written(scene: &Scene) -> u64 {
+    use crate::db::usage::{Filter, Range, by_time};
+    let range = Range { grain: dormouse_api::usage::Granularity::Month, start: i64::MIN, end: i64::MAX };
+    let told = scene.db.read("", |db| by_time(db, &range, &Filter::All)).unwrap();
+    told.iter().map(|(_, used)| used.written).sum()
+}
+
+#[tokio::test]
+async fn what_was_on_its_way_when_the_server_stops_is_stored_and_what_came_after_it_too() {
+    let scene = scene();
+    let endpoint = scene.endpoint();
+    let (mut metering, meter) = (metering(&scene), scene.keeper.meter().clone());
+    meter.written(&endpoint, 100);
+    // The run was cut off between the two.
+    let sent = meter.beat(false).unwrap();
+    meter.written(&endpoint, 50);
+    metering.last().await;
+    assert_eq!(written(&scene), 150);
+    // And the same when the transaction got through.
+    meter.written(&endpoint, 7);
+    let again = meter.beat(false).unwrap();
+    assert!(again.number > sent.number);
+    scene.db.write_now("", |db| crate::db::usage::store(db, &again, clock::now())).unwrap();
+    meter.written(&endpoint, 3);
+    metering.last().await;
+    assert_eq!(written(&scene), 160);
+}
+
+#[tokio::test]
+async fn a_look_at_the_store_that_ends_after_a_branch_is_gone_leaves_nothing_behind() {
+    let scene = scene();
+    let branch = {
+        let endpoint = scene.endpoint();
+        scene.db.read("", |db| endpoints::get(db, &endpoint)).unwrap().unwrap().branch_id
+    };
+    let (mut metering, meter) = (metering(&scene), scene.keeper.meter().clone());
+    meter.level(&branch, 1000, 10);
+    metering.run().await.unwrap();
+    assert_eq!(meter.stocked(), std::slice::from_ref(&branch));
+    let gone = branch.clone();
+    let delete = move |db: &rusqlite::Transaction<'_>| {
+        db.execute("DELETE FROM branches WHERE id = ?1", [gone.as_str()])
+    };
+    scene.db.write_now("", delete).unwrap();
+    metering.run().await.unwrap();
+    assert!(meter.stocked().is_empty());
+    // The look had begun before, and the metadata does not change any more.
+    meter.level(&branch, 1000, 10);
+    for _ in 0..3 {
+        metering.run().await.unwrap();
+    }
+    assert!(meter.stocked().is_empty(), "it would be counted for ever");
+    // One that went before anything of it was stored.
+    meter.level(&dormouse_base::BranchId::generate(), 5, 5);
+    for _ in 0..3 {
+        metering.run().await.unwrap();
+    }
+    assert!(meter.stocked().is_empty());
 }

@@ -1,39 +1,27 @@
-//! `weigh`: what branches have in the store, for the ledger. A project is measured when its branches are others than
-//! before, often while something of it is awake, and rarely otherwise: only history shrinks by itself.
-//!
-//! What counts as a branch's storage: all its data when it has no parent, else what it has of its own. So data that
-//! branches share is counted once, where it comes from.
+//! `weigh`: asks the store how large branches are, and tells the ledger, the statistics and whoever wants to know in
+//! passing. When a project is asked about, and what counts as a branch's storage, is decided in
+//! [`storage`](crate::measure::storage).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_base::ProjectId;
-use dormouse_base::clock::Mono;
+use dormouse_base::clock::{self, Mono};
+use dormouse_base::{BranchId, EndpointId, ProjectId};
+use dormouse_statistics::Recorder;
 
 use super::{Reconciler, Report, Trouble};
+use crate::control::Control;
 use crate::db::branches::{self, Fingerprint};
 use crate::db::{Db, endpoints};
+use crate::measure::storage::{Scale, Stored, Weight};
 use crate::metering::Meter;
-use crate::model::record::Branch;
-use crate::vault::{Sizes, Vault};
+use crate::vault::Vault;
 
 /// Between two looks for what is due.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// Of a project with something awake.
-const AWAKE_EVERY: Duration = Duration::from_secs(300);
-/// Of a project that sleeps.
-const ASLEEP_EVERY: Duration = Duration::from_secs(6 * 3600);
-/// Projects in one look, so that a start with thousands of them is spread.
-const AT_ONCE: usize = 4;
-
-/// What is known of a project.
-#[derive(Debug)]
-struct Known {
-    at: Mono,
-    branches: Fingerprint,
-    awake: bool,
-}
+/// Seconds between two samples of all projects together.
+const SERVER_EVERY: u64 = 60;
 
 /// See the module.
 #[derive(Debug)]
@@ -41,53 +29,70 @@ pub struct Weigh {
     db: Db,
     meter: Meter,
     vault: Arc<dyn Vault>,
-    known: HashMap<ProjectId, Known>,
-}
-
-/// What of its sizes a branch is counted with: data and past.
-fn counted(branch: &Branch, sizes: Sizes) -> (u64, u64) {
-    let alone = sizes.own.saturating_sub(sizes.history);
-    (if branch.parent.is_none() { sizes.logical } else { alone.min(sizes.logical) }, sizes.history)
+    recorder: Recorder,
+    stored: Stored,
+    scale: Scale,
+    began: Mono,
+    /// When all projects together were sampled last.
+    sampled: Option<u64>,
 }
 
 impl Weigh {
-    pub(super) fn new(db: Db, meter: Meter, vault: Arc<dyn Vault>) -> Self {
-        Self { db, meter, vault, known: HashMap::new() }
+    pub(super) fn new(control: &Control) -> Self {
+        let foundation = &control.foundation;
+        Self {
+            db: foundation.db.clone(),
+            meter: foundation.keeper.meter().clone(),
+            vault: Arc::clone(&control.vault),
+            recorder: foundation.recorder.clone(),
+            stored: Arc::clone(&foundation.stored),
+            scale: Scale::default(),
+            began: Mono::now(),
+            sampled: None,
+        }
     }
 
-    /// Projects to measure now, with their branches as they are.
-    fn due(&mut self) -> Result<Vec<(ProjectId, Fingerprint, bool)>, Trouble> {
+    /// All projects with their branches as they are, and those of which something is awake.
+    fn look(&self) -> Result<(HashMap<ProjectId, Fingerprint>, HashSet<ProjectId>), Trouble> {
         let living = self.meter.living();
         let read = self.db.read("look at the branches", |db| {
-            let mut awake = std::collections::HashSet::new();
+            let mut awake = HashSet::new();
             for endpoint in &living {
                 awake.extend(endpoints::get(db, endpoint)?.map(|row| row.project_id));
             }
             Ok((branches::fingerprints(db)?, awake))
         });
-        let (all, awake) = read.map_err(Trouble::in_doing("look at the branches"))?;
-        self.known.retain(|project, _| all.contains_key(project));
-        let due = all.into_iter().filter_map(|(project, now)| {
-            let is_awake = awake.contains(&project);
-            let wanted = self.known.get(&project).is_none_or(|known| {
-                let fell_asleep = known.awake && !is_awake;
-                let every = if is_awake { AWAKE_EVERY } else { ASLEEP_EVERY };
-                known.branches != now || fell_asleep || known.at.elapsed() >= every
-            });
-            wanted.then_some((project, now, is_awake))
-        });
-        Ok(due.take(AT_ONCE).collect())
+        read.map_err(Trouble::in_doing("look at the branches"))
     }
 
-    async fn weigh(&self, project: &ProjectId) -> Result<(), Trouble> {
-        let rows = self.db.read("list the branches", |db| branches::of_project(db, project));
-        for branch in rows.map_err(Trouble::in_doing("list the branches"))?.iter().filter(|b| b.ready) {
+    async fn measure(&self, project: &ProjectId) -> Result<Vec<Weight>, Trouble> {
+        let rows = self.db.read("list the branches", |db| {
+            Ok((branches::of_project(db, project)?, endpoints::of_project(db, project)?))
+        });
+        let (rows, endpoints) = rows.map_err(Trouble::in_doing("list the branches"))?;
+        let mut of_branch: HashMap<BranchId, Vec<EndpointId>> = HashMap::new();
+        for endpoint in endpoints {
+            of_branch.entry(endpoint.branch_id).or_default().push(endpoint.id);
+        }
+        let mut measured = Vec::with_capacity(rows.len());
+        for branch in rows.into_iter().filter(|branch| branch.ready && !branch.deleting) {
             let sizes = self.vault.sizes(project, &branch.storage_id).await;
             let sizes = sizes.map_err(Trouble::in_doing("measure a branch"))?;
-            let (storage, history) = counted(branch, sizes);
-            self.meter.level(&branch.id, storage, history);
+            let endpoints = of_branch.remove(&branch.id).unwrap_or_default();
+            measured.push(Weight::of(branch.id, branch.parent.is_some(), endpoints, sizes));
         }
-        Ok(())
+        Ok(measured)
+    }
+
+    fn record(&mut self, projects: usize, now: u64) {
+        let mut samples = self.scale.samples(now);
+        if self.sampled.is_none_or(|at| now - at >= SERVER_EVERY)
+            && let Some(server) = self.scale.server(projects)
+        {
+            self.sampled = Some(now);
+            samples.push(server);
+        }
+        self.recorder.record(clock::now().as_second(), samples);
     }
 }
 
@@ -98,39 +103,26 @@ impl Reconciler for Weigh {
     }
 
     async fn run(&mut self) -> Result<Report, Trouble> {
-        let due = self.due()?;
+        let (all, awake) = self.look()?;
+        let gone = self.scale.keep(&all);
+        let due = self.scale.due(&all, &awake, self.began.elapsed().as_secs());
         let (count, mut failed) = (due.len(), None);
-        for (project, branches, awake) in due {
-            if let Err(trouble) = self.weigh(&project).await {
-                // The others have their turn, and this one again when it is due.
-                failed = Some(trouble);
+        for due in due {
+            let measured = self.measure(&due.project).await;
+            for weight in measured.iter().flatten() {
+                self.meter.level(&weight.branch, weight.storage, weight.history);
             }
-            self.known.insert(project, Known { at: Mono::now(), branches, awake });
+            // The others have their turn, and this one again when it is due.
+            let measured = measured.map_err(|trouble| failed = Some(trouble)).ok();
+            self.scale.learn(due, measured, self.began.elapsed().as_secs());
         }
+        if gone || count > 0 {
+            *self.stored.lock() = self.scale.held();
+        }
+        self.record(all.len(), self.began.elapsed().as_secs());
         match failed {
             Some(trouble) => Err(trouble),
             None => Ok(Report { text: format!("{count} projects measured"), next: LOOK_EVERY }),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use dormouse_base::{BranchId, Lsn, Timestamp};
-
-    #[test]
-    fn shared_data_is_counted_where_it_comes_from() {
-        let project = ProjectId::generate();
-        let new =
-            || Branch::new(BranchId::generate(), &project, "b".into(), "o".into(), Timestamp::UNIX_EPOCH);
-        let root = new();
-        let sizes = Sizes { logical: 1000, own: 300, history: 50 };
-        assert_eq!(counted(&root, sizes), (1000, 50));
-        let parent = crate::model::record::Origin { storage_id: root.id, lsn: Lsn::default(), at: None };
-        let child = Branch { parent: Some(parent), ..new() };
-        assert_eq!(counted(&child, sizes), (250, 50));
-        assert_eq!(counted(&child, Sizes { own: 9000, ..sizes }), (1000, 50), "never more than all of it");
-        assert_eq!(counted(&child, Sizes::default()), (0, 0));
     }
 }

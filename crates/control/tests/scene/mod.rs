@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use dormouse_base::{EndpointId, Kind, Secret};
+use dormouse_base::{BranchId, EndpointId, Kind, Secret, clock};
 use dormouse_compute::State;
 use dormouse_compute::event::{Cause, SleepReason};
 use dormouse_compute::postgres::admin::AdminClient;
 use dormouse_compute::postgres::discover::Installations;
 use dormouse_compute::sandbox::identity::Identities;
 // What the recorder imports from its parent module.
+use dormouse_control::db::{Db, usage};
+use dormouse_control::metering::{Doing, Ledger, Moment, Traffic};
 use dormouse_control::vault::{
     CheckWish, Checked, CollectWish, Collected, Fork, NewBranch, Overview, Point, Sizes, Vault, VaultError,
     Window,
@@ -240,11 +242,39 @@ impl Scene {
     }
 }
 
+/// Bytes of WAL that [`Scene::worked`] writes.
+pub const WRITTEN: u64 = 16 << 20;
+
+impl Scene {
+    /// Puts into the ledger that an endpoint of a quarter of a CU just worked for so many seconds, sent a million bytes, and
+    /// had a branch of 2 GB with 1 GB of history all the time.
+    pub async fn worked(&self, endpoint: &EndpointId, branch: &BranchId, seconds: u64) {
+        let db = Db::open(self.data()).unwrap();
+        let loaded = db.read("load", usage::load).unwrap();
+        let mut ledger = Ledger::resume(loaded.number, loaded.marks, loaded.levels, 10_000);
+        let at = |second: u64| Moment { wall: clock::now(), boot: 1, uptime_ms: 1 + second * 1000 };
+        ledger.turn(endpoint, Doing::Off, None, &at(0));
+        ledger.turn(endpoint, Doing::Active, None, &at(0));
+        ledger.level(branch, 2_000_000_000, 1_000_000_000, &at(0));
+        ledger.traffic(endpoint, Traffic { egress: 1_000_000, ingress: 1000, queries: 10 }, &at(0));
+        ledger.written(endpoint, WRITTEN, &at(0));
+        ledger.turn(endpoint, Doing::Off, None, &at(seconds));
+        ledger.settle(&at(seconds), true);
+        let batch = ledger.take().unwrap();
+        db.write("store", move |db| usage::store(db, &batch, clock::now())).await.unwrap();
+    }
+}
+
 /// The paths of a new project and its branch.
 pub fn paths(made: &Value) -> (String, String) {
     let project = format!("/projects/{}", made["project"]["id"].as_str().unwrap());
     let branch = format!("{project}/branches/{}", made["branch"]["id"].as_str().unwrap());
     (project, branch)
+}
+
+/// The branch of a new project, or of a new branch.
+pub fn branch(made: &Value) -> BranchId {
+    made["branch"]["id"].as_str().unwrap().parse().unwrap()
 }
 
 /// The endpoint of a new project.

@@ -84,8 +84,7 @@ struct Written {
     price: Option<Fixed>,
     #[serde(default, deserialize_with = "read::some_positive")]
     units_per_cu: Option<Fixed>,
-    #[serde(default)]
-    minimum_units: Fixed,
+    minimum_units: Option<Fixed>,
     #[serde(default, deserialize_with = "read::sizes")]
     sizes: Vec<Size>,
     sleeps: bool,
@@ -114,12 +113,16 @@ impl<'de> Deserialize<'de> for Compute {
                 unit: written.unit.unwrap_or_else(|| "CU-hour".to_owned()),
                 price,
                 units_per_cu: written.units_per_cu.unwrap_or(Fixed::whole(1)),
-                minimum_units: written.minimum_units,
+                minimum_units: written.minimum_units.unwrap_or_default(),
                 sleep,
             })),
             None if written.sizes.is_empty() => Err(D::Error::custom("`price` or `sizes` is missing")),
-            None if written.unit.is_some() || written.units_per_cu.is_some() => {
-                Err(D::Error::custom("`unit` and `units_per_cu` belong to `price`, not to `sizes`"))
+            None if written.unit.is_some()
+                || written.units_per_cu.is_some()
+                || written.minimum_units.is_some() =>
+            {
+                let text = "`unit`, `units_per_cu` and `minimum_units` belong to `price`, not to `sizes`";
+                Err(D::Error::custom(text))
             }
             None => Ok(Self::Sizes(Sizes { sizes: written.sizes, sleep })),
         }

@@ -24,7 +24,10 @@ use crate::stream::{Carried, ClientStream};
 /// Bytes that are under way in each direction. More is not read from PostgreSQL than is wanted here.
 const PIPE: usize = 64 << 10;
 
-/// How much is read at once.
+/// How much is read at once, at first.
+const FIRST_CHUNK: usize = 4 << 10;
+
+/// The same while there is much.
 const CHUNK: usize = 32 << 10;
 
 /// Why a client is of no use any more.
@@ -41,6 +44,8 @@ pub(crate) enum Broken {
 pub(crate) struct Client {
     io: DuplexStream,
     unread: BytesMut,
+    /// The last read was as long as it could be.
+    flows: bool,
     out: Vec<u8>,
     sent: usize,
     /// What a cancel request needs; known after the greeting.
@@ -59,7 +64,7 @@ impl Client {
         let carried = Carried { stream: Box::new(theirs), tls, server_name: None };
         let connection = Connection::new(ClientStream::Carried(Box::new(carried)));
         pooled::enter(shared, connection, who, peer, Box::new(())).map_err(|(_, error)| error)?;
-        Ok(Self { io: ours, unread: BytesMut::new(), out: Vec::new(), sent: 0, key: None })
+        Ok(Self { io: ours, unread: BytesMut::new(), flows: false, out: Vec::new(), sent: 0, key: None })
     }
 
     /// Whether it has been greeted: before that nothing of it can be running.
@@ -172,8 +177,9 @@ impl Client {
         if self.sent == self.out.len() && self.sent > 0 {
             (self.out, self.sent) = (Vec::new(), 0);
         }
-        self.unread.reserve(CHUNK);
+        self.unread.reserve(if self.flows { CHUNK } else { FIRST_CHUNK });
         let filled = ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.unread)).unwrap_or(0);
+        self.flows = filled >= FIRST_CHUNK;
         Poll::Ready(filled > 0)
     }
 }

@@ -7,23 +7,28 @@
 //!               the answer is larger than it may be)
 //! ```
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_base::EndpointId;
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::backend::TxStatus;
+use dormouse_pgwire::startup::Startup;
 use dormouse_runtime::shard::Shard;
 
+use super::Visitor;
 use super::client::{Broken, Client};
 use super::idle::{Idle, Place};
 use super::request::messages;
 use crate::cancel::{Cancelled, DELIVER_WITHIN};
-use crate::session::Shared;
 use crate::session::login::LoggedIn;
+use crate::session::{Shared, shown};
 
 /// A cancelled statement has ended after this long, or its client and backend are closed.
 const CANCELLED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Bytes of most places.
+const USUAL_PLACE: usize = 256;
 
 /// What all requests share.
 #[derive(Clone)]
@@ -44,21 +49,30 @@ pub(crate) struct Lease {
 }
 
 impl Clients {
-    /// A client for this role.
-    pub(crate) fn take(&self, who: LoggedIn, peer: SocketAddr, tls: bool) -> Result<Lease, ClientError> {
-        let place = place(&who);
+    /// A client for the role in `startup`, which was let in.
+    pub(crate) fn take(
+        &self,
+        endpoint: EndpointId,
+        startup: &Startup,
+        visitor: &Visitor,
+    ) -> Result<Lease, ClientError> {
+        let place = place(&endpoint, startup);
         let client = match self.idle.take(&place) {
             Some(client) => client,
-            None => Client::open(&self.shared, who, peer, tls)?,
+            None => {
+                let who = LoggedIn::new(endpoint, startup.clone(), Some(shown::MODE));
+                Client::open(&self.shared, who, visitor.peer, visitor.tls)?
+            }
         };
         Ok(Lease { client: Some(client), place, clients: self.clone(), busy: false })
     }
 }
 
-fn place(who: &LoggedIn) -> Place {
-    let mut key = who.endpoint.as_str().as_bytes().to_vec();
+fn place(endpoint: &EndpointId, startup: &Startup) -> Place {
+    let mut key = Vec::with_capacity(USUAL_PLACE);
+    key.extend_from_slice(endpoint.as_str().as_bytes());
     key.push(0);
-    for (name, value) in who.startup.params.iter() {
+    for (name, value) in startup.params.iter() {
         key.extend_from_slice(name.as_bytes());
         key.push(0);
         key.extend_from_slice(value);

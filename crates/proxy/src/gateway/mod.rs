@@ -30,19 +30,19 @@ mod queries;
 mod websocket;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Weak};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Method, Request, Response};
-use axum::middleware::{self, Next};
-use axum::routing::{MethodFilter, get, on};
+use axum::routing::{get, post};
 use dormouse_base::clock::Mono;
 use dormouse_base::rand;
 use dormouse_runtime::task::Scope;
+use parking_lot::Mutex;
 
 use crate::listen::Door;
 use crate::session::Shared;
@@ -53,8 +53,8 @@ use lease::Clients;
 /// How often resting clients are looked at.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
-/// Characters of a request's ID.
-const REQUEST_ID_LEN: usize = 20;
+/// Characters of a request's ID that all of a process share.
+const PROCESS_LEN: usize = 10;
 
 /// What the HTTP server knows of a connection; it puts this into each request's extensions.
 #[derive(Debug, Clone)]
@@ -65,14 +65,21 @@ pub struct Visitor {
     pub tls: bool,
     /// Set to true when the client may take its time to read.
     pub patient: Arc<AtomicBool>,
+    /// The connection string of its last request, read.
+    last: Arc<Mutex<Option<Arc<sql::Asker>>>>,
 }
 
 impl Visitor {
+    /// One that has just come.
+    #[must_use]
+    pub fn new(peer: SocketAddr, tls: bool) -> Self {
+        Self { peer, tls, patient: Arc::default(), last: Arc::default() }
+    }
+
     /// Whose request it is.
     fn of<B>(request: &Request<B>) -> Self {
         let nobody = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-        let unknown = || Self { peer: nobody, tls: false, patient: Arc::default() };
-        request.extensions().get().cloned().unwrap_or_else(unknown)
+        request.extensions().get().cloned().unwrap_or_else(|| Self::new(nobody, false))
     }
 }
 
@@ -112,34 +119,59 @@ impl Gateway {
         Self { clients, door, budget: Budget::default() }
     }
 
-    /// All routes.
+    /// All routes but [`Gateway::queries`].
     pub fn router(&self) -> Router {
-        let options = || async { cors::preflight() };
+        let sql = |State(gateway): State<Self>, request: Request<Body>| async move {
+            let visitor = Visitor::of(&request);
+            gateway.sql(request, &visitor).await
+        };
+        let websocket = |State(gateway): State<Self>, request: Request<Body>| async move {
+            gateway.counted("websocket", websocket::serve(&gateway, request)).await
+        };
         Router::new()
-            .route("/sql", on(MethodFilter::POST, sql::serve).on(MethodFilter::OPTIONS, options))
-            .route("/v1/queries", on(MethodFilter::POST, queries::serve).on(MethodFilter::OPTIONS, options))
-            .route("/v2", get(websocket::serve))
-            .route("/v1", get(websocket::serve))
-            .route_layer(middleware::from_fn_with_state(self.clone(), counted))
+            .route("/sql", post(sql).options(|| async { cors::preflight() }))
+            .route("/v2", get(websocket))
+            .route("/v1", get(websocket))
             .with_state(self.clone())
+    }
+
+    /// `/v1/queries`.
+    pub fn queries(&self) -> Router {
+        let queries = |State(gateway): State<Self>, request: Request<Body>| async move {
+            gateway.counted("queries", queries::serve(&gateway, request)).await
+        };
+        Router::new()
+            .route("/v1/queries", post(queries).options(|| async { cors::preflight() }))
+            .with_state(self.clone())
+    }
+
+    /// Whether a request is one for [`Gateway::sql`]. Thousands come in a second, and routes cost as much as the rest
+    /// of such an answer.
+    pub fn is_sql<B>(request: &Request<B>) -> bool {
+        request.uri().path() == "/sql" && request.method() == Method::POST
+    }
+
+    /// Answers `POST /sql`.
+    pub async fn sql(&self, request: Request<Body>, visitor: &Visitor) -> Response<Body> {
+        self.counted("sql", sql::serve(self, request, visitor)).await
+    }
+
+    /// Counts a request and how it was answered.
+    async fn counted(
+        &self,
+        door: &'static str,
+        answer: impl Future<Output = Response<Body>>,
+    ) -> Response<Body> {
+        let start = Mono::now();
+        let response = answer.await;
+        self.clients.shared.metrics.answered(door, response.status().as_u16(), start.elapsed());
+        response
     }
 }
 
-/// Counts a request and how it was answered. A preflight asks nothing of the database.
-async fn counted(State(gateway): State<Gateway>, request: Request<Body>, next: Next) -> Response<Body> {
-    let door = match request.uri().path() {
-        _ if request.method() == Method::OPTIONS => return next.run(request).await,
-        "/sql" => "sql",
-        "/v1/queries" => "queries",
-        _ => "websocket",
-    };
-    let start = Mono::now();
-    let response = next.run(request).await;
-    gateway.clients.shared.metrics.answered(door, response.status().as_u16(), start.elapsed());
-    response
-}
-
-/// Names a request, for the log and for the client.
+/// Names a request, for the log and for the client: after the process, and counted. It is no secret.
 fn request_id() -> String {
-    rand::token(REQUEST_ID_LEN)
+    static PROCESS: LazyLock<String> = LazyLock::new(|| rand::token(PROCESS_LEN));
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!("{}{:010x}", &*PROCESS, COUNT.fetch_add(1, Ordering::Relaxed))
 }

@@ -143,7 +143,6 @@ impl Hello {
         Box::new(Held {
             stream,
             server: Server::new(self.status.unwrap_or(TxStatus::Idle), self.reported).with_pid(pid),
-            _counted: gate.connected(),
             gate,
             inside: true,
             outbox: Outbox::default(),

@@ -16,55 +16,70 @@ use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pgwire::startup::Startup;
 use dormouse_pooler::config::PoolMode;
 
-use super::login::{
-    Asked, Attempt, LoggedIn, Proved, credential, permitted, refuse_replication, wrong_password,
-};
+use super::login::{Asked, Attempt, Proved, credential, permitted, refuse_replication, wrong_password};
 use super::{End, Shared, help, token};
 use crate::console;
-use crate::route;
+use crate::route::{self, Route};
 use crate::tls::Tls;
 use crate::wake::{StoredRole, TokenRefusal};
 
 /// How requests are pooled, whatever name they use.
-const MODE: route::Pooling = route::Pooling::Mode(PoolMode::Transaction);
+pub(crate) const MODE: route::Pooling = route::Pooling::Mode(PoolMode::Transaction);
 
-/// Routes and authenticates a request that brings its proof.
+/// Where a request wants to go, as whom: all that its connection string alone decides.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    role: String,
+    database: String,
+    route: Route,
+    /// What PostgreSQL is asked for, without what was meant for us.
+    pub(crate) startup: Startup,
+}
+
+impl Wanted {
+    /// Reads it from what a client of the wire protocol would say.
+    pub(crate) fn read(mut startup: Startup, host: &str) -> Result<Self, ClientError> {
+        let role = startup.params.user().ok_or_else(ClientError::no_user)?.to_owned();
+        refuse_replication(&startup)?;
+        // Nothing needs to be said: whatever is shown is looked at as a token, too.
+        token::take_sign(&mut startup.params)?;
+        let routed = route::find(Some(host), &mut startup.params).map_err(|e| {
+            ClientError::fatal(SqlState::CONNECTION_REJECTED, e.to_string())
+                .with_hint(help("endpoint-routes-differ"))
+        })?;
+        let database = startup.params.database().unwrap_or(&role).to_owned();
+        if console::asks_for(&routed.route, &database) {
+            let text = "the console of the pooler is not reached over HTTP";
+            return Err(
+                ClientError::fatal(SqlState::FEATURE_NOT_SUPPORTED, text).with_hint(help("console-login"))
+            );
+        }
+        Ok(Self { role, database, route: routed.route, startup })
+    }
+}
+
+/// Authenticates a request that brings its proof, and tells which endpoint it is for.
 pub(crate) async fn enter(
     shared: &Shared,
-    mut startup: Startup,
-    host: &str,
+    wanted: &Wanted,
     secret: &[u8],
     peer: SocketAddr,
-) -> Result<LoggedIn, ClientError> {
-    let role = startup.params.user().ok_or_else(ClientError::no_user)?.to_owned();
+) -> Result<EndpointId, ClientError> {
+    let Wanted { role, database, route, .. } = wanted;
     let refused = |end| match end {
         End::Refuse(error) => error,
         End::Passed(_) | End::Quiet(_) => ClientError::connection_lost(),
     };
-    refuse_replication(&startup)?;
     if let Some(clients) = shared.tls.as_ref().and_then(Tls::clients) {
-        clients.prove(None, &role)?;
+        clients.prove(None, role)?;
     }
-    // Nothing needs to be said: whatever is shown is looked at as a token, too.
-    token::take_sign(&mut startup.params)?;
-    let routed = route::find(Some(host), &mut startup.params).map_err(|e| {
-        ClientError::fatal(SqlState::CONNECTION_REJECTED, e.to_string())
-            .with_hint(help("endpoint-routes-differ"))
-    })?;
-    let database = startup.params.database().unwrap_or(&role).to_owned();
-    if console::asks_for(&routed.route, &database) {
-        let text = "the console of the pooler is not reached over HTTP";
-        return Err(
-            ClientError::fatal(SqlState::FEATURE_NOT_SUPPORTED, text).with_hint(help("console-login"))
-        );
-    }
-    let endpoint = shared.wake.locate(&routed.route)?;
+    let endpoint = shared.wake.locate(route)?;
     shared.wake.admit(&endpoint, peer.ip())?;
-    let asked = Asked { route: &routed.route, endpoint: &endpoint, database: &database };
-    let mut attempt = Attempt::begin(shared, peer.ip(), &endpoint, &role)?;
+    let asked = Asked { route, endpoint: &endpoint, database };
+    let mut attempt = Attempt::begin(shared, peer.ip(), &endpoint, role)?;
     let (endpoint, stored) = attempt.prove_by_showing(secret, &asked).await.map_err(refused)?;
-    permitted(&role, stored.as_ref())?;
-    Ok(LoggedIn::new(endpoint, startup, Some(MODE)))
+    permitted(role, stored.as_ref())?;
+    Ok(endpoint)
 }
 
 /// Lets the holder of an API key in, as a role that exists. The key has been looked at.
@@ -73,19 +88,18 @@ pub(crate) async fn enter_by_key(
     endpoint: &EndpointId,
     role: &str,
     database: &str,
-) -> Result<LoggedIn, ClientError> {
+) -> Result<Startup, ClientError> {
     let stored = shared.lookups.stored(&*shared.wake, endpoint, role).await?;
     permitted(role, Some(&stored.ok_or_else(|| token::no_such_role(role))?))?;
     let invalid = |_| ClientError::protocol_violation("a name has a zero character");
     let startup = Startup::new(role).and_then(|s| s.with("database", database)).map_err(invalid)?;
-    let startup = startup.with("client_encoding", "UTF8").map_err(invalid)?;
-    Ok(LoggedIn::new(endpoint.clone(), startup, Some(MODE)))
+    startup.with("client_encoding", "UTF8").map_err(invalid)
 }
 
 impl Attempt<'_> {
     /// The client has shown something. What is wrong is charged.
     pub(super) async fn prove_by_showing(&mut self, secret: &[u8], asked: &Asked<'_>) -> Result<Proved, End> {
-        let elsewhere = route::from_password(secret).filter(|_| *asked.route == route::Route::Default);
+        let elsewhere = route::from_password(secret).filter(|_| *asked.route == Route::Default);
         let (endpoint, secret) = match &elsewhere {
             Some((routed, secret)) => (self.shared.wake.locate(&routed.route)?, *secret),
             None => (asked.endpoint.clone(), secret),

@@ -8,6 +8,7 @@
 //! | `rule-cold-start` | each endpoint | p95 | 1 × 5 min | 1000 ms | 1500 ms |
 //! | `rule-disk` | the server | maximum | 2 × 5 min | 80 % | 90 % |
 //! | `rule-storage-quota` | each project with a storage quota | maximum | 2 × 5 min | 80 % | 90 % |
+//! | `rule-quota` | each project with another quota | maximum | 1 × 10 s | the soft limit (80 %) | 100 % |
 //! | `rule-cost` | the server | average | 1 × 5 min | $10 per hour | $50 per hour |
 
 use dormouse_api::alert::{Comparison, DEFAULT_CLEAR_RATIO, Each, Rule, Scope};
@@ -57,6 +58,19 @@ pub fn defaults() -> Vec<Rule> {
             (80.0, 90.0),
             Each::Project,
         ),
+        Rule {
+            // Quotas have no band either: what they say and what the alert says is the same.
+            clear_ratio: 1.0,
+            ..rule(
+                "rule-quota",
+                "Quota",
+                M::QuotaUtilization,
+                S::Maximum,
+                (10, 1),
+                (80.0, 100.0),
+                Each::Project,
+            )
+        },
         rule("rule-cost", "Cost", M::CostPerHour, S::Average, (300, 1), (10.0, 50.0), Each::Server),
     ]
 }
@@ -108,6 +122,7 @@ mod tests {
         assert_eq!(of(Metric::PoolerWaitTime), (1000.0, 1500.0));
         assert_eq!(of(Metric::ColdStartTime), (1000.0, 1500.0));
         assert_eq!(of(Metric::StorageUtilization), (80.0, 90.0));
+        assert_eq!(of(Metric::QuotaUtilization), (80.0, 100.0));
         assert_eq!(of(Metric::CostPerHour), (10.0, 50.0));
     }
 }

@@ -22,6 +22,7 @@ pub fn default_each(metric: Metric, one_project: bool) -> Each {
     match metric {
         Metric::CostPerHour | Metric::StorageUtilization if one_project => Each::Project,
         Metric::CostPerHour | Metric::StorageUtilization => Each::Server,
+        Metric::QuotaUtilization => Each::Project,
         _ => Each::Endpoint,
     }
 }
@@ -87,6 +88,9 @@ fn check_subject(rule: &Rule) -> Result<(), BadRule> {
         (Each::Endpoint, _) if rule.metric == Metric::StorageUtilization => {
             bad("`storage_utilization` is of projects and the server: use `each: project` or `each: server`")
         }
+        (Each::Endpoint | Each::Server, _) if rule.metric == Metric::QuotaUtilization => {
+            bad("`quota_utilization` is of projects: use `each: project`")
+        }
         _ => Ok(()),
     }
 }
@@ -123,5 +127,10 @@ mod tests {
         refused(&|rule| (rule.each, rule.scope) = (Each::Server, scope.clone()), "server");
         refused(&|rule| (rule.each, rule.scope) = (Each::Project, scope.clone()), "endpoint");
         refused(&|rule| rule.metric = Metric::StorageUtilization, "storage_utilization");
+        refused(&|rule| rule.metric = Metric::QuotaUtilization, "quota_utilization");
+        refused(
+            &|rule| (rule.metric, rule.each) = (Metric::QuotaUtilization, Each::Server),
+            "quota_utilization",
+        );
     }
 }

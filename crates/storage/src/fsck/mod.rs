@@ -97,6 +97,10 @@ pub enum FsckError {
 /// When the store cannot be listed. Everything that is wrong is a finding.
 pub async fn check(store: &Store, scope: &Scope) -> Result<Checked, FsckError> {
     let mut checked = Checked::default();
+    if let Err(error) = store.format().await {
+        let (object, problem) = (key::format().to_string(), with_causes(&error));
+        checked.findings.push(Finding { project: None, branch: None, object, problem });
+    }
     let projects = match &scope.project {
         Some(project) => vec![project.clone()],
         None => kinds::projects(store).await.map_err(FsckError::Store)?,

@@ -8,6 +8,8 @@ use dormouse_base::clock;
 use super::*;
 use crate::gc::tests::lab::{Lab, at, id, later, project};
 use crate::key::Key;
+use crate::pack::boot::BootPack;
+use crate::wal::piece;
 
 async fn checked(lab: &Lab, quick: bool) -> Checked {
     check(&lab.store, &Scope { quick, ..Scope::default() }).await.unwrap()
@@ -89,6 +91,73 @@ async fn every_object_that_is_missing_damaged_or_cut_is_found() {
         }
         lab.store.put(key, good).await.unwrap();
     }
+    assert_eq!(checked(&lab, false).await.findings, []);
+}
+
+/// Everything that the store says: the files of all snapshots, and the WAL.
+async fn meaning(lab: &Lab) -> Option<Vec<Vec<u8>>> {
+    let mut all = Vec::new();
+    for key in lab.keys(".manifest").await {
+        let boot =
+            Key::from_store(&key.as_str().replace("/snapshots/", "/boot/").replace(".manifest", ".boot"));
+        all.extend(lab.read(&key).await.into_values());
+        all.push(BootPack::decode(&boot, &lab.store.get(&boot).await.unwrap()).ok()?.manifest.encode());
+    }
+    for key in lab.keys(".wal").await {
+        all.push(piece::decode(&lab.store.get(&key).await.unwrap()).ok()?.1);
+    }
+    Some(all)
+}
+
+/// The beginning, the end and random places in between.
+fn places(len: usize, random: &mut u64) -> Vec<usize> {
+    let mut next = || {
+        *random ^= *random << 13;
+        *random ^= *random >> 7;
+        *random ^= *random << 17;
+        usize::try_from(*random % len as u64).unwrap()
+    };
+    let inside: Vec<usize> = (0..24).map(|_| next()).collect();
+    (0..12.min(len)).chain(len.saturating_sub(12)..len).chain(inside).collect()
+}
+
+#[tokio::test]
+async fn any_byte_that_is_another_one_is_found_or_means_nothing() {
+    let lab = Lab::new();
+    lab.family().await;
+    let expected = meaning(&lab).await;
+    let mut objects = vec![key::format()];
+    for key in lab.keys("").await {
+        // Of a register only the newest version counts.
+        match objects.last_mut().filter(|last| {
+            let dir = |key: &Key| key.as_str().rsplit_once("/register/").map(|(dir, _)| dir.to_owned());
+            dir(&key).is_some() && dir(last) == dir(&key)
+        }) {
+            Some(older) => *older = key,
+            None => objects.push(key),
+        }
+    }
+    assert_eq!(objects.len(), 1 + 12 + 3, "{objects:?}");
+    let (mut random, mut found, mut nothing) = (0x9e37_79b9_7f4a_7c15, 0, 0);
+    for key in objects {
+        let good = lab.store.get(&key).await.unwrap();
+        for at in places(good.len(), &mut random) {
+            let mut bytes = good.to_vec();
+            bytes[at] ^= 1 << (random % 8);
+            lab.store.put(&key, bytes.into()).await.unwrap();
+            let told = complaints(&lab, false).await;
+            if told.contains(key.as_str()) {
+                found += 1;
+                continue;
+            }
+            assert_eq!(told, BTreeSet::new(), "byte {at} of {key}");
+            // Names and dates in the marker, and bits of the compressed form that nobody reads.
+            assert_eq!(meaning(&lab).await, expected, "byte {at} of {key}");
+            nothing += usize::from(key != key::format());
+        }
+        lab.store.put(&key, good).await.unwrap();
+    }
+    assert!(found > 500 && nothing < 10, "{found} found, {nothing} without a meaning");
     assert_eq!(checked(&lab, false).await.findings, []);
 }
 

@@ -123,7 +123,8 @@ async fn begin(store: &Store) -> Result<Bytes, OpenError> {
 
 fn check(store: &Store, marker: &[u8]) -> Result<(), OpenError> {
     let outline: Result<Outline, _> = serde_json::from_slice(marker);
-    let outline = outline.ok().filter(|outline| outline.product == PRODUCT);
+    // There never was a format 0.
+    let outline = outline.ok().filter(|outline| outline.product == PRODUCT && outline.format > 0);
     let outline = outline.ok_or_else(|| foreign(store, key::format().as_str()))?;
     if outline.format > u64::from(FORMAT_VERSION) {
         let url = store.url().to_owned();

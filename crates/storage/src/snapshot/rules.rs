@@ -17,7 +17,7 @@ const CONTENT_LEFT_OUT: [&str; 9] = [
 ];
 
 /// Files of the top directory that are left out: of a running server, of another backup or recovery.
-const LEFT_OUT: [&str; 11] = [
+const LEFT_OUT: [&str; 12] = [
     "postmaster.pid",
     "postmaster.opts",
     "backup_label",
@@ -27,6 +27,7 @@ const LEFT_OUT: [&str; 11] = [
     "backup_manifest",
     "recovery.signal",
     "standby.signal",
+    "promote",
     "postgresql.auto.conf.tmp",
     "current_logfiles.tmp",
 ];
@@ -134,10 +135,12 @@ pub fn need(path: &str, last_status: bool) -> Need {
         Verdict::Relation(r) if r.node < FIRST_NORMAL && !TEMPLATE_DATABASES.contains(&r.database) => {
             Need::Soon
         }
-        Verdict::Relation(_) | Verdict::LeftOut => Need::Later,
+        Verdict::Relation(_) => Need::Later,
         Verdict::Status if last_status => Need::Must,
         Verdict::Status => Need::Soon,
-        Verdict::Other => Need::Must,
+        // What is left out of the directory and is in a snapshot all the same was put there for the start: the label
+        // of an online one.
+        Verdict::Other | Verdict::LeftOut => Need::Must,
     }
 }
 
@@ -209,6 +212,7 @@ mod tests {
             "pg_subtrans/0000",
             crate::snapshot::control_file::HIDDEN_PATH,
             "standby.signal",
+            "promote",
         ] {
             assert_eq!(verdict(path), Verdict::LeftOut, "{path}");
         }
@@ -222,6 +226,7 @@ mod tests {
     #[test]
     fn what_a_start_needs() {
         assert_eq!(need("global/pg_control", false), Need::Must);
+        assert_eq!(need("backup_label", false), Need::Must);
         assert_eq!(need("pg_xact/0003", true), Need::Must);
         assert_eq!(need("pg_xact/0002", false), Need::Soon);
         assert_eq!(need("base/5/1259", false), Need::Soon);

@@ -9,11 +9,14 @@
 //! The last reference is known by counting: when as many bytes are left as the parts so far announced, the
 //! parts are over. The layout is the same in PostgreSQL 15 to 18. The tests compare with `pg_waldump`.
 //!
-//! What is found here decides what is fetched *early* for a recovery ([`Touched`]); what is not found is
-//! fetched when it is asked for. Records also touch what no reference names: the free space map is changed
+//! What is found here decides what is fetched *early* for a recovery ([`Touched`]): the chunks of pages that it
+//! reads. A page whose first record carries all of it is not read, only written, and that happens after the
+//! recovery as long as the pages fit into the buffers. What is not found is fetched when it is asked for. Records also touch what no reference names: the free space map is changed
 //! without any record, and a bit of the visibility map is cleared by the record of the heap page.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::iter::chain;
 
 use super::page::{Problem, u16_at, u32_at};
 use super::record::{HEADER, PART_DATA_LONG, PART_DATA_SHORT, PART_ORIGIN, PART_TOP_XID};
@@ -24,8 +27,11 @@ use crate::snapshot::control_file::PAGE;
 const MAX_ID: u8 = 32;
 const FORK: u8 = 0x0f;
 const HAS_IMAGE: u8 = 0x10;
+const MADE_ANEW: u8 = 0x40;
 const SAME_RELATION: u8 = 0x80;
 const IMAGE_HAS_HOLE: u8 = 0x01;
+/// It replaces the page; others are for comparisons only.
+const IMAGE_COUNTS: u8 = 0x02;
 /// Any of the three ways to compress an image.
 const IMAGE_IS_COMPRESSED: u8 = 0x04 | 0x08 | 0x10;
 
@@ -39,6 +45,10 @@ const FILE_BLOCKS: u32 = (SEGMENT / PAGE as u64) as u32;
 
 /// The most chunks that are noted of one stretch of WAL: 16 GiB of data.
 pub const MAX_TOUCHED: usize = 65_536;
+
+/// So many pages that were changed stay in PostgreSQL's buffers during a recovery (16 MiB, some for what is read):
+/// what comes before the last ones of a longer recovery is written while it goes on.
+const BUFFERED: usize = 1536;
 
 /// A relation, as WAL names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,6 +72,8 @@ pub struct BlockRef {
     pub block: u32,
     /// Whether the record carries an image of the page.
     pub image: bool,
+    /// Whether the page as it was before does not count.
+    pub whole: bool,
 }
 
 /// The references of one record.
@@ -122,10 +134,12 @@ impl Blocks<'_> {
     fn reference(&mut self) -> Result<BlockRef, Problem> {
         let (flags, len) = (self.u8()?, self.u16()?);
         let mut carries = usize::from(len);
+        let mut whole = flags & MADE_ANEW != 0;
         if flags & HAS_IMAGE != 0 {
             carries += usize::from(self.u16()?);
             self.u16()?;
             let image = self.u8()?;
+            whole |= image & IMAGE_COUNTS != 0;
             if image & IMAGE_HAS_HOLE != 0 && image & IMAGE_IS_COMPRESSED != 0 {
                 self.u16()?;
             }
@@ -137,7 +151,8 @@ impl Blocks<'_> {
         };
         self.last = Some(relation);
         self.announced += carries;
-        Ok(BlockRef { relation, fork: flags & FORK, block: self.u32()?, image: flags & HAS_IMAGE != 0 })
+        let image = flags & HAS_IMAGE != 0;
+        Ok(BlockRef { relation, fork: flags & FORK, block: self.u32()?, image, whole })
     }
 }
 
@@ -161,12 +176,27 @@ struct Place {
     chunk: u32,
 }
 
-/// The chunks that a stretch of WAL touches, in its order, each once.
+/// The chunks that a recovery of a stretch of WAL waits for.
 #[derive(Debug, Clone, Default)]
 pub struct Touched {
-    seen: HashSet<Place>,
-    order: Vec<Place>,
-    last: Option<Place>,
+    chunks: Vec<Touch>,
+    numbers: HashMap<Place, usize>,
+    /// Neighbouring records tend to be of the same chunk.
+    last: Option<(Place, usize)>,
+    /// The numbers of those with pages that it reads, in the order of the WAL, each once.
+    read: Vec<usize>,
+    /// The numbers of the chunks of pages that are only written, in the order of the WAL, one for each page.
+    written: Vec<usize>,
+}
+
+/// What is known of a chunk.
+#[derive(Debug, Clone)]
+struct Touch {
+    place: Place,
+    /// A page of it is read.
+    read: bool,
+    /// Pages that some record carries in whole, before any other record needs them: a bit for each.
+    whole: u32,
 }
 
 impl Touched {
@@ -175,16 +205,48 @@ impl Touched {
         for block in blocks(record).map_while(Result::ok) {
             let place =
                 Place { relation: block.relation, fork: block.fork, chunk: block.block / CHUNK_BLOCKS };
-            if self.last != Some(place) && self.order.len() < MAX_TOUCHED && self.seen.insert(place) {
-                self.order.push(place);
+            let Some(number) = self.number(place) else { continue };
+            let (touch, page) = (&mut self.chunks[number], 1 << (block.block % CHUNK_BLOCKS));
+            if touch.read || touch.whole & page != 0 {
+                continue;
             }
-            self.last = Some(place);
+            if block.whole {
+                touch.whole |= page;
+                self.written.push(number);
+            } else {
+                // Its other pages come with it.
+                touch.read = true;
+                self.read.push(number);
+            }
         }
     }
 
-    /// The chunks: the path of a file in the cluster's directory, and the number in that file.
+    fn number(&mut self, place: Place) -> Option<usize> {
+        if let Some((last, number)) = self.last
+            && last == place
+        {
+            return Some(number);
+        }
+        let number = match self.numbers.entry(place) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(_) if self.chunks.len() == MAX_TOUCHED => return None,
+            Entry::Vacant(new) => {
+                self.chunks.push(Touch { place, read: false, whole: 0 });
+                *new.insert(self.chunks.len() - 1)
+            }
+        };
+        self.last = Some((place, number));
+        Some(number)
+    }
+
+    /// The chunks: the path of a file in the cluster's directory, and the number in that file. First what is
+    /// read, then what does not stay in buffers until the recovery is over.
     pub fn chunks(&self) -> impl Iterator<Item = (String, u32)> + '_ {
-        self.order.iter().filter_map(Place::file)
+        let early = &self.written[..self.written.len().saturating_sub(BUFFERED)];
+        let mut known = HashSet::new();
+        let written =
+            early.iter().filter(move |number| !self.chunks[**number].read && known.insert(**number));
+        chain(&self.read, written).filter_map(|number| self.chunks[*number].place.file())
     }
 }
 
@@ -279,5 +341,31 @@ mod tests {
         let chunks: Vec<_> = touched.chunks().collect();
         let expected = [("base/5/16384.1", 1), ("global/1262", 0), ("base/5/16384_vm", 0)];
         assert_eq!(chunks, expected.map(|(path, chunk)| (path.to_owned(), chunk)));
+    }
+
+    #[test]
+    fn pages_that_come_whole_are_not_read() {
+        let touch = |flags: u8, image: &[u8], block: u32| {
+            record(&[&[0, flags, 0, 0], image, &named(HEAP), &block.to_le_bytes()], 0)
+        };
+        let (counts, compared): (&[u8], &[u8]) = (&[0, 0, 0, 0, 0x02], &[0, 0, 0, 0, 0]);
+        let mut touched = Touched::default();
+        for bytes in [
+            touch(0x10, counts, 0),
+            touch(0, &[], 0),
+            touch(0x40, &[], 32),
+            touch(0x10, compared, 64),
+            touch(0x10, counts, 96),
+            touch(0, &[], 97),
+            touch(0x10, counts, 65),
+        ] {
+            touched.note(&bytes);
+        }
+        let early = |touched: &Touched| touched.chunks().map(|(_, chunk)| chunk).collect::<Vec<_>>();
+        assert_eq!(early(&touched), [2, 3], "one page is compared, of another chunk a second page is read");
+        for block in 0..u32::try_from(BUFFERED).unwrap() {
+            touched.note(&touch(0x10, counts, 32 * (block + 10)));
+        }
+        assert_eq!(early(&touched), [2, 3, 0, 1], "the first ones have to make room");
     }
 }

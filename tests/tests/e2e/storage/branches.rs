@@ -47,6 +47,31 @@ async fn the_second_branch_of_a_busy_parent_has_little_to_replay() {
 
 #[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
 #[tokio::test]
+async fn a_replay_ends_at_once_and_whatever_the_cluster_says_of_recoveries() {
+    let mut site = Site::new(&["--idle-timeout", "-1"]);
+    let main = site.server.default_project();
+    site.run(&main, FILL).await;
+    let settings = "recovery_target_name = 'nowhere'\nrecovery_min_apply_delay = '1h'\nrestore_command = 'exit 3'\n\
+         primary_conninfo = 'host=127.0.0.1 port=1'\nrecovery_end_command = 'exit 4'\n";
+    let file = site.server.cluster_of(&main).join("postgresql.auto.conf");
+    let mut text = std::fs::read_to_string(&file).unwrap();
+    text.push_str(settings);
+    std::fs::write(&file, text).unwrap();
+    site.server.branch_verb(&main, "snapshot", "main", &[]).unwrap();
+    site.run(&main, "insert into t select g, md5(g::text) from generate_series(1001, 5000) g").await;
+    let branch = site.server.branch(&main, "feature", &[]);
+    assert_eq!(site.number(&branch.at, ROWS).await, 5000);
+    let log = || std::fs::read_to_string(site.server.home_of(&branch.at).join("postgres.log")).unwrap();
+    assert!(log().contains("received promote request"), "{}", log());
+    assert!(!log().contains("end-of-recovery"), "clients wait for a checkpoint: {}", log());
+    let place = site.place(&main).await;
+    let reader = site.server.read_only(&main, "main", &place);
+    assert_eq!(site.number(&reader, ROWS).await, 5000);
+    assert!(site.server.stop().1);
+}
+
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
 async fn a_branch_of_a_sleeping_parent_does_not_wake_it() {
     let mut site = Site::new(&[]);
     let main = site.server.default_project();

@@ -16,8 +16,8 @@ async fn a_branch_survives_the_death_of_its_postmaster_after_its_first_row() {
     let mut site = Site::new(&[]);
     let main = site.server.default_project();
     site.run(&main, FILL).await;
-    // All of this is replayed. PostgreSQL opens after a checkpoint of its own, because nobody triggered the promotion;
-    // a death before that is a death during recovery, see below.
+    // All of this is replayed. PostgreSQL opens before the checkpoint that follows the promotion, so that a death after
+    // the first row has the same WAL replayed once more, across the change of timelines.
     site.run(&main, "create table u as select g, repeat(md5(g::text), 4) s from generate_series(1, 60000) g")
         .await;
     for round in 0..3 {

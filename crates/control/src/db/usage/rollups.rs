@@ -75,11 +75,12 @@ impl std::ops::AddAssign for Used {
     }
 }
 
-const SUMS: &str = "sum(u.active_ms), sum(u.milli_cu_ms), sum(u.paused_ms), sum(u.storage_byte_hours),
+pub(super) const SUMS: &str =
+    "sum(u.active_ms), sum(u.milli_cu_ms), sum(u.paused_ms), sum(u.storage_byte_hours),
      sum(u.history_byte_hours), sum(u.egress), sum(u.ingress), sum(u.queries), sum(u.written), sum(u.wakes)";
 
 #[allow(clippy::cast_precision_loss, reason = "a year has 35 bits of milliseconds")]
-fn used(row: &Row<'_>, first: usize) -> Result<Used> {
+pub(super) fn used(row: &Row<'_>, first: usize) -> Result<Used> {
     let sum = |column: usize| -> Result<u64> {
         Ok(u64::try_from(row.get::<_, Option<i64>>(first + column)?.unwrap_or(0)).unwrap_or(0))
     };
@@ -167,12 +168,23 @@ pub fn by_time(db: &Connection, range: &Range, filter: &Filter) -> Result<Vec<(i
         .collect()
 }
 
-/// The branch that was last known by this name (or ID) in a project, also when it is gone.
-pub fn find_branch(db: &Connection, project: Option<&ProjectId>, name: &str) -> Result<Option<BranchId>> {
+/// The branch of this ID, also when it is gone.
+pub fn find_branch(db: &Connection, project: Option<&ProjectId>, wanted: &str) -> Result<Option<BranchId>> {
     db.prepare_cached(
         "SELECT s.branch_id FROM usage_subjects s WHERE s.branch_id = ?1 AND (?2 IS NULL OR s.project_id = ?2)",
     )?
-    .query_row(params![name, project.map(ProjectId::as_str)], |row| id(row, 0))
+    .query_row(params![wanted, project.map(ProjectId::as_str)], |row| id(row, 0))
+    .optional()
+}
+
+/// The branch of a project that is gone and had this name in the end; of several the youngest.
+pub fn find_gone(db: &Connection, project: &ProjectId, name: &str) -> Result<Option<BranchId>> {
+    db.prepare_cached(
+        "SELECT s.branch_id FROM usage_subjects s WHERE s.project_id = ?1 AND s.name = ?2
+             AND NOT EXISTS (SELECT 1 FROM branches b WHERE b.id = s.branch_id)
+         ORDER BY s.id DESC LIMIT 1",
+    )?
+    .query_row([project.as_str(), name], |row| id(row, 0))
     .optional()
 }
 

@@ -1,10 +1,11 @@
-//! The ledger against a naive one, with crashes between any two writes; and a month worked out by hand.
+//! The ledger against a naive one, with crashes between any two writes; and months worked out by hand.
 
 use dormouse_base::{BranchId, ProjectId, Timestamp};
 use proptest::prelude::*;
 use rusqlite::Connection;
 
 mod month;
+mod october;
 
 use super::*;
 use crate::db::migrations;
@@ -152,13 +153,18 @@ impl World {
         if before == Doing::Off && doing != Doing::Off {
             // As the keeper does: starting, and the note that it begins; what pauses was awake before.
             ledger.turn(&endpoint, Doing::Off, None, &now);
-            rows::open(&self.db, &endpoint, &now).unwrap();
+            rows::open(&self.db, &endpoint, self.cu[n], &now).unwrap();
             ledger.turn(&endpoint, Doing::Active, None, &now);
             self.wakes[n] += 1;
         } else if before == Doing::Paused && doing == Doing::Active {
             self.wakes[n] += 1;
         }
         ledger.turn(&endpoint, doing, None, &now);
+    }
+
+    fn stock(&mut self, n: usize, storage: u64, history: u64) {
+        let now = self.now();
+        self.ledger.as_mut().unwrap().level(&self.branches[n], storage, history, &now);
     }
 
     fn resize(&mut self, n: usize, cu: Cu) {

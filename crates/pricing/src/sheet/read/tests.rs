@@ -75,6 +75,23 @@ fn errors_name_file_line_field_and_what_is_wrong() {
             "sizes = [{ name = \"S\", cu = 2, price = 1 }, { name = \"L\", cu = 1, price = 1 }]",
             "line 10, field `compute.sizes`: sizes must be more than 0 and grow",
         ),
+        (
+            "price = 0.05",
+            "minimum_units = 0.25\nsizes = [{ name = \"S\", cu = 2, price = 1 }]",
+            "field `compute`: `unit`, `units_per_cu` and `minimum_units` belong to `price`",
+        ),
+        (
+            "price = 0.05",
+            "price = 1000001",
+            "line 10, field `compute.price`: `1000001` is more than a million",
+        ),
+        ("price = 0.05", "price = inf", "line 10, field `compute.price`: `inf` is not a decimal number"),
+        ("price = 0.05", "price = 99999999999999999999", "line 10"),
+        (
+            "sleeps = true",
+            "sleeps = true\nminimum_seconds_per_wake = -1",
+            "line 12, field `compute.minimum_sec",
+        ),
         ("\"GiB\"", "\"MB\"", "line 14, field `storage.unit`"),
         (
             "{ price = \"0.02\" }",

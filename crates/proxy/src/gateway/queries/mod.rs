@@ -8,10 +8,11 @@ mod ask;
 mod events;
 
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use dormouse_base::EndpointId;
 use dormouse_base::clock::Mono;
 use dormouse_pgwire::sqlstate::SqlState;
+use dormouse_pgwire::startup::Startup;
 
 use super::answer::problem::Problem;
 use super::answer::timing::Timing;
@@ -21,17 +22,16 @@ use super::request::messages;
 use super::request::statement::Work;
 use super::run::Wish;
 use super::{Gateway, Visitor, cors, run, upload};
-use crate::session::login::LoggedIn;
 use crate::session::shown;
 use ask::{Ask, What};
 
 /// Answers a request.
-pub(super) async fn serve(State(gateway): State<Gateway>, request: Request<Body>) -> Response<Body> {
+pub(super) async fn serve(gateway: &Gateway, request: Request<Body>) -> Response<Body> {
     let start = Mono::now();
     let visitor = Visitor::of(&request);
     let (parts, body) = request.into_parts();
     let id = super::request_id();
-    let mut response = match work(&gateway, &parts.headers, body, &visitor, start, &id).await {
+    let mut response = match work(gateway, &parts.headers, body, &visitor, start, &id).await {
         Ok(response) => response,
         Err(problem) => {
             let mut response = body::json(problem.status, problem.body());
@@ -62,10 +62,10 @@ async fn work(
     let key = key.ok_or_else(no_key)?;
     let (body, held) = upload::read(headers, body, &gateway.budget).await?;
     let ask = Ask::read(&body)?;
-    let who = enter(gateway, key, &ask, visitor).await?;
-    let asleep = !shared.wake.is_awake(&who.endpoint);
+    let (endpoint, startup) = enter(gateway, key, &ask, visitor).await?;
+    let asleep = !shared.wake.is_awake(&endpoint);
     let timing = Timing { start, asleep };
-    let lease = gateway.clients.take(who, visitor.peer, visitor.tls)?;
+    let lease = gateway.clients.take(endpoint, &startup, visitor)?;
     let statement = match ask.what {
         What::Statement(statement) if !ask.stream && !wants_events(headers) => statement,
         what => {
@@ -93,7 +93,12 @@ fn script(what: &What<'_>, max_rows: u32, output: headers::Output) -> Result<eve
 }
 
 /// Where the key's holder goes, and as which role.
-async fn enter(gateway: &Gateway, key: &str, ask: &Ask<'_>, visitor: &Visitor) -> Result<LoggedIn, Problem> {
+async fn enter(
+    gateway: &Gateway,
+    key: &str,
+    ask: &Ask<'_>,
+    visitor: &Visitor,
+) -> Result<(EndpointId, Startup), Problem> {
     let shared = &gateway.clients.shared;
     let endpoint = shared.wake.locate(&ask.route)?;
     shared.wake.admit(&endpoint, visitor.peer.ip())?;
@@ -107,7 +112,8 @@ async fn enter(gateway: &Gateway, key: &str, ask: &Ask<'_>, visitor: &Visitor) -
             .owner_of(&endpoint, &ask.database)?
             .ok_or_else(|| Problem::malformed("the database has no owner that is known: name a \"role\""))?,
     };
-    Ok(shown::enter_by_key(shared, &endpoint, &role, &ask.database).await?)
+    let startup = shown::enter_by_key(shared, &endpoint, &role, &ask.database).await?;
+    Ok((endpoint, startup))
 }
 
 fn wants_events(headers: &HeaderMap) -> bool {

@@ -8,7 +8,6 @@ mod frame;
 mod stream;
 
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -28,7 +27,7 @@ const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const KEY_LEN: usize = 24;
 
 /// Answers an upgrade.
-pub(super) async fn serve(State(gateway): State<Gateway>, mut request: Request<Body>) -> Response<Body> {
+pub(super) async fn serve(gateway: &Gateway, mut request: Request<Body>) -> Response<Body> {
     let accept = match accept(request.headers()) {
         Ok(accept) => accept,
         Err(problem) => {

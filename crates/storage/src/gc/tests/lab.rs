@@ -137,6 +137,8 @@ impl Lab {
 
     /// A project with a branch that has an empty beginning at record 0.
     pub(crate) async fn root(&self) -> BranchId {
+        let marker = r#"{"format":1,"product":"dormouse","version":"0","created_at":"2026-11-25T21:33:18Z","store":"x"}"#;
+        self.store.put(&key::format(), marker.into()).await.unwrap();
         let (format, pg_version) = (FORMAT_VERSION, 18);
         let meta = serde_json::Value::Null;
         let record = ProjectRecord { format, project: project(), created_at: clock::now(), pg_version, meta };

@@ -99,13 +99,6 @@ fn deeds() -> Vec<Deed> {
     all
 }
 
-impl World {
-    fn stock(&mut self, n: usize, storage: u64, history: u64) {
-        let now = self.now();
-        self.ledger.as_mut().unwrap().level(&self.branches[n], storage, history, &now);
-    }
-}
-
 fn of(world: &World, grain: Granularity, from: &str, to: &str, n: usize) -> dormouse_api::usage::Totals {
     let second = |text: &str| text.parse::<Timestamp>().unwrap().as_second();
     let range = Range { grain, start: second(from), end: second(to) };
