@@ -11,15 +11,15 @@ use crate::session::{crashed, help, stopping};
 /// Why the backend ended, as an error of the statement, not of the connection.
 pub(super) fn of_statement(last: Option<&ErrorResponse>, closing: Option<Closing>) -> Vec<u8> {
     let (code, text) = match (last, closing) {
-        (Some(last), _) if last.fields.code() == SqlState::ADMIN_SHUTDOWN.as_str() => {
-            (SqlState::ADMIN_SHUTDOWN, "the statement was ended because the endpoint is stopping")
-        }
         (_, Some(Closing::Draining | Closing::Now)) => {
-            (SqlState::ADMIN_SHUTDOWN, "the statement was ended because the endpoint is stopping")
+            (SqlState::ADMIN_SHUTDOWN, "the statement was ended because the endpoint is stopping".to_owned())
+        }
+        (Some(last), _) if last.fields.code() == SqlState::ADMIN_SHUTDOWN.as_str() => {
+            (SqlState::ADMIN_SHUTDOWN, format!("the statement was ended: {}", last.fields.message()))
         }
         _ => (
             SqlState::CONNECTION_FAILURE,
-            "PostgreSQL ended unexpectedly while the statement or its transaction ran",
+            "PostgreSQL ended unexpectedly while the statement or its transaction ran".to_owned(),
         ),
     };
     ClientError::error(code, text)
