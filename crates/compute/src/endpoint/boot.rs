@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dormouse_base::clock::Mono;
 use dormouse_base::with_causes;
-use dormouse_runtime::task;
+use dormouse_runtime::{failpoint, task};
 use rustix::process::Signal;
 use tokio::sync::oneshot;
 
@@ -220,6 +220,7 @@ impl Actor {
 async fn recovered(run: &Arc<Run>, watch: &ready::Watch, recovery: Recovery) -> io::Result<()> {
     if recovery == Recovery::Promote {
         watch.starting(run.pid()).await?;
+        failpoint::hit("compute.promote.before").await?;
         let run = Arc::clone(run);
         let asked = move || {
             promote::request(run.data())?;
