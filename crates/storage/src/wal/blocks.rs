@@ -16,7 +16,6 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::iter::chain;
 
 use super::page::{Problem, u16_at, u32_at};
 use super::record::{HEADER, PART_DATA_LONG, PART_DATA_SHORT, PART_ORIGIN, PART_TOP_XID};
@@ -246,7 +245,7 @@ impl Touched {
         let mut known = HashSet::new();
         let written =
             early.iter().filter(move |number| !self.chunks[**number].read && known.insert(**number));
-        chain(&self.read, written).filter_map(|number| self.chunks[*number].place.file())
+        self.read.iter().chain(written).filter_map(|number| self.chunks[*number].place.file())
     }
 }
 
