@@ -153,7 +153,7 @@ impl Wake for Awake {
 #[async_trait::async_trait]
 impl Compute for Always {
     async fn connect(&self) -> io::Result<BackendStream> {
-        UnixStream::connect(&self.socket).await.map(BackendStream::Unix)
+        UnixStream::connect(&self.socket).await.and_then(BackendStream::unix)
     }
 
     fn gate(&self) -> Arc<Gate> {

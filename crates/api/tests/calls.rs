@@ -140,6 +140,8 @@ fn every_call() -> Vec<Line> {
         line(&client::auth::create_token(p, &new_token())),
         line(&client::auth::rotate_key()),
         line(&client::console::link()),
+        line(&client::console::sessions()),
+        line(&client::console::end("cs-0123456789abcdef")),
         line(&client::api_key::list()),
         line(&client::api_key::create(&CreateApiKey { key_name: "ci".into(), project_id: None })),
         line(&client::api_key::delete(&"key-calm-oak-abcd2345".parse().unwrap())),

@@ -109,8 +109,8 @@ impl Fleet {
         let urgency = Arc::new(Semaphore::new(MAX_URGENT_BOOTS));
         let stopping = CancellationToken::new();
         let turns: Arc<tokio::sync::RwLock<()>> = Arc::default();
-        let watcher = Watcher::new(config.controllers.clone(), Arc::clone(&host), metrics.clone());
-        watcher.start(&scope, Arc::clone(&turns));
+        let watcher = Watcher::new(config.controllers.clone(), Arc::clone(&host), metrics.clone(), &scope);
+        watcher.start(Arc::clone(&turns));
         let around = Surroundings {
             config: Arc::new(config),
             host,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_base::EndpointId;
+use dormouse_base::clock::Mono;
 use dormouse_compute::endpoint::Closing;
 use dormouse_compute::event::{Cause, Happening, SleepReason};
 use dormouse_compute::host::{Host, HostError, SleepNotes};
@@ -101,17 +102,27 @@ struct World {
 }
 
 fn fleet(root: &Path, host: Arc<Bare>, choice: Choice) -> (Fleet, Scope) {
+    let instance = root.file_name().unwrap().to_str().unwrap().trim_start_matches('.');
+    let cgroups = Cgroups::detect(choice, instance).unwrap();
+    let controllers = Controllers::detect(choice, &cgroups, instance);
+    fleet_with(root, host, cgroups, controllers)
+}
+
+/// One whose groups are somewhere else than this process.
+fn fleet_in(root: &Path, host: Arc<Bare>, cgroups: Cgroups) -> (Fleet, Scope) {
+    fleet_with(root, host, cgroups, Controllers::Missing("not looked for".to_owned()))
+}
+
+fn fleet_with(root: &Path, host: Arc<Bare>, cgroups: Cgroups, controllers: Controllers) -> (Fleet, Scope) {
     let all = Installations::discover(&[]);
     let views: BTreeMap<u16, View> =
         all.iter().map(|i| (i.major, View::prepare(i, &root.join("views")).unwrap())).collect();
-    let instance = root.file_name().unwrap().to_str().unwrap().trim_start_matches('.');
-    let cgroups = Cgroups::detect(choice, instance).unwrap();
     let config = FleetConfig {
         computes: root.join("computes"),
         run_root: root.join("run"),
         views,
         identities: Identities::detect(None, root).unwrap(),
-        controllers: Controllers::detect(choice, &cgroups, instance),
+        controllers,
         cgroups,
         boot_slots: 4,
     };
@@ -317,6 +328,69 @@ async fn a_new_fleet_adopts_active_and_frozen_computes_and_nothing_else() {
     endpoint.wake(Cause::Request).await.unwrap();
     assert_ne!(endpoint.pid(), Some(me));
     next.shut_down(false, Duration::from_secs(20)).await;
+}
+
+/// A server that stands in another group than the one before it: another unit of systemd, another session.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn computes_of_a_server_that_stood_elsewhere_are_moved_and_live_on() {
+    let mut world = world(Choice::Auto, None, PauseTimeout::Forever);
+    world.fleet.shut_down(false, Duration::from_secs(20)).await;
+    for choice in [Choice::V2, Choice::V1] {
+        let instance = world.root.file_name().unwrap().to_str().unwrap().trim_start_matches('.').to_owned();
+        let Ok(Cgroups::V2(base) | Cgroups::V1(base)) = Cgroups::detect(choice, &instance) else { continue };
+        let outer = base.parent().unwrap().to_owned();
+        let _unused = std::fs::remove_dir(&base);
+        let places =
+            ["a", "b"].map(|unit| outer.join(format!("{instance}-{unit}")).join(base.file_name().unwrap()));
+        let in_place = |place: &PathBuf| match choice {
+            Choice::V2 => Cgroups::V2(place.clone()),
+            _ => Cgroups::V1(place.clone()),
+        };
+        let group = |place: &Path| place.join(world.id.as_str());
+        (world.fleet, world.scope) = fleet_in(&world.root, Arc::clone(&world.host), in_place(&places[0]));
+        let endpoint = world.fleet.endpoint(&world.id);
+        let lease = endpoint.acquire().await.unwrap();
+        let pid = endpoint.pid().unwrap();
+        // In version 1 it enters its group after the first row.
+        drop(lease.ticket.expect("it was woken"));
+        let mut session = client(&lease.run.socket().path()).await;
+        drop(lease.pass);
+        let begin = Mono::now();
+        while !std::fs::read_to_string(group(&places[0]).join("cgroup.procs"))
+            .is_ok_and(|all| !all.is_empty())
+        {
+            assert!(begin.elapsed() < Duration::from_secs(10), "it does not enter its group");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        for (round, frozen) in [false, true].into_iter().enumerate() {
+            if frozen {
+                world.fleet.endpoint(&world.id).pause().await.unwrap();
+            }
+            world.scope.close(Duration::from_secs(1)).await;
+            let (next, scope) =
+                fleet_in(&world.root, Arc::clone(&world.host), in_place(&places[(round + 1) % 2]));
+            assert_eq!(next.adopt_all().await, [world.id.clone()], "{choice:?}, frozen: {frozen}");
+            (world.fleet, world.scope) = (next, scope);
+            let endpoint = world.fleet.endpoint(&world.id);
+            assert_eq!(endpoint.pid(), Some(pid), "the same process");
+            assert_eq!(endpoint.state(), if frozen { State::Paused } else { State::Active });
+            assert!(!places[round % 2].exists(), "nothing is left where it was");
+            if frozen {
+                let query = session.query_one("select 1", &[]);
+                assert!(
+                    tokio::time::timeout(Duration::from_millis(200), query).await.is_err(),
+                    "it stands still"
+                );
+            }
+            let lease = endpoint.acquire().await.unwrap();
+            session = client(&lease.run.socket().path()).await;
+            session.query_one("select 1", &[]).await.unwrap();
+        }
+        world.fleet.shut_down(false, Duration::from_secs(20)).await;
+        for unit in ["a", "b"] {
+            let _made_by_us = std::fs::remove_dir(outer.join(format!("{instance}-{unit}")));
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

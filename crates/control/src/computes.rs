@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use dormouse_base::{EndpointId, Kind, Timestamp};
 use dormouse_compute::event::{Cause, SleepReason};
-use dormouse_compute::limits::{ClientLoad, Live};
+use dormouse_compute::limits::Live;
 use dormouse_compute::postgres::SUPERUSER;
 use dormouse_compute::postgres::admin::AdminClient;
 use dormouse_compute::spec::Tuning;
@@ -101,11 +101,6 @@ pub trait Computes: Send + Sync + Debug + 'static {
     /// Drops what is known of a deleted endpoint, which must be Stopped.
     async fn forget(&self, endpoint: &EndpointId);
 
-    /// Its clients.
-    fn clients(&self, _endpoint: &EndpointId) -> ClientLoad {
-        ClientLoad::default()
-    }
-
     /// What its owner allows changed: holds at once while it runs, and else from the next start on.
     fn retune(&self, _endpoint: &EndpointId, _tuning: Tuning) {}
 
@@ -174,10 +169,6 @@ impl Computes for Fleet {
 
     async fn forget(&self, endpoint: &EndpointId) {
         Fleet::forget(self, endpoint).await;
-    }
-
-    fn clients(&self, endpoint: &EndpointId) -> ClientLoad {
-        self.get(endpoint).map_or_else(ClientLoad::default, |endpoint| endpoint.clients())
     }
 
     fn retune(&self, endpoint: &EndpointId, tuning: Tuning) {

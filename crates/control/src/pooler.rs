@@ -8,6 +8,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, OnceLock};
 
 use dormouse_api::pooler::{PoolerAnswer, PoolerLayer, PoolerSetting, UpdatePooler};
+use dormouse_base::EndpointId;
 
 use crate::control::Control;
 use crate::db::{Db, DbError, endpoints, settings};
@@ -29,6 +30,15 @@ pub enum PoolerError {
     NotKept,
 }
 
+/// The clients of an endpoint.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClientLoad {
+    /// Connections to its PostgreSQL that clients have or share.
+    pub connections: u32,
+    /// Clients that wait for one of a pool.
+    pub waiting: u32,
+}
+
 /// The pooler.
 #[async_trait::async_trait]
 pub trait Pooler: Debug + Send + Sync + 'static {
@@ -40,6 +50,9 @@ pub trait Pooler: Debug + Send + Sync + 'static {
 
     /// Clients, logins and waits of endpoints that have any; durations are those since the last call.
     fn census(&self) -> Vec<Census>;
+
+    /// The clients of an endpoint at this moment.
+    fn load(&self, endpoint: &EndpointId) -> ClientLoad;
 
     /// Changes settings, of all pools or of those that are named, all or none; `None` means the default.
     ///

@@ -2,6 +2,10 @@
 //!
 //! The first kind is the hot path: what it costs beyond the socket itself is one branch that is always predicted.
 
+mod quiet;
+
+pub use quiet::Quiet;
+
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
@@ -20,7 +24,7 @@ const SCRAP: usize = 16;
 #[derive(Debug)]
 pub enum BackendStream {
     /// A socket of this machine.
-    Unix(UnixStream),
+    Unix(Quiet),
     /// In the clear.
     Tcp(TcpStream),
     /// Encrypted.
@@ -28,6 +32,14 @@ pub enum BackendStream {
 }
 
 impl BackendStream {
+    /// A socket of this machine, for the executor that runs this.
+    ///
+    /// # Errors
+    /// When the system cannot watch it.
+    pub fn unix(socket: UnixStream) -> io::Result<Self> {
+        Quiet::new(socket).map(Self::Unix)
+    }
+
     /// Whether it is open and nothing has come on it. What had come is lost: then it cannot be used any more.
     /// Costs no system call while nothing has come.
     pub(crate) fn is_silent(&self) -> bool {

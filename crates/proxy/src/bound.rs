@@ -6,18 +6,23 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use rustix::net::SocketFlags;
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::stream::ClientStream;
 
 /// Connections that may wait in the kernel to be accepted.
 const BACKLOG: i32 = 4096;
+
+/// A serverless client that froze leaves a dead connection; the system finds it within 60 + 5 × 10 s.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(10), 5);
 
 /// The address that stands for a client of a Unix socket.
 pub const UNIX_PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
@@ -142,26 +147,39 @@ impl Bound {
 
     pub(crate) fn listen(self) -> io::Result<Listening> {
         self.socket.listen(BACKLOG)?;
-        Ok(match self.place {
-            Place::Tcp(_) => Listening::Tcp(TcpListener::from_std(self.socket.into())?),
-            Place::Unix(file) => Listening::Unix(UnixListener::from_std(self.socket.into())?, file),
-        })
+        if let Place::Tcp(_) = self.place
+            && let Err(error) = prepare(&self.socket)
+        {
+            tracing::debug!(%error, "cannot set socket options");
+        }
+        Ok(Listening { socket: self.socket, place: self.place })
     }
 }
 
+/// Options of clients' sockets. Each inherits them from the one that it came by.
+fn prepare(listening: &Socket) -> io::Result<()> {
+    listening.set_tcp_nodelay(true)?;
+    let (idle, interval, retries) = KEEPALIVE;
+    let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(retries);
+    listening.set_tcp_keepalive(&keepalive)
+}
+
 /// An address that answers.
-#[allow(private_interfaces, reason = "the file is only kept")]
-pub(crate) enum Listening {
-    Tcp(TcpListener),
-    Unix(UnixListener, #[allow(dead_code, reason = "removed when dropped")] SocketFile),
+#[derive(Debug)]
+pub(crate) struct Listening {
+    socket: Socket,
+    place: Place,
 }
 
 impl AsFd for Listening {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(listener) => listener.as_fd(),
-            Self::Unix(listener, _) => listener.as_fd(),
-        }
+        self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for Listening {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }
 
@@ -174,24 +192,30 @@ pub(crate) enum Incoming {
 impl Listening {
     /// The file of a Unix socket stays: another process listens there now.
     pub(crate) fn leave_file(&self) {
-        if let Self::Unix(_, file) = self {
+        if let Place::Unix(file) = &self.place {
             file.left.store(true, Ordering::Release);
         }
     }
 
     pub(crate) fn is_tcp(&self) -> bool {
-        matches!(self, Self::Tcp(_))
+        matches!(self.place, Place::Tcp(_))
     }
 
-    pub(crate) async fn accept(&self) -> io::Result<(Incoming, SocketAddr)> {
-        match self {
-            Self::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                Ok((Incoming::Tcp(stream.into_std()?), peer))
+    /// Takes the next client that waits, without handing it to the executor that looks: it may be another's.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nobody waits; when the system has no descriptor left.
+    pub(crate) fn take(&self) -> io::Result<(Incoming, SocketAddr)> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        match self.place {
+            Place::Tcp(address) => {
+                let (socket, peer) = rustix::net::acceptfrom_with(&self.socket, flags)?;
+                let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+                Ok((Incoming::Tcp(socket.into()), peer.unwrap_or(address)))
             }
-            Self::Unix(listener, _) => {
-                let (stream, _) = listener.accept().await?;
-                Ok((Incoming::Unix(stream.into_std()?), UNIX_PEER))
+            Place::Unix(_) => {
+                let socket = rustix::net::accept_with(&self.socket, flags)?;
+                Ok((Incoming::Unix(socket.into()), UNIX_PEER))
             }
         }
     }
@@ -204,5 +228,29 @@ impl Incoming {
             Self::Tcp(stream) => TcpStream::from_std(stream).map(ClientStream::Plain),
             Self::Unix(stream) => UnixStream::from_std(stream).map(ClientStream::Unix),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::SockRef;
+
+    use super::*;
+
+    #[test]
+    fn clients_get_the_options_of_the_socket_that_they_came_by() {
+        let listening = Bound::to((Ipv4Addr::LOCALHOST, 0).into()).unwrap().listen().unwrap();
+        assert_eq!(listening.take().err().map(|error| error.kind()), Some(io::ErrorKind::WouldBlock));
+        let Place::Tcp(address) = listening.place else { panic!("it is TCP") };
+        let client = std::net::TcpStream::connect(address).unwrap();
+        let (incoming, peer) = listening.take().unwrap();
+        assert_eq!(peer, client.local_addr().unwrap());
+        let Incoming::Tcp(stream) = incoming else { panic!("it is TCP") };
+        let socket = SockRef::from(&stream);
+        assert!(
+            socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap() && socket.nonblocking().unwrap()
+        );
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE.0);
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVE.2);
     }
 }

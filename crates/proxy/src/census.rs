@@ -2,7 +2,8 @@
 //! they waited for a backend.
 //!
 //! ```text
-//!   a login, a direct session ─► Census   one lock a login, far from the path of a query
+//!   a login                   ─► Census   one lock a login, far from the path of a query
+//!   a session without a pool  ─► Ledger   which counts what it does ([`crate::traffic`])
 //!   a wait for a backend      ─► Samples   in the pool's own lock, which is held anyway; no wait is one addition
 //!                                   │
 //!                        taken once a second by who wants to know
@@ -98,68 +99,37 @@ pub(crate) struct PoolCensus {
     pub(crate) waits: Samples,
 }
 
-/// Sessions and logins by endpoint. What pools know is asked of them.
+/// Logins by endpoint. What others know is asked of them.
 #[derive(Debug, Default)]
 pub(crate) struct Census {
-    all: Mutex<HashMap<EndpointId, Spot>>,
-}
-
-#[derive(Debug, Default)]
-struct Spot {
-    direct: usize,
-    logins: Samples,
-}
-
-/// A session with a backend of its own, counted until it is dropped.
-pub(crate) struct Direct<'a> {
-    census: &'a Census,
-    endpoint: EndpointId,
-}
-
-impl Drop for Direct<'_> {
-    fn drop(&mut self) {
-        if let Some(spot) = self.census.all.lock().get_mut(&self.endpoint) {
-            spot.direct = spot.direct.saturating_sub(1);
-        }
-    }
+    logins: Mutex<HashMap<EndpointId, Samples>>,
 }
 
 impl Census {
     /// A client has logged in.
     pub(crate) fn logged_in(&self, endpoint: &EndpointId, took: Duration) {
-        let mut all = self.all.lock();
-        if let Some(spot) = all.get_mut(endpoint) {
-            spot.logins.note(took);
+        let mut all = self.logins.lock();
+        if let Some(logins) = all.get_mut(endpoint) {
+            logins.note(took);
         } else if all.len() < MAX_ENDPOINTS {
-            all.entry(endpoint.clone()).or_default().logins.note(took);
+            all.entry(endpoint.clone()).or_default().note(took);
         }
-    }
-
-    /// A session has a backend of its own.
-    pub(crate) fn direct(&self, endpoint: &EndpointId) -> Direct<'_> {
-        self.all.lock().entry(endpoint.clone()).or_default().direct += 1;
-        Direct { census: self, endpoint: endpoint.clone() }
     }
 
     /// What there is now, and what was since the last taking.
     pub(crate) fn take(
         &self,
-        pools: impl Iterator<Item = (EndpointId, PoolCensus)>,
+        sessions: impl IntoIterator<Item = (EndpointId, usize)>,
+        pools: impl IntoIterator<Item = (EndpointId, PoolCensus)>,
     ) -> HashMap<EndpointId, EndpointCensus> {
-        let mut found: HashMap<EndpointId, EndpointCensus> = HashMap::new();
-        self.all.lock().retain(|endpoint, spot| {
-            let logins = std::mem::take(&mut spot.logins);
-            let now = EndpointCensus {
-                clients: spot.direct,
-                backends: spot.direct,
-                logins,
-                ..EndpointCensus::default()
-            };
-            if now != EndpointCensus::default() {
-                found.insert(endpoint.clone(), now);
-            }
-            spot.direct > 0
-        });
+        let logins = std::mem::take(&mut *self.logins.lock());
+        let with = |(endpoint, logins)| (endpoint, EndpointCensus { logins, ..EndpointCensus::default() });
+        let mut found: HashMap<EndpointId, EndpointCensus> = logins.into_iter().map(with).collect();
+        for (endpoint, count) in sessions {
+            let of = found.entry(endpoint).or_default();
+            of.clients += count;
+            of.backends += count;
+        }
         for (endpoint, pool) in pools {
             let of = found.entry(endpoint).or_default();
             of.clients += pool.clients;
@@ -180,24 +150,20 @@ mod tests {
     }
 
     #[test]
-    fn sessions_are_counted_while_they_are_and_logins_until_they_are_taken() {
+    fn everything_of_an_endpoint_comes_together_and_logins_once() {
         let census = Census::default();
         let (one, two) = (endpoint("one"), endpoint("two"));
         census.logged_in(&one, Duration::from_millis(3));
-        let session = census.direct(&one);
         let waits = Samples { zeros: 5, ..Samples::default() };
         let pool = PoolCensus { clients: 7, backends: 2, waiting: 1, waits: waits.clone() };
-        let taken = census.take([(two.clone(), pool)].into_iter());
+        let taken = census.take([(one.clone(), 1)], [(two.clone(), pool)]);
         assert_eq!((taken[&one].clients, taken[&one].backends), (1, 1));
         assert_eq!(taken[&one].logins.milliseconds().collect::<Vec<_>>(), [(3.0, 1)]);
         assert_eq!((taken[&two].clients, taken[&two].backends, taken[&two].waiting), (7, 2, 1));
         assert_eq!(taken[&two].waits, waits);
-
-        let taken = census.take(std::iter::empty());
+        let taken = census.take([(one.clone(), 1)], []);
         assert_eq!((taken.len(), &taken[&one].logins), (1, &Samples::default()));
-        drop(session);
-        assert!(census.take(std::iter::empty()).is_empty());
-        assert!(census.all.lock().is_empty(), "and nothing is left of it");
+        assert!(census.take([], []).is_empty());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! [`door`]'s decision.
 
 mod door;
+mod watch;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -147,16 +148,17 @@ impl Proxy {
                 () = ended.cancelled() => {}
             }
         });
-        for listening in listening {
+        for (listening, shard) in listening.into_iter().zip(shared.pools.shards().iter().cycle()) {
             let left = if listening.is_tcp() { self.tcp.clone() } else { self.unix.clone() };
             let (door, token) = (Arc::clone(&self.door), token.clone());
-            scope.spawn("accept", async move {
+            let accept = shard.run(async move {
                 tokio::select! {
-                    () = door.accept(listening) => {}
+                    failed = door.accept(listening) => tracing::error!(?failed, "a listening socket cannot be watched"),
                     () = token.cancelled() => {}
                     () = left.cancelled() => {}
                 }
             });
+            scope.spawn("accept", accept);
         }
         self.keep_up();
         Ok(())

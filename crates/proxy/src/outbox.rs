@@ -22,6 +22,11 @@ impl Outbox {
         self.bytes.is_empty() && !self.flush
     }
 
+    /// With bytes that have not been sent.
+    pub(crate) fn of(bytes: Vec<u8>) -> Self {
+        Self { bytes, ..Self::default() }
+    }
+
     /// Adds bytes without sending them.
     pub(crate) fn add(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);

@@ -4,6 +4,8 @@
 //! atomic addition and no line of cache that two cores want. Pools count anyway, in their books. Whoever wants to
 //! know ([`Ledger::take`]) adds all of that up; what a session had counted when it ended is kept until then.
 //!
+//! Who has a tally is there, so this is also the place that knows how many sessions have a backend of their own.
+//!
 //! Bytes are those of PostgreSQL's protocol, after the login and without TLS around them. A statement is counted when
 //! PostgreSQL says that it is ready for the next, as PgBouncer does it.
 
@@ -72,6 +74,8 @@ impl Counts {
 struct Line {
     /// Who counts.
     open: HashMap<u64, Arc<Counts>>,
+    /// How many of those are sessions with a backend of their own; the others are pools.
+    sessions: usize,
     /// What those had counted who do not any more.
     closed: Traffic,
     /// What was taken.
@@ -94,11 +98,36 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// A session or a pool of an endpoint begins.
+    /// A pool of an endpoint begins.
     pub(crate) fn open(self: &Arc<Self>, endpoint: &EndpointId) -> Tally {
+        self.begin(endpoint, false)
+    }
+
+    /// A session with a backend of its own begins.
+    pub(crate) fn session(self: &Arc<Self>, endpoint: &EndpointId) -> Tally {
+        self.begin(endpoint, true)
+    }
+
+    fn begin(self: &Arc<Self>, endpoint: &EndpointId, is_session: bool) -> Tally {
         let (id, counts) = (self.next.fetch_add(1, Ordering::Relaxed), Arc::<Counts>::default());
-        self.lines.lock().entry(endpoint.clone()).or_default().open.insert(id, Arc::clone(&counts));
-        Tally { id, counts, endpoint: endpoint.clone(), ledger: Arc::clone(self) }
+        let mut lines = self.lines.lock();
+        let line = lines.entry(endpoint.clone()).or_default();
+        line.open.insert(id, Arc::clone(&counts));
+        line.sessions += usize::from(is_session);
+        drop(lines);
+        Tally { id, is_session, counts, endpoint: endpoint.clone(), ledger: Arc::clone(self) }
+    }
+
+    /// How many sessions of an endpoint have a backend of their own.
+    pub(crate) fn sessions_of(&self, endpoint: &EndpointId) -> usize {
+        self.lines.lock().get(endpoint).map_or(0, |line| line.sessions)
+    }
+
+    /// The same of every endpoint that has any.
+    pub(crate) fn sessions(&self) -> Vec<(EndpointId, usize)> {
+        let lines = self.lines.lock();
+        let some = lines.iter().filter(|(_, line)| line.sessions > 0);
+        some.map(|(endpoint, line)| (endpoint.clone(), line.sessions)).collect()
     }
 
     /// What was counted elsewhere.
@@ -126,6 +155,7 @@ impl Ledger {
 #[derive(Debug)]
 pub(crate) struct Tally {
     id: u64,
+    is_session: bool,
     counts: Arc<Counts>,
     endpoint: EndpointId,
     ledger: Arc<Ledger>,
@@ -162,6 +192,7 @@ impl Drop for Tally {
         let Some(line) = lines.get_mut(&self.endpoint) else { return };
         if let Some(counts) = line.open.remove(&self.id) {
             line.closed += counts.read();
+            line.sessions -= usize::from(self.is_session);
         }
     }
 }
@@ -177,7 +208,7 @@ mod tests {
     #[test]
     fn everything_is_taken_once() {
         let (ledger, id) = (Arc::new(Ledger::default()), EndpointId::generate());
-        let (one, pool) = (ledger.open(&id), ledger.open(&id));
+        let (one, pool) = (ledger.session(&id), ledger.open(&id));
         one.up(10);
         one.down(100, 1);
         pool.set(traffic(5, 6, 7));
@@ -192,8 +223,20 @@ mod tests {
         assert_eq!(ledger.take(), [(id.clone(), traffic(0, 3, 0))]);
         assert!(ledger.take().is_empty() && ledger.lines.lock().is_empty(), "nothing of it is kept");
         // The next one begins at zero.
-        let again = ledger.open(&id);
+        let again = ledger.session(&id);
         again.up(4);
         assert_eq!(ledger.take(), [(id, traffic(0, 4, 0))]);
+    }
+
+    #[test]
+    fn sessions_are_counted_as_long_as_they_last_and_pools_are_none() {
+        let (ledger, id) = (Arc::new(Ledger::default()), EndpointId::generate());
+        let (one, two, pool) = (ledger.session(&id), ledger.session(&id), ledger.open(&id));
+        assert_eq!((ledger.sessions_of(&id), ledger.sessions()), (2, vec![(id.clone(), 2)]));
+        drop((one, pool));
+        let _what_one_counted = ledger.take();
+        assert_eq!(ledger.sessions_of(&id), 1);
+        drop(two);
+        assert_eq!((ledger.sessions_of(&id), ledger.sessions()), (0, vec![]));
     }
 }

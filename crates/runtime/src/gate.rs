@@ -17,7 +17,7 @@
 //! between is never missed. Entering costs two atomic additions a query and no lock.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
@@ -31,12 +31,11 @@ const ONE_GENERATION: u64 = 1 << 25;
 pub struct Gate {
     word: AtomicU64,
     emptied: Notify,
-    connections: AtomicU32,
 }
 
 impl Default for Gate {
     fn default() -> Self {
-        Self { word: AtomicU64::new(CLOSED), emptied: Notify::new(), connections: AtomicU32::new(0) }
+        Self { word: AtomicU64::new(CLOSED), emptied: Notify::new() }
     }
 }
 
@@ -107,19 +106,6 @@ impl Gate {
         (before & CLOSED == 0).then_some(pass)
     }
 
-    /// Counts a connection to what is behind the gate, until what is returned is dropped. Idle ones count as well.
-    #[must_use]
-    pub fn connected(self: &Arc<Self>) -> Connected {
-        self.connections.fetch_add(1, Ordering::Relaxed);
-        Connected(Arc::clone(self))
-    }
-
-    /// How many connections there are.
-    #[must_use]
-    pub fn connections(&self) -> u32 {
-        self.connections.load(Ordering::Relaxed)
-    }
-
     /// Looks without touching anything.
     #[must_use]
     pub fn look(&self) -> Look {
@@ -186,16 +172,6 @@ impl Drop for Pass {
     }
 }
 
-/// A connection that is counted.
-#[derive(Debug)]
-pub struct Connected(Arc<Gate>);
-
-impl Drop for Connected {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,17 +203,6 @@ mod tests {
         assert!(!gate.close_if_unchanged(gate.look()), "held while it is there");
         drop(quiet);
         assert!(gate.close_if_unchanged(look), "forgotten when it is gone");
-    }
-
-    #[test]
-    fn connections_are_counted_as_long_as_they_last() {
-        let gate = Arc::new(Gate::default());
-        let (one, two) = (gate.connected(), gate.connected());
-        assert_eq!(gate.connections(), 2);
-        drop(one);
-        assert_eq!((gate.connections(), gate.look().inside()), (1, 0), "being there is not work");
-        drop(two);
-        assert_eq!(gate.connections(), 0);
     }
 
     #[tokio::test]

@@ -7,6 +7,8 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use std::thread::ThreadId;
+
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +17,7 @@ use crate::task;
 /// A fixed set of single-threaded executors.
 #[derive(Debug)]
 pub struct Shards {
-    handles: Vec<Handle>,
+    all: Vec<Shard>,
     next: AtomicUsize,
     stop: CancellationToken,
 }
@@ -27,33 +29,30 @@ impl Shards {
     /// When the operating system refuses an epoll instance or a thread.
     pub fn start(count: usize) -> std::io::Result<Self> {
         let stop = CancellationToken::new();
-        let mut handles = Vec::with_capacity(count);
+        let mut all = Vec::with_capacity(count);
         for index in 0..count.max(1) {
             let runtime = Builder::new_current_thread().enable_all().build()?;
-            handles.push(runtime.handle().clone());
+            let handle = runtime.handle().clone();
             let stop = stop.clone();
-            task::thread(&format!("shard-{index}"), move || runtime.block_on(stop.cancelled()));
+            let thread = task::thread(&format!("shard-{index}"), move || runtime.block_on(stop.cancelled()));
+            all.push(Shard { handle, thread: thread.thread().id() });
         }
-        Ok(Self { handles, next: AtomicUsize::new(0), stop })
+        Ok(Self { all, next: AtomicUsize::new(0), stop })
     }
 
-    /// The shard whose turn it is. Enter it to register sockets, spawn on it to run.
-    pub fn pick(&self) -> &Handle {
+    /// The shard whose turn it is.
+    fn pick(&self) -> &Shard {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        &self.handles[turn % self.handles.len()]
+        &self.all[turn % self.all.len()]
     }
 
     /// All of them, at least one. They do not keep the shards alive.
     #[must_use]
     pub fn all(&self) -> Vec<Shard> {
-        self.handles.iter().cloned().map(Shard).collect()
+        self.all.clone()
     }
 
     /// Runs a future on the shard whose turn it is. It ends with the shards if not before.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the shard is an executor; sessions are counted by their listener"
-    )]
     pub fn spawn<F>(&self, future: F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -64,7 +63,10 @@ impl Shards {
 
 /// One executor, for what must live together.
 #[derive(Debug, Clone)]
-pub struct Shard(Handle);
+pub struct Shard {
+    handle: Handle,
+    thread: ThreadId,
+}
 
 impl Shard {
     /// Runs a future on it. It ends with the shards if not before.
@@ -76,7 +78,29 @@ impl Shard {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.0.spawn(future);
+        self.handle.spawn(future);
+    }
+
+    /// Runs a future on it, for who waits for its end.
+    #[allow(clippy::disallowed_methods, reason = "whoever waits owns it")]
+    pub fn run<F>(&self, future: F) -> impl Future<Output = ()> + Send + use<F>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let running = self.handle.spawn(future);
+        async move {
+            if let Err(error) = running.await
+                && error.is_panic()
+            {
+                std::panic::resume_unwind(error.into_panic());
+            }
+        }
+    }
+
+    /// Whether the caller runs on it.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        std::thread::current().id() == self.thread
     }
 }
 

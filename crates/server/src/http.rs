@@ -45,6 +45,9 @@ const START_PAGE: &str = include_str!("start.html");
 /// A connection that says nothing, or does not end the headers of its request, is closed after this long.
 const HEADERS_WITHIN: Duration = Duration::from_secs(75);
 
+/// The same while places for connections are few, so that nobody takes all of them by saying nothing.
+const HEADERS_SOON: Duration = Duration::from_secs(5);
+
 /// A TLS handshake is over after this long.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(15);
 
@@ -114,13 +117,14 @@ pub fn serve(listener: TcpListener, site: Site, tls: Option<Tls>, scope: &Scope)
     let site = Arc::new(site);
     scope.spawn("http", async move {
         let listener = Limited::new(listener);
-        let server = Server { site, tls, token: token.clone() };
+        let server = Server { site, tls, token: token.clone(), within: HEADERS_WITHIN };
         loop {
             let (stream, peer, place) = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = token.cancelled() => return,
             };
-            let server = server.clone();
+            let within = if listener.is_scarce() { HEADERS_SOON } else { HEADERS_WITHIN };
+            let server = Server { within, ..server.clone() };
             inner.spawn("http connection", async move { server.connection(stream, peer, place).await });
         }
     });
@@ -132,6 +136,8 @@ struct Server {
     site: Arc<Site>,
     tls: Option<Tls>,
     token: CancellationToken,
+    /// How long this connection may say nothing.
+    within: Duration,
 }
 
 impl Server {
@@ -139,7 +145,7 @@ impl Server {
     async fn connection(self, stream: TcpStream, peer: SocketAddr, _place: Place) {
         let mut first = [0];
         let peeked = tokio::select! {
-            peeked = tokio::time::timeout(HEADERS_WITHIN, stream.peek(&mut first)) => peeked,
+            peeked = tokio::time::timeout(self.within, stream.peek(&mut first)) => peeked,
             () = self.token.cancelled() => return,
         };
         if !matches!(peeked, Ok(Ok(1))) {
@@ -168,7 +174,7 @@ impl Server {
             async move { Ok::<_, Infallible>(answer.await) }
         });
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
+        builder.timer(TokioTimer::new()).header_read_timeout(self.within);
         builder.max_buf_size(MAX_HEADERS.0).max_headers(MAX_HEADERS.1);
         let serving = builder.serve_connection(TokioIo::new(stream), service);
         let serving = serving.with_upgrades();

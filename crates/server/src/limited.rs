@@ -19,6 +19,9 @@ use tokio::time::Sleep;
 /// HTTP connections at the same time. One that became a WebSocket counts among the proxy's clients instead.
 pub const MAX_CONNECTIONS: usize = 1_000;
 
+/// With fewer places left than this, whoever comes has less time to say what it wants.
+const SCARCE: usize = MAX_CONNECTIONS / 2;
+
 /// After `accept` failed (no descriptors left, for example).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -41,6 +44,12 @@ impl Limited {
     #[must_use]
     pub fn new(listener: TcpListener) -> Self {
         Self { listener, places: Arc::new(Semaphore::new(MAX_CONNECTIONS)) }
+    }
+
+    /// Whether places are becoming few: then nobody may keep one for long without using it.
+    #[must_use]
+    pub fn is_scarce(&self) -> bool {
+        self.places.available_permits() < SCARCE
     }
 
     /// The next connection, when there is a place for it.

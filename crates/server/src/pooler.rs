@@ -7,7 +7,7 @@ use dormouse_base::EndpointId;
 use dormouse_compute::limits::Clients;
 use dormouse_control::Control;
 use dormouse_control::measure::Census;
-use dormouse_control::pooler::{Pooler, PoolerError};
+use dormouse_control::pooler::{ClientLoad, Pooler, PoolerError};
 use dormouse_pgwire::ClientError;
 use dormouse_proxy::console::{Answer, ChangeError};
 use dormouse_proxy::{PoolLayers, PoolPlace, PoolSettings};
@@ -75,6 +75,14 @@ impl Pooler for Desk {
             waits: it.waits.milliseconds().collect(),
         };
         self.pooler.census().into_iter().map(of).collect()
+    }
+
+    fn load(&self, endpoint: &EndpointId) -> ClientLoad {
+        let waiting = self.pooler.waiting(std::slice::from_ref(endpoint));
+        ClientLoad {
+            connections: u32::try_from(self.pooler.backends(endpoint)).unwrap_or(u32::MAX),
+            waiting: waiting.first().copied().unwrap_or(0),
+        }
     }
 
     async fn change(&self, wish: UpdatePooler) -> Result<(), PoolerError> {

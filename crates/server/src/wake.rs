@@ -241,7 +241,7 @@ impl RunOf {
 #[async_trait::async_trait]
 impl Compute for RunOf {
     async fn connect(&self) -> std::io::Result<BackendStream> {
-        self.run.socket().connect().await.map(BackendStream::Unix)
+        self.run.socket().connect().await.and_then(BackendStream::unix)
     }
 
     fn gate(&self) -> Arc<Gate> {

@@ -150,8 +150,9 @@ async function alerts(page) {
   await page.getByRole('dialog').getByRole('button', { name: 'Save' }).click();
   await page.getByRole('row', { name: /many clients.*critical above 90/ }).waitFor();
   await page.getByRole('button', { name: 'More about many clients' }).click();
-  await page.getByRole('menuitem', { name: 'Delete' }).click();
-  await page.getByText('Deleted', { exact: true }).waitFor();
+  await page.getByRole('menuitem', { name: 'Delete…' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete rule' }).click();
+  await page.getByText('many clients is deleted.').waitFor();
   equal((await api('GET', '/alerts/rules')).rules.length, before.length, 'the rule is gone');
 
   // A receiver that checks the signature.
@@ -179,6 +180,7 @@ async function alerts(page) {
   receiver.closeAllConnections();
   receiver.close();
   await page.getByRole('button', { name: 'Remove pager' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Remove webhook' }).click();
   await page.getByText('Nobody is told yet').waitFor();
   for (const tab of ['Now', 'History']) {
     await page.getByRole('tab', { name: tab }).click();

@@ -47,6 +47,7 @@ mod pool_console;
 mod pool_ini;
 mod gateway_drivers;
 mod gateway_http;
+mod gateway_odd;
 mod gateway_stream;
 mod console;
 mod pool_standin;

@@ -1,8 +1,14 @@
 //! `storage-wal`: what it costs a busy writer that its WAL goes to the store.
 //!
 //! A compute of a server, at its own socket, beside the same PostgreSQL with the same arguments and the same data,
-//! once alone and once with `pg_receivewal` on a slot. They take turns, one runs at a time. Snapshots,
-//! which a compute that writes so much gets now and then, are part of its figures.
+//! once alone and once with `pg_receivewal` on a slot. They take turns, one works at a time. So that nothing but
+//! the way differs:
+//!
+//! * Each has a database of its own, and all have had the same number of runs: tables that were updated often have
+//!   room in their pages, and write a quarter less WAL for each transaction.
+//! * All of them run all the time; the compute has the whole machine from its first moment on.
+//! * Each run begins behind a checkpoint. The compute's begins behind a snapshot, and what it leaves is stored before
+//!   the next one's turn. So a run has as many snapshots as any other stretch of its length in a compute's life.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,7 +21,7 @@ use super::receiver::Receiver;
 use super::served::{bench_at, sql_at};
 use super::size::{Size, rounds};
 use crate::args::Args;
-use crate::bare::Bare;
+use crate::bare::{Bare, Running};
 use crate::error::Error;
 use crate::pgbench::{self, Outcome, Pgbench};
 use crate::report::{PartReport, Row, Section, Target};
@@ -28,6 +34,9 @@ const SHARE: f64 = 0.93;
 
 /// The server has nothing to do when it uses less than a twentieth of a processor for this long.
 const IDLE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(25));
+
+/// A run is so much longer than those of other parts: one of a few seconds would have a snapshot, or none, by chance.
+const LONGER: u32 = 6;
 
 /// Nothing is waited for longer than this.
 const IDLE_WITHIN: Duration = Duration::from_secs(60);
@@ -51,17 +60,26 @@ struct Run {
     postgres_us: f64,
     /// The server's, or `pg_receivewal`'s.
     other_us: f64,
-    wal_mb: f64,
+    wal_bytes: f64,
+    checkpoints: f64,
+}
+
+/// PostgreSQL without a server, and its directory.
+struct Plain {
+    // First, because it is dropped first.
+    running: Running,
+    bare: Bare,
+    _dir: tempfile::TempDir,
 }
 
 struct Stage {
     server: Server,
     place: Place,
     compute: Compute,
-    bare: Bare,
+    alone: Plain,
+    received: Plain,
     pgbench: Pgbench,
     seconds: String,
-    _dir: tempfile::TempDir,
 }
 
 /// Measures.
@@ -71,16 +89,29 @@ struct Stage {
 pub(crate) fn run(binary: &Path, args: &Args) -> Result<PartReport, Error> {
     let size = Size::of(args);
     let stage = Stage::set(binary, args, size)?;
-    let rounds = rounds(args, 2, 5);
+    let rounds = rounds(args, 2, 3);
     let mut all = WAYS.map(|(way, name)| (way, name, Vec::new()));
-    for round in 1..=rounds {
-        talk::say(&format!("storage-wal: round {round} of {rounds}"));
-        for (way, _, runs) in &mut all {
+    for round in 0..rounds {
+        talk::say(&format!("storage-wal: round {} of {rounds}", round + 1));
+        // Each is first in its turn.
+        for place in 0..all.len() {
             stop::check()?;
+            let turn = (place + round as usize) % all.len();
+            let (way, _, runs) = &mut all[turn];
             runs.push(stage.measure(*way)?);
         }
     }
     Ok(report(&all, size, rounds))
+}
+
+impl Plain {
+    fn filled(compute: &Compute, pgbench: &Pgbench, words: &[&str]) -> Result<Self, Error> {
+        let dir = crate::measure::storm::passable_dir()?;
+        let bare = Bare::like(compute, dir.path())?;
+        let plain = Self { running: bare.boot()?, bare, _dir: dir };
+        cluster::bench(pgbench, &plain.bare, words)?;
+        Ok(plain)
+    }
 }
 
 impl Stage {
@@ -88,70 +119,85 @@ impl Stage {
         let server = Server::start(binary, &crate::measure::STAY_AWAKE)?;
         // A version that the installed pg_receivewal can talk to.
         let place = server.new_place_of("wal", Some(MAJOR))?;
+        server.give_all(&place)?;
         session::over_tcp(place.address, &place.login)?.first_row()?;
         let compute = server.compute(&place)?;
-        let dir = crate::measure::storm::passable_dir()?;
-        let bare = Bare::like(&compute, dir.path())?;
-        let seconds = if args.quick { args.seconds().min(3) } else { args.seconds() * 2 };
-        let (pgbench, seconds) = (pgbench::find()?, format!("-T{seconds}"));
-        let stage = Self { server, place, compute, bare, pgbench, seconds, _dir: dir };
-        talk::say(&format!("storage-wal: filling two databases of {}", size.name));
+        let pgbench = pgbench::find()?;
         let words = ["-i", "-q", &format!("-s{}", size.scale)];
-        bench_at(&stage.pgbench, &stage.compute, &stage.place, &words)?;
-        let running = stage.bare.boot()?;
-        cluster::bench(&stage.pgbench, &stage.bare, &words)?;
-        running.stop()?;
-        let (project, id) = (&stage.place.project, &stage.place.id);
-        let branch = stage.server.call(&client::endpoint::get(project, id))?.endpoint.branch_id;
-        stage.server.call(&client::branch::store(project, &branch))?;
-        Ok(stage)
+        talk::say(&format!("storage-wal: filling three databases of {}", size.name));
+        let alone = Plain::filled(&compute, &pgbench, &words)?;
+        let received = Plain::filled(&compute, &pgbench, &words)?;
+        bench_at(&pgbench, &compute, &place, &words)?;
+        let seconds = if args.quick { args.seconds().min(3) } else { args.seconds() * LONGER };
+        let seconds = format!("-T{seconds}");
+        Ok(Self { server, place, compute, alone, received, pgbench, seconds })
     }
 
     fn measure(&self, way: Way) -> Result<Run, Error> {
-        self.idle()?;
         match way {
-            Way::Service => self.service(),
-            Way::Plain | Way::Receiver => self.plain(way == Way::Receiver),
+            Way::Service => {
+                self.store()?;
+                let run = self.run(way, || cpu::of_process(self.server.pid()))?;
+                self.store()?;
+                Ok(run)
+            }
+            Way::Plain => self.run(way, || Duration::ZERO),
+            Way::Receiver => {
+                let Plain { running, bare, .. } = &self.received;
+                let receiver = Receiver::start(&cluster::installation()?, bare, running)?;
+                let run = self.run(way, || receiver.cpu())?;
+                receiver.stop(running)?;
+                Ok(run)
+            }
         }
     }
 
-    fn words(&self) -> [&str; 5] {
-        ["-n", "-Mprepared", "-c16", "-j2", &self.seconds]
-    }
-
-    fn service(&self) -> Result<Run, Error> {
-        let data = self.compute.data().ok_or_else(|| Error::unexpected("the compute has no directory"))?;
-        let wal = || number(sql_at(&self.compute, &self.place, WAL)?);
-        sql_at(&self.compute, &self.place, "CHECKPOINT")?;
-        let now = || (cpu::of_compute(self.compute.pid, data), cpu::of_process(self.server.pid()));
-        let (from, before) = (wal()?, now());
-        let outcome = pgbench::read(&bench_at(&self.pgbench, &self.compute, &self.place, &self.words())?)?;
-        settle();
-        Ok(run_of(outcome, before, now(), wal()? - from))
-    }
-
-    fn plain(&self, received: bool) -> Result<Run, Error> {
-        let running = self.bare.boot()?;
-        let install = cluster::installation()?;
-        let receiver = if received { Some(Receiver::start(&install, &self.bare, &running)?) } else { None };
-        let wal = || number(cluster::sql(&running, WAL)?);
-        cluster::sql(&running, "CHECKPOINT")?;
-        let now = || {
-            let other = receiver.as_ref().map_or(Duration::ZERO, Receiver::cpu);
-            (cpu::of_compute(running.pid(), &self.bare.data()), other)
+    fn run(&self, way: Way, other: impl Fn() -> Duration) -> Result<Run, Error> {
+        self.idle()?;
+        let words = ["-n", "-Mprepared", "-c16", "-j2", &self.seconds];
+        let ask = |text: &str| match way {
+            Way::Service => sql_at(&self.compute, &self.place, text),
+            Way::Plain => cluster::sql(&self.alone.running, text),
+            Way::Receiver => cluster::sql(&self.received.running, text),
         };
-        let (from, before) = (wal()?, now());
-        let outcome = pgbench::read(&cluster::bench(&self.pgbench, &self.bare, &self.words())?)?;
+        let (pid, data) = match way {
+            Way::Service => (self.compute.pid, self.compute.data().map(Path::to_owned)),
+            Way::Plain => (self.alone.running.pid(), Some(self.alone.bare.data())),
+            Way::Receiver => (self.received.running.pid(), Some(self.received.bare.data())),
+        };
+        let data = data.ok_or_else(|| Error::unexpected("the compute has no directory"))?;
+        let used = || (cpu::of_compute(pid, &data), other());
+        let count = |text: &str| ask(text).and_then(number);
+        ask("CHECKPOINT")?;
         settle();
-        let run = run_of(outcome, before, now(), wal()? - from);
-        if let Some(receiver) = receiver {
-            receiver.stop(&running)?;
-        }
-        running.stop()?;
-        Ok(run)
+        let (wal, checkpoints, before) = (count(WAL)?, count(CHECKPOINTS)?, used());
+        let outcome = pgbench::read(&match way {
+            Way::Service => bench_at(&self.pgbench, &self.compute, &self.place, &words),
+            Way::Plain => cluster::bench(&self.pgbench, &self.alone.bare, &words),
+            Way::Receiver => cluster::bench(&self.pgbench, &self.received.bare, &words),
+        }?)?;
+        settle();
+        let after = used();
+        let each = |a: Duration, b: Duration| {
+            a.saturating_sub(b).as_secs_f64() * 1e6 / outcome.transactions.max(1.0)
+        };
+        Ok(Run {
+            outcome,
+            postgres_us: each(after.0, before.0),
+            other_us: each(after.1, before.1),
+            wal_bytes: (count(WAL)? - wal) / outcome.transactions.max(1.0),
+            checkpoints: count(CHECKPOINTS)? - checkpoints,
+        })
     }
 
-    /// Waits until the server has filed and stored what the last run left.
+    /// Everything of the compute is in the store.
+    fn store(&self) -> Result<(), Error> {
+        let (project, id) = (&self.place.project, &self.place.id);
+        let branch = self.server.call(&client::endpoint::get(project, id))?.endpoint.branch_id;
+        self.server.call(&client::branch::store(project, &branch)).map(drop)
+    }
+
+    /// Waits until the server has nothing to do any more.
     fn idle(&self) -> Result<(), Error> {
         let start = Mono::now();
         while start.elapsed() < IDLE_WITHIN {
@@ -169,26 +215,16 @@ impl Stage {
 
 const WAL: &str = "SELECT (pg_current_wal_lsn() - '0/0')::text";
 
+/// Of [`MAJOR`].
+const CHECKPOINTS: &str = "SELECT (checkpoints_timed + checkpoints_req)::text FROM pg_stat_bgwriter";
+
 fn number(text: Option<String>) -> Result<f64, Error> {
-    text.and_then(|text| text.parse().ok()).ok_or_else(|| Error::unexpected("PostgreSQL tells no position"))
+    text.and_then(|text| text.parse().ok()).ok_or_else(|| Error::unexpected("PostgreSQL tells no number"))
 }
 
-/// The last backends are still ending; then their time is on the postmaster's account.
+/// The last backends are still ending; then their time is on the postmaster's account. A checkpoint is counted.
 fn settle() {
     std::thread::sleep(Duration::from_millis(100));
-}
-
-type Used = (Duration, Duration);
-
-fn run_of(outcome: Outcome, before: Used, after: Used, wal: f64) -> Run {
-    let each =
-        |a: Duration, b: Duration| a.saturating_sub(b).as_secs_f64() * 1e6 / outcome.transactions.max(1.0);
-    Run {
-        outcome,
-        postgres_us: each(after.0, before.0),
-        other_us: each(after.1, before.1),
-        wal_mb: wal / 1e6,
-    }
 }
 
 fn report(all: &[(Way, &str, Vec<Run>)], size: Size, rounds: u32) -> PartReport {
@@ -207,7 +243,8 @@ fn report(all: &[(Way, &str, Vec<Run>)], size: Size, rounds: u32) -> PartReport 
             ("latency ms", of(runs, &|run| run.outcome.latency_ms)),
             ("postgres CPU µs", of(runs, &|run| run.postgres_us)),
             ("other CPU µs", of(runs, &|run| run.other_us)),
-            ("WAL MB", of(runs, &|run| run.wal_mb)),
+            ("WAL bytes", of(runs, &|run| run.wal_bytes)),
+            ("checkpoints", of(runs, &|run| run.checkpoints)),
         ],
         baseline: (*way != Way::Plain).then(|| "plain".to_owned()),
         ratio: if *way == Way::Plain { None } else { ratio(tps(*way), tps(Way::Plain)) },
@@ -231,7 +268,9 @@ fn report(all: &[(Way, &str, Vec<Run>)], size: Size, rounds: u32) -> PartReport 
         notes: vec![
             "other CPU: the server's (proxy idle), or pg_receivewal's, which was seen to stream it all"
                 .into(),
-            "each run begins with a checkpoint; snapshots that fall into a run are part of it".into(),
+            "each run begins with a checkpoint, the compute's with a snapshot; those that follow are part of it".into(),
+            "WAL bytes: for each transaction; where they differ by more than the checkpoints say, so do the databases"
+                .into(),
         ],
     }
 }

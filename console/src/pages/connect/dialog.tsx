@@ -56,7 +56,8 @@ export function ConnectDialog({ project, branch: firstBranch, endpoint: firstEnd
   });
 
   const nameOf = (id: string) => branches.data?.find((branch) => branch.id === id)?.name ?? id;
-  const failure = endpoints.error ?? databases.error ?? roles.error;
+  // Of what is shown already, the banner says that it may be old.
+  const failure = [endpoints, databases, roles].find(({ data, error }) => !data && error)?.error;
   const none = all && !endpoint;
   return (
     <Dialog title="Connect" onClose={onClose} wide>
@@ -64,13 +65,13 @@ export function ConnectDialog({ project, branch: firstBranch, endpoint: firstEnd
         <>
           <div class="connect-choice">
             <Field label="Branch and endpoint">
-              {all ? <Select value={endpoint?.id ?? ''} onValue={(id) => setChosen({ endpoint: id })} options={all.map((one) => ({ value: one.id, label: `${nameOf(one.branch_id)}${one.type === 'read_only' ? ' (read only)' : ''} – ${one.id}` }))} /> : <Skeleton height="2rem" />}
+              {all ? <Select value={endpoint?.id ?? ''} onValue={(id) => setChosen({ endpoint: id })} options={all.map((one) => ({ value: one.id, label: `${nameOf(one.branch_id)}${one.type === 'read_only' ? ' (read only)' : ''} – ${one.id}` }))} /> : <Skeleton height="var(--control)" />}
             </Field>
             <Field label="Database">
-              {databases.data ? <Select value={database?.name ?? ''} onValue={(name) => setChosen({ ...chosen, database: name })} options={databases.data.databases.map((one) => ({ value: one.name, label: one.name }))} /> : <Skeleton height="2rem" />}
+              {databases.data ? <Select value={database?.name ?? ''} onValue={(name) => setChosen({ ...chosen, database: name })} options={databases.data.databases.map((one) => ({ value: one.name, label: one.name }))} /> : <Skeleton height="var(--control)" />}
             </Field>
             <Field label="Role">
-              {roles.data ? <Select value={role?.name ?? ''} onValue={(name) => setChosen({ ...chosen, role: name })} options={roles.data.roles.map((one) => ({ value: one.name, label: one.name }))} /> : <Skeleton height="2rem" />}
+              {roles.data ? <Select value={role?.name ?? ''} onValue={(name) => setChosen({ ...chosen, role: name })} options={roles.data.roles.map((one) => ({ value: one.name, label: one.name }))} /> : <Skeleton height="var(--control)" />}
             </Field>
           </div>
           <div class="row wrap between">

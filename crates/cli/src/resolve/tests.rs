@@ -29,6 +29,7 @@ fn project(id: &str, name: &str) -> Project {
         },
         settings: ProjectSettings::default(),
         default_branch_id: None,
+        used: dormouse_api::used::ProjectUsed::default(),
     }
 }
 

@@ -19,10 +19,12 @@ use crate::fleet::FleetConfig;
 use crate::postgres::ADMIN_DATABASE;
 use crate::postgres::admin::Socket;
 use crate::postgres::pidfile::PidFile;
+use crate::postgres::promote;
 use crate::sandbox::cgroup::{self, Group};
 use crate::sandbox::identity::Identity;
 use crate::sandbox::process::{self, Fingerprint, Held};
 use crate::sandbox::{priority, shm};
+use crate::spec::Mode;
 use crate::state::{Event, State};
 
 /// A compute that was starting when its server died may become ready for this long; then it is ended.
@@ -54,8 +56,9 @@ impl Actor {
             self.leave_nothing(&data, &group, Some(spec.slot)).await;
             return false;
         };
+        take_in(&group, pid).await;
         let frozen = group.is_frozen(pid);
-        if !group.holds(pid) || !(frozen || becomes_ready(&held, &group, &data).await) {
+        if !group.holds(pid) || !(frozen || becomes_ready(&held, &group, &data, spec.mode).await) {
             // In another server's cgroup it could neither be frozen nor thawed from here.
             cgroup::thaw_wherever(pid);
             end(&held).await;
@@ -92,6 +95,8 @@ impl Actor {
 
     /// Its host is another one than when the run began: the successor of this server came to nothing.
     async fn tell_again(&self, run: &Arc<Run>) {
+        // It may have begun to take it over.
+        take_in(run.group(), run.pid()).await;
         if self.state == State::Active {
             if let Err(error) = self.catch_up(run).await {
                 tracing::warn!(error, "what was decided meanwhile is not applied yet");
@@ -149,13 +154,26 @@ fn find(dir: &Path, data: &Path, config: &FleetConfig) -> Option<Record> {
     })
 }
 
-async fn becomes_ready(held: &Held, group: &Group, data: &Path) -> bool {
+/// Gets a compute into our group, where an earlier server stood somewhere else. Whoever cannot have it sees that from
+/// [`Group::holds`].
+async fn take_in(group: &Group, pid: u32) {
+    let group = group.clone();
+    let _moved = task::blocking(move || group.take_in(pid)).await;
+}
+
+async fn becomes_ready(held: &Held, group: &Group, data: &Path, mode: Mode) -> bool {
     // A server that died while it thawed leaves some processes standing.
     if let Err(error) = group.thaw() {
         tracing::warn!(%error, "cannot thaw");
     }
+    // The server that was to end its recovery may have died before it could.
+    let recovers = promote::is_due(data) && mode == Mode::ReadWrite;
+    if recovers && let Err(error) = promote::request(data).and_then(|()| held.signal(Signal::USR1)) {
+        tracing::warn!(%error, "cannot end a recovery");
+    }
+    let standby = mode == Mode::ReadOnly;
     let ready = async {
-        while !PidFile::read(data).is_some_and(|file| file.pid == held.pid() && file.is_ready(true)) {
+        while !PidFile::read(data).is_some_and(|file| file.pid == held.pid() && file.is_ready(standby)) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

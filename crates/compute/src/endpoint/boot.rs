@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dormouse_base::clock::Mono;
 use dormouse_base::with_causes;
-use dormouse_runtime::task;
+use dormouse_runtime::{failpoint, task};
 use rustix::process::Signal;
 use tokio::sync::oneshot;
 
@@ -184,6 +184,8 @@ impl Actor {
         }
         let (run, home, id) = (Arc::clone(run), self.dir(), self.shared.id.clone());
         let host = Arc::clone(&self.around.host);
+        let view = self.spec.as_ref().and_then(|spec| self.around.config.views.get(&spec.pg_major));
+        let has_library = view.is_some_and(|view| view.installation.has_library(prewarm::LIBRARY));
         self.around.scope.spawn("prewarm", async move {
             let mut ended = run.closing();
             tokio::select! {
@@ -197,7 +199,8 @@ impl Actor {
                     tracing::debug!(%error, "no working set to read");
                     0
                 });
-                Happening::Prewarmed { chunks, blocks: prewarm::blocks_of_library(run.data()), from_store }
+                let blocks = if has_library { prewarm::blocks_of_library(run.data()) } else { 0 };
+                Happening::Prewarmed { chunks, blocks, from_store }
             });
             host.happened(&id, warmed.await);
         });
@@ -217,6 +220,7 @@ impl Actor {
 async fn recovered(run: &Arc<Run>, watch: &ready::Watch, recovery: Recovery) -> io::Result<()> {
     if recovery == Recovery::Promote {
         watch.starting(run.pid()).await?;
+        failpoint::hit("compute.promote.before").await?;
         let run = Arc::clone(run);
         let asked = move || {
             promote::request(run.data())?;

@@ -36,7 +36,7 @@ use crate::event::{Cause, SleepReason};
 use crate::fleet::FleetConfig;
 use crate::host::Host;
 use crate::limits::watch::{Subject, Watcher};
-use crate::limits::{Bounds, ClientLoad, Live};
+use crate::limits::{Bounds, Live};
 use crate::metrics::Metrics;
 use crate::postgres::admin::AdminClient;
 use crate::spec::Tuning;
@@ -196,13 +196,6 @@ impl Endpoint {
             memory_limit_bytes: None,
             measured: false,
         }))
-    }
-
-    /// Its clients.
-    #[must_use]
-    pub fn clients(&self) -> ClientLoad {
-        let waiting = self.current().and_then(|run| run.gauge(|gauge| gauge.waiting()));
-        ClientLoad { connections: self.shared.gate.connections(), waiting: waiting.unwrap_or(0) }
     }
 
     /// What its owner allows, from now on. One that does not run learns it from its host when it starts.

@@ -17,14 +17,15 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::sandbox::cgroup::{Cgroups, Choice, PREFIX, v1_base, v2_base};
+use crate::sandbox::cgroup::{self, Cgroups, Choice, MOVES, PREFIX, SERVER, v1_base, v2_places};
 
 /// What a version-2 group hands down.
 const HANDED_DOWN: &str = "+cpu +memory";
 
-/// The group that the server itself goes to, where it is in the way.
-const SERVER: &str = "server";
+/// How long a group may stay in use by processes that have just ended.
+const FORGET_WITHIN: Duration = Duration::from_millis(100);
 
 /// The controllers that were found, and where groups are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,12 +108,17 @@ impl Controllers {
     pub fn examine() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let standing = Standing { mounts: read("/proc/self/mounts"), own: read("/proc/self/cgroup") };
-        let own = v2_base(&standing.mounts, &standing.own);
-        let why = match own.as_deref().map(offers) {
-            Some(Ok(())) => return Self::V2,
-            Some(Err(why)) => why,
-            None => "not mounted".to_owned(),
-        };
+        Self::look(&standing)
+    }
+
+    fn look(standing: &Standing) -> Self {
+        let mut why = "not mounted".to_owned();
+        for place in v2_places(&standing.mounts, &standing.own) {
+            match would_hand_down(&place) {
+                Ok(()) => return Self::V2,
+                Err(no) => why = no,
+            }
+        }
         match standing.v1("doctor") {
             Ok(found) => {
                 Self::V1(found.clone()).remove();
@@ -143,29 +149,22 @@ impl Controllers {
 
     /// Moves processes in, until nobody is outside. Only version 1 needs it. The first move waits 5–20 ms for the
     /// kernel; those that follow at once cost nothing to speak of.
-    pub fn enter(&self, endpoint: &str, members: impl Fn() -> Vec<u32>) {
-        let Self::V1(base) = self else { return };
-        for dir in base.of(endpoint).all() {
-            // A fork during the move may leave a newborn outside: look again until all are in.
-            for _ in 0..20 {
-                let inside = processes(dir);
-                let outside: Vec<u32> = members().into_iter().filter(|pid| !inside.contains(pid)).collect();
-                if outside.is_empty() {
-                    break;
-                }
-                for pid in outside {
-                    // It may have ended in the meantime.
-                    let _ended = fs::write(dir.join("cgroup.procs"), pid.to_string());
-                }
-            }
-        }
+    ///
+    /// # Errors
+    /// When the kernel refuses one. Whoever is outside has no limit, and what it uses is not seen.
+    pub fn enter(&self, endpoint: &str, members: impl Fn() -> Vec<u32>) -> io::Result<()> {
+        let Self::V1(base) = self else { return Ok(()) };
+        base.of(endpoint).all().into_iter().try_for_each(|dir| enter_one(dir, &members))
     }
 
-    /// Removes an endpoint's groups; those that are in use stay.
+    /// Removes an endpoint's groups; those that are in use stay. Blocks for a moment.
     pub fn forget(&self, endpoint: &str) {
         if let Self::V1(base) = self {
             for dir in base.of(endpoint).all() {
-                let _in_use = fs::remove_dir(dir);
+                let gone = || matches!(fs::remove_dir(dir), Ok(()) | Err(_) if !dir.exists());
+                if !cgroup::wait_until(FORGET_WITHIN, gone) {
+                    tracing::warn!(group = %dir.display(), "cannot remove the cgroup");
+                }
             }
         }
     }
@@ -199,6 +198,26 @@ impl Standing {
     }
 }
 
+fn enter_one(dir: &Path, members: impl Fn() -> Vec<u32>) -> io::Result<()> {
+    // A fork during the move may leave a newborn outside: look again until all are in.
+    for _ in 0..MOVES {
+        let inside = processes(dir);
+        let outside: Vec<u32> = members().into_iter().filter(|pid| !inside.contains(pid)).collect();
+        if outside.is_empty() {
+            return Ok(());
+        }
+        let mut refused = None;
+        for pid in outside {
+            refused = cgroup::move_to(dir, pid).err().or(refused);
+        }
+        if let Some(error) = refused {
+            return Err(io::Error::new(error.kind(), format!("{}: {error}", dir.display())));
+        }
+    }
+    // It makes new ones all the time; those are children of members.
+    Ok(())
+}
+
 fn processes(dir: &Path) -> Vec<u32> {
     let list = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
     list.lines().filter_map(|line| line.parse().ok()).collect()
@@ -212,6 +231,27 @@ fn offers(group: &Path) -> Result<(), String> {
         None => Ok(()),
         Some(missing) => Err(format!("no {missing} controller in {}", group.display())),
     }
+}
+
+/// Whether [`hand_down`] would succeed for a server in the place of this process. Leaves nothing behind.
+fn would_hand_down(place: &Path) -> Result<(), String> {
+    offers(place)?;
+    let no = |error: io::Error| format!("{}: {error}", place.display());
+    let probe = place.join(format!("{PREFIX}probe"));
+    fs::create_dir_all(&probe).map_err(no)?;
+    let _removed = fs::remove_dir(&probe);
+    let switch = place.join("cgroup.subtree_control");
+    let closed = |error: io::Error| format!("{}: {error}", switch.display());
+    fs::OpenOptions::new().write(true).open(&switch).map_err(closed)?;
+    let on = fs::read_to_string(&switch).unwrap_or_default();
+    let is_on = |name: &str| on.split_whitespace().any(|one| one == name);
+    // Only the root of all groups has no type, and only there do processes not stand in the way.
+    let is_root = !place.join("cgroup.type").exists();
+    let others = processes(place).into_iter().any(|pid| pid != std::process::id());
+    if is_root || !others || (is_on("cpu") && is_on("memory")) {
+        return Ok(());
+    }
+    Err(format!("other processes are in {}: the server needs a group of its own", place.display()))
 }
 
 /// Has the groups below the server's group `base` get controllers.

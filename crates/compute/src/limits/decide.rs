@@ -139,18 +139,33 @@ pub struct Change {
 }
 
 /// The samples since the last change, of a minute at most.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Window {
     samples: VecDeque<Seen>,
     memory: Option<MemorySeen>,
+    idle_for: Duration,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self::new(IDLE_FOR)
+    }
 }
 
 impl Window {
+    /// An empty one, of a size that must have been idle for so long to become smaller: [`IDLE_FOR`] anywhere but in
+    /// tests.
+    #[must_use]
+    pub fn new(idle_for: Duration) -> Self {
+        Self { samples: VecDeque::new(), memory: None, idle_for }
+    }
+
     /// One more sample.
     pub fn push(&mut self, seen: Seen) {
         self.memory = seen.memory.or(self.memory);
         self.samples.push_back(seen);
-        let too_old = |first: &Seen| seen.at.saturating_sub(first.at) > IDLE_FOR + 2 * SAMPLE_EVERY;
+        let most = self.idle_for + 2 * SAMPLE_EVERY;
+        let too_old = |first: &Seen| seen.at.saturating_sub(first.at) > most;
         while self.samples.len() > MAX_SAMPLES || self.samples.front().is_some_and(too_old) {
             self.samples.pop_front();
         }
@@ -158,7 +173,7 @@ impl Window {
 
     /// Forgets all of it: the size is another one, or time stood still.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.idle_for);
     }
 
     /// The newest sample.
@@ -233,13 +248,13 @@ fn wants_more(window: &Window, last: &Seen, cu: Cu) -> Option<Reason> {
 /// The size that is enough for what was seen in the last minute, if that is smaller.
 fn fits(window: &Window, last: &Seen, size: Size, min: Cu) -> Option<Cu> {
     let idle = last.cores < LOW * size.cu.cores();
-    if size.cu <= min || !idle || last.at.saturating_sub(size.since) < IDLE_FOR {
+    if size.cu <= min || !idle || last.at.saturating_sub(size.since) < window.idle_for {
         return None;
     }
     let covered = window
         .samples
         .front()
-        .is_some_and(|first| last.at.saturating_sub(first.at) + 2 * SAMPLE_EVERY >= IDLE_FOR);
+        .is_some_and(|first| last.at.saturating_sub(first.at) + 2 * SAMPLE_EVERY >= window.idle_for);
     let peak = window.peak(SECOND);
     if !covered || peak >= LOW * size.cu.cores() || window.waited() {
         return None;

@@ -1,4 +1,9 @@
 //! One run's size: its samples, what they say, and its limits.
+//!
+//! ```text
+//!  sample, settle ─► Resize ─► its limits are set, which may block ─► resized: the size is another one
+//!                      └ nothing else is decided meanwhile              └ or could not be set: not before a while
+//! ```
 
 use std::collections::VecDeque;
 use std::io;
@@ -9,7 +14,7 @@ use dormouse_base::clock::Mono;
 use dormouse_base::{Cu, Timestamp, clock};
 
 use super::decide::{Change, MemorySeen, SECOND, Seen, Size, Window, decide};
-use super::sizing::{Sizing, Usage};
+use super::sizing::{Fit, Sizing, Usage};
 use super::{Bounds, Live};
 
 /// Memory is looked at in every so many samples.
@@ -18,14 +23,8 @@ const MEMORY_EVERY: u32 = 4;
 /// A sample that took longer than this to come says nothing about a moment: time stood still.
 const STALE: Duration = Duration::from_secs(2);
 
-/// The clients of an endpoint.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ClientLoad {
-    /// Connections to its PostgreSQL that clients have.
-    pub connections: u32,
-    /// Clients that wait for one of a pool.
-    pub waiting: u32,
-}
+/// Limits that could not be set, or not all of them, are tried again after this long.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// A run's size. Made when its first client has been served.
 #[derive(Debug)]
@@ -34,6 +33,14 @@ pub struct Gauge {
     machine_cores: f64,
     epoch: Mono,
     size: Size,
+    /// The largest size that the limits know of.
+    max: Cu,
+    /// Limits are being set.
+    setting: bool,
+    /// They could not be set: nothing is tried before this moment.
+    refused_until: Option<Mono>,
+    /// Not all of them hold: they are set again at this moment.
+    again_at: Option<Mono>,
     window: Window,
     last: Option<(Mono, Usage)>,
     samples: u32,
@@ -42,7 +49,6 @@ pub struct Gauge {
     recent: VecDeque<f64>,
     seen: Timestamp,
     memory: Option<u64>,
-    waiting: u32,
 }
 
 /// New limits, to be set where that may block.
@@ -50,29 +56,48 @@ pub struct Gauge {
 pub struct Resize {
     /// The size before.
     pub from: Cu,
-    /// What was decided.
-    pub change: Change,
+    /// The size.
+    pub to: Cu,
     /// The size that memory may grow to.
     pub max: Cu,
+    /// What was decided; `None`: the size stays, and only its limits are set again.
+    pub change: Option<Change>,
+}
+
+/// How a run begins.
+#[derive(Debug, Clone, Copy)]
+pub struct Begun {
+    /// Its size.
+    pub cu: Cu,
+    /// The size that it may grow to.
+    pub max: Cu,
+    /// How its limits were set; `None`: they could not be.
+    pub fit: Option<Fit>,
 }
 
 impl Gauge {
-    /// Of a run that begins with this size. Without `sizing` it keeps to its smallest and measures nothing.
+    /// Of a run that begins like that. Without `sizing` it keeps to its smallest and measures nothing.
     #[must_use]
-    pub fn new(sizing: Option<Sizing>, machine_cores: f64, cu: Cu) -> Self {
+    pub fn new(sizing: Option<Sizing>, machine_cores: f64, begun: Begun, window: Window) -> Self {
+        let Begun { cu, max, fit } = begun;
+        let max = if sizing.is_some() { max } else { cu };
+        let again_at = (sizing.is_some() && fit != Some(Fit::Now)).then(|| Mono::now().plus(AGAIN_AFTER));
         Self {
             sizing: sizing.map(Arc::new),
             machine_cores,
             epoch: Mono::now(),
             size: Size { cu, since: Duration::ZERO },
-            window: Window::default(),
+            max,
+            setting: false,
+            refused_until: None,
+            again_at,
+            window,
             last: None,
             samples: 0,
             stalled_us: None,
             recent: VecDeque::with_capacity(SECOND),
             seen: clock::now(),
             memory: None,
-            waiting: 0,
         }
     }
 
@@ -106,7 +131,6 @@ impl Gauge {
     /// # Errors
     /// When its group is gone.
     pub fn sample(&mut self, waiting: u32, bounds: Bounds) -> io::Result<Option<Resize>> {
-        self.waiting = waiting;
         self.seen = clock::now();
         let Some(sizing) = &self.sizing else { return Ok(self.settle(bounds)) };
         let now = Mono::now();
@@ -136,21 +160,38 @@ impl Gauge {
         Ok(self.settle(bounds))
     }
 
-    /// Goes by what is known: after a sample, and when the bounds have changed.
+    /// Goes by what is known: after a sample, and when the bounds have changed. Whoever gets a [`Resize`] tells by
+    /// [`Gauge::resized`] what came of it.
     pub fn settle(&mut self, bounds: Bounds) -> Option<Resize> {
+        let now = Mono::now();
+        if self.setting || self.refused_until.is_some_and(|until| now < until) {
+            return None;
+        }
         let bounds = Self::possible(bounds, self.machine_cores);
         let bounds = if self.is_measured() { bounds } else { Bounds { max: bounds.min, ..bounds } };
-        let change = decide(&self.window, self.size, bounds)?;
+        let change = decide(&self.window, self.size, bounds);
+        let is_due = bounds.max != self.max || self.again_at.is_some_and(|at| now >= at);
+        if change.is_none() && !is_due {
+            return None;
+        }
+        self.setting = true;
         let from = self.size.cu;
-        self.size = Size { cu: change.to, since: self.epoch.elapsed() };
-        self.window.clear();
-        Some(Resize { from, change, max: bounds.max })
+        Some(Resize { from, to: change.map_or(from, |change| change.to), max: bounds.max, change })
     }
 
-    /// Clients that waited when it was looked at last.
-    #[must_use]
-    pub fn waiting(&self) -> u32 {
-        self.waiting
+    /// The limits are set, or are not. Tells whether the size is another one.
+    pub fn resized(&mut self, resize: &Resize, outcome: &io::Result<Fit>) -> bool {
+        let later = Mono::now().plus(AGAIN_AFTER);
+        self.setting = false;
+        self.refused_until = outcome.is_err().then_some(later);
+        let Ok(fit) = outcome else { return false };
+        self.again_at = (*fit == Fit::Later).then_some(later);
+        self.max = resize.max;
+        if resize.change.is_some() {
+            self.size = Size { cu: resize.to, since: self.epoch.elapsed() };
+            self.window.clear();
+        }
+        resize.change.is_some()
     }
 
     /// Processors used, mean of the last second.
@@ -183,3 +224,6 @@ fn share(us: u64, time: Duration) -> f64 {
     let us = us as f64;
     if time.is_zero() { 0.0 } else { us / 1e6 / time.as_secs_f64() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use controllers::Controllers;
 pub use decide::Reason;
-pub use gauge::{ClientLoad, Gauge};
+pub use gauge::Gauge;
 pub use watch::Clients;
 
 /// Between which sizes a compute may move.

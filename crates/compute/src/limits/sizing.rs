@@ -9,6 +9,8 @@ use dormouse_base::Cu;
 use super::controllers::{Controllers, V1};
 use super::files::{self, MemoryStat};
 
+mod memory;
+
 /// One turn of the CPU limit, microseconds. Shorter than the kernel's usual 100 ms: whoever has used up its share
 /// stands still until the next turn, and a client waits for that.
 const PERIOD_US: u64 = 20_000;
@@ -34,6 +36,15 @@ pub struct MemoryUsage {
     pub held: u64,
     /// Time in which some process stood still for memory since the group was made, microseconds.
     pub stalled_us: u64,
+}
+
+/// Whether the memory that a compute holds fits into its limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// All limits are set.
+    Now,
+    /// It holds more than its largest size has. That limit is wider until it does not.
+    Later,
 }
 
 /// The machine that sizes are cut to.
@@ -165,32 +176,24 @@ impl Sizing {
     ///
     /// # Errors
     /// When the kernel refuses the limit of processors. Memory is best effort.
-    pub fn apply(&self, cu: Cu, max: Cu) -> io::Result<()> {
-        let bytes = |cu: Cu| Some(cu.memory_bytes()).filter(|bytes| *bytes < self.machine.memory);
+    pub fn apply(&self, cu: Cu, max: Cu) -> io::Result<Fit> {
         let quota = (cu.cores() < self.machine.cores).then(|| u64::from(cu.milli()) * PERIOD_US / 1000);
-        let (memory, done) = match &self.knobs {
-            Knobs::V2(dir) => {
-                let of =
-                    |bytes: Option<u64>| bytes.map_or_else(|| "max".to_owned(), |bytes| bytes.to_string());
-                // What it may grow to first, so that it never has less than its size.
-                let memory = write(dir, "memory.max", &of(bytes(max)))
-                    .and_then(|()| write(dir, "memory.high", &of(bytes(cu))));
-                (memory, v2_quota(dir, quota))
-            }
+        match &self.knobs {
+            Knobs::V2(dir) => v2_quota(dir, quota)?,
+            Knobs::V1(groups) => v1_quota(&groups.cpu, quota)?,
+        }
+        let bytes = |cu: Cu| Some(cu.memory_bytes()).filter(|bytes| *bytes < self.machine.memory);
+        let (size, most) = (bytes(cu), bytes(max));
+        let fit = match &self.knobs {
+            Knobs::V2(dir) => memory::of_v2(dir, size, most),
             Knobs::V1(groups) => {
-                let of =
-                    |bytes: Option<u64>| bytes.map_or_else(|| "-1".to_owned(), |bytes| bytes.to_string());
-                let memory = groups.memory.as_ref().map_or(Ok(()), |dir| {
-                    write(dir, "memory.limit_in_bytes", &of(bytes(max)))?;
-                    write(dir, "memory.soft_limit_in_bytes", &of(bytes(cu)))
-                });
-                (memory, v1_quota(&groups.cpu, quota))
+                groups.memory.as_ref().map_or(Ok(Fit::Now), |dir| memory::of_v1(dir, size, most))
             }
         };
-        if let Err(error) = memory {
+        Ok(fit.unwrap_or_else(|error| {
             tracing::debug!(%error, "memory is not limited as it should be");
-        }
-        done
+            Fit::Now
+        }))
     }
 
     /// The processors that it is limited to now; infinite when it is not.

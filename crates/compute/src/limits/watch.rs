@@ -2,23 +2,28 @@
 //!
 //! Those who sleep cost nothing: they are not in the list. With nobody in it there is no timer either.
 
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dormouse_base::EndpointId;
 use dormouse_base::clock::Mono;
 use dormouse_runtime::task::{self, Scope};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedRwLockReadGuard};
 use tokio::time::MissedTickBehavior;
 
-use super::decide::SAMPLE_EVERY;
-use super::gauge::{Gauge, Resize};
-use super::sizing::{Machine, Sizing};
+use super::decide::{IDLE_FOR, SAMPLE_EVERY, Window};
+use super::gauge::{Begun, Gauge, Resize};
+use super::sizing::{Fit, Machine, Sizing};
 use super::{Bounds, Controllers};
 use crate::endpoint::Run;
 use crate::event::Happening;
 use crate::host::Host;
 use crate::metrics::Metrics;
+
+/// The environment variable by which a test gives a size fewer seconds than [`IDLE_FOR`] to become smaller.
+pub const SHRINK_AFTER: &str = "DORMOUSE_TEST_SHRINK_AFTER";
 
 /// Who knows what clients wait for: the proxy.
 pub trait Clients: Send + Sync + 'static {
@@ -49,6 +54,10 @@ struct Inner {
     news: Notify,
     host: Arc<dyn Host>,
     metrics: Metrics,
+    /// Where limits are set.
+    scope: Scope,
+    /// A size that is idle for so long becomes smaller.
+    idle_for: Duration,
 }
 
 /// A change that is to be made.
@@ -59,7 +68,12 @@ struct Due {
 }
 
 impl Watcher {
-    pub(crate) fn new(controllers: Controllers, host: Arc<dyn Host>, metrics: Metrics) -> Self {
+    pub(crate) fn new(
+        controllers: Controllers,
+        host: Arc<dyn Host>,
+        metrics: Metrics,
+        scope: &Scope,
+    ) -> Self {
         let inner = Inner {
             controllers,
             machine: Machine::this(),
@@ -68,14 +82,16 @@ impl Watcher {
             news: Notify::new(),
             host,
             metrics,
+            scope: scope.clone(),
+            idle_for: idle_for(),
         };
         Self { inner: Arc::new(inner) }
     }
 
     /// Looks until the scope ends. Nothing is done while somebody else holds `turns` for himself.
-    pub(crate) fn start(&self, scope: &Scope, turns: Arc<tokio::sync::RwLock<()>>) {
-        let (inner, token) = (Arc::clone(&self.inner), scope.token());
-        scope.spawn("sizes", async move {
+    pub(crate) fn start(&self, turns: Arc<tokio::sync::RwLock<()>>) {
+        let (inner, token) = (Arc::clone(&self.inner), self.inner.scope.token());
+        self.inner.scope.spawn("sizes", async move {
             tokio::select! {
                 () = token.cancelled() => {}
                 () = inner.watch(&turns) => {}
@@ -108,7 +124,7 @@ impl Watcher {
         let Inner { controllers, machine, .. } = &*self.inner;
         let group = run.group();
         let sizing = controllers.make(endpoint.as_str()).and_then(|()| {
-            controllers.enter(endpoint.as_str(), || group.members());
+            controllers.enter(endpoint.as_str(), || group.members())?;
             Sizing::open(controllers, endpoint.as_str(), group.v2_dir(), *machine)
         });
         let sizing = match sizing {
@@ -121,17 +137,26 @@ impl Watcher {
             }
         };
         let bounds = Gauge::possible(bounds, machine.cores);
-        let mut cu = bounds.min;
+        let (mut cu, mut fit) = (bounds.min, None);
         if let Some(sizing) = &sizing {
             // What an earlier server gave it stays, until there is a reason.
             let before = adopted.then(|| sizing.limit()).flatten();
             let whole = |cores: f64| dormouse_base::Cu::nearest(cores.min(machine.cores));
             cu = before.map_or(cu, whole).clamp(bounds.min, bounds.max);
-            if let Err(error) = sizing.apply(cu, bounds.max) {
-                tracing::warn!(%endpoint, %error, "a compute cannot be limited");
-            }
+            fit = match sizing.apply(cu, bounds.max) {
+                Ok(fit) => Some(fit),
+                Err(error) => {
+                    tracing::warn!(%endpoint, %error, "a compute cannot be limited");
+                    None
+                }
+            };
         }
-        run.measure_by(Gauge::new(sizing, machine.cores, cu));
+        let begun = Begun { cu, max: bounds.max, fit };
+        run.measure_by(Gauge::new(sizing, machine.cores, begun, Window::new(self.inner.idle_for)));
+        // Whoever ended it meanwhile has perhaps removed its groups before they were made.
+        if run.is_closing() {
+            controllers.forget(endpoint.as_str());
+        }
     }
 
     /// A run is over: its groups go.
@@ -145,8 +170,13 @@ impl Watcher {
     }
 }
 
+fn idle_for() -> Duration {
+    let seconds = std::env::var(SHRINK_AFTER).ok().and_then(|text| text.parse::<u32>().ok());
+    seconds.map_or(IDLE_FOR, |seconds| Duration::from_secs(seconds.into()).min(IDLE_FOR))
+}
+
 impl Inner {
-    async fn watch(&self, turns: &tokio::sync::RwLock<()>) {
+    async fn watch(self: &Arc<Self>, turns: &Arc<tokio::sync::RwLock<()>>) {
         let mut ticks = tokio::time::interval(SAMPLE_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -161,10 +191,10 @@ impl Inner {
                 }
             };
             // Another server may be taking over, and then it decides.
-            if let Ok(_acting) = turns.try_read() {
-                let due = self.look(sample);
-                if !due.is_empty() {
-                    self.carry_out(due).await;
+            if let Ok(acting) = Arc::clone(turns).try_read_owned() {
+                let acting = Arc::new(acting);
+                for due in self.look(sample) {
+                    self.carry_out(due, Arc::clone(&acting));
                 }
             }
         }
@@ -211,23 +241,50 @@ impl Inner {
         due
     }
 
-    async fn carry_out(&self, due: Vec<Due>) {
-        let due = task::blocking(move || {
-            for Due { subject, run, resize } in &due {
-                let Some(sizing) = run.gauge(|gauge| gauge.sizing()).flatten() else { continue };
-                if let Err(error) = sizing.apply(resize.change.to, resize.max) {
-                    tracing::warn!(endpoint = %subject.id(), %error, "a new size cannot be set");
-                }
-            }
-            due
-        })
-        .await;
-        for Due { subject, resize, .. } in due {
-            let Resize { from, change, .. } = resize;
-            tracing::info!(endpoint = %subject.id(), %from, to = %change.to, reason = change.reason.name(),
-                cpu = change.cores, waiting = change.waiting, "resized");
-            self.metrics.resized(change.reason);
-            self.host.happened(subject.id(), Happening::resized(from, &change));
+    /// Sets new limits. Each compute by itself: taking memory back from one may take long, and nobody else waits for
+    /// that. No other server takes over meanwhile.
+    fn carry_out(self: &Arc<Self>, due: Due, acting: Arc<OwnedRwLockReadGuard<()>>) {
+        let inner = Arc::clone(self);
+        self.scope.spawn("resize", async move {
+            let (due, outcome) = task::blocking(move || {
+                let outcome = due.set();
+                (due, outcome)
+            })
+            .await;
+            inner.resized(&due, &outcome);
+            drop(acting);
+        });
+    }
+
+    fn resized(&self, due: &Due, outcome: &io::Result<Fit>) {
+        let Due { subject, run, resize } = due;
+        if let Err(error) = outcome
+            && !run.is_closing()
+        {
+            tracing::warn!(endpoint = %subject.id(), %error, "a new size cannot be set");
+        }
+        let is_another = run.gauge(|gauge| gauge.resized(resize, outcome)).unwrap_or(false);
+        // What was asked for meanwhile holds at once as well.
+        self.news.notify_one();
+        let Some(change) = resize.change.filter(|_| is_another) else { return };
+        let Resize { from, to, .. } = *resize;
+        tracing::info!(endpoint = %subject.id(), %from, %to, reason = change.reason.name(),
+            cpu = change.cores, waiting = change.waiting, "resized");
+        self.metrics.resized(change.reason);
+        self.host.happened(subject.id(), Happening::resized(from, &change));
+    }
+}
+
+impl Due {
+    /// Blocks.
+    fn set(&self) -> io::Result<Fit> {
+        // The groups of a run that is over may be those of the next one already.
+        if self.run.is_closing() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        match self.run.gauge(|gauge| gauge.sizing()).flatten() {
+            Some(sizing) => sizing.apply(self.resize.to, self.resize.max),
+            None => Ok(Fit::Now),
         }
     }
 }

@@ -16,6 +16,15 @@ use rustix::io::Errno;
 /// starts, so it must be there after that and before the signal.
 pub const REQUEST: &str = "promote";
 
+/// The file that makes PostgreSQL replay until it is promoted; gone when the replay has ended.
+pub const RECOVERS: &str = "standby.signal";
+
+/// Whether a cluster's recovery has not ended yet, or ended without having been promoted. Blocks.
+#[must_use]
+pub fn is_due(data: &Path) -> bool {
+    data.join(RECOVERS).symlink_metadata().is_ok()
+}
+
 /// Lays out the request; the postmaster looks at it when it gets `SIGUSR1`. Blocks.
 ///
 /// # Errors
@@ -38,6 +47,9 @@ mod tests {
     #[test]
     fn a_request_can_be_repeated_and_follows_no_link() {
         let dir = tempfile::tempdir().unwrap();
+        assert!(!is_due(dir.path()));
+        std::fs::write(dir.path().join(RECOVERS), "").unwrap();
+        assert!(is_due(dir.path()));
         request(dir.path()).unwrap();
         request(dir.path()).unwrap();
         std::fs::remove_file(dir.path().join(REQUEST)).unwrap();

@@ -111,10 +111,13 @@ pub fn replay(home: &Path, data: &Path) -> io::Result<u64> {
     let root = open_root(data)?;
     let mut count = 0;
     for span in spans {
+        // It may be gone, or shorter: another branch is here now, or one that was restored.
         let Some(file) = open_file(&root, &span.path) else { continue };
-        let length = std::num::NonZeroU64::new(span.chunks.saturating_mul(CHUNK));
-        rustix::fs::fadvise(&file, span.first.saturating_mul(CHUNK), length, Advice::WillNeed)?;
-        count += span.chunks;
+        let there = file.metadata()?.len().div_ceil(CHUNK).saturating_sub(span.first);
+        let chunks = span.chunks.min(there);
+        let Some(length) = std::num::NonZeroU64::new(chunks.saturating_mul(CHUNK)) else { continue };
+        rustix::fs::fadvise(&file, span.first.saturating_mul(CHUNK), Some(length), Advice::WillNeed)?;
+        count += chunks;
     }
     Ok(count)
 }
@@ -238,6 +241,24 @@ mod tests {
             assert!(cached_bytes(&hot) >= 600_000, "it comes back");
             assert_eq!(cached_bytes(&cold), 0, "nobody asked for this one");
         }
+    }
+
+    #[test]
+    fn what_is_gone_or_shorter_is_not_read() {
+        let (home, data) = cluster();
+        for (name, size) in [("base/5/16384", 600_000), ("base/5/16385", 600_000)] {
+            std::fs::write(data.join(name), vec![7; size]).unwrap();
+        }
+        let span = |path: &str, first, chunks| Span { path: path.to_owned(), first, chunks };
+        let all = [span("base/5/16384", 0, 3), span("base/5/16385", 1, 2), span("base/9/1", 0, 1)];
+        std::fs::write(home.path().join(FILE), serde_json::to_vec(&all).unwrap()).unwrap();
+        assert_eq!(replay(home.path(), &data).unwrap(), 5);
+        // Another branch is here now.
+        std::fs::write(data.join("base/5/16384"), vec![7; 300_000]).unwrap();
+        std::fs::write(data.join("base/5/16385"), []).unwrap();
+        assert_eq!(replay(home.path(), &data).unwrap(), 2);
+        std::fs::remove_dir_all(data.join("base/5")).unwrap();
+        assert_eq!(replay(home.path(), &data).unwrap(), 0);
     }
 
     #[test]

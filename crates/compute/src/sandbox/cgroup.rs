@@ -27,8 +27,14 @@ use super::process;
 /// What the names of our groups begin with; the rest tells one server from another.
 pub(crate) const PREFIX: &str = "dormouse-";
 
+/// The name of a group for servers alone.
+pub(crate) const SERVER: &str = "server";
+
 /// How long killed processes may take to be gone: one that waits for a slow disk ends later.
 const KILL_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often processes are looked for that were born while others were moved.
+pub(crate) const MOVES: usize = 20;
 
 /// How long a freeze may take before it is given up and taken back.
 const FREEZE_WITHIN: Duration = Duration::from_millis(500);
@@ -72,7 +78,7 @@ impl Cgroups {
             fs::OpenOptions::new().write(true).open(group.join("cgroup.procs")).ok()?;
             Some(group)
         };
-        let v2 = || usable(v2_base(&mounts, &own)).map(Self::V2);
+        let v2 = || v2_places(&mounts, &own).into_iter().find_map(|place| usable(Some(place))).map(Self::V2);
         let v1 = || usable(v1_base(&mounts, &own, "freezer")).map(Self::V1);
         let missing =
             |what: &str| io::Error::new(io::ErrorKind::Unsupported, format!("{what} cannot be used here"));
@@ -116,6 +122,18 @@ impl Cgroups {
         }
         Ok(Group { way: self.clone(), dir, data: data.to_owned() })
     }
+}
+
+/// Where groups may be made in the unified hierarchy, the best place first. A server that stands in a group for
+/// servers alone (`…/server`: systemd's `DelegateSubgroup=`, or one that an earlier server went to) makes them beside
+/// it, so that it finds those of the server before it.
+pub(crate) fn v2_places(mounts: &str, own: &str) -> Vec<PathBuf> {
+    let Some(own) = v2_base(mounts, own) else { return Vec::new() };
+    let beside = own.parent().filter(|_| own.ends_with(SERVER)).map(|above| {
+        let ours = above.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
+        above.parent().filter(|_| ours).unwrap_or(above).to_owned()
+    });
+    beside.into_iter().chain([own]).collect()
 }
 
 /// Where this process is in the unified hierarchy.
@@ -168,7 +186,7 @@ impl Group {
     pub fn enter_late(&self) {
         let (Cgroups::V1(_), Some(dir)) = (&self.way, &self.dir) else { return };
         // A fork during the move may leave a newborn outside: look again until all are in.
-        for _ in 0..20 {
+        for _ in 0..MOVES {
             let inside = self.members_of_group();
             let outside: Vec<u32> =
                 process::of_cluster(&self.data).into_iter().filter(|pid| !inside.contains(pid)).collect();
@@ -216,6 +234,53 @@ impl Group {
             Cgroups::V2(_) => false,
             Cgroups::V1(_) | Cgroups::Signals => groups_of(pid).is_empty(),
         }
+    }
+
+    /// Moves a compute in from the group of an earlier server that stood elsewhere: in another unit of systemd, or
+    /// another session. What stands still stays so. Tells whether all of it came. Blocks.
+    #[must_use]
+    pub fn take_in(&self, postmaster: u32) -> bool {
+        let Some(dir) = self.dir.as_ref().filter(|_| !self.holds(postmaster)) else { return false };
+        let is_v2 = matches!(self.way, Cgroups::V2(_));
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let same = groups_of(postmaster).into_iter().find(|(of_v2, _)| *of_v2 == is_v2);
+        let Some(old) = same.and_then(|(_, path)| group_dir(&mounts, is_v2, &path)) else { return false };
+        // The last two parts name the endpoint, and the server by its data directory.
+        let names = |dir: &Path| Some((dir.file_name()?.to_owned(), dir.parent()?.file_name()?.to_owned()));
+        if names(&old) != names(dir) {
+            return false;
+        }
+        let from = Self { way: self.way.clone(), dir: Some(old.clone()), data: self.data.clone() };
+        let moved = fs::create_dir_all(dir).and_then(|()| self.move_from(&from, postmaster));
+        if let Err(error) = &moved {
+            tracing::warn!(from = %old.display(), to = %dir.display(), %error, "a compute cannot change its cgroup");
+        }
+        for left in [Some(old.as_path()), old.parent()].into_iter().flatten() {
+            let _in_use = fs::remove_dir(left);
+        }
+        moved.is_ok() && self.holds(postmaster)
+    }
+
+    fn move_from(&self, from: &Self, postmaster: u32) -> io::Result<()> {
+        let Some(dir) = &self.dir else { return Ok(()) };
+        // Who comes into a group is treated as the group is, so that nothing runs for a moment that is frozen.
+        let frozen = from.is_frozen(postmaster);
+        match self.way {
+            Cgroups::V2(_) => fs::write(dir.join("cgroup.freeze"), if frozen { "1" } else { "0" })?,
+            _ => fs::write(dir.join("freezer.state"), if frozen { "FROZEN" } else { "THAWED" })?,
+        }
+        let mut refused = None;
+        // A fork during the move may leave a newborn behind: look again until nobody is.
+        for _ in 0..MOVES {
+            let left = from.members_of_group();
+            if left.is_empty() {
+                return Ok(());
+            }
+            for pid in left {
+                refused = move_to(dir, pid).err().or(refused);
+            }
+        }
+        Err(refused.unwrap_or_else(|| io::Error::other("it makes new processes all the time")))
     }
 
     /// Whether the group has no process. Without cgroups nothing is known, which counts as empty.
@@ -333,6 +398,26 @@ impl Group {
     }
 }
 
+/// Moves a process into a group. That it has just ended is no failure.
+///
+/// # Errors
+/// When the kernel refuses.
+pub(crate) fn move_to(group: &Path, pid: u32) -> io::Result<()> {
+    match fs::write(group.join("cgroup.procs"), pid.to_string()) {
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// The directory of a group that the kernel names by its path below the mount.
+fn group_dir(mounts: &str, is_v2: bool, path: &str) -> Option<PathBuf> {
+    if is_v2 {
+        v2_base(mounts, &format!("0::{path}"))
+    } else {
+        v1_base(mounts, &format!("1:freezer:{path}"), "freezer")
+    }
+}
+
 /// The groups of a Dormouse server that a process is in: (whether version 2, path below the mount).
 fn groups_of(pid: u32) -> Vec<(bool, String)> {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
@@ -350,13 +435,8 @@ fn groups_of(pid: u32) -> Vec<(bool, String)> {
 pub fn thaw_wherever(pid: u32) {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     for (is_v2, path) in groups_of(pid) {
-        let own = if is_v2 { format!("0::{path}") } else { format!("1:freezer:{path}") };
-        let (dir, file, text) = if is_v2 {
-            (v2_base(&mounts, &own), "cgroup.freeze", "0")
-        } else {
-            (v1_base(&mounts, &own, "freezer"), "freezer.state", "THAWED")
-        };
-        if let Some(dir) = dir {
+        let (file, text) = if is_v2 { ("cgroup.freeze", "0") } else { ("freezer.state", "THAWED") };
+        if let Some(dir) = group_dir(&mounts, is_v2, &path) {
             let _gone = fs::write(dir.join(file), text);
         }
     }
@@ -364,7 +444,7 @@ pub fn thaw_wherever(pid: u32) {
 }
 
 /// Polls every millisecond: the kernel has no event for most of what is waited for here.
-fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
+pub(crate) fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
     let start = dormouse_base::clock::Mono::now();
     loop {
         if done() {
@@ -391,5 +471,21 @@ mod tests {
         assert_eq!(v1_base(mounts, own, "freezer"), Some("/sys/fs/cgroup/freezer/box".into()));
         assert_eq!(v1_base(mounts, own, "cpu"), Some("/sys/fs/cgroup/cpu/".into()));
         assert_eq!(v2_base("proc /proc proc rw 0 0\n", own), None);
+    }
+
+    #[test]
+    fn a_group_for_servers_alone_is_not_where_groups_are_made() {
+        let mounts = "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n";
+        let first = |own: &str| v2_places(mounts, &format!("0::{own}\n")).first().cloned();
+        let at = |path: &str| Some(PathBuf::from("/sys/fs/cgroup").join(path));
+        assert_eq!(first("/a.scope"), at("a.scope"));
+        assert_eq!(first("/a.service/server"), at("a.service"), "by DelegateSubgroup=");
+        assert_eq!(
+            first("/a.scope/dormouse-00c0ffee/server"),
+            at("a.scope"),
+            "started by a server that went aside"
+        );
+        assert_eq!(v2_places(mounts, "0::/x/server\n").len(), 2, "its own is the second best");
+        assert_eq!(first("/"), at(""));
     }
 }

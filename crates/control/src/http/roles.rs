@@ -65,8 +65,10 @@ pub(super) fn password_of(control: &Control, role: &Role) -> Result<Secret<Strin
         )
         .hint("reset it to get a new one")
     };
-    let sealed =
-        role.sealed_password.as_ref().ok_or_else(|| unknown("it was set in SQL, or the role has none"))?;
+    let sealed = role
+        .sealed_password
+        .as_ref()
+        .ok_or_else(|| unknown("it was set in SQL or by a server that is gone, or the role has none"))?;
     let opened = control.foundation.secrets.unseal(&role.branch_id, &role.name, sealed);
     opened.map_err(|_| unknown("it was stored with another machine key"))
 }

@@ -3,7 +3,7 @@
 use dormouse_api as api;
 use dormouse_base::{BranchId, EndpointId, Secret};
 use dormouse_compute::State;
-use dormouse_compute::limits::{ClientLoad, Live};
+use dormouse_compute::limits::Live;
 use dormouse_compute::spec::Mode;
 
 use super::error::Error;
@@ -14,6 +14,7 @@ use crate::db::usage::Month;
 use crate::model::defaults;
 use crate::model::record::{ApiKey, Branch, Database, Endpoint, Operation, Project, Role};
 use crate::operation::phase::Phase;
+use crate::pooler::ClientLoad;
 use crate::vault::Sizes;
 
 impl Control {
@@ -100,7 +101,9 @@ impl Control {
                 suspended_at: row.seen.suspended_at,
                 next_wake: row.next_wake,
                 current_cu: live.map(|live| live.cu.as_f64()),
-                load: live.map(|live| load(&live, self.computes.clients(&row.id))),
+                load: live.map(|live| {
+                    load(&live, self.pooler.get().map(|it| it.load(&row.id)).unwrap_or_default())
+                }),
             },
             limits: api::endpoint::EndpointLimits {
                 suspend_timeout_seconds: row.suspend_timeout_seconds,

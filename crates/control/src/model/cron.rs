@@ -5,6 +5,7 @@
 //! A schedule is either five cron fields (in `cron.timezone`, `$` = last day of the month) or
 //! `N seconds`. A schedule that cannot be read is left out: pg_cron could not have read it either.
 
+use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use dormouse_base::Timestamp;
 use jiff::{SignedDuration, tz::TimeZone};
@@ -21,11 +22,22 @@ pub fn next_due(schedule: &str, timezone: &str, now: Timestamp) -> Option<Timest
         return now.checked_add(SignedDuration::from_secs(seconds)).ok();
     }
     let zone = TimeZone::get(timezone).unwrap_or(TimeZone::UTC);
-    let pattern = schedule.replace('$', "L");
-    let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-    let cron = parser.parse(&pattern).ok()?;
+    let cron = five_fields(&schedule.replace('$', "L"))?;
     let next = cron.find_next_occurrence(&now.to_zoned(zone), false).ok()?;
     Some(next.timestamp())
+}
+
+/// Reads five fields as cron does: when both days are restricted either is enough, unless one of them begins with a
+/// star (`*/2`), which makes it a further condition.
+pub(super) fn five_fields(schedule: &str) -> Option<Cron> {
+    let begins_with_star =
+        |field: usize| schedule.split_whitespace().nth(field).is_some_and(|text| text.starts_with('*'));
+    let parser = CronParser::builder()
+        .seconds(Seconds::Disallowed)
+        .year(Year::Disallowed)
+        .dom_and_dow(begins_with_star(2) || begins_with_star(4))
+        .build();
+    parser.parse(schedule.trim()).ok()
 }
 
 fn interval(schedule: &str) -> Option<i64> {
@@ -68,6 +80,28 @@ mod tests {
         for bad in ["", "61 seconds", "0 seconds", "every day", "1 2 3 4 5 6 7"] {
             assert_eq!(next_due(bad, "GMT", now), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn days_are_restricted_as_cron_does() {
+        // The 1st of January 2026 is a Thursday.
+        let now = at("2026-01-01T00:00:00Z");
+        for (schedule, due) in [
+            ("0 0 13 * 1", "2026-01-05"),
+            ("0 0 13 * *", "2026-01-13"),
+            ("0 0 * * 1", "2026-01-05"),
+            // An odd day that is a Wednesday; a Friday that is a Sunday, Tuesday, Thursday or Saturday never comes.
+            ("0 0 */2 * 3", "2026-01-07"),
+            ("0 0 13 * */2", "2026-01-13"),
+            ("0 0 * * 0", "2026-01-04"),
+            ("0 0 * * 7", "2026-01-04"),
+            ("0 0 * * sat-sun", "2026-01-03"),
+            ("0 0 10-20/5 2 *", "2026-02-10"),
+            ("0 0 29 2 *", "2028-02-29"),
+        ] {
+            assert_eq!(next_due(schedule, "UTC", now), Some(at(&format!("{due}T00:00:00Z"))), "{schedule}");
+        }
+        assert_eq!(next_due("0 0 30 2 *", "UTC", now), None, "it never comes");
     }
 
     #[test]

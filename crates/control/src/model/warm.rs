@@ -3,20 +3,22 @@
 //! Everything here asks about one moment, so a server that starts in the middle of a window knows that it is in it.
 //! Windows that overlap or touch are one.
 
-use croner::Cron;
-use croner::parser::{CronParser, Seconds, Year};
 use dormouse_api::endpoint::KeepWarm;
 use dormouse_base::Timestamp;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 
 use super::Refused;
+use super::cron::five_fields as cron;
 
 /// The most windows of one endpoint.
 pub const MAX_WINDOWS: usize = 16;
 
 /// The longest window, minutes (7 days); an endpoint that shall never sleep has another setting for that.
 pub const MAX_MINUTES: u32 = 7 * 24 * 60;
+
+/// A moment, whichever, from which on every day of the calendar comes soon.
+const LEAP_YEAR_BEGINS: Timestamp = Timestamp::constant(1_704_067_200, 0);
 
 /// The longest schedule, bytes.
 const MAX_SCHEDULE: usize = 100;
@@ -41,6 +43,10 @@ pub fn check(windows: &[KeepWarm]) -> Result<(), Refused> {
                     "`{shown}` is no schedule: use the five fields of cron, in UTC, such as `0 8 * * 1-5`"
                 ),
             ));
+        }
+        if next_start(std::slice::from_ref(window), LEAP_YEAR_BEGINS).is_none() {
+            let text = format!("`{}` never comes: no month has such a day", window.schedule);
+            return Err(Refused::new("bad-setting", text));
         }
         if !(1..=MAX_MINUTES).contains(&window.minutes) {
             let text = format!("a keep-warm window lasts 1 to {MAX_MINUTES} minutes, not {}", window.minutes);
@@ -79,11 +85,6 @@ fn end_of(window: &KeepWarm, now: Timestamp) -> Option<Timestamp> {
     let began = cron(&window.schedule)?.find_previous_occurrence(&now.to_zoned(TimeZone::UTC), true).ok()?;
     let end = began.timestamp().checked_add(SignedDuration::from_mins(i64::from(window.minutes))).ok()?;
     (end > now).then_some(end)
-}
-
-fn cron(schedule: &str) -> Option<Cron> {
-    let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-    parser.parse(schedule.trim()).ok()
 }
 
 #[cfg(test)]
@@ -125,6 +126,28 @@ mod tests {
     }
 
     #[test]
+    fn a_window_that_ends_the_next_day_and_one_that_begins_within_a_second() {
+        // From Saturday evening to Sunday morning; the 7th of March 2026 is a Saturday.
+        let night = [window("0 22 * * 6", 480)];
+        for (now, end) in [
+            ("07T21:59", None),
+            ("07T22:00", Some("08T06:00")),
+            ("08T05:59", Some("08T06:00")),
+            ("08T06:00", None),
+        ] {
+            assert_eq!(until(&night, at(now)), end.map(at), "{now}");
+        }
+        let half = SignedDuration::from_millis(500);
+        assert_eq!(until(&night, at("07T22:00") + half), Some(at("08T06:00")));
+        assert_eq!(until(&night, at("07T22:00") - half), None);
+        assert_eq!(next_start(&night, at("07T22:00") - half), Some(at("07T22:00")));
+        assert_eq!(next_start(&night, at("07T22:00") + half), Some(at("14T22:00")));
+        // The longest one, over the end of a month; a schedule that comes once in four years.
+        assert_eq!(until(&[window("0 0 28 2 *", MAX_MINUTES)], at("06T23:59")), Some(at("07T00:00")));
+        assert!(until(&[window("0 0 29 2 *", 60)], at("01T00:00")).is_none());
+    }
+
+    #[test]
     fn what_means_nothing_is_refused() {
         let refused = |schedule: &str, minutes| check(&[window(schedule, minutes)]).unwrap_err().to_string();
         assert!(refused("every day", 5).contains("five fields"));
@@ -134,5 +157,8 @@ mod tests {
         assert!(refused("0 8 * * *", MAX_MINUTES + 1).contains("1 to 10080"));
         assert!(check(&vec![window("0 8 * * *", 5); MAX_WINDOWS + 1]).is_err());
         assert!(check(&[window("0 8 * * MON-FRI", 600)]).is_ok());
+        assert!(
+            refused("0 0 30 2 *", 5).contains("never comes") && check(&[window("0 0 29 2 *", 5)]).is_ok()
+        );
     }
 }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use dormouse_base::clock::Mono;
 use dormouse_base::{Epoch, Lsn, Timeline, with_causes};
+use dormouse_compute::postgres::promote::RECOVERS;
 use dormouse_compute::sandbox::identity::Identity;
 use dormouse_compute::spec::{Directory, Mode, Recovery, Spec};
 use dormouse_runtime::{failpoint, task};
@@ -32,8 +33,6 @@ use super::near::{self, Near};
 use super::resident::{Fresh, Purpose, Resident, SNAPSHOT_STATE};
 use super::{Node, NodeError, head};
 
-/// Tells PostgreSQL to replay to the end of the WAL and to stay there, until it is promoted.
-const STANDBY: &str = "standby.signal";
 
 /// What a directory is to be made for.
 pub(super) struct Wish<'a> {
@@ -134,7 +133,7 @@ impl Node {
         if held.resident.is_none() {
             return Ok(None);
         }
-        let recovery = if data.join(STANDBY).is_file() { recovery_of(spec) } else { Recovery::Ordinary };
+        let recovery = if data.join(RECOVERS).is_file() { recovery_of(spec) } else { Recovery::Ordinary };
         let mut directory = Directory { recovery, ..Directory::plain(data) };
         self.behind_front(held, &mut directory)?;
         Ok(Some(directory))
@@ -290,7 +289,7 @@ impl Node {
             (end, touched) = (assembled.end, assembled.touched);
             own_files(assembled.files, identity).await?;
         }
-        let signal = draft.join(STANDBY);
+        let signal = draft.join(RECOVERS);
         std::fs::write(&signal, b"").map_err(NodeError::file("write", &signal))?;
         own_files(vec![signal], identity).await?;
         Ok(Replay { recovery: recovery_of(wish.spec), end, touched })

@@ -112,11 +112,13 @@ impl Quotas {
                 continue;
             }
             tracing::info!(endpoint = %endpoint.id, %project, "a quota is used up: suspending");
-            let computes = Arc::clone(&self.computes);
+            let (computes, keeper) = (Arc::clone(&self.computes), self.keeper.clone());
             self.scope.spawn("quota", async move {
                 if let Err(error) = computes.suspend(&endpoint.id, SleepReason::Quota).await {
                     tracing::warn!(endpoint = %endpoint.id, %error, "cannot suspend, although a quota is used up");
                 }
+                // Nobody has asked for that sleep: one that is to be kept awake wakes when it may.
+                keeper.signals().warm_failed(&endpoint.id);
             });
         }
         Ok(())

@@ -100,6 +100,7 @@ async fn warm_endpoints_are_woken_once_and_kept_awake_until_their_window_ends() 
         (warm_endpoint(&scene, 0, 300), warm_endpoint(&scene, 90, 300), warm_endpoint(&scene, 0, -1));
     let (db, keeper, computes) = (scene.db.clone(), scene.keeper.clone(), scene.computes());
     let mut warm = warm::Warm::new(db, keeper, computes, Scope::new());
+    warm.again = (Duration::from_millis(100), Duration::from_millis(200));
     warm.run().await.unwrap();
     tokio::task::yield_now().await;
     let woken: BTreeSet<_> =
@@ -127,11 +128,39 @@ async fn warm_endpoints_are_woken_once_and_kept_awake_until_their_window_ends() 
         .unwrap();
     warm.run().await.unwrap();
     assert_eq!(scene.computes.kept.lock()[&window], None, "it may sleep again");
-    // One that did not wake is tried again.
-    scene.keeper.signals().warm_failed(&always);
+    // One that did not wake, or went over its quota, is tried again: not at once.
+    for wakes in [3, 4] {
+        scene.keeper.signals().warm_failed(&always);
+        let report = warm.run().await.unwrap();
+        tokio::task::yield_now().await;
+        assert_eq!(scene.wakes().len(), wakes - 1, "at once");
+        assert!(report.next < Duration::from_secs(1), "{report:?}");
+        tokio::time::sleep(Duration::from_millis(210)).await;
+        warm.run().await.unwrap();
+        tokio::task::yield_now().await;
+        assert_eq!(scene.wakes().len(), wakes);
+        scene.computes.states.lock().insert(always.clone(), State::Stopped);
+    }
+    scene.computes.states.lock().insert(always.clone(), State::Active);
     warm.run().await.unwrap();
-    tokio::task::yield_now().await;
-    assert_eq!(scene.wakes().len(), 3);
+    scene.computes.states.lock().insert(always, State::Stopped);
+    warm.run().await.unwrap();
+    assert_eq!(scene.wakes().len(), 4, "it woke in the end, and was suspended");
+}
+
+#[tokio::test]
+async fn a_window_that_begins_while_its_endpoint_stops_wakes_it_right_after() {
+    let scene = scene();
+    let id = warm_endpoint(&scene, 90, 300);
+    let mut warm = warm::Warm::new(scene.db.clone(), scene.keeper.clone(), scene.computes(), Scope::new());
+    for (state, wakes) in
+        [(State::Stopping, 0), (State::Stopping, 0), (State::Stopped, 1), (State::Stopped, 1)]
+    {
+        scene.computes.states.lock().insert(id.clone(), state);
+        warm.run().await.unwrap();
+        tokio::task::yield_now().await;
+        assert_eq!(scene.wakes().len(), wakes, "{state:?}");
+    }
 }
 
 #[tokio::test]

@@ -2,12 +2,14 @@
 //! starts; and says until when they are kept awake.
 //!
 //! Each window wakes once. Whoever suspends an endpoint in the middle of it means that; the next client wakes it, and
-//! then it stays awake until the window's end.
+//! then it stays awake until the window's end. One that did not wake, or that a quota sent to sleep, is tried again,
+//! less and less often.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_base::clock::Mono;
 use dormouse_base::{EndpointId, Timestamp, clock};
 use dormouse_compute::State;
 use dormouse_compute::event::Cause;
@@ -28,8 +30,8 @@ pub const LEAD: SignedDuration = SignedDuration::from_secs(2);
 const PERIOD: Duration = Duration::from_secs(30);
 /// The shortest.
 const SHORTEST: Duration = Duration::from_millis(500);
-/// After a wake that failed.
-const AGAIN: Duration = Duration::from_secs(5);
+/// After a wake that failed; doubles up to the second with each that follows.
+pub const AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
 
 /// How long one that never sleeps is kept awake from each look on; the next look comes sooner.
 const ALWAYS: SignedDuration = SignedDuration::from_hours(1);
@@ -45,33 +47,73 @@ pub struct Warm {
     pub computes: Arc<dyn Computes>,
     /// Where the wakes run.
     pub scope: Scope,
-    /// Which are kept awake, and until when they were woken for it already.
-    kept: HashMap<EndpointId, Timestamp>,
+    /// How long is waited after a wake that failed; see [`AGAIN`].
+    pub again: (Duration, Duration),
+    /// Those that are kept awake.
+    kept: HashMap<EndpointId, Kept>,
+}
+
+/// One that is kept awake.
+#[derive(Debug)]
+struct Kept {
+    /// Until when it was woken for it already.
+    until: Timestamp,
+    /// Wakes in a row that failed.
+    failures: u32,
+    /// When the next one is due.
+    again: Option<Mono>,
+}
+
+impl Kept {
+    fn failed(&mut self, again: (Duration, Duration)) {
+        let wait = again.0.saturating_mul(1 << self.failures.min(8)).min(again.1);
+        self.failures = self.failures.saturating_add(1);
+        self.again = Some(Mono::now().plus(wait));
+    }
 }
 
 impl Warm {
     /// One that has woken nobody.
     #[must_use]
     pub fn new(db: Db, keeper: Keeper, computes: Arc<dyn Computes>, scope: Scope) -> Self {
-        Self { db, keeper, computes, scope, kept: HashMap::new() }
+        Self { db, keeper, computes, scope, again: AGAIN, kept: HashMap::new() }
     }
 
     /// Looks after one; tells whether it had to be woken.
     fn keep(&mut self, row: &Endpoint, until: Timestamp, now: Timestamp) -> bool {
         self.computes.keep_awake(&row.id, Some(until));
-        let asleep = matches!(self.computes.state(&row.id), State::Stopped | State::Paused);
+        let new = || Kept { until, failures: 0, again: None };
+        let mut is_due = false;
+        let kept = self.kept.entry(row.id.clone()).or_insert_with(|| {
+            is_due = true;
+            new()
+        });
         // A window that goes on is not a new one.
-        let is_new = self.kept.insert(row.id.clone(), until).is_none_or(|before| before < now);
-        if !(asleep && is_new) {
-            return false;
+        is_due |= kept.until < now || kept.again.is_some_and(|again| Mono::now() >= again);
+        kept.until = until;
+        match self.computes.state(&row.id) {
+            State::Stopped | State::Paused if is_due => kept.again = None,
+            State::Stopped | State::Paused => return false,
+            State::Starting | State::Stopping => {
+                // Looked at again as soon as it is one or the other.
+                kept.again = is_due.then(Mono::now).or(kept.again);
+                return false;
+            }
+            State::Active => {
+                *kept = new();
+                return false;
+            }
         }
+        let is_first = kept.failures == 0;
         let (computes, keeper, endpoint) = (Arc::clone(&self.computes), self.keeper.clone(), row.id.clone());
         self.scope.spawn("warm-wake", async move {
-            if let Err(error) = computes.wake(&endpoint, Cause::KeepWarm).await {
-                tracing::warn!(%endpoint, %error, "an endpoint that should be kept warm did not wake");
-                tokio::time::sleep(AGAIN).await;
-                keeper.signals().warm_failed(&endpoint);
+            let Err(error) = computes.wake(&endpoint, Cause::KeepWarm).await else { return };
+            if is_first {
+                tracing::warn!(%endpoint, %error, "an endpoint that should be kept warm did not wake: tried again");
+            } else {
+                tracing::debug!(%endpoint, %error, "it did not wake again");
             }
+            keeper.signals().warm_failed(&endpoint);
         });
         true
     }
@@ -91,7 +133,9 @@ impl Reconciler for Warm {
         let rows = self.db.read("list warm endpoints", endpoints::warm);
         let rows = rows.map_err(Trouble::in_doing("list warm endpoints"))?;
         for failed in self.keeper.signals().take_warm_failed() {
-            self.kept.remove(&failed);
+            if let Some(kept) = self.kept.get_mut(&failed) {
+                kept.failed(self.again);
+            }
         }
         let now = clock::now();
         let soon = now.checked_add(LEAD).unwrap_or(now);
@@ -102,6 +146,8 @@ impl Reconciler for Warm {
                 woken += usize::from(self.keep(row, until, now));
                 kept.push(row.id.clone());
                 next = next.min(left(until, now));
+                let again = self.kept.get(&row.id).and_then(|kept| kept.again);
+                next = again.map_or(next, |again| next.min(again.since(Mono::now())));
             }
             if let Some(start) = warm::next_start(&row.warm.keep, soon) {
                 next = next.min(left(start, soon));

@@ -167,7 +167,14 @@ impl Pooler {
     #[must_use]
     pub fn census(&self) -> HashMap<EndpointId, EndpointCensus> {
         let pools = self.0.pools.list();
-        self.0.census.take(pools.iter().map(|pool| (pool.key.endpoint.clone(), pool.census())))
+        let pools = pools.iter().map(|pool| (pool.key.endpoint.clone(), pool.census()));
+        self.0.census.take(self.0.pools.traffic().sessions(), pools)
+    }
+
+    /// How many backends an endpoint's clients have or share.
+    #[must_use]
+    pub fn backends(&self, endpoint: &EndpointId) -> usize {
+        self.0.pools.traffic().sessions_of(endpoint) + self.0.pools.backends(endpoint)
     }
 
     /// How many clients of each of these endpoints wait for a backend, in their order. Takes microseconds for a

@@ -63,8 +63,8 @@ async fn collect(mut stream: BodyDataStream, expected: usize, held: &mut Held) -
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
-    let text = value.to_str().unwrap_or("").to_ascii_lowercase();
+    let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let text = text.to_ascii_lowercase();
     if REFUSED_TYPES.iter().any(|refused| text.starts_with(refused)) {
         return Err(Problem::request(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,

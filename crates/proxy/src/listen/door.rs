@@ -16,11 +16,11 @@ use dormouse_base::clock::Mono;
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_runtime::shard::Shards;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::watch::watch;
 use crate::arrivals::Arrivals;
-use crate::bound::{Incoming, Listening};
+use crate::bound::Listening;
 use crate::handover::parcel::{self, Content, Parcel, Unfit};
 use crate::handshakes::Handshakes;
 use crate::pooled;
@@ -38,9 +38,6 @@ const ROOM_TO_REFUSE: usize = 256;
 
 /// A client that is turned away at the door gets this long to say something first.
 const TURNED_AWAY_WITHIN: Duration = Duration::from_secs(1);
-
-/// A serverless client that froze leaves a dead connection; the system finds it within 60 + 5 × 10 s.
-const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(10), 5);
 
 /// Who may come in.
 pub(crate) struct Door {
@@ -84,14 +81,22 @@ impl Door {
         self.max_clients.store(max_clients, Ordering::Relaxed);
     }
 
-    pub(super) async fn accept(self: Arc<Self>, listening: Arc<Listening>) {
+    /// Takes clients in for ever. Runs on a shard, as waking one is cheaper than waking the workers of the server's
+    /// own executor.
+    ///
+    /// # Errors
+    /// When the executor cannot watch the socket.
+    pub(super) async fn accept(self: Arc<Self>, listening: Arc<Listening>) -> io::Result<()> {
+        let listening = watch(listening)?;
         loop {
-            match listening.accept().await {
-                Ok((incoming, peer)) => self.admit(incoming, peer),
-                Err(error) => {
+            let mut ready = listening.readable().await?;
+            match ready.try_io(|listening| listening.get_ref().take()) {
+                Ok(Ok((incoming, peer))) => self.let_in(move || incoming.into_stream().ok(), peer),
+                Ok(Err(error)) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
+                Err(_nobody_waits) => {}
             }
         }
     }
@@ -116,16 +121,6 @@ impl Door {
     fn count(&self) -> (usize, Counted) {
         let counted = Counted(Arc::clone(&self.clients));
         (self.clients.fetch_add(1, Ordering::AcqRel), counted)
-    }
-
-    fn admit(&self, incoming: Incoming, peer: SocketAddr) {
-        if let Incoming::Tcp(stream) = &incoming
-            && let Err(error) = prepare(stream)
-        {
-            tracing::debug!(%error, "cannot set socket options");
-        }
-        // The socket has left the accepting executor, for the shard that will serve it.
-        self.let_in(move || incoming.into_stream().ok(), peer);
     }
 
     /// Takes a client in that the gateway carries.
@@ -176,13 +171,6 @@ impl Door {
 /// not show what it is told.
 fn beyond(shared: &Shared) -> usize {
     if shared.upstream.is_some() { ROOM_TO_REFUSE } else { 0 }
-}
-
-fn prepare(stream: &std::net::TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let (idle, interval, retries) = KEEPALIVE;
-    let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(retries);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
 /// Tells a client why it may not come in. Nothing of what it sends is understood, so the error comes in the

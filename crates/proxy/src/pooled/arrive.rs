@@ -3,7 +3,6 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use dormouse_pooler::link::{Client, Reader};
 
 use super::client_info::ClientInfo;
@@ -37,7 +36,7 @@ pub(crate) fn arrive(
                 return pool.part(&info);
             }
         };
-        let connection = Connection { stream, unread: BytesMut::new() };
+        let connection = Connection::new(stream);
         let mut session = Session::new(pool, connection, client, info, cancel);
         session.arrived(who.no_blocks);
         there.spawn(Life::here(session, sessions, (kept, seated)));

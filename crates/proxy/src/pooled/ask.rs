@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use dormouse_base::clock::Mono;
 use dormouse_pgwire::backend::{DataRow, ErrorResponse};
 use dormouse_pgwire::{ClientError, frame, limit, tag};
 use dormouse_pooler::link::{self, Client};
@@ -47,7 +48,7 @@ pub(crate) async fn ask(pool: &Arc<Pool>, sql: &str, parameter: &str) -> Result<
 
 async fn run(pool: Arc<Pool>, message: &[u8]) -> Result<Vec<DataRow>, Unanswered> {
     for _ in 0..MAX_TRIES {
-        let lease = match pool.checkout().map_err(Unanswered::NoBackend)? {
+        let lease = match pool.checkout(Mono::now()).map_err(Unanswered::NoBackend)? {
             Taken::Now(lease) => lease,
             Taken::Later(_, slot) => poll_fn(|cx| slot.poll(cx)).await.map_err(Unanswered::NoBackend)?,
         };
@@ -60,7 +61,7 @@ async fn run(pool: Arc<Pool>, message: &[u8]) -> Result<Vec<DataRow>, Unanswered
         let answer = converse(&pool, &mut leased.held, &mut client, message).await;
         let server = &leased.held.server;
         match &answer {
-            Some(_) if server.is_free(&client) => pool.checkin(leased.held, leased.receipt),
+            Some(_) if server.is_free(&client) => pool.checkin(leased.held, leased.receipt, Mono::now()),
             Some(_) if server.is_at_rest() && !server.is_spoiled() => {
                 let reset = pool.config().server_reset_query;
                 pool.home().spawn(retire(Arc::clone(&pool), leased, Some(reset)));

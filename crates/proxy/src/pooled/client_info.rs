@@ -46,21 +46,21 @@ pub(crate) struct ClientInfo {
     /// What it called itself when it came.
     pub(crate) application: String,
     doing: AtomicU8,
-    /// Since when it does that.
-    changed: Mutex<Mono>,
     killed: AtomicBool,
     /// RECONNECT came, and nobody is to be waited for.
     hurried: AtomicBool,
     /// The compute of its backend begins to end.
     alarmed: AtomicBool,
     waker: Mutex<Option<Waker>>,
-    cancel: Mutex<Cancel>,
+    link: Mutex<Link>,
 }
 
-/// Which backend a cancel request would mean now.
-#[derive(Debug, Default)]
-struct Cancel {
+/// Its backend: the one that a cancel request would mean now.
+#[derive(Debug)]
+struct Link {
     target: Option<Arc<Key>>,
+    /// Since when it does what it is doing.
+    since: Mono,
     /// Requests that are being delivered. As long as there are any, the backend serves nobody else: PostgreSQL
     /// cancels whatever the process does when the signal comes.
     flying: u32,
@@ -78,12 +78,11 @@ impl ClientInfo {
             since: clock::now(),
             application,
             doing: AtomicU8::new(0),
-            changed: Mutex::new(Mono::now()),
             killed: AtomicBool::new(false),
             hurried: AtomicBool::new(false),
             alarmed: AtomicBool::new(false),
             waker: Mutex::new(None),
-            cancel: Mutex::default(),
+            link: Mutex::new(Link { target: None, since: Mono::now(), flying: 0 }),
         }
     }
 
@@ -130,58 +129,58 @@ impl ClientInfo {
 
     /// For how long it has been doing that.
     pub(crate) fn doing_for(&self) -> Duration {
-        self.changed.lock().elapsed()
+        self.doing_since().elapsed()
     }
 
     /// Since when it has been doing that.
     pub(super) fn doing_since(&self) -> Mono {
-        *self.changed.lock()
+        self.link.lock().since
     }
 
-    pub(super) fn set(&self, doing: Doing) {
-        *self.changed.lock() = Mono::now();
+    pub(super) fn set(&self, doing: Doing, now: Mono) {
+        self.link.lock().since = now;
         self.doing.store(doing as u8, Ordering::Relaxed);
     }
 
     /// It has this backend now.
-    pub(super) fn link(&self, key: &Arc<Key>) {
-        self.set(Doing::Linked);
-        self.cancel.lock().target = Some(Arc::clone(key));
+    pub(super) fn link(&self, key: &Arc<Key>, now: Mono) {
+        let mut link = self.link.lock();
+        (link.target, link.since) = (Some(Arc::clone(key)), now);
+        self.doing.store(Doing::Linked as u8, Ordering::Relaxed);
     }
 
     /// It has none any more; false while a cancel request is on its way to it.
-    pub(super) fn unlink(&self) -> bool {
-        let mut cancel = self.cancel.lock();
-        if cancel.flying > 0 {
+    pub(super) fn unlink(&self, now: Mono) -> bool {
+        let mut link = self.link.lock();
+        if link.flying > 0 {
             return false;
         }
-        cancel.target = None;
-        drop(cancel);
-        self.set(Doing::Idle);
+        (link.target, link.since) = (None, now);
+        self.doing.store(Doing::Idle as u8, Ordering::Relaxed);
         true
     }
 
     /// Its backend.
     pub(crate) fn linked(&self) -> Option<Arc<Key>> {
-        self.cancel.lock().target.clone()
+        self.link.lock().target.clone()
     }
 
     /// Cancel requests of it that are on their way.
     pub(crate) fn cancels(&self) -> u32 {
-        self.cancel.lock().flying
+        self.link.lock().flying
     }
 
     /// Begins to cancel what its backend does; `None` when it has none.
     pub(crate) fn begin_cancel(&self) -> Option<Arc<Key>> {
-        let mut cancel = self.cancel.lock();
-        let target = cancel.target.clone()?;
-        cancel.flying += 1;
+        let mut link = self.link.lock();
+        let target = link.target.clone()?;
+        link.flying += 1;
         Some(target)
     }
 
     /// The request has been delivered, or could not be.
     pub(crate) fn end_cancel(&self) {
-        self.cancel.lock().flying -= 1;
+        self.link.lock().flying -= 1;
         self.wake();
     }
 

@@ -70,7 +70,9 @@ pub(crate) fn enter(
     if mode == PoolMode::Statement {
         session.forbid_blocks();
     }
-    home.spawn(Life::new(session, shared.metrics.sessions.clone(), (kept, seated)));
+    let sessions = shared.metrics.sessions.clone();
+    let life = if home.is_here() { Life::here } else { Life::new };
+    home.spawn(life(session, sessions, (kept, seated)));
     Ok(())
 }
 

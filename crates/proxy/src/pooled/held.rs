@@ -8,7 +8,7 @@ use dormouse_base::Timestamp;
 use dormouse_base::clock;
 use dormouse_pooler::link::{Server, Stateful};
 use dormouse_pooler::pool::Receipt;
-use dormouse_runtime::gate::{Closing, Connected, Gate};
+use dormouse_runtime::gate::{Closing, Gate};
 
 use crate::backend_stream::BackendStream;
 use crate::outbox::Outbox;
@@ -49,7 +49,11 @@ impl Key {
         compute: Arc<dyn Compute>,
         ends: Ends,
     ) -> Self {
-        let end = compute.closing();
+        let mut end = compute.closing();
+        if end.borrow().is_some() {
+            // So that it is not taken for one that nothing has been heard of.
+            end.mark_changed();
+        }
         Self {
             number,
             pid,
@@ -102,8 +106,6 @@ pub(crate) struct Held {
     pub(super) stream: BackendStream,
     pub(super) server: Server,
     pub(super) gate: Arc<Gate>,
-    /// It counts as a connection.
-    pub(super) _counted: Connected,
     /// Whether it counts as work.
     pub(super) inside: bool,
     /// Not yet taken by it.
@@ -126,7 +128,9 @@ impl Held {
     /// Whether it still waits for a command, as one that nobody uses should. Costs no system call while
     /// nothing has come from it.
     pub(super) fn is_fresh(&self) -> bool {
-        if self.key.end.borrow().is_some_and(|closing| closing != Closing::Draining) {
+        // Mostly nothing has been heard of its end, and seeing that needs no lock.
+        let heard = !matches!(self.key.end.has_changed(), Ok(false));
+        if heard && self.key.end.borrow().is_some_and(|closing| closing != Closing::Draining) {
             return false;
         }
         self.stream.is_silent()

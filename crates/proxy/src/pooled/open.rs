@@ -28,15 +28,21 @@ use crate::wake::{Backend, Compute, Wake};
 /// As for other sessions: PostgreSQL restarts by itself after a crash.
 const RETRY_FOR: Duration = Duration::from_secs(20);
 
+/// The page about computes that do not start.
+const NOT_STARTED: &str = "compute-did-not-start";
+
 /// Between two tries.
 const RETRY_PAUSE: Duration = Duration::from_millis(25);
+
+/// After a start that failed, while the next try is not due yet.
+const START_AGAIN_PAUSE: Duration = Duration::from_millis(250);
 
 /// How much is read at once.
 const CHUNK: usize = 1024;
 
 /// Opens one and gives it to the pool.
 pub(super) async fn open(pool: Arc<Pool>, opening: Opening) {
-    let made = connect(&pool, &*pool.wake).await;
+    let made = connect(&pool, &*pool.wake, false).await;
     if let Ok(held) = &made {
         watch(&pool, Arc::clone(&held.key.compute));
     }
@@ -45,7 +51,7 @@ pub(super) async fn open(pool: Arc<Pool>, opening: Opening) {
 
 /// Opens one for a client that must be served before others are.
 pub(super) async fn reopen(pool: Arc<Pool>, opening: Opening, slot: Arc<Slot>) {
-    let made = connect(&pool, pool.wake.ungated()).await;
+    let made = connect(&pool, pool.wake.ungated(), true).await;
     if let Ok(held) = &made {
         watch(&pool, Arc::clone(&held.key.compute));
     }
@@ -58,7 +64,8 @@ pub(super) enum Failed {
     Refused(ClientError),
 }
 
-async fn connect(pool: &Pool, wake: &dyn Wake) -> Result<Box<Held>, ClientError> {
+/// `for_one` is waited for by somebody who is not in the pool's line.
+async fn connect(pool: &Pool, wake: &dyn Wake, for_one: bool) -> Result<Box<Held>, ClientError> {
     let start = Mono::now();
     let number = pool.number();
     let startup = Startup::new(&pool.key.role)
@@ -66,7 +73,19 @@ async fn connect(pool: &Pool, wake: &dyn Wake) -> Result<Box<Held>, ClientError>
         .map_err(|error| ClientError::protocol_violation(error.to_string()))?
         .encode();
     loop {
-        let backend = wake.acquire(&pool.key.endpoint).await?;
+        let backend = match wake.acquire(&pool.key.endpoint).await {
+            Ok(backend) => backend,
+            // Killed while it started, say. Who is connected is not to lose that for it.
+            Err(error)
+                if did_not_start(&error)
+                    && start.elapsed() < RETRY_FOR
+                    && (for_one || pool.waiting() > 0) =>
+            {
+                tokio::time::sleep(START_AGAIN_PAUSE).await;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         if backend.ticket.is_some() {
             pool.lock().stats.wakes += 1;
         }
@@ -90,6 +109,13 @@ async fn connect(pool: &Pool, wake: &dyn Wake) -> Result<Box<Held>, ClientError>
             Err(Failed::Retry(_)) => return Err(not_started()),
         }
     }
+}
+
+/// Whether a compute failed to start, which is tried again: not that it may not, or that the server ends.
+fn did_not_start(error: &ClientError) -> bool {
+    let page = help(NOT_STARTED);
+    error.code == SqlState::CANNOT_CONNECT_NOW
+        && error.hint.as_ref().is_some_and(|hint| hint.ends_with(&page))
 }
 
 async fn try_once(number: u32, mut backend: Backend, startup: &[u8]) -> Result<Box<Held>, Failed> {
@@ -143,7 +169,6 @@ impl Hello {
         Box::new(Held {
             stream,
             server: Server::new(self.status.unwrap_or(TxStatus::Idle), self.reported).with_pid(pid),
-            _counted: gate.connected(),
             gate,
             inside: true,
             outbox: Outbox::default(),

@@ -131,6 +131,13 @@ impl Pools {
         waiting
     }
 
+    /// How many backends the pools of an endpoint have.
+    pub(crate) fn backends(&self, endpoint: &EndpointId) -> usize {
+        let all = self.all.lock();
+        let counts = all.iter().filter(|(key, _)| key.endpoint == *endpoint).map(|(_, pool)| pool.counts());
+        counts.map(|it| it.sv_active + it.sv_idle + it.sv_used).sum()
+    }
+
     /// Forgets pools that nobody has needed for long.
     fn sweep(&self) {
         let settings = self.settings.read().clone();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_base::clock::Mono;
 use dormouse_pgwire::backend::TxStatus;
 use dormouse_pooler::link::{self, Client};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -46,7 +47,9 @@ pub(super) async fn retire(pool: Arc<Pool>, leased: Leased, session: Option<Stri
         Some(())
     });
     match cleaned.await {
-        Ok(Some(())) if held.server.is_idle() && !held.server.is_spoiled() => pool.checkin(held, receipt),
+        Ok(Some(())) if held.server.is_idle() && !held.server.is_spoiled() => {
+            pool.checkin(held, receipt, Mono::now())
+        }
         _ => pool.discard(held, &receipt),
     }
 }

@@ -11,15 +11,15 @@ use crate::session::{crashed, help, stopping};
 /// Why the backend ended, as an error of the statement, not of the connection.
 pub(super) fn of_statement(last: Option<&ErrorResponse>, closing: Option<Closing>) -> Vec<u8> {
     let (code, text) = match (last, closing) {
-        (Some(last), _) if last.fields.code() == SqlState::ADMIN_SHUTDOWN.as_str() => {
-            (SqlState::ADMIN_SHUTDOWN, "the statement was ended because the endpoint is stopping")
-        }
         (_, Some(Closing::Draining | Closing::Now)) => {
-            (SqlState::ADMIN_SHUTDOWN, "the statement was ended because the endpoint is stopping")
+            (SqlState::ADMIN_SHUTDOWN, "the statement was ended because the endpoint is stopping".to_owned())
+        }
+        (Some(last), _) if last.fields.code() == SqlState::ADMIN_SHUTDOWN.as_str() => {
+            (SqlState::ADMIN_SHUTDOWN, format!("the statement was ended: {}", last.fields.message()))
         }
         _ => (
             SqlState::CONNECTION_FAILURE,
-            "PostgreSQL ended unexpectedly while the statement or its transaction ran",
+            "PostgreSQL ended unexpectedly while the statement or its transaction ran".to_owned(),
         ),
     };
     ClientError::error(code, text)
@@ -38,12 +38,13 @@ pub(super) fn of_connection(
         Some(Closing::Draining | Closing::Now) => stopping(),
         Some(Closing::Crashed | Closing::Replaced) | None => crashed(),
     };
+    let had = |what| {
+        format!("This session had {what}, which ends with its backend. Nothing that was committed is lost.")
+    };
     match (pinned_by(pinned), last) {
-        (Some(what), _) => told
-            .with_detail(format!(
-                "This session had {what}, which ends with its backend. Nothing that was committed is lost."
-            ))
-            .encode(),
+        // Somebody ended this one backend, and PostgreSQL knows why.
+        (Some(what), Some(last)) if closing.is_none() => last.clone().detail(&had(what)).encode(),
+        (Some(what), _) => told.with_detail(had(what)).encode(),
         (None, Some(last)) => last.encode(),
         (None, None) => told.encode(),
     }
@@ -91,4 +92,26 @@ pub(super) fn killed(stands_in: bool) -> ClientError {
         return ClientError::fatal(SqlState::ADMIN_SHUTDOWN, format!("{text} (database removed)"));
     }
     ClientError::fatal(SqlState::ADMIN_SHUTDOWN, text).with_hint(help("endpoint-is-stopping"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_loses_what_cannot_be_had_again_is_told_by_whom_and_what() {
+        let postgres =
+            ErrorResponse::new(Severity::Fatal, SqlState::ADMIN_SHUTDOWN, "due to administrator command");
+        let told = |last, closing| {
+            let bytes = of_connection(last, closing, Stateful::TEMP);
+            let fields = ErrorResponse::decode(&bytes[5..]).unwrap().fields;
+            assert!(fields.detail().unwrap().contains("temporary objects") && fields.is_fatal());
+            (fields.code().to_owned(), fields.message().to_owned())
+        };
+        let (code, text) = told(Some(&postgres), None);
+        assert_eq!((code.as_str(), text.as_str()), ("57P01", "due to administrator command"));
+        assert!(told(Some(&postgres), Some(Closing::Now)).1.contains("endpoint is stopping"));
+        assert_eq!(told(None, None).0, "57P02");
+        assert_eq!(told(Some(&postgres), Some(Closing::Crashed)).0, "57P02");
+    }
 }

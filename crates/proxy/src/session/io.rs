@@ -8,11 +8,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::{End, HANDSHAKE_WITHIN, too_slow};
 use crate::stream::ClientStream;
 
-/// A client with the bytes that were read but not used yet.
+/// A client with the bytes that were read but not used yet, and those that it is not in a hurry to get.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) stream: ClientStream,
     pub(crate) unread: BytesMut,
+    pub(crate) unsent: Vec<u8>,
 }
 
 /// How much is read at once before login.
@@ -20,11 +21,15 @@ const CHUNK: usize = 2048;
 
 impl Client {
     pub(crate) fn new(stream: ClientStream) -> Self {
-        Self { stream, unread: BytesMut::new() }
+        Self { stream, unread: BytesMut::new(), unsent: Vec::new() }
     }
 
     /// Reads some more bytes.
     pub(crate) async fn fill(&mut self) -> Result<(), End> {
+        if !self.unsent.is_empty() {
+            // It may wait for them.
+            self.send(&[]).await?;
+        }
         self.unread.reserve(CHUNK);
         match self.stream.read_buf(&mut self.unread).await {
             Ok(0) | Err(_) => Err(End::Quiet("client_left")),
@@ -51,8 +56,20 @@ impl Client {
         tokio::time::timeout(HANDSHAKE_WITHIN, whole).await.unwrap_or_else(|_| Err(too_slow().into()))
     }
 
-    /// Writes bytes and sends them.
+    /// Keeps bytes that the client needs only together with what comes next: one packet less, and it is woken once.
+    pub(crate) fn hold(&mut self, bytes: &[u8]) {
+        self.unsent.extend_from_slice(bytes);
+    }
+
+    /// Sends bytes, behind those that were held.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), End> {
+        let mut held = std::mem::take(&mut self.unsent);
+        let bytes = if held.is_empty() {
+            bytes
+        } else {
+            held.extend_from_slice(bytes);
+            &held
+        };
         let sent = async {
             self.stream.write_all(bytes).await?;
             self.stream.flush().await

@@ -119,7 +119,7 @@ pub(super) async fn login(
         proved
     };
     permitted(&role, stored.as_ref())?;
-    client.send(&AuthenticationOk.encode()).await?;
+    client.hold(&AuthenticationOk.encode());
     Ok(Login::Role(LoggedIn::new(endpoint, startup, routed.mode)))
 }
 

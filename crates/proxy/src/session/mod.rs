@@ -136,7 +136,7 @@ pub(crate) async fn serve(
     let (relay, endpoint) = match opened {
         None => return,
         Some(Opened::Direct(client, backend, endpoint)) => {
-            let tally = shared.pools.traffic().open(&endpoint);
+            let tally = shared.pools.traffic().session(&endpoint);
             (relay::Relay::new(client, *backend, tally), endpoint)
         }
         Some(Opened::Pooled(client, who)) => return pool(&shared, client, who, peer, counted).await,
@@ -151,9 +151,7 @@ pub(crate) async fn serve(
     };
     let _counted = counted;
     shared.metrics.sessions.inc();
-    let direct = shared.census.direct(&endpoint);
     let ended = moving::run(&shared, endpoint, relay).await;
-    drop(direct);
     shared.metrics.sessions.dec();
     tracing::debug!(?ended, "session ended");
 }
@@ -288,7 +286,8 @@ async fn finish(shared: &Shared, client: Option<io::Client>, end: End) {
 async fn say_goodbye(client: Option<io::Client>, last_words: &[u8]) {
     let Some(mut client) = client else { return };
     let say = async {
-        client.stream.write_all(last_words).await?;
+        client.hold(last_words);
+        client.stream.write_all(&client.unsent).await?;
         client.stream.shutdown().await
     };
     // Who does not read the reason in time does not get it.

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::Shared;
 use super::relay::{Ended, Relay};
 use crate::backend_stream::BackendStream;
+use crate::cancel::DELIVER_WITHIN;
 use crate::handover::parcel::{Direct, Parcel, Unfit, incoming};
 use crate::handover::{Stage, replaced};
 
@@ -32,7 +33,7 @@ fn next(mut news: watch::Receiver<()>) -> Roused {
 pub(super) async fn run(shared: &Shared, endpoint: EndpointId, mut relay: Relay) -> Option<Ended> {
     let departure = Arc::clone(&shared.departure);
     let mut roused = next(departure.news());
-    poll_fn(move |cx| {
+    let ended = poll_fn(|cx| {
         loop {
             if let Poll::Ready(ended) = Pin::new(&mut relay).poll(cx) {
                 return Poll::Ready(Some(ended));
@@ -53,7 +54,14 @@ pub(super) async fn run(shared: &Shared, endpoint: EndpointId, mut relay: Relay)
             }
         }
     })
-    .await
+    .await;
+    if ended == Some(Ended::ClientLeft)
+        && relay.left_a_statement()
+        && let Some((pid, secret)) = relay.cancel_key()
+    {
+        let _ends_by_itself = shared.cancels.cancel(pid, secret, DELIVER_WITHIN).await;
+    }
+    ended
 }
 
 /// Everything that makes the session, if it can move at all.
@@ -83,7 +91,7 @@ pub(crate) fn arrive(
         let _kept = kept;
         let sockets = incoming(client, who.unix)
             .into_stream()
-            .and_then(|client| Ok((client, UnixStream::from_std(backend.into())?)));
+            .and_then(|client| Ok((client, BackendStream::unix(UnixStream::from_std(backend.into())?)?)));
         let (client, backend) = match sockets {
             Ok(sockets) => sockets,
             Err(error) => {
@@ -92,12 +100,10 @@ pub(crate) fn arrive(
             }
         };
         let cancel = who.cancel.map(|(pid, secret)| shared.cancels.add(pid, secret, Arc::clone(&compute)));
-        let tally = shared.pools.traffic().open(&who.endpoint);
-        let relay = Relay::resumed(client, BackendStream::Unix(backend), compute, cancel, tally);
+        let tally = shared.pools.traffic().session(&who.endpoint);
+        let relay = Relay::resumed(client, backend, compute, cancel, tally);
         shared.metrics.sessions.inc();
-        let direct = shared.census.direct(&who.endpoint);
         let ended = run(&shared, who.endpoint, relay).await;
-        drop(direct);
         shared.metrics.sessions.dec();
         tracing::debug!(?ended, "session ended");
     });

@@ -29,8 +29,11 @@ const MAX_REQUESTS: usize = 4;
 /// Reads up to the startup message, turning encryption on where asked.
 pub(super) async fn negotiate(shared: &Shared, stream: ClientStream) -> Result<(Client, Startup), End> {
     let starts_with_tls = match &stream {
-        ClientStream::Plain(stream) => peek(stream).await? == TLS_HANDSHAKE,
-        ClientStream::Tls(_) | ClientStream::Unix(_) | ClientStream::Carried(_) => false,
+        ClientStream::Plain(stream) if shared.tls().is_some() => peek(stream).await? == TLS_HANDSHAKE,
+        // Without TLS it is garbage, however it is read.
+        ClientStream::Plain(_) | ClientStream::Tls(_) | ClientStream::Unix(_) | ClientStream::Carried(_) => {
+            false
+        }
     };
     let mut client = Client::new(stream);
     if starts_with_tls {
@@ -39,6 +42,7 @@ pub(super) async fn negotiate(shared: &Shared, stream: ClientStream) -> Result<(
     for _ in 0..MAX_REQUESTS {
         match next(&mut client).await? {
             Step::Ssl => client = answer_ssl(shared, client).await?,
+            Step::DirectTls if shared.tls().is_none() => return Err(End::Quiet("tls_off")),
             Step::DirectTls => return Err(End::Quiet("garbage")),
             // Not supported; the client goes on without, or asks for TLS next.
             Step::Gss => client.send(b"N").await?,

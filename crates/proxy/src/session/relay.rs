@@ -26,7 +26,7 @@ use std::time::Duration;
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::backend::TxStatus;
 use dormouse_pgwire::scan::BackendScan;
-use dormouse_runtime::gate::{Closing, Connected as Counted, Gate, Pass};
+use dormouse_runtime::gate::{Closing, Gate, Pass};
 use tokio::io::AsyncWrite;
 use tokio::sync::watch;
 use tokio::time::Sleep;
@@ -86,8 +86,6 @@ pub(super) struct Relay {
     terminated: bool,
     cancel: Option<Entry>,
     tally: Tally,
-    /// The backend counts as a connection.
-    _counted: Counted,
 }
 
 impl Relay {
@@ -97,7 +95,6 @@ impl Relay {
         let closing = *receiver.borrow();
         let watching = watch_closing(receiver);
         let mut relay = Self {
-            _counted: gate.connected(),
             client: client.stream,
             backend: backend.stream,
             compute: backend.compute,
@@ -112,7 +109,8 @@ impl Relay {
             ticket: backend.ticket.map(|ticket| (ticket, Box::pin(tokio::time::sleep(FIRST_ROW_WITHIN)))),
             farewell: false,
             backend_gone: false,
-            terminated: false,
+            // Everything may have come at once, from the first word to the last.
+            terminated: client.unread.ends_with(&flow::TERMINATE),
             cancel: backend.cancel,
             tally,
         };
@@ -140,7 +138,6 @@ impl Relay {
         let closing = *receiver.borrow();
         let gate = compute.gate();
         Self {
-            _counted: gate.connected(),
             client,
             backend,
             gate,
@@ -185,6 +182,12 @@ impl Relay {
     /// What a cancel request of its client says.
     pub(super) fn cancel_key(&self) -> Option<(u32, Vec<u8>)> {
         self.cancel.as_ref().and_then(Entry::key)
+    }
+
+    /// Whether a client that has just gone from its WebSocket left a statement behind. Nobody will read what it brings, and
+    /// clients that have no TCP do not leave work for later; those of PostgreSQL's own protocol may, as ever.
+    pub(super) fn left_a_statement(&self) -> bool {
+        matches!(self.client, ClientStream::Carried(_)) && !self.terminated && self.scan.at_rest().is_none()
     }
 
     fn at_rest(&self) -> bool {

@@ -124,7 +124,7 @@ impl Attempt<'_> {
         } else {
             prepare(&mut startup.params, &layers, role, self.peer)?;
         }
-        client.send(&AuthenticationOk.encode()).await?;
+        client.hold(&AuthenticationOk.encode());
         let who = LoggedIn {
             endpoint,
             startup,

@@ -173,7 +173,7 @@ async fn by_scram(
                 reply = exchange.respond(&answer);
             }
             Ok(Reply::Final(message)) => {
-                client.send(&message.encode()).await?;
+                client.hold(&message.encode());
                 break;
             }
             Err(ScramError::WrongProof) => return Ok(false),

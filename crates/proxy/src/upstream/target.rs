@@ -255,7 +255,7 @@ impl Target {
 impl Compute for Target {
     async fn connect(&self) -> io::Result<BackendStream> {
         match &self.place {
-            Place::Unix(path) => UnixStream::connect(path).await.map(BackendStream::Unix),
+            Place::Unix(path) => UnixStream::connect(path).await.and_then(BackendStream::unix),
             Place::Tcp(host, port) => {
                 let stream = self.reach(host, *port).await.inspect_err(|_| self.give_turn_away())?;
                 self.tls.wrap(stream, host).await

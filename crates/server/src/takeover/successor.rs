@@ -118,7 +118,7 @@ struct Elsewhere {
 #[async_trait::async_trait]
 impl Compute for Elsewhere {
     async fn connect(&self) -> io::Result<BackendStream> {
-        self.socket.connect().await.map(BackendStream::Unix)
+        self.socket.connect().await.and_then(BackendStream::unix)
     }
 
     fn gate(&self) -> Arc<Gate> {

@@ -14,8 +14,8 @@
 //! recovery as long as the pages fit into the buffers. What is not found is fetched when it is asked for. Records also touch what no reference names: the free space map is changed
 //! without any record, and a bit of the visibility map is cleared by the record of the heap page.
 
-use std::collections::HashSet;
-use std::iter::chain;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use super::page::{Problem, u16_at, u32_at};
 use super::record::{HEADER, PART_DATA_LONG, PART_DATA_SHORT, PART_ORIGIN, PART_TOP_XID};
@@ -44,9 +44,6 @@ const FILE_BLOCKS: u32 = (SEGMENT / PAGE as u64) as u32;
 
 /// The most chunks that are noted of one stretch of WAL: 16 GiB of data.
 pub const MAX_TOUCHED: usize = 65_536;
-
-/// The most whole pages that are noted; of further ones the chunks are fetched early.
-const MAX_WHOLE: usize = 262_144;
 
 /// So many pages that were changed stay in PostgreSQL's buffers during a recovery (16 MiB, some for what is read):
 /// what comes before the last ones of a longer recovery is written while it goes on.
@@ -181,14 +178,24 @@ struct Place {
 /// The chunks that a recovery of a stretch of WAL waits for.
 #[derive(Debug, Clone, Default)]
 pub struct Touched {
-    /// Those with pages that it reads, in its order, each once.
-    read: Vec<Place>,
-    seen: HashSet<Place>,
-    last: Option<Place>,
-    /// Pages that some record carries in whole, before any other record needs them.
-    whole: HashSet<(RelationName, u8, u32)>,
-    /// Their chunks, in the order of the WAL, one for each page.
-    written: Vec<Place>,
+    chunks: Vec<Touch>,
+    numbers: HashMap<Place, usize>,
+    /// Neighbouring records tend to be of the same chunk.
+    last: Option<(Place, usize)>,
+    /// The numbers of those with pages that it reads, in the order of the WAL, each once.
+    read: Vec<usize>,
+    /// The numbers of the chunks of pages that are only written, in the order of the WAL, one for each page.
+    written: Vec<usize>,
+}
+
+/// What is known of a chunk.
+#[derive(Debug, Clone)]
+struct Touch {
+    place: Place,
+    /// A page of it is read.
+    read: bool,
+    /// Pages that some record carries in whole, before any other record needs them: a bit for each.
+    whole: u32,
 }
 
 impl Touched {
@@ -197,21 +204,38 @@ impl Touched {
         for block in blocks(record).map_while(Result::ok) {
             let place =
                 Place { relation: block.relation, fork: block.fork, chunk: block.block / CHUNK_BLOCKS };
-            // Its other pages come with it.
-            if self.last == Some(place) && self.seen.contains(&place) {
+            let Some(number) = self.number(place) else { continue };
+            let (touch, page) = (&mut self.chunks[number], 1 << (block.block % CHUNK_BLOCKS));
+            if touch.read || touch.whole & page != 0 {
                 continue;
             }
-            self.last = Some(place);
-            let page = (block.relation, block.fork, block.block);
-            if block.whole && self.whole.len() < MAX_WHOLE {
-                if self.whole.insert(page) {
-                    self.written.push(place);
-                }
-            } else if !self.whole.contains(&page) && self.read.len() < MAX_TOUCHED && self.seen.insert(place)
-            {
-                self.read.push(place);
+            if block.whole {
+                touch.whole |= page;
+                self.written.push(number);
+            } else {
+                // Its other pages come with it.
+                touch.read = true;
+                self.read.push(number);
             }
         }
+    }
+
+    fn number(&mut self, place: Place) -> Option<usize> {
+        if let Some((last, number)) = self.last
+            && last == place
+        {
+            return Some(number);
+        }
+        let number = match self.numbers.entry(place) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(_) if self.chunks.len() == MAX_TOUCHED => return None,
+            Entry::Vacant(new) => {
+                self.chunks.push(Touch { place, read: false, whole: 0 });
+                *new.insert(self.chunks.len() - 1)
+            }
+        };
+        self.last = Some((place, number));
+        Some(number)
     }
 
     /// The chunks: the path of a file in the cluster's directory, and the number in that file. First what is
@@ -219,9 +243,9 @@ impl Touched {
     pub fn chunks(&self) -> impl Iterator<Item = (String, u32)> + '_ {
         let early = &self.written[..self.written.len().saturating_sub(BUFFERED)];
         let mut known = HashSet::new();
-        let new = move |place: &&Place| !self.seen.contains(place) && known.insert(**place);
-        let written = early.iter().filter(new).take(MAX_TOUCHED - self.read.len());
-        chain(&self.read, written).filter_map(Place::file)
+        let written =
+            early.iter().filter(move |number| !self.chunks[**number].read && known.insert(**number));
+        self.read.iter().chain(written).filter_map(|number| self.chunks[*number].place.file())
     }
 }
 

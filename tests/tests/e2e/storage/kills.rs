@@ -123,6 +123,25 @@ async fn a_server_killed_between_the_register_and_its_own_note_goes_on_as_the_sa
     assert!(site.server.stop().1);
 }
 
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn a_recovery_whose_server_died_is_ended_by_the_next_one() {
+    let mut site = Site::new(&[]);
+    let main = site.server.default_project();
+    site.run(&main, FILL).await;
+    let branch = site.server.branch(&main, "feature", &[]);
+    site.server.kill_9();
+    site.server.try_start_again(&[("DORMOUSE_FAILPOINTS", "compute.promote.before=kill@1")]).unwrap();
+    assert!(site.server.try_connect(&branch.at.dsn).await.is_err(), "the server died before it let anybody in");
+    site.server.kill_9();
+    site.server.try_start_again(&[]).unwrap();
+    assert_eq!(site.number(&branch.at, ROWS).await, 1000);
+    site.run(&branch.at, "insert into t values (0, md5('0'))").await;
+    site.only_in_the_store(&branch.at);
+    assert_eq!(site.number(&branch.at, ROWS).await, 1001);
+    assert!(site.server.stop().1);
+}
+
 /// What is at hand in the files of a running parent, because filing is slow, is gone when it is to be read: the store
 /// gets it.
 #[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]

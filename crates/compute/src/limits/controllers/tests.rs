@@ -1,6 +1,7 @@
 //! Where controllers are found, and what is written to them, against trees that look like mounts.
 
 use super::*;
+use crate::sandbox::cgroup::v2_base;
 
 /// A tree that looks like a mount of the unified hierarchy, with the server's own group in it.
 fn unified(root: &Path, controllers: &str) -> (Standing, PathBuf) {
@@ -61,4 +62,44 @@ fn version_1_has_a_group_in_each_hierarchy_and_shared_ones_once() {
     assert!(found.of("ep-a-b-c").memory.unwrap().is_dir());
     controllers.forget("ep-a-b-c");
     assert!(!found.of("ep-a-b-c").cpu.exists());
+}
+
+#[test]
+fn doctor_promises_only_what_the_server_would_get() {
+    let dir = tempfile::tempdir().unwrap();
+    let (standing, base) = unified(dir.path(), "cpu memory\n");
+    let own = base.parent().unwrap().to_owned();
+    fs::write(own.join("cgroup.type"), "domain\n").unwrap();
+    let alone = format!("{}\n", std::process::id());
+    fs::write(own.join("cgroup.procs"), &alone).unwrap();
+    assert_eq!(Controllers::look(&standing), Controllers::V2);
+    let missing = |wanted: &str| {
+        let Controllers::Missing(why) = Controllers::look(&standing) else { panic!("it would not get them") };
+        assert!(why.contains(wanted), "{why}");
+    };
+    // A shell, in the session of somebody who has logged in.
+    fs::write(own.join("cgroup.procs"), format!("1\n{alone}")).unwrap();
+    missing("other processes");
+    // What the group hands down already, it hands down with them in it: they were let in.
+    fs::write(own.join("cgroup.subtree_control"), "cpu memory\n").unwrap();
+    assert_eq!(Controllers::look(&standing), Controllers::V2);
+    fs::write(own.join("cgroup.procs"), &alone).unwrap();
+    // A file system that cannot be written, or a group of somebody else.
+    fs::remove_file(own.join("cgroup.subtree_control")).unwrap();
+    missing("subtree_control");
+    assert!(!own.join("dormouse-probe").exists());
+}
+
+#[test]
+fn a_process_that_cannot_be_moved_is_told_and_one_that_has_ended_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = V1 { cpu: dir.path().to_owned(), cpuacct: None, memory: None };
+    let controllers = Controllers::V1(base.clone());
+    controllers.make("ep-a-b-c").unwrap();
+    let group = base.of("ep-a-b-c").cpu;
+    // Stands for what cannot be written.
+    fs::create_dir(group.join("cgroup.procs")).unwrap();
+    let error = controllers.enter("ep-a-b-c", || vec![1]).unwrap_err();
+    assert!(error.to_string().contains("ep-a-b-c"), "{error}");
+    controllers.enter("ep-a-b-c", Vec::new).unwrap();
 }

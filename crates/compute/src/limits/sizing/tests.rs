@@ -1,6 +1,7 @@
 //! Version 1 and, where a machine has its controllers, version 2 with the real kernel; and the files of version 2
 //! in a directory that looks like a group, on any machine.
 
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -63,6 +64,64 @@ fn the_files_of_version_2_are_read_and_written() {
     assert_eq!((said("memory.high"), said("memory.max")), ("max".to_owned(), "max".to_owned()));
 }
 
+#[test]
+fn memory_that_is_in_use_is_never_limited_away() {
+    let dir = tempfile::tempdir().unwrap();
+    group(dir.path());
+    let sizing = Sizing::open(&Controllers::V2, "ep-a-b-c", Some(dir.path()), MACHINE).unwrap();
+    let said = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+    let apply = |used: u64| {
+        fs::write(dir.path().join("memory.current"), format!("{used}\n")).unwrap();
+        for name in ["memory.high", "memory.max"] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        sizing.apply(cu(0.25), cu(0.5)).unwrap()
+    };
+    // 3 GiB are used, the largest size has 2: whoever wrote those would have a process killed.
+    assert_eq!(apply(3 << 30), Fit::Later);
+    // Files of the kernel are overwritten whole; this one has what was written first and then.
+    let most = (3_u64 << 30) + (3 << 28) + (64 << 20);
+    assert!(said("memory.max").ends_with(&most.to_string()), "{}", said("memory.max"));
+    assert_eq!(said("memory.high"), (1_u64 << 30).to_string(), "what can be dropped is dropped");
+    assert_eq!(apply(2 << 30), Fit::Now);
+    assert_eq!(said("memory.max"), (2_u64 << 30).to_string());
+}
+
+/// With the real kernel: a process that holds more than its group may have lives on.
+#[test]
+fn version_1_kills_nobody_for_a_smaller_limit() {
+    let instance = format!("memory-{}", std::process::id());
+    let controllers = Controllers::detect(Choice::V1, &Cgroups::Signals, &instance);
+    let base = if let Controllers::V1(base) = &controllers { base.memory.clone() } else { None };
+    if let Some(base) = base {
+        let dir = base.join("ep-a-b-c");
+        controllers.make("ep-a-b-c").unwrap();
+        let script =
+            "echo $$ > \"$0/cgroup.procs\"; head -c 60000000 /dev/zero | tail -c 60000000 | sleep 60";
+        let mut holds = Command::new("sh").arg("-c").arg(script).arg(&dir).process_group(0).spawn().unwrap();
+        let used =
+            || fs::read_to_string(dir.join("memory.usage_in_bytes")).unwrap().trim().parse::<u64>().unwrap();
+        let start = Mono::now();
+        while used() < 60_000_000 && start.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(used() >= 60_000_000, "{}", used());
+        let members = || fs::read_to_string(dir.join("cgroup.procs")).unwrap().lines().count();
+        let (before, small) = (members(), 16 << 20);
+        let fit = memory::of_v1(&dir, Some(small), Some(small)).unwrap();
+        assert_eq!(members(), before, "somebody was killed");
+        let limit = fs::read_to_string(dir.join("memory.limit_in_bytes")).unwrap();
+        assert_eq!(fit == Fit::Now, limit.trim() == small.to_string(), "{fit:?}, {limit}");
+        let soft = fs::read_to_string(dir.join("memory.soft_limit_in_bytes")).unwrap();
+        assert_eq!(soft.trim(), small.to_string());
+        let group = rustix::process::Pid::from_child(&holds);
+        rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
+        holds.wait().unwrap();
+    }
+    controllers.forget("ep-a-b-c");
+    controllers.remove();
+}
+
 /// Two processes that take what they get, and their end.
 struct Busy(Vec<Child>);
 
@@ -109,7 +168,7 @@ fn really_limits(choice: Choice) {
         if let Some(dir) = group.v2_dir() {
             busy.pids().iter().for_each(|pid| fs::write(dir.join("cgroup.procs"), pid.to_string()).unwrap());
         }
-        controllers.enter("ep-a-b-c", || busy.pids());
+        controllers.enter("ep-a-b-c", || busy.pids()).unwrap();
         let machine = Machine { cores: 64.0, ..MACHINE };
         let sizing = Sizing::open(&controllers, "ep-a-b-c", group.v2_dir(), machine).unwrap();
         sizing.apply(cu(0.25), cu(1.0)).unwrap();

@@ -35,3 +35,25 @@ fn nothing_is_counted_when_it_is_turned_off() {
         );
     }
 }
+
+#[test]
+fn a_name_may_be_longer_than_postgresql_takes_because_it_never_sees_it() {
+    let name = "n".repeat(16 << 10);
+    let message = |tag: u8, body: &[&[u8]]| {
+        let body = body.concat();
+        [&[tag], u32::try_from(body.len() + 4).unwrap().to_be_bytes().as_slice(), &body].concat()
+    };
+    let messages = |name: &[u8]| {
+        let parse = message(b'P', &[name, b"\0select 1\0\0\0"]);
+        [parse, message(b'D', &[b"S", name, b"\0"]), message(b'C', &[b"S", name, b"\0"]), message(b'S', &[])]
+            .concat()
+    };
+    let (mut client, mut server, mut common) = strict(10);
+    let mut out = Vec::new();
+    up(&mut client, &mut server, &mut common, &messages(name.as_bytes()), &mut out).unwrap();
+    assert!(out.len() < 200, "the name is not passed on: {} bytes", out.len());
+    let too_long = "n".repeat(65 << 10);
+    let (mut client, mut server, mut common) = strict(10);
+    let refused = up(&mut client, &mut server, &mut common, &messages(too_long.as_bytes()), &mut Vec::new());
+    assert!(matches!(refused, Err(Violation::TooLong { .. })), "{refused:?}");
+}

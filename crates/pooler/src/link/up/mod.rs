@@ -138,7 +138,7 @@ impl Up<'_> {
             let Some(header) = frame::header(rest) else { break };
             let header = header.map_err(|_| invalid(rest[0], "impossible length"))?;
             let whole = HEADER_LEN + header.body_len;
-            let there = match wanted(header, rest)? {
+            let there = match wanted(header, rest, self.common.strict)? {
                 There::Enough(there) => there,
                 There::Needs(needs) => {
                     self.client.needs = needs;

@@ -32,11 +32,13 @@ pub(super) enum There {
     Needs(usize),
 }
 
-/// Whether enough of a message is there to look at it.
-pub(super) fn wanted(header: Header, rest: &[u8]) -> Result<There, Violation> {
+/// Whether enough of a message is there to look at it. With `long_names` a statement may have a name that PostgreSQL
+/// would not take: it never sees it.
+pub(super) fn wanted(header: Header, rest: &[u8], long_names: bool) -> Result<There, Violation> {
     let whole = HEADER_LEN + header.body_len;
     let (needed, max) = match header.tag {
         tag::QUERY | tag::PARSE => (whole, MAX_TEXT),
+        tag::DESCRIBE | tag::CLOSE if long_names => (whole, MAX_NAMES),
         tag::DESCRIBE | tag::CLOSE | tag::EXECUTE => (whole, MAX_SMALL),
         // With a body they are errors, and that of a Flush would make PostgreSQL skip what follows.
         tag::SYNC | tag::FLUSH => (HEADER_LEN, 0),

@@ -11,12 +11,11 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::gateway::answer::problem::Problem;
 use crate::gateway::request::headers::{Output, Style};
-use crate::gateway::request::parameter;
-use crate::gateway::request::statement::{MAX_PARAMETERS, MAX_STATEMENTS, Statement};
+use crate::gateway::request::parameter::Params;
+use crate::gateway::request::statement::{Few, MAX_STATEMENTS, Statement};
 use crate::route::Route;
 
 /// The database that a new project has.
@@ -55,10 +54,10 @@ pub(super) enum What<'a> {
 struct Body<'a> {
     #[serde(default, borrow)]
     query: Option<Cow<'a, str>>,
-    #[serde(default, borrow, deserialize_with = "parameter::all")]
-    params: Vec<&'a RawValue>,
     #[serde(default, borrow)]
-    script: Option<Vec<Cow<'a, str>>>,
+    params: Params<'a>,
+    #[serde(default, borrow)]
+    script: Option<Few<Cow<'a, str>>>,
     project: Option<String>,
     branch: Option<String>,
     endpoint: Option<String>,
@@ -117,13 +116,13 @@ impl<'a> Ask<'a> {
 impl<'a> What<'a> {
     fn of(
         query: Option<Cow<'a, str>>,
-        params: Vec<&'a RawValue>,
-        script: Option<Vec<Cow<'a, str>>>,
+        params: Params<'a>,
+        script: Option<Few<Cow<'a, str>>>,
     ) -> Result<Self, Problem> {
-        let bare = |query| Statement { query, params: Vec::new(), array_mode: None };
+        let bare = |query| Statement { query, params: Params::default(), array_mode: None };
         let what = match (query, script) {
             (Some(query), None) => Self::Statement(Statement { params, ..bare(query) }),
-            (None, Some(texts)) if params.is_empty() && (1..=MAX_STATEMENTS).contains(&texts.len()) => {
+            (None, Some(Few(texts))) if params.is_empty() && (1..=MAX_STATEMENTS).contains(&texts.len()) => {
                 Self::Script(texts.into_iter().map(bare).collect())
             }
             (None, Some(_)) => {
@@ -131,9 +130,8 @@ impl<'a> What<'a> {
             }
             _ => return Err(Problem::malformed("the body needs either a \"query\" or a \"script\"")),
         };
-        let bad = |s: &Statement<'_>| s.query.contains('\0') || s.params.len() > MAX_PARAMETERS;
-        if what.statements().iter().any(bad) {
-            return Err(Problem::malformed("the query has a zero character, or more than 65535 parameters"));
+        if what.statements().iter().any(|statement| statement.query.contains('\0')) {
+            return Err(Problem::malformed("the query has a zero character in it"));
         }
         Ok(what)
     }

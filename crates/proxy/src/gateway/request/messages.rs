@@ -9,7 +9,7 @@
 //! error PostgreSQL skips everything up to Sync, COMMIT as well.
 
 use super::headers::Transaction;
-use super::parameter::{self, BadParameter};
+use super::parameter::BadParameter;
 use super::statement::{Statement, Work};
 
 /// A Sync message.
@@ -64,28 +64,15 @@ fn bare(out: &mut Vec<u8>, sql: &str) {
 
 fn described(out: &mut Vec<u8>, statement: &Statement<'_>, max_rows: u32) -> Result<(), BadParameter> {
     parse(out, &statement.query);
-    let count = u16::try_from(statement.params.len()).expect("checked when the body was read");
-    let mut failed = None;
+    let mut written = Ok(());
     message(out, b'B', |body| {
         // Portal and statement without names, all parameters as text.
         body.extend_from_slice(&[0, 0, 0, 0]);
-        body.extend_from_slice(&count.to_be_bytes());
-        for value in &statement.params {
-            match parameter::text_of(value) {
-                Ok(None) => body.extend_from_slice(&(-1_i32).to_be_bytes()),
-                Ok(Some(text)) => {
-                    body.extend_from_slice(&length(text.len()).to_be_bytes());
-                    body.extend_from_slice(&text);
-                }
-                Err(bad) => failed = Some(bad),
-            }
-        }
+        written = statement.params.write(body);
         // All results as text.
         body.extend_from_slice(&[0, 0]);
     });
-    if let Some(bad) = failed {
-        return Err(bad);
-    }
+    written?;
     message(out, b'D', |body| body.extend_from_slice(b"P\0"));
     execute(out, max_rows);
     Ok(())

@@ -7,16 +7,16 @@
 //!
 //! Whatever else is in it is left alone, so that newer clients work with this server.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use std::fmt;
+use std::marker::PhantomData;
 
-use super::parameter;
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+
+use super::parameter::Params;
 
 /// Statements in one batch.
 pub(crate) const MAX_STATEMENTS: usize = 1_000;
-
-/// Parameters of one statement: what the protocol can count.
-pub(crate) const MAX_PARAMETERS: usize = 65_535;
 
 /// One statement.
 #[derive(Debug, Deserialize)]
@@ -25,8 +25,8 @@ pub(crate) struct Statement<'a> {
     #[serde(borrow)]
     pub(crate) query: std::borrow::Cow<'a, str>,
     /// Its parameters.
-    #[serde(default, borrow, deserialize_with = "parameter::all")]
-    pub(crate) params: Vec<&'a RawValue>,
+    #[serde(default, borrow)]
+    pub(crate) params: Params<'a>,
     /// Rows as arrays instead of objects, whatever the header says.
     #[serde(default, rename = "arrayMode")]
     pub(crate) array_mode: Option<bool>,
@@ -45,12 +45,42 @@ pub(crate) enum Work<'a> {
 struct Body<'a> {
     #[serde(default, borrow)]
     query: Option<std::borrow::Cow<'a, str>>,
-    #[serde(default, borrow, deserialize_with = "parameter::all")]
-    params: Vec<&'a RawValue>,
+    #[serde(default, borrow)]
+    params: Params<'a>,
     #[serde(default, rename = "arrayMode")]
     array_mode: Option<bool>,
     #[serde(default, borrow)]
-    queries: Option<Vec<Statement<'a>>>,
+    queries: Option<Few<Statement<'a>>>,
+}
+
+/// A list that is read up to the first one too many. What follows is counted by nobody and needs no memory.
+#[derive(Debug)]
+pub(crate) struct Few<T>(pub(crate) Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Elements<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Elements<T> {
+            type Value = Vec<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+                let mut few = Vec::new();
+                while few.len() <= MAX_STATEMENTS {
+                    match list.next_element()? {
+                        Some(element) => few.push(element),
+                        None => return Ok(few),
+                    }
+                }
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(few)
+            }
+        }
+        deserializer.deserialize_seq(Elements(PhantomData)).map(Few)
+    }
 }
 
 /// What is wrong with a body.
@@ -61,12 +91,12 @@ pub(crate) enum BadBody {
     /// With the place, never with the content.
     #[error("the body is not the expected JSON at line {line}, column {column}")]
     Json { line: usize, column: usize },
+    #[error("the body is not a JSON object")]
+    NoObject,
     #[error("the body has neither \"query\" nor \"queries\"")]
     Nothing,
     #[error("a batch has more than 1000 queries")]
     TooMany,
-    #[error("a query has more than 65535 parameters")]
-    Parameters,
     #[error("a query has a zero character in it")]
     Zero,
 }
@@ -74,22 +104,23 @@ pub(crate) enum BadBody {
 /// Reads a body.
 pub(crate) fn read(body: &[u8]) -> Result<Work<'_>, BadBody> {
     let text = std::str::from_utf8(body).map_err(|_| BadBody::Encoding)?;
+    // Lists would be taken for the fields in their order.
+    if text.trim_start().starts_with('[') {
+        return Err(BadBody::NoObject);
+    }
     let body: Body<'_> = serde_json::from_str(text)
         .map_err(|error| BadBody::Json { line: error.line(), column: error.column() })?;
     let work = match (body.query, body.queries) {
         (Some(query), _) => {
             Work::Single(Statement { query, params: body.params, array_mode: body.array_mode })
         }
-        (None, Some(queries)) => Work::Batch(queries),
+        (None, Some(Few(queries))) => Work::Batch(queries),
         (None, None) => return Err(BadBody::Nothing),
     };
     if work.statements().len() > MAX_STATEMENTS {
         return Err(BadBody::TooMany);
     }
     for statement in work.statements() {
-        if statement.params.len() > MAX_PARAMETERS {
-            return Err(BadBody::Parameters);
-        }
         if statement.query.contains('\0') {
             return Err(BadBody::Zero);
         }
@@ -115,7 +146,7 @@ mod tests {
     fn one_or_many() {
         let body = br#"{"query":"SELECT $1","params":["1",null],"future":{"x":[1]}}"#;
         let Work::Single(one) = read(body).unwrap() else { panic!("a batch") };
-        assert_eq!((&*one.query, one.params.len(), one.array_mode), ("SELECT $1", 2, None));
+        assert_eq!((&*one.query, one.params.is_empty(), one.array_mode), ("SELECT $1", false, None));
         let body = br#"{"queries":[{"query":"a","arrayMode":true},{"query":"b\n","params":null}]}"#;
         let Work::Batch(many) = read(body).unwrap() else { panic!("one") };
         assert_eq!((many[0].array_mode, &*many[1].query), (Some(true), "b\n"));
@@ -126,9 +157,10 @@ mod tests {
         let error = |body: &[u8]| read(body).map(drop).unwrap_err();
         assert_eq!(error(b"{}"), BadBody::Nothing);
         assert_eq!(error(b"\xff"), BadBody::Encoding);
+        assert_eq!(error(br#" ["select 1"]"#), BadBody::NoObject);
         assert_eq!(error(br#"{"query":"a\u0000"}"#), BadBody::Zero);
         for body in
-            [&b""[..], b"[", b"1", br#"{"query":1}"#, br#"{"query":"a","params":{}}"#, b"{\"query\":\"a\"}x"]
+            [&b""[..], b"{", b"1", br#"{"query":1}"#, br#"{"query":"a","params":{}}"#, b"{\"query\":\"a\"}x"]
         {
             assert!(matches!(error(body), BadBody::Json { .. }), "{body:?}");
         }
@@ -137,5 +169,7 @@ mod tests {
         assert!(read(deep.as_bytes()).is_ok());
         let many = format!(r#"{{"queries":[{}{{"query":""}}]}}"#, r#"{"query":""},"#.repeat(MAX_STATEMENTS));
         assert_eq!(error(many.as_bytes()), BadBody::TooMany);
+        let broken = format!(r#"{{"queries":[{}{{]}}"#, r#"{"query":""},"#.repeat(MAX_STATEMENTS + 9));
+        assert!(matches!(error(broken.as_bytes()), BadBody::Json { .. }), "all of it is read");
     }
 }

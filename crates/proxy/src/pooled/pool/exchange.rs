@@ -24,8 +24,7 @@ pub(in crate::pooled) enum Taken {
 
 impl Pool {
     /// A backend for a client, now or later.
-    pub(in crate::pooled) fn checkout(self: &Arc<Self>) -> Result<Taken, ClientError> {
-        let now = Mono::now();
+    pub(in crate::pooled) fn checkout(self: &Arc<Self>, now: Mono) -> Result<Taken, ClientError> {
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
         if inner.drains {
@@ -89,14 +88,18 @@ impl Pool {
     pub(in crate::pooled) fn abandon(self: &Arc<Self>, id: WaiterId, slot: &Slot) {
         let _was_in_line = self.inner.lock().books.cancel_wait(id, &mut self.gate());
         if let Some(Ok(lease)) = slot.leave() {
-            self.checkin(lease.backend, lease.receipt);
+            self.checkin(lease.backend, lease.receipt, Mono::now());
         }
     }
 
     /// A backend comes back, free for others.
-    pub(in crate::pooled) fn checkin(self: &Arc<Self>, mut backend: Box<Held>, mut receipt: Receipt) {
+    pub(in crate::pooled) fn checkin(
+        self: &Arc<Self>,
+        mut backend: Box<Held>,
+        mut receipt: Receipt,
+        now: Mono,
+    ) {
         backend.leave();
-        let now = Mono::now();
         loop {
             let mut inner = self.inner.lock();
             let inner = &mut *inner;

@@ -3,9 +3,11 @@
 //! ```text
 //!   mod.rs       what it is, its clients, its settings     exchange.rs  backends go to clients and come back
 //!   opening.rs   backends are opened                       time.rs      what time brings
+//!   look.rs      what others see of it
 //! ```
 
 mod exchange;
+mod look;
 mod opening;
 mod time;
 
@@ -22,14 +24,14 @@ use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pgwire::{ClientError, Encode};
 use dormouse_pooler::config::{Limits, PoolMode, Settings as Config, Times};
 use dormouse_pooler::link::Common;
-use dormouse_pooler::pool::{Books, CloseReason, Counts, Farewell, MemberId, Opening};
+use dormouse_pooler::pool::{Books, CloseReason, Farewell, MemberId, Opening};
 use dormouse_pooler::settings::{Reported, Settings};
 use dormouse_runtime::shard::Shard;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::census::{PoolCensus, Samples};
+use crate::census::Samples;
 use crate::pooled::client_info::{ClientInfo, Doing};
 use crate::pooled::held::{Held, Key};
 use crate::pooled::listeners::Listeners;
@@ -307,53 +309,6 @@ impl Pool {
         if inner.clients.remove(&client.id).is_some() {
             inner.books.leave();
         }
-    }
-
-    /// Its clients.
-    pub(crate) fn clients(&self) -> Vec<Arc<ClientInfo>> {
-        self.inner.lock().clients.values().cloned().collect()
-    }
-
-    /// Its backends.
-    pub(crate) fn backends(&self) -> Vec<Arc<Key>> {
-        self.inner.lock().backends.iter().filter_map(Weak::upgrade).collect()
-    }
-
-    /// What it has done.
-    pub(crate) fn stats(&self) -> Stats {
-        let inner = self.inner.lock();
-        Stats { counters: inner.common.counters, ..inner.stats.clone() }
-    }
-
-    /// Ends the period of its averages, if it is over.
-    pub(in crate::pooled) fn roll(&self, now: Mono, period: Duration) {
-        let mut inner = self.inner.lock();
-        let counters = inner.common.counters;
-        inner.stats.roll(now, period, &counters);
-    }
-
-    /// What statistics ask; waits are those since the last time.
-    pub(crate) fn census(&self) -> PoolCensus {
-        let mut inner = self.inner.lock();
-        let counts = inner.books.counts(Mono::now(), &inner.limits);
-        let mut waits = std::mem::take(&mut inner.waits);
-        if waits == Samples::default() {
-            // Nobody got a backend. Who waits must show all the same, or a pool that is stuck would look idle.
-            waits.note_unless_zero(counts.maxwait);
-        }
-        let (clients, backends) = (inner.clients.len(), inner.books.total());
-        PoolCensus { clients, backends, waiting: counts.cl_waiting, waits }
-    }
-
-    /// How many clients wait for a backend.
-    pub(in crate::pooled) fn waiting(&self) -> u32 {
-        u32::try_from(self.inner.lock().books.waiting()).unwrap_or(u32::MAX)
-    }
-
-    /// Its numbers.
-    pub(crate) fn counts(&self) -> Counts {
-        let inner = self.inner.lock();
-        inner.books.counts(Mono::now(), &inner.limits)
     }
 }
 

@@ -118,6 +118,6 @@ impl Pool {
     /// Takes a backend back that nobody took, once the books are free.
     pub(super) fn checkin_later(self: &Arc<Self>, lease: Lease<Box<Held>>) {
         let (pool, Lease { backend, receipt, .. }) = (Arc::clone(self), lease);
-        self.home.spawn(async move { pool.checkin(backend, receipt) });
+        self.home.spawn(async move { pool.checkin(backend, receipt, Mono::now()) });
     }
 }

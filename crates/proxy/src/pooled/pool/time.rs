@@ -10,22 +10,11 @@ use dormouse_pooler::pool::Farewell;
 
 use super::{Pool, farewell};
 use crate::session::help;
-use crate::traffic::Traffic;
 
 /// Looks at its books at least so often while anybody waits or anything is open.
 const LOOK_AT_LEAST: Duration = Duration::from_secs(3600);
 
 impl Pool {
-    /// Says what its clients have done, to whoever adds that up.
-    pub(in crate::pooled) fn tell_traffic(&self) {
-        let counters = self.inner.lock().common.counters;
-        self.tally.set(Traffic {
-            egress: counters.sent,
-            ingress: counters.received,
-            queries: counters.query_count,
-        });
-    }
-
     /// Does what time brings. Tells when to look again.
     pub(super) fn tick(self: &Arc<Self>) -> Mono {
         let mut inner = self.inner.lock();

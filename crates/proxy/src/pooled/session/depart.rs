@@ -38,7 +38,7 @@ impl Session {
         // Who listens must not miss what comes in between.
         if rests
             && self.client.channels().is_empty()
-            && self.info.unlink()
+            && self.info.unlink(self.clocks.now())
             && let Some(Leased { held, receipt, .. }) = self.leased.take()
         {
             self.phase = Phase::Idle;

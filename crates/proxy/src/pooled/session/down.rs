@@ -21,6 +21,7 @@ impl Session {
     /// Backend → client.
     pub(super) fn down(&mut self, cx: &mut Context<'_>) -> Step {
         if self.leased.is_none()
+            || self.dry.backend
             || !self.outbox.is_empty()
             || matches!(self.phase, Phase::Entering(_) | Phase::Farewell)
         {
@@ -30,9 +31,13 @@ impl Session {
             let Some(Leased { held, .. }) = &mut self.leased else { return Ok(None) };
             let mut read = ReadBuf::new(buffer);
             let alive = match Pin::new(&mut held.stream).poll_read(cx, &mut read) {
-                Poll::Pending => return Ok(None),
+                Poll::Pending => {
+                    self.dry.backend = true;
+                    return Ok(None);
+                }
                 Poll::Ready(read) => read.is_ok(),
             };
+            self.clocks.moved();
             let chunk = read.filled();
             if !alive || chunk.is_empty() {
                 self.backend_lost();

@@ -26,14 +26,15 @@ impl Session {
             let _told_by_reading = held.outbox.poll_chunk(cx, &mut held.stream, &question);
         } else if held.server.is_free(&self.client) {
             // A cancel request that is on its way must find this client's statement or nothing.
-            if !self.info.unlink() {
+            let now = self.clocks.now();
+            if !self.info.unlink(now) {
                 self.unsettled = true;
             } else if let Some(Leased { held, receipt, .. }) = self.leased.take() {
                 self.phase = Phase::Idle;
                 if held.server.is_spoiled() {
                     self.pool.discard(held, &receipt);
                 } else {
-                    self.pool.checkin(held, receipt);
+                    self.pool.checkin(held, receipt, now);
                 }
             }
         } else if held.server.is_idle() {
@@ -44,14 +45,15 @@ impl Session {
 
     /// Gives the backend up in whatever state it is, because the client goes.
     pub(super) fn give_up_backend(&mut self) {
-        let flying = !self.info.unlink();
+        let now = self.clocks.now();
+        let flying = !self.info.unlink(now);
         let Some(leased) = self.leased.take() else { return };
         let server = &leased.held.server;
         if flying || server.is_spoiled() || !server.is_at_rest() || !leased.held.outbox.is_empty() {
             // PostgreSQL finishes what it was sent, then sees that nobody is there.
             self.pool.discard(leased.held, &leased.receipt);
         } else if server.is_free(&self.client) && self.client.is_between() {
-            self.pool.checkin(leased.held, leased.receipt);
+            self.pool.checkin(leased.held, leased.receipt, now);
         } else {
             let whole =
                 (self.client.keeps() || server.is_tainted()).then(|| self.pool.config().server_reset_query);

@@ -117,7 +117,15 @@ pub(super) struct Session {
     /// What is logged of it, if anything.
     journal: Option<Box<Journal>>,
     clocks: times::Clocks,
+    dry: Dry,
     _cancel: Entry,
+}
+
+/// Which sockets had nothing more to read in this poll: they will wake us, and are not asked again before that.
+#[derive(Debug, Default)]
+struct Dry {
+    client: bool,
+    backend: bool,
 }
 
 impl Session {
@@ -135,7 +143,7 @@ impl Session {
             info,
             phase: Phase::Idle,
             input: connection.unread.to_vec(),
-            outbox: Outbox::default(),
+            outbox: Outbox::of(connection.unsent),
             leased: None,
             lost: None,
             failed: false,
@@ -146,6 +154,7 @@ impl Session {
             listening: None,
             journal: None,
             clocks: times::Clocks::new(),
+            dry: Dry::default(),
             _cancel: cancel,
         }
     }
@@ -170,9 +179,14 @@ impl Session {
             self.watched = true;
             self.info.watch(cx.waker());
         }
+        self.clocks.moved();
+        self.dry = Dry::default();
         self.look_around(cx);
         for _ in 0..MAX_TURNS {
+            // What its login has left over goes along with its greeting, if that is known.
+            let begins = self.greet && matches!(self.phase, Phase::Idle);
             if !self.outbox.is_empty()
+                && !begins
                 && self.outbox.poll_send(cx, &mut self.stream).map_err(gone)?.is_ready()
             {
                 self.settle(cx);
@@ -233,7 +247,7 @@ impl Session {
     }
 
     fn come_back(&mut self) {
-        self.info.set(Doing::Waiting);
+        self.info.set(Doing::Waiting, self.clocks.now());
         self.phase = Phase::Returning(self.pool.reopen());
     }
 
@@ -263,7 +277,7 @@ impl Session {
             Phase::Waiting(id, slot) => self.pool.abandon(id, &slot),
             Phase::Returning(slot) => {
                 if let Some(Ok(lease)) = slot.leave() {
-                    self.pool.checkin(lease.backend, lease.receipt);
+                    self.pool.checkin(lease.backend, lease.receipt, self.clocks.now());
                 }
             }
             other => self.phase = other,

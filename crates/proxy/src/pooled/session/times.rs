@@ -26,6 +26,8 @@ const LAST_WORDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Since when a client does what.
 pub(super) struct Clocks {
+    /// The time, once it was read; until something moves.
+    now: Option<Mono>,
     query: Option<Mono>,
     transaction: Option<Mono>,
     /// When it was answered last.
@@ -35,13 +37,23 @@ pub(super) struct Clocks {
 
 impl Clocks {
     pub(super) fn new() -> Self {
-        Self { query: None, transaction: None, answered: Mono::now(), timer: None }
+        Self { now: None, query: None, transaction: None, answered: Mono::now(), timer: None }
+    }
+
+    /// The time. One reading does for all that follows from one event.
+    pub(super) fn now(&mut self) -> Mono {
+        *self.now.get_or_insert_with(Mono::now)
+    }
+
+    /// Something has happened: it is later now.
+    pub(super) fn moved(&mut self) {
+        self.now = None;
     }
 
     /// Something of the client goes to its backend.
     pub(super) fn asked(&mut self) {
         if self.query.is_none() {
-            let now = Mono::now();
+            let now = self.now();
             self.query = Some(now);
             self.transaction = self.transaction.or(Some(now));
         }
@@ -53,7 +65,7 @@ impl Clocks {
         if ready == 0 {
             return;
         }
-        let now = Mono::now();
+        let now = self.now();
         self.answered = now;
         if let Some(since) = self.query.take() {
             counters.query(now.since(since));

@@ -76,13 +76,20 @@ impl Session {
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Step {
+        if self.dry.client {
+            return Ok(false);
+        }
         with_buffers(|buffer, out| {
             let mut read = ReadBuf::new(buffer);
             match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
-                Poll::Pending => return Ok(false),
+                Poll::Pending => {
+                    self.dry.client = true;
+                    return Ok(false);
+                }
                 Poll::Ready(Err(_)) => return Err(Ended::ClientLeft),
                 Poll::Ready(Ok(())) => {}
             }
+            self.clocks.moved();
             let chunk = read.filled();
             if chunk.is_empty() || (chunk == TERMINATE && self.client.is_between()) {
                 return Err(Ended::ClientLeft);
@@ -114,11 +121,12 @@ impl Session {
             self.come_back();
             return Ok(true);
         }
-        match self.pool.checkout() {
+        let now = self.clocks.now();
+        match self.pool.checkout(now) {
             Ok(Taken::Now(lease)) => self.attach(lease, cx, chunk, out),
             Ok(Taken::Later(id, slot)) => {
                 self.input = chunk.to_vec();
-                self.info.set(Doing::Waiting);
+                self.info.set(Doing::Waiting, now);
                 self.phase = Phase::Waiting(id, slot);
                 Ok(true)
             }
@@ -134,7 +142,7 @@ impl Session {
             Ok(lease) if !lease.backend.is_fresh() => {
                 // It died in this moment: another one.
                 self.pool.discard(lease.backend, &lease.receipt);
-                self.info.set(Doing::Idle);
+                self.info.set(Doing::Idle, self.clocks.now());
                 self.return_if_wanted();
             }
             Ok(lease) => {
@@ -153,7 +161,8 @@ impl Session {
         chunk: &[u8],
         out: &mut Vec<u8>,
     ) -> Step {
-        self.info.link(&lease.backend.key);
+        self.info.link(&lease.backend.key, self.clocks.now());
+        self.dry.backend = false;
         self.leased = Some(Leased { held: lease.backend, receipt: lease.receipt, check: lease.check });
         self.phase = Phase::Linked;
         self.link(cx, chunk, out)

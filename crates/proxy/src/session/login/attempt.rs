@@ -135,7 +135,10 @@ impl Attempt<'_> {
                     self.may_try()?;
                     reply = exchange.respond(&answer).map_err(|e| self.refuse(&e))?;
                 }
-                Reply::Final(message) => return client.send(&message.encode()).await,
+                Reply::Final(message) => {
+                    client.hold(&message.encode());
+                    return Ok(());
+                }
             }
         }
     }

@@ -21,7 +21,7 @@ const BUFFER: usize = 32 << 10;
 const MAX_TURNS: usize = 16;
 
 /// A goodbye in an idle connection: Terminate, whole.
-const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];
+pub(super) const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];
 
 thread_local! {
     static SHARED: RefCell<Vec<u8>> = RefCell::new(vec![0; BUFFER]);

@@ -1,0 +1,73 @@
+//! What others see of a pool: operators, statistics, whoever bills what it does.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use dormouse_base::clock::Mono;
+use dormouse_pooler::pool::Counts;
+
+use super::Pool;
+use crate::census::{PoolCensus, Samples};
+use crate::pooled::client_info::ClientInfo;
+use crate::pooled::held::Key;
+use crate::pooled::stats::Stats;
+use crate::traffic::Traffic;
+
+impl Pool {
+    /// Its clients.
+    pub(crate) fn clients(&self) -> Vec<Arc<ClientInfo>> {
+        self.inner.lock().clients.values().cloned().collect()
+    }
+
+    /// Its backends.
+    pub(crate) fn backends(&self) -> Vec<Arc<Key>> {
+        self.inner.lock().backends.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// What it has done.
+    pub(crate) fn stats(&self) -> Stats {
+        let inner = self.inner.lock();
+        Stats { counters: inner.common.counters, ..inner.stats.clone() }
+    }
+
+    /// Ends the period of its averages, if it is over.
+    pub(in crate::pooled) fn roll(&self, now: Mono, period: Duration) {
+        let mut inner = self.inner.lock();
+        let counters = inner.common.counters;
+        inner.stats.roll(now, period, &counters);
+    }
+
+    /// What statistics ask; waits are those since the last time.
+    pub(crate) fn census(&self) -> PoolCensus {
+        let mut inner = self.inner.lock();
+        let counts = inner.books.counts(Mono::now(), &inner.limits);
+        let mut waits = std::mem::take(&mut inner.waits);
+        if waits == Samples::default() {
+            // Nobody got a backend. Who waits must show all the same, or a pool that is stuck would look idle.
+            waits.note_unless_zero(counts.maxwait);
+        }
+        let (clients, backends) = (inner.clients.len(), inner.books.total());
+        PoolCensus { clients, backends, waiting: counts.cl_waiting, waits }
+    }
+
+    /// How many clients wait for a backend.
+    pub(in crate::pooled) fn waiting(&self) -> u32 {
+        u32::try_from(self.inner.lock().books.waiting()).unwrap_or(u32::MAX)
+    }
+
+    /// Its numbers.
+    pub(crate) fn counts(&self) -> Counts {
+        let inner = self.inner.lock();
+        inner.books.counts(Mono::now(), &inner.limits)
+    }
+
+    /// Says what its clients have done, to whoever adds that up.
+    pub(in crate::pooled) fn tell_traffic(&self) {
+        let counters = self.inner.lock().common.counters;
+        self.tally.set(Traffic {
+            egress: counters.sent,
+            ingress: counters.received,
+            queries: counters.query_count,
+        });
+    }
+}
