@@ -219,8 +219,7 @@ fn metering(scene: &Scene) -> metering::Metering {
 /// What all endpoints wrote, as it is stored.
 fn written(scene: &Scene) -> u64 {
     use crate::db::usage::{Filter, Range, by_time};
-    let range =
-        Range { grain: dormouse_api::usage::Granularity::Month, start: i64::MIN, end: i64::MAX };
+    let range = Range { grain: dormouse_api::usage::Granularity::Month, start: i64::MIN, end: i64::MAX };
     let told = scene.db.read("", |db| by_time(db, &range, &Filter::All)).unwrap();
     told.iter().map(|(_, used)| used.written).sum()
 }
@@ -258,7 +257,9 @@ async fn a_look_at_the_store_that_ends_after_a_branch_is_gone_leaves_nothing_beh
     metering.run().await.unwrap();
     assert_eq!(meter.stocked(), [branch.clone()]);
     let gone = branch.clone();
-    let delete = move |db: &rusqlite::Transaction<'_>| db.execute("DELETE FROM branches WHERE id = ?1", [gone.as_str()]);
+    let delete = move |db: &rusqlite::Transaction<'_>| {
+        db.execute("DELETE FROM branches WHERE id = ?1", [gone.as_str()])
+    };
     scene.db.write_now("", delete).unwrap();
     metering.run().await.unwrap();
     assert!(meter.stocked().is_empty());
