@@ -33,7 +33,6 @@ use super::near::{self, Near};
 use super::resident::{Fresh, Purpose, Resident, SNAPSHOT_STATE};
 use super::{Node, NodeError, head};
 
-
 /// What a directory is to be made for.
 pub(super) struct Wish<'a> {
     pub(super) spec: &'a Spec,

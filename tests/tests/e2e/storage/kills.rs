@@ -132,7 +132,10 @@ async fn a_recovery_whose_server_died_is_ended_by_the_next_one() {
     let branch = site.server.branch(&main, "feature", &[]);
     site.server.kill_9();
     site.server.try_start_again(&[("DORMOUSE_FAILPOINTS", "compute.promote.before=kill@1")]).unwrap();
-    assert!(site.server.try_connect(&branch.at.dsn).await.is_err(), "the server died before it let anybody in");
+    assert!(
+        site.server.try_connect(&branch.at.dsn).await.is_err(),
+        "the server died before it let anybody in"
+    );
     site.server.kill_9();
     site.server.try_start_again(&[]).unwrap();
     assert_eq!(site.number(&branch.at, ROWS).await, 1000);
