@@ -88,6 +88,7 @@ fn new_endpoint() -> CreateEndpoint {
     CreateEndpoint { endpoint }
 }
 
+#[allow(clippy::too_many_lines, reason = "a list")]
 fn every_call() -> Vec<Line> {
     let p = &"quiet-meadow-k3v9x2ab".parse().unwrap();
     let b = &"br-quiet-meadow-k3v9x2ab".parse().unwrap();

@@ -48,7 +48,7 @@ export function ruleWords(rule: Rule): string {
 
 const UNITS: Record<Metric, string> = {
   cpu_utilization: 'percent', cu_utilization: 'percent', serverless_database_capacity: 'cu', database_connections: 'count', connection_utilization: 'percent',
-  freeable_memory: 'bytes', storage_used: 'bytes', storage_utilization: 'percent', cold_start_rate: 'per_hour', cold_start_time: 'milliseconds',
+  freeable_memory: 'bytes', storage_used: 'bytes', storage_utilization: 'percent', quota_utilization: 'percent', cold_start_rate: 'per_hour', cold_start_time: 'milliseconds',
   connection_time: 'milliseconds', pooler_wait_time: 'milliseconds', cost_per_hour: 'usd_per_hour',
 };
 

@@ -105,7 +105,6 @@ impl AsyncWrite for Quiet {
                     None => this.room = Some(watch(this.as_fd().try_clone_to_owned()?, Interest::WRITABLE)?),
                 },
                 done => {
-                    drop(ready);
                     if done.as_ref().is_ok_and(|count| *count == bytes.len()) {
                         this.room = None;
                     }

@@ -48,7 +48,7 @@ pub(super) async fn retire(pool: Arc<Pool>, leased: Leased, session: Option<Stri
     });
     match cleaned.await {
         Ok(Some(())) if held.server.is_idle() && !held.server.is_spoiled() => {
-            pool.checkin(held, receipt, Mono::now())
+            pool.checkin(held, receipt, Mono::now());
         }
         _ => pool.discard(held, &receipt),
     }
