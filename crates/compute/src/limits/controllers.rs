@@ -25,7 +25,7 @@ use crate::sandbox::cgroup::{self, Cgroups, Choice, MOVES, PREFIX, SERVER, v1_ba
 const HANDED_DOWN: &str = "+cpu +memory";
 
 /// How long a group may stay in use by processes that have just ended.
-const FORGET_WITHIN: Duration = Duration::from_millis(100);
+const FORGET_WITHIN: Duration = Duration::from_millis(300);
 
 /// The controllers that were found, and where groups are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,7 +162,12 @@ impl Controllers {
         if let Self::V1(base) = self {
             for dir in base.of(endpoint).all() {
                 let gone = || matches!(fs::remove_dir(dir), Ok(()) | Err(_) if !dir.exists());
-                if !cgroup::wait_until(FORGET_WITHIN, gone) {
+                if cgroup::wait_until(FORGET_WITHIN, gone) {
+                    continue;
+                }
+                // Who is still in it belongs to a run that ends, or to the next one, which has it already.
+                let in_use = fs::read_to_string(dir.join("cgroup.procs")).is_ok_and(|pids| !pids.is_empty());
+                if !in_use && dir.exists() {
                     tracing::warn!(group = %dir.display(), "cannot remove the cgroup");
                 }
             }
