@@ -2,9 +2,10 @@
 //! metrics, the console's files. In the clear and encrypted: the first byte of a connection tells.
 //!
 //! ```text
-//!  accept ─► 0x16? ── yes ─► TLS ─┬─► one request after the other ─► routes
-//!    │       no ──────────────────┘          └─ upgrade: the WebSocket goes its own way
-//!    └ at most MAX_CONNECTIONS                  and is counted with the proxy's clients
+//!  accept ─► 0x16? ── yes ─► TLS ─┬─► one request after the other ─┬─► routes
+//!    │       no ──────────────────┘          │                     └─► POST /sql: the gateway, at once
+//!    └ at most MAX_CONNECTIONS               └─ upgrade: the WebSocket goes its own way
+//!                                               and is counted with the proxy's clients
 //! ```
 
 use std::convert::Infallible;

@@ -1,7 +1,7 @@
 //! Where controllers are found, and what is written to them, against trees that look like mounts.
 
 use super::*;
-use crate::sandbox::cgroup::v2_base;
+use crate::sandbox::cgroup::hierarchy::v2_base;
 
 /// A tree that looks like a mount of the unified hierarchy, with the server's own group in it.
 fn unified(root: &Path, controllers: &str) -> (Standing, PathBuf) {
