@@ -9,15 +9,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_base::clock::Mono;
 use dormouse_pgwire::startup;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::pooled::{BackendKey, ClientInfo};
+use crate::pooled::{Aim, BackendKey, ClientInfo};
 use crate::wake::Compute;
 
 /// PostgreSQL closes a cancel connection when it has sent the signal.
 pub(crate) const DELIVER_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often a request looks whether its client's statement has begun: a question of ours takes a round trip.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// What a limit of zero means.
 const FOR_EVER: Duration = Duration::from_secs(3600);
@@ -109,7 +113,7 @@ impl Registry {
             (ours.and_then(|key| clients.pooled.get(&key)).cloned(), clients.direct.get(&key).cloned())
         };
         if let Some(client) = pooled {
-            let Some(flying) = Flying::begin(client) else { return Cancelled::Idle };
+            let Some(flying) = Flying::begin(client).await else { return Cancelled::Idle };
             deliver(&flying.to.compute, flying.to.pid, &flying.to.secret, within).await;
         } else if let Some(compute) = direct {
             deliver(&compute, key.0, &key.1, within).await;
@@ -127,9 +131,16 @@ struct Flying {
 }
 
 impl Flying {
-    fn begin(client: Arc<ClientInfo>) -> Option<Self> {
-        let to = client.begin_cancel()?;
-        Some(Self { client, to })
+    /// A question of ours is not what the client wants to have cancelled: its statement follows, or none.
+    async fn begin(client: Arc<ClientInfo>) -> Option<Self> {
+        let start = Mono::now();
+        loop {
+            match client.begin_cancel() {
+                Aim::Now(to) => return Some(Self { client, to }),
+                Aim::Later if start.elapsed() < DELIVER_WITHIN => tokio::time::sleep(LOOK_EVERY).await,
+                Aim::Later | Aim::Nothing => return None,
+            }
+        }
     }
 }
 

@@ -43,6 +43,7 @@ mod pool_lost;
 mod pool_fuzz;
 mod pool_stale;
 mod pool_crowd;
+mod pool_cancel;
 mod pool_console;
 mod pool_ini;
 mod gateway_drivers;

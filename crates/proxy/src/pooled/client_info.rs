@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -53,6 +53,22 @@ pub(crate) struct ClientInfo {
     alarmed: AtomicBool,
     waker: Mutex<Option<Waker>>,
     link: Mutex<Link>,
+    /// Cancel requests that are being delivered; changed under the lock of `link`. As long as there are any, the
+    /// backend serves nobody else: PostgreSQL cancels whatever the process does when the signal comes.
+    flying: AtomicU32,
+    /// What its backend does is the client's, not a question of ours; becomes false under the lock of `link`.
+    shown: AtomicBool,
+}
+
+/// What a cancel request of a client means at the moment.
+#[derive(Debug)]
+pub(crate) enum Aim {
+    /// Nothing: it has no backend.
+    Nothing,
+    /// Its statement, which comes when its backend has answered us.
+    Later,
+    /// What this backend does. [`ClientInfo::end_cancel`] is owed.
+    Now(Arc<Key>),
 }
 
 /// Its backend: the one that a cancel request would mean now.
@@ -61,9 +77,6 @@ struct Link {
     target: Option<Arc<Key>>,
     /// Since when it does what it is doing.
     since: Mono,
-    /// Requests that are being delivered. As long as there are any, the backend serves nobody else: PostgreSQL
-    /// cancels whatever the process does when the signal comes.
-    flying: u32,
 }
 
 impl ClientInfo {
@@ -82,7 +95,9 @@ impl ClientInfo {
             hurried: AtomicBool::new(false),
             alarmed: AtomicBool::new(false),
             waker: Mutex::new(None),
-            link: Mutex::new(Link { target: None, since: Mono::now(), flying: 0 }),
+            link: Mutex::new(Link { target: None, since: Mono::now() }),
+            flying: AtomicU32::new(0),
+            shown: AtomicBool::new(false),
         }
     }
 
@@ -142,9 +157,10 @@ impl ClientInfo {
         self.doing.store(doing as u8, Ordering::Relaxed);
     }
 
-    /// It has this backend now.
+    /// It has this backend now, which is hidden at first.
     pub(super) fn link(&self, key: &Arc<Key>, now: Mono) {
         let mut link = self.link.lock();
+        self.shown.store(false, Ordering::Release);
         (link.target, link.since) = (Some(Arc::clone(key)), now);
         self.doing.store(Doing::Linked as u8, Ordering::Relaxed);
     }
@@ -152,12 +168,37 @@ impl ClientInfo {
     /// It has none any more; false while a cancel request is on its way to it.
     pub(super) fn unlink(&self, now: Mono) -> bool {
         let mut link = self.link.lock();
-        if link.flying > 0 {
+        if self.cancels() > 0 {
             return false;
         }
         (link.target, link.since) = (None, now);
         self.doing.store(Doing::Idle as u8, Ordering::Relaxed);
         true
+    }
+
+    /// It has lost the one that it had.
+    pub(super) fn lose(&self, now: Mono) {
+        let mut link = self.link.lock();
+        (link.target, link.since) = (None, now);
+        self.doing.store(Doing::Idle as u8, Ordering::Relaxed);
+    }
+
+    /// What its backend does now is ours: cancel requests wait. False while one is on its way.
+    pub(super) fn hide(&self) -> bool {
+        if !self.shown.load(Ordering::Relaxed) {
+            return true;
+        }
+        let _link = self.link.lock();
+        let hidden = self.cancels() == 0;
+        self.shown.store(!hidden, Ordering::Release);
+        hidden
+    }
+
+    /// What its backend does now is the client's.
+    pub(super) fn show(&self) {
+        if !self.shown.load(Ordering::Relaxed) {
+            self.shown.store(true, Ordering::Release);
+        }
     }
 
     /// Its backend.
@@ -167,20 +208,28 @@ impl ClientInfo {
 
     /// Cancel requests of it that are on their way.
     pub(crate) fn cancels(&self) -> u32 {
-        self.link.lock().flying
+        self.flying.load(Ordering::Acquire)
     }
 
-    /// Begins to cancel what its backend does; `None` when it has none.
-    pub(crate) fn begin_cancel(&self) -> Option<Arc<Key>> {
-        let mut link = self.link.lock();
-        let target = link.target.clone()?;
-        link.flying += 1;
-        Some(target)
+    /// Begins to cancel what its backend does.
+    pub(crate) fn begin_cancel(&self) -> Aim {
+        let link = self.link.lock();
+        match &link.target {
+            None => Aim::Nothing,
+            Some(_) if !self.shown.load(Ordering::Acquire) => Aim::Later,
+            Some(target) => {
+                self.flying.fetch_add(1, Ordering::AcqRel);
+                Aim::Now(Arc::clone(target))
+            }
+        }
     }
 
     /// The request has been delivered, or could not be.
     pub(crate) fn end_cancel(&self) {
-        self.link.lock().flying -= 1;
+        {
+            let _link = self.link.lock();
+            self.flying.fetch_sub(1, Ordering::AcqRel);
+        }
         self.wake();
     }
 

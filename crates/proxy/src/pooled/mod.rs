@@ -56,7 +56,7 @@ mod replicate;
 
 pub(crate) use arrive::arrive;
 pub(crate) use ask::{Unanswered, ask};
-pub(crate) use client_info::{ClientInfo, Doing};
+pub(crate) use client_info::{Aim, ClientInfo, Doing};
 pub(crate) use enter::enter;
 pub(crate) use held::{Ends, Key as BackendKey};
 pub(crate) use listeners::Listeners;

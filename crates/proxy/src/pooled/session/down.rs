@@ -9,10 +9,9 @@ use dormouse_pooler::link;
 use dormouse_pooler::pool::Farewell;
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::{Ended, Phase, Purpose, Session, Step};
+use super::{Ended, Phase, Session, Step};
 use crate::pooled::held::Leased;
 use crate::pooled::io::with_buffers;
-use crate::pooled::words;
 
 /// ReadyForQuery without its status.
 const READY: [u8; 5] = [b'Z', 0, 0, 0, 5];
@@ -89,11 +88,11 @@ impl Session {
     }
 
     /// What waited for an answer goes on; between two transactions with the settings that are the client's now.
-    fn resume_stalled(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
+    pub(super) fn resume_stalled(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
         if self.leased.as_ref().is_some_and(|leased| leased.held.server.must_ask()) {
             self.settle(cx);
         }
-        if matches!(self.phase, Phase::Own(_)) || self.replay(cx, &[]) {
+        if matches!(self.phase, Phase::Own(_)) || self.unsettled || !self.may_ask() || self.replay(cx, &[]) {
             return Ok(());
         }
         with_buffers(|_, out| self.forward(cx, &[], out))
@@ -106,33 +105,6 @@ impl Session {
         match self.outbox.poll_chunk(cx, &mut self.stream, bytes) {
             Poll::Ready(Err(_)) => Err(Ended::ClientLeft),
             Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
-        }
-    }
-
-    /// A query of our own is answered.
-    fn own_ended(&mut self) {
-        let Phase::Own(purpose) = self.phase else { return };
-        let Some(Leased { held, .. }) = &mut self.leased else { return };
-        self.phase = Phase::Linked;
-        if purpose == Purpose::Fail && held.server.status() == TxStatus::Failed {
-            self.failed = false;
-            return;
-        }
-        let Some(why) = held.server.own_error().map(str::to_owned) else {
-            return self.note_listening();
-        };
-        held.server.spoil();
-        match purpose {
-            Purpose::Check => {
-                // Another one, with the same input.
-                self.phase = Phase::Idle;
-                self.give_up_backend();
-            }
-            Purpose::Replay | Purpose::Fail => self.end(&words::not_restored(&why).encode()),
-            Purpose::Inspect => {
-                tracing::warn!(why, pool = ?self.pool.key, "cannot look at what a session left behind");
-                self.end(&words::not_restored(&why).encode());
-            }
         }
     }
 }

@@ -21,9 +21,12 @@ impl Session {
             return;
         }
         if held.server.must_ask() {
-            let question = link::inspect(&self.client, &mut held.server);
-            self.phase = Phase::Own(Purpose::Inspect);
-            let _told_by_reading = held.outbox.poll_chunk(cx, &mut held.stream, &question);
+            if self.info.hide() {
+                let question = link::inspect(&self.client, &mut held.server);
+                self.ask(cx, Purpose::Inspect, &question, &[]);
+            } else {
+                self.unsettled = true;
+            }
         } else if held.server.is_free(&self.client) {
             // A cancel request that is on its way must find this client's statement or nothing.
             let now = self.clocks.now();

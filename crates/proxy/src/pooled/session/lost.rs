@@ -44,7 +44,7 @@ impl Session {
         if self.client.channels().is_empty()
             && let Some(Leased { held, receipt, .. }) = self.leased.take()
         {
-            let _flying_or_not = self.info.unlink(self.clocks.now());
+            self.info.lose(self.clocks.now());
             self.phase = Phase::Idle;
             self.pool.discard(held, &receipt);
         }
@@ -72,7 +72,7 @@ impl Session {
     /// The backend is gone. What its client is told depends on what it loses.
     pub(super) fn backend_lost(&mut self) {
         let Some(Leased { held, receipt, .. }) = self.leased.take() else { return };
-        let _flying_or_not = self.info.unlink(self.clocks.now());
+        self.info.lose(self.clocks.now());
         let closing = *held.key.end.borrow();
         let last = held.server.last_words();
         // What it rests on is known, and its statement, if there is one, has not been sent: another backend will do.

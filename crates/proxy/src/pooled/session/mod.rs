@@ -40,6 +40,7 @@ mod down;
 mod greet;
 mod leave;
 mod lost;
+mod own;
 mod times;
 mod up;
 
@@ -110,7 +111,7 @@ pub(super) struct Session {
     watched: bool,
     /// Its mode is `statement`.
     no_blocks: bool,
-    /// It could not give its backend back, because a cancel request was on its way.
+    /// It could not go on with its backend or give it back, because a cancel request was on its way.
     unsettled: bool,
     /// Its place among those who listen.
     listening: Option<Listening>,
@@ -181,7 +182,8 @@ impl Session {
         }
         self.clocks.moved();
         self.dry = Dry::default();
-        self.look_around(cx);
+        self.settle_again(cx)?;
+        self.look_around();
         for _ in 0..MAX_TURNS {
             // What its login has left over goes along with its greeting, if that is known.
             let begins = self.greet && matches!(self.phase, Phase::Idle);
@@ -206,15 +208,12 @@ impl Session {
     }
 
     /// Takes notice of what others have said about it.
-    fn look_around(&mut self, cx: &mut Context<'_>) {
+    fn look_around(&mut self) {
         if matches!(self.phase, Phase::Farewell) {
             return;
         }
         if self.info.is_killed() {
             return self.end(&words::killed(self.pool.stands_in).encode());
-        }
-        if std::mem::take(&mut self.unsettled) {
-            self.settle(cx);
         }
         if self.info.take_alarm() {
             self.compute_ends();

@@ -25,6 +25,9 @@ const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];
 impl Session {
     /// Client → backend.
     pub(super) fn up(&mut self, cx: &mut Context<'_>) -> Step {
+        if self.must_hold() {
+            return Ok(false);
+        }
         match &mut self.phase {
             Phase::Waiting(_, slot) | Phase::Returning(slot) => match slot.poll(cx) {
                 Poll::Pending if slot.take_reminder() => {
@@ -176,13 +179,15 @@ impl Session {
             self.input = chunk.to_vec();
             return Ok(true);
         }
-        if std::mem::take(check)
-            && let Some(sql) = self.pool.check_query()
-        {
-            self.phase = Phase::Own(Purpose::Check);
+        let check = std::mem::take(check);
+        if !self.may_ask() {
             self.input = chunk.to_vec();
+            return Ok(false);
+        }
+        let Some(Leased { held, .. }) = &mut self.leased else { return Ok(false) };
+        if check && let Some(sql) = self.pool.check_query() {
             let question = link::check(&mut held.server, &sql);
-            let _told_by_reading = held.outbox.poll_chunk(cx, &mut held.stream, &question);
+            self.ask(cx, Purpose::Check, &question, chunk);
             return Ok(true);
         }
         if self.replay(cx, chunk) {
@@ -190,10 +195,8 @@ impl Session {
         }
         let Some(Leased { held, .. }) = &mut self.leased else { return Ok(false) };
         if self.failed && held.server.is_idle() {
-            self.phase = Phase::Own(Purpose::Fail);
-            self.input = chunk.to_vec();
             let sql = link::fail(&mut held.server);
-            let _told_by_reading = held.outbox.poll_chunk(cx, &mut held.stream, &sql);
+            self.ask(cx, Purpose::Fail, &sql, chunk);
             return Ok(true);
         }
         if self.greet {
@@ -206,21 +209,20 @@ impl Session {
         if !chunk.is_empty() {
             self.forward(cx, chunk, out)?;
         }
+        self.info.show();
         self.settle(cx);
         Ok(true)
     }
 
     /// Gives a backend at rest the client's settings, if it does not have them; `chunk` waits for that. False when
-    /// there is nothing to do.
+    /// there is nothing to do. After [`Self::may_ask`].
     pub(super) fn replay(&mut self, cx: &mut Context<'_>, chunk: &[u8]) -> bool {
         let Some(Leased { held, .. }) = &mut self.leased else { return false };
         if !held.server.is_idle() {
             return false;
         }
         let Some(sql) = link::replay(&self.client, &mut held.server) else { return false };
-        self.phase = Phase::Own(Purpose::Replay);
-        self.input = chunk.to_vec();
-        let _told_by_reading = held.outbox.poll_chunk(cx, &mut held.stream, &sql);
+        self.ask(cx, Purpose::Replay, &sql, chunk);
         true
     }
 
@@ -258,6 +260,7 @@ impl Session {
         };
         if !bytes.is_empty() {
             self.clocks.asked();
+            self.info.show();
             let _told_by_reading = held.outbox.poll_chunk(cx, &mut held.stream, bytes);
         }
         let mut answers = Vec::new();
