@@ -27,6 +27,9 @@ const HANDED_DOWN: &str = "+cpu +memory";
 /// How long a group may stay in use by processes that have just ended.
 const FORGET_WITHIN: Duration = Duration::from_millis(300);
 
+/// A process that was refused is tried again after this long.
+const REFUSED_WAIT: Duration = Duration::from_millis(2);
+
 /// The controllers that were found, and where groups are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Controllers {
@@ -204,23 +207,37 @@ impl Standing {
 }
 
 fn enter_one(dir: &Path, members: impl Fn() -> Vec<u32>) -> io::Result<()> {
-    // A fork during the move may leave a newborn outside: look again until all are in.
+    // A fork during the move may leave a newborn outside: look again until all are in. And a kernel with groups for
+    // real-time scheduling has been seen to refuse a process with EINVAL and to take it a moment later.
+    let mut refused = None;
     for _ in 0..MOVES {
         let inside = processes(dir);
         let outside: Vec<u32> = members().into_iter().filter(|pid| !inside.contains(pid)).collect();
         if outside.is_empty() {
             return Ok(());
         }
-        let mut refused = None;
-        for pid in outside {
-            refused = cgroup::move_to(dir, pid).err().or(refused);
+        if refused.take().is_some() {
+            std::thread::sleep(REFUSED_WAIT);
         }
-        if let Some(error) = refused {
-            return Err(io::Error::new(error.kind(), format!("{}: {error}", dir.display())));
+        for pid in outside {
+            refused = cgroup::move_to(dir, pid).err().map(|error| (pid, error)).or(refused);
         }
     }
-    // It makes new ones all the time; those are children of members.
-    Ok(())
+    match refused {
+        Some((pid, error)) => Err(io::Error::new(
+            error.kind(),
+            format!("{} does not take {}: {error}", dir.display(), described(pid)),
+        )),
+        // It makes new ones all the time; those are children of members.
+        None => Ok(()),
+    }
+}
+
+/// A process in the words of the kernel: number, name, state and the numbers after them, of which the scheduler's are
+/// the 18th, 19th, 40th and 41st.
+fn described(pid: u32) -> String {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.map_or_else(|_| format!("process {pid}, which is gone"), |text| format!("process {}", text.trim()))
 }
 
 fn processes(dir: &Path) -> Vec<u32> {

@@ -65,6 +65,26 @@ fn version_1_has_a_group_in_each_hierarchy_and_shared_ones_once() {
 }
 
 #[test]
+fn a_process_that_is_refused_is_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let list = dir.path().join("cgroup.procs");
+    let own = std::process::id();
+    fs::create_dir(&list).unwrap();
+    let refused = enter_one(dir.path(), || vec![own]).unwrap_err().to_string();
+    assert!(refused.contains(&format!("does not take process {own} (")), "{refused}");
+    let calls = std::cell::Cell::new(0);
+    let members = || {
+        calls.set(calls.get() + 1);
+        if calls.get() == 3 {
+            fs::remove_dir(&list).unwrap();
+        }
+        vec![own]
+    };
+    enter_one(dir.path(), members).unwrap();
+    assert_eq!(fs::read_to_string(&list).unwrap(), own.to_string());
+}
+
+#[test]
 fn doctor_promises_only_what_the_server_would_get() {
     let dir = tempfile::tempdir().unwrap();
     let (standing, base) = unified(dir.path(), "cpu memory\n");
