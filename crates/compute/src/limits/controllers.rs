@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | a compute's group | the one that freezes it | one in each hierarchy, entered after the first row |
 //! | processors | `cpu.max`, `cpu.max.burst` | `cpu.cfs_quota_us`, `cpu.cfs_burst_us` |
+//! | a share of them when all are busy | `cpu.weight` | `cpu.shares` |
 //! | memory of its size | `memory.high` | `memory.soft_limit_in_bytes` |
 //! | memory of its largest size | `memory.max` | `memory.limit_in_bytes` |
 //!
@@ -19,6 +20,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::sizing::Machine;
+use super::sizing::processors::weigh_all;
 use crate::sandbox::cgroup::{self, Cgroups, Choice, MOVES, PREFIX, SERVER, v1_base, v2_places};
 
 /// What a version-2 group hands down.
@@ -88,7 +91,18 @@ impl Controllers {
         }
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         let standing = Standing { mounts: read("/proc/self/mounts"), own: read("/proc/self/cgroup") };
-        Self::find(cgroups, instance, &standing)
+        let found = Self::find(cgroups, instance, &standing);
+        found.weigh(cgroups, Machine::this().cores);
+        found
+    }
+
+    /// Gives all computes together their weight beside others.
+    fn weigh(&self, cgroups: &Cgroups, cores: f64) {
+        match (self, cgroups) {
+            (Self::V2, Cgroups::V2(base)) => weigh_all(None, Some(base), cores),
+            (Self::V1(groups), _) => weigh_all(Some(&groups.cpu), None, cores),
+            _ => {}
+        }
     }
 
     fn find(cgroups: &Cgroups, instance: &str, standing: &Standing) -> Self {

@@ -10,10 +10,7 @@ use super::controllers::{Controllers, V1};
 use super::files::{self, MemoryStat};
 
 mod memory;
-
-/// One turn of the CPU limit, microseconds. Shorter than the kernel's usual 100 ms: whoever has used up its share
-/// stands still until the next turn, and a client waits for that.
-const PERIOD_US: u64 = 20_000;
+pub(super) mod processors;
 
 /// The longest of the files that are read.
 const MAX_FILE: usize = 8192;
@@ -177,10 +174,10 @@ impl Sizing {
     /// # Errors
     /// When the kernel refuses the limit of processors. Memory is best effort.
     pub fn apply(&self, cu: Cu, max: Cu) -> io::Result<Fit> {
-        let quota = (cu.cores() < self.machine.cores).then(|| u64::from(cu.milli()) * PERIOD_US / 1000);
+        let limited = cu.cores() < self.machine.cores;
         match &self.knobs {
-            Knobs::V2(dir) => v2_quota(dir, quota)?,
-            Knobs::V1(groups) => v1_quota(&groups.cpu, quota)?,
+            Knobs::V2(dir) => processors::of_v2(dir, cu, limited)?,
+            Knobs::V1(groups) => processors::of_v1(&groups.cpu, cu, limited)?,
         }
         let bytes = |cu: Cu| Some(cu.memory_bytes()).filter(|bytes| *bytes < self.machine.memory);
         let (size, most) = (bytes(cu), bytes(max));
@@ -212,36 +209,6 @@ impl Sizing {
 impl Memory {
     fn open(dir: &Path, usage: &str) -> io::Result<Self> {
         Ok(Self { usage: File::open(dir.join(usage))?, stat: File::open(dir.join("memory.stat"))? })
-    }
-}
-
-/// A quota of each period, and as much again saved up while it was idle. Savings never exceed the quota, so they go
-/// first.
-fn v2_quota(dir: &Path, quota: Option<u64>) -> io::Result<()> {
-    // Kernels before 5.14 have no burst.
-    let _old_kernel = write(dir, "cpu.max.burst", "0");
-    match quota {
-        Some(quota) => {
-            write(dir, "cpu.max", &format!("{quota} {PERIOD_US}"))?;
-            let _old_kernel = write(dir, "cpu.max.burst", &quota.to_string());
-            Ok(())
-        }
-        None => write(dir, "cpu.max", &format!("max {PERIOD_US}")),
-    }
-}
-
-fn v1_quota(dir: &Path, quota: Option<u64>) -> io::Result<()> {
-    let _old_kernel = write(dir, "cpu.cfs_burst_us", "0");
-    let Some(quota) = quota else { return write(dir, "cpu.cfs_quota_us", "-1") };
-    write(dir, "cpu.cfs_period_us", &PERIOD_US.to_string())?;
-    match write(dir, "cpu.cfs_quota_us", &quota.to_string()) {
-        // More than a group above it has: then that one's limit holds.
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => write(dir, "cpu.cfs_quota_us", "-1"),
-        Err(error) => Err(error),
-        Ok(()) => {
-            let _old_kernel = write(dir, "cpu.cfs_burst_us", &quota.to_string());
-            Ok(())
-        }
     }
 }
 

@@ -22,6 +22,7 @@ fn group(dir: &Path) {
         ("cpu.stat", "usage_usec 5000\nuser_usec 1\n"),
         ("cpu.max", "max 100000\n"),
         ("cpu.max.burst", "0\n"),
+        ("cpu.weight", "100\n"),
         ("memory.current", "9000\n"),
         ("memory.stat", "anon 4000\nfile 5000\nshmem 100\ninactive_file 2000\n"),
         ("memory.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=77\n"),
@@ -45,7 +46,7 @@ fn the_files_of_version_2_are_read_and_written() {
 
     // Files of the kernel are overwritten whole; these are not.
     let wipe = || {
-        ["cpu.max", "cpu.max.burst", "memory.high", "memory.max"]
+        ["cpu.max", "cpu.max.burst", "cpu.weight", "memory.high", "memory.max"]
             .map(|name| fs::write(dir.path().join(name), ""))
     };
     let said = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
@@ -53,6 +54,7 @@ fn the_files_of_version_2_are_read_and_written() {
     sizing.apply(cu(0.25), cu(2.0)).unwrap();
     assert_eq!((said("cpu.max"), sizing.limit()), ("5000 20000".to_owned(), Some(0.25)));
     assert!(said("cpu.max.burst").ends_with("5000"));
+    assert_eq!(said("cpu.weight"), "25");
     assert_eq!(
         (said("memory.high"), said("memory.max")),
         ((1_u64 << 30).to_string(), (8_u64 << 30).to_string())
@@ -60,8 +62,23 @@ fn the_files_of_version_2_are_read_and_written() {
     // What the machine does not have is no limit.
     let _wiped = wipe();
     sizing.apply(cu(4.0), cu(8.0)).unwrap();
-    assert_eq!(said("cpu.max"), "max 20000");
+    assert_eq!((said("cpu.max").as_str(), said("cpu.weight").as_str()), ("max 20000", "400"));
     assert_eq!((said("memory.high"), said("memory.max")), ("max".to_owned(), "max".to_owned()));
+}
+
+#[test]
+fn all_computes_weigh_by_the_machine() {
+    let dir = tempfile::tempdir().unwrap();
+    for (cores, v1, v2) in [(2.0, "4096", "400"), (200.0, "262144", "10000")] {
+        for name in ["cpu.shares", "cpu.weight"] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        processors::weigh_all(Some(dir.path()), Some(dir.path()), cores);
+        let said = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+        assert_eq!((said("cpu.shares").as_str(), said("cpu.weight").as_str()), (v1, v2));
+    }
+    // What is not there is no reason to fail.
+    processors::weigh_all(Some(&dir.path().join("none")), None, 2.0);
 }
 
 #[test]
