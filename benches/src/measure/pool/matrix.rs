@@ -75,6 +75,7 @@ impl Compared {
             if runs.trouble.is_some() {
                 continue;
             }
+            stage.settle()?;
             match case::run(stage, self.case, runs.way, seconds) {
                 Ok(run) => runs.runs.push(run),
                 Err(Error::Interrupted) => return Err(Error::Interrupted),

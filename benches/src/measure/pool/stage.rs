@@ -3,6 +3,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::Duration;
+
+use dormouse_base::clock::Mono;
 
 use super::bouncer::{self, Behind, Bouncer};
 use super::logins::Logins;
@@ -11,13 +14,20 @@ use crate::error::Error;
 use crate::pgbench::{self, Pgbench};
 use crate::server::{Compute, Place, Server};
 use crate::session::{self, Login};
-use crate::talk;
+use crate::{cpu, stop, talk};
 
 /// What the endpoint's name ends with where clients share backends.
 const POOLED: &str = "-pooler";
 
 /// The bare server has room for the clients of every case.
 const SERVER_CONNECTIONS: u32 = 1100;
+
+/// How long the consequences of a case are waited for, and how often they are looked at.
+const SETTLE_WITHIN: Duration = Duration::from_secs(10);
+const SETTLE_LOOK: Duration = Duration::from_millis(300);
+
+/// The share of one processor at which all servers and poolers count as quiet.
+const SETTLED: f64 = 0.07;
 
 /// How clients get to their rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,6 +174,35 @@ impl Stage {
             Way::Dormouse => Login { endpoint: Some(self.pooled_name()), ..self.place.login.clone() },
         };
         plain.salted(self.address(way), &self.place.password)
+    }
+
+    /// Waits until what ran before has no consequences any more: after transactions that wrote, Dormouse files WAL and
+    /// takes snapshots, which is not what the next case is about, whoever's it is. Not for ever: PostgreSQL has
+    /// upkeep of its own.
+    ///
+    /// # Errors
+    /// When the end is asked for.
+    pub(super) fn settle(&self) -> Result<(), Error> {
+        let used = || -> Duration {
+            let processes = WAYS.into_iter().filter_map(|way| self.pooler(way)).map(cpu::of_process);
+            let servers = [Way::Direct, Way::Dormouse].map(|way| {
+                let (postmaster, data) = self.postgres(way);
+                cpu::of_compute(postmaster, &data)
+            });
+            processes.chain(servers).sum()
+        };
+        let start = Mono::now();
+        let mut before = used();
+        while start.elapsed() < SETTLE_WITHIN {
+            std::thread::sleep(SETTLE_LOOK);
+            stop::check()?;
+            let now = used();
+            if now.saturating_sub(before) <= SETTLE_LOOK.mul_f64(SETTLED) {
+                break;
+            }
+            before = now;
+        }
+        Ok(())
     }
 
     /// Runs pgbench by a way.

@@ -9,7 +9,7 @@ use super::{Found, POOL, Plan};
 use crate::error::Error;
 use crate::report::{Row, Section, Target};
 use crate::stats::{median, ratio};
-use crate::{stop, talk};
+use crate::talk;
 
 /// The load.
 const CASE: Case = Case { work: Work::Select, mode: "simple", clients: 1000, reconnect: false };
@@ -29,11 +29,11 @@ pub(super) fn measure(stage: &Stage, plan: &Plan) -> Result<Found, Error> {
     }
     let rounds = plan.crowd_rounds;
     talk::say(&format!("pool: {} clients on {POOL} backends, {rounds} rounds", CASE.clients));
-    let mut runs = [(Way::Bouncer, Vec::new()), (Way::Dormouse, Vec::new())];
+    let mut runs = [Way::Bouncer, Way::InPlace, Way::Dormouse].map(|way| (way, Vec::new()));
     for round in 0..rounds {
         for turn in 0..runs.len() {
-            stop::check()?;
-            let (way, runs) = &mut runs[(round + turn) % 2];
+            stage.settle()?;
+            let (way, runs) = &mut runs[(round + turn) % 3];
             runs.push(case::run(stage, CASE, *way, plan.seconds)?);
         }
     }
@@ -50,11 +50,13 @@ pub(super) fn measure(stage: &Stage, plan: &Plan) -> Result<Found, Error> {
             ("p99 / p50", of(runs, |run| run.p99 / run.p50.max(f64::MIN_POSITIVE))),
             ("tps", of(runs, |run| run.tps)),
         ],
-        baseline: (*way == Way::Dormouse).then(|| Way::Bouncer.name().to_owned()),
-        ratio: if *way == Way::Dormouse { ratio(p99[1], p99[0]) } else { None },
+        baseline: (*way != Way::Bouncer).then(|| Way::Bouncer.name().to_owned()),
+        ratio: if *way == Way::Bouncer { None } else { ratio(of(runs, |run| run.p99), p99[0]) },
     };
     let title = format!("-S simple, {} clients on {POOL} backends: latency", CASE.clients);
     found.sections.push(Section { title, rows: runs.iter().map(row).collect() });
-    found.targets.push(Target::at_most("pool wait, p99", p99[1], P99_MS, "ms"));
+    for ((way, _), p99) in runs.iter().zip(p99).skip(1) {
+        found.targets.push(Target::at_most(&format!("{}: pool wait, p99", way.name()), p99, P99_MS, "ms"));
+    }
     Ok(found)
 }
