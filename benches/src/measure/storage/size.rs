@@ -33,6 +33,12 @@ impl Size {
         std::iter::once(Self::of(args)).chain(large).collect()
     }
 
+    /// How often something is measured of this size that is measured so often of the usual one: each time, all of it is
+    /// read again.
+    pub(super) fn rounds(self, usual: u32) -> u32 {
+        if self.scale >= SCALES[2].1 { usual.div_ceil(3) } else { usual }
+    }
+
     /// Its rows of accounts.
     pub(super) fn accounts(self) -> u32 {
         self.scale * 100_000

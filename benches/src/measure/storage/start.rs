@@ -44,9 +44,9 @@ struct Measured {
 /// # Errors
 /// When something broke.
 pub(crate) fn run(binary: &Path, args: &Args) -> Result<PartReport, Error> {
-    let rounds = rounds(args, 4, 12);
     let mut all = Vec::new();
     for size in Size::all(args) {
+        let rounds = size.rounds(rounds(args, 4, 12));
         for (latency, _) in DISTANCES {
             let served = Served::start(binary, size, Duration::from_millis(latency))?;
             talk::say(&format!("storage-start: {}, {latency} ms, {rounds} rounds", size.name));
