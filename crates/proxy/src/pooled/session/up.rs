@@ -260,8 +260,9 @@ impl Session {
         };
         if !bytes.is_empty() {
             self.clocks.asked();
-            self.info.show();
             let _told_by_reading = held.outbox.poll_chunk(cx, &mut held.stream, bytes);
+            // A request that waited for this comes after it.
+            self.info.show();
         }
         let mut answers = Vec::new();
         link::answers(&mut self.client, &mut held.server, &mut answers);
