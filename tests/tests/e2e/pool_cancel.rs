@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use dormouse_base::clock::Mono;
 use dormouse_runtime::task::Scope;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -46,8 +45,7 @@ async fn pass(mut client: TcpStream, to: u16) {
     let mut key = [0; 8];
     client.read_exact(&mut key).await.unwrap();
     let request = [first, key].concat();
-    for server in [server, TcpStream::connect(("127.0.0.1", to)).await.unwrap()] {
-        let mut server = server;
+    for mut server in [server, TcpStream::connect(("127.0.0.1", to)).await.unwrap()] {
         server.write_all(&request).await.unwrap();
         assert_eq!(server.read(&mut [0]).await.unwrap(), 0);
         tokio::time::sleep(SLOW).await;
@@ -92,11 +90,11 @@ async fn the_second_signal_of_a_request_meets_no_later_statement() {
         let both = async { tokio::join!(client.batch_execute(slow), cancel) };
         let (ended, ()) = tokio::time::timeout(WITHIN, both).await.expect("it is cancelled");
         assert_eq!(ended.unwrap_err().code(), Some(&SqlState::QUERY_CANCELED), "{slow}");
-        let start = Mono::now();
-        client.batch_execute(after).await.unwrap_or_else(|error| panic!("{begin} {slow}: {error:?}"));
-        assert!(start.elapsed() < WITHIN, "{slow}");
-        let other = pooler.connect("s", "new", database).await;
+        let after = tokio::time::timeout(WITHIN, client.batch_execute(after)).await.expect("it goes on");
+        after.unwrap_or_else(|error| panic!("{begin} {slow}: {error:?}"));
+        // The pool's only backend is there for others, unless the client keeps it.
         if database == "db" {
+            let other = pooler.connect("s", "new", database).await;
             other.batch_execute("select 1").await.unwrap();
         }
     }

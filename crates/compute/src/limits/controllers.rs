@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::sizing::Machine;
-use super::sizing::processors::weigh_all;
+use super::sizing::processors::{self, ALL_WEIGH};
 use crate::sandbox::cgroup::{self, Cgroups, Choice, MOVES, PREFIX, SERVER, v1_base, v2_places};
 
 /// What a version-2 group hands down.
@@ -99,8 +99,8 @@ impl Controllers {
     /// Gives all computes together their weight beside others.
     fn weigh(&self, cgroups: &Cgroups, cores: f64) {
         match (self, cgroups) {
-            (Self::V2, Cgroups::V2(base)) => weigh_all(None, Some(base), cores),
-            (Self::V1(groups), _) => weigh_all(Some(&groups.cpu), None, cores),
+            (Self::V2, Cgroups::V2(base)) => processors::weigh_v2(base, ALL_WEIGH * cores),
+            (Self::V1(groups), _) => processors::weigh_v1(&groups.cpu, ALL_WEIGH * cores),
             _ => {}
         }
     }

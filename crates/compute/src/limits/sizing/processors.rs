@@ -32,8 +32,8 @@ const V1_WEIGHTS: (f64, f64) = (2.0, 262_144.0);
 const V2_WEIGHT: f64 = 100.0;
 const V2_WEIGHTS: (f64, f64) = (1.0, 10_000.0);
 
-/// What all computes together weigh on each processor.
-const ALL_WEIGH: f64 = 2.0;
+/// What all computes together weigh on each processor, in busy threads.
+pub(in crate::limits) const ALL_WEIGH: f64 = 2.0;
 
 /// Sets the quota, if it is `limited`, and the weight of a group of version 2. Of each period it has its quota, and as
 /// much again saved up while it was idle; savings never exceed the quota, so they go first.
@@ -41,7 +41,7 @@ const ALL_WEIGH: f64 = 2.0;
 /// # Errors
 /// When the kernel refuses the quota. A weight is best effort.
 pub(super) fn of_v2(dir: &Path, cu: Cu, limited: bool) -> io::Result<()> {
-    let _as_before = write(dir, "cpu.weight", &weight(cu, V2_WEIGHT, V2_WEIGHTS));
+    weigh_v2(dir, cu.cores());
     // Kernels before 5.14 have no burst.
     let _old_kernel = write(dir, "cpu.max.burst", "0");
     match limited.then(|| quota(cu)) {
@@ -59,7 +59,7 @@ pub(super) fn of_v2(dir: &Path, cu: Cu, limited: bool) -> io::Result<()> {
 /// # Errors
 /// As of [`of_v2`].
 pub(super) fn of_v1(dir: &Path, cu: Cu, limited: bool) -> io::Result<()> {
-    let _as_before = write(dir, "cpu.shares", &weight(cu, V1_WEIGHT, V1_WEIGHTS));
+    weigh_v1(dir, cu.cores());
     let _old_kernel = write(dir, "cpu.cfs_burst_us", "0");
     if !limited {
         return write(dir, "cpu.cfs_quota_us", "-1");
@@ -77,25 +77,23 @@ pub(super) fn of_v1(dir: &Path, cu: Cu, limited: bool) -> io::Result<()> {
     }
 }
 
-/// Sets the weight of all computes of a server, whose groups are in `v1` or `v2`, on a machine with so many
-/// processors. Best effort.
-pub(in crate::limits) fn weigh_all(v1: Option<&Path>, v2: Option<&Path>, cores: f64) {
-    let of = |ordinary: f64, (least, most): (f64, f64)| {
-        format!("{:.0}", (ordinary * ALL_WEIGH * cores).clamp(least, most))
-    };
-    let v1 = v1.map(|dir| write(dir, "cpu.shares", &of(V1_WEIGHT, V1_WEIGHTS)));
-    let v2 = v2.map(|dir| write(dir, "cpu.weight", &of(V2_WEIGHT, V2_WEIGHTS)));
-    for error in [v1, v2].into_iter().flatten().filter_map(Result::err) {
-        tracing::debug!(%error, "computes have an ordinary group's weight");
+/// Gives a group of version 2 the weight of so many busy threads. Best effort.
+pub(in crate::limits) fn weigh_v2(dir: &Path, threads: f64) {
+    weigh(dir, "cpu.weight", V2_WEIGHT * threads, V2_WEIGHTS);
+}
+
+/// The same of version 1.
+pub(in crate::limits) fn weigh_v1(dir: &Path, threads: f64) {
+    weigh(dir, "cpu.shares", V1_WEIGHT * threads, V1_WEIGHTS);
+}
+
+fn weigh(dir: &Path, file: &str, weight: f64, (least, most): (f64, f64)) {
+    if let Err(error) = write(dir, file, &format!("{:.0}", weight.clamp(least, most))) {
+        tracing::debug!(%error, "a group keeps the weight that it has");
     }
 }
 
 /// Microseconds of each period.
 fn quota(cu: Cu) -> u64 {
     u64::from(cu.milli()) * PERIOD_US / 1000
-}
-
-/// A compute of this size beside others.
-fn weight(cu: Cu, ordinary: f64, (least, most): (f64, f64)) -> String {
-    format!("{:.0}", (ordinary * cu.cores()).clamp(least, most))
 }

@@ -67,18 +67,20 @@ fn the_files_of_version_2_are_read_and_written() {
 }
 
 #[test]
-fn all_computes_weigh_by_the_machine() {
+fn weights_are_those_that_the_kernel_takes() {
     let dir = tempfile::tempdir().unwrap();
-    for (cores, v1, v2) in [(2.0, "4096", "400"), (200.0, "262144", "10000")] {
+    for (threads, v1, v2) in [(4.0, "4096", "400"), (400.0, "262144", "10000"), (0.001, "2", "1")] {
         for name in ["cpu.shares", "cpu.weight"] {
             fs::write(dir.path().join(name), "").unwrap();
         }
-        processors::weigh_all(Some(dir.path()), Some(dir.path()), cores);
+        processors::weigh_v1(dir.path(), threads);
+        processors::weigh_v2(dir.path(), threads);
         let said = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
         assert_eq!((said("cpu.shares").as_str(), said("cpu.weight").as_str()), (v1, v2));
     }
-    // What is not there is no reason to fail.
-    processors::weigh_all(Some(&dir.path().join("none")), None, 2.0);
+    // What is not there is no reason to fail, and is not made.
+    processors::weigh_v1(&dir.path().join("none"), 2.0);
+    assert!(!dir.path().join("none").exists());
 }
 
 #[test]
