@@ -5,6 +5,7 @@
 //! * [`gate`]: who is working with an endpoint right now, in one atomic word.
 //! * [`shutdown`]: signals and deadlines.
 //! * [`telemetry`]: logs and metrics.
+//! * [`spread`]: where on the disk new directories are put.
 //! * [`handoff`]: open files, from one process to the next.
 //! * [`failpoint`]: named places where a test makes the process die, fail or wait.
 
@@ -13,5 +14,6 @@ pub mod gate;
 pub mod handoff;
 pub mod shard;
 pub mod shutdown;
+pub mod spread;
 pub mod task;
 pub mod telemetry;

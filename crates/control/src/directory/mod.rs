@@ -20,6 +20,7 @@ use dormouse_base::EndpointId;
 use dormouse_compute::postgres::discover::{Installation, Installations};
 use dormouse_compute::sandbox::identity::Identities;
 use dormouse_compute::template::TemplateError;
+use dormouse_runtime::spread;
 use parking_lot::Mutex;
 
 pub mod clone;
@@ -125,6 +126,8 @@ impl Directories {
         for (path, mode) in [(&templates, 0o711), (&computes, 0o711)] {
             fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(failed("create", path))?;
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed("protect", path))?;
+            // Clusters come and go, a thousand files each.
+            spread::children_of(path);
         }
         let making = Mutex::new(());
         Ok(Self { inner: Arc::new(Inner { templates, computes, installations, identities, making }) })

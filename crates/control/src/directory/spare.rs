@@ -39,9 +39,8 @@ impl Directories {
         else {
             return Ok(false);
         };
-        let draft = free.with_extension("new");
-        remove(&draft)?;
         remove(&free)?;
+        let draft = self.draft(&format!("spare-{major}-"))?;
         clone::tree(&template, &draft)?;
         clone::sync(&draft)?;
         fs::rename(&draft, &free).map_err(failed("place", &free))?;
@@ -85,7 +84,11 @@ mod tests {
             fs::write(spare.join("PG_VERSION"), "18\n").unwrap();
             fs::write(spare.join("number"), number.to_string()).unwrap();
         }
+        let template = directories.inner.templates.join("18/data");
+        fs::create_dir_all(&template).unwrap();
+        fs::write(template.join("PG_VERSION"), "18\n").unwrap();
         let _being_made = directories.inner.making.lock();
+        assert_eq!(directories.template(18).unwrap(), template, "a template that exists is not waited for");
         let homes: Vec<_> = (0..8).map(|n| dir.path().join(format!("home-{n}"))).collect();
         let taken: Vec<bool> = std::thread::scope(|scope| {
             let take = |home: &Path| directories.spare_to(home, &home.join("data.new"), 18).unwrap();

@@ -4,17 +4,22 @@ use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
+use dormouse_base::rand;
 use dormouse_compute::template::{self, Seed};
 
 use super::{Directories, DirectoryError, clone, failed, remove, sync_dir};
 use crate::model::defaults;
 
 impl Directories {
-    /// The template of a version, built when it does not exist yet (1–2 s).
+    /// The template of a version, built when it does not exist yet (1–2 s). One that exists is never waited for:
+    /// the lock may be held by somebody who makes a spare.
     ///
     /// # Errors
     /// When the version is not installed or PostgreSQL's programs fail.
     pub fn template(&self, major: u16) -> Result<PathBuf, DirectoryError> {
+        if self.has_template(major) {
+            return Ok(self.template_path(major).join("data"));
+        }
         let _one_at_a_time = self.inner.making.lock();
         self.template_locked(major)
     }
@@ -23,6 +28,21 @@ impl Directories {
     #[must_use]
     pub fn has_template(&self, major: u16) -> bool {
         self.template_path(major).join("data").join("PG_VERSION").is_file()
+    }
+
+    /// A place to make a template or a spare; what a crash left half made under such a name is removed. The name
+    /// never was before, so that no files are made where others were just deleted
+    /// ([`dormouse_runtime::spread`]).
+    pub(super) fn draft(&self, prefix: &str) -> Result<PathBuf, DirectoryError> {
+        let templates = &self.inner.templates;
+        for entry in fs::read_dir(templates).map_err(failed("list", templates))? {
+            let entry = entry.map_err(failed("list", templates))?;
+            let name = entry.file_name();
+            if name.to_str().is_some_and(|name| name.starts_with(prefix) && name.ends_with(".new")) {
+                remove(&entry.path())?;
+            }
+        }
+        Ok(templates.join(format!("{prefix}{}.new", rand::token(8))))
     }
 
     fn template_path(&self, major: u16) -> PathBuf {
@@ -38,8 +58,7 @@ impl Directories {
         let install = self.installation(major)?;
         // A directory of the server's own around the cluster keeps the name free for the rename,
         // and the cluster's user needs only to pass through it.
-        let draft = self.inner.templates.join(format!("{major}.new"));
-        remove(&draft)?;
+        let draft = self.draft(&format!("{major}."))?;
         remove(&place)?;
         fs::DirBuilder::new().mode(0o711).create(&draft).map_err(failed("create", &draft))?;
         let seed =
@@ -52,5 +71,28 @@ impl Directories {
         sync_dir(&self.inner.templates)?;
         tracing::info!(major, "template built");
         Ok(data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dormouse_compute::postgres::discover::Installations;
+    use dormouse_compute::sandbox::identity::Identities;
+
+    use super::*;
+
+    #[test]
+    fn a_draft_has_a_new_name_and_the_one_of_a_crash_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let identities =
+            Identities::detect(None, dir.path()).expect("an account for computes: run scripts/setup");
+        let directories = Directories::open(dir.path(), Installations::discover(&[]), identities).unwrap();
+        let left = directories.draft("spare-18-").unwrap();
+        let others = [directories.draft("18.").unwrap(), directories.inner.templates.join("spare-18-1")];
+        for path in others.iter().chain([&left]) {
+            fs::create_dir(path).unwrap();
+        }
+        assert_ne!(directories.draft("spare-18-").unwrap(), left);
+        assert!(!left.exists() && others.iter().all(|path| path.exists()));
     }
 }

@@ -12,10 +12,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dormouse_base::{Timestamp, clock};
+use dormouse_runtime::spread;
 use dormouse_runtime::task::blocking;
 use object_store::local::LocalFileSystem;
 
 use super::store::Store;
+use crate::key;
 
 /// A leftover younger than this may be a write under way.
 pub(super) const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
@@ -33,6 +35,11 @@ pub(super) async fn open(path: PathBuf, make: bool) -> io::Result<(LocalFileSyst
             }
         }
         let path = path.canonicalize()?;
+        if make {
+            let projects = path.join(key::projects().as_str());
+            fs::DirBuilder::new().recursive(true).mode(MODE).create(&projects)?;
+            spread::children_of(&projects);
+        }
         let backend = LocalFileSystem::new_with_prefix(&path).map_err(io::Error::other)?;
         Ok((backend.with_fsync(true), path))
     })
