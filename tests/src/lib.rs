@@ -34,6 +34,7 @@ pub mod say;
 mod seed;
 mod sessions;
 pub mod storage;
+mod template;
 pub mod torture;
 mod wire;
 
@@ -105,7 +106,11 @@ impl Server {
     pub fn start_in(data: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
         let environment = owned(environment);
+        if !data.exists() {
+            template::lay_out(data);
+        }
         let (child, ready) = launch(data, &arguments, &environment).unwrap_or_else(|why| panic!("{why}"));
+        template::keep(data);
         Self { child, arguments, environment, data: data.to_owned(), ready, _dir: None }
     }
 

@@ -7,7 +7,7 @@ use dormouse_base::clock::Mono;
 use dormouse_tests::storage::Branch;
 use dormouse_tests::{Project, Server, free_port, note, passable_dir};
 
-use super::{FILL, ROWS, Site, templates};
+use super::{FILL, ROWS, Site};
 
 /// What the log says of a clone.
 const CLONED: &str = "cloned the directory of a stopped parent";
@@ -107,7 +107,6 @@ impl Site {
 async fn a_clone_shares_the_blocks_of_its_stopped_parent() {
     let Some(disk) = SharingDisk::mount() else { return };
     let (pg, http) = (free_port().to_string(), free_port().to_string());
-    templates::give(&disk.data());
     let server = Server::start_on(&disk.data(), &["--pg-port", &pg, "--http-port", &http]);
     let (store, dir) = (disk.data().join("store"), passable_dir());
     Site { server, store, dir }.clones_are_branches("Shared").await;

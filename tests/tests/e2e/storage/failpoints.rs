@@ -20,7 +20,7 @@ use dormouse_tests::foreign::Foreign;
 use dormouse_tests::{Project, checkout, note};
 use serde_json::Value;
 
-use super::{FILL, ROWS, Site, templates};
+use super::{FILL, ROWS, Site};
 
 /// Names that one test draws; each costs a few seconds.
 const DRAWN: usize = 4;
@@ -410,7 +410,6 @@ async fn killed_at_its_first_start(name: &str) {
     for dir in [&site.store, &data] {
         std::fs::remove_dir_all(dir).unwrap();
     }
-    templates::give(&data);
     let died = site.server.try_start_again(&[("DORMOUSE_FAILPOINTS", &format!("{name}=kill@1"))]);
     note(&format!("{name}: {}", if died.is_err() { "died there" } else { "not reached" }));
     assert!(died.is_err(), "an empty store was opened without {name}");

@@ -27,7 +27,6 @@ mod reset;
 mod s3;
 mod sleep;
 mod streams;
-mod templates;
 mod upkeep;
 
 use std::path::PathBuf;
@@ -56,9 +55,7 @@ impl Site {
         let ports = [free_port().to_string(), free_port().to_string()];
         let fixed = ["--store", &url, "--pg-port", &ports[0], "--http-port", &ports[1]];
         let data = dir.path().join("data");
-        templates::give(&data);
         let server = Server::start_in(&data, &[&fixed, arguments].concat(), environment);
-        templates::keep(&data);
         Self { server, store, dir }
     }
 
