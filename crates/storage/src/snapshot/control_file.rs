@@ -1,4 +1,5 @@
-//! Reads `pg_control`, the page that says what a cluster is and how it was stopped.
+//! Reads `pg_control`, the page that says what a cluster is and how it was stopped, and sets the one field of it
+//! that makes readers wait.
 //!
 //! The layout is a C struct of a 64-bit little-endian build, so fields have fixed places. Version 1300
 //! (PostgreSQL 15 and 16), 1700 (17) and 1800 (18), which has one byte more near the end. The tests compare with what
@@ -86,11 +87,7 @@ impl ControlFile {
         let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
         let u64_at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
         let version = u32_at(8);
-        let crc_at = match version {
-            1300 | 1700 => 288,
-            1800 => 292,
-            other => return Err(ControlError::Version(other)),
-        };
+        let crc_at = crc_at(version)?;
         if crc32c::crc32c(&bytes[..crc_at]) != u32_at(crc_at) {
             return Err(ControlError::Checksum);
         }
@@ -122,4 +119,35 @@ impl ControlFile {
             checksums: u32_at(252) != 0,
         })
     }
+}
+
+/// Where the checksum is: behind everything that it covers.
+fn crc_at(version: u32) -> Result<usize, ControlError> {
+    match version {
+        1300 | 1700 => Ok(288),
+        1800 => Ok(292),
+        other => Err(ControlError::Version(other)),
+    }
+}
+
+const MIN_RECOVERY_POINT: usize = 136;
+const MIN_RECOVERY_TIMELINE: usize = 144;
+
+/// Has a standby refuse everybody until it has replayed up to `end`, which is on `timeline` (`minRecoveryPoint`:
+/// before it, PostgreSQL does not think a cluster consistent). Without it a standby answers as soon as
+/// the snapshot is consistent, from before the point that it was made for. A later point stays.
+///
+/// # Errors
+/// When `page` is no control file that is known here.
+pub fn wait_for(page: &mut [u8], end: Lsn, timeline: Timeline) -> Result<(), ControlError> {
+    let crc_at = crc_at(ControlFile::parse(page)?.version)?;
+    let before = u64::from_le_bytes(page[MIN_RECOVERY_POINT..][..8].try_into().expect("eight bytes"));
+    if before >= end.0 {
+        return Ok(());
+    }
+    page[MIN_RECOVERY_POINT..][..8].copy_from_slice(&end.0.to_le_bytes());
+    page[MIN_RECOVERY_TIMELINE..][..4].copy_from_slice(&timeline.0.to_le_bytes());
+    let crc = crc32c::crc32c(&page[..crc_at]);
+    page[crc_at..][..4].copy_from_slice(&crc.to_le_bytes());
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! Our reading of the control file against PostgreSQL's own.
 
-use dormouse_storage::snapshot::control_file::{ControlFile, State};
+use dormouse_base::{Lsn, Timeline};
+use dormouse_storage::snapshot::control_file::{ControlFile, State, wait_for};
 
 use crate::cluster::{Cluster, program, run, scratch};
 
@@ -37,5 +38,27 @@ fn fields_are_those_of_pg_controldata() {
             damaged[100] ^= 1;
             assert!(ControlFile::parse(&damaged).is_err());
         }
+    }
+}
+
+#[test]
+fn a_point_to_wait_for_is_where_postgresql_looks_for_it() {
+    for major in [15, 16, 17, 18] {
+        let dir = scratch();
+        let Some(cluster) = Cluster::new(major, dir.path(), "c") else { continue };
+        let path = cluster.data.join("global/pg_control");
+        let before = std::fs::read(&path).unwrap();
+        let mut bytes = before.clone();
+        wait_for(&mut bytes, Lsn(0x5_1234_5678), Timeline(7)).unwrap();
+        wait_for(&mut bytes, Lsn(0x5_1234_5677), Timeline(8)).unwrap();
+        assert_eq!(ControlFile::parse(&bytes).unwrap(), ControlFile::parse(&before).unwrap());
+        std::fs::write(&path, &bytes).unwrap();
+        let shown = program(&cluster.bin.join("pg_controldata")).arg(&cluster.data).output().unwrap();
+        let text = String::from_utf8(shown.stdout).unwrap() + &String::from_utf8(shown.stderr).unwrap();
+        assert!(!text.contains("WARNING"), "{text}");
+        assert_eq!(field(&text, "Minimum recovery ending location"), "5/12345678");
+        assert_eq!(field(&text, "Min recovery ending loc's timeline"), "7");
+        bytes[100] ^= 1;
+        assert!(wait_for(&mut bytes, Lsn(1), Timeline(1)).is_err());
     }
 }

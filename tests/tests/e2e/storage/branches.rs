@@ -61,12 +61,16 @@ async fn a_replay_ends_at_once_and_whatever_the_cluster_says_of_recoveries() {
     site.run(&main, "insert into t select g, md5(g::text) from generate_series(1001, 5000) g").await;
     let branch = site.server.branch(&main, "feature", &[]);
     assert_eq!(site.number(&branch.at, ROWS).await, 5000);
-    let log = || std::fs::read_to_string(site.server.home_of(&branch.at).join("postgres.log")).unwrap();
-    assert!(log().contains("received promote request"), "{}", log());
-    assert!(!log().contains("end-of-recovery"), "clients wait for a checkpoint: {}", log());
+    let log = |of| std::fs::read_to_string(site.server.home_of(of).join("postgres.log")).unwrap();
+    assert!(log(&branch.at).contains("received promote request"), "{}", log(&branch.at));
+    assert!(
+        !log(&branch.at).contains("end-of-recovery"),
+        "clients wait for a checkpoint: {}",
+        log(&branch.at)
+    );
     let place = site.place(&main).await;
     let reader = site.server.read_only(&main, "main", &place);
-    assert_eq!(site.number(&reader, ROWS).await, 5000);
+    assert_eq!(site.number(&reader, ROWS).await, 5000, "at {place}: {}", log(&reader));
     assert!(site.server.stop().1);
 }
 

@@ -26,3 +26,35 @@ async fn a_reader_shows_the_past_and_refuses_writes() {
     assert_eq!(site.number(&reader, ROWS).await, 1000, "it stays where it is");
     assert!(site.server.stop().1);
 }
+
+/// Enough to replay that a client would be there first.
+const MORE: &str = "insert into t select g, md5(g::text) from generate_series(1001, 200000) g";
+
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn a_reader_answers_nobody_before_it_has_replayed_to_its_point() {
+    for major in [15, 16, 17, 18] {
+        let mut site = Site::new(&["--idle-timeout", "-1"]);
+        let wishes = serde_json::json!({ "name": "read", "pg_version": major });
+        let main = site.server.create_project(&wishes);
+        site.run(&main, FILL).await;
+        site.server.branch_verb(&main, "snapshot", "main", &[]).unwrap();
+        site.run(&main, MORE).await;
+        let place = site.place(&main).await;
+        site.run(&main, "delete from t").await;
+        let reader = site.server.read_only(&main, "main", &place);
+        assert_eq!(site.number(&reader, ROWS).await, 200_000, "PostgreSQL {major}");
+        // Nor after a start from a clean snapshot, on the timeline of another branch.
+        assert_eq!(site.server.act(&main, "suspend").0, 200);
+        let branch = site.server.branch(&main, "feature", &[]);
+        assert_eq!(site.number(&branch.at, ROWS).await, 0);
+        assert_eq!(site.server.act(&branch.at, "suspend").0, 200);
+        site.run(&branch.at, "insert into t select g, md5(g::text) from generate_series(1, 200000) g").await;
+        let reader = site.server.read_only(&main, "feature", &site.place(&branch.at).await);
+        assert_eq!(site.number(&reader, ROWS).await, 200_000, "PostgreSQL {major}");
+        // Nor the next time.
+        assert_eq!(site.server.act(&reader, "suspend").0, 200);
+        assert_eq!(site.number(&reader, ROWS).await, 200_000, "PostgreSQL {major}");
+        assert!(site.server.stop().1);
+    }
+}
