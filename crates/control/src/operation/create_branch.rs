@@ -1,13 +1,11 @@
-//! `create_branch`: its line in the store, then ready.
+//! `create_branch`: its line in the store; with the end of the operation it is ready.
 //!
 //! The rows (branch with its fork, endpoints, roles, databases) are written together with the operation,
-//! so its name is taken at once; it is `init`, and nothing of it starts, until the last step.
+//! so its name is taken at once; it is `init`, and nothing of it starts, until the end.
 
 use std::sync::Arc;
 
-use dormouse_base::clock;
-
-use super::{StepFailure, Work};
+use super::{Seal, StepFailure, Work};
 use crate::db::{Db, branches, endpoints};
 use crate::keeper::Keeper;
 use crate::meta;
@@ -35,18 +33,17 @@ impl Work for CreateBranch {
     }
 
     fn steps(&self) -> u32 {
-        2
+        1
     }
 
-    async fn perform(&self, operation: &Operation, step: u32) -> Result<(), StepFailure> {
+    async fn perform(&self, operation: &Operation, _step: u32) -> Result<(), StepFailure> {
         let Some(id) = operation.target.branch_id.clone() else { return Ok(()) };
-        if step == 0 {
-            let found = self.db.read("read a new branch", |db| {
-                let row = branches::get(db, &id)?;
-                row.map(|row| Ok((meta::branch(db, &row)?, row))).transpose()
-            })?;
-            let Some((meta, row)) = found else { return Err(StepFailure::gone("branch")) };
-            let Some(parent) = row.parent else { return Ok(()) };
+        let found = self.db.read("read a new branch", |db| {
+            let row = branches::get(db, &id)?;
+            row.map(|row| Ok((meta::branch(db, &row)?, row))).transpose()
+        })?;
+        let Some((meta, row)) = found else { return Err(StepFailure::gone("branch")) };
+        if let Some(parent) = row.parent {
             let new = NewBranch {
                 project: row.project_id,
                 branch: row.storage_id,
@@ -54,7 +51,7 @@ impl Work for CreateBranch {
                 fork: Fork { lsn: parent.lsn, at: parent.at },
                 meta: super::as_json(&meta),
             };
-            return Ok(self.vault.create_branch(new).await?);
+            self.vault.create_branch(new).await?;
         }
         // Before anybody can wake it: see the keeper.
         let pending = self.db.read("list pending changes", endpoints::with_pending)?;
@@ -62,12 +59,15 @@ impl Work for CreateBranch {
         for endpoint in all.iter().filter(|endpoint| pending.contains(&endpoint.id)) {
             self.keeper.set_pending(&endpoint.id, true);
         }
-        self.db.write("mark a branch ready", move |db| branches::mark_ready(db, &id, clock::now())).await?;
         Ok(())
     }
 
-    async fn undo(&self, operation: &Operation, step: u32) -> Result<(), StepFailure> {
-        let Some(id) = operation.target.branch_id.clone().filter(|_| step == 0) else { return Ok(()) };
+    fn seal(&self, operation: &Operation) -> Option<Seal> {
+        super::ready(operation)
+    }
+
+    async fn undo(&self, operation: &Operation, _step: u32) -> Result<(), StepFailure> {
+        let Some(id) = operation.target.branch_id.clone() else { return Ok(()) };
         let found = self
             .db
             .read("read a branch", |db| Ok((branches::get(db, &id)?, endpoints::all_of_branch(db, &id)?)))?;

@@ -1,15 +1,16 @@
-//! `create_project`: the template of its version, its root branch in the store, then ready. Its cluster is made at the first wake,
-//! from a spare: most projects of a test suite or a trial are never used.
+//! `create_project`: the template of its version, and its root branch in the store; with the end of the operation it
+//! is ready. Its cluster is made at the first wake, from a spare: most projects of a test suite or a trial are
+//! never used.
 //!
 //! The rows (project, branch, endpoint, roles, database) are written together with the operation,
-//! so names and passwords exist at once; the branch is `init` until the last step.
+//! so names and passwords exist at once; the branch is `init` until the end.
 
 use std::sync::Arc;
 
-use dormouse_base::{BranchId, clock};
+use dormouse_base::BranchId;
 use dormouse_runtime::task;
 
-use super::{StepFailure, Work};
+use super::{Seal, StepFailure, Work};
 use crate::db::{Db, branches, projects, settings};
 use crate::directory::{Directories, DirectoryError};
 use crate::keeper::Keeper;
@@ -71,7 +72,7 @@ impl Work for CreateProject {
     }
 
     fn steps(&self) -> u32 {
-        3
+        2
     }
 
     async fn perform(&self, operation: &Operation, step: u32) -> Result<(), StepFailure> {
@@ -89,15 +90,13 @@ impl Work for CreateProject {
                 }
             }
             (1, Some(branch)) => self.root(operation, branch, major).await?,
-            (_, Some(branch)) => {
-                let branch = branch.clone();
-                self.db
-                    .write("mark a branch ready", move |db| branches::mark_ready(db, &branch, clock::now()))
-                    .await?;
-            }
             _ => {}
         }
         Ok(())
+    }
+
+    fn seal(&self, operation: &Operation) -> Option<Seal> {
+        super::ready(operation)
     }
 
     async fn undo(&self, operation: &Operation, step: u32) -> Result<(), StepFailure> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use dormouse_base::{Kind, OperationId, clock};
 use dormouse_runtime::task::Scope;
 use parking_lot::Mutex;
+use rusqlite::Transaction;
 use tokio::sync::watch;
 
 use super::phase::{Outcome, Phase, advance};
@@ -147,7 +148,12 @@ impl Executor {
         if phase.is_final() {
             self.inner.metrics.operation(&operation.kind, phase);
         }
-        self.inner.db.write("store an operation", move |db| operations::update(db, &operation)).await?;
+        let seal = if phase == Phase::Done { work.seal(&operation) } else { None };
+        let store = move |db: &Transaction<'_>| {
+            seal.map_or(Ok(()), |seal| seal(db))?;
+            operations::update(db, &operation)
+        };
+        self.inner.db.write("store an operation", store).await?;
         Ok((!phase.is_final()).then_some(pause))
     }
 }

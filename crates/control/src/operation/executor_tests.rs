@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::db::settings;
 use crate::model::record::Target;
-use crate::operation::draft;
+use crate::operation::{Seal, draft};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -21,6 +21,8 @@ struct Diary {
     fail_at: Option<u32>,
     fail_undo: bool,
     stumble: AtomicU32,
+    /// Seals its end in the diary; whether that can be done.
+    seals: Option<bool>,
     reached: Arc<Notify>,
 }
 
@@ -59,6 +61,13 @@ impl Work for Diary {
             std::future::pending::<()>().await;
         }
         Ok(())
+    }
+    fn seal(&self, _operation: &Operation) -> Option<Seal> {
+        let works = self.seals?;
+        Some(Box::new(move |db| {
+            settings::put(db, "seal", "set")?;
+            if works { Ok(()) } else { Err(rusqlite::Error::QueryReturnedNoRows) }
+        }))
     }
     async fn undo(&self, _operation: &Operation, step: u32) -> Result<(), StepFailure> {
         if self.fail_undo {
@@ -111,6 +120,27 @@ async fn goes_on_after_a_crash_in_any_step() {
         expected.extend((stop_at..3).map(|n| format!("do{n}")));
         assert_eq!(diary(&db), expected.join(" "));
     }
+}
+
+#[tokio::test]
+async fn the_end_and_its_seal_are_one() {
+    for (seals, phase, sealed) in [(true, Phase::Done, Some("set")), (false, Phase::Doing, None)] {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open(dir.path()).unwrap();
+        let id = add(&db);
+        let executor = executor(&db, &Scope::new(), Diary { seals: Some(seals), ..Diary::default() });
+        let ended = executor.finish(&id, PATIENCE).await.unwrap().unwrap();
+        assert_eq!(ended.phase, phase);
+        assert_eq!(db.read("", |db| settings::get(db, "seal")).unwrap().as_deref(), sealed);
+    }
+    // One that is undone is not sealed.
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path()).unwrap();
+    let id = add(&db);
+    let fails = Diary { seals: Some(true), fail_at: Some(1), ..Diary::default() };
+    let ended = executor(&db, &Scope::new(), fails).finish(&id, PATIENCE).await.unwrap().unwrap();
+    assert_eq!(ended.phase, Phase::Undone);
+    assert_eq!(db.read("", |db| settings::get(db, "seal")).unwrap(), None);
 }
 
 #[tokio::test]

@@ -7,9 +7,9 @@
 //!
 //! | kind | steps |
 //! |---|---|
-//! | [`create_project`] | template · root in the store · ready |
+//! | [`create_project`] | template · root in the store (ready with its end) |
 //! | [`delete_project`] | stop · remove files · remove from the store · remove rows (never gives up) |
-//! | [`create_branch`] | line in the store · ready |
+//! | [`create_branch`] | line in the store (ready with its end) |
 //! | [`delete_branch`] | stop · remove files · remove from the store · remove rows (never gives up) |
 //! | [`restore_branch`] | new line in the store · stop · evict · move |
 //! | [`create_endpoint`], [`delete_endpoint`], [`evict_compute`] | a compute's row and files |
@@ -22,10 +22,11 @@
 use std::fmt::Debug;
 
 use dormouse_base::{Kind, OperationId};
+use rusqlite::Transaction;
 use serde::{Deserialize, Serialize};
 
 use crate::computes::ComputeError;
-use crate::db::DbError;
+use crate::db::{DbError, branches};
 use crate::directory::DirectoryError;
 use crate::model::record::{Operation, Target};
 use crate::vault::VaultError;
@@ -140,6 +141,15 @@ impl From<ComputeError> for StepFailure {
     }
 }
 
+/// A change that is part of a transaction.
+pub type Seal = Box<dyn FnOnce(&Transaction<'_>) -> rusqlite::Result<()> + Send>;
+
+/// The branch of an operation can be used.
+pub(crate) fn ready(operation: &Operation) -> Option<Seal> {
+    let id = operation.target.branch_id.clone()?;
+    Some(Box::new(move |db| branches::mark_ready(db, &id, dormouse_base::clock::now())))
+}
+
 /// One kind of operation.
 #[async_trait::async_trait]
 pub trait Work: Send + Sync + Debug + 'static {
@@ -155,6 +165,12 @@ pub trait Work: Send + Sync + Debug + 'static {
     /// Undoes a step that was done, half done or not even begun.
     async fn undo(&self, _operation: &Operation, _step: u32) -> Result<(), StepFailure> {
         Ok(())
+    }
+
+    /// What its end changes in the metadata, in the transaction that stores that it is done: nobody sees one without
+    /// the other, and both cost one wait for the disk.
+    fn seal(&self, _operation: &Operation) -> Option<Seal> {
+        None
     }
 
     /// Whether it is tried for ever because there is no way back.
