@@ -1,13 +1,14 @@
 //! `storage-wal`: what it costs a busy writer that its WAL goes to the store.
 //!
 //! A compute of a server, at its own socket, beside the same PostgreSQL with the same arguments and the same data,
-//! once alone and once with `pg_receivewal` on a slot. They take turns, one works at a time. So that nothing but
-//! the way differs:
+//! once alone and once with `pg_receivewal` on a slot. They take turns, one works at a time. What limits cost is
+//! another question: the compute that is judged has none, one more has them, as computes have by default. So that
+//! nothing but the way differs:
 //!
 //! * Each has a database of its own, and all have had the same number of runs: tables that were updated often have
 //!   room in their pages, and write a quarter less WAL for each transaction.
-//! * All of them run all the time; the compute has the whole machine from its first moment on.
-//! * Each run begins behind a checkpoint. The compute's begins behind a snapshot, and what it leaves is stored before
+//! * All of them run all the time; the computes have the whole machine from its first moment on.
+//! * Each run begins behind a checkpoint. A compute's begins behind a snapshot, and what it leaves is stored before
 //!   the next one's turn. So a run has as many snapshots as any other stretch of its length in a compute's life.
 
 use std::path::Path;
@@ -45,12 +46,14 @@ const IDLE_WITHIN: Duration = Duration::from_secs(60);
 enum Way {
     Plain,
     Service,
+    Limited,
     Receiver,
 }
 
-const WAYS: [(Way, &str); 3] = [
+const WAYS: [(Way, &str); 4] = [
     (Way::Plain, "plain"),
     (Way::Service, "compute, WAL service on"),
+    (Way::Limited, "the same with limits (cgroups)"),
     (Way::Receiver, "plain and pg_receivewal on a slot"),
 ];
 
@@ -72,10 +75,16 @@ struct Plain {
     _dir: tempfile::TempDir,
 }
 
-struct Stage {
+/// A compute, and its server.
+struct Site {
     server: Server,
     place: Place,
     compute: Compute,
+}
+
+struct Stage {
+    free: Site,
+    limited: Site,
     alone: Plain,
     received: Plain,
     pgbench: Pgbench,
@@ -114,80 +123,15 @@ impl Plain {
     }
 }
 
-impl Stage {
-    fn set(binary: &Path, args: &Args, size: Size) -> Result<Self, Error> {
-        let server = Server::start(binary, &crate::measure::STAY_AWAKE)?;
+impl Site {
+    fn start(binary: &Path, options: &[&str]) -> Result<Self, Error> {
+        let server = Server::start(binary, options)?;
         // A version that the installed pg_receivewal can talk to.
         let place = server.new_place_of("wal", Some(MAJOR))?;
         server.give_all(&place)?;
         session::over_tcp(place.address, &place.login)?.first_row()?;
         let compute = server.compute(&place)?;
-        let pgbench = pgbench::find()?;
-        let words = ["-i", "-q", &format!("-s{}", size.scale)];
-        talk::say(&format!("storage-wal: filling three databases of {}", size.name));
-        let alone = Plain::filled(&compute, &pgbench, &words)?;
-        let received = Plain::filled(&compute, &pgbench, &words)?;
-        bench_at(&pgbench, &compute, &place, &words)?;
-        let seconds = if args.quick { args.seconds().min(3) } else { args.seconds() * LONGER };
-        let seconds = format!("-T{seconds}");
-        Ok(Self { server, place, compute, alone, received, pgbench, seconds })
-    }
-
-    fn measure(&self, way: Way) -> Result<Run, Error> {
-        match way {
-            Way::Service => {
-                self.store()?;
-                let run = self.run(way, || cpu::of_process(self.server.pid()))?;
-                self.store()?;
-                Ok(run)
-            }
-            Way::Plain => self.run(way, || Duration::ZERO),
-            Way::Receiver => {
-                let Plain { running, bare, .. } = &self.received;
-                let receiver = Receiver::start(&cluster::installation()?, bare, running)?;
-                let run = self.run(way, || receiver.cpu())?;
-                receiver.stop(running)?;
-                Ok(run)
-            }
-        }
-    }
-
-    fn run(&self, way: Way, other: impl Fn() -> Duration) -> Result<Run, Error> {
-        self.idle()?;
-        let words = ["-n", "-Mprepared", "-c16", "-j2", &self.seconds];
-        let ask = |text: &str| match way {
-            Way::Service => sql_at(&self.compute, &self.place, text),
-            Way::Plain => cluster::sql(&self.alone.running, text),
-            Way::Receiver => cluster::sql(&self.received.running, text),
-        };
-        let (pid, data) = match way {
-            Way::Service => (self.compute.pid, self.compute.data().map(Path::to_owned)),
-            Way::Plain => (self.alone.running.pid(), Some(self.alone.bare.data())),
-            Way::Receiver => (self.received.running.pid(), Some(self.received.bare.data())),
-        };
-        let data = data.ok_or_else(|| Error::unexpected("the compute has no directory"))?;
-        let used = || (cpu::of_compute(pid, &data), other());
-        let count = |text: &str| ask(text).and_then(number);
-        ask("CHECKPOINT")?;
-        settle();
-        let (wal, checkpoints, before) = (count(WAL)?, count(CHECKPOINTS)?, used());
-        let outcome = pgbench::read(&match way {
-            Way::Service => bench_at(&self.pgbench, &self.compute, &self.place, &words),
-            Way::Plain => cluster::bench(&self.pgbench, &self.alone.bare, &words),
-            Way::Receiver => cluster::bench(&self.pgbench, &self.received.bare, &words),
-        }?)?;
-        settle();
-        let after = used();
-        let each = |a: Duration, b: Duration| {
-            a.saturating_sub(b).as_secs_f64() * 1e6 / outcome.transactions.max(1.0)
-        };
-        Ok(Run {
-            outcome,
-            postgres_us: each(after.0, before.0),
-            other_us: each(after.1, before.1),
-            wal_bytes: (count(WAL)? - wal) / outcome.transactions.max(1.0),
-            checkpoints: count(CHECKPOINTS)? - checkpoints,
-        })
+        Ok(Self { server, place, compute })
     }
 
     /// Everything of the compute is in the store.
@@ -210,6 +154,90 @@ impl Stage {
         }
         talk::say("the server does not become idle; going on");
         Ok(())
+    }
+}
+
+impl Stage {
+    fn set(binary: &Path, args: &Args, size: Size) -> Result<Self, Error> {
+        let options = |more: &[&'static str]| [&crate::measure::STAY_AWAKE, more].concat();
+        let free = Site::start(binary, &options(&["--cgroup=off"]))?;
+        let limited = Site::start(binary, &options(&[]))?;
+        let pgbench = pgbench::find()?;
+        let words = ["-i", "-q", &format!("-s{}", size.scale)];
+        talk::say(&format!("storage-wal: filling four databases of {}", size.name));
+        let alone = Plain::filled(&free.compute, &pgbench, &words)?;
+        let received = Plain::filled(&free.compute, &pgbench, &words)?;
+        for site in [&free, &limited] {
+            bench_at(&pgbench, &site.compute, &site.place, &words)?;
+        }
+        let seconds = if args.quick { args.seconds().min(3) } else { args.seconds() * LONGER };
+        let seconds = format!("-T{seconds}");
+        Ok(Self { free, limited, alone, received, pgbench, seconds })
+    }
+
+    fn measure(&self, way: Way) -> Result<Run, Error> {
+        match way {
+            Way::Service | Way::Limited => {
+                let site = self.site(way);
+                site.store()?;
+                let run = self.run(way, || cpu::of_process(site.server.pid()))?;
+                site.store()?;
+                Ok(run)
+            }
+            Way::Plain => self.run(way, || Duration::ZERO),
+            Way::Receiver => {
+                let Plain { running, bare, .. } = &self.received;
+                let receiver = Receiver::start(&cluster::installation()?, bare, running)?;
+                let run = self.run(way, || receiver.cpu())?;
+                receiver.stop(running)?;
+                Ok(run)
+            }
+        }
+    }
+
+    fn site(&self, way: Way) -> &Site {
+        if way == Way::Limited { &self.limited } else { &self.free }
+    }
+
+    fn run(&self, way: Way, other: impl Fn() -> Duration) -> Result<Run, Error> {
+        for site in [&self.free, &self.limited] {
+            site.idle()?;
+        }
+        let site = self.site(way);
+        let words = ["-n", "-Mprepared", "-c16", "-j2", &self.seconds];
+        let ask = |text: &str| match way {
+            Way::Service | Way::Limited => sql_at(&site.compute, &site.place, text),
+            Way::Plain => cluster::sql(&self.alone.running, text),
+            Way::Receiver => cluster::sql(&self.received.running, text),
+        };
+        let (pid, data) = match way {
+            Way::Service | Way::Limited => (site.compute.pid, site.compute.data().map(Path::to_owned)),
+            Way::Plain => (self.alone.running.pid(), Some(self.alone.bare.data())),
+            Way::Receiver => (self.received.running.pid(), Some(self.received.bare.data())),
+        };
+        let data = data.ok_or_else(|| Error::unexpected("the compute has no directory"))?;
+        let used = || (cpu::of_compute(pid, &data), other());
+        let count = |text: &str| ask(text).and_then(number);
+        ask("CHECKPOINT")?;
+        settle();
+        let (wal, checkpoints, before) = (count(WAL)?, count(CHECKPOINTS)?, used());
+        let outcome = pgbench::read(&match way {
+            Way::Service | Way::Limited => bench_at(&self.pgbench, &site.compute, &site.place, &words),
+            Way::Plain => cluster::bench(&self.pgbench, &self.alone.bare, &words),
+            Way::Receiver => cluster::bench(&self.pgbench, &self.received.bare, &words),
+        }?)?;
+        settle();
+        let after = used();
+        let each = |a: Duration, b: Duration| {
+            a.saturating_sub(b).as_secs_f64() * 1e6 / outcome.transactions.max(1.0)
+        };
+        Ok(Run {
+            outcome,
+            postgres_us: each(after.0, before.0),
+            other_us: each(after.1, before.1),
+            wal_bytes: (count(WAL)? - wal) / outcome.transactions.max(1.0),
+            checkpoints: count(CHECKPOINTS)? - checkpoints,
+        })
     }
 }
 
