@@ -38,8 +38,8 @@ export default function Overview({ params }: PageProps) {
   return (
     <Page title={it?.name ?? ''} kicker="Project" actions={<Button kind="primary" icon={<Plug />} onClick={() => setConnecting(true)}>Connect</Button>}>
       <Stats>
-        <Stat label="Active endpoints" note={all && `of ${number(all.length)}`}>{all && number(all.filter((endpoint) => endpoint.state === 'active').length)}</Stat>
-        <Stat label="Branches" note={branches.data && `${number(branches.data.filter((branch) => branch.protected).length)} protected`}>{branches.data && number(branches.data.length)}</Stat>
+        <Stat label="Active endpoints" note={all ? `of ${number(all.length)}` : '\u00a0'}>{all && number(all.filter((endpoint) => endpoint.state === 'active').length)}</Stat>
+        <Stat label="Branches" note={branches.data ? `${number(branches.data.filter((branch) => branch.protected).length)} protected` : '\u00a0'}>{branches.data && number(branches.data.length)}</Stat>
         <Stat label="Size" note={main ? `of ${main.name}` : ' '}>{details && bytes(details.logical_size)}</Stat>
         <Stat label="Last active" note={' '}>{all && <Time at={last} />}</Stat>
       </Stats>
