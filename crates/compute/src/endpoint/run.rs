@@ -124,7 +124,7 @@ impl Run {
         let (run, group, limited) = (Arc::clone(self), self.group.clone(), Arc::clone(self));
         // Reading /proc and moving between cgroups blocks for milliseconds.
         self.scope.spawn("settle", async move {
-            task::blocking(move || {
+            let group = task::blocking(move || {
                 if was_urgent {
                     priority::calm(&group.members());
                     // A child born in between inherited the priority from a parent that is calm now.
@@ -132,13 +132,18 @@ impl Run {
                 }
                 group.enter_late();
                 limited.limit();
-            })
-            .await;
+                group
+            });
+            let group = group.await;
             run.calm.cancel();
             if !run.is_closing()
                 && let Err(error) = run.admin(ADMIN_DATABASE).await
             {
                 tracing::debug!(%error, "no administrative connection yet");
+            }
+            if was_urgent {
+                tokio::time::sleep(priority::LATE_BIRTH).await;
+                task::blocking(move || priority::calm(&group.members())).await;
             }
         });
     }

@@ -23,6 +23,7 @@ use std::time::Duration;
 use super::sizing::Machine;
 use super::sizing::processors::{self, ALL_WEIGH};
 use crate::sandbox::cgroup::{self, Cgroups, Choice, MOVES, PREFIX, SERVER, v1_base, v2_places};
+use crate::sandbox::priority;
 
 /// What a version-2 group hands down.
 const HANDED_DOWN: &str = "+cpu +memory";
@@ -221,8 +222,9 @@ impl Standing {
 }
 
 fn enter_one(dir: &Path, members: impl Fn() -> Vec<u32>) -> io::Result<()> {
-    // A fork during the move may leave a newborn outside: look again until all are in. And a kernel with groups for
-    // real-time scheduling has been seen to refuse a process with EINVAL and to take it a moment later.
+    // A fork during the move may leave a newborn outside: look again until all are in. One that was born while its
+    // parent went back to ordinary priority may still have the wake's, and kernels with groups for real-time
+    // scheduling refuse those (EINVAL).
     let mut refused = None;
     for _ in 0..MOVES {
         let inside = processes(dir);
@@ -234,7 +236,10 @@ fn enter_one(dir: &Path, members: impl Fn() -> Vec<u32>) -> io::Result<()> {
             std::thread::sleep(REFUSED_WAIT);
         }
         for pid in outside {
-            refused = cgroup::move_to(dir, pid).err().map(|error| (pid, error)).or(refused);
+            if let Err(error) = cgroup::move_to(dir, pid) {
+                priority::calm(&[pid]);
+                refused = Some((pid, error));
+            }
         }
     }
     match refused {
