@@ -80,6 +80,12 @@ async fn use_everything(server: &Server) {
     // Its snapshot counts, too.
     drop((direct, client));
     server.cli_json(&["endpoint", "suspend"]);
+    let deadline = Mono::now().plus(LONG);
+    // Who wakes it again ends a snapshot that is under way.
+    while !exported(&server.metrics()).contains_key("dormouse_snapshots_total") {
+        assert!(Mono::now() < deadline, "no snapshot of what was suspended");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

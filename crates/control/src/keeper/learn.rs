@@ -56,7 +56,9 @@ struct LearnedRole {
 
 /// Asks for all roles and databases.
 pub(super) async fn ask(client: &Client) -> std::result::Result<Learned, tokio_postgres::Error> {
-    let (roles, databases) = tokio::try_join!(client.query(ROLES, &[]), client.query(DATABASES, &[]))?;
+    // Not prepared first: one round trip, for somebody may wait for a branch, and the database may be busy.
+    let (roles, databases) =
+        tokio::try_join!(client.query_typed(ROLES, &[]), client.query_typed(DATABASES, &[]))?;
     let roles = roles.iter().map(|row| LearnedRole {
         name: row.get(0),
         verifier: row.get(1),

@@ -136,8 +136,10 @@ impl Node {
             // A full disk: what is on it already counts.
             tracing::warn!(%endpoint, %error, "no mark in the WAL for a point");
         }
-        let row =
-            client.query_one(ASK, &[]).await.map_err(NodeError::part("ask the compute for its position"))?;
+        let row = client
+            .query_typed_one(ASK, &[])
+            .await
+            .map_err(NodeError::part("ask the compute for its position"))?;
         row.get::<_, String>(0).parse().map_err(NodeError::part("read a position"))
     }
 

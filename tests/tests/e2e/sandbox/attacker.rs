@@ -84,7 +84,9 @@ pub(super) fn files_below(dir: &Path, except: &[&Path]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut left = vec![dir.to_owned()];
     while let Some(dir) = left.pop() {
-        for entry in std::fs::read_dir(&dir).unwrap().flatten() {
+        // A server at work renames and removes some meanwhile.
+        let Ok(entries) = std::fs::read_dir(&dir) else { continue };
+        for entry in entries.flatten() {
             let (path, kind) = (entry.path(), entry.file_type().unwrap());
             if except.contains(&path.as_path()) {
                 continue;
