@@ -28,16 +28,17 @@ const MODE: u32 = 0o700;
 /// Opens a directory as a backend; `make` it when it does not exist.
 pub(super) async fn open(path: PathBuf, make: bool) -> io::Result<(LocalFileSystem, PathBuf)> {
     blocking(move || {
+        let projects = path.join(key::projects().as_str());
         if make && !path.exists() {
-            fs::DirBuilder::new().recursive(true).mode(MODE).create(&path)?;
+            fs::DirBuilder::new().recursive(true).mode(MODE).create(&projects)?;
+            // Who writes below it later finds it there, and makes only what is new durable.
+            fs::File::open(&path)?.sync_all()?;
             if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
                 fs::File::open(parent)?.sync_all()?;
             }
         }
         let path = path.canonicalize()?;
         if make {
-            let projects = path.join(key::projects().as_str());
-            fs::DirBuilder::new().recursive(true).mode(MODE).create(&projects)?;
             spread::children_of(&projects);
         }
         let backend = LocalFileSystem::new_with_prefix(&path).map_err(io::Error::other)?;
