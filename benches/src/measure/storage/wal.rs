@@ -7,7 +7,7 @@
 //!
 //! * Each has a database of its own, and all have had the same number of runs: tables that were updated often have
 //!   room in their pages, and write a quarter less WAL for each transaction.
-//! * All of them run all the time; the computes have the whole machine from its first moment on.
+//! * All of them run all the time; the computes have the whole machine from their first moment on.
 //! * Each run begins behind a checkpoint. A compute's begins behind a snapshot, and what it leaves is stored before
 //!   the next one's turn. So a run has as many snapshots as any other stretch of its length in a compute's life.
 

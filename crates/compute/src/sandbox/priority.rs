@@ -11,8 +11,8 @@ use std::time::Duration;
 /// No compute stays urgent longer than this, even if its client never asks for a row.
 pub const MAX_URGENT: Duration = Duration::from_millis(250);
 
-/// A child of which the parent was in the middle of giving birth, without a processor, when it was told to be calm,
-/// is there after this time.
+/// A process that was told to be calm in the middle of a fork, and then waited for a processor, has its child within
+/// this time; the child has the priority that the parent had before.
 pub const LATE_BIRTH: Duration = Duration::from_millis(500);
 
 /// How many boots may be urgent at the same time.

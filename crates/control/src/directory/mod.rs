@@ -133,6 +133,12 @@ impl Directories {
         Ok(Self { inner: Arc::new(Inner { templates, computes, installations, identities, making }) })
     }
 
+    #[cfg(test)]
+    fn for_test(data: &Path) -> Self {
+        let identities = Identities::detect(None, data).expect("an account for computes: run scripts/setup");
+        Self::open(data, Installations::discover(&[]), identities).unwrap()
+    }
+
     /// The installations that clusters can be made for.
     #[must_use]
     pub fn installations(&self) -> &Installations {

@@ -67,17 +67,12 @@ impl Directories {
 
 #[cfg(test)]
 mod tests {
-    use dormouse_compute::postgres::discover::Installations;
-    use dormouse_compute::sandbox::identity::Identities;
-
     use super::*;
 
     #[test]
     fn each_is_taken_once_and_nobody_waits_for_one_that_is_being_made() {
         let dir = tempfile::tempdir().unwrap();
-        let identities =
-            Identities::detect(None, dir.path()).expect("an account for computes: run scripts/setup");
-        let directories = Directories::open(dir.path(), Installations::discover(&[]), identities).unwrap();
+        let directories = Directories::for_test(dir.path());
         for number in 1..=5 {
             let spare = directories.spare_path(18, number);
             fs::create_dir(&spare).unwrap();

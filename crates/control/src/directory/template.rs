@@ -76,17 +76,12 @@ impl Directories {
 
 #[cfg(test)]
 mod tests {
-    use dormouse_compute::postgres::discover::Installations;
-    use dormouse_compute::sandbox::identity::Identities;
-
     use super::*;
 
     #[test]
     fn a_draft_has_a_new_name_and_the_one_of_a_crash_is_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let identities =
-            Identities::detect(None, dir.path()).expect("an account for computes: run scripts/setup");
-        let directories = Directories::open(dir.path(), Installations::discover(&[]), identities).unwrap();
+        let directories = Directories::for_test(dir.path());
         let left = directories.draft("spare-18-").unwrap();
         let others = [directories.draft("18.").unwrap(), directories.inner.templates.join("spare-18-1")];
         for path in others.iter().chain([&left]) {

@@ -9,6 +9,7 @@ use dormouse_base::clock::Mono;
 
 use super::*;
 use crate::sandbox::cgroup::{Cgroups, Choice};
+use crate::sandbox::priority;
 
 const MACHINE: Machine = Machine { cores: 4.0, memory: 16 << 30 };
 
@@ -191,6 +192,8 @@ fn really_limits(choice: Choice) {
         let first = busy.pids()[0].to_string();
         let _given = Command::new("chrt").args(["--rr", "--pid", "1", &first]).stderr(Stdio::null()).status();
         controllers.enter("ep-a-b-c", || busy.pids()).unwrap();
+        // Others let it in, and real time has no quota.
+        priority::calm(&busy.pids());
         let machine = Machine { cores: 64.0, ..MACHINE };
         let sizing = Sizing::open(&controllers, "ep-a-b-c", group.v2_dir(), machine).unwrap();
         sizing.apply(cu(0.25), cu(1.0)).unwrap();
