@@ -87,6 +87,9 @@ pub enum StartupError {
     /// An HTTP request. Answer in HTTP: the sender will not understand anything else.
     #[error("an HTTP request on a PostgreSQL port")]
     Http,
+    /// A Terminate: it has thought better of it. Say nothing: some drivers would take an answer for a failure.
+    #[error("the client left before its startup packet")]
+    Left,
 }
 
 impl StartupError {
@@ -99,6 +102,9 @@ impl StartupError {
         }
     }
 }
+
+/// Terminate's first bytes, which would be a length that no startup packet has.
+const TERMINATE: [u8; 4] = [b'X', 0, 0, 0];
 
 /// Looks at everything a client has sent so far, before any tagged message. Returns what it is, and how many
 /// bytes of `buf` that took (0 for [`Step::NeedMore`] and [`Step::DirectTls`]).
@@ -114,6 +120,9 @@ pub fn parse(buf: &[u8]) -> Result<(Step, usize), StartupError> {
     };
     if http::is_method(*word) {
         return Err(StartupError::Http);
+    }
+    if *word == TERMINATE {
+        return Err(StartupError::Left);
     }
     let len = u32::from_be_bytes(*word);
     let total = usize::try_from(len).unwrap_or(usize::MAX);

@@ -81,6 +81,12 @@ fn http_is_told_apart() {
 }
 
 #[test]
+fn who_leaves_at_once_is_told_apart() {
+    assert_eq!(parse(b"X\0\0\0\x04"), Err(StartupError::Left));
+    assert!(matches!(parse(b"X\0\0\x01\0"), Err(StartupError::Length { .. })));
+}
+
+#[test]
 fn parameters_as_postgresql_reads_them() {
     let params = session_of(b"user\0alice\0options\0-c geqo=off\0user\0bob\0_pq_.x\x001\0\0").unwrap();
     assert_eq!(params.user(), Some("bob"), "the last one counts");

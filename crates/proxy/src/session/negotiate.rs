@@ -104,6 +104,7 @@ async fn next(client: &mut Client) -> Result<Step, End> {
                 let _closed = client.stream.shutdown().await;
                 return Err(End::Quiet("http"));
             }
+            Err(StartupError::Left) => return Err(End::Quiet("client_left")),
             Err(error) => {
                 // Errors before the startup message have no reader that this step could return.
                 let refusal = error.client_error();
