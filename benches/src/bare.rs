@@ -78,6 +78,11 @@ impl Bare {
         Ok(bare)
     }
 
+    /// Has it write its WAL as it comes, which computes do not.
+    pub(crate) fn write_plain_wal(&mut self) {
+        self.arguments.extend(["-c".to_owned(), "wal_compression=off".to_owned()]);
+    }
+
     /// What is, or will be, in `root/data`; sockets go below `sockets`, whose path must be short. The paths
     /// in `arguments` do not matter.
     ///

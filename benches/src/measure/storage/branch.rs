@@ -175,7 +175,8 @@ fn copies(args: &Args) -> Result<Copies, Error> {
         stop::check()?;
         let place = root.path().join(number.to_string());
         super::size::passable(&place)?;
-        let copy = Bare::at(&cluster.install, cluster::arguments(), &place, &root.path().join("s"))?;
+        let copy =
+            Bare::at(&cluster.install, cluster::arguments(&cluster.install), &place, &root.path().join("s"))?;
         copies.basebackup.push(basebackup(&cluster, &copy)?);
         fs::remove_dir_all(&place).map_err(Error::system("remove a copy"))?;
     }

@@ -46,8 +46,8 @@ pub(super) fn installation() -> Result<Installation, Error> {
     found.ok_or_else(|| Error::unexpected(format!("PostgreSQL {MAJOR} is not installed: run scripts/setup")))
 }
 
-/// What a compute is started with.
-pub(super) fn arguments() -> Vec<String> {
+/// What a compute of this PostgreSQL is started with.
+pub(super) fn arguments(install: &Installation) -> Vec<String> {
     let id = "bench-bench-aaaaaaaa";
     let spec = Spec {
         endpoint: format!("ep-{id}").parse().expect("an endpoint"),
@@ -66,7 +66,8 @@ pub(super) fn arguments() -> Vec<String> {
         settings: Vec::new(),
     };
     // The paths are replaced at each start.
-    settings::arguments(&spec, &Directory::plain(PathBuf::new()), Path::new("/"), &[], false)
+    let installed = settings::Installed { libraries: &[], lz4: install.lz4 };
+    settings::arguments(&spec, &Directory::plain(PathBuf::new()), Path::new("/"), installed, false)
 }
 
 impl Cluster {
@@ -78,7 +79,7 @@ impl Cluster {
         let install = installation()?;
         let root = size::cache()?.join(format!("pg{MAJOR}-scale{}", size.scale));
         let sockets = crate::measure::storm::passable_dir()?;
-        let bare = Bare::at(&install, arguments(), &root, &sockets.path().join("s"))?;
+        let bare = Bare::at(&install, arguments(&install), &root, &sockets.path().join("s"))?;
         bare.make_socket_dir()?;
         let template = root.join("template");
         let cluster = Self { bare, template, install, size, _sockets: sockets };

@@ -160,7 +160,12 @@ impl Lab {
         let root: PathBuf = self.path().join(name);
         size::passable(&root)?;
         // The sockets of all are in one place: only one runs at a time.
-        Bare::at(&cluster.install, super::cluster::arguments(), &root, cluster.bare.socket_dir())
+        Bare::at(
+            &cluster.install,
+            super::cluster::arguments(&cluster.install),
+            &root,
+            cluster.bare.socket_dir(),
+        )
     }
 }
 

@@ -8,6 +8,8 @@
 //! * Each has a database of its own, and all have had the same number of runs: tables that were updated often have
 //!   room in their pages, and write a quarter less WAL for each transaction.
 //! * All of them run all the time; the computes have the whole machine from their first moment on.
+//! * Plain PostgreSQL writes its WAL as it comes. A compute's own setting for that, compressed pages where PostgreSQL was
+//!   built for it, is part of how its WAL gets to the store, with what it costs the compute.
 //! * Each run begins behind a checkpoint. A compute's begins behind a snapshot, and what it leaves is stored before
 //!   the next one's turn. So a run has as many snapshots as any other stretch of its length in a compute's life.
 
@@ -116,7 +118,8 @@ pub(crate) fn run(binary: &Path, args: &Args) -> Result<PartReport, Error> {
 impl Plain {
     fn filled(compute: &Compute, pgbench: &Pgbench, words: &[&str]) -> Result<Self, Error> {
         let dir = crate::measure::storm::passable_dir()?;
-        let bare = Bare::like(compute, dir.path())?;
+        let mut bare = Bare::like(compute, dir.path())?;
+        bare.write_plain_wal();
         let plain = Self { running: bare.boot()?, bare, _dir: dir };
         cluster::bench(pgbench, &plain.bare, words)?;
         Ok(plain)

@@ -18,8 +18,9 @@ use super::run::{Place, Run, Sizer};
 use crate::fleet::{FleetConfig, SOCKET_NAME_LEN};
 use crate::host::HostError;
 use crate::postgres::admin::Socket;
+use crate::postgres::settings::{self, Installed};
 use crate::postgres::view::View;
-use crate::postgres::{log, ready, settings};
+use crate::postgres::{log, ready};
 use crate::prewarm;
 use crate::sandbox::cgroup::Group;
 use crate::sandbox::identity::Identity;
@@ -152,7 +153,8 @@ impl Launch {
             libraries.push(prewarm::LIBRARY);
         }
         let private_user = self.config.identities.is_private(identity);
-        let args = settings::arguments(&self.spec, &self.directory, socket_dir, &libraries, private_user);
+        let here = Installed { libraries: &libraries, lz4: self.view.installation.lz4 };
+        let args = settings::arguments(&self.spec, &self.directory, socket_dir, here, private_user);
         let own = [self.directory.data.clone(), socket_dir.to_owned()];
         let reach = landlock::Reach {
             write: own.into_iter().chain(self.directory.write.iter().cloned()).collect(),

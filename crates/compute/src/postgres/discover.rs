@@ -26,6 +26,8 @@ pub struct Installation {
     pub share: PathBuf,
     /// The directory with loadable modules such as `plpgsql.so`.
     pub pkglib: PathBuf,
+    /// Whether it can compress pages in the WAL with LZ4: a choice of whoever built it.
+    pub lz4: bool,
 }
 
 impl Installation {
@@ -57,7 +59,8 @@ impl Installation {
                 prefix.join("lib64/pgsql"),
             ],
         )?;
-        Some(Self { major, version, bin, share, pkglib })
+        let lz4 = takes(&bin, "wal_compression", "lz4");
+        Some(Self { major, version, bin, share, pkglib, lz4 })
     }
 
     /// Whether a loadable library is installed, such as `pg_stat_statements`.
@@ -76,6 +79,16 @@ impl Installation {
         names.sort_unstable();
         names
     }
+}
+
+/// Whether `postgres` takes this value of a setting. It starts nothing and reads no cluster: it says what the value
+/// would be, or that it is invalid.
+fn takes(bin: &Path, setting: &str, value: &str) -> bool {
+    let output = Command::new(bin.join("postgres"))
+        // First, because root may ask only so.
+        .args(["-C", setting, "-c", &format!("{setting}={value}"), "-c", "config_file=/dev/null", "-D", "/"])
+        .output();
+    output.is_ok_and(|output| output.status.success() && output.stdout.trim_ascii() == value.as_bytes())
 }
 
 fn first_with(file: &str, candidates: impl IntoIterator<Item = PathBuf>) -> Option<PathBuf> {

@@ -49,14 +49,22 @@ pub const FIXED: [&str; 18] = [
     "hot_standby",
 ];
 
-/// The arguments for one start. `libraries` are those of [`Spec::preload`] that are installed;
-/// `private_user` says that no other compute runs as the same user.
+/// What the PostgreSQL that is installed here has.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Installed<'a> {
+    /// Those of [`Spec::preload`] that are there.
+    pub libraries: &'a [&'a str],
+    /// See [`super::discover::Installation::lz4`].
+    pub lz4: bool,
+}
+
+/// The arguments for one start. `private_user` says that no other compute runs as the same user.
 #[must_use]
 pub fn arguments(
     spec: &Spec,
     directory: &Directory,
     socket_dir: &Path,
-    libraries: &[&str],
+    Installed { libraries, lz4 }: Installed<'_>,
     private_user: bool,
 ) -> Vec<String> {
     let mut args = vec!["-D".to_owned(), directory.data.display().to_string()];
@@ -76,6 +84,11 @@ pub fn arguments(
         set("dynamic_shared_memory_type", "mmap");
     }
     set("wal_level", "replica");
+    if lz4 {
+        // Every page that is written for the first time behind a checkpoint is in the WAL as a whole. What that saves
+        // is not written, filed, hashed, stored, fetched and replayed.
+        set("wal_compression", "lz4");
+    }
     set("log_line_prefix", "%m [%p] %q%u@%d ");
     if spec.pg_major >= 18 {
         // The io workers of 18's default cost 4 ms a start.
@@ -170,7 +183,8 @@ mod tests {
 
     #[test]
     fn a_project_cannot_turn_durability_off() {
-        let args = arguments(&spec(18), &Directory::plain("/d".into()), Path::new("/s"), &[], true);
+        let args =
+            arguments(&spec(18), &Directory::plain("/d".into()), Path::new("/s"), Installed::default(), true);
         assert!(!args.contains(&"fsync=off".to_owned()));
         assert!(args.contains(&"fsync=on".to_owned()) && args.contains(&"work_mem=8MB".to_owned()));
     }
@@ -181,10 +195,24 @@ mod tests {
             &spec(15),
             &Directory::plain("/d".into()),
             Path::new("/s"),
-            &["pg_stat_statements"],
+            Installed { libraries: &["pg_stat_statements"], lz4: false },
             true,
         );
-        assert!(!args.iter().any(|a| a.starts_with("io_method")));
+        assert!(!args.iter().any(|a| a.starts_with("io_method") || a.starts_with("wal_compression")));
         assert!(args.contains(&"shared_preload_libraries=pg_stat_statements".to_owned()));
+    }
+
+    #[test]
+    fn pages_in_the_wal_are_compressed_where_that_can_be_done_unless_somebody_says_otherwise() {
+        let at = |spec: &Spec| {
+            let here = Installed { libraries: &[], lz4: true };
+            let args = arguments(spec, &Directory::plain("/d".into()), Path::new("/s"), here, true);
+            // PostgreSQL takes the last.
+            args.into_iter().rfind(|arg| arg.starts_with("wal_compression="))
+        };
+        let mut spec = spec(15);
+        assert_eq!(at(&spec).as_deref(), Some("wal_compression=lz4"));
+        spec.settings.push(("wal_compression".into(), "off".into()));
+        assert_eq!(at(&spec).as_deref(), Some("wal_compression=off"));
     }
 }
