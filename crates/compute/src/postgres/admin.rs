@@ -17,6 +17,11 @@ use super::SUPERUSER;
 /// An administrative statement must not hold up a wake or a stop longer than this.
 pub const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
+/// What every administrative session has, whatever the project chose for its own. Its commits are on disk when they are
+/// answered (the point of a branch relies on it), and wait for no standby.
+const OPTIONS: &str =
+    "-c statement_timeout=60s -c log_statement=none -c search_path=pg_catalog -c synchronous_commit=local";
+
 /// Why the connection failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
@@ -76,11 +81,7 @@ impl Socket {
 /// When PostgreSQL refuses or does not answer in time.
 pub async fn connect(socket: &Socket, database: &str, scope: &Scope) -> Result<Client, AdminError> {
     let mut config = Config::new();
-    config
-        .user(SUPERUSER)
-        .dbname(database)
-        .application_name("dormouse")
-        .options("-c statement_timeout=60s -c log_statement=none -c search_path=pg_catalog");
+    config.user(SUPERUSER).dbname(database).application_name("dormouse").options(OPTIONS);
     let open = async {
         let stream = socket.connect().await.map_err(AdminError::Socket)?;
         let opened = config.connect_raw(stream, NoTls).await;

@@ -21,7 +21,8 @@ use crate::vault::{Fork, Point};
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 
 /// A transaction of its own: when it is on disk, so is everything that anybody saw committed before, also
-/// what was committed with `synchronous_commit = off`.
+/// what was committed with `synchronous_commit = off`: an administrative session waits for the disk, whatever
+/// the project chose for its own.
 const FLUSH: &str = "SELECT pg_catalog.pg_logical_emit_message(true, 'dormouse', 'point')";
 
 /// Behind the last byte on disk.

@@ -24,6 +24,21 @@ async fn a_branch_of_a_running_parent_has_what_was_acknowledged() {
 
 #[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
 #[tokio::test]
+async fn a_branch_has_what_was_seen_committed_though_nobody_waits_for_the_disk() {
+    let mut site = Site::new(&["--idle-timeout", "-1"]);
+    let main = site.server.default_project();
+    let lazy = serde_json::json!({ "synchronous_commit": "off", "wal_writer_delay": "10000" });
+    site.server.change_endpoint(&main, &serde_json::json!({ "settings": { "pg_settings": lazy } }));
+    site.run(&main, FILL).await;
+    assert_eq!(site.text(&main, "select current_setting('synchronous_commit')").await, "off");
+    site.run(&main, "insert into t values (-1, 'seen')").await;
+    let branch = site.server.branch(&main, "feature", &[]);
+    assert_eq!(site.number(&branch.at, "select count(*) from t").await, 1001);
+    assert!(site.server.stop().1);
+}
+
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
 async fn the_second_branch_of_a_busy_parent_has_little_to_replay() {
     let mut site = Site::new(&["--idle-timeout", "-1"]);
     let main = site.server.default_project();
