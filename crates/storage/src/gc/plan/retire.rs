@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dormouse_base::{BranchId, Timestamp};
+use dormouse_base::{BranchId, Lsn, Timestamp};
 
 use super::need::{Chosen, Needs, Reach, pinned};
 use super::{Change, Known, Limits, Look, Pin, age};
@@ -55,7 +55,9 @@ fn reaches(look: &Look, records: &Records, limits: &Limits, now: Timestamp) -> R
             Pin::Point { branch, lsn } if branch == id => Some(*lsn),
             _ => None,
         });
-        let low = pinned.chain(known.keep_from).min().unwrap_or_default().max(record.history_start);
+        // Without a window all that is still there is kept, whatever is pinned of it.
+        let low = known.keep_from.map(|from| pinned.fold(from, Lsn::min));
+        let low = low.unwrap_or_default().max(record.history_start);
         let pair = (before.root(id, record.history_start)?, needs.root(id, low)?);
         of.insert(id.clone(), pair);
     }

@@ -55,6 +55,20 @@ fn the_base_of_the_window_stays_and_what_is_before_goes_after_the_grace_period()
 }
 
 #[test]
+fn without_a_window_nothing_is_retired_whatever_is_pinned() {
+    let (mut world, main) = main();
+    let (before, start) = (listed(&world, &main), world.branches[&main].record.history_start);
+    // A start pins the branch as far as it goes.
+    world.pins.push(Pin::Point { branch: main.clone(), lsn: Lsn(u64::MAX) });
+    world.now += 1000;
+    world.collect();
+    world.pins.clear();
+    world.settle();
+    assert_eq!(world.branches[&main].record.history_start, start);
+    assert_eq!(listed(&world, &main), before);
+}
+
+#[test]
 fn a_child_keeps_of_its_parent_only_what_it_needs_until_it_stands_alone() {
     let (mut world, main) = main();
     let child = world.child("child", &main, Lsn(220));
