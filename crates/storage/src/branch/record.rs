@@ -97,7 +97,7 @@ pub struct SnapshotRecord {
     pub manifest: Key,
     /// Its boot pack.
     pub boot: Key,
-    /// When it was taken.
+    /// When it was taken: no commit before `lsn` is younger.
     pub taken_at: Timestamp,
     /// Plain bytes of all files.
     pub logical_bytes: u64,

@@ -72,6 +72,8 @@ pub async fn online(request: Request, backup: &mut dyn Backup) -> Result<Taken, 
         return Err(SnapshotError::Tablespace { path: "pg_tblspc".to_owned() });
     }
     copied.manifest.header.lsn = stop.lsn;
+    // No commit before that position is younger: the window of the past relies on it.
+    copied.manifest.header.taken_at = clock::now();
     copied.manifest.header.checkpoint = control.checkpoint;
     copied.control(&page, request.options.level).await?;
     let label = stop.backup_label.as_bytes();

@@ -2,9 +2,13 @@
 
 use std::process::{Command, Stdio};
 
-use crate::cluster::{Cluster, bin, program};
-use crate::lab::Lab;
+use async_trait::async_trait;
+use dormouse_base::{Timestamp, clock};
 use dormouse_storage::restore::Mode;
+use dormouse_storage::snapshot::{self, Backup, BackupCause, StartInfo, StopInfo};
+
+use crate::cluster::{Cluster, bin, program};
+use crate::lab::{Lab, SqlBackup};
 
 /// Accounts, tellers and history always agree; one transaction moves all three.
 const BALANCES: &str = "select (select sum(abalance) from pgbench_accounts) = (select sum(delta) from pgbench_history), \
@@ -65,4 +69,32 @@ async fn balances_agree_in_snapshots_under_load_15() {
 #[tokio::test]
 async fn balances_agree_in_snapshots_under_load_18() {
     under_load(18).await;
+}
+
+/// Notes when the backup was asked to stop.
+struct Noting(SqlBackup, Timestamp);
+
+#[async_trait]
+impl Backup for Noting {
+    async fn start(&mut self) -> Result<StartInfo, BackupCause> {
+        self.0.start().await
+    }
+
+    async fn stop(&mut self) -> Result<StopInfo, BackupCause> {
+        self.1 = clock::now();
+        self.0.stop().await
+    }
+}
+
+#[tokio::test]
+async fn the_time_of_a_snapshot_is_not_before_the_last_commit_in_it() {
+    let lab = Lab::new();
+    let Some(mut cluster) = Cluster::new(18, lab.path(), "c") else { return };
+    cluster.start();
+    let mut backup = Noting(SqlBackup::new(&cluster), Timestamp::MIN);
+    let taken = snapshot::online(lab.request(&cluster, None), &mut backup).await.unwrap();
+    let at = taken.record.taken_at;
+    assert!(at >= backup.1, "{at} is before the stop at {}", backup.1);
+    assert_eq!(at, taken.manifest.header.taken_at);
+    cluster.halt("immediate");
 }
