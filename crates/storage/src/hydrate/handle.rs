@@ -218,12 +218,16 @@ impl Hydration {
     }
 
     /// The chunks of a file that are absent: whoever reads the file without the front reads zeros there. A snapshot
-    /// keeps the reference it has for them. Ask *before* reading: a chunk that is present stays present.
+    /// keeps the reference it has for them. Ask *before* reading: a chunk that is present stays present. Of another
+    /// file that has taken the path nothing is absent.
     #[must_use]
-    pub fn missing(&self, file: u32) -> Bits {
-        let Some(file) = self.filler.files.get(file as usize) else { return Bits::none(0) };
-        let present = file.bits();
+    pub fn missing(&self, number: u32) -> Bits {
+        let Some(file) = self.filler.files.get(number as usize) else { return Bits::none(0) };
         let mut missing = Bits::none(file.chunks);
+        if file.absent() == 0 || self.filler.is_gone(number) {
+            return missing;
+        }
+        let present = file.bits();
         (0..file.chunks).filter(|chunk| !present.get(*chunk)).for_each(|chunk| missing.set(chunk));
         missing
     }

@@ -128,16 +128,19 @@ impl Filler {
         Ok(())
     }
 
+    /// Whether no path leads to a file any more. Blocks, for a moment.
+    pub(super) fn is_gone(&self, file: u32) -> bool {
+        let sparse = &self.files[file as usize];
+        if let Err(Missing::Gone) = beneath::open(&self.data, &sparse.path, &sparse.identity) {
+            self.mark_gone(file);
+        }
+        sparse.gone.load(Ordering::Acquire)
+    }
+
     /// The front says that a file was unlinked. It may lie, so look.
     pub(super) async fn check_gone(self: &Arc<Self>, file: u32) -> FillResult {
         let filler = Arc::clone(self);
-        let work = move || {
-            let sparse = &filler.files[file as usize];
-            if let Err(Missing::Gone) = beneath::open(&filler.data, &sparse.path, &sparse.identity) {
-                filler.mark_gone(file);
-            }
-        };
-        self.scope.blocking(work).await;
+        self.scope.blocking(move || filler.is_gone(file)).await;
         Ok(())
     }
 }

@@ -121,7 +121,7 @@ fn finish(to: &File, found: &Found) -> io::Result<Stamp> {
         },
     };
     rustix::fs::futimens(to, &times)?;
-    Ok(Stamp::of(&rustix::fs::fstat(to)?))
+    Stamp::look(to)
 }
 
 impl Cloned {
@@ -142,8 +142,12 @@ impl Cloned {
 /// What is remembered of a file of the clone. One that the source changed since the snapshot is looked at again,
 /// page by page if it is still the same file; one that the snapshot does not know is not remembered.
 fn remembered<'a>(then: &State, found: &'a Found, stamp: Stamp) -> Option<(&'a str, Remembered)> {
-    let before = then.files.get(&found.path).filter(|before| before.stamp.inode == found.stamp.inode)?;
-    let racy = before.racy || before.stamp != found.stamp;
+    let (before, now) = (then.files.get(&found.path)?, &found.stamp);
+    let is_unchanged = before.stamp.is_unchanged(now);
+    if !is_unchanged && !before.stamp.is_same_file(now) {
+        return None;
+    }
+    let racy = before.racy || !is_unchanged;
     Some((&found.path, Remembered { stamp, racy }))
 }
 

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  same size, times, inode, not racy         ──► keep all references, read nothing
-//!  data of a logged relation, same inode     ──► by WAL (`since`), when all of it since the base is at hand:
+//!  data of a logged relation, same file      ──► by WAL (`since`), when all of it since the base is at hand:
 //!                                                a chunk is read when a record names a page of it, or is new
 //!                                            ──► else by page LSN: a chunk is read when one of its pages has
 //!                                                an LSN above the base's redo, or none, or is new
@@ -14,8 +14,10 @@
 //! position into the page; what the base contains is the state at its redo position or later. Hint bits are
 //! the exception, and do not matter. But without page checksums one more thing changes without a new
 //! position: the flag "all visible" of a heap page, and an old flag beside a new visibility map makes
-//! index-only scans wrong. So clusters without checksums are compared by hash. A file with another inode may
-//! be a new relation under an old name, whose pages carry old positions (a copied database), so it is read.
+//! index-only scans wrong. So clusters without checksums are compared by hash. Another file may
+//! be a new relation under an old name, whose pages carry old positions (a copied database), so it is read. The same
+//! file is one with the same inode that was made at the same time: inodes are used again, often at once. Where the
+//! file system does not tell when, nothing is taken for the same.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -31,7 +33,7 @@ use super::error::SnapshotError;
 use super::rules::{Fork, Relation, Verdict};
 use super::scan::Found;
 use super::since::{self, Stretch};
-use super::state::State;
+use super::state::{Remembered, State};
 use super::{Base, Missing};
 use crate::branch::record::SnapshotKind;
 use crate::chunk::{ChunkRef, Hash};
@@ -107,11 +109,7 @@ pub(super) async fn plan(inputs: Inputs<'_>, reader: &PackReader) -> Result<Plan
         }
         let entry = inputs.base.and_then(|base| base.manifest.file(&found.path));
         let then = state.files.get(&found.path);
-        if let Some(entry) = entry
-            && comparable.is_some()
-            && then
-                .is_some_and(|then| !then.racy && then.stamp == found.stamp && entry.size == found.stamp.size)
-        {
+        if let Some(entry) = entry.filter(|entry| comparable.is_some() && is_kept(entry, then, &found)) {
             plan.kept.push((found, entry.content.clone()));
             continue;
         }
@@ -119,7 +117,7 @@ pub(super) async fn plan(inputs: Inputs<'_>, reader: &PackReader) -> Result<Plan
             let main = relation_of(&found).is_some_and(|r| r.fork == Fork::Main);
             main && !is_unlogged
                 && inputs.header.checksums
-                && then.is_some_and(|then| then.stamp.inode == found.stamp.inode)
+                && then.is_some_and(|then| then.stamp.is_same_file(&found.stamp))
         });
         let how = by_lsn.map_or(How::ByHash, |base| How::ByLsn(base.manifest.header.redo));
         let missing = inputs.missing.and_then(|missing| missing(&found.path));
@@ -169,6 +167,12 @@ async fn name_changes(dir: &Path, base: &Header, header: &Header, jobs: &mut [Dr
             *how = How::Named(named);
         }
     }
+}
+
+/// Whether a file is for certain what the base has.
+fn is_kept(entry: &FileEntry, then: Option<&Remembered>, found: &Found) -> bool {
+    let is_unchanged = then.is_some_and(|then| !then.racy && then.stamp.is_unchanged(&found.stamp));
+    is_unchanged && entry.size == found.stamp.size
 }
 
 fn relation_of(found: &Found) -> Option<Relation> {

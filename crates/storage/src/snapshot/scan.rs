@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, StatxTimestamp};
 use rustix::io::Errno;
 
 use super::error::SnapshotError;
@@ -21,6 +21,9 @@ const MAX_DEPTH: usize = 12;
 
 /// How often an open is tried again when a rename elsewhere disturbed it.
 const OPEN_TRIES: usize = 16;
+
+/// What is asked of a file.
+const WANTED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
 
 /// A cluster's directory, opened once.
 pub(crate) struct Root {
@@ -36,6 +39,8 @@ pub(crate) struct Stamp {
     pub(crate) modified: i64,
     /// … but not this one.
     pub(crate) changed: i64,
+    /// When the inode was made, where the file system tells; states that earlier releases wrote do not.
+    pub(crate) born: Option<i64>,
 }
 
 /// A file that was found.
@@ -55,20 +60,33 @@ pub(crate) struct Listing {
 }
 
 impl Stamp {
-    #[allow(
-        clippy::useless_conversion,
-        clippy::cast_possible_wrap,
-        clippy::cast_sign_loss,
-        reason = "field types differ by architecture"
-    )]
-    pub(crate) fn of(stat: &Stat) -> Self {
-        let nanos = |s: i64, n: u64| s.wrapping_mul(1_000_000_000).wrapping_add(n as i64);
+    pub(crate) fn of(stat: &Statx) -> Self {
+        let nanos =
+            |at: StatxTimestamp| at.tv_sec.wrapping_mul(1_000_000_000).wrapping_add(i64::from(at.tv_nsec));
+        let has_birth = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
         Self {
-            size: stat.st_size as u64,
-            inode: stat.st_ino.into(),
-            modified: nanos(stat.st_mtime.into(), stat.st_mtime_nsec.into()),
-            changed: nanos(stat.st_ctime.into(), stat.st_ctime_nsec.into()),
+            size: stat.stx_size,
+            inode: stat.stx_ino,
+            modified: nanos(stat.stx_mtime),
+            changed: nanos(stat.stx_ctime),
+            born: has_birth.then(|| nanos(stat.stx_btime)),
         }
+    }
+
+    /// The stamp of an open file.
+    pub(crate) fn look(file: &File) -> io::Result<Self> {
+        Ok(Self::of(&rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, WANTED)?))
+    }
+
+    /// Whether nothing was written since: nobody can set the time of change back.
+    pub(crate) fn is_unchanged(&self, now: &Self) -> bool {
+        let one_birth = self.born.is_none() || now.born.is_none() || self.born == now.born;
+        one_birth && Self { born: None, ..*self } == Self { born: None, ..*now }
+    }
+
+    /// Whether it is the same file for certain. The number of its inode alone does not say so: it may be used again.
+    pub(crate) fn is_same_file(&self, now: &Self) -> bool {
+        self.inode == now.inode && self.born.is_some() && self.born == now.born
     }
 }
 
@@ -117,7 +135,7 @@ impl Root {
                 continue;
             }
             let path = join(dir, raw)?;
-            let stat = match rustix::fs::statat(&fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+            let stat = match rustix::fs::statx(&fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW, WANTED) {
                 Err(Errno::NOENT) => continue,
                 other => other.map_err(|e| SnapshotError::file("look at", &path, e.into()))?,
             };
@@ -132,15 +150,15 @@ impl Root {
     fn take(
         &self,
         path: String,
-        stat: &Stat,
+        stat: &Statx,
         out: &mut Listing,
         open: &mut Vec<String>,
     ) -> Result<(), SnapshotError> {
         if path.starts_with("pg_tblspc/") {
             return Err(SnapshotError::Tablespace { path });
         }
-        let mode = u16::try_from(stat.st_mode & 0o777).expect("nine bits");
-        match FileType::from_raw_mode(stat.st_mode) {
+        let mode = stat.stx_mode & 0o777;
+        match FileType::from_raw_mode(u32::from(stat.stx_mode)) {
             FileType::Directory if rules::keeps_directory(&path) => {
                 if path.split('/').count() > MAX_DEPTH {
                     return Err(SnapshotError::Limit {

@@ -16,13 +16,19 @@ use crate::manifest::wire::{Reader, Short, put_bytes, put_number};
 use crate::manifest::{unwrap_envelope, wrap_envelope};
 
 /// What the file begins with; the last byte is the version.
-const MAGIC: [u8; 8] = *b"DMSTATE\x01";
+const MAGIC: [u8; 8] = *b"DMSTATE\x02";
+
+/// The version without times of birth, which earlier releases wrote: files that changed since are read whole once.
+const WITHOUT_BIRTH: [u8; 8] = *b"DMSTATE\x01";
 
 /// The longest that is read, plain bytes.
 const MAX_BYTES: u64 = 512 * 1024 * 1024;
 
 /// Changes nearer to the scan than this are racy, nanoseconds.
 const RACY: i64 = 2_000_000_000;
+
+/// In the place of a time of birth that the file system does not tell.
+const UNKNOWN: i64 = i64::MIN;
 
 /// What is remembered of one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +63,10 @@ impl State {
                 return None;
             }
         };
-        let plain = unwrap_envelope(MAGIC, &bytes, MAX_BYTES).ok()?;
-        parse(&plain, base).ok().flatten()
+        let has_birth = !bytes.starts_with(&WITHOUT_BIRTH);
+        let magic = if has_birth { MAGIC } else { WITHOUT_BIRTH };
+        let plain = unwrap_envelope(magic, &bytes, MAX_BYTES).ok()?;
+        parse(&plain, base, has_birth).ok().flatten()
     }
 
     /// Writes the state of a snapshot, by renaming a finished file over the old one.
@@ -78,6 +86,7 @@ impl State {
             put_number(&mut out, stamp.inode);
             out.extend_from_slice(&stamp.modified.to_le_bytes());
             out.extend_from_slice(&stamp.changed.to_le_bytes());
+            out.extend_from_slice(&stamp.born.unwrap_or(UNKNOWN).to_le_bytes());
         }
         dormouse_runtime::failpoint::hit_blocking("snapshot.state.before_write")?;
         let draft = path.with_extension("new");
@@ -87,7 +96,7 @@ impl State {
     }
 }
 
-fn parse(plain: &[u8], base: &Key) -> Result<Option<State>, Short> {
+fn parse(plain: &[u8], base: &Key, has_birth: bool) -> Result<Option<State>, Short> {
     let mut reader = Reader::new(plain);
     if reader.text()? != base.as_str() {
         return Ok(None);
@@ -99,8 +108,56 @@ fn parse(plain: &[u8], base: &Key) -> Result<Option<State>, Short> {
         let racy = reader.u8()? != 0;
         let (size, inode) = (reader.number()?, reader.number()?);
         let (modified, changed) = (i64::from_le_bytes(reader.array()?), i64::from_le_bytes(reader.array()?));
-        files.insert(path, Remembered { stamp: Stamp { size, inode, modified, changed }, racy });
+        let born = if has_birth { i64::from_le_bytes(reader.array()?) } else { UNKNOWN };
+        let born = (born != UNKNOWN).then_some(born);
+        files.insert(path, Remembered { stamp: Stamp { size, inode, modified, changed, born }, racy });
     }
     reader.end()?;
     Ok(Some(State { files }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: Stamp = Stamp { size: 8192, inode: 7, modified: 10, changed: 20, born: Some(5) };
+
+    fn loaded(path: &Path) -> Stamp {
+        State::load(path, &Key::from_store("b/m")).unwrap().files["base/5/1259"].stamp
+    }
+
+    #[test]
+    fn a_file_is_the_same_only_if_it_was_made_at_the_same_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let kept = Remembered { stamp: AT, racy: false };
+        State::save(&path, &Key::from_store("b/m"), [("base/5/1259", kept)].into_iter()).unwrap();
+        let then = loaded(&path);
+        let written = Stamp { size: 16384, modified: 11, changed: 21, ..AT };
+        assert!(then.is_unchanged(&AT) && then.is_same_file(&AT) && then.is_same_file(&written));
+        assert!(!then.is_unchanged(&written));
+        let other = Stamp { born: Some(6), ..AT };
+        assert!(!then.is_same_file(&other) && !then.is_unchanged(&other));
+        let untold = Stamp { born: None, ..AT };
+        assert!(!untold.is_same_file(&untold) && untold.is_unchanged(&untold));
+    }
+
+    #[test]
+    fn what_an_earlier_release_wrote_says_what_did_not_change() {
+        let mut out = Vec::new();
+        put_bytes(&mut out, b"b/m");
+        put_number(&mut out, 1);
+        put_path(&mut out, &mut "", "base/5/1259");
+        out.push(0);
+        put_number(&mut out, AT.size);
+        put_number(&mut out, AT.inode);
+        out.extend_from_slice(&AT.modified.to_le_bytes());
+        out.extend_from_slice(&AT.changed.to_le_bytes());
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        std::fs::write(&path, wrap_envelope(WITHOUT_BIRTH, &out)).unwrap();
+        let then = loaded(&path);
+        assert!(then.is_unchanged(&AT));
+        assert!(!then.is_same_file(&AT), "whether it is the same file is not known");
+    }
 }

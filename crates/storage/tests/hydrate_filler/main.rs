@@ -135,6 +135,21 @@ async fn a_chunk_is_fetched_once_and_ends_with_the_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_absent_of_another_file_that_took_the_path() {
+    let _alone = ALONE.lock().await;
+    let small = Small::new();
+    let hydration = small.begin().await;
+    assert_eq!(hydration.missing(0).count(), 6);
+    // A database that is dropped, and another one with the same OID; nobody has told the filler yet.
+    let path = small.place.data.join("file");
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, vec![7; 3 * 262_144]).unwrap();
+    assert_eq!(hydration.missing(0).count(), 0);
+    until(|| hydration.is_complete()).await;
+    hydration.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cut_that_succeeds_leaves_the_rest_to_postgresql() {
     let _alone = ALONE.lock().await;
     let small = Small::new();

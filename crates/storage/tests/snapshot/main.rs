@@ -13,5 +13,6 @@ mod history;
 mod hostile;
 mod lab;
 mod lazy;
+mod reused;
 mod running;
 mod told;

@@ -56,7 +56,7 @@ impl Draw {
 }
 
 /// Every chunk of the snapshot is what the file holds; of a running cluster, those of relations' data.
-async fn same_as_disk(lab: &Lab, taken: &Taken, cluster: &Cluster, running: bool, what: &str) {
+pub(crate) async fn same_as_disk(lab: &Lab, taken: &Taken, cluster: &Cluster, running: bool, what: &str) {
     let reader = PackReader::new(lab.store.clone());
     for file in &taken.manifest.files {
         let data = matches!(verdict(&file.path), Verdict::Relation(relation) if relation.fork == Fork::Main);

@@ -70,14 +70,14 @@ fn what_the_source_changed_is_looked_at_again() {
     let (source, target) = (source(dir.path()), dir.path().join("b"));
     let base = Key::from_store("b/m");
     let [old, new] = ["old.state", "new.state"].map(|name| dir.path().join(name));
-    let stamp = |path: &str| Stamp::of(&rustix::fs::stat(source.join(path)).unwrap());
+    let stamp = |path: &str| Stamp::look(&fs::File::open(source.join(path)).unwrap()).unwrap();
     let calm = |path| (path, Remembered { stamp: stamp(path), racy: false });
     State::save(&old, &base, [calm("base/1/1259"), calm("base/1/16384")].into_iter()).unwrap();
     fs::write(source.join("base/1/16384"), vec![1u8; 16384]).unwrap();
     let cloned = clone_directory(&source, &left(), &target, None, Sharing::May).unwrap();
     cloned.remember(&base, &old, &new).unwrap();
     let state = State::load(&new, &base).unwrap();
-    let clone = |path: &str| Stamp::of(&rustix::fs::stat(target.join(path)).unwrap());
+    let clone = |path: &str| Stamp::look(&fs::File::open(target.join(path)).unwrap()).unwrap();
     let known = |path: &str| state.files.get(path).map(|f| (f.stamp == clone(path), f.racy));
     assert_eq!(known("base/1/1259"), Some((true, false)), "the same bytes as in the snapshot");
     assert_eq!(known("base/1/16384"), Some((true, true)), "changed since");
