@@ -28,7 +28,7 @@ const WAL_KEEP: &str = "128MB";
 const RESERVED: u32 = 3;
 
 /// Settings that users may not change, because the product depends on them.
-pub const FIXED: [&str; 18] = [
+pub const FIXED: [&str; 19] = [
     "listen_addresses",
     "unix_socket_directories",
     "unix_socket_permissions",
@@ -44,6 +44,7 @@ pub const FIXED: [&str; 18] = [
     "full_page_writes",
     "max_slot_wal_keep_size",
     "wal_keep_size",
+    "idle_replication_slot_timeout",
     "recovery_init_sync_method",
     "restore_command",
     "hot_standby",
@@ -56,6 +57,20 @@ pub struct Installed<'a> {
     pub libraries: &'a [&'a str],
     /// See [`super::discover::Installation::lz4`].
     pub lz4: bool,
+}
+
+/// What a setting must be so that the WAL can be replayed and a slot can hold it, when `value` is not that.
+#[must_use]
+pub fn needed(name: &str, value: &str) -> Option<&'static str> {
+    let value = value.trim();
+    let is = |names: &[&str]| names.iter().any(|name| value.eq_ignore_ascii_case(name));
+    let is_some = || value.parse::<u32>().is_ok_and(|number| number > 0);
+    let (good, needed) = match name.to_ascii_lowercase().as_str() {
+        "wal_level" => (is(&["replica", "logical"]), "`replica` or `logical`"),
+        "max_replication_slots" | "max_wal_senders" => (is_some(), "a number above 0"),
+        _ => return None,
+    };
+    (!good).then_some(needed)
 }
 
 /// The arguments for one start. `private_user` says that no other compute runs as the same user.
@@ -102,7 +117,7 @@ pub fn arguments(
         set("shared_preload_libraries", &libraries.join(","));
     }
     for (name, value) in &spec.settings {
-        if !FIXED.contains(&name.as_str()) {
+        if !FIXED.contains(&name.as_str()) && needed(name, value).is_none() {
             set(name, value);
         }
     }
@@ -119,6 +134,10 @@ pub fn arguments(
     // What nobody fetches must not fill the disk: the WAL service takes an alarm and a snapshot instead.
     set("max_slot_wal_keep_size", MAX_SLOT_WAL);
     set("wal_keep_size", WAL_KEEP);
+    if spec.pg_major >= 18 {
+        // Our slot is idle by nature: it holds files that are read from the disk.
+        set("idle_replication_slot_timeout", "0");
+    }
     recovery(directory.recovery, &mut set);
     args
 }
@@ -190,6 +209,22 @@ mod tests {
     }
 
     #[test]
+    fn a_project_cannot_take_away_what_the_capture_of_wal_needs() {
+        let mut spec = spec(18);
+        let wishes = [("wal_level", "Minimal"), ("max_replication_slots", "0"), ("max_wal_senders", "0")];
+        let idle = [("idle_replication_slot_timeout", "1min"), ("Wal_Level", "logical")];
+        spec.settings = wishes.iter().chain(&idle).map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let args = arguments(&spec, &Directory::plain("/d".into()), Path::new("/s"), Installed::default(), true);
+        let last = |name: &str| {
+            let of_it = |a: &&String| a.to_ascii_lowercase().starts_with(&format!("{name}="));
+            args.iter().rfind(of_it).map(|a| a.split_once('=').unwrap().1)
+        };
+        assert_eq!(last("wal_level"), Some("logical"));
+        assert_eq!(last("idle_replication_slot_timeout"), Some("0"));
+        assert_eq!((last("max_replication_slots"), last("max_wal_senders")), (None, None));
+    }
+
+    #[test]
     fn old_versions_do_not_get_settings_they_do_not_know() {
         let args = arguments(
             &spec(15),
@@ -198,7 +233,8 @@ mod tests {
             Installed { libraries: &["pg_stat_statements"], lz4: false },
             true,
         );
-        assert!(!args.iter().any(|a| a.starts_with("io_method") || a.starts_with("wal_compression")));
+        let of_others = ["io_method", "wal_compression", "idle_replication"];
+        assert!(!args.iter().any(|a| of_others.iter().any(|name| a.starts_with(name))));
         assert!(args.contains(&"shared_preload_libraries=pg_stat_statements".to_owned()));
     }
 

@@ -28,7 +28,7 @@ pub const MAX_PG_VALUE: usize = 1024;
 pub const MAX_PRELOAD: usize = 32;
 
 /// Settings that the server decides, or that would reach outside the compute.
-const REFUSED: [&str; 46] = [
+const REFUSED: [&str; 55] = [
     "allow_alter_system",
     "allow_in_place_tablespaces",
     "archive_cleanup_command",
@@ -49,7 +49,11 @@ const REFUSED: [&str; 46] = [
     "fsync",
     "full_page_writes",
     "hba_file",
+    "hot_standby",
     "ident_file",
+    "idle_replication_slot_timeout",
+    "ignore_checksum_failure",
+    "ignore_invalid_pages",
     "ignore_system_indexes",
     "krb_server_keyfile",
     "listen_addresses",
@@ -60,10 +64,14 @@ const REFUSED: [&str; 46] = [
     "log_file_mode",
     "logging_collector",
     "max_connections",
+    "max_slot_wal_keep_size",
     "password_encryption",
     "port",
     "primary_conninfo",
+    "primary_slot_name",
     "recovery_end_command",
+    "recovery_init_sync_method",
+    "recovery_min_apply_delay",
     "restart_after_crash",
     "restore_command",
     "session_preload_libraries",
@@ -75,9 +83,10 @@ const REFUSED: [&str; 46] = [
     "unix_socket_directories",
     "unix_socket_group",
     "unix_socket_permissions",
+    "wal_keep_size",
 ];
 /// Families of settings that the server decides.
-const REFUSED_PREFIXES: [&str; 4] = ["ssl", "debug_", "zero_damaged", "jit_provider"];
+const REFUSED_PREFIXES: [&str; 5] = ["ssl", "debug_", "zero_damaged", "jit_provider", "recovery_target"];
 
 /// What the server uses where an endpoint says "default".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,6 +229,10 @@ pub fn pg_settings(settings: &BTreeMap<String, String>) -> Result<(), Refused> {
                 format!("the PostgreSQL setting `{name}` is decided by the server: leave it out"),
             ));
         }
+        if let Some(needed) = dormouse_compute::postgres::settings::needed(&lower, value) {
+            let why = "without it commits would not get into the store";
+            return Err(Refused::new("bad-setting", format!("`{name}` must be {needed}: {why}")));
+        }
         if value.len() > MAX_PG_VALUE || value.chars().any(char::is_control) {
             return Err(Refused::new(
                 "bad-setting",
@@ -284,6 +297,30 @@ mod tests {
         assert!(one("work_mem", "64MB\nfsync=off").is_err());
         assert!(one("work_mem", "64MB").is_ok());
         assert!(one("pg_stat_statements.max", "1000").is_ok());
+    }
+
+    #[test]
+    fn what_the_store_needs_of_the_wal_cannot_be_taken_away() {
+        for (name, value) in [
+            ("wal_level", "minimal"),
+            ("WAL_level", " Minimal"),
+            ("wal_level", ""),
+            ("max_replication_slots", "0"),
+            ("max_replication_slots", "0.4"),
+            ("max_wal_senders", "0x0"),
+            ("idle_replication_slot_timeout", "1min"),
+            ("max_slot_wal_keep_size", "1MB"),
+            ("recovery_target_time", "2026-01-01"),
+            ("ignore_invalid_pages", "on"),
+        ] {
+            assert!(one(name, value).is_err(), "{name} = {value}");
+        }
+        for (name, value) in
+            [("wal_level", "Logical"), ("wal_level", "replica"), ("max_replication_slots", "20")]
+        {
+            assert!(one(name, value).is_ok(), "{name} = {value}");
+        }
+        assert!(one("max_wal_senders", "3").is_ok() && one("recovery_prefetch", "off").is_ok());
     }
 
     #[test]
