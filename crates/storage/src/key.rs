@@ -170,6 +170,14 @@ pub fn next_generation(key: &Key) -> Option<Key> {
     Some(Key(format!("{place}/{}-{}-{next:04x}.{ending}", lsn.key(), epoch.key())))
 }
 
+/// The writer of a manifest or boot pack; `None` when it is not such a key.
+#[must_use]
+pub fn writer_of(key: &Key) -> Option<Epoch> {
+    let (stem, ending) = key.name().rsplit_once('.')?;
+    let mut parts = stem.split('-').skip(1);
+    matches!(ending, "manifest" | "boot").then(|| Epoch::from_key(parts.next()?))?
+}
+
 /// The beginning of the WAL of one epoch of a branch.
 #[must_use]
 pub fn wal(project: &ProjectId, id: &BranchId, epoch: Epoch) -> Key {
@@ -231,6 +239,7 @@ mod tests {
         let first = next_generation(&manifest(&project, &id, Lsn(16), Epoch(2))).unwrap();
         assert!(first.as_str().ends_with("snapshots/0000000000000010-00000002-0001.manifest"));
         let second = next_generation(&first).unwrap();
+        assert_eq!((writer_of(&first), writer_of(&packs(&project))), (Some(Epoch(2)), None));
         assert!(second.as_str().ends_with("0000000000000010-00000002-0002.manifest"));
         let boot = next_generation(&boot(&project, &id, Lsn(16), Epoch(2))).unwrap();
         assert!(boot.as_str().ends_with("boot/0000000000000010-00000002-0001.boot"));
