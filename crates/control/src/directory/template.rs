@@ -30,6 +30,22 @@ impl Directories {
         self.template_path(major).join("data").join("PG_VERSION").is_file()
     }
 
+    /// The places of all templates, whether their versions are still installed or not.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn templates(&self) -> Result<Vec<PathBuf>, DirectoryError> {
+        let templates = &self.inner.templates;
+        let mut places = Vec::new();
+        for entry in fs::read_dir(templates).map_err(failed("list", templates))? {
+            let entry = entry.map_err(failed("list", templates))?;
+            if entry.file_name().to_str().is_some_and(|name| name.parse::<u16>().is_ok()) {
+                places.push(entry.path());
+            }
+        }
+        Ok(places)
+    }
+
     /// A place to make a template or a spare; what a crash left half made under such a name is removed. The name
     /// never was before, so that no files are made where others were just deleted
     /// ([`dormouse_runtime::spread`]).

@@ -1,6 +1,7 @@
 //! The templates of this node in the store: root branches begin with them, and directories are made from
 //! spare copies of them wherever a snapshot shares files with the template, whichever node's it is.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,6 +38,11 @@ struct Note {
     record: SnapshotRecord,
 }
 
+/// What is written down beside a template, if it is in a store.
+fn note(place: &Path) -> Option<Note> {
+    serde_json::from_slice(&fs::read(place.join(FILE)).ok()?).ok()
+}
+
 impl Node {
     /// The template of a version: built and stored when it is not yet. Remembered.
     ///
@@ -59,10 +65,25 @@ impl Node {
         Ok(template)
     }
 
+    /// The names of all templates that projects may be made of here: also those that nobody has asked for since
+    /// this server started.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(super) async fn templates(&self) -> Result<BTreeSet<String>, NodeError> {
+        let directories = self.inner.directories.clone();
+        let noted = move || {
+            let places = directories.templates()?;
+            Ok(places.iter().filter_map(|place| Some(note(place)?.id)).collect())
+        };
+        let mut names: BTreeSet<String> = task::blocking(noted).await.map_err(NodeError::Directory)?;
+        names.extend(self.inner.templates.lock().await.values().map(|template| template.id.clone()));
+        Ok(names)
+    }
+
     /// What an earlier run stored, if it is (still) in this store.
     async fn noted(&self, place: &Path) -> Result<Option<Template>, NodeError> {
-        let Ok(text) = fs::read(place.join(FILE)) else { return Ok(None) };
-        let Ok(Note { id, record }) = serde_json::from_slice::<Note>(&text) else { return Ok(None) };
+        let Some(Note { id, record }) = note(place) else { return Ok(None) };
         match self.inner.store.exists(&record.manifest).await {
             Ok(true) => {}
             Ok(false) => return Ok(None),

@@ -1,6 +1,5 @@
 //! Whether everything is in the store, and what nobody needs any more.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,8 +40,7 @@ impl Node {
     /// One collection at a time. It trims registers as well.
     pub(super) async fn collect_garbage(&self, wish: CollectWish) -> Result<Collected, NodeError> {
         let _one_at_a_time = self.inner.collecting.lock().await;
-        let templates: BTreeSet<String> =
-            self.inner.templates.lock().await.values().map(|template| template.id.clone()).collect();
+        let templates = self.templates().await?;
         let limits = limits(wish.grace);
         let options = Options { templates, limits, dry_run: wish.dry_run, ..Options::default() };
         let (store, leases) = (self.inner.store.clone(), self.inner.leases.clone());

@@ -76,6 +76,30 @@ async fn garbage_is_counted_before_it_is_collected() {
 }
 
 #[tokio::test]
+async fn the_template_of_a_version_that_nobody_has_asked_for_yet_stays() {
+    let mut site = Site::new(&[]);
+    let of_16 = serde_json::json!({ "name": "old", "pg_version": 16 });
+    let first = site.server.create_project(&of_16);
+    assert!(site.server.stop().1);
+    // As after its last project has been gone for long.
+    std::fs::remove_dir_all(site.store.join("projects").join(&first.id)).unwrap();
+    let of_template = || objects(&site.store.join("templates"), "");
+    let (stored, long_ago) =
+        (of_template(), std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_600_000_000));
+    assert!(stored.iter().any(|object| object.to_str().unwrap().contains("/templates/16-")), "{stored:?}");
+    for object in &stored {
+        std::fs::File::open(object).unwrap().set_modified(long_ago).unwrap();
+    }
+    site.server.start_again();
+    site.server.gc();
+    assert_eq!(of_template(), stored);
+    let again = site.server.create_project(&serde_json::json!({ "name": "new", "pg_version": 16 }));
+    site.run(&again, FILL).await;
+    assert_eq!(site.number(&again, ROWS).await, 1000);
+    assert!(site.server.stop().1);
+}
+
+#[tokio::test]
 async fn the_status_tells_what_is_stored() {
     let mut site = Site::new(&[]);
     let main = site.server.default_project();
