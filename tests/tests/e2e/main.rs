@@ -52,3 +52,4 @@ mod gateway_odd;
 mod gateway_stream;
 mod console;
 mod pool_standin;
+mod pool_replication;

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_base::clock::Mono;
 use dormouse_pgwire::ClientError;
-use dormouse_pooler::pool::{Farewell, Opening};
+use dormouse_pooler::pool::{Farewell, Receipt};
 
 use super::pool::{Pool, farewell};
 
@@ -15,26 +16,26 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A place in a pool; given back when dropped.
 pub(super) struct Aside {
     pool: Arc<Pool>,
-    opening: Option<Opening>,
+    receipt: Receipt,
 }
 
 /// Takes a place, as soon as there is one.
 pub(super) async fn aside(pool: &Arc<Pool>) -> Result<Aside, ClientError> {
     let waiting = async {
         loop {
-            let (opening, evicted) = {
+            let (receipt, evicted) = {
                 let mut inner = pool.lock();
                 if inner.drains {
                     return Err(Farewell::ShuttingDown.client_error());
                 }
                 let limits = inner.limits;
-                inner.books.set_aside(&limits, &mut pool.gate())
+                inner.books.set_aside(Mono::now(), &limits, &mut pool.gate())
             };
             if let Some(held) = evicted {
                 farewell(&held, "evicted");
             }
-            if let Some(opening) = opening {
-                return Ok(Aside { pool: Arc::clone(pool), opening: Some(opening) });
+            if let Some(receipt) = receipt {
+                return Ok(Aside { pool: Arc::clone(pool), receipt });
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -49,8 +50,6 @@ pub(super) async fn aside(pool: &Arc<Pool>) -> Result<Aside, ClientError> {
 
 impl Drop for Aside {
     fn drop(&mut self) {
-        if let Some(opening) = self.opening.take() {
-            self.pool.put_back(opening);
-        }
+        self.pool.put_back(&self.receipt);
     }
 }

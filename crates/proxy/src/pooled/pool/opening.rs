@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dormouse_base::clock::Mono;
 use dormouse_pgwire::ClientError;
-use dormouse_pooler::pool::{Checkin, Lease, Opening};
+use dormouse_pooler::pool::{Checkin, Lease, Opening, Receipt};
 
 use super::{Pool, farewell};
 use crate::pooled::held::Held;
@@ -108,10 +108,10 @@ impl Pool {
     }
 
     /// What was set aside is free again.
-    pub(in crate::pooled) fn put_back(self: &Arc<Self>, opening: Opening) {
+    pub(in crate::pooled) fn put_back(self: &Arc<Self>, receipt: &Receipt) {
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
-        let opening = inner.books.put_back(opening, Mono::now(), &inner.limits, &mut self.gate());
+        let opening = inner.books.closed(receipt, Mono::now(), &inner.limits, &mut self.gate());
         self.open(opening);
     }
 
