@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
+use dormouse_pgwire::startup::encode_cancel;
 use dormouse_tests::foreign::Foreign;
 use dormouse_tests::raw::{PROTOCOL_3_0, Raw, Welcome, startup};
 
@@ -41,4 +42,64 @@ async fn a_replication_client_takes_one_place_and_leaves_the_others() {
     let (_second, _) = replicate(&pooler, "true").await;
     let said = pooler.psql(&dsn, "select 2").bad();
     assert!(said.contains("query_wait_timeout"), "both places are taken: {said}");
+}
+
+/// How many of these clients' connections the server has.
+fn until_connections(foreign: &Foreign, wanted: &str) {
+    let count = "select count(*) from pg_stat_activity where application_name = 'rep'";
+    let start = Mono::now();
+    while foreign.sql("postgres", count) != wanted {
+        assert!(start.elapsed() < WITHIN, "not {wanted} connections");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_see_replication_clients_and_end_them() {
+    let Some((foreign, pooler)) = pooler() else { return };
+    let dir = pooler.dir.path().display().to_string();
+    let admin = |sql: &str| pooler.psql(&pooler.dsn(&dir, "pgbouncer", "''", "pgbouncer"), sql).good();
+    let (mut logical, _) = replicate(&pooler, "database").await;
+    logical.query("select repeat('x', 1000)").await;
+    assert_eq!(logical.rows().await.unwrap()[0].len(), 1000);
+    let (mut physical, _) = replicate(&pooler, "true").await;
+    for (table, side) in [("clients", "C"), ("servers", "S")] {
+        let rows = admin(&format!("show {table}"));
+        for kind in ["logical", "physical"] {
+            let start = format!("{side}|s|db|{kind}|active|127.0.0.1|");
+            assert!(rows.lines().any(|line| line.starts_with(&start)), "{start}: {rows}");
+        }
+    }
+    let pools = admin("show pools");
+    assert!(pools.contains("db|s|2|0|0|0|2|0|0|0|0|0|0|"), "{pools}");
+    let totals = admin("show stats_totals");
+    let row = totals.lines().find(|line| line.starts_with("db|")).unwrap();
+    let cells: Vec<u64> = row.split('|').skip(1).map(|cell| cell.parse().unwrap()).collect();
+    assert!(cells[3] > 20 && cells[4] > 1000, "bytes from and to clients: {totals}");
+    let clients = admin("show clients");
+    let row = clients.lines().find(|line| line.starts_with("C|s|db|logical|")).unwrap();
+    admin(&format!("kill_client {}", row.split('|').nth(20).unwrap()));
+    assert_eq!(logical.error().await.fields.code(), "57P01");
+    assert!(logical.message().await.is_none());
+    until_connections(&foreign, "1");
+    admin("kill db");
+    assert_eq!(physical.error().await.fields.code(), "57P01");
+    until_connections(&foreign, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_replication_client_runs_can_be_cancelled() {
+    let Some((foreign, pooler)) = pooler() else { return };
+    let (mut client, welcome) = replicate(&pooler, "database").await;
+    client.query("select pg_sleep(20)").await;
+    let sleeps =
+        "select count(*) from pg_stat_activity where query = 'select pg_sleep(20)' and state = 'active'";
+    let start = Mono::now();
+    while foreign.sql("postgres", sleeps) != "1" {
+        assert!(start.elapsed() < WITHIN, "it does not begin");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let key = welcome.key.unwrap();
+    Raw::open(pooler.port).await.send(&encode_cancel(key.pid, key.secret.expose())).await;
+    assert_eq!(client.rows().await.unwrap_err().fields.code(), "57014");
 }

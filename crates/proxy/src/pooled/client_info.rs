@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
@@ -31,6 +31,29 @@ pub(crate) enum Doing {
     Linked = 2,
 }
 
+/// Which log of changes a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Replication {
+    /// None: it runs statements.
+    #[default]
+    None,
+    /// That of one database, decoded.
+    Logical,
+    /// That of the whole server.
+    Physical,
+}
+
+impl Replication {
+    /// As SHOW CLIENTS has it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Logical => "logical",
+            Self::Physical => "physical",
+        }
+    }
+}
+
 /// A client of a pool.
 #[derive(Debug)]
 pub(crate) struct ClientInfo {
@@ -45,6 +68,7 @@ pub(crate) struct ClientInfo {
     pub(crate) since: Timestamp,
     /// What it called itself when it came.
     pub(crate) application: String,
+    pub(crate) replication: Replication,
     doing: AtomicU8,
     killed: AtomicBool,
     /// RECONNECT came, and nobody is to be waited for.
@@ -90,6 +114,7 @@ impl ClientInfo {
             tls: None,
             since: clock::now(),
             application,
+            replication: Replication::None,
             doing: AtomicU8::new(0),
             killed: AtomicBool::new(false),
             hurried: AtomicBool::new(false),
@@ -120,6 +145,11 @@ impl ClientInfo {
     /// The same, encrypted in this way, if it is.
     pub(super) fn over(self, tls: String) -> Self {
         Self { tls: Some(tls).filter(|tls| !tls.is_empty()).map(String::into_boxed_str), ..self }
+    }
+
+    /// The same, of a client that wants this log.
+    pub(super) fn replicating(self, replication: Replication) -> Self {
+        Self { replication, ..self }
     }
 
     /// Its key: what a cancel request of it says.
@@ -268,6 +298,15 @@ impl ClientInfo {
 
     pub(super) fn is_killed(&self) -> bool {
         self.killed.load(Ordering::Acquire)
+    }
+
+    /// Returns when it is killed.
+    pub(super) async fn until_killed(&self) {
+        std::future::poll_fn(|cx| {
+            self.watch(cx.waker());
+            if self.is_killed() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     /// Whom to wake when it is killed.

@@ -10,6 +10,7 @@ use dormouse_pooler::link::{Server, Stateful};
 use dormouse_pooler::pool::Receipt;
 use dormouse_runtime::gate::{Closing, Gate};
 
+use super::client_info::Replication;
 use crate::backend_stream::BackendStream;
 use crate::outbox::Outbox;
 use crate::upstream::journal::Journal;
@@ -37,6 +38,7 @@ pub(crate) struct Key {
     pub(crate) since: Timestamp,
     /// Where it leads.
     pub(crate) ends: Ends,
+    pub(crate) replication: Replication,
     prepared: AtomicUsize,
     /// What pinned its client when it rested last: one bit for each of [`PINS`].
     pins: AtomicU8,
@@ -62,9 +64,15 @@ impl Key {
             end,
             since: clock::now(),
             ends,
+            replication: Replication::None,
             prepared: AtomicUsize::new(0),
             pins: AtomicU8::new(0),
         }
+    }
+
+    /// The same, of one that sends this log.
+    pub(super) fn replicating(self, replication: Replication) -> Self {
+        Self { replication, ..self }
     }
 
     /// Prepared statements that it had when it rested last.

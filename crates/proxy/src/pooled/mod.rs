@@ -28,7 +28,7 @@
 //! a client waits, [`listeners`] brings those back who listen before anybody can NOTIFY, [`session`] is the client's
 //! life, [`words`] what it is told when its backend dies under it, [`retire`] cleans up behind those who left in the
 //! middle of something. [`ask`] is a question of our own to a pool, [`replicate`] a client with a connection of its
-//! own, which counts nevertheless ([`aside`]). [`orders`] is what operators order, [`seats`] how many may come, [`room`] what pools share,
+//! own ([`stretch`]), which counts nevertheless ([`aside`]). [`orders`] is what operators order, [`seats`] how many may come, [`room`] what pools share,
 //! [`stats`] what was done.
 
 pub(crate) mod pools;
@@ -53,6 +53,7 @@ mod retire;
 mod ask;
 mod aside;
 mod replicate;
+mod stretch;
 
 pub(crate) use arrive::arrive;
 pub(crate) use ask::{Unanswered, ask};

@@ -1,19 +1,26 @@
 //! A replication client of an ordinary server: it gets a connection of its own, which counts in its pool, and its
-//! startup parameters go to the server as they are. Nothing is looked at on the way.
+//! startup parameters go to the server as they are. Nothing is looked at on the way ([`stretch`](super::stretch) counts
+//! bytes), but operators see it and end it as any other client of the pool.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use dormouse_pgwire::backend::BackendKeyData;
+use dormouse_base::clock::Mono;
+use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pgwire::startup::Startup;
-use dormouse_pgwire::{ClientError, Encode};
 use tokio::io::AsyncWriteExt;
 
 use super::aside::aside;
+use super::client_info::{ClientInfo, Doing, Replication};
 use super::elsewhere::{binding, unreachable};
+use super::held::Key;
 use super::open::{Failed, Hello, converse};
+use super::pool::Pool;
 use super::pools::PoolKey;
 use super::prove::Prover;
+use super::stretch::Stretch;
+use super::words;
 use crate::backend_stream::BackendStream;
 use crate::session::io::Client;
 use crate::session::login::LoggedIn;
@@ -22,11 +29,15 @@ use crate::upstream::Upstream;
 use crate::upstream::journal::Journal;
 use crate::wake::{Backend, Compute, Introduction};
 
-/// Serves one until it, or its server, leaves.
+/// Read at once, in either direction, in bytes: the log of changes comes in long runs.
+const CHUNK: usize = 32 << 10;
+
+/// Serves one until it, or its server, leaves, or an operator ends it.
 pub(crate) async fn replicate(
     shared: &Arc<Shared>,
     mut client: Client,
     mut who: LoggedIn,
+    peer: SocketAddr,
 ) -> (Option<Client>, Result<(), End>) {
     let journal = who.journal.take();
     let say = |why: &str| {
@@ -34,7 +45,7 @@ pub(crate) async fn replicate(
             journal.closing(why);
         }
     };
-    match run(shared, &mut client, &who).await {
+    match run(shared, &mut client, &who, peer).await {
         Ok(()) => say("client close request"),
         Err(End::Refuse(error)) => {
             say(&error.message);
@@ -45,7 +56,7 @@ pub(crate) async fn replicate(
     (None, Ok(()))
 }
 
-async fn run(shared: &Arc<Shared>, client: &mut Client, who: &LoggedIn) -> Result<(), End> {
+async fn run(shared: &Arc<Shared>, client: &mut Client, who: &LoggedIn, peer: SocketAddr) -> Result<(), End> {
     let key = PoolKey {
         endpoint: who.endpoint.clone(),
         database: who.startup.params.database().unwrap_or_default().to_owned(),
@@ -54,32 +65,114 @@ async fn run(shared: &Arc<Shared>, client: &mut Client, who: &LoggedIn) -> Resul
     };
     let name = who.name.as_deref().filter(|name| *name != key.role);
     let (pool, _seated) = shared.pools.enter(key, name)?;
-    let _place = aside(&pool).await?;
-    let Backend { pass: _pass, compute, .. } = shared.wake.acquire(&who.endpoint).await?;
+    let present = Present::enter(&pool, describe(shared, client, who, (peer, name)));
+    let mut opened = None;
+    tokio::select! {
+        ended = open(shared, client, who, &present) => opened = Some(ended?),
+        () = present.info.until_killed() => {}
+    }
+    let Some(mut open) = opened else { return Err(words::killed(pool.stands_in).into()) };
+    let unread = client.unread.split();
+    let mut stretch = Stretch::new(&mut client.stream, &pool, unread.len());
+    let mut killed = false;
+    if open.stream.write_all(&unread).await.is_ok() {
+        tokio::select! {
+            // Whichever end breaks first, the other learns of it by the end of its connection.
+            _ended = tokio::io::copy_bidirectional_with_sizes(&mut stretch, &mut open.stream, CHUNK, CHUNK) => {}
+            () = present.info.until_killed() => killed = true,
+        }
+    }
+    open.journal.closing("replication client was closed");
+    match killed {
+        false => Ok(()),
+        true if stretch.is_between() => Err(words::killed(pool.stands_in).into()),
+        // What it would be told would be taken for the rest of a message.
+        true => Err(End::Quiet("killed")),
+    }
+}
+
+/// What others are told of it.
+fn describe(
+    shared: &Shared,
+    client: &Client,
+    who: &LoggedIn,
+    (peer, name): (SocketAddr, Option<&str>),
+) -> ClientInfo {
+    let parameters = &who.startup.params;
+    let kind = if parameters.replication() == Some("database") {
+        Replication::Logical
+    } else {
+        Replication::Physical
+    };
+    let number = who.number.unwrap_or_else(|| shared.pools.number());
+    let application = parameters.get("application_name").unwrap_or_default().to_owned();
+    let peering = shared.upstream.as_ref().map_or(0, Upstream::peer_id);
+    let info = ClientInfo::new(number, peer, application).at_peer(peering).named(name);
+    info.over(client.stream.tls_words()).replicating(kind)
+}
+
+/// One of its pool's clients; no more when dropped.
+struct Present {
+    pool: Arc<Pool>,
+    info: Arc<ClientInfo>,
+}
+
+impl Present {
+    fn enter(pool: &Arc<Pool>, info: ClientInfo) -> Self {
+        let info = Arc::new(info);
+        pool.join(&info);
+        Self { pool: Arc::clone(pool), info }
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.pool.part(&self.info);
+    }
+}
+
+/// Its connection, and what is given back with it.
+struct Open {
+    stream: BackendStream,
+    journal: Journal,
+    _kept: Box<dyn Send>,
+}
+
+/// Gets a connection for the client, and greets it.
+async fn open(
+    shared: &Arc<Shared>,
+    client: &mut Client,
+    who: &LoggedIn,
+    present: &Present,
+) -> Result<Open, End> {
+    let Present { pool, info } = present;
+    info.set(Doing::Waiting, Mono::now());
+    let place = aside(pool).await?;
+    let Backend { pass, compute, .. } = shared.wake.acquire(&who.endpoint).await?;
     let Some(introduction) = compute.introduction(&pool.key.database, &pool.key.role) else {
         return Err(ClientError::internal("no-introduction").into());
     };
+    let number = pool.number();
     let names = (pool.key.database.as_str(), introduction.role.as_str());
-    let journal = Journal::server(pool.number(), names, &introduction.place);
-    let opened = open(&*compute, &introduction, &who.startup, &journal).await;
-    let (mut stream, hello) = opened.map_err(|failed| refused(failed, &journal))?;
+    let journal = Journal::server(number, names, &introduction.place);
+    let opened = connect(&*compute, &introduction, &who.startup, &journal).await;
+    let (stream, hello) = opened.map_err(|failed| refused(failed, &journal))?;
     journal.say("new connection to server");
-    let (pid, secret) = hello.key();
-    let _cancel = shared.cancels.add(pid, secret.clone(), Arc::clone(&compute));
+    let key = Key::new(number, hello.key(), compute, stream.ends()).replicating(info.replication);
+    let key = Arc::new(key);
+    pool.lock().remember(&key);
+    info.link(&key, Mono::now());
+    // All that runs there is the client's own.
+    info.show();
+    let cancel = shared.cancels.add_pooled(Arc::clone(info));
     let mut greeting = hello.parameters();
-    greeting.extend(BackendKeyData::new(pid, secret).encode());
+    greeting.extend(info.key_data());
     greeting.extend_from_slice(&[b'Z', 0, 0, 0, 5, b'I']);
     client.send(&greeting).await?;
-    let unread = client.unread.split();
-    if stream.write_all(&unread).await.is_ok() {
-        // Whichever end breaks first, the other learns of it by the end of its connection.
-        let _ended = tokio::io::copy_bidirectional(&mut client.stream, &mut stream).await;
-    }
-    journal.closing("replication client was closed");
-    Ok(())
+    Ok(Open { stream, journal, _kept: Box::new((cancel, key, pass, place)) })
 }
 
-async fn open(
+async fn connect(
     compute: &dyn Compute,
     introduction: &Introduction,
     asked: &Startup,

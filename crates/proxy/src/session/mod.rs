@@ -142,7 +142,7 @@ pub(crate) async fn serve(
         Some(Opened::Pooled(client, who)) => return pool(&shared, client, who, peer, counted).await,
         Some(Opened::Replication(client, who)) => {
             let _counted = counted;
-            if let (client, Err(end)) = pooled::replicate(&shared, client, who).await {
+            if let (client, Err(end)) = pooled::replicate(&shared, client, who, peer).await {
                 finish(&shared, client, end).await;
             }
             return;

@@ -321,9 +321,9 @@ impl Inner {
     }
 
     /// One more backend is open.
-    fn remember(&mut self, backend: &Held) {
+    pub(in crate::pooled) fn remember(&mut self, backend: &Arc<Key>) {
         self.backends.retain(|known| known.strong_count() > 0);
-        self.backends.push(Arc::downgrade(&backend.key));
+        self.backends.push(Arc::downgrade(backend));
     }
 
     /// A backend could not be opened: who has nothing else to wait for is told.

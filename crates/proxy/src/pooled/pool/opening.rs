@@ -54,7 +54,7 @@ impl Pool {
             }
         };
         inner.refusal = None;
-        inner.remember(&backend);
+        inner.remember(&backend.key);
         match inner.books.opened(opening, backend, now, &inner.limits, &mut self.gate()) {
             Checkin::Handed { waiter, lease, since } => {
                 match waiter.give(Ok(lease)) {
@@ -92,7 +92,7 @@ impl Pool {
         let mut inner = self.inner.lock();
         let given = match made {
             Ok(backend) => {
-                inner.remember(&backend);
+                inner.remember(&backend.key);
                 Ok(inner.books.reopened(opening, backend, now))
             }
             Err(error) => {
