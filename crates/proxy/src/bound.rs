@@ -64,23 +64,33 @@ impl Drop for SocketFile {
 }
 
 impl Bound {
-    /// Takes an address; port 0 takes any free one.
+    /// Takes an address; port 0 takes any free one, and `[::]` IPv4's addresses too.
     ///
     /// # Errors
     /// When the address cannot be used.
     pub fn to(address: SocketAddr) -> io::Result<Self> {
-        Self::to_shared(address, false)
+        Self::to_prepared(address, |_| Ok(()))
     }
 
-    /// The same; with `shared` other processes of this account that share it too may take the same (`so_reuseport`).
+    /// Takes an address as PgBouncer does: one of IPv6 leaves IPv4 alone, so that `0.0.0.0` can be taken beside `[::]`.
+    /// With `shared` other processes of this account that share it too may take the same (`so_reuseport`).
     ///
     /// # Errors
     /// When the address cannot be used.
-    pub fn to_shared(address: SocketAddr, shared: bool) -> io::Result<Self> {
+    pub fn to_one_kind(address: SocketAddr, shared: bool) -> io::Result<Self> {
+        Self::to_prepared(address, |socket| {
+            if address.is_ipv6() {
+                socket.set_only_v6(true)?;
+            }
+            socket.set_reuse_port(shared)
+        })
+    }
+
+    fn to_prepared(address: SocketAddr, prepare: impl FnOnce(&Socket) -> io::Result<()>) -> io::Result<Self> {
         let socket =
             Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
-        socket.set_reuse_port(shared)?;
+        prepare(&socket)?;
         socket.bind(&address.into())?;
         let address = socket.local_addr()?.as_socket().unwrap_or(address);
         Ok(Self { socket, place: Place::Tcp(address) })
@@ -146,7 +156,8 @@ impl Bound {
     }
 
     pub(crate) fn listen(self) -> io::Result<Listening> {
-        self.socket.listen(BACKLOG)?;
+        let failed = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", self.name()));
+        self.socket.listen(BACKLOG).map_err(failed)?;
         if let Place::Tcp(_) = self.place
             && let Err(error) = prepare(&self.socket)
         {
@@ -210,7 +221,7 @@ impl Listening {
         match self.place {
             Place::Tcp(address) => {
                 let (socket, peer) = rustix::net::acceptfrom_with(&self.socket, flags)?;
-                let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+                let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok()).map(plain);
                 Ok((Incoming::Tcp(socket.into()), peer.unwrap_or(address)))
             }
             Place::Unix(_) => {
@@ -218,6 +229,14 @@ impl Listening {
                 Ok((Incoming::Unix(socket.into()), UNIX_PEER))
             }
         }
+    }
+}
+
+/// The address that a client of IPv4 has itself, where a socket for both kinds calls it `::ffff:10.0.0.7`.
+fn plain(peer: SocketAddr) -> SocketAddr {
+    match peer.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, peer.port()),
+        IpAddr::V6(_) => peer,
     }
 }
 
@@ -233,9 +252,42 @@ impl Incoming {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use socket2::SockRef;
 
     use super::*;
+
+    /// Whether this machine has IPv6.
+    fn has_v6() -> bool {
+        std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
+    }
+
+    #[test]
+    fn a_client_of_ipv4_is_called_as_it_calls_itself() {
+        if !has_v6() {
+            return;
+        }
+        let listening = Bound::to((Ipv6Addr::UNSPECIFIED, 0).into()).unwrap().listen().unwrap();
+        let Place::Tcp(address) = listening.place else { panic!("it is TCP") };
+        let client = std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, address.port())).unwrap();
+        assert_eq!(listening.take().unwrap().1, client.local_addr().unwrap());
+    }
+
+    #[test]
+    fn both_kinds_can_be_listened_on_and_what_cannot_is_named() {
+        if !has_v6() {
+            return;
+        }
+        let four = Bound::to_one_kind((Ipv4Addr::UNSPECIFIED, 0).into(), false).unwrap();
+        let port = four.address().unwrap().port();
+        let six = Bound::to_one_kind((Ipv6Addr::UNSPECIFIED, port).into(), false).unwrap();
+        let again = Bound::to_one_kind((Ipv4Addr::LOCALHOST, port).into(), false).unwrap();
+        let (_four, _six) = (four.listen().unwrap(), six.listen().unwrap());
+        let told = again.listen().unwrap_err();
+        assert_eq!(told.kind(), io::ErrorKind::AddrInUse);
+        assert!(told.to_string().starts_with(&format!("127.0.0.1:{port}: ")), "{told}");
+    }
 
     #[test]
     fn clients_get_the_options_of_the_socket_that_they_came_by() {

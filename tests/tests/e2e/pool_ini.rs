@@ -519,3 +519,24 @@ async fn who_listens_is_not_held_up_by_other_servers() {
     };
     tokio::time::timeout(WITHIN, end).await.unwrap();
 }
+
+#[test]
+fn clients_are_called_by_their_own_addresses_wherever_it_listens() {
+    let Some(foreign) = server(15) else { return };
+    for listen in ["*", "0.0.0.0,::"] {
+        let mut pooler = Pooler::new();
+        pooler.write(
+            &format!("db = host=127.0.0.1 port={} dbname=postgres", foreign.port()),
+            &format!("listen_addr = {listen}\napplication_name_add_host = 1\nadmin_users = s"),
+            "\"s\" \"new\"\n",
+        );
+        pooler.start();
+        let dsn = pooler.dsn("127.0.0.1", "s", "new", "db") + " application_name=app";
+        let name = pooler.psql(&dsn, "show application_name").good();
+        assert!(name.starts_with("app - 127.0.0.1:"), "{listen}: {name}");
+        let clients = pooler.psql(&pooler.dsn("127.0.0.1", "s", "new", "pgbouncer"), "show clients").good();
+        assert!(clients.contains("|127.0.0.1|") && !clients.contains("ffff"), "{listen}: {clients}");
+        let log = pooler.log();
+        assert!(log.contains("db/s@127.0.0.1:") && !log.contains("ffff"), "{listen}: {log}");
+    }
+}

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use dormouse_pooler::config::names;
 use dormouse_proxy::Bound;
 use dormouse_proxy::upstream::Plan;
+use rustix::io::Errno;
 
 use super::{Inherited, PoolError, setting};
 
@@ -28,7 +29,7 @@ pub(super) fn take(plan: &Plan, inherited: Inherited) -> Result<(Vec<Bound>, Vec
         .map_err(|_| failed(format!("port {text}"))(invalid("listen_port must be from 0 to 65535")))?;
     let (mut bound, mut told) = (Vec::new(), Vec::new());
     for name in names(&setting(plan, "listen_addr")) {
-        let here = tcp(name, port, shared).map_err(failed(format!("{name}, port {port}")))?;
+        let here = tcp(name, port, shared, &bound).map_err(failed(format!("{name}, port {port}")))?;
         told.extend(here.iter().filter_map(Bound::address).map(|address| address.to_string()));
         bound.extend(here);
     }
@@ -46,15 +47,68 @@ pub(super) fn take(plan: &Plan, inherited: Inherited) -> Result<(Vec<Bound>, Vec
     if bound.is_empty() { Err(PoolError::NoAddress) } else { Ok((bound, told)) }
 }
 
-fn tcp(name: &str, port: u16, shared: bool) -> io::Result<Vec<Bound>> {
-    if name == "*" {
-        // One socket for both kinds of addresses, where the machine has both.
-        let all = |ip: IpAddr| Bound::to_shared(SocketAddr::new(ip, port), shared);
-        return Ok(vec![all(Ipv6Addr::UNSPECIFIED.into()).or_else(|_| all(Ipv4Addr::UNSPECIFIED.into()))?]);
-    }
+/// The addresses of a name, without those that are in `taken` already. One that this machine does not have is left out
+/// where the name has another: IPv6 may be switched off.
+fn tcp(name: &str, port: u16, shared: bool, taken: &[Bound]) -> io::Result<Vec<Bound>> {
     let ip = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    match ip {
-        Ok(ip) => Ok(vec![Bound::to_shared(SocketAddr::new(ip, port), shared)?]),
-        Err(_) => (name, port).to_socket_addrs()?.map(|to| Bound::to_shared(to, shared)).collect(),
+    let addresses: Vec<SocketAddr> = match ip {
+        _ if name == "*" => {
+            let all = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+            all.map(|ip: IpAddr| SocketAddr::new(ip, port)).into()
+        }
+        Ok(ip) => vec![SocketAddr::new(ip, port)],
+        Err(_) => (name, port).to_socket_addrs()?.collect(),
+    };
+    let (mut bound, mut missing) = (Vec::new(), None);
+    for mut address in addresses {
+        if is_covered(address, taken) || is_covered(address, &bound) {
+            continue;
+        }
+        if let Some(first) = bound.first().and_then(Bound::address) {
+            // Port 0 was asked for: all of a name have the same.
+            address.set_port(first.port());
+        }
+        match Bound::to_one_kind(address, shared) {
+            Ok(it) => bound.push(it),
+            Err(error) if is_missing(&error) => missing = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    match missing {
+        Some(error) if bound.is_empty() => Err(error),
+        _ => Ok(bound),
+    }
+}
+
+/// Whether who connects to an address comes by one that is taken.
+fn is_covered(address: SocketAddr, taken: &[Bound]) -> bool {
+    taken.iter().filter_map(Bound::address).any(|it| {
+        let all = it.ip().is_unspecified() && it.is_ipv4() == address.is_ipv4();
+        it.port() == address.port() && (all || it.ip() == address.ip())
+    })
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_addresses_are_one_of_each_kind_and_no_address_is_taken_twice() {
+        let all = tcp("*", 0, false, &[]).unwrap();
+        let addresses: Vec<_> = all.iter().filter_map(Bound::address).collect();
+        assert_eq!(addresses[0].ip(), Ipv4Addr::UNSPECIFIED);
+        if let Some(six) = addresses.get(1) {
+            assert_eq!((six.ip(), six.port()), (Ipv6Addr::UNSPECIFIED.into(), addresses[0].port()));
+        }
+        let port = addresses[0].port();
+        for name in ["127.0.0.1", "0.0.0.0", "*"] {
+            assert!(tcp(name, port, false, &all).unwrap().is_empty(), "{name}");
+        }
+        // TEST-NET-1: no machine has it.
+        assert!(tcp("192.0.2.1", 0, false, &all).is_err());
     }
 }
