@@ -6,6 +6,7 @@
 //! without the proxy. A pooled client has a key of ours, which means whatever backend it has now.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,9 +115,10 @@ impl Registry {
         };
         if let Some(client) = pooled {
             let Some(flying) = Flying::begin(client).await else { return Cancelled::Idle };
-            deliver(&flying.to.compute, flying.to.pid, &flying.to.secret, within).await;
+            let to = &flying.to;
+            deliver(&to.compute, to.ends.there, (to.pid, &to.secret), within).await;
         } else if let Some(compute) = direct {
-            deliver(&compute, key.0, &key.1, within).await;
+            deliver(&compute, None, (key.0, &key.1), within).await;
         } else {
             return Cancelled::Unknown;
         }
@@ -150,14 +152,21 @@ impl Drop for Flying {
     }
 }
 
-pub(crate) async fn deliver(compute: &Arc<dyn Compute>, pid: u32, secret: &[u8], within: Duration) {
+/// Passes a request on to the server at the other end of a connection; `there` is what that end is called. Another
+/// address of the same name would be another machine.
+pub(crate) async fn deliver(
+    compute: &Arc<dyn Compute>,
+    there: Option<SocketAddr>,
+    (pid, secret): (u32, &[u8]),
+    within: Duration,
+) {
     let message = startup::encode_cancel(pid, secret);
     let gate = compute.gate();
     if gate.is_closed() && gate.look().inside() == 0 {
         return;
     }
     let deliver = async {
-        let mut stream = compute.connect().await?;
+        let mut stream = compute.connect_again(there).await?;
         stream.write_all(&message).await?;
         stream.flush().await?;
         stream.read(&mut [0]).await

@@ -5,7 +5,7 @@
 //! the client has proved who it is.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -191,6 +191,14 @@ pub trait Compute: Send + Sync + 'static {
     /// When it does not listen (any more).
     async fn connect(&self) -> io::Result<BackendStream>;
 
+    /// Connects to the very server that is at the other end of such a connection, to cancel what runs there.
+    ///
+    /// # Errors
+    /// When it does not listen (any more).
+    async fn connect_again(&self, _there: Option<SocketAddr>) -> io::Result<BackendStream> {
+        self.connect().await
+    }
+
     /// How a pool of this database and role introduces itself. `None`: as what it is, and nothing is asked; a
     /// failure to connect then means that PostgreSQL is just starting, and is tried again.
     fn introduction(&self, _database: &str, _role: &str) -> Option<Introduction> {
@@ -209,6 +217,11 @@ pub trait Compute: Send + Sync + 'static {
     /// Tells when and how this run ends. All handles of one run have the same channel, and no other run has it:
     /// see [`same_run`].
     fn closing(&self) -> watch::Receiver<Option<Closing>>;
+
+    /// The same of the connections to one of its addresses, where it has several that may go before it does.
+    fn closing_at(&self, _there: Option<SocketAddr>) -> watch::Receiver<Option<Closing>> {
+        self.closing()
+    }
 
     /// A name that no other run ever has, and that another process knows it by. `None`: sessions cannot move.
     fn identity(&self) -> Option<String> {

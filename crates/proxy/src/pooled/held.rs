@@ -51,7 +51,7 @@ impl Key {
         compute: Arc<dyn Compute>,
         ends: Ends,
     ) -> Self {
-        let mut end = compute.closing();
+        let mut end = compute.closing_at(ends.there);
         if end.borrow().is_some() {
             // So that it is not taken for one that nothing has been heard of.
             end.mark_changed();

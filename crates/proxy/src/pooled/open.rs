@@ -23,7 +23,7 @@ use super::slot::Slot;
 use crate::backend_stream::BackendStream;
 use crate::outbox::Outbox;
 use crate::session::{help, not_started};
-use crate::wake::{Backend, Compute, Wake};
+use crate::wake::{Backend, Wake};
 
 /// As for other sessions: PostgreSQL restarts by itself after a crash.
 const RETRY_FOR: Duration = Duration::from_secs(20);
@@ -44,7 +44,7 @@ const CHUNK: usize = 1024;
 pub(super) async fn open(pool: Arc<Pool>, opening: Opening) {
     let made = connect(&pool, &*pool.wake, false).await;
     if let Ok(held) = &made {
-        watch(&pool, Arc::clone(&held.key.compute));
+        watch(&pool, &held.key);
     }
     pool.opened(opening, made);
 }
@@ -53,7 +53,7 @@ pub(super) async fn open(pool: Arc<Pool>, opening: Opening) {
 pub(super) async fn reopen(pool: Arc<Pool>, opening: Opening, slot: Arc<Slot>) {
     let made = connect(&pool, pool.wake.ungated(), true).await;
     if let Ok(held) = &made {
-        watch(&pool, Arc::clone(&held.key.compute));
+        watch(&pool, &held.key);
     }
     pool.reopened(opening, made, &slot);
 }
@@ -267,12 +267,12 @@ pub(super) fn told(error: &dormouse_pgwire::backend::ErrorResponse) -> ClientErr
 
 /// Tells the pool when the compute of a new backend ends. One watcher is enough for all of a run; it goes with the
 /// pool, and when the compute has been replaced, which nothing follows.
-fn watch(pool: &Arc<Pool>, compute: Arc<dyn Compute>) {
-    if !pool.is_first_of(&compute) {
+fn watch(pool: &Arc<Pool>, backend: &Key) {
+    let mut closing = backend.compute.closing_at(backend.ends.there);
+    if !pool.is_first_of(&closing) {
         return;
     }
     let weak = Arc::downgrade(pool);
-    let mut closing = compute.closing();
     let gone = pool.gone();
     pool.home().spawn(async move {
         loop {
@@ -281,7 +281,7 @@ fn watch(pool: &Arc<Pool>, compute: Arc<dyn Compute>) {
                 () = gone.cancelled() => return,
             };
             let Some(pool) = weak.upgrade() else { return };
-            pool.ends(&compute);
+            pool.ends(&closing);
             if over || *closing.borrow() == Some(Closing::Replaced) {
                 return;
             }

@@ -11,7 +11,7 @@
 //!
 //! In reading order: [`state`] is what the files say, [`door`] answers the rest of the proxy from it, [`config`] says what is understood of a `pgbouncer.ini` and what is refused, [`encryption`] what
 //! its TLS settings mean, [`login`] lets clients in ([`prove`] asks them for proof, [`lookup`] asks a server what a
-//! role must prove, [`startup`] takes what else they said), [`target`] leads to servers, [`server_tls`] encrypts the
+//! role must prove, [`startup`] takes what else they said), [`target`] leads to servers ([`sites`] are the addresses of a name), [`server_tls`] encrypts the
 //! way ([`old_certs`] are certificates that rustls does not read), [`peers`] are other processes behind the same
 //! address, [`requests`] is what the console asks of whoever runs this, [`journal`] what is logged. How a pool proves
 //! its role at a server is in `pooled/prove.rs`. Where the next change goes: a setting of the file that must be
@@ -28,6 +28,7 @@ pub(crate) mod peers;
 mod prove;
 mod requests;
 mod server_tls;
+mod sites;
 mod startup;
 mod state;
 mod target;

@@ -1,6 +1,7 @@
 //! Where an entry of `[databases]` leads: one or several servers, all as good as each other.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +22,7 @@ use super::Users;
 use super::config::Plan;
 use super::encryption::Encryption;
 use super::server_tls::ServerTls;
+use super::sites::{self, Sites};
 use crate::backend_stream::BackendStream;
 use crate::wake::{Compute, Introduction, ServerPassword};
 
@@ -90,6 +92,7 @@ impl Targets {
     pub(super) fn replaced(&self) {
         for target in &*self.all {
             target.closing.send_replace(Some(Closing::Replaced));
+            target.sites.replaced();
             target.resume();
         }
     }
@@ -105,6 +108,7 @@ enum Place {
 /// One server, as one entry wants it.
 pub(super) struct Target {
     place: Place,
+    sites: Sites,
     /// Whose turn it is, and at which it is this one's; when the next is tried only after a failure.
     own_turn: Option<(Arc<AtomicUsize>, usize)>,
     /// How many they are.
@@ -128,6 +132,7 @@ impl Target {
         gate.open();
         Self {
             place,
+            sites: Sites::default(),
             own_turn: None,
             siblings: entry.host.as_deref().unwrap_or_default().split(',').count(),
             keepalive: keepalive(plan),
@@ -226,9 +231,14 @@ impl Target {
         if found.is_empty() {
             return Err(unknown("there is none".to_owned()));
         }
-        let stream = TcpStream::connect(found.as_slice()).await?;
+        let stream = sites::connect(&self.sites.found(found), self.within).await?;
+        self.tune(&stream)?;
+        Ok(stream)
+    }
+
+    fn tune(&self, stream: &TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
-        let socket = SockRef::from(&stream);
+        let socket = SockRef::from(stream);
         if let Some(keepalive) = &self.keepalive {
             socket.set_keepalive(true)?;
             socket.set_tcp_keepalive(keepalive)?;
@@ -236,7 +246,7 @@ impl Target {
         if !self.user_timeout.is_zero() {
             socket.set_tcp_user_timeout(Some(self.user_timeout))?;
         }
-        Ok(stream)
+        Ok(())
     }
 
     /// The next one, unless somebody was faster.
@@ -251,15 +261,39 @@ impl Target {
     }
 }
 
+/// A server that is being connected to. When that fails, or takes too long, the turn is another's.
+struct Reaching<'a>(Option<&'a Target>);
+
+impl Drop for Reaching<'_> {
+    fn drop(&mut self) {
+        if let Some(target) = self.0 {
+            target.give_turn_away();
+        }
+    }
+}
+
 #[async_trait::async_trait]
 impl Compute for Target {
     async fn connect(&self) -> io::Result<BackendStream> {
         match &self.place {
             Place::Unix(path) => UnixStream::connect(path).await.and_then(BackendStream::unix),
             Place::Tcp(host, port) => {
-                let stream = self.reach(host, *port).await.inspect_err(|_| self.give_turn_away())?;
+                let mut reaching = Reaching(Some(self));
+                let stream = self.reach(host, *port).await?;
+                reaching.0 = None;
                 self.tls.wrap(stream, host).await
             }
+        }
+    }
+
+    async fn connect_again(&self, there: Option<SocketAddr>) -> io::Result<BackendStream> {
+        match (&self.place, there) {
+            (Place::Tcp(host, _), Some(address)) => {
+                let stream = TcpStream::connect(address).await?;
+                self.tune(&stream)?;
+                self.tls.wrap(stream, host).await
+            }
+            _ => self.connect().await,
         }
     }
 
@@ -290,7 +324,55 @@ impl Compute for Target {
         self.closing.subscribe()
     }
 
+    fn closing_at(&self, there: Option<SocketAddr>) -> watch::Receiver<Option<Closing>> {
+        match there {
+            Some(address) => self.sites.closing(address.ip(), || *self.closing.borrow()),
+            None => self.closing(),
+        }
+    }
+
     async fn reenter(self: Arc<Self>) -> Result<Pass, ClientError> {
         Ok(self.enter().await)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dormouse_pooler::config::ini;
+
+    use super::super::config::Lists;
+    use super::*;
+
+    /// The only server of an entry.
+    fn target(entry: &str) -> Arc<Target> {
+        let text = format!("[databases]\n{entry}\n[pgbouncer]\nserver_tls_sslmode = disable\n");
+        let ini = ini::parse(&text, "test", &mut |_| Err(io::ErrorKind::NotFound.into())).unwrap();
+        let plan = Plan::new(ini, Lists::default()).unwrap();
+        let encryption = Encryption::load(&plan).unwrap();
+        let targets = Targets::new(&plan.ini.databases[0], &plan, &encryption, &Arc::default());
+        targets.next()
+    }
+
+    #[tokio::test]
+    async fn a_cancel_request_goes_to_the_machine_that_the_connection_leads_to() {
+        let other = tokio::net::TcpListener::bind("127.0.0.3:0").await.unwrap();
+        let there = other.local_addr().unwrap();
+        // What the name leads to now does not even listen.
+        let target = target(&format!("db = host=127.0.0.2 port={}", there.port()));
+        assert!(target.connect().await.is_err());
+        let stream = target.connect_again(Some(there)).await.unwrap();
+        assert_eq!(stream.ends().there, Some(there));
+    }
+
+    #[test]
+    fn the_connections_of_an_entry_that_leads_elsewhere_now_are_told() {
+        let target = target("db = host=127.0.0.2 port=1");
+        let there = "127.0.0.2:1".parse().ok();
+        let before = target.closing_at(there);
+        let targets = Targets { all: Arc::new([Arc::clone(&target)]), turn: Arc::default(), sticky: false };
+        targets.replaced();
+        for told in [before, target.closing_at(there), target.closing(), target.closing_at(None)] {
+            assert_eq!(*told.borrow(), Some(Closing::Replaced));
+        }
     }
 }

@@ -41,7 +41,7 @@ use crate::pooled::seats::{self, Row};
 use crate::pooled::slot::Slot;
 use crate::pooled::stats::Stats;
 use crate::traffic::Tally;
-use crate::wake::{Compute, End, Wake, same_run};
+use crate::wake::{End, Wake, same_run};
 
 /// Startup settings whose greeting is remembered. Drivers of one application send one or two.
 const MAX_GREETINGS: usize = 64;
@@ -260,22 +260,20 @@ impl Pool {
     }
 
     /// Whether this run of the compute is not watched yet; then the caller does.
-    pub(in crate::pooled) fn is_first_of(&self, compute: &Arc<dyn Compute>) -> bool {
-        let run = compute.closing();
+    pub(in crate::pooled) fn is_first_of(&self, run: &End) -> bool {
         let mut inner = self.inner.lock();
         inner.runs.retain(|known| known.has_changed().is_ok());
-        let known = inner.runs.iter().any(|known| same_run(known, &run));
+        let known = inner.runs.iter().any(|known| same_run(known, run));
         if !known {
-            inner.runs.push(run);
+            inner.runs.push(run.clone());
         }
         !known
     }
 
-    /// The compute ends: nobody gets its idle backends any more, and who has one learns of it.
-    pub(in crate::pooled) fn ends(&self, compute: &Arc<dyn Compute>) {
-        let run = compute.closing();
+    /// This run of the compute ends: nobody gets its idle backends any more, and who has one learns of it.
+    pub(in crate::pooled) fn ends(&self, run: &End) {
         let mut inner = self.inner.lock();
-        for held in inner.books.remove_idle(|held| held.is_of(&run), &mut self.gate()) {
+        for held in inner.books.remove_idle(|held| held.is_of(run), &mut self.gate()) {
             farewell(&held, CloseReason::Reconnect.as_str());
         }
         for client in inner.clients.values().filter(|client| client.doing() == Doing::Linked) {

@@ -149,9 +149,9 @@ impl Session {
         if let Some(leased) = running {
             // PostgreSQL would notice only when it has something to say.
             let key = Arc::clone(&leased.held.key);
-            self.pool
-                .home()
-                .spawn(async move { deliver(&key.compute, key.pid, &key.secret, DELIVER_WITHIN).await });
+            self.pool.home().spawn(async move {
+                deliver(&key.compute, key.ends.there, (key.pid, &key.secret), DELIVER_WITHIN).await;
+            });
         }
         self.give_up_backend();
     }
