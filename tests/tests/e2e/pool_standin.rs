@@ -269,3 +269,37 @@ fn replication_has_a_connection_of_its_own() {
     assert!(pooler.psql(&refused, "IDENTIFY_SYSTEM").bad().contains("login failed"));
     assert_eq!(pooler.psql(&dsn, "select 2").good(), "2");
 }
+
+#[test]
+fn orders_may_come_before_the_first_client_of_a_database() {
+    let Some(foreign) = server(15) else { return };
+    let mut pooler = Pooler::new();
+    pooler.write(
+        &format!("* = host=127.0.0.1 port={}", foreign.port()),
+        "auth_type = scram-sha-256\nquery_wait_timeout = 1",
+        "\"s\" \"new\"\n",
+    );
+    pooler.start();
+    let dir = pooler.dir.path().display().to_string();
+    let admin = |sql: &str| pooler.psql(&pooler.dsn(&dir, "pgbouncer", "''", "pgbouncer"), sql);
+    let ask = |database: &str| {
+        pooler.psql(&pooler.dsn("127.0.0.1", "s", "new", database), "select current_database()")
+    };
+    for undoing in ["resume", "enable"] {
+        assert!(admin(&format!("{undoing} postgres")).bad().contains("no such database: postgres"));
+    }
+    admin("pause postgres").good();
+    let shown = admin("show databases").good();
+    assert!(shown.lines().any(|line| line.starts_with("postgres|")), "{shown}");
+    assert!(ask("postgres").bad().contains("query_wait_timeout"));
+    admin("resume postgres").good();
+    assert_eq!(ask("postgres").good(), "postgres");
+    admin("disable template1").good();
+    assert!(ask("template1").bad().contains("is disabled"));
+    admin("enable template1").good();
+    assert_eq!(ask("template1").good(), "template1");
+    for order in ["reconnect", "wait_close", "kill"] {
+        admin(&format!("{order} of_{order}")).good();
+    }
+    assert!(admin("pause pgbouncer").bad().contains("cannot pause admin db"));
+}

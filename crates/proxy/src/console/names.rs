@@ -10,6 +10,9 @@ use crate::session::Shared;
 /// The databases that are the console.
 pub(super) const CONSOLE: [&str; 2] = ["dormouse", "pgbouncer"];
 
+/// Commands that mean nothing where no order holds.
+const UNDOING: [&str; 2] = ["resume", "enable"];
+
 /// The pools that a command means; at least one, when it names something.
 pub(super) fn pools(
     shared: &Shared,
@@ -25,6 +28,10 @@ pub(super) fn pools(
         // A file's databases are known before anybody uses them.
         true if shared.upstream.as_ref().is_some_and(|it| it.knows(&name)) => Ok((target, meant)),
         true if CONSOLE.contains(&name.as_str()) => Err(AdminError::AdminDatabase { verb, name }),
+        // An order may come before the first client, right after a start; what undoes one may not.
+        true if !UNDOING.contains(&verb) && shared.upstream.as_ref().is_some_and(|it| it.register(&name)) => {
+            Ok((target, meant))
+        }
         true => Err(AdminError::NoSuchDatabase(name)),
     }
 }

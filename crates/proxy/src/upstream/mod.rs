@@ -215,6 +215,12 @@ impl Upstream {
         self.databases().iter().any(|(known, _)| known == name)
     }
 
+    /// Whether the file has an entry for this database. One that only `*` covers is known from now on, as if a client had
+    /// come for it.
+    pub(crate) fn register(&self, name: &str) -> bool {
+        self.entry(name).is_ok()
+    }
+
     /// Whether work is held up by a signal or SUSPEND.
     pub(crate) fn is_paused(&self) -> bool {
         self.0.paused.load(Ordering::Acquire)
