@@ -129,6 +129,18 @@ impl Bound {
         Ok(Self { socket, place })
     }
 
+    /// An address that the service manager has taken and keeps: the file of a Unix socket is not ours to remove.
+    ///
+    /// # Errors
+    /// When it is no socket, or of another kind.
+    pub fn lent(socket: OwnedFd) -> io::Result<Self> {
+        let bound = Self::given(socket)?;
+        if let Place::Unix(file) = &bound.place {
+            file.left.store(true, Ordering::Release);
+        }
+        Ok(bound)
+    }
+
     /// Another handle of the socket. While any process has one, those who connect wait in line and are not refused.
     ///
     /// # Errors

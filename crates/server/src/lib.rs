@@ -8,6 +8,7 @@
 //! * [`wake`]: how the proxy's questions are answered by control and computes.
 //! * [`pooler`]: the API's way to the proxy's pooler.
 //! * `traffic`: the ledger's way to the proxy's counters.
+//! * `systemd`: what the service manager is told, and has opened.
 //! * [`http`]: the HTTP port: the API, `/healthz`, `/metrics`. [`console`]: the pages for people, embedded.
 //! * [`takeover`]: from one server to the next, without a client noticing.
 //! * [`recover`]: a new data directory from nothing but a store.
@@ -20,6 +21,7 @@ pub mod place;
 pub mod wake;
 pub mod pooler;
 mod traffic;
+mod systemd;
 pub mod http;
 pub mod console;
 pub mod limited;

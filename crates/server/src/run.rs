@@ -31,6 +31,7 @@ use crate::error::{ServerError, system};
 use crate::place::{self, Place, PlaceError};
 use crate::ports::{Ports, no_clients};
 use crate::prepared::Prepared;
+use crate::systemd::{self, State};
 use crate::takeover::ask::{self, Predecessor, Turn};
 use crate::takeover::give::{self, Wish};
 use crate::{http, pooler, traffic, wake};
@@ -62,10 +63,12 @@ pub async fn run(config: ServerConfig, ready: impl FnOnce(Ready)) -> Result<(), 
     let mut signals = Signals::new().map_err(system("wait for signals"))?;
     let (mut server, told) = Server::start(&config).await?;
     ready(told);
+    systemd::tell(if config.takeover { State::ReadyInstead } else { State::Ready });
     loop {
         tokio::select! {
             signal = signals.next() => {
                 tracing::info!(signal, "stopping");
+                systemd::tell(State::Stopping);
                 break;
             }
             Some(wish) = server.wishes.recv() => match server.hand_over(wish, &mut signals).await? {

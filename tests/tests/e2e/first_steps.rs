@@ -1,6 +1,9 @@
 //! What a new user does first.
 
-use dormouse_tests::Server;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use dormouse_tests::{Server, passable_dir};
 
 #[tokio::test]
 async fn connects_sleeps_and_wakes() {
@@ -24,4 +27,22 @@ async fn connects_sleeps_and_wakes() {
     let (took, well) = server.stop();
     assert!(well && took.as_secs() < 30, "{took:?}");
     assert!(server.computes().is_empty(), "a stopped server leaves nothing running");
+}
+
+#[test]
+fn a_service_manager_is_told_when_it_serves_and_when_it_stops() {
+    let dir = passable_dir();
+    let path = dir.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let told = || {
+        let mut text = [0; 64];
+        let length = manager.recv(&mut text).unwrap();
+        String::from_utf8_lossy(&text[..length]).into_owned()
+    };
+    let mut server =
+        Server::start_in(&dir.path().join("data"), &[], &[("NOTIFY_SOCKET", path.to_str().unwrap())]);
+    assert_eq!(told(), "READY=1");
+    assert!(server.stop().1);
+    assert_eq!(told(), "STOPPING=1");
 }

@@ -1,5 +1,8 @@
 //! `dormouse pool` where it must be PgBouncer's equal: who is let in and how, the console, online restarts, peers.
 
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::{Command, Stdio};
 
 use dormouse_base::clock::Mono;
@@ -268,6 +271,52 @@ fn replication_has_a_connection_of_its_own() {
     let refused = pooler.dsn("127.0.0.1", "m", "old", "db") + " replication=database";
     assert!(pooler.psql(&refused, "IDENTIFY_SYSTEM").bad().contains("login failed"));
     assert_eq!(pooler.psql(&dsn, "select 2").good(), "2");
+}
+
+#[test]
+fn a_service_manager_is_told_and_its_sockets_are_used() {
+    let Some(foreign) = server(15) else { return };
+    let mut pooler = Pooler::new();
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    pooler.port = tcp.local_addr().unwrap().port();
+    let path = pooler.path(&format!(".s.PGSQL.{}", pooler.port));
+    let unix = UnixListener::bind(&path).unwrap();
+    let manager = UnixDatagram::bind(pooler.path("notify")).unwrap();
+    manager.set_read_timeout(Some(WITHIN)).unwrap();
+    let told = || {
+        let mut text = [0; 128];
+        let length = manager.recv(&mut text).unwrap();
+        String::from_utf8_lossy(&text[..length]).into_owned()
+    };
+    pooler.write(
+        &format!("db = host=127.0.0.1 port={} dbname=postgres", foreign.port()),
+        "auth_type = scram-sha-256",
+        "\"s\" \"new\"\n",
+    );
+    let plain = pooler.command();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "exec 3<&0 4<&2 </dev/null 2>/dev/null; LISTEN_PID=$$ LISTEN_FDS=2 exec \"$@\"", "sh"])
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .current_dir(pooler.dir.path())
+        .env("NOTIFY_SOCKET", pooler.path("notify"))
+        .stdin(OwnedFd::from(tcp))
+        .stderr(OwnedFd::from(unix))
+        .stdout(Stdio::piped());
+    pooler.start_with(command);
+    assert_eq!(told(), "READY=1");
+    for host in ["127.0.0.1".to_owned(), pooler.dir.path().display().to_string()] {
+        assert_eq!(pooler.psql(&pooler.dsn(&host, "s", "new", "db"), "select 1").good(), "1", "{host}");
+    }
+    pooler.wait_for_log("sockets passed from service manager");
+    pooler.signal(Signal::HUP);
+    assert!(told().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert_eq!(told(), "READY=1");
+    pooler.signal(Signal::QUIT);
+    assert_eq!(told(), "STOPPING=1");
+    assert!(pooler.ended());
+    assert!(path.exists(), "it is the manager's");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! What a pooler listens on: `listen_addr`, `listen_port`, `unix_socket_dir`, `unix_socket_mode`.
+//! What a pooler listens on: `listen_addr`, `listen_port`, `unix_socket_dir`, `unix_socket_mode`; or what the process
+//! that it replaces, or the service manager, has listened on already.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
@@ -9,6 +10,7 @@ use dormouse_proxy::upstream::Plan;
 use rustix::io::Errno;
 
 use super::{Inherited, PoolError, setting};
+use crate::systemd;
 
 /// Everything of a file's mode that can be set.
 const MODE_MASK: u32 = 0o777;
@@ -19,6 +21,15 @@ pub(super) fn take(plan: &Plan, inherited: Inherited) -> Result<(Vec<Bound>, Vec
     if !inherited.is_empty() {
         let told = inherited.iter().map(Bound::name).collect();
         return Ok((inherited, told));
+    }
+    let passed = passed()?;
+    if !passed.is_empty() {
+        let told: Vec<String> = passed.iter().map(Bound::name).collect();
+        tracing::info!(
+            sockets = told.join(", "),
+            "sockets passed from service manager; listen_addr and unix_socket_dir are ignored"
+        );
+        return Ok((passed, told));
     }
     let shared = matches!(setting(plan, "so_reuseport").as_str(), "1" | "on" | "true" | "yes");
     let failed = |address: String| move |source| PoolError::Listen { address, source };
@@ -45,6 +56,13 @@ pub(super) fn take(plan: &Plan, inherited: Inherited) -> Result<(Vec<Bound>, Vec
         told.push(name);
     }
     if bound.is_empty() { Err(PoolError::NoAddress) } else { Ok((bound, told)) }
+}
+
+/// The sockets of the service manager.
+fn passed() -> Result<Vec<Bound>, PoolError> {
+    let failed =
+        |source| PoolError::Listen { address: "what the service manager has passed".to_owned(), source };
+    systemd::sockets().into_iter().map(|socket| Bound::lent(socket).map_err(failed)).collect()
 }
 
 /// The addresses of a name, without those that are in `taken` already. One that this machine does not have is left out

@@ -37,6 +37,7 @@ use signals::{Signals, Wish};
 pub use successor::{Inherited, take_over};
 
 use crate::place;
+use crate::systemd::{self, State};
 
 /// Clients that are ended get this long to be told so.
 const GOODBYE_WITHIN: Duration = Duration::from_millis(200);
@@ -134,7 +135,8 @@ pub async fn run(start: Start, ready: impl FnOnce(&[String])) -> Result<(), Pool
     let Start { file, plan, log, verbose, inherited } = start;
     place::raise_descriptor_limit();
     let mut signals = Signals::new().map_err(system("wait for signals"))?;
-    let _pidfile = PidFile::write(&setting(&plan, "pidfile"), inherited.is_something())?;
+    let replaces = inherited.is_something();
+    let _pidfile = PidFile::write(&setting(&plan, "pidfile"), replaces)?;
     for (name, note) in plan.ignored() {
         tracing::warn!("{name} has no effect here ({note})");
     }
@@ -157,6 +159,7 @@ pub async fn run(start: Start, ready: impl FnOnce(&[String])) -> Result<(), Pool
         .map_err(system("start to listen"))?;
     tracing::info!(addresses = told.join(", "), pid = std::process::id(), "ready");
     ready(&told);
+    systemd::tell(if replaces { State::ReadyInstead } else { State::Ready });
     let pooler = Pooler { file, upstream, proxy, log, verbose };
     pooler.follow(&mut signals, &mut requests).await;
     let _ended_in_time = door.close(DOOR_CLOSES_WITHIN).await;
@@ -216,13 +219,18 @@ impl Pooler {
                         self.upstream.resume();
                     }
                     Wish::End(_) if ending.has_begun() => break,
-                    Wish::End(mode) => ending.begin(mode, self),
+                    Wish::End(mode) => self.end(mode, &mut ending),
                 },
                 Some(request) = requests.recv() => self.asked(request, &mut ending).await,
                 () = ending.is_over(self) => break,
             }
         }
         tracing::info!("ending now");
+    }
+
+    fn end(&self, mode: Shutdown, ending: &mut Ending) {
+        systemd::tell(State::Stopping);
+        ending.begin(mode, self);
     }
 
     fn pause(&self, paused: &Scope) {
@@ -255,10 +263,11 @@ impl Pooler {
                 let _left = answer.send(done);
             }
             Request::Shutdown(mode, answer) => {
-                ending.begin(mode, self);
+                self.end(mode, ending);
                 let _left = answer.send(());
             }
             Request::Replaced(answer) => {
+                // The service goes on, so its manager is not told that it stops.
                 tracing::info!("another process takes over");
                 ending.begin(Shutdown::WaitForClients, self);
                 self.proxy.leave_unix();
@@ -269,6 +278,13 @@ impl Pooler {
 
     /// Reads the files again. When they cannot be used everything stays as it is.
     async fn reload(&self) -> bool {
+        systemd::tell(State::Reloading);
+        let done = self.read_again().await;
+        systemd::tell(State::Ready);
+        done
+    }
+
+    async fn read_again(&self) -> bool {
         if let Err(error) = self.log.reopen() {
             tracing::warn!(%error, "cannot open the log file again");
         }
