@@ -32,7 +32,7 @@ const CONDITIONS: [&str; 14] = [
 /// After the first word of a query, which is given.
 pub(super) fn query(statement: &mut Statement<'_, '_>, first: &[u8]) {
     let mut previous = Token::Word(first);
-    let whole = statement.lexer;
+    let mut known = Known { whole: statement.lexer, once: None, read: 0 };
     while let Some(token) = statement.lexer.next() {
         let name = match token {
             Token::Word(word) if is(word, "into") => {
@@ -47,7 +47,7 @@ pub(super) fn query(statement: &mut Statement<'_, '_>, first: &[u8]) {
             }
         };
         if statement.lexer.symbol(b'(') {
-            call(statement, token, name, whole);
+            call(statement, token, name, &mut known);
         }
         previous = token;
     }
@@ -86,8 +86,19 @@ pub(super) fn names_temp_schema(lexer: &mut Lexer<'_>) -> bool {
     found
 }
 
+/// What was found out about a query on the way, so that nothing of it is read for each call again: a text of
+/// nothing but calls would take minutes.
+struct Known<'a> {
+    /// All of it.
+    whole: Lexer<'a>,
+    /// Whether its calls happen once, if that was asked.
+    once: Option<bool>,
+    /// Up to where arguments were read.
+    read: usize,
+}
+
 /// After the parenthesis of a call.
-fn call(statement: &mut Statement<'_, '_>, token: Token<'_>, name: &[u8], whole: Lexer<'_>) {
+fn call<'a>(statement: &mut Statement<'a, '_>, token: Token<'_>, name: &[u8], known: &mut Known<'a>) {
     if token == Token::Hidden {
         return statement.emit(Effect::Do);
     }
@@ -104,19 +115,28 @@ fn call(statement: &mut Statement<'_, '_>, token: Token<'_>, name: &[u8], whole:
         | b"pg_try_advisory_lock_shared" => statement.emit(Effect::AdvisoryLock),
         b"pg_advisory_unlock" | b"pg_advisory_unlock_shared" => statement.emit(Effect::AdvisoryUnlock),
         b"pg_advisory_unlock_all" => statement.emit(Effect::AdvisoryUnlockAll),
-        b"set_config" => set_config(statement, whole),
+        b"set_config" => set_config(statement, known),
         _ => {}
     }
 }
 
-/// After `set_config(`. A copy of the position reads the arguments, for they may hold calls of their own.
-fn set_config(statement: &mut Statement<'_, '_>, whole: Lexer<'_>) {
+/// After `set_config(`. A copy of the position reads the arguments, for they may hold calls of their own; of one
+/// inside them only the name is read.
+fn set_config<'a>(statement: &mut Statement<'a, '_>, known: &mut Known<'a>) {
     let mut lexer = statement.lexer;
+    if lexer.position() < known.read {
+        let name = match lexer.next() {
+            Some(Token::Literal(literal)) if lexer.symbol(b',') => spelling::text(literal),
+            _ => None,
+        };
+        return statement.emit(Effect::SetConfig { name, value: None, local: None });
+    }
     let name = argument(&mut lexer).and_then(Argument::text);
     let value = argument(&mut lexer).and_then(Argument::text);
     let local = argument(&mut lexer).and_then(Argument::boolean);
-    let value = if happens_once(whole) { value } else { None };
-    statement.emit(Effect::SetConfig { name, value, local });
+    known.read = lexer.position();
+    let once = *known.once.get_or_insert_with(|| happens_once(known.whole));
+    statement.emit(Effect::SetConfig { name, value: value.filter(|_| once), local });
 }
 
 /// Whether nothing in a statement can make its calls happen never or twice.

@@ -127,7 +127,11 @@ pub(super) fn explain(statement: &mut Statement<'_, '_>) {
         }
     }
     let executes = matches!(lexer.peek(), Some(Token::Word(word)) if is(word, "execute"));
-    if runs || executes {
+    let mut inner = *lexer;
+    while inner.symbol(b'(') {}
+    // PostgreSQL refuses one in another; a text of nothing but EXPLAIN must not go deeper than the stack.
+    let again = matches!(inner.peek(), Some(Token::Word(next)) if is(next, "explain"));
+    if (runs || executes) && !again {
         statement.read();
     }
 }

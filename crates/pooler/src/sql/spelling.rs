@@ -27,7 +27,9 @@ pub(super) fn dotted<'a>(lexer: &mut Lexer<'a>) -> Option<Cow<'a, str>> {
     let mut whole = name(lexer)?;
     while lexer.symbol(b'.') {
         let part = name(lexer)?;
-        whole = Cow::Owned(format!("{whole}.{part}"));
+        let joined = whole.to_mut();
+        joined.push('.');
+        joined.push_str(&part);
     }
     Some(whole)
 }

@@ -1,5 +1,8 @@
 //! What texts do: a table, and properties that hold for every text.
 
+use std::time::Duration;
+
+use dormouse_base::clock::Mono;
 use proptest::prelude::*;
 
 use super::{Effect, Shape, Value, classify};
@@ -220,6 +223,7 @@ const CASES: &[(&str, &str)] = &[
     ("explain (analyze, buffers) select pg_advisory_lock(1)", "AdvisoryLock"),
     ("explain (analyze off) select pg_advisory_lock(1)", ""),
     ("explain select pg_advisory_lock(1)", ""),
+    ("explain analyze ((explain analyze select pg_advisory_lock(1)))", ""),
     ("create table t as select pg_advisory_lock(1)", "AdvisoryLock"),
     ("create view v as select pg_advisory_lock(1)", ""),
     ("copy (select pg_advisory_lock(1)) to stdout", "Copy · AdvisoryLock"),
@@ -241,7 +245,11 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "select set_config('a', set_config('b', '1', false), false)",
-        "config Some(\"a\") None Some(false) · config Some(\"b\") Some(\"1\") Some(false)",
+        "config Some(\"a\") None Some(false) · config Some(\"b\") None None",
+    ),
+    (
+        "select set_config(set_config('a'||'b', '1', false), 'c', false)",
+        "config None Some(\"c\") Some(false) · config None None None",
     ),
     (
         "SELECT pg_catalog.set_config('search_path', '', false);",
@@ -332,6 +340,33 @@ fn names_are_cut_as_postgresql_cuts_them() {
 fn texts_that_are_not_utf8_are_left_to_postgresql() {
     assert_eq!(show(b"set a = 'x\xff'"), "set a? set a = 'x\u{fffd}'");
     assert_eq!(show(b"select set_config('a', '\xff', false)"), "config Some(\"a\") None Some(false)");
+}
+
+/// Each would take minutes, or more stack than there is, if anything were read again for each piece.
+#[test]
+fn long_texts_take_as_long_as_they_are_long() {
+    const PIECES: usize = 100_000;
+    for (piece, end) in [
+        ("explain analyze ", "select pg_advisory_lock(1)"),
+        ("explain (analyze) (", "select 1"),
+        ("select set_config('a', ", ""),
+        ("select set_config('a', '1', false), (", ""),
+        ("set_config(", ""),
+        ("set a.", "b = 1"),
+        ("do $$ set a.b; $$ ", ""),
+        ("create table pg_temp.", ""),
+    ] {
+        for first in ["", "select ", "set ", "explain analyze "] {
+            let text = format!("{first}{}{end}", piece.repeat(PIECES));
+            let began = Mono::now();
+            classify(text.as_bytes(), &mut |_| {});
+            assert!(began.elapsed() < Duration::from_secs(5), "{first}{piece}: {:?}", began.elapsed());
+        }
+    }
+    let dotted = format!("set a{} = 1", ".a".repeat(PIECES));
+    let began = Mono::now();
+    assert!(show(dotted.as_bytes()).len() > 2 * PIECES);
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
 proptest! {
