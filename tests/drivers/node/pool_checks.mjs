@@ -99,6 +99,7 @@ export async function everything(connect) {
   await errors(a, b);
   await transactions(a, b);
   await settings(a, b);
+  await literals(a, b);
   await sessionState(connect);
   await discard(connect);
   await big(a);
@@ -217,6 +218,19 @@ async function settings(a, b) {
     await a.plain('reset all');
     const { application_name: _, ...others } = fresh;
     await elsewhere(b, () => kept(a, others));
+  });
+}
+
+async function literals(a, b) {
+  await check('a literal means what it means to its own connection', async () => {
+    await a.plain("set time zone 'Asia/Tokyo'");
+    await b.plain("set time zone 'UTC'");
+    const text = "select (extract(epoch from timestamptz '2024-06-01') - 1717200000)::int + $1::int";
+    for (let i = 0; i < 8; i++) {
+      assert.equal(await one(a, text, i), i - 32400);
+      assert.equal(await one(b, text, i), i);
+    }
+    for (const client of [a, b]) await client.plain('reset time zone');
   });
 }
 

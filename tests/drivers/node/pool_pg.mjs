@@ -37,6 +37,17 @@ async function names(a, b) {
   });
 }
 
+async function moments(a) {
+  await check('now is when it is said', async () => {
+    const seen = new Set();
+    for (let i = 0; i < 6; i++) {
+      const { rows } = await a.raw.query({ text: "select extract(epoch from timestamptz 'now')::text || $1 as at", values: [''] });
+      seen.add(rows[0].at);
+    }
+    assert.equal(seen.size, 6);
+  });
+}
+
 async function cursors(a, b) {
   await check('pg-cursor', async () => {
     const cursor = a.raw.query(new Cursor('select g from generate_series(1, $1::int) g', [1000]));
@@ -131,6 +142,7 @@ async function ownPool() {
 begin('pg');
 const [a, b] = await everything(connect);
 await names(a, b);
+await moments(a);
 await cursors(a, b);
 await pipelines(b);
 await startup(b);

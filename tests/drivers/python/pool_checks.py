@@ -110,6 +110,7 @@ def everything(t, connect):
     errors(t, a, b)
     transactions(t, a, b)
     settings(t, a, b)
+    literals(t, a, b)
     session_state(t, connect)
     discard(t, connect)
     big(t, a)
@@ -233,6 +234,19 @@ def settings(t, a, b):
         a.plain("reset all")
         with elsewhere(b):
             kept(a, {name: fresh[name] for name in ("TimeZone", "statement_timeout", "search_path", "DateStyle")})
+
+
+def literals(t, a, b):
+    with t.check("a literal means what it means to its own connection"):
+        midnight = {"Asia/Tokyo": 1717167600, "UTC": 1717200000}
+        text = "select extract(epoch from timestamptz '2024-06-01')::int8 + $1::int8"
+        for connection, zone in ((a, "Asia/Tokyo"), (b, "UTC")):
+            connection.plain(f"set time zone '{zone}'")
+        for i in range(8):
+            expect(a.one(text, i), midnight["Asia/Tokyo"] + i)
+            expect(b.one(text, i), midnight["UTC"] + i)
+        for connection in (a, b):
+            connection.plain("reset time zone")
 
 
 def session_state(t, connect):

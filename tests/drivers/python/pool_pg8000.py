@@ -53,6 +53,10 @@ def main():
                 expect(statement.run(v=i, w="x"), [[i * 5, "x"]])
         statement.close()
 
+    with t.check("now is when it is said"):
+        text = "select extract(epoch from timestamptz 'now')::float8 + $1::int"
+        expect(len({a.one(text, 0) for _ in range(6)}), 6)
+
     with t.check("COPY both ways"):
         name = unique_name("pool_copy")
         a.plain(f"create table {name} (i int, v text)")

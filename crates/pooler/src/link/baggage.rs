@@ -12,6 +12,7 @@ use super::Common;
 use super::client::Client;
 use super::stateful::Stateful;
 use crate::settings::{Reported, Settings};
+use crate::statement::Reading;
 
 /// The format that is written.
 const VERSION: u16 = 1;
@@ -151,13 +152,15 @@ impl Client {
         for _ in 0..from.count()? {
             client.channels.push(from.text()?.into());
         }
+        // Backends of this process parse them anew, under these settings.
+        let reading = Reading::of(&client.reported, &client.wanted);
         if from.number()? != 0 {
-            let statement = common.registry.intern(from.bytes()?, Stateful::of);
+            let statement = common.registry.intern_as(from.bytes()?, reading, Stateful::of);
             client.names.put(b"", Some(statement));
         }
         for _ in 0..from.count()? {
             let (name, body) = (from.bytes()?, from.bytes()?);
-            client.names.put(name, Some(common.registry.intern(body, Stateful::of)));
+            client.names.put(name, Some(common.registry.intern_as(body, reading, Stateful::of)));
         }
         Ok(client)
     }

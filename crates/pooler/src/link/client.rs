@@ -1,7 +1,7 @@
 //! What is known of a client. Small: ten thousand of them do nothing most of the time.
 
 use crate::settings::{Reported, Settings};
-use crate::statement::Names;
+use crate::statement::{Names, ReadAs};
 
 /// One client of a pool.
 #[derive(Debug, Default)]
@@ -13,6 +13,8 @@ pub struct Client {
     pub(super) startup: Settings,
     /// The parameters that it was told.
     pub(super) reported: Reported,
+    /// How its texts are read.
+    pub(super) read_as: ReadAs,
     /// The beginning of a message whose rest has not come.
     pub(super) partial: Vec<u8>,
     /// Before so many bytes of it are there it says nothing.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::stateful::Stateful;
-use crate::statement::{Forgotten, Statement};
+use crate::statement::{Forgotten, Place, Statement};
 
 /// One thing that is expected.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(super) enum Expect {
     /// Our own Parse: ParseComplete, which the client does not see.
     Inject(Arc<Statement>),
     /// Our own Close: CloseComplete, which the client does not see.
-    Evict(Arc<Statement>),
+    Evict(Place),
     /// BindComplete.
     Bind,
     /// RowDescription or NoData.
@@ -67,7 +67,7 @@ pub(super) struct Definition<'a> {
     /// The client's name.
     pub(super) name: Option<&'a [u8]>,
     /// The statement on the backend.
-    pub(super) id: Option<u32>,
+    pub(super) id: Option<u64>,
 }
 
 impl Undo {
@@ -98,9 +98,8 @@ impl Expect {
                 Some(Definition { name: Some(undo.name()), id: undo.added.as_ref().map(|added| added.id()) })
             }
             Self::Query(_) | Self::Execute(_, Some(_)) => Some(Definition { name: Some(b""), id: None }),
-            Self::Inject(statement) | Self::Evict(statement) => {
-                Some(Definition { name: None, id: Some(statement.id()) })
-            }
+            Self::Inject(statement) => Some(Definition { name: None, id: Some(statement.id()) }),
+            Self::Evict(place) => Some(Definition { name: None, id: Some(place.id()) }),
             _ => None,
         }
     }

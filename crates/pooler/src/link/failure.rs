@@ -51,10 +51,7 @@ fn undo(client: &mut Client, server: &mut Server, expect: Expect) {
         Expect::Execute(_, Some(forgotten)) => client.names.remember(forgotten),
         Expect::Inject(statement) => server.prepared.remove(statement.id()),
         // It still has it, as it was.
-        Expect::Evict(statement) => {
-            server.prepared.add(&statement, 0);
-            server.prepared.outdate(&statement);
-        }
+        Expect::Evict(place) => server.prepared.put_back(place),
         _ => {}
     }
 }

@@ -70,6 +70,16 @@ pub(super) struct UnderWay {
     pub(super) reset: bool,
     /// What its client says, in case it must be said again.
     pub(super) series: Series,
+    /// How texts are read on it meanwhile.
+    pub(super) reads: Reads,
+}
+
+/// How texts are read on a backend, apart from what it reported and its client wants.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    /// Stands for what statements changed since, whose outcome is not known or that lasts as long as the transaction;
+    /// 0 = nothing.
+    pub(super) changed: u64,
 }
 
 /// The process behind the connection.
@@ -131,7 +141,7 @@ impl Server {
 
     /// Whether it is open what a name or a statement will be when the backend reads the next message: an earlier
     /// series of messages, whose outcome is not known, is about it too.
-    pub(super) fn is_unsure(&self, name: Option<&[u8]>, id: Option<u32>) -> bool {
+    pub(super) fn is_unsure(&self, name: Option<&[u8]>, id: Option<u64>) -> bool {
         if self.definitions == 0 {
             return false;
         }
@@ -177,6 +187,18 @@ impl Server {
     #[must_use]
     pub fn unrebuildable(&self) -> Stateful {
         self.pinned.without(Stateful::LISTEN)
+    }
+
+    /// All is answered, outside a transaction: unless something has yet to be asked, texts are read as its settings say.
+    pub(super) fn settle(&mut self) {
+        let open = Stateful::SETTING.with(Stateful::UNKNOWN_SETTING);
+        if self.under_way.reads.changed != 0
+            && self.expect.is_empty()
+            && self.status == TxStatus::Idle
+            && !self.ask.any(open)
+        {
+            self.under_way.reads.changed = 0;
+        }
     }
 
     /// Whether it is at rest outside a transaction.

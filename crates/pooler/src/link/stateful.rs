@@ -2,10 +2,11 @@
 
 use crate::settings::DATE_STYLE;
 use crate::sql::{Effect, Value, classify};
+use crate::statement::is_read;
 
 /// A set of things that outlive a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Stateful(u16);
+pub struct Stateful(u32);
 
 impl Stateful {
     /// A setting of the session changes in a way that its text tells.
@@ -39,6 +40,9 @@ impl Stateful {
     pub const DEALLOCATE_ALL: Self = Self(1 << 13);
     /// Settings go back to what the session began with.
     pub const RESET: Self = Self(1 << 14);
+
+    /// Texts are read in another way from now on, if only up to the end of the transaction.
+    pub const READS: Self = Self(1 << 30);
 
     /// What keeps a client on its backend, if it is really there.
     pub const PINS: Self =
@@ -87,7 +91,7 @@ impl Stateful {
     #[must_use]
     pub fn of(text: &[u8]) -> Self {
         let mut found = Self::default();
-        classify(text, &mut |effect| found = found.with(of_effect(&effect)));
+        classify(text, &mut |effect| found = found.with(of_effect(&effect)).with(reads(&effect)));
         found
     }
 }
@@ -142,6 +146,20 @@ fn of_effect(effect: &Effect<'_>) -> Stateful {
         Effect::Do | Effect::Call => Stateful::PINS.with(Stateful::UNKNOWN_SETTING),
         Effect::NextStatement | Effect::Execute(_) | Effect::Notify | Effect::Copy => Stateful::default(),
     }
+}
+
+/// What an effect does to the reading of texts. Roles do nothing to it.
+fn reads(effect: &Effect<'_>) -> Stateful {
+    let changes = match effect {
+        Effect::Set { name, .. } | Effect::Reset(name) | Effect::SetConfig { name: Some(name), .. } => {
+            // A SET that could not be read has no name.
+            name.is_empty() || is_read(name)
+        }
+        Effect::SetConfig { name: None, .. } | Effect::ResetAll | Effect::DiscardAll => true,
+        Effect::Do | Effect::Call | Effect::Execute(_) => true,
+        _ => false,
+    };
+    if changes { Stateful::READS } else { Stateful::default() }
 }
 
 #[cfg(test)]

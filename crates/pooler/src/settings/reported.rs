@@ -50,12 +50,18 @@ impl Reported {
         self.entries().iter().map(|(name, value)| (&**name, &**value))
     }
 
+    /// Whether both are one list.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
     /// What this one must be told to believe the same as another. Nothing when they share their list.
     pub fn news<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let same = match (&self.0, &other.0) {
-            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-            _ => false,
-        };
+        let same = self.is(other);
         other.iter().filter(move |(name, value)| !same && self.get(name) != Some(value))
     }
 

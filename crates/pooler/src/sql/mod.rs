@@ -32,9 +32,11 @@ mod control;
 mod object;
 mod calls;
 mod block;
+mod moment;
 
 #[cfg(test)]
 mod tests;
 
 pub use classify::classify;
 pub use effect::{Discarded, Effect, Shape, Value};
+pub(crate) use moment::is_of_the_moment;

@@ -10,16 +10,21 @@
 //! pool. So a statement is parsed once per backend, however many clients prepare it under whatever names, and a
 //! client's Bind finds it on whatever backend it gets.
 //!
-//! [`Registry`] finds equal statements, [`Names`] is one client's side, [`Prepared`] one backend's.
+//! [`Registry`] finds equal statements, [`Names`] is one client's side, [`Prepared`] one backend's. Equal are statements
+//! whose text is read in the same way ([`Reading`]).
 
 mod names;
 mod prepared;
+mod reading;
 mod registry;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 pub use names::{Forgotten, Names};
-pub use prepared::{Need, Prepared};
+pub use prepared::{Need, Place, Prepared};
+pub use reading::Reading;
+pub(crate) use reading::{ReadAs, is_read};
 pub use registry::Registry;
 
 use crate::link::Stateful;
@@ -36,25 +41,66 @@ pub(crate) fn is_others(name: &[u8]) -> bool {
     name.is_empty() || name.starts_with(PREFIX.as_bytes())
 }
 
+/// What backends call the statement with this number.
+fn name_of(id: u64) -> String {
+    format!("{PREFIX}{id}")
+}
+
 /// A statement that was prepared by at least one client of a pool.
 #[derive(Debug)]
 pub struct Statement {
-    id: u32,
+    id: u64,
     name: Box<str>,
-    body: Box<[u8]>,
+    body: Arc<[u8]>,
+    reading: Reading,
     stateful: Stateful,
+    shared: bool,
     again: AtomicBool,
+    /// Where its bytes are counted.
+    counted: Option<Arc<AtomicUsize>>,
 }
 
 impl Statement {
-    fn new(id: u32, body: &[u8], stateful: Stateful) -> Self {
-        let name = format!("{PREFIX}{id}").into_boxed_str();
-        Self { id, name, body: body.into(), stateful, again: AtomicBool::new(false) }
+    fn new(id: u64, body: Arc<[u8]>, reading: Reading, stateful: Stateful) -> Self {
+        let name = name_of(id).into_boxed_str();
+        Self {
+            id,
+            name,
+            body,
+            reading,
+            stateful,
+            shared: false,
+            again: AtomicBool::new(false),
+            counted: None,
+        }
+    }
+
+    /// Another with the same text.
+    fn like(other: &Self, id: u64, reading: Reading) -> Self {
+        let new = Self::new(id, Arc::clone(&other.body), reading, other.stateful);
+        if other.shared { new.shared() } else { new }
+    }
+
+    /// Every client that prepares the same gets it.
+    fn shared(mut self) -> Self {
+        self.shared = true;
+        self
+    }
+
+    /// Its bytes count there as long as it is.
+    fn counted_in(mut self, counter: &Arc<AtomicUsize>) -> Self {
+        counter.fetch_add(self.body.len(), Ordering::Relaxed);
+        self.counted = Some(Arc::clone(counter));
+        self
+    }
+
+    fn shared_body(&self) -> &Arc<[u8]> {
+        &self.body
     }
 
     /// Its number in the pool; never used for another.
     #[must_use]
-    pub fn id(&self) -> u32 {
+    pub fn id(&self) -> u64 {
         self.id
     }
 
@@ -76,10 +122,22 @@ impl Statement {
         text_of(&self.body)
     }
 
+    /// How it was read when it was prepared.
+    #[must_use]
+    pub fn reading(&self) -> Reading {
+        self.reading
+    }
+
     /// What executing it may do to its session.
     #[must_use]
     pub fn stateful(&self) -> Stateful {
         self.stateful
+    }
+
+    /// Whether others who prepare the same get it as well. Else it is over when its client closes it.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.shared
     }
 
     /// Whether it was prepared more than once: then keeping it on backends is worth it, even when clients
@@ -91,6 +149,14 @@ impl Statement {
 
     fn note_again(&self) {
         self.again.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Statement {
+    fn drop(&mut self) {
+        if let Some(counter) = &self.counted {
+            counter.fetch_sub(self.body.len(), Ordering::Relaxed);
+        }
     }
 }
 

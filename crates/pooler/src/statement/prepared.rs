@@ -1,16 +1,20 @@
 //! Which of a pool's statements one backend has.
+//!
+//! By number: the text is held by those who may have to parse it again, which are clients. PostgreSQL has it anyway.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use super::Statement;
+use super::{Reading, Statement, name_of};
 
 #[derive(Debug)]
 struct Known {
-    statement: Arc<Statement>,
+    statement: Weak<Statement>,
     used: u64,
     /// How often the pool's tables had changed when it was parsed.
     generation: u64,
+    /// How it was read then.
+    reading: Reading,
     /// It must be parsed anew all the same.
     outdated: bool,
 }
@@ -18,9 +22,9 @@ struct Known {
 /// The statements that a backend has, or will have when it has read what was sent to it.
 #[derive(Debug, Default)]
 pub struct Prepared {
-    known: HashMap<u32, Known>,
+    known: HashMap<u64, Known>,
     clock: u64,
-    unnamed: Option<Arc<Statement>>,
+    unnamed: Option<u64>,
 }
 
 /// What using a statement needs.
@@ -30,32 +34,72 @@ pub enum Need {
     Nothing,
     /// It must be parsed.
     Parse,
-    /// It is there, but was parsed before tables changed: close it, then parse it.
+    /// It is there, but was parsed before tables changed, or was read in a way that is not its client's: close it,
+    /// then parse it.
     Renew,
 }
 
+/// A statement that a backend has until it has read what was sent to it.
+#[derive(Debug)]
+pub struct Place {
+    id: u64,
+    statement: Weak<Statement>,
+}
+
+impl Place {
+    /// Of this one.
+    #[must_use]
+    pub fn of(statement: &Arc<Statement>) -> Self {
+        Self { id: statement.id(), statement: Arc::downgrade(statement) }
+    }
+
+    /// The statement's number.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// What the backend calls it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        name_of(self.id)
+    }
+}
+
 impl Prepared {
-    /// A statement is about to be used. Unless the answer is [`Need::Nothing`] the caller sends what is needed,
-    /// and from now on the statement counts as there.
-    pub fn want(&mut self, statement: &Arc<Statement>, generation: u64) -> Need {
+    /// A statement is about to be used by who reads texts so. Unless the answer is [`Need::Nothing`] the caller sends
+    /// what is needed, and from now on the statement counts as there.
+    ///
+    /// A statement means what it meant when its client prepared it, or what it means now: PostgreSQL, too, reads it
+    /// again when a table has changed. What it means to others it never means.
+    pub fn want(&mut self, statement: &Arc<Statement>, generation: u64, reading: Reading) -> Need {
         self.clock += 1;
         if let Some(known) = self.known.get_mut(&statement.id()) {
             known.used = self.clock;
-            if known.generation >= generation && !known.outdated {
+            let fits = known.reading == statement.reading() || known.reading == reading;
+            if fits && known.generation >= generation && !known.outdated {
                 return Need::Nothing;
             }
-            (known.generation, known.outdated) = (generation, false);
+            (known.generation, known.reading, known.outdated) = (generation, reading, false);
             return Need::Renew;
         }
-        self.add(statement, generation);
+        self.add(Place::of(statement), generation, reading);
         Need::Parse
     }
 
-    /// It is there.
-    pub fn add(&mut self, statement: &Arc<Statement>, generation: u64) {
+    fn add(&mut self, place: Place, generation: u64, reading: Reading) {
         self.clock += 1;
-        let known = Known { statement: Arc::clone(statement), used: self.clock, generation, outdated: false };
-        self.known.insert(statement.id(), known);
+        let Place { id, statement } = place;
+        self.known.insert(id, Known { statement, used: self.clock, generation, reading, outdated: false });
+    }
+
+    /// It is there after all, as it was.
+    pub fn put_back(&mut self, place: Place) {
+        let id = place.id;
+        self.add(place, 0, Reading::default());
+        if let Some(known) = self.known.get_mut(&id) {
+            known.outdated = true;
+        }
     }
 
     /// Whatever is there must be parsed again before it is used.
@@ -71,35 +115,42 @@ impl Prepared {
         self.unnamed = None;
     }
 
-    /// Whether it is there.
+    /// Whether it is there as its client read it when it prepared it.
     #[must_use]
     pub fn has(&self, statement: &Statement, generation: u64) -> bool {
-        self.known.get(&statement.id()).is_some_and(|known| known.generation >= generation && !known.outdated)
+        self.known.get(&statement.id()).is_some_and(|known| {
+            known.generation >= generation && !known.outdated && known.reading == statement.reading()
+        })
     }
 
     /// It is not there (any more).
-    pub fn remove(&mut self, id: u32) {
+    pub fn remove(&mut self, id: u64) {
         self.known.remove(&id);
     }
 
     /// The one to close so that no more than `max` are there: the one that was not used for the longest time.
-    pub fn surplus(&mut self, max: usize) -> Option<Arc<Statement>> {
+    pub fn surplus(&mut self, max: usize) -> Option<Place> {
         if self.known.len() <= max {
             return None;
         }
         let id = *self.known.iter().min_by_key(|(_, known)| known.used)?.0;
-        self.known.remove(&id).map(|known| known.statement)
+        self.take(id)
+    }
+
+    /// Takes one away that is there.
+    pub fn take(&mut self, id: u64) -> Option<Place> {
+        self.known.remove(&id).map(|known| Place { id, statement: known.statement })
     }
 
     /// What the backend's unnamed statement is.
     #[must_use]
     pub fn unnamed_is(&self, statement: &Statement) -> bool {
-        self.unnamed.as_ref().is_some_and(|unnamed| unnamed.id() == statement.id())
+        self.unnamed == Some(statement.id())
     }
 
     /// The backend's unnamed statement becomes another one, or none.
-    pub fn set_unnamed(&mut self, statement: Option<Arc<Statement>>) {
-        self.unnamed = statement;
+    pub fn set_unnamed(&mut self, statement: Option<&Statement>) {
+        self.unnamed = statement.map(Statement::id);
     }
 
     /// Nothing is there any more.
@@ -127,19 +178,53 @@ mod tests {
     use super::*;
     use crate::link::Stateful;
 
+    fn want(prepared: &mut Prepared, statement: &Arc<Statement>, generation: u64) -> Need {
+        prepared.want(statement, generation, Reading::default())
+    }
+
     #[test]
     fn the_least_recently_used_goes_first_and_old_ones_are_renewed() {
         let mut registry = Registry::default();
         let mut of = |n: u8| registry.intern(&[n, 0, 0, 0], |_| Stateful::default());
         let (a, b, c) = (of(b'a'), of(b'b'), of(b'c'));
         let mut prepared = Prepared::default();
-        assert_eq!(prepared.want(&a, 0), Need::Parse);
-        assert_eq!(prepared.want(&b, 0), Need::Parse);
-        assert_eq!(prepared.want(&a, 0), Need::Nothing);
-        assert_eq!(prepared.want(&c, 0), Need::Parse);
+        assert_eq!(want(&mut prepared, &a, 0), Need::Parse);
+        assert_eq!(want(&mut prepared, &b, 0), Need::Parse);
+        assert_eq!(want(&mut prepared, &a, 0), Need::Nothing);
+        assert_eq!(want(&mut prepared, &c, 0), Need::Parse);
         assert_eq!(prepared.surplus(2).map(|s| s.id()), Some(b.id()));
         assert!(prepared.surplus(2).is_none());
-        assert_eq!(prepared.want(&a, 1), Need::Renew);
-        assert_eq!(prepared.want(&a, 1), Need::Nothing);
+        assert_eq!(want(&mut prepared, &a, 1), Need::Renew);
+        assert_eq!(want(&mut prepared, &a, 1), Need::Nothing);
+    }
+    #[test]
+    fn it_means_what_it_meant_or_what_it_means_now_and_nothing_else() {
+        let mut registry = Registry::default();
+        let [berlin, utc, tokyo] = ["Berlin", "UTC", "Tokyo"].map(|zone| Reading::default().after(zone));
+        let statement = registry.intern_as(b"s\0\0\0", berlin, |_| Stateful::default());
+        let mut prepared = Prepared::default();
+        // Prepared in Berlin, parsed here when its client was in UTC already.
+        assert_eq!(prepared.want(&statement, 0, utc), Need::Parse);
+        assert!(!prepared.has(&statement, 0), "who prepares it in Berlin must not get it");
+        assert_eq!(prepared.want(&statement, 0, utc), Need::Nothing);
+        assert_eq!(prepared.want(&statement, 0, tokyo), Need::Renew);
+        assert_eq!(prepared.want(&statement, 0, berlin), Need::Renew);
+        assert!(prepared.has(&statement, 0));
+        assert_eq!(prepared.want(&statement, 0, tokyo), Need::Nothing, "as when it was prepared");
+    }
+
+    #[test]
+    fn a_backend_holds_no_texts() {
+        let mut registry = Registry::default();
+        let long = vec![b'x'; 70_000];
+        let statement = registry.intern(&long, |_| Stateful::default());
+        let mut prepared = Prepared::default();
+        prepared.want(&statement, 0, Reading::default());
+        prepared.set_unnamed(Some(&statement));
+        assert_eq!(Arc::strong_count(&statement), 1);
+        assert_eq!(
+            prepared.take(statement.id()).map(|place| place.name()),
+            Some(statement.name().to_owned())
+        );
     }
 }

@@ -1,98 +1,172 @@
 //! Finds equal statements of one pool.
+//!
+//! ```text
+//!  text and types ──► read in Berlin ──► Statement 7
+//!                 └─► read in Tokyo  ──► Statement 9
+//!
+//!  not found again: texts over 64 KiB, and those that say 'now': each Parse of one is a statement of its own
+//! ```
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::Statement;
+use super::{Reading, Statement};
 use crate::link::Stateful;
+use crate::sql::is_of_the_moment;
 
 /// Statements that nobody holds are forgotten when the registry has grown by so many since the last time.
 const SWEEP_AFTER: usize = 1024;
 
+/// The same in bytes of their texts.
+const SWEEP_AFTER_BYTES: usize = 8 << 20;
+
 /// Statements with longer text are not looked for: finding them would cost more than parsing them again.
 const MAX_SHARED: usize = 64 * 1024;
 
-/// Text and types → statement.
+/// Bytes of texts longer than that which the clients of one pool may have together.
+const MAX_LONG: usize = 512 << 20;
+
+/// Text, types and reading → statement.
 #[derive(Debug, Default)]
 pub struct Registry {
-    known: HashMap<Box<[u8]>, Arc<Statement>>,
-    next: u32,
+    known: HashMap<Arc<[u8]>, Text>,
+    /// How many statements that is, and bytes of texts.
+    len: usize,
+    bytes: usize,
+    next: u64,
     sweep_at: usize,
+    sweep_at_bytes: usize,
+    long: Arc<AtomicUsize>,
+}
+
+/// The statements with one text.
+#[derive(Debug)]
+struct Text {
+    /// Nearly always there is only this one.
+    first: Arc<Statement>,
+    others: BTreeMap<Reading, Arc<Statement>>,
+}
+
+impl Text {
+    fn read_as(&self, reading: Reading) -> Option<&Arc<Statement>> {
+        if self.first.reading() == reading { Some(&self.first) } else { self.others.get(&reading) }
+    }
+
+    /// Forgets what nobody holds; false when nothing is left.
+    fn sweep(&mut self) -> bool {
+        // What a client or a backend holds stays: there each has a limit.
+        let held =
+            |statement: &Arc<Statement>| Arc::strong_count(statement) > 1 || Arc::weak_count(statement) > 0;
+        self.others.retain(|_, statement| held(statement));
+        if held(&self.first) {
+            return true;
+        }
+        match self.others.pop_first() {
+            Some((_, next)) => self.first = next,
+            None => return false,
+        }
+        true
+    }
 }
 
 impl Registry {
-    /// The statement with this body (of a Parse message, behind the name); `look` tells what executing a new one
-    /// may do.
+    /// The statement with this body (of a Parse message, behind the name) wherever it does not matter how it is read.
     pub fn intern(&mut self, body: &[u8], look: impl FnOnce(&[u8]) -> Stateful) -> Arc<Statement> {
-        if let Some(known) = self.known.get(body) {
+        self.intern_as(body, Reading::default(), look)
+    }
+
+    /// The statement with this body (of a Parse message, behind the name) and reading; `look` tells what executing a
+    /// new one may do.
+    pub fn intern_as(
+        &mut self,
+        body: &[u8],
+        reading: Reading,
+        look: impl FnOnce(&[u8]) -> Stateful,
+    ) -> Arc<Statement> {
+        let Some(text) = self.known.get(body) else {
+            return self.add(body, reading, look(super::text_of(body)));
+        };
+        if !text.first.is_shared() {
+            let new = Statement::like(&text.first, self.next, reading);
+            self.next += 1;
+            return Arc::new(new);
+        }
+        if let Some(known) = text.read_as(reading) {
             known.note_again();
             return Arc::clone(known);
         }
-        let new = Arc::new(Statement::new(self.next, body, look(super::text_of(body))));
-        self.next = self.next.wrapping_add(1);
-        if body.len() <= MAX_SHARED {
-            self.sweep();
-            self.known.insert(body.into(), Arc::clone(&new));
+        let new = Arc::new(Statement::like(&text.first, self.next, reading));
+        self.next += 1;
+        self.len += 1;
+        if let Some(text) = self.known.get_mut(body) {
+            text.others.insert(reading, Arc::clone(&new));
         }
+        self.sweep();
         new
+    }
+
+    /// Whether a client may have one more statement with a text of so many bytes.
+    #[must_use]
+    pub fn has_room(&self, bytes: usize) -> bool {
+        bytes <= MAX_SHARED || self.long.load(Ordering::Relaxed).saturating_add(bytes) <= MAX_LONG
+    }
+
+    /// A number that no statement has, nor will have.
+    pub(crate) fn unique(&mut self) -> u64 {
+        self.next += 1;
+        self.next - 1
     }
 
     /// How many are known.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.known.len()
+        self.len
     }
 
     /// Whether none is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.known.is_empty()
+        self.len == 0
     }
 
     /// Bytes of all their texts.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.known.keys().map(|body| 2 * body.len()).sum()
+        self.bytes
+    }
+
+    fn add(&mut self, body: &[u8], reading: Reading, stateful: Stateful) -> Arc<Statement> {
+        let mut new = Statement::new(self.next, body.into(), reading, stateful);
+        self.next += 1;
+        if body.len() > MAX_SHARED {
+            return Arc::new(new.counted_in(&self.long));
+        }
+        let passing = is_of_the_moment(super::text_of(body));
+        new = if passing { new } else { new.shared() };
+        let new = Arc::new(new);
+        let text = Text { first: Arc::clone(&new), others: BTreeMap::new() };
+        self.known.insert(Arc::clone(new.shared_body()), text);
+        self.len += 1;
+        self.bytes += body.len();
+        let given = if passing { self.intern_as(body, reading, |_| stateful) } else { new };
+        self.sweep();
+        given
     }
 
     fn sweep(&mut self) {
-        if self.known.len() < self.sweep_at.max(SWEEP_AFTER) {
+        if self.len <= self.sweep_at.max(SWEEP_AFTER)
+            && self.bytes <= self.sweep_at_bytes.max(SWEEP_AFTER_BYTES)
+        {
             return;
         }
-        // What a client or a backend holds stays: there each has a limit.
-        self.known.retain(|_, statement| Arc::strong_count(statement) > 1);
-        self.sweep_at = self.known.len() + SWEEP_AFTER;
+        self.known.retain(|_, text| text.sweep());
+        self.len = self.known.values().map(|text| 1 + text.others.len()).sum();
+        self.bytes = self.known.keys().map(|body| body.len()).sum();
+        self.sweep_at = self.len + SWEEP_AFTER;
+        self.sweep_at_bytes = self.bytes + SWEEP_AFTER_BYTES;
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn equal_ones_are_found_and_unused_ones_forgotten() {
-        let mut registry = Registry::default();
-        let none = |_: &[u8]| Stateful::default();
-        let a = registry.intern(b"select 1\0\0\0", none);
-        assert!(!a.is_used_again());
-        let b = registry.intern(b"select 1\0\0\0", none);
-        assert!(Arc::ptr_eq(&a, &b) && a.is_used_again());
-        let other = registry.intern(b"select 1\0\0\x01\0\0\0\x17", none);
-        assert_ne!(a.id(), other.id(), "other types are another statement");
-        drop(other);
-        for n in 0..2 * SWEEP_AFTER {
-            registry.intern(format!("select {n} + 1\0\0\0").as_bytes(), none);
-        }
-        assert!(registry.len() <= SWEEP_AFTER + 2, "{}", registry.len());
-        assert!(Arc::ptr_eq(&a, &registry.intern(b"select 1\0\0\0", none)));
-    }
-
-    #[test]
-    fn long_ones_are_not_shared() {
-        let mut registry = Registry::default();
-        let body = vec![b'x'; MAX_SHARED + 1];
-        let one = registry.intern(&body, |_| Stateful::default());
-        let two = registry.intern(&body, |_| Stateful::default());
-        assert!(!Arc::ptr_eq(&one, &two));
-    }
-}
+mod tests;

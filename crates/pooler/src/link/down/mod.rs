@@ -274,6 +274,7 @@ impl Down<'_> {
                 }
                 self.server.own = Some(findings);
                 self.server.erred = false;
+                self.server.settle();
                 return Ok(false);
             }
             Some(Expect::Query(asked)) => {
@@ -297,6 +298,7 @@ impl Down<'_> {
         self.ready += 1;
         if status == TxStatus::Idle {
             self.transaction_ended();
+            self.server.settle();
         }
         Ok(true)
     }

@@ -4,6 +4,8 @@
 mod abuse;
 mod backend;
 mod lasting;
+mod memory;
+mod reading;
 mod strict;
 
 use backend::{Fake, message};

@@ -6,7 +6,7 @@
 //! ```text
 //!  mod.rs        a chunk, message by message      statement.rs  Parse, Describe, Close
 //!  read.rs       how much of one is needed        portal.rs     Bind, Execute, Sync
-//!  query.rs      simple queries
+//!  query.rs      simple queries                   reading.rs    under which settings texts are read
 //! ```
 
 use dormouse_pgwire::frame::{self, HEADER_LEN, Header};
@@ -22,6 +22,7 @@ use super::{Common, parts};
 mod portal;
 mod query;
 mod read;
+mod reading;
 mod statement;
 
 use read::{There, invalid, wanted};
@@ -66,6 +67,11 @@ pub enum Violation {
     /// A name is given to another statement without being closed first.
     #[error("prepared statement '{0}' was already prepared")]
     Taken(String),
+    /// The clients of its pool have too long statements together.
+    #[error(
+        "too long prepared statements: those over 64 KiB of all clients of a pool may have 512 MiB together"
+    )]
+    TooMuchText,
     /// A client has too many prepared statements.
     #[error(
         "too many prepared statements: a pooled connection may have 10000, of 64 MiB together; it has {0}"
@@ -222,7 +228,7 @@ impl Up<'_> {
             tag::PARSE => self.parse(body, at, write),
             tag::BIND => self.bind(header, body, at, write),
             tag::DESCRIBE => self.describe(body, at, write),
-            tag::CLOSE => self.close(body),
+            tag::CLOSE => self.close(body, at, write),
             tag::EXECUTE => self.execute(body, at, write),
             tag::SYNC => Ok(self.sync()),
             tag::FLUSH => Ok(Fate::Pass),

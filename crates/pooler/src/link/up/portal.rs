@@ -99,6 +99,7 @@ impl Up<'_> {
         }
         if let Some(statement) = &statement {
             self.begins(statement.stateful());
+            self.rereads(statement.stateful(), statement.text());
         }
         let forgotten =
             statement.as_ref().and_then(|statement| self.deallocates(statement.stateful(), statement.text()));

@@ -35,8 +35,9 @@ impl Up<'_> {
         self.server.prepared.set_unnamed(None);
         self.server.unsynced = false;
         self.begins(stateful);
+        self.rereads(stateful, text);
         let forgotten = self.deallocates(stateful, text);
-        let text = stateful.outlives().then(|| text.into());
+        let text = stateful.without(Stateful::READS).outlives().then(|| text.into());
         self.server.push(Expect::Query(Asked { text, unnamed, forgotten }));
         Ok(Fate::Pass)
     }

@@ -11,7 +11,7 @@ use crate::link::expect::{Answer, Expect, Undo};
 use crate::link::parts;
 use crate::link::stateful::Stateful;
 use crate::link::write::Write;
-use crate::statement::{NOBODYS, Need, Statement, is_others};
+use crate::statement::{NOBODYS, Need, Place, Statement, is_others};
 
 impl Up<'_> {
     pub(super) fn parse(&mut self, body: &[u8], at: usize, write: &mut Write<'_>) -> Result<Fate, Violation> {
@@ -19,7 +19,11 @@ impl Up<'_> {
         if self.client.names.is_full() && !name.is_empty() {
             return Err(Violation::TooManyNames(self.client.names.len()));
         }
-        let statement = self.common.registry.intern(rest, Stateful::of);
+        if !self.common.registry.has_room(rest.len()) {
+            return Err(Violation::TooMuchText);
+        }
+        let reading = self.reading();
+        let statement = self.common.registry.intern_as(rest, reading, Stateful::of);
         if self.server.is_unsure((!name.is_empty()).then_some(name), Some(statement.id())) {
             return Ok(Fate::Stall);
         }
@@ -34,10 +38,13 @@ impl Up<'_> {
         self.common.counters.client_parse_count +=
             u64::from(!name.is_empty() && self.common.counts_statements());
         let old = self.client.names.put(name, Some(Arc::clone(&statement)));
+        if name.is_empty() {
+            self.retire(old.as_deref(), at, write);
+        }
         let undo = |added| Undo { name: (!name.is_empty()).then(|| name.into()), old, added };
         if name.is_empty() && !statement.is_used_again() {
             // Seen for the first time: not worth a place among those that are kept.
-            self.server.prepared.set_unnamed(Some(statement));
+            self.server.prepared.set_unnamed(Some(&statement));
             self.server.push(Expect::Parse(undo(None)));
             self.server.unsynced = true;
             return Ok(Fate::Pass);
@@ -62,7 +69,8 @@ impl Up<'_> {
     /// Makes sure that the backend has a statement when it reads what is written next; with `parsed_next` the
     /// caller writes the Parse itself.
     pub(super) fn ensure(&mut self, statement: &Arc<Statement>, out: &mut Vec<u8>, parsed_next: bool) {
-        let need = self.server.prepared.want(statement, self.common.generation);
+        let reading = self.reading();
+        let need = self.server.prepared.want(statement, self.common.generation, reading);
         if need == Need::Nothing {
             return;
         }
@@ -70,15 +78,25 @@ impl Up<'_> {
         self.common.counters.server_parse_count += u64::from(self.common.counts_statements());
         if need == Need::Renew {
             parts::of_statement(out, tag::CLOSE, statement.name());
-            self.server.push(Expect::Evict(Arc::clone(statement)));
+            self.server.push(Expect::Evict(Place::of(statement)));
         }
         if !parsed_next {
             parts::parse(out, statement.name(), statement.body());
             self.server.push(Expect::Inject(Arc::clone(statement)));
         }
         while let Some(old) = self.server.prepared.surplus(self.common.max_prepared.max(1)) {
-            parts::of_statement(out, tag::CLOSE, old.name());
+            parts::of_statement(out, tag::CLOSE, &old.name());
             self.server.push(Expect::Evict(old));
+        }
+    }
+
+    /// A client has no use for a statement any more. One that nobody else can get is closed on the backend, too.
+    fn retire(&mut self, statement: Option<&Statement>, at: usize, write: &mut Write<'_>) {
+        let Some(alone) = statement.filter(|statement| !statement.is_shared()) else { return };
+        if let Some(place) = self.server.prepared.take(alone.id()) {
+            parts::of_statement(write.put_at(at), tag::CLOSE, alone.name());
+            self.server.push(Expect::Evict(place));
+            self.server.unsynced = true;
         }
     }
 
@@ -131,7 +149,7 @@ impl Up<'_> {
         Ok(fate)
     }
 
-    pub(super) fn close(&mut self, body: &[u8]) -> Result<Fate, Violation> {
+    pub(super) fn close(&mut self, body: &[u8], at: usize, write: &mut Write<'_>) -> Result<Fate, Violation> {
         let (kind, name) = kind_and_name(tag::CLOSE, body)?;
         if kind == b'S' && self.server.is_unsure(Some(name), None) {
             return Ok(Fate::Stall);
@@ -139,6 +157,7 @@ impl Up<'_> {
         let old = if kind == b'S' { self.client.names.put(name, None) } else { None };
         // Closing what is not there is no error, so a name that is another's on the backend is not closed there.
         if old.is_some() || kind == b'S' && is_others(name) {
+            self.retire(old.as_deref(), at, write);
             let name = (!name.is_empty()).then(|| name.into());
             let undo = Undo { name, old, added: None };
             self.server.push(Expect::Answer(Answer::Closed(undo)));

@@ -1,0 +1,64 @@
+//! Texts are kept as long as somebody may need them, and no longer.
+
+use dormouse_pgwire::backend::TxStatus;
+
+use super::super::*;
+use super::backend::message;
+use crate::settings::Reported;
+
+const LONG: usize = 1 << 20;
+
+fn long_parse(name: &str) -> Vec<u8> {
+    message(b'P', format!("{name}\0select '{}'\0\0\0", "x".repeat(LONG)).as_bytes())
+}
+
+struct Pair {
+    client: Client,
+    server: Server,
+    common: Common,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let server = Server::new(TxStatus::Idle, Reported::new());
+        Self { client: Client::default(), server, common: Common::new(10) }
+    }
+
+    fn up(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let sent = up(&mut self.client, &mut self.server, &mut self.common, bytes, &mut out).unwrap();
+        if sent == Sent::AsItIs { bytes.to_vec() } else { out }
+    }
+
+    fn down(&mut self, bytes: &[u8]) {
+        down(&mut self.client, &mut self.server, &mut self.common, bytes, &mut Vec::new()).unwrap();
+    }
+}
+
+#[test]
+fn what_is_closed_or_replaced_is_gone_here_and_on_the_backend() {
+    let mut pair = Pair::new();
+    let bind = |name: &str| message(b'B', format!("\0{name}\0\0\0\0\0\0\0").as_bytes());
+    for round in 0..3 {
+        pair.up(&[long_parse("s"), message(b'S', b"")].concat());
+        pair.down(&[message(b'1', b""), message(b'Z', b"I")].concat());
+        assert_eq!(pair.server.prepared(), 1);
+        let sent = pair.up(&[message(b'C', b"Ss\0"), message(b'S', b"")].concat());
+        let close = message(b'C', format!("Sdormouse_{round}\0").as_bytes());
+        assert_eq!(sent, [close, message(b'S', b"")].concat());
+        let mut told = Vec::new();
+        let reply = [message(b'3', b""), message(b'Z', b"I")].concat();
+        down(&mut pair.client, &mut pair.server, &mut pair.common, &reply, &mut told).unwrap();
+        assert_eq!(told, reply, "once");
+        assert_eq!((pair.server.prepared(), pair.client.prepared()), (0, 0));
+    }
+    // An unnamed one that was used in a later series has a number on the backend, until it is replaced.
+    pair.up(&[long_parse(""), message(b'S', b"")].concat());
+    pair.down(&[message(b'1', b""), message(b'Z', b"I")].concat());
+    pair.server = Server::new(TxStatus::Idle, Reported::new());
+    pair.up(&[bind(""), message(b'S', b"")].concat());
+    pair.down(&[message(b'1', b""), message(b'2', b""), message(b'Z', b"I")].concat());
+    assert_eq!(pair.server.prepared(), 1);
+    pair.up(&[message(b'P', b"\0select 1\0\0\0"), message(b'S', b"")].concat());
+    assert_eq!(pair.server.prepared(), 0);
+}
