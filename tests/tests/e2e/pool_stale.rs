@@ -37,6 +37,55 @@ async fn who_parses_sees_tables_as_they_are() {
     exchange(&mut new, &all_of_it("fifth"), "1 2 T:c D:3 C:SELECT_1 Z:I").await;
 }
 
+/// Who prepared before tables changed is told, as by PostgreSQL itself, on whatever backend.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_prepared_before_gets_what_it_was_told_or_an_error() {
+    let pooler = Pooler::start(&[("default_pool_size", "2")]);
+    pooler.foreign.sql("postgres", "create table stale as select 1 as a");
+    let (mut one, mut other) = (pooler.client("transaction").await, pooler.client("transaction").await);
+    let prepare = |name: &str| Say::new().parse(name, "select * from stale").describe_statement(name).sync();
+    let run = |name: &str| Say::new().bind("", name, &[]).execute("", 0).sync();
+    for through_the_pool in [true, false] {
+        exchange(&mut one, &prepare("s"), "1 t: T:a Z:I").await;
+        exchange(&mut one, &run("s"), "2 D:1 C:SELECT_1 Z:I").await;
+        if through_the_pool {
+            exchange(&mut other, &Say::new().query("alter table stale add b int"), "C:ALTER_TABLE Z:I").await;
+        } else {
+            pooler.foreign.sql("postgres", "alter table stale add b int");
+        }
+        exchange(&mut one, &run("s"), "E:0A000 Z:I").await;
+        // On a backend where it was never prepared.
+        exchange(&mut other, &Say::new().query("begin"), "C:BEGIN Z:T").await;
+        exchange(&mut one, &run("s"), "E:0A000 Z:I").await;
+        exchange(&mut one, &run("s"), "E:0A000 Z:I").await;
+        exchange(&mut one, &Say::new().describe_statement("s").sync(), "E:0A000 Z:I").await;
+        // As drivers go on.
+        exchange(&mut one, &Say::new().close_statement("s").sync(), "3 Z:I").await;
+        exchange(&mut one, &prepare("s"), "1 t: T:a|b Z:I").await;
+        exchange(&mut other, &Say::new().query("rollback"), "C:ROLLBACK Z:I").await;
+        for _ in 0..2 {
+            exchange(&mut one, &run("s"), "2 D:1|\\N C:SELECT_1 Z:I").await;
+        }
+        exchange(&mut one, &Say::new().close_statement("s").sync(), "3 Z:I").await;
+        pooler.foreign.sql("postgres", "alter table stale drop b");
+    }
+    // What a transaction defined and rolled back is not in the way of who prepares the same again.
+    for _ in 0..2 {
+        let define = Say::new().query("begin; create type mood as enum ('ok'); create table moods (m mood)");
+        exchange(&mut one, &define, "C:BEGIN C:CREATE_TYPE C:CREATE_TABLE Z:T").await;
+        let insert = Say::new().parse("i", "insert into moods values ($1)").bind("", "i", &["ok"]);
+        exchange(&mut one, &insert.execute("", 0).close_statement("i").sync(), "1 2 C:INSERT_0_1 3 Z:T")
+            .await;
+        exchange(&mut one, &Say::new().query("rollback"), "C:ROLLBACK Z:I").await;
+    }
+    // A temporary table takes a name over.
+    exchange(&mut one, &all_of_it("t"), "1 2 T:a D:1 C:SELECT_1 Z:I").await;
+    let take_over = Say::new().query("create temp table stale as select 'mine' as x");
+    exchange(&mut one, &take_over, "C:SELECT_1 Z:I").await;
+    exchange(&mut one, &all_of_it("u"), "1 2 T:x D:mine C:SELECT_1 Z:I").await;
+    exchange(&mut other, &all_of_it("u"), "1 2 T:a D:1 C:SELECT_1 Z:I").await;
+}
+
 /// The length of a value that is far beyond every buffer.
 const LONG: usize = 6 << 20;
 

@@ -4,12 +4,12 @@
 //! change result type". Here the statement may be there already, and be older than the tables: nobody told the pool,
 //! because they were changed by another way. So a series that begins with the client's Parse is remembered, as long as
 //! it is short and nothing but ParseComplete and the like has been answered. If it fails so, the client is told
-//! nothing, the backend's plans count as old, and the same is sent again:
+//! nothing, the text counts as another statement from now on, and the same is sent again:
 //!
 //! ```text
 //!  P B D E S ──► (there already) B D E S
 //!            ◄── 1 [our own], ERROR 0A000, Z: neither passes      told = 1
-//!            ──► Close, P B D E S
+//!            ──► P B D E S, under another number
 //!            ◄── 1 [told before: left out], 2 T D C Z
 //! ```
 //!

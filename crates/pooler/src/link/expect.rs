@@ -20,8 +20,12 @@ pub(super) enum Expect {
     Evict(Place),
     /// BindComplete.
     Bind,
-    /// RowDescription or NoData.
-    Describe,
+    /// RowDescription or NoData; the statement, if it is one of the pool.
+    Describe(Option<Arc<Statement>>),
+    /// Our own Describe of a statement, which the client does not see: RowDescription or NoData.
+    Learn(Arc<Statement>),
+    /// An error: the client uses a statement that does not return what it was told. It names one that is not there.
+    Stale,
     /// Up to CommandComplete, EmptyQueryResponse or PortalSuspended. The statement, if it may leave something
     /// behind.
     Execute(Option<Arc<Statement>>, Option<Forgotten>),
@@ -122,7 +126,9 @@ impl Expect {
                 | Self::Inject(_)
                 | Self::Evict(_)
                 | Self::Bind
-                | Self::Describe
+                | Self::Describe(_)
+                | Self::Learn(_)
+                | Self::Stale
                 | Self::Execute(..)
                 | Self::Close
         )

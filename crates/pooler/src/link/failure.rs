@@ -50,6 +50,8 @@ fn undo(client: &mut Client, server: &mut Server, expect: Expect) {
         Expect::Query(asked) => put_back(client, server, b"", asked.unnamed),
         Expect::Execute(_, Some(forgotten)) => client.names.remember(forgotten),
         Expect::Inject(statement) => server.prepared.remove(statement.id()),
+        // Asked again when it is used again.
+        Expect::Learn(statement) => server.prepared.outdate(&statement),
         // It still has it, as it was.
         Expect::Evict(place) => server.prepared.put_back(place),
         _ => {}

@@ -56,8 +56,6 @@ use crate::stats::Counters;
 pub struct Common {
     /// Its statements.
     pub registry: Registry,
-    /// How often its tables changed: plans of an older generation are made anew.
-    pub generation: u64,
     /// Statements that one backend may have (PgBouncer's `max_prepared_statements`), at least one.
     pub max_prepared: usize,
     /// As PgBouncer does it: a name that a client did not prepare, or prepares twice, ends its connection.
@@ -75,12 +73,6 @@ impl Common {
     /// Of a new pool.
     #[must_use]
     pub fn new(max_prepared: usize) -> Self {
-        Self {
-            registry: Registry::default(),
-            generation: 0,
-            max_prepared,
-            strict: false,
-            counters: Counters::default(),
-        }
+        Self { registry: Registry::default(), max_prepared, strict: false, counters: Counters::default() }
     }
 }

@@ -68,6 +68,8 @@ pub(super) struct UnderWay {
     /// Settings go back to the backend's defaults, which may not be what its client began with: what follows waits
     /// until that is put right.
     pub(super) reset: bool,
+    /// This transaction has changed tables, types or the like.
+    pub(super) defined: bool,
     /// What its client says, in case it must be said again.
     pub(super) series: Series,
     /// How texts are read on it meanwhile.

@@ -17,15 +17,17 @@ mod names;
 mod prepared;
 mod reading;
 mod registry;
+mod shape;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 pub use names::{Forgotten, Names};
-pub use prepared::{Need, Place, Prepared};
+pub use prepared::{Fit, Need, Place, Prepared};
 pub use reading::Reading;
 pub(crate) use reading::{ReadAs, is_read};
 pub use registry::Registry;
+pub(crate) use shape::Shape;
 
 use crate::link::Stateful;
 
@@ -56,6 +58,8 @@ pub struct Statement {
     stateful: Stateful,
     shared: bool,
     again: AtomicBool,
+    /// What its clients were told of its columns: a [`Shape`], or 0.
+    told: AtomicU64,
     /// Where its bytes are counted.
     counted: Option<Arc<AtomicUsize>>,
 }
@@ -71,6 +75,7 @@ impl Statement {
             stateful,
             shared: false,
             again: AtomicBool::new(false),
+            told: AtomicU64::new(0),
             counted: None,
         }
     }
@@ -145,6 +150,17 @@ impl Statement {
     #[must_use]
     pub fn is_used_again(&self) -> bool {
         self.again.load(Ordering::Relaxed)
+    }
+
+    /// What clients know of its columns, if any was told.
+    pub(crate) fn shape(&self) -> Option<Shape> {
+        Shape::of_number(self.told.load(Ordering::Relaxed))
+    }
+
+    /// A client is told this; false when others were told something else.
+    pub(crate) fn tell(&self, shape: Shape) -> bool {
+        let first = self.told.compare_exchange(0, shape.number(), Ordering::Relaxed, Ordering::Relaxed);
+        first.is_ok() || first == Err(shape.number())
     }
 
     fn note_again(&self) {

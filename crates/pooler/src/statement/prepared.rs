@@ -11,12 +11,22 @@ use super::{Reading, Statement, name_of};
 struct Known {
     statement: Weak<Statement>,
     used: u64,
-    /// How often the pool's tables had changed when it was parsed.
-    generation: u64,
     /// How it was read then.
     reading: Reading,
     /// It must be parsed anew all the same.
     outdated: bool,
+    fit: Fit,
+}
+
+/// Whether a statement returns what its clients were told, where it was parsed for one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// It does, as far as anybody was told.
+    Good,
+    /// The backend was asked.
+    Asked,
+    /// It does not: tables have changed meanwhile.
+    Bad,
 }
 
 /// The statements that a backend has, or will have when it has read what was sent to it.
@@ -34,8 +44,8 @@ pub enum Need {
     Nothing,
     /// It must be parsed.
     Parse,
-    /// It is there, but was parsed before tables changed, or was read in a way that is not its client's: close it,
-    /// then parse it.
+    /// It is there, but may have been parsed before tables changed, or was read in a way that is not its client's:
+    /// close it, then parse it.
     Renew,
 }
 
@@ -72,31 +82,45 @@ impl Prepared {
     ///
     /// A statement means what it meant when its client prepared it, or what it means now: PostgreSQL, too, reads it
     /// again when a table has changed. What it means to others it never means.
-    pub fn want(&mut self, statement: &Arc<Statement>, generation: u64, reading: Reading) -> Need {
+    pub fn want(&mut self, statement: &Arc<Statement>, reading: Reading) -> Need {
         self.clock += 1;
         if let Some(known) = self.known.get_mut(&statement.id()) {
             known.used = self.clock;
             let fits = known.reading == statement.reading() || known.reading == reading;
-            if fits && known.generation >= generation && !known.outdated {
+            if fits && !known.outdated {
                 return Need::Nothing;
             }
-            (known.generation, known.reading, known.outdated) = (generation, reading, false);
+            (known.reading, known.outdated, known.fit) = (reading, false, Fit::Good);
             return Need::Renew;
         }
-        self.add(Place::of(statement), generation, reading);
+        self.add(Place::of(statement), reading);
         Need::Parse
     }
 
-    fn add(&mut self, place: Place, generation: u64, reading: Reading) {
+    fn add(&mut self, place: Place, reading: Reading) {
         self.clock += 1;
         let Place { id, statement } = place;
-        self.known.insert(id, Known { statement, used: self.clock, generation, reading, outdated: false });
+        self.known
+            .insert(id, Known { statement, used: self.clock, reading, outdated: false, fit: Fit::Good });
+    }
+
+    /// Whether it returns what its clients were told.
+    #[must_use]
+    pub fn fit(&self, id: u64) -> Fit {
+        self.known.get(&id).map_or(Fit::Good, |known| known.fit)
+    }
+
+    /// Notes that.
+    pub fn set_fit(&mut self, id: u64, fit: Fit) {
+        if let Some(known) = self.known.get_mut(&id) {
+            known.fit = fit;
+        }
     }
 
     /// It is there after all, as it was.
     pub fn put_back(&mut self, place: Place) {
         let id = place.id;
-        self.add(place, 0, Reading::default());
+        self.add(place, Reading::default());
         if let Some(known) = self.known.get_mut(&id) {
             known.outdated = true;
         }
@@ -117,9 +141,10 @@ impl Prepared {
 
     /// Whether it is there as its client read it when it prepared it.
     #[must_use]
-    pub fn has(&self, statement: &Statement, generation: u64) -> bool {
-        self.known.get(&statement.id()).is_some_and(|known| {
-            known.generation >= generation && !known.outdated && known.reading == statement.reading()
+    pub fn has(&self, statement: &Statement) -> bool {
+        let known = self.known.get(&statement.id());
+        known.is_some_and(|known| {
+            !known.outdated && known.fit == Fit::Good && known.reading == statement.reading()
         })
     }
 
@@ -178,8 +203,8 @@ mod tests {
     use super::*;
     use crate::link::Stateful;
 
-    fn want(prepared: &mut Prepared, statement: &Arc<Statement>, generation: u64) -> Need {
-        prepared.want(statement, generation, Reading::default())
+    fn want(prepared: &mut Prepared, statement: &Arc<Statement>) -> Need {
+        prepared.want(statement, Reading::default())
     }
 
     #[test]
@@ -188,15 +213,17 @@ mod tests {
         let mut of = |n: u8| registry.intern(&[n, 0, 0, 0], |_| Stateful::default());
         let (a, b, c) = (of(b'a'), of(b'b'), of(b'c'));
         let mut prepared = Prepared::default();
-        assert_eq!(want(&mut prepared, &a, 0), Need::Parse);
-        assert_eq!(want(&mut prepared, &b, 0), Need::Parse);
-        assert_eq!(want(&mut prepared, &a, 0), Need::Nothing);
-        assert_eq!(want(&mut prepared, &c, 0), Need::Parse);
+        assert_eq!(want(&mut prepared, &a), Need::Parse);
+        assert_eq!(want(&mut prepared, &b), Need::Parse);
+        assert_eq!(want(&mut prepared, &a), Need::Nothing);
+        assert_eq!(want(&mut prepared, &c), Need::Parse);
         assert_eq!(prepared.surplus(2).map(|s| s.id()), Some(b.id()));
         assert!(prepared.surplus(2).is_none());
-        assert_eq!(want(&mut prepared, &a, 1), Need::Renew);
-        assert_eq!(want(&mut prepared, &a, 1), Need::Nothing);
+        prepared.outdate(&a);
+        assert_eq!(want(&mut prepared, &a), Need::Renew);
+        assert_eq!(want(&mut prepared, &a), Need::Nothing);
     }
+
     #[test]
     fn it_means_what_it_meant_or_what_it_means_now_and_nothing_else() {
         let mut registry = Registry::default();
@@ -204,13 +231,13 @@ mod tests {
         let statement = registry.intern_as(b"s\0\0\0", berlin, |_| Stateful::default());
         let mut prepared = Prepared::default();
         // Prepared in Berlin, parsed here when its client was in UTC already.
-        assert_eq!(prepared.want(&statement, 0, utc), Need::Parse);
-        assert!(!prepared.has(&statement, 0), "who prepares it in Berlin must not get it");
-        assert_eq!(prepared.want(&statement, 0, utc), Need::Nothing);
-        assert_eq!(prepared.want(&statement, 0, tokyo), Need::Renew);
-        assert_eq!(prepared.want(&statement, 0, berlin), Need::Renew);
-        assert!(prepared.has(&statement, 0));
-        assert_eq!(prepared.want(&statement, 0, tokyo), Need::Nothing, "as when it was prepared");
+        assert_eq!(prepared.want(&statement, utc), Need::Parse);
+        assert!(!prepared.has(&statement), "who prepares it in Berlin must not get it");
+        assert_eq!(prepared.want(&statement, utc), Need::Nothing);
+        assert_eq!(prepared.want(&statement, tokyo), Need::Renew);
+        assert_eq!(prepared.want(&statement, berlin), Need::Renew);
+        assert!(prepared.has(&statement));
+        assert_eq!(prepared.want(&statement, tokyo), Need::Nothing, "as when it was prepared");
     }
 
     #[test]
@@ -219,7 +246,7 @@ mod tests {
         let long = vec![b'x'; 70_000];
         let statement = registry.intern(&long, |_| Stateful::default());
         let mut prepared = Prepared::default();
-        prepared.want(&statement, 0, Reading::default());
+        prepared.want(&statement, Reading::default());
         prepared.set_unnamed(Some(&statement));
         assert_eq!(Arc::strong_count(&statement), 1);
         assert_eq!(

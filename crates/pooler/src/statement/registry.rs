@@ -4,6 +4,8 @@
 //!  text and types ──► read in Berlin ──► Statement 7
 //!                 └─► read in Tokyo  ──► Statement 9
 //!
+//!  tables changed ──► the same text is another statement, for those who prepare it from now on
+//!
 //!  not found again: texts over 64 KiB, and those that say 'now': each Parse of one is a statement of its own
 //! ```
 
@@ -35,6 +37,8 @@ pub struct Registry {
     len: usize,
     bytes: usize,
     next: u64,
+    /// How often tables changed.
+    generation: u64,
     sweep_at: usize,
     sweep_at_bytes: usize,
     long: Arc<AtomicUsize>,
@@ -46,6 +50,8 @@ struct Text {
     /// Nearly always there is only this one.
     first: Arc<Statement>,
     others: BTreeMap<Reading, Arc<Statement>>,
+    /// The registry's when they were prepared first.
+    generation: u64,
 }
 
 impl Text {
@@ -92,6 +98,9 @@ impl Registry {
             self.next += 1;
             return Arc::new(new);
         }
+        if text.generation != self.generation {
+            return self.renew(body, reading);
+        }
         if let Some(known) = text.read_as(reading) {
             known.note_again();
             return Arc::clone(known);
@@ -103,6 +112,22 @@ impl Registry {
             text.others.insert(reading, Arc::clone(&new));
         }
         self.sweep();
+        new
+    }
+
+    /// Tables have changed, or may have: who prepares a text now gets what it means now. Who prepared it before keeps
+    /// the statement of that time, and PostgreSQL tells if it cannot be had any more.
+    pub fn outdate(&mut self) {
+        self.generation += 1;
+    }
+
+    fn renew(&mut self, body: &[u8], reading: Reading) -> Arc<Statement> {
+        let Some(text) = self.known.get_mut(body) else { unreachable!("its caller has found it") };
+        let new = Arc::new(Statement::like(&text.first, self.next, reading));
+        new.note_again();
+        self.next += 1;
+        self.len -= text.others.len();
+        *text = Text { first: Arc::clone(&new), others: BTreeMap::new(), generation: self.generation };
         new
     }
 
@@ -145,7 +170,7 @@ impl Registry {
         let passing = is_of_the_moment(super::text_of(body));
         new = if passing { new } else { new.shared() };
         let new = Arc::new(new);
-        let text = Text { first: Arc::clone(&new), others: BTreeMap::new() };
+        let text = Text { first: Arc::clone(&new), others: BTreeMap::new(), generation: self.generation };
         self.known.insert(Arc::clone(new.shared_body()), text);
         self.len += 1;
         self.bytes += body.len();

@@ -3,13 +3,13 @@
 use dormouse_pgwire::backend::TxStatus;
 
 use super::Down;
-use crate::link::expect::Expect;
+use crate::link::expect::{Asked, Expect};
 use crate::link::stateful::Stateful;
 use crate::settings::{Change, Settings, Tracker, Uncertain};
 use crate::sql::{Effect, classify};
 
 impl Down<'_> {
-    /// Changed tables make plans old.
+    /// Changed tables make plans old; so do names that mean something else.
     pub(super) fn note_command(&mut self, body: &[u8]) {
         if (body.starts_with(b"DEALLOCATE ALL") || body.starts_with(b"DISCARD ALL"))
             && let Some(Expect::Query(asked)) = self.server.expect.front_mut()
@@ -17,11 +17,32 @@ impl Down<'_> {
             asked.forgotten = None;
         }
         let dropped = body.starts_with(b"DROP ");
-        if dropped || body.starts_with(b"ALTER ") || body.starts_with(b"CREATE VIEW") {
-            self.common.generation += 1;
+        let created = body.starts_with(b"CREATE ");
+        if dropped || body.starts_with(b"ALTER ") || created && !self.is_temporary() {
+            self.common.registry.outdate();
+            self.server.under_way.defined = true;
+        }
+        if self.server.under_way.defined && body.starts_with(b"ROLLBACK") {
+            self.common.registry.outdate();
         }
         if dropped && self.server.pinned.any(Stateful::TEMP) {
             self.server.touched = self.server.touched.with(Stateful::RELEASE);
+        }
+    }
+
+    /// Whether what ends makes something temporary.
+    fn is_temporary(&self) -> bool {
+        match self.server.expect.front() {
+            Some(Expect::Execute(Some(statement), _)) => statement.stateful().any(Stateful::TEMP),
+            Some(Expect::Query(Asked { text: Some(text), .. })) => Stateful::of(text).any(Stateful::TEMP),
+            _ => false,
+        }
+    }
+
+    /// A transaction is over. What it defined is gone if it was rolled back.
+    pub(super) fn undefine(&mut self) {
+        if std::mem::take(&mut self.server.under_way.defined) && self.server.erred {
+            self.common.registry.outdate();
         }
     }
 
@@ -51,6 +72,10 @@ impl Down<'_> {
 
     /// Notes what was left behind: at once when the text tells all, else to be asked about.
     fn leaves(&mut self, stateful: Stateful, text: &[u8], alone: bool) {
+        if stateful.any(Stateful::TEMP) {
+            // From now on names may mean what only this backend has.
+            self.server.prepared.outdate_all();
+        }
         if stateful.any(Stateful::SPOILS) {
             self.server.spoiled = true;
         }

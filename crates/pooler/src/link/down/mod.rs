@@ -6,6 +6,7 @@
 //! ```text
 //!  mod.rs      a chunk, message by message, each held against what is expected
 //!  effects.rs  what a statement left behind        answers.rs  answers of our own
+//!  stale.rs    statements that are older than their tables
 //! ```
 
 use dormouse_pgwire::backend::{ErrorResponse, TxStatus};
@@ -20,6 +21,7 @@ use super::{Common, failure, inspect, parts};
 
 mod answers;
 mod effects;
+mod stale;
 
 pub use answers::answers;
 use answers::give_answers;
@@ -38,9 +40,6 @@ const MAX_READ: usize = 64 << 20;
 
 /// The process number at the beginning of a notification.
 const PID_LEN: usize = 4;
-
-/// SQLSTATE of an error that says that a plan does not fit its tables any more comes with this text.
-const STALE_PLAN: &str = "cached plan must not change result type";
 
 /// What came of some bytes of a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +73,7 @@ pub fn down(
     input: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<Got, Broken> {
-    let mut down = Down { client, server, common, ready: 0, own_ended: false };
+    let mut down = Down { client, server, common, ready: 0, own_ended: false, stale: false };
     let as_it_is = if down.server.partial.is_empty() {
         down.run(input, out)?
     } else if down.server.partial.len() + input.len() < down.server.under_way.needs {
@@ -99,6 +98,8 @@ struct Down<'a> {
     common: &'a mut Common,
     ready: u32,
     own_ended: bool,
+    /// The client is told that a statement is older than its tables, instead of what the backend says.
+    stale: bool,
 }
 
 impl Down<'_> {
@@ -117,7 +118,7 @@ impl Down<'_> {
             let Some(header) = frame::header(rest) else { break };
             let header = header.map_err(|_| broken(rest[0], "has an impossible length"))?;
             let whole = HEADER_LEN + header.body_len;
-            if must_be_whole(header.tag, self.own()) && rest.len() < whole {
+            if self.must_be_whole(header.tag) && rest.len() < whole {
                 if header.body_len > MAX_READ {
                     return Err(broken(header.tag, "is too large"));
                 }
@@ -141,6 +142,9 @@ impl Down<'_> {
             if self.message(header, &rest[HEADER_LEN..end - at])? {
                 self.server.passing = to_come;
             } else {
+                if std::mem::take(&mut self.stale) {
+                    stale::tell(write.put_at(at));
+                }
                 write.leave_out(at, end);
                 self.server.dropping = to_come;
             }
@@ -166,6 +170,22 @@ impl Down<'_> {
 
     fn has_answers(&self) -> bool {
         matches!(self.server.expect.front(), Some(Expect::Answer(_) | Expect::CopyEnd))
+    }
+
+    /// Messages that are read, not only passed on.
+    fn must_be_whole(&self, tag: u8) -> bool {
+        match tag {
+            tag::READY_FOR_QUERY
+            | tag::ERROR_RESPONSE
+            | tag::PARAMETER_STATUS
+            | tag::COMMAND_COMPLETE
+            | tag::NOTIFICATION_RESPONSE => true,
+            tag::DATA_ROW => self.own(),
+            tag::ROW_DESCRIPTION => {
+                matches!(self.server.expect.front(), Some(Expect::Describe(Some(_)) | Expect::Learn(_)))
+            }
+            _ => false,
+        }
     }
 
     fn own(&self) -> bool {
@@ -202,7 +222,9 @@ impl Down<'_> {
             (PARSE_COMPLETE, Expect::Inject(_)) | (CLOSE_COMPLETE, Expect::Evict(_)) => (true, true, false),
             (BIND_COMPLETE, Expect::Bind) | (CLOSE_COMPLETE, Expect::Close) => (true, true, true),
             (PARSE_COMPLETE | BIND_COMPLETE | CLOSE_COMPLETE, _) => (false, false, false),
-            (tag::ROW_DESCRIPTION | NO_DATA, Expect::Describe) => (true, true, true),
+            (tag::ROW_DESCRIPTION | NO_DATA, Expect::Describe(_)) => (true, true, true),
+            (tag::ROW_DESCRIPTION | NO_DATA, Expect::Learn(_)) => (true, true, false),
+            (PARAMETER_DESCRIPTION, Expect::Learn(_)) => (true, false, false),
             (tag::COMMAND_COMPLETE | tag::EMPTY_QUERY_RESPONSE | PORTAL_SUSPENDED, Expect::Execute(..)) => {
                 (true, true, true)
             }
@@ -210,7 +232,7 @@ impl Down<'_> {
                 (false, false, false)
             }
             // Inside a query or an execution: rows and the like.
-            (_, Expect::Query(_) | Expect::Function(_) | Expect::Execute(..) | Expect::Describe) => {
+            (_, Expect::Query(_) | Expect::Function(_) | Expect::Execute(..) | Expect::Describe(_)) => {
                 (true, false, true)
             }
             _ => (false, false, false),
@@ -224,11 +246,13 @@ impl Down<'_> {
         if tag == tag::COMMAND_COMPLETE {
             self.note_command(body);
         }
-        if pops
-            && let Some(Expect::Execute(Some(statement), _)) = self.server.pop()
-            && tag == tag::COMMAND_COMPLETE
-        {
-            self.executed(statement.stateful(), statement.text());
+        match if pops { self.server.pop() } else { None } {
+            Some(Expect::Execute(Some(statement), _)) if tag == tag::COMMAND_COMPLETE => {
+                self.executed(statement.stateful(), statement.text());
+            }
+            Some(Expect::Describe(Some(statement))) => self.described(&statement, body),
+            Some(Expect::Learn(statement)) => self.learnt(&statement, body),
+            _ => {}
         }
         // The types of parameters come even when what follows fails.
         let is_completion =
@@ -297,6 +321,7 @@ impl Down<'_> {
         self.server.under_way.series.ends();
         self.ready += 1;
         if status == TxStatus::Idle {
+            self.undefine();
             self.transaction_ended();
             self.server.settle();
         }
@@ -318,8 +343,13 @@ impl Down<'_> {
             }
             return false;
         }
-        if fields.is_some_and(|fields| fields.code() == "0A000" && fields.message() == STALE_PLAN) {
-            self.common.generation += 1;
+        if matches!(self.server.expect.front(), Some(Expect::Stale)) {
+            failure::failed(self.client, self.server);
+            self.stale = true;
+            return false;
+        }
+        if fields.is_some_and(stale::is_told) {
+            self.common.registry.outdate();
             if self.server.can_say_again(self.client) {
                 failure::failed(self.client, self.server);
                 self.server.will_say_again();
@@ -341,19 +371,6 @@ impl Down<'_> {
         }
         self.client.reported.note(&name, &value);
         true
-    }
-}
-
-/// Messages that are read, not only passed on.
-fn must_be_whole(tag: u8, own: bool) -> bool {
-    match tag {
-        tag::READY_FOR_QUERY
-        | tag::ERROR_RESPONSE
-        | tag::PARAMETER_STATUS
-        | tag::COMMAND_COMPLETE
-        | tag::NOTIFICATION_RESPONSE => true,
-        tag::DATA_ROW => own,
-        _ => false,
     }
 }
 

@@ -6,6 +6,7 @@ mod backend;
 mod lasting;
 mod memory;
 mod reading;
+mod stale;
 mod strict;
 
 use backend::{Fake, message};

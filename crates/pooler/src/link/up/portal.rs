@@ -11,7 +11,7 @@ use crate::link::expect::Expect;
 use crate::link::parts;
 use crate::link::stateful::Stateful;
 use crate::link::write::Write;
-use crate::statement::{NOBODYS, Statement, is_others};
+use crate::statement::{Fit, NOBODYS, Statement, is_others};
 
 impl Up<'_> {
     pub(super) fn bind(
@@ -29,6 +29,12 @@ impl Up<'_> {
             return Ok(Fate::Stall);
         }
         self.must_exist(name, statement.as_deref())?;
+        let by_number =
+            statement.as_ref().filter(|statement| !(name.is_empty() && self.is_unnamed_there(statement)));
+        let fit = by_number.map_or(Fit::Good, |statement| self.fit(statement, at, write));
+        if fit == Fit::Asked {
+            return Ok(Fate::Stall);
+        }
         self.common.counters.bind_count += u64::from(self.common.counts_statements());
         self.note_portal(portal, statement.as_ref());
         if statement.as_ref().is_some_and(|statement| statement.stateful().any(Stateful::HIDDEN_SETTING)) {
@@ -36,6 +42,11 @@ impl Up<'_> {
         }
         let fate = match statement {
             None if is_others(name) => {
+                let names = portal.len() + 1 + name.len() + 1;
+                parts::bind(write.put_at(at), portal, NOBODYS, header.body_len - names);
+                Fate::Rest(HEADER_LEN + names)
+            }
+            Some(_) if fit == Fit::Bad => {
                 let names = portal.len() + 1 + name.len() + 1;
                 parts::bind(write.put_at(at), portal, NOBODYS, header.body_len - names);
                 Fate::Rest(HEADER_LEN + names)
@@ -51,7 +62,7 @@ impl Up<'_> {
                 Fate::Rest(HEADER_LEN + names)
             }
         };
-        self.server.push(Expect::Bind);
+        self.server.push(if fit == Fit::Bad { Expect::Stale } else { Expect::Bind });
         self.server.unsynced = true;
         Ok(fate)
     }

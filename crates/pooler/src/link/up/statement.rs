@@ -11,7 +11,7 @@ use crate::link::expect::{Answer, Expect, Undo};
 use crate::link::parts;
 use crate::link::stateful::Stateful;
 use crate::link::write::Write;
-use crate::statement::{NOBODYS, Need, Place, Statement, is_others};
+use crate::statement::{Fit, NOBODYS, Need, Place, Statement, is_others};
 
 impl Up<'_> {
     pub(super) fn parse(&mut self, body: &[u8], at: usize, write: &mut Write<'_>) -> Result<Fate, Violation> {
@@ -53,13 +53,13 @@ impl Up<'_> {
             // PostgreSQL decides whether it may be parsed now, which it can only when it does not have it.
             self.server.prepared.outdate(&statement);
         }
-        if self.server.prepared.has(&statement, self.common.generation) && !again {
+        if self.server.prepared.has(&statement) && !again {
             self.server.push(Expect::Answer(Answer::Parsed(undo(None))));
             return Ok(Fate::Drop);
         }
         // A name that is taken: PostgreSQL refuses, in its own words, if it is there already.
         let out = write.put_at(at);
-        self.ensure(&statement, out, !again);
+        let _as_said = self.ensure(&statement, out, !again);
         parts::parse(out, statement.name(), rest);
         self.server.push(Expect::Parse(undo((!again).then_some(statement))));
         self.server.unsynced = true;
@@ -67,12 +67,17 @@ impl Up<'_> {
     }
 
     /// Makes sure that the backend has a statement when it reads what is written next; with `parsed_next` the
-    /// caller writes the Parse itself.
-    pub(super) fn ensure(&mut self, statement: &Arc<Statement>, out: &mut Vec<u8>, parsed_next: bool) {
+    /// caller writes the Parse itself. True when it has to be parsed.
+    pub(super) fn ensure(
+        &mut self,
+        statement: &Arc<Statement>,
+        out: &mut Vec<u8>,
+        parsed_next: bool,
+    ) -> bool {
         let reading = self.reading();
-        let need = self.server.prepared.want(statement, self.common.generation, reading);
+        let need = self.server.prepared.want(statement, reading);
         if need == Need::Nothing {
-            return;
+            return false;
         }
         self.server.unsynced = true;
         self.common.counters.server_parse_count += u64::from(self.common.counts_statements());
@@ -88,6 +93,23 @@ impl Up<'_> {
             parts::of_statement(out, tag::CLOSE, &old.name());
             self.server.push(Expect::Evict(old));
         }
+        true
+    }
+
+    /// Whether a statement that is about to be used will return what its clients were told. A backend that has to
+    /// parse it is asked, and the message waits for that: see [`crate::link::down`].
+    pub(super) fn fit(&mut self, statement: &Arc<Statement>, at: usize, write: &mut Write<'_>) -> Fit {
+        if statement.shape().is_none() || self.server.status == TxStatus::Failed {
+            return Fit::Good;
+        }
+        let out = write.put_at(at);
+        if self.ensure(statement, out, false) {
+            parts::of_statement(out, tag::DESCRIBE, statement.name());
+            parts::empty(out, tag::FLUSH);
+            self.server.push(Expect::Learn(Arc::clone(statement)));
+            self.server.prepared.set_fit(statement.id(), Fit::Asked);
+        }
+        self.server.prepared.fit(statement.id())
     }
 
     /// A client has no use for a statement any more. One that nobody else can get is closed on the backend, too.
@@ -112,8 +134,7 @@ impl Up<'_> {
     /// Whether a client's unnamed statement is the backend's unnamed one. One that has a number there is used under
     /// that: what its unnamed one is may depend on a series whose outcome is not known.
     pub(super) fn is_unnamed_there(&self, statement: &Statement) -> bool {
-        self.server.prepared.unnamed_is(statement)
-            && !self.server.prepared.has(statement, self.common.generation)
+        self.server.prepared.unnamed_is(statement) && !self.server.prepared.has(statement)
     }
 
     pub(super) fn describe(
@@ -131,20 +152,30 @@ impl Up<'_> {
         if kind == b'S' {
             self.must_exist(name, statement.as_deref())?;
         }
-        let fate = match statement {
-            Some(statement) if !(name.is_empty() && self.is_unnamed_there(&statement)) => {
+        let is_known = statement.is_some();
+        let by_number = statement.filter(|statement| !(name.is_empty() && self.is_unnamed_there(statement)));
+        let fit = by_number.as_ref().map_or(Fit::Good, |statement| self.fit(statement, at, write));
+        if fit == Fit::Asked {
+            return Ok(Fate::Stall);
+        }
+        let fate = match &by_number {
+            Some(_) if fit == Fit::Bad => {
+                parts::of_statement(write.put_at(at), tag::DESCRIBE, NOBODYS);
+                Fate::Drop
+            }
+            Some(statement) => {
                 let out = write.put_at(at);
-                self.ensure(&statement, out, false);
+                self.ensure(statement, out, false);
                 parts::of_statement(out, tag::DESCRIBE, statement.name());
                 Fate::Drop
             }
-            None if kind == b'S' && is_others(name) => {
+            None if kind == b'S' && !is_known && is_others(name) => {
                 parts::of_statement(write.put_at(at), tag::DESCRIBE, NOBODYS);
                 Fate::Drop
             }
             _ => Fate::Pass,
         };
-        self.server.push(Expect::Describe);
+        self.server.push(if fit == Fit::Bad { Expect::Stale } else { Expect::Describe(by_number) });
         self.server.unsynced = true;
         Ok(fate)
     }

@@ -1,0 +1,66 @@
+//! Statements that are older than their tables.
+//!
+//! PostgreSQL refuses to run a prepared statement that would return other columns than when it was prepared, and
+//! drivers know that error: they prepare anew. A backend that has to parse a client's statement first would return
+//! whatever the tables have now, so it is asked what that is, and if the client was told something else, it gets
+//! PostgreSQL's error from us.
+//!
+//! ```text
+//!  client      told (a int, b int), on another backend; then the tables changed
+//!  B E S  ──►  Parse, Describe, Flush                               the Bind waits
+//!         ◄──  1 t T(a int, b text): not what it was told           left out
+//!         ──►  B of a name that nobody has, E, S
+//!         ◄──  E (no such statement), Z  ──►  E 0A000, Z
+//! ```
+
+use dormouse_pgwire::backend::Fields;
+
+use super::Down;
+use crate::statement::{Fit, Shape, Statement};
+
+/// How PostgreSQL says it.
+const TEXT: &str = "cached plan must not change result type";
+
+/// With this SQLSTATE, which others have as well.
+const CODE: &str = "0A000";
+
+/// What some drivers know it by.
+const ROUTINE: &str = "RevalidateCachedQuery";
+
+/// Whether an error says it.
+pub(super) fn is_told(fields: &Fields) -> bool {
+    fields.code() == CODE && fields.message() == TEXT
+}
+
+/// Says it.
+pub(super) fn tell(out: &mut Vec<u8>) {
+    let mut body = Vec::new();
+    for (kind, value) in [(b'S', "ERROR"), (b'V', "ERROR"), (b'C', CODE), (b'M', TEXT), (b'R', ROUTINE)] {
+        body.push(kind);
+        body.extend_from_slice(value.as_bytes());
+        body.push(0);
+    }
+    body.push(0);
+    out.push(b'E');
+    out.extend_from_slice(&u32::try_from(body.len() + 4).unwrap_or(u32::MAX).to_be_bytes());
+    out.extend_from_slice(&body);
+}
+
+impl Down<'_> {
+    /// The client is told what a statement returns.
+    pub(super) fn described(&mut self, statement: &Statement, description: &[u8]) {
+        if !statement.tell(Shape::of(description)) {
+            // Others were told something else: who prepares it from now on is to share it with neither.
+            self.common.registry.outdate();
+        }
+    }
+
+    /// So are we.
+    pub(super) fn learnt(&mut self, statement: &Statement, description: &[u8]) {
+        let same = statement.shape().is_none_or(|told| told == Shape::of(description));
+        self.server.prepared.set_fit(statement.id(), if same { Fit::Good } else { Fit::Bad });
+        if !same {
+            self.common.registry.outdate();
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! A statement returns what its client was told, or it is told that it does not.
+
+use super::*;
+
+/// One client, and two backends that it may get.
+struct Pool {
+    client: Client,
+    servers: [Server; 2],
+    common: Common,
+}
+
+impl Pool {
+    fn new() -> Self {
+        let server = || Server::new(TxStatus::Idle, Reported::new());
+        let client = Client::new(Settings::default(), Reported::new(), false);
+        Self { client, servers: [server(), server()], common: Common::new(10) }
+    }
+
+    /// What a backend gets.
+    fn up(&mut self, at: usize, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let sent = up(&mut self.client, &mut self.servers[at], &mut self.common, bytes, &mut out).unwrap();
+        if sent == Sent::AsItIs { bytes.to_vec() } else { out }
+    }
+
+    /// What the client gets.
+    fn down(&mut self, at: usize, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let got = down(&mut self.client, &mut self.servers[at], &mut self.common, bytes, &mut out).unwrap();
+        if got.as_it_is { bytes.to_vec() } else { out }
+    }
+
+    /// It prepares a statement on the first backend, and is told what that returns.
+    fn prepare(&mut self, name: &str, columns: &[u8]) -> Vec<u8> {
+        let say = [parse(name), describe(name), message(b'S', b"")].concat();
+        let sent = self.up(0, &say);
+        let told = [ok(b'1'), ok(b't'), columns.to_vec(), ready()].concat();
+        assert_eq!(self.down(0, &told), told);
+        sent
+    }
+}
+
+fn ok(tag: u8) -> Vec<u8> {
+    message(tag, if tag == b't' { b"\0\0" } else { b"" })
+}
+
+fn ready() -> Vec<u8> {
+    message(b'Z', b"I")
+}
+
+fn parse(name: &str) -> Vec<u8> {
+    message(b'P', format!("{name}\0select * from t\0\0\0").as_bytes())
+}
+
+fn describe(name: &str) -> Vec<u8> {
+    message(b'D', format!("S{name}\0").as_bytes())
+}
+
+fn bind(name: &str) -> Vec<u8> {
+    message(b'B', format!("\0{name}\0\0\0\0\0\0\0").as_bytes())
+}
+
+fn series(name: &str) -> Vec<u8> {
+    [bind(name), message(b'E', b"\0\0\0\0\0"), message(b'S', b"")].concat()
+}
+
+/// A RowDescription of one column of this type.
+fn columns(kind: u8) -> Vec<u8> {
+    message(b'T', &[&b"\0\x01a\0\0\0\0\x07\0\x01\0\0\0"[..], &[kind], b"\0\x04\xff\xff\xff\xff\0\0"].concat())
+}
+
+fn contains(bytes: &[u8], what: &[u8]) -> bool {
+    bytes.windows(what.len()).any(|window| window == what)
+}
+
+#[test]
+fn another_backend_is_asked_once() {
+    let mut pool = Pool::new();
+    pool.prepare("s", &columns(23));
+    let flush = message(b'H', b"");
+    assert_eq!(
+        pool.up(1, &series("s")),
+        [parse("dormouse_0"), describe("dormouse_0"), flush].concat(),
+        "the Bind waits"
+    );
+    assert!(pool.client.is_stalled());
+    assert_eq!(pool.down(1, &[ok(b'1'), ok(b't')].concat()), b"");
+    assert_eq!(pool.up(1, b""), b"", "not all is known yet");
+    assert_eq!(pool.down(1, &columns(23)), b"");
+    assert_eq!(pool.up(1, b""), series("dormouse_0"));
+    let done = [ok(b'2'), message(b'C', b"SELECT 0\0"), ready()].concat();
+    assert_eq!(pool.down(1, &done), done);
+    assert!(pool.servers[1].is_free(&pool.client));
+    assert_eq!(pool.up(1, &series("s")), series("dormouse_0"), "known");
+    // Where it was prepared nobody is asked, nor for those that nobody described.
+    pool.down(1, &done);
+    assert_eq!(pool.up(0, &series("s")), series("dormouse_0"));
+}
+
+#[test]
+fn what_it_was_not_told_it_does_not_get() {
+    let mut pool = Pool::new();
+    pool.prepare("s", &columns(23));
+    for _again in 0..2 {
+        pool.up(1, &series("s"));
+        if pool.client.is_stalled() {
+            pool.down(1, &[ok(b'1'), ok(b't'), columns(25)].concat());
+            assert_eq!(pool.up(1, b""), series("dormouse_none"));
+        }
+        let error = message(b'E', b"SERROR\0VERROR\0C26000\0Mnone\0\0");
+        let told = pool.down(1, &[error, ready()].concat());
+        assert!(contains(
+            &told,
+            b"C0A000\0Mcached plan must not change result type\0RRevalidateCachedQuery\0\0Z"
+        ));
+        assert!(pool.servers[1].is_free(&pool.client));
+    }
+    // It prepares anew: that is another statement, which is as it is told.
+    let sent = pool.prepare("t", &columns(25));
+    assert_eq!(sent, [parse("dormouse_1"), describe("dormouse_1"), message(b'S', b"")].concat());
+    pool.up(1, &series("t"));
+    pool.down(1, &[ok(b'1'), ok(b't'), columns(25)].concat());
+    assert_eq!(pool.up(1, b""), series("dormouse_1"));
+}
+
+#[test]
+fn who_cannot_be_asked_says_why() {
+    let mut pool = Pool::new();
+    pool.prepare("s", &columns(23));
+    pool.up(1, &series("s"));
+    let gone = message(b'E', b"SERROR\0VERROR\0C42P01\0Mgone\0\0");
+    assert_eq!(pool.down(1, &gone), gone);
+    assert_eq!(pool.up(1, b""), message(b'S', b""), "the rest of its series is not read");
+    assert_eq!(pool.down(1, &ready()), ready());
+    // The table is there again.
+    assert!(contains(&pool.up(1, &series("s")), b"select * from t"));
+}
+
+#[test]
+fn what_is_defined_and_rolled_back_makes_texts_new() {
+    for (say, told) in [
+        ("create type k as enum ()", &[("CREATE TYPE\0", true)][..]),
+        ("begin", &[("BEGIN\0", false), ("CREATE TYPE\0", true), ("ROLLBACK\0", true)]),
+        ("begin", &[("BEGIN\0", false), ("INSERT 0 1\0", false), ("ROLLBACK\0", false)]),
+    ] {
+        let mut pool = Pool::new();
+        pool.prepare("first", &columns(23));
+        let mut number = 0;
+        for (tag, new) in told {
+            pool.up(0, &message(b'Q', format!("{say}\0").as_bytes()));
+            let open = say == "begin" && !tag.starts_with("ROLLBACK");
+            let ready = message(b'Z', if open { b"T" } else { b"I" });
+            pool.down(0, &[message(b'C', tag.as_bytes()), ready.clone()].concat());
+            number += u32::from(*new);
+            let sent = pool.up(0, &[parse(tag.trim_end_matches('\0')), message(b'S', b"")].concat());
+            assert_eq!(contains(&sent, format!("dormouse_{number}\0").as_bytes()), *new, "{tag}");
+            let parsed = if *new { ok(b'1') } else { Vec::new() };
+            pool.down(0, &[parsed, ready].concat());
+        }
+    }
+}
