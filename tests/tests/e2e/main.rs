@@ -44,6 +44,7 @@ mod pool_fuzz;
 mod pool_stale;
 mod pool_read;
 mod pool_crowd;
+mod pool_left;
 mod pool_cancel;
 mod pool_console;
 mod pool_ini;

@@ -12,6 +12,9 @@
 //! | `h` | a cursor WITH HOLD | `pg_cursors` |
 //! | `a` | an advisory lock of the session | `pg_locks` |
 //! | `t` | something temporary | what depends on the session's own schema |
+//!
+//! One thing cannot be asked for: custom settings (`my.name`) under names that nobody told us. After code that may
+//! have made some, all settings are reset before another client has the backend ([`super::replay`]).
 
 use std::fmt::Write;
 
@@ -112,6 +115,7 @@ pub(super) fn take(client: &mut Client, server: &mut Server, findings: &Findings
         }
     }
     server.pinned = pinned;
+    server.process.latent &= pinned.any(Stateful::PREPARE);
     if asked.any(Stateful::LISTEN) {
         let channels = findings.rows.iter().filter(|row| row.0 == b'l').map(|row| row.1.as_str());
         client.channels = channels.map(Into::into).collect();

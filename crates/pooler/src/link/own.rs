@@ -18,13 +18,19 @@ use crate::settings::{self, Reported, Settings};
 /// when that is so.
 #[must_use]
 pub fn replay(client: &Client, server: &mut Server) -> Option<Vec<u8>> {
-    let settings = settings::replay(&server.applied, &client.wanted);
+    // Who is pinned has made them itself, and keeps them.
+    let afresh = server.process.unlisted && server.pinned.is_empty();
+    let settings = match afresh {
+        true => Some(settings::replay_afresh(&server.applied, &client.wanted)),
+        false => settings::replay(&server.applied, &client.wanted),
+    };
     let deaf = !client.channels.is_empty() && !server.pinned.any(Stateful::LISTEN);
     if settings.is_none() && !deaf {
         return None;
     }
     let mut sql = settings.unwrap_or_default();
     server.applied = client.wanted.clone();
+    server.process.unlisted &= !afresh;
     if deaf {
         for channel in &client.channels {
             let before = if sql.is_empty() { "" } else { "; " };

@@ -91,6 +91,11 @@ pub(super) struct Process {
     pub(super) pid: u32,
     /// The error with which it ended the connection.
     pub(super) last_words: Option<Box<ErrorResponse>>,
+    /// It may have settings that PostgreSQL does not list and whose names nobody knows: all are reset before another
+    /// client has it.
+    pub(super) unlisted: bool,
+    /// SQL may have prepared statements on it that leave something behind when they are executed.
+    pub(super) latent: bool,
 }
 
 impl Server {

@@ -40,6 +40,12 @@ impl Stateful {
     pub const DEALLOCATE_ALL: Self = Self(1 << 13);
     /// Settings go back to what the session began with.
     pub const RESET: Self = Self(1 << 14);
+    /// A statement that SQL prepared is executed: what that one may do counts.
+    pub const EXECUTES: Self = Self(1 << 15);
+    /// SQL prepares a statement that may leave something behind when it is executed.
+    pub const LATENT: Self = Self(1 << 16);
+    /// It may commit what it has done before it fails.
+    pub const COMMITS: Self = Self(1 << 17);
 
     /// Texts are read in another way from now on, if only up to the end of the transaction.
     pub const READS: Self = Self(1 << 30);
@@ -48,8 +54,13 @@ impl Stateful {
     pub const PINS: Self =
         Self(Self::PREPARE.0 | Self::LISTEN.0 | Self::TEMP.0 | Self::HOLD.0 | Self::ADVISORY.0);
 
+    /// All that code may do of which the text is not known: there is nothing that needs not be asked.
+    pub const ANYTHING: Self =
+        Self(Self::PINS.0 | Self::UNKNOWN_SETTING.0 | Self::HIDDEN_SETTING.0 | Self::LATENT.0);
+
     /// What is not undone when its transaction fails.
-    pub const SURVIVES_ERRORS: Self = Self(Self::PREPARE.0 | Self::ADVISORY.0 | Self::SPOILS.0);
+    const SURVIVES_ERRORS: Self =
+        Self(Self::PREPARE.0 | Self::ADVISORY.0 | Self::SPOILS.0 | Self::EXECUTES.0 | Self::LATENT.0);
 
     /// Nothing.
     #[must_use]
@@ -85,6 +96,13 @@ impl Stateful {
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
+    }
+
+    /// What may be left of it when it fails.
+    #[must_use]
+    pub const fn surviving(self) -> Self {
+        let committed = if self.any(Self::COMMITS) { Self::ANYTHING.0 } else { 0 };
+        self.and(Self(Self::SURVIVES_ERRORS.0 | committed))
     }
 
     /// What executing a text may do.
@@ -123,6 +141,8 @@ fn of_effect(effect: &Effect<'_>) -> Stateful {
         Effect::SetConfig { name: Some(_), .. } => Stateful::UNKNOWN_SETTING,
         Effect::SetConfig { name: None, .. } => Stateful::HIDDEN_SETTING.with(Stateful::UNKNOWN_SETTING),
         Effect::Prepare(_) => Stateful::PREPARE,
+        Effect::Latent => Stateful::LATENT,
+        Effect::Execute(_) => Stateful::EXECUTES,
         Effect::Deallocate(_) => Stateful::DEALLOCATE.with(Stateful::RELEASE),
         Effect::DeallocateAll => Stateful::DEALLOCATE_ALL.with(Stateful::DEALLOCATE).with(Stateful::RELEASE),
         Effect::Listen(_) => Stateful::LISTEN,
@@ -143,8 +163,8 @@ fn of_effect(effect: &Effect<'_>) -> Stateful {
         | Effect::RollbackTo(_)
         | Effect::Release(_) => Stateful::TRANSACTION,
         Effect::Load => Stateful::SPOILS,
-        Effect::Do | Effect::Call => Stateful::PINS.with(Stateful::UNKNOWN_SETTING),
-        Effect::NextStatement | Effect::Execute(_) | Effect::Notify | Effect::Copy => Stateful::default(),
+        Effect::Do | Effect::Call => Stateful::ANYTHING.with(Stateful::COMMITS),
+        Effect::NextStatement | Effect::Notify | Effect::Copy => Stateful::default(),
     }
 }
 

@@ -3,14 +3,14 @@
 //! ```text
 //!  pg_settings where source = 'session'      everything that was set since the session began
 //!  custom names (with a dot)                 not in that view: each that is known is asked for
-//!  role, session_authorization               nor are these
+//!  role, session_authorization               nor are these: against "none", and against whom PostgreSQL's list of
+//!                                            activity says that the connection was made as
 //! ```
 //!
 //! To be asked outside a transaction: inside one, what is local would look like the session's.
 
 use std::collections::BTreeSet;
 
-use super::SESSION_AUTHORIZATION;
 use super::map::{Settings, small};
 use super::replay::literal;
 
@@ -23,12 +23,15 @@ pub fn capture_sql(tracked: &Settings, doubtful: Option<&str>) -> String {
         "SELECT name, setting FROM pg_catalog.pg_settings WHERE source = 'session' \
          AND name NOT IN ('transaction_isolation','transaction_read_only','transaction_deferrable') \
          UNION ALL SELECT 'role', pg_catalog.current_setting('role') \
-         WHERE pg_catalog.current_setting('role') <> 'none'",
+         WHERE pg_catalog.current_setting('role') <> 'none' \
+         UNION ALL SELECT 'session_authorization', pg_catalog.current_setting('session_authorization') \
+         FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a, pg_catalog.pg_roles r \
+         WHERE r.rolname = session_user AND r.oid <> a.usesysid",
     );
     let doubtful = doubtful.map(small);
     let known = tracked.iter().map(|(name, _)| name);
     let asked: BTreeSet<_> = known.chain(doubtful.as_deref()).collect();
-    for name in asked.into_iter().filter(|name| name.contains('.') || *name == SESSION_AUTHORIZATION) {
+    for name in asked.into_iter().filter(|name| name.contains('.')) {
         let mut quoted = String::new();
         literal(&mut quoted, name);
         // A placeholder that was reset is an empty text for ever after: that is what it was before, too.

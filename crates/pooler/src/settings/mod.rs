@@ -27,7 +27,7 @@ mod tests;
 pub use capture::capture_sql;
 pub use change::Change;
 pub use map::{MAX_BYTES, MAX_SETTINGS, Settings, SettingsError};
-pub use replay::replay;
+pub use replay::{replay, replay_afresh};
 pub use reported::{MAX_REPORTED, Reported};
 pub use startup::{Startup, StartupError};
 pub use tracker::{MAX_SAVEPOINTS, Tracker, Uncertain};

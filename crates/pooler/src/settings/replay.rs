@@ -20,16 +20,23 @@ const RESET_ALL_FROM: usize = 2;
 /// The text that brings a backend with the settings `from` to `to`; `None` when they are equal.
 #[must_use]
 pub fn replay(from: &Settings, to: &Settings) -> Option<String> {
-    if from == to {
-        return None;
-    }
+    (from != to).then(|| text(from, to, false))
+}
+
+/// The same for a backend that may have more settings than those in `from`: it is rid of all first.
+#[must_use]
+pub fn replay_afresh(from: &Settings, to: &Settings) -> String {
+    text(from, to, true)
+}
+
+fn text(from: &Settings, to: &Settings, afresh: bool) -> String {
     let same = |name: &str| from.get(name) == to.get(name);
     let ordinary_differ = !from
         .iter()
         .filter(|(name, _)| is_ordinary(name))
         .eq(to.iter().filter(|(name, _)| is_ordinary(name)));
     // Whoever logged in could set all of it once; another role may not.
-    let authorization = ordinary_differ || !same(SESSION_AUTHORIZATION);
+    let authorization = afresh || ordinary_differ || !same(SESSION_AUTHORIZATION);
     let role = authorization || !same(ROLE);
     let mut out = String::with_capacity(128);
     if role && from.get(ROLE).is_some() {
@@ -39,8 +46,9 @@ pub fn replay(from: &Settings, to: &Settings) -> Option<String> {
         statement(&mut out, "RESET SESSION AUTHORIZATION");
     }
     let others = |settings: &Settings| settings.iter().filter(|(name, _)| is_ordinary(name)).count();
-    if others(to) == 0 && others(from) >= RESET_ALL_FROM {
+    if afresh || (others(to) == 0 && others(from) >= RESET_ALL_FROM) {
         statement(&mut out, "RESET ALL");
+        ordinary(&mut out, &Settings::new(), to);
     } else {
         ordinary(&mut out, from, to);
     }
@@ -52,7 +60,7 @@ pub fn replay(from: &Settings, to: &Settings) -> Option<String> {
             literal(&mut out, to);
         }
     }
-    Some(out)
+    out
 }
 
 /// All but the two that are roles.

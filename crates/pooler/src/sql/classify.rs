@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::effect::{Discarded, Effect, Shape};
-use super::lexer::{Lexer, Token};
+use super::lexer::{Lexer, Token, is};
 use super::{block, calls, control, object, quick, set, spelling};
 
 /// The longest key word that is looked at, and room for one byte more.
@@ -86,6 +86,20 @@ impl<'a> Statement<'a, '_> {
             b"call" => self.emit(Effect::Call),
             _ => {}
         }
+    }
+
+    /// Whether what follows, a query, has effects.
+    pub(super) fn query_has_effects(&self) -> bool {
+        let mut found = false;
+        let each = &mut |_: Effect<'_>| found = true;
+        let mut query = Statement { lexer: self.lexer, start: self.start, each, control: false };
+        while query.lexer.symbol(b'(') {}
+        match query.lexer.next() {
+            Some(Token::Word(word)) if is(word, "update") => calls::update(&mut query),
+            Some(Token::Word(word)) => calls::query(&mut query, word),
+            _ => {}
+        }
+        found
     }
 
     /// An effect that has nothing but a name. Without a name PostgreSQL refuses the text.

@@ -44,6 +44,8 @@ pub enum Effect<'a> {
     Discard(Discarded),
     /// `PREPARE name AS …`.
     Prepare(Cow<'a, str>),
+    /// What was prepared has effects of its own each time it is executed.
+    Latent,
     /// `EXECUTE name`, also inside `EXPLAIN` and `CREATE TABLE … AS`.
     Execute(Cow<'a, str>),
     /// `DEALLOCATE name`.

@@ -81,7 +81,7 @@ pub(super) fn declare(statement: &mut Statement<'_, '_>) {
     }
 }
 
-/// After `PREPARE`.
+/// After `PREPARE`. What it prepares happens later, by an `EXECUTE` that does not tell what.
 pub(super) fn prepare(statement: &mut Statement<'_, '_>) {
     let mut look = statement.lexer;
     if look.keyword("transaction") && matches!(look.peek(), Some(Token::Literal(_))) {
@@ -89,6 +89,14 @@ pub(super) fn prepare(statement: &mut Statement<'_, '_>) {
         return statement.emit(Effect::Commit);
     }
     statement.named(Effect::Prepare);
+    while let Some(token) = statement.lexer.next() {
+        if matches!(token, Token::Word(word) if is(word, "as")) {
+            if statement.query_has_effects() {
+                statement.emit(Effect::Latent);
+            }
+            return;
+        }
+    }
 }
 
 /// After `COPY`: of a table or a query, between the server and the client or a file.

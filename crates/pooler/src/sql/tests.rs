@@ -164,7 +164,11 @@ const CASES: &[(&str, &str)] = &[
     ("discard sequences", "discard Sequences"),
     ("discard temporary; discard temp", "discard Temp · ; · discard Temp"),
     // Statements, channels, cursors.
-    ("prepare P (int) as select pg_advisory_lock($1)", "prepare p"),
+    ("prepare p as select $1 as x, pg_sleep(1)", "prepare p"),
+    ("prepare P (int) as select pg_advisory_lock($1)", "prepare p · Latent"),
+    ("prepare p as (select set_config('a', 'b', false)); begin", "prepare p · Latent · ; · Begin"),
+    ("prepare p as update pg_settings set setting = $1", "prepare p · Latent"),
+    ("prepare p as delete from t where x = $1", "prepare p"),
     ("execute \"P\"(1)", "execute P"),
     ("explain analyze execute p", "execute p"),
     ("explain execute p", "execute p"),

@@ -1,5 +1,7 @@
 //! What a statement of the client has left behind, as its text and its end tell.
 
+use std::sync::Arc;
+
 use dormouse_pgwire::backend::TxStatus;
 
 use super::Down;
@@ -7,6 +9,9 @@ use crate::link::expect::{Asked, Expect};
 use crate::link::stateful::Stateful;
 use crate::settings::{Change, Settings, Tracker, Uncertain};
 use crate::sql::{Effect, classify};
+
+/// What is seen to when the transaction is over.
+const LATER: Stateful = Stateful::ANYTHING.with(Stateful::RELEASE).with(Stateful::EXECUTES);
 
 impl Down<'_> {
     /// Changed tables make plans old; so do names that mean something else.
@@ -53,7 +58,7 @@ impl Down<'_> {
             before == TxStatus::Idle && after == TxStatus::Idle && !stateful.any(Stateful::TRANSACTION);
         if alone && self.server.erred {
             // All of it was rolled back, except what is never rolled back.
-            self.leaves(stateful.and(Stateful::SURVIVES_ERRORS), text, false);
+            self.leaves(stateful.surviving(), text, false);
             return;
         }
         self.leaves(stateful, text, alone);
@@ -70,6 +75,25 @@ impl Down<'_> {
         self.leaves(stateful, text, alone);
     }
 
+    /// An execution stopped at its limit of rows. Whether it goes on is not known, nor what it has done so far: many
+    /// drivers ask for one row and leave it at that.
+    pub(super) fn suspended(&mut self, stateful: Stateful, text: &[u8]) {
+        self.leaves(stateful, text, false);
+    }
+
+    /// What comes next fails.
+    pub(super) fn failing(&mut self) {
+        match self.server.expect.front() {
+            Some(Expect::Execute(Some(statement), _)) => {
+                let statement = Arc::clone(statement);
+                self.leaves(statement.stateful().surviving(), statement.text(), false);
+            }
+            // The end of the transaction: settings that its statements told for certain are undone.
+            Some(Expect::Sync) => self.server.touched = self.server.touched.with(Stateful::SETTING),
+            _ => {}
+        }
+    }
+
     /// Notes what was left behind: at once when the text tells all, else to be asked about.
     fn leaves(&mut self, stateful: Stateful, text: &[u8], alone: bool) {
         if stateful.any(Stateful::TEMP) {
@@ -81,6 +105,7 @@ impl Down<'_> {
         }
         if stateful.any(Stateful::DISCARD_ALL) {
             self.server.applied.clear();
+            self.server.process.unlisted = false;
             self.client.wanted = self.client.startup.clone();
         }
         if stateful.any(Stateful::UNKNOWN_SETTING) {
@@ -94,8 +119,7 @@ impl Down<'_> {
                 self.note_names(text);
             }
         }
-        let rest = Stateful::PINS.with(Stateful::UNKNOWN_SETTING).with(Stateful::RELEASE);
-        self.server.touched = self.server.touched.with(stateful.and(rest));
+        self.server.touched = self.server.touched.with(stateful.and(LATER));
     }
 
     /// Settings that a text certainly changed.
@@ -128,12 +152,21 @@ impl Down<'_> {
 
     /// The backend is idle: what is left of the transaction?
     pub(super) fn transaction_ended(&mut self) {
-        self.server.under_way.portals.clear();
+        if self.server.expect.is_empty() {
+            // Else some may be of a series that is under way.
+            self.server.under_way.portals.clear();
+        }
         self.server.erred = false;
-        let touched = std::mem::take(&mut self.server.touched);
+        let mut touched = std::mem::take(&mut self.server.touched);
         if touched.is_empty() {
             return;
         }
+        self.server.process.latent |= touched.any(Stateful::LATENT);
+        if touched.any(Stateful::EXECUTES) && self.server.process.latent {
+            touched = touched.with(Stateful::ANYTHING);
+        }
+        // Who keeps its backend keeps its settings, and leaves none of them to others.
+        self.server.process.unlisted |= touched.any(Stateful::HIDDEN_SETTING) && !self.client.keeps;
         let pins = touched.and(Stateful::PINS);
         // Something may be over only for who has something.
         let over = if touched.any(Stateful::RELEASE) { self.server.pinned } else { Stateful::default() };

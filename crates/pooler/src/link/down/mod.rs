@@ -247,9 +247,11 @@ impl Down<'_> {
             self.note_command(body);
         }
         match if pops { self.server.pop() } else { None } {
-            Some(Expect::Execute(Some(statement), _)) if tag == tag::COMMAND_COMPLETE => {
-                self.executed(statement.stateful(), statement.text());
-            }
+            Some(Expect::Execute(Some(statement), _)) => match tag {
+                tag::COMMAND_COMPLETE => self.executed(statement.stateful(), statement.text()),
+                PORTAL_SUSPENDED => self.suspended(statement.stateful(), statement.text()),
+                _ => {}
+            },
             Some(Expect::Describe(Some(statement))) => self.described(&statement, body),
             Some(Expect::Learn(statement)) => self.learnt(&statement, body),
             _ => {}
@@ -348,6 +350,7 @@ impl Down<'_> {
             self.stale = true;
             return false;
         }
+        self.failing();
         if fields.is_some_and(stale::is_told) {
             self.common.registry.outdate();
             if self.server.can_say_again(self.client) {

@@ -4,6 +4,7 @@
 mod abuse;
 mod backend;
 mod lasting;
+mod left;
 mod memory;
 mod reading;
 mod stale;

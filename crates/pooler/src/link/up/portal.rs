@@ -13,6 +13,12 @@ use crate::link::stateful::Stateful;
 use crate::link::write::Write;
 use crate::statement::{Fit, NOBODYS, Statement, is_others};
 
+/// Portals that are remembered at the same time. Who pipelines more has each of them asked about.
+const MAX_PORTALS: usize = 1024;
+
+/// Stands for a statement under a name that SQL's `PREPARE` may have made.
+const PREPARED_BY_SQL: &[u8] = b"execute one\0\0\0";
+
 impl Up<'_> {
     pub(super) fn bind(
         &mut self,
@@ -36,7 +42,13 @@ impl Up<'_> {
             return Ok(Fate::Stall);
         }
         self.common.counters.bind_count += u64::from(self.common.counts_statements());
-        self.note_portal(portal, statement.as_ref());
+        match &statement {
+            None if !is_others(name) => {
+                let by_sql = self.common.registry.intern(PREPARED_BY_SQL, Stateful::of);
+                self.note_portal(portal, Some(&by_sql));
+            }
+            statement => self.note_portal(portal, statement.as_ref()),
+        }
         if statement.as_ref().is_some_and(|statement| statement.stateful().any(Stateful::HIDDEN_SETTING)) {
             self.note_hidden(rest);
         }
@@ -85,6 +97,11 @@ impl Up<'_> {
     /// Remembers a portal whose statement may leave something behind.
     fn note_portal(&mut self, portal: &[u8], statement: Option<&Arc<Statement>>) {
         match statement.filter(|statement| statement.stateful().outlives()) {
+            Some(statement) if self.server.under_way.portals.len() >= MAX_PORTALS => {
+                // It is asked about, whatever it does.
+                self.server.touched = self.server.touched.with(Stateful::ANYTHING);
+                self.server.spoiled |= statement.stateful().any(Stateful::SPOILS);
+            }
             Some(statement) => {
                 drop(self.server.under_way.portals.insert(portal.into(), Arc::clone(statement)));
             }

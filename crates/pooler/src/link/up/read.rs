@@ -81,7 +81,7 @@ pub(super) fn invalid(tag: u8, what: &'static str) -> Violation {
 pub(super) fn effect_of_call(body: &[u8]) -> Stateful {
     let oid = body.first_chunk::<OID_LEN>().map(|oid| u32::from_be_bytes(*oid));
     match oid {
-        Some(oid) if !LARGE_OBJECTS.contains(&oid) => Stateful::PINS.with(Stateful::UNKNOWN_SETTING),
+        Some(oid) if !LARGE_OBJECTS.contains(&oid) => Stateful::ANYTHING,
         _ => Stateful::default(),
     }
 }

@@ -1,0 +1,236 @@
+//! What is left on a backend when it is given away: whatever the text did not tell is asked about, or reset.
+
+use dormouse_pgwire::backend::TxStatus;
+
+use super::super::*;
+use super::backend::message;
+use crate::settings::{Reported, Settings};
+
+struct Pair {
+    client: Client,
+    server: Server,
+    common: Common,
+}
+
+fn pair() -> Pair {
+    Pair {
+        client: Client::new(Settings::default(), Reported::new(), false),
+        server: Server::new(TxStatus::Idle, Reported::new()),
+        common: Common::new(10),
+    }
+}
+
+impl Pair {
+    fn up(&mut self, bytes: &[u8]) {
+        up(&mut self.client, &mut self.server, &mut self.common, bytes, &mut Vec::new()).unwrap();
+    }
+
+    fn down(&mut self, bytes: &[u8]) {
+        down(&mut self.client, &mut self.server, &mut self.common, bytes, &mut Vec::new()).unwrap();
+    }
+
+    /// A simple query that is answered with this.
+    fn simple(&mut self, text: &str, tag: &str) {
+        self.up(&query(text));
+        self.down(&[complete(tag), ready(b'I')].concat());
+    }
+
+    /// The question that follows, and a row for each kind that is found.
+    fn asked(&mut self, found: &[&str]) -> String {
+        assert!(self.server.must_ask());
+        let question = inspect(&self.client, &mut self.server);
+        for kind in found {
+            let texts = [*kind, "x", ""];
+            let mut row = vec![0, 3];
+            for text in texts {
+                row.extend_from_slice(&u32::try_from(text.len()).unwrap().to_be_bytes());
+                row.extend_from_slice(text.as_bytes());
+            }
+            self.down(&message(b'D', &row));
+        }
+        self.down(&ready(b'I'));
+        String::from_utf8(question[5..question.len() - 1].to_vec()).unwrap()
+    }
+
+    /// What the next client's statement waits for.
+    fn next_client(&mut self) -> Option<String> {
+        assert!(self.server.is_free(&self.client), "it is not free");
+        self.client = Client::new(Settings::default(), Reported::new(), false);
+        let sent = replay(&self.client, &mut self.server)?;
+        self.down(&ready(b'I'));
+        Some(String::from_utf8(sent[5..sent.len() - 1].to_vec()).unwrap())
+    }
+}
+
+fn query(text: &str) -> Vec<u8> {
+    message(b'Q', format!("{text}\0").as_bytes())
+}
+
+/// Parse, Bind and Execute of one row at most.
+fn one_row(text: &str) -> Vec<u8> {
+    let parse = message(b'P', format!("\0{text}\0\0\0").as_bytes());
+    [parse, bind(""), message(b'E', b"\0\0\0\0\x01")].concat()
+}
+
+fn bind(statement: &str) -> Vec<u8> {
+    message(b'B', format!("\0{statement}\0\0\0\0\0\0\0").as_bytes())
+}
+
+fn sync() -> Vec<u8> {
+    message(b'S', b"")
+}
+
+fn complete(tag: &str) -> Vec<u8> {
+    message(b'C', format!("{tag}\0").as_bytes())
+}
+
+fn ready(status: u8) -> Vec<u8> {
+    message(b'Z', &[status])
+}
+
+fn bound() -> Vec<u8> {
+    [message(b'1', b""), message(b'2', b"")].concat()
+}
+
+fn error() -> Vec<u8> {
+    message(b'E', b"SERROR\0VERROR\0CP0001\0Mno\0\0")
+}
+
+#[test]
+fn an_execution_that_stops_at_its_limit_has_done_something() {
+    for (text, part) in [
+        ("select pg_try_advisory_lock(1)", "pg_locks"),
+        ("select set_config('jit','on',false)", "pg_settings"),
+    ] {
+        let mut pair = pair();
+        pair.up(&[one_row(text), sync()].concat());
+        pair.down(&[bound(), message(b's', b""), ready(b'I')].concat());
+        assert!(pair.asked(&[]).contains(part), "{text}");
+    }
+}
+
+#[test]
+fn a_portal_outlives_the_end_of_an_earlier_series() {
+    let mut pair = pair();
+    pair.up(&[one_row("select 1"), sync()].concat());
+    let mut second = one_row("select pg_advisory_lock(1)");
+    let execute = second.split_off(second.len() - 10);
+    pair.up(&second);
+    pair.down(&[bound(), complete("SELECT 1"), ready(b'I')].concat());
+    pair.up(&[execute, sync()].concat());
+    pair.down(&[bound(), complete("SELECT 1"), ready(b'I')].concat());
+    assert!(pair.asked(&[]).contains("pg_locks"));
+}
+
+#[test]
+fn what_survives_an_error_is_asked_about() {
+    let locks = "select pg_try_advisory_lock(n) from t";
+    let code = "do $$begin set my.a = 1; commit; raise 'x'; end$$";
+    for (text, parts) in [
+        (locks, &["pg_locks"][..]),
+        (code, &["pg_locks", "pg_depend", "pg_settings", "'my.a'"]),
+        ("call p()", &["pg_locks", "pg_depend", "pg_settings"]),
+    ] {
+        for extended in [false, true] {
+            let mut pair = pair();
+            if extended {
+                pair.up(&[one_row(text), sync()].concat());
+                pair.down(&[bound(), error(), ready(b'I')].concat());
+            } else {
+                pair.up(&query(text));
+                pair.down(&[error(), ready(b'I')].concat());
+            }
+            let question = pair.asked(&[]);
+            assert!(parts.iter().all(|part| question.contains(part)), "{text}: {question}");
+        }
+    }
+    // A setting does not survive, and nobody has to be asked.
+    let mut pair = pair();
+    pair.up(&[one_row("set jit = on"), sync()].concat());
+    pair.down(&[bound(), error(), ready(b'I')].concat());
+    assert!(!pair.server.must_ask() && pair.next_client().is_none());
+}
+
+#[test]
+fn what_was_certain_is_not_when_the_transaction_fails_in_the_end() {
+    let mut pair = pair();
+    pair.up(&[one_row("set jit = on"), sync()].concat());
+    pair.down(&[bound(), complete("SET")].concat());
+    pair.down(&[error(), ready(b'I')].concat());
+    assert!(pair.asked(&[]).contains("pg_settings"));
+    assert_eq!(pair.next_client(), None, "it was found not to be set");
+}
+
+#[test]
+fn settings_that_nobody_can_name_are_reset_for_the_next() {
+    for text in ["call p()", "do $$begin perform p(); end$$", "select set_config('my.' || 'a', 'b', false)"] {
+        let mut pair = pair();
+        pair.simple(text, "SELECT 1");
+        pair.asked(&[]);
+        assert_eq!(pair.next_client().as_deref(), Some("RESET ALL"), "{text}");
+        assert_eq!(pair.next_client(), None, "once is enough");
+    }
+    // Who has the backend for itself keeps them.
+    let mut pair = pair();
+    pair.simple("create temp table t ()", "CREATE TABLE");
+    pair.asked(&["t"]);
+    pair.simple("call p()", "CALL");
+    pair.asked(&["t"]);
+    assert_eq!(replay(&pair.client, &mut pair.server), None);
+    pair.simple("drop table t", "DROP TABLE");
+    pair.asked(&[]);
+    assert_eq!(pair.next_client().as_deref(), Some("RESET ALL"));
+}
+
+#[test]
+fn the_next_client_has_its_own_settings_after_that() {
+    let mut pair = pair();
+    pair.simple("call p()", "CALL");
+    pair.asked(&[]);
+    let mut settings = Settings::new();
+    settings.set("timezone", "UTC").unwrap();
+    let client = Client::new(settings, Reported::new(), true);
+    let sent = replay(&client, &mut pair.server).unwrap();
+    let wanted = b"RESET ALL; SELECT pg_catalog.set_config('timezone','UTC',false)";
+    assert_eq!(&sent[5..sent.len() - 1], wanted);
+}
+
+#[test]
+fn what_sql_has_prepared_is_asked_about_when_it_is_executed() {
+    let prepare = |text: &str| {
+        let mut pair = pair();
+        pair.simple(&format!("prepare p as {text}"), "PREPARE");
+        pair.asked(&["p"]);
+        pair
+    };
+    let mut plain = prepare("select 1");
+    plain.simple("execute p", "SELECT 1");
+    assert!(!plain.server.must_ask(), "it leaves nothing behind");
+    let mut locks = prepare("select pg_advisory_lock(1)");
+    locks.simple("execute p", "SELECT 1");
+    assert!(locks.asked(&["p", "a"]).contains("pg_locks"));
+    locks.simple("deallocate p", "DEALLOCATE");
+    locks.asked(&["a"]);
+    assert!(!locks.server.is_free(&locks.client), "the lock is there");
+    // By a message.
+    let mut bound = prepare("select set_config('my.a', 'b', false)");
+    bound.up(&[bind("p"), message(b'E', b"\0\0\0\0\0"), sync()].concat());
+    bound.down(&[message(b'2', b""), complete("SELECT 1"), ready(b'I')].concat());
+    assert!(bound.asked(&["p"]).contains("pg_settings"));
+    bound.simple("deallocate p", "DEALLOCATE");
+    bound.asked(&[]);
+    assert_eq!(bound.next_client().as_deref(), Some("RESET ALL"));
+    // In one text.
+    let mut all = pair();
+    all.simple("prepare p as select pg_advisory_lock(1); execute p; deallocate p", "DEALLOCATE");
+    assert!(all.asked(&["a"]).contains("pg_locks"));
+}
+
+#[test]
+fn the_session_authorization_is_always_asked_for() {
+    let mut pair = pair();
+    pair.up(&[query("begin"), query("set session authorization bob"), query("commit")].concat());
+    pair.down(&[complete("BEGIN"), ready(b'T'), complete("SET"), ready(b'T')].concat());
+    pair.down(&[complete("COMMIT"), ready(b'I')].concat());
+    assert!(pair.asked(&[]).contains("current_setting('session_authorization')"));
+}

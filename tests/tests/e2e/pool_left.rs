@@ -1,0 +1,190 @@
+//! Two clients, one backend: what one leaves behind there, the other never sees.
+//!
+//! | what is left                | by                                                                       |
+//! |-----------------------------|--------------------------------------------------------------------------|
+//! | a lock of the session       | one row of many, an error, a statement of SQL's `PREPARE`, code that fails |
+//! | a setting, a custom setting | the same, `CALL`, `DO`, a name that is put together                      |
+//! | another user                | `SET SESSION AUTHORIZATION` in a transaction                             |
+//! | a temporary table           | code that commits and fails                                              |
+
+use dormouse_tests::checkout;
+use dormouse_tests::foreign::Foreign;
+use dormouse_tests::pooled::{PASSWORD, Pooler};
+use dormouse_tests::programs::{driver_home, run};
+use dormouse_tests::raw::Raw;
+use dormouse_tests::say::{Say, exchange};
+
+use crate::pool_house::skipped;
+
+const MADE: &str = "create role bob; grant all on schema public to bob;
+    create procedure set_tenant() language plpgsql as $$begin perform set_config('app.tenant', '42', false); end$$;
+    create table one as select 1 as id";
+
+fn one_backend() -> Pooler {
+    let pooler = Pooler::start(&[("default_pool_size", "1"), ("query_wait_timeout", "1")]);
+    pooler.foreign.sql("postgres", MADE);
+    pooler
+}
+
+/// One statement by messages: with a limit of rows, or 0.
+fn extended(sql: &str, rows: u32) -> Say {
+    Say::new().parse("", sql).bind("", "", &[]).execute("", rows).sync()
+}
+
+fn simple(sql: &str) -> Say {
+    Say::new().query(sql)
+}
+
+/// What one client says and hears; then what another asks.
+async fn leaves_nothing(pooler: &Pooler, said: &[(Say, &str)], asks: &str, wanted: &str) {
+    let (mut one, mut other) = (pooler.client("transaction").await, pooler.client("transaction").await);
+    for (say, heard) in said {
+        exchange(&mut one, say, heard).await;
+    }
+    assert_eq!(ask(&mut other, asks).await, wanted, "{asks}");
+}
+
+async fn ask(client: &mut Raw, sql: &str) -> String {
+    client.query(sql).await;
+    client.rows().await.unwrap().remove(0)
+}
+
+/// The same for what keeps the client on its backend, so that there is none for another, up to DISCARD ALL.
+async fn keeps(pooler: &Pooler, said: &[(Say, &str)]) {
+    let (mut one, mut other) = (pooler.client("transaction").await, pooler.client("transaction").await);
+    for (say, heard) in said {
+        exchange(&mut one, say, heard).await;
+    }
+    other.query("select 1").await;
+    let error = other.error().await;
+    assert_eq!(error.fields.code(), "53300", "it waits in vain");
+    exchange(&mut one, &simple("discard all"), "C:DISCARD_ALL Z:I").await;
+    let mut third = pooler.client("transaction").await;
+    let none = "select count(*) from pg_locks where locktype = 'advisory'";
+    exchange(&mut third, &simple(none), "T:count D:0 C:SELECT_1 Z:I").await;
+}
+
+const PATH: &str = "select current_setting('search_path')";
+const USUAL: &str = "\"$user\", public";
+const TENANT: &str = "select coalesce(current_setting('app.tenant', true), '')";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_row_of_a_statement() {
+    let pooler = one_backend();
+    let lock = extended("select pg_try_advisory_lock(1)", 1);
+    keeps(&pooler, &[(lock, "1 2 D:t s Z:I")]).await;
+    let set = extended("select set_config('search_path', 'elsewhere', false)", 1);
+    leaves_nothing(&pooler, &[(set.clone(), "1 2 D:elsewhere s Z:I")], PATH, USUAL).await;
+    // And who set it has it.
+    let (mut one, mut other) = (pooler.client("transaction").await, pooler.client("transaction").await);
+    exchange(&mut one, &set, "1 2 D:elsewhere s Z:I").await;
+    assert_eq!(ask(&mut other, PATH).await, USUAL);
+    assert_eq!(ask(&mut one, PATH).await, "elsewhere");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn errors() {
+    let pooler = one_backend();
+    let locks = "do $$begin perform pg_advisory_lock(1); raise 'x'; end$$";
+    keeps(&pooler, &[(extended(locks, 0), "1 2 E:P0001 Z:I")]).await;
+    keeps(&pooler, &[(simple(locks), "E:P0001 Z:I")]).await;
+    let scan = "select pg_try_advisory_lock(id), 1 / (id - 1) from one";
+    keeps(&pooler, &[(extended(scan, 0), "1 2 E:22012 Z:I")]).await;
+    let commits = "do $$begin set search_path = elsewhere; commit; raise 'x'; end$$";
+    for say in [simple(commits), extended(commits, 0)] {
+        let heard = if say.0[0] == b'Q' { "E:P0001 Z:I" } else { "1 2 E:P0001 Z:I" };
+        leaves_nothing(&pooler, &[(say, heard)], PATH, USUAL).await;
+    }
+    let table = "do $$begin create temp table t (); commit; raise 'x'; end$$";
+    keeps(&pooler, &[(simple(table), "E:P0001 Z:I")]).await;
+    keeps(&pooler, &[(extended(table, 0), "1 2 E:P0001 Z:I")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_without_a_name() {
+    let pooler = one_backend();
+    let computed = "select set_config(k, v, false) from (values ('app.tenant', '42')) x (k, v)";
+    for (sql, heard) in [
+        ("call set_tenant()", "C:CALL Z:I"),
+        ("do $$begin call set_tenant(); end$$", "C:DO Z:I"),
+        (computed, "T:set_config D:42 C:SELECT_1 Z:I"),
+    ] {
+        leaves_nothing(&pooler, &[(simple(sql), heard)], TENANT, "").await;
+    }
+    let said = Say::new().parse("", "select set_config('app.' || $1, $2, false)");
+    let said = said.bind("", "", &["tenant", "42"]).execute("", 0).sync();
+    leaves_nothing(&pooler, &[(said, "1 2 D:42 C:SELECT_1 Z:I")], TENANT, "").await;
+    leaves_nothing(&pooler, &[(extended("call set_tenant()", 0), "1 2 C:CALL Z:I")], TENANT, "").await;
+    // The name in the text of a DO is known: its client has the setting wherever it is.
+    let (mut one, mut other) = (pooler.client("transaction").await, pooler.client("transaction").await);
+    let named = "do $$begin perform set_config('app.tenant', '42', false); end$$";
+    exchange(&mut one, &simple(named), "C:DO Z:I").await;
+    assert_eq!(ask(&mut other, TENANT).await, "");
+    assert_eq!(ask(&mut one, TENANT).await, "42");
+    assert_eq!(ask(&mut other, TENANT).await, "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_sql_has_prepared() {
+    let pooler = one_backend();
+    let prepare = |sql: &str| (simple(&format!("prepare p as {sql}")), "C:PREPARE Z:I");
+    let gone = || (simple("deallocate p"), "C:DEALLOCATE Z:I");
+    let (lock, set) = ("select pg_advisory_lock(1)", "select set_config('search_path', 'elsewhere', false)");
+    keeps(&pooler, &[prepare(lock), (simple("execute p"), "T:pg_advisory_lock D: C:SELECT_1 Z:I"), gone()])
+        .await;
+    let said = [prepare(set), (simple("execute p"), "T:set_config D:elsewhere C:SELECT_1 Z:I"), gone()];
+    leaves_nothing(&pooler, &said, PATH, USUAL).await;
+    let bind = || Say::new().bind("", "p", &[]).execute("", 0).sync();
+    keeps(&pooler, &[prepare(lock), (bind(), "2 D: C:SELECT_1 Z:I"), gone()]).await;
+    let tenant = "select set_config('app.tenant', '42', false)";
+    leaves_nothing(&pooler, &[prepare(tenant), (bind(), "2 D:42 C:SELECT_1 Z:I"), gone()], TENANT, "").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_user() {
+    let pooler = one_backend();
+    let begin = || (simple("begin"), "C:BEGIN Z:T");
+    let commit = || (simple("commit"), "C:COMMIT Z:I");
+    let whoami = "select session_user || ' ' || current_user";
+    let said = [begin(), (simple("set session authorization bob"), "C:SET Z:T"), commit()];
+    leaves_nothing(&pooler, &said, whoami, "postgres postgres").await;
+    let call = "select set_config('session_authorization', 'bob', false)";
+    let said = [begin(), (extended(call, 0), "1 2 D:bob C:SELECT_1 Z:T"), commit()];
+    leaves_nothing(&pooler, &said, whoami, "postgres postgres").await;
+    let (mut one, mut other) = (pooler.client("transaction").await, pooler.client("transaction").await);
+    let say = Say::new().query("begin; set session authorization bob; commit");
+    exchange(&mut one, &say, "C:BEGIN C:SET C:COMMIT Z:I").await;
+    assert_eq!(ask(&mut other, whoami).await, "postgres postgres");
+    assert_eq!(ask(&mut one, whoami).await, "bob bob");
+}
+
+/// The question about the user is one that each version answers, whoever the session is by then.
+#[test]
+fn every_version_tells_who_logged_in() {
+    let asked = "select a.usesysid <> r.oid from pg_stat_get_activity(pg_backend_pid()) a, pg_roles r
+        where r.rolname = session_user";
+    for foreign in [15, 16, 17, 18].into_iter().filter_map(Foreign::start) {
+        let sql = format!("create role bob; set session authorization bob; {asked}");
+        assert_eq!(foreign.sql("postgres", &sql).lines().last(), Some("t"));
+        assert_eq!(foreign.sql("postgres", asked).lines().last(), Some("f"));
+    }
+}
+
+/// What drivers do of their own accord: asyncpg asks for one row, psycopg binds what it has prepared.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drivers() {
+    if skipped("python", "pool_left") {
+        return;
+    }
+    let pooler = one_backend();
+    let dsn = format!(
+        "postgresql://postgres:{PASSWORD}@127.0.0.1:{}/postgres?pool_mode=transaction",
+        pooler.port()
+    );
+    let program = checkout().join("tests/drivers/python/pool_left.py");
+    let python = driver_home().join("python/bin/python");
+    let said = dormouse_runtime::task::blocking(move || {
+        run(&python, &[program.to_str().unwrap()], &[("DSN", &dsn)])
+    });
+    assert!(said.await.good().lines().last().unwrap_or_default().starts_with("ok pool_left"));
+}
