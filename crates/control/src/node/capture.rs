@@ -7,7 +7,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use dormouse_base::{EndpointId, Lsn};
+use dormouse_base::{EndpointId, Lsn, with_causes};
 use dormouse_compute::State;
 use dormouse_compute::endpoint::Run;
 use dormouse_compute::postgres::SUPERUSER;
@@ -110,6 +110,7 @@ impl Node {
                 tracing::error!(endpoint = %home.endpoint, error = &error as &dyn std::error::Error,
                     "the WAL of this compute is not captured");
             }
+            node.look_up_patiently(&home).await;
         });
     }
 
@@ -174,7 +175,7 @@ impl Node {
             } else {
                 // Woken meanwhile it writes on, and the end of its files is not to be caught up with.
                 tokio::select! {
-                    filed = filer.finish() => filed,
+                    filed = self.file_rest(home, &filer) => return filed.map(Some),
                     () = self.until_it_answers(home) => continue,
                 }
             };
@@ -208,7 +209,7 @@ impl Node {
                     capture.filer.pause();
                     capture.filer.clone()
                 };
-                let end = filer.finish().await.map_err(NodeError::part("file the WAL of a compute"))?;
+                let end = node.file_rest(&home, &filer).await?;
                 if stopped {
                     home.held().await?.stopped_at = Some(end);
                     home.stir();
@@ -216,8 +217,14 @@ impl Node {
                 }
                 Ok::<(), NodeError>(())
             };
+            let looking = async {
+                if let Err(error) = node.look_up(&home).await {
+                    tracing::debug!(endpoint = %home.endpoint, error = with_causes(&error), "not looked up yet");
+                }
+                filing.await
+            };
             tokio::select! {
-                result = filing => if let Err(error) = result {
+                result = looking => if let Err(error) = result {
                     tracing::warn!(endpoint = %home.endpoint, error = &error as &dyn std::error::Error,
                         "the rest of the WAL is not filed yet");
                 },

@@ -180,6 +180,7 @@ impl From<NodeError> for VaultError {
             NodeError::Line(LineError::Ahead { .. }) | NodeError::Ahead(_) => (Kind::Invalid, "point-ahead"),
             NodeError::Busy(_) => (Kind::Conflict, "endpoint-state"),
             NodeError::Nothing(_) => (Kind::NotFound, "nothing-to-store"),
+            NodeError::Stale { .. } => (Kind::Conflict, "branch-taken-over"),
             NodeError::NotYet => (Kind::Unavailable, "storage-unavailable"),
             NodeError::Register(RegisterError::Missing(_) | RegisterError::Deleted { .. }) => {
                 (Kind::NotFound, "branch-not-in-store")

@@ -7,20 +7,15 @@ use dormouse_compute::State;
 use dormouse_runtime::{failpoint, task};
 use dormouse_storage::branch::record::BranchRecord;
 use dormouse_storage::branch::register::UpdateError;
-use dormouse_storage::snapshot::control_file::{self, ControlFile};
 use dormouse_storage::wal::filer::{Gap, Status};
 
 use super::home::{Held, Home};
 use super::resident::Resident;
+use super::standing::{Standing, TakenOver};
 use super::{Node, NodeError};
 
 /// Filing the rest of a stopped compute's WAL must not hold an operation up for ever.
 const FILE_WITHIN: std::time::Duration = std::time::Duration::from_secs(90);
-
-/// The branch has another writer now; what this one left is its own affair.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the branch has another writer now")]
-struct TakenOver;
 
 impl Node {
     /// Stores what only this directory has, then removes it. Nothing there is no error.
@@ -58,9 +53,9 @@ impl Node {
     async fn wants_snapshot(&self, home: &Arc<Home>) -> Result<bool, NodeError> {
         let end = self.file_all_in_time(home).await?;
         let held = home.held().await?;
-        let gaps = held.capture.as_ref().map(|capture| capture.status().gaps).unwrap_or_default();
+        let status = held.capture.as_ref().map(|capture| capture.status()).unwrap_or_default();
         Ok(held.writer().zip(end).is_some_and(|(resident, end)| {
-            end > resident.base_lsn || gaps.iter().any(|gap| gap.to > resident.base_lsn)
+            end > resident.base_lsn || needs_nothing_lost(&status, resident.base_lsn).is_err()
         }))
     }
 
@@ -77,56 +72,36 @@ impl Node {
         if resident.writes() && resident.epoch.is_some() {
             self.capture(home, held)?;
             if let Some(capture) = &held.capture {
-                let finish = tokio::time::timeout(FILE_WITHIN, capture.filer.finish()).await;
+                let filed = tokio::time::timeout(FILE_WITHIN, self.file_rest(home, &capture.filer)).await;
                 let late = || NodeError::Busy("the store does not take the rest of the WAL".to_owned());
-                let end =
-                    finish.map_err(|_| late())?.map_err(NodeError::part("file the WAL of a compute"))?;
-                self.is_whole(home, &resident, &capture.status(), end).await?;
-                self.close_span(&resident, end).await?;
+                let end = filed.map_err(|_| late())??;
+                needs_nothing_lost(&capture.status(), resident.base_lsn)?;
+                // From here on until it is gone, the directory must not be written in without another look.
+                self.mark(home, held, true).await?;
+                self.close_span(home, held, &resident, end).await?;
             }
         }
         failpoint::hit("node.evict.before_remove").await.map_err(NodeError::file("remove", &home.path))?;
         self.discard(home, held).await
     }
 
-    /// Proves that the store has everything: all WAL up to where PostgreSQL itself says that it stopped, without
-    /// a gap behind the newest snapshot.
-    async fn is_whole(
+    /// The branch ends here until its next writer, so that nobody has to list its WAL to know that.
+    ///
+    /// # Errors
+    /// When another writer has taken over and does not have all of it: this directory is the only place then.
+    async fn close_span(
         &self,
-        home: &Arc<Home>,
+        home: &Home,
+        held: &mut Held,
         resident: &Resident,
-        status: &Status,
         end: Lsn,
     ) -> Result<(), NodeError> {
-        if let Some(gap) = status.gaps.iter().find(|gap| gap.to > resident.base_lsn) {
-            let Gap { from, to } = gap;
-            return Err(NodeError::Nothing(format!(
-                "WAL from {from} to {to} was gone before it could be stored, and no snapshot was taken since"
-            )));
-        }
-        let data = home.data();
-        let control = task::blocking(move || {
-            let page = std::fs::read(data.join(control_file::PATH));
-            page.or_else(|_| std::fs::read(data.join(control_file::HIDDEN_PATH)))
-        });
-        let page = control.await.map_err(NodeError::file("read the control file of", &home.path))?;
-        let control = ControlFile::parse(&page).map_err(NodeError::part("read a control file"))?;
-        if control.checkpoint >= end {
-            return Err(NodeError::Nothing(format!(
-                "the stored WAL ends at {end}, but the compute wrote at least up to {}",
-                control.checkpoint
-            )));
-        }
-        Ok(())
-    }
-
-    /// The branch ends here until its next writer, so that nobody has to list its WAL to know that.
-    async fn close_span(&self, resident: &Resident, end: Lsn) -> Result<(), NodeError> {
         let register = self.inner.registers.branch(&resident.project, &resident.branch);
-        let resident = resident.clone();
-        let closed = register.update(move |branch| with_end(branch, &resident, end)).await;
+        let wanted = resident.clone();
+        let closed = register.update(move |branch| with_end(branch, &wanted, end)).await;
         match closed {
-            Ok(_) | Err(UpdateError::Refused(TakenOver)) => Ok(()),
+            Ok(_) | Err(UpdateError::Refused(TakenOver { kept: true, .. })) => Ok(()),
+            Err(UpdateError::Refused(TakenOver { found, .. })) => Err(self.overtaken(home, held, found)),
             Err(UpdateError::Register(error)) => Err(NodeError::Register(error)),
         }
     }
@@ -148,8 +123,21 @@ impl Node {
         });
         removed.await?;
         held.resident = None;
+        held.standing = Standing::Unknown;
         Ok(())
     }
+}
+
+/// Proves that the store has all WAL behind the newest snapshot.
+///
+/// # Errors
+/// When a part of it was gone before it could be filed.
+fn needs_nothing_lost(status: &Status, base_lsn: Lsn) -> Result<(), NodeError> {
+    let Some(gap) = status.gaps.iter().find(|gap| gap.to > base_lsn) else { return Ok(()) };
+    let Gap { from, to } = gap;
+    Err(NodeError::Nothing(format!(
+        "WAL from {from} to {to} was gone before it could be stored, and no snapshot was taken since"
+    )))
 }
 
 fn with_end(mut branch: BranchRecord, resident: &Resident, end: Lsn) -> Result<BranchRecord, TakenOver> {
@@ -159,6 +147,6 @@ fn with_end(mut branch: BranchRecord, resident: &Resident, end: Lsn) -> Result<B
             last.to = Some(end.max(last.from));
             Ok(branch)
         }
-        _ => Err(TakenOver),
+        _ => Err(TakenOver::of(&branch, resident, end)),
     }
 }

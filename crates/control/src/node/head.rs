@@ -103,9 +103,13 @@ impl Node {
 
     async fn local_head(&self, endpoint: &EndpointId, branch: &BranchId) -> Result<Option<Lsn>, NodeError> {
         let home = self.home(endpoint);
-        if home.held_soon().await?.resident.as_ref().is_none_or(|r| r.branch != *branch || !r.writes()) {
+        let held = home.held_soon().await?;
+        let is_it = held.resident.as_ref().is_some_and(|r| r.branch == *branch && r.writes());
+        // What an overtaken writer has is not the branch.
+        if !is_it || held.overtaken().is_some() {
             return Ok(None);
         }
+        drop(held);
         let computes = self.computes()?;
         match computes.settled(endpoint).await {
             State::Active => self.ask_head(endpoint).await.map(Some),

@@ -26,6 +26,7 @@ use super::NodeError;
 use super::capture::Capture;
 use super::resident::{Resident, data_of};
 use super::shots::Shots;
+use super::standing::Standing;
 use super::watch::Seen;
 
 /// Whoever asks for something of another endpoint's directory waits so long for it: it may be held until the store
@@ -66,6 +67,10 @@ pub(super) struct Held {
     pub(super) hydration: Option<Arc<Hydration>>,
     /// Keeps what it is filled from in the store.
     pub(super) lease: Option<Lease>,
+    /// Whether its writer is still the branch's newest.
+    pub(super) standing: Standing,
+    /// It is about to start: whoever lets clients in looks at that first.
+    pub(super) starts: bool,
     /// The end of its WAL that was seen when it stopped last, well or not.
     pub(super) stopped_at: Option<Lsn>,
 }

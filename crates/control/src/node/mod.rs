@@ -48,6 +48,8 @@ pub(crate) mod near;
 pub(crate) mod twin;
 pub mod ways;
 pub(crate) mod publish;
+pub(crate) mod standing;
+pub(crate) mod left;
 pub(crate) mod capture;
 pub(crate) mod walsender;
 pub(crate) mod filling;

@@ -3,6 +3,7 @@
 //! Happens while PostgreSQL boots and is done before any client gets in: what this writer files counts only
 //! from then on, and what an earlier one still might file does not any more.
 
+use dormouse_base::clock::Mono;
 use dormouse_base::{EndpointId, Lsn};
 use dormouse_runtime::failpoint;
 use dormouse_storage::branch::record::{BranchRecord, Span};
@@ -10,25 +11,22 @@ use dormouse_storage::branch::register::UpdateError;
 use dormouse_storage::restore;
 
 use super::resident::Resident;
+use super::standing::{Standing, TakenOver};
 use super::{Node, NodeError};
 
-/// Somebody else became the writer.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("another writer has taken over")]
-struct TakenOver;
-
 impl Node {
-    /// Makes sure that the register names this directory's writer. Cheap when it does already.
+    /// Makes sure that the register names this directory's writer, with an open span. Asks nothing when that is known.
     ///
     /// # Errors
     /// When the store fails, or another writer took over: then the compute must not be opened.
     pub(crate) async fn publish(&self, endpoint: &EndpointId) -> Result<(), NodeError> {
         let home = self.home(endpoint);
         let mut held = home.held().await?;
+        if held.writer().is_some() {
+            return self.confirm_before_clients(&home, &mut held).await;
+        }
         let held_hydration = held.hydration.clone();
-        let Some(resident) = held.resident.as_mut().filter(|r| r.writes() && r.epoch.is_none()) else {
-            return Ok(());
-        };
+        let Some(resident) = held.resident.as_mut().filter(|r| r.writes()) else { return Ok(()) };
         // What the machine's disk does not have yet must not be lost together with an acknowledged commit. A
         // machine that loses it after the register was written leaves a writer that never wrote.
         let data = home.data();
@@ -48,18 +46,16 @@ impl Node {
         stored?;
         let (_, record) = match updated {
             Ok(updated) => updated,
-            Err(UpdateError::Refused(TakenOver)) => {
-                let (_, record) = register.read().await.map_err(NodeError::Register)?;
-                let (branch, known) = (resident.branch.clone(), resident.seen);
-                return Err(NodeError::Stale { branch, found: record.epoch, known });
-            }
+            Err(UpdateError::Refused(taken)) => return Err(taken.error(resident)),
             Err(UpdateError::Register(error)) => return Err(NodeError::Register(error)),
         };
         failpoint::hit("publish.register.after").await.map_err(NodeError::file("publish", &home.path))?;
         resident.epoch = Some(record.epoch);
         let (resident, path) = (resident.clone(), home.path.clone());
         let written = dormouse_runtime::task::blocking(move || resident.write(&path)).await;
-        written.map_err(NodeError::file("record the writer in", &home.path))
+        written.map_err(NodeError::file("record the writer in", &home.path))?;
+        held.standing = Standing::Named(Mono::now());
+        Ok(())
     }
 }
 
@@ -72,7 +68,7 @@ fn with_writer(mut record: BranchRecord, resident: &Resident) -> Result<BranchRe
         return Ok(record);
     }
     if record.epoch != resident.seen {
-        return Err(TakenOver);
+        return Err(TakenOver::of(&record, resident, resident.from));
     }
     while let Some(last) = record.spans.last_mut() {
         if last.from < resident.from {

@@ -32,7 +32,7 @@ use futures_util::future::BoxFuture;
 use super::home::{Held, Home};
 use super::near::{self, Near};
 use super::resident::{Fresh, Purpose, Resident, SNAPSHOT_STATE};
-use super::{Node, NodeError, head};
+use super::{Node, NodeError, head, left};
 
 /// What a directory is to be made for.
 pub(super) struct Wish<'a> {
@@ -125,6 +125,19 @@ impl Node {
         spec: &Spec,
     ) -> Result<Option<Directory>, NodeError> {
         let data = home.data();
+        if let Some(error) = held.overtaken() {
+            return Err(error);
+        }
+        if let Some(resident) = held.resident.clone().filter(Resident::writes) {
+            let looked_at = data.clone();
+            if task::blocking(move || left::missed_promotion(&looked_at, &resident)).await {
+                tracing::warn!(endpoint = %home.endpoint,
+                    "a crash interrupted its promotion before anybody was let in; it is made again");
+                self.discard(home, held).await?;
+                return Ok(None);
+            }
+        }
+        held.starts = true;
         // From now on it may write more.
         held.stopped_at = None;
         if held.resident.as_ref().is_some_and(|resident| resident.lazy) {

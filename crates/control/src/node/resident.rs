@@ -86,6 +86,10 @@ pub(crate) struct Resident {
     pub(crate) made_from: Option<Key>,
     /// The directory was made with holes; they are filled when the hydration says so.
     pub(crate) lazy: bool,
+    /// Its writer's span may be closed in the register already: an eviction began to remove it. Written before
+    /// that happens, so a directory that stays after all is known by it.
+    #[serde(default)]
+    pub(crate) leaving: bool,
     /// The boot of the machine in which the directory was made; empty when it is not known.
     #[serde(default)]
     made_in: String,
@@ -127,6 +131,7 @@ impl Resident {
             base_redo,
             base_lsn,
             lazy,
+            leaving: false,
             made_in: boot(),
             hot: Vec::new(),
         }

@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use super::backup::SqlBackup;
 use super::home::{Home, missing};
 use super::resident::{Resident, SNAPSHOT_STATE};
+use super::standing::TakenOver;
 use super::{Node, NodeError};
 
 /// WAL since the last snapshot, in bytes, from which a stop is followed by a clean one. Replaying less
@@ -93,11 +94,6 @@ impl Shots {
     }
 }
 
-/// The branch has another writer now.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the branch has another writer now")]
-struct TakenOver;
-
 impl Node {
     /// Looks for snapshots that are due, for ever; one at a time, because each takes all cores.
     pub(super) async fn keep_snapshots(&self) {
@@ -160,7 +156,7 @@ impl Node {
         if held.hydration.as_ref().is_some_and(|hydration| hydration.is_complete()) {
             self.note_complete(home, &mut held).await?;
         }
-        let Some(resident) = held.writer() else { return Ok(false) };
+        let Some(resident) = held.writer().filter(|_| held.overtaken().is_none()) else { return Ok(false) };
         Ok(match state {
             State::Stopped => held.stopped_at.is_some_and(|end| end.since(resident.base_lsn) >= MIN_WAL),
             State::Active => {
@@ -308,11 +304,16 @@ impl Node {
             .map_err(|_| NodeError::Busy("the store does not take the WAL of the snapshot".to_owned()))??;
         let register = self.inner.registers.branch(&resident.project, &resident.branch);
         let record = taken.record.clone();
-        let updated = register.update(move |branch| with_snapshot(branch, &record)).await;
-        updated.map_err(|error| match error {
-            UpdateError::Refused(TakenOver) => NodeError::Busy(TakenOver.to_string()),
-            UpdateError::Register(error) => NodeError::Register(error),
-        })?;
+        let wanted = resident.clone();
+        match register.update(move |branch| with_snapshot(branch, &record, &wanted)).await {
+            Ok(_) => {}
+            Err(UpdateError::Refused(TakenOver { found, .. })) => {
+                let error = self.overtaken(home, &mut *home.held().await?, found);
+                self.stop_overtaken(home).await?;
+                return Err(error);
+            }
+            Err(UpdateError::Register(error)) => return Err(NodeError::Register(error)),
+        }
         failpoint::hit("snapshot.publish.after").await.map_err(NodeError::file("publish", &home.path))?;
         self.remember(home, &taken).await?;
         let stats = taken.stats;
@@ -341,9 +342,13 @@ fn gave_way() -> NodeError {
 }
 
 /// The register with one more snapshot, if the one who took it is still the writer.
-fn with_snapshot(mut branch: BranchRecord, new: &SnapshotRecord) -> Result<BranchRecord, TakenOver> {
+fn with_snapshot(
+    mut branch: BranchRecord,
+    new: &SnapshotRecord,
+    resident: &Resident,
+) -> Result<BranchRecord, TakenOver> {
     if branch.epoch != new.epoch {
-        return Err(TakenOver);
+        return Err(TakenOver::of(&branch, resident, new.lsn));
     }
     branch.snapshots.retain(|old| old.manifest != new.manifest);
     branch.snapshots.push(new.clone());

@@ -33,6 +33,9 @@ pub struct ControlFile {
     pub redo: Lsn,
     /// Its timeline.
     pub timeline: Timeline,
+    /// The timeline on which a start goes on that nobody asks for a recovery: that of the last checkpoint, or the one
+    /// to which a promotion switched that had no checkpoint since.
+    pub goes_on: Timeline,
     /// Whether pages have checksums.
     pub checksums: bool,
 }
@@ -116,6 +119,7 @@ impl ControlFile {
             checkpoint: Lsn(u64_at(32)),
             redo: Lsn(u64_at(40)),
             timeline: Timeline(u32_at(48)),
+            goes_on: Timeline(u32_at(48).max(u32_at(MIN_RECOVERY_TIMELINE))),
             checksums: u32_at(252) != 0,
         })
     }

@@ -6,8 +6,9 @@
 //!
 //! [`sleep`] is suspend, evict and wake, [`streams`] the same with the other source of WAL; [`branches`],
 //! [`past`], [`reset`], [`readers`] and [`deletion`] are what people do with branches, [`clones`] how some begin;
-//! [`contents`] is what a database may hold; [`damage`], [`disk`], [`outage`], [`kills`], [`crashes`] and [`failpoints`] are
-//! what goes wrong; [`imports`] is a branch that begins with a foreign directory; [`upkeep`] is fsck, gc and the status of the store; [`recovery`]
+//! [`contents`] is what a database may hold; [`damage`], [`disk`], [`outage`], [`kills`], [`crashes`], [`halfway`] and
+//! [`failpoints`] are what goes wrong; [`imports`] is a branch that begins with a foreign directory; [`upkeep`] is fsck, gc and
+//! the status of the store; [`recovery`]
 //! begins with the store alone; [`s3`] with another one.
 
 mod branches;
@@ -18,6 +19,7 @@ mod damage;
 mod deletion;
 mod disk;
 mod failpoints;
+mod halfway;
 mod imports;
 mod kills;
 mod outage;

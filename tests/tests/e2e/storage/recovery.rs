@@ -1,7 +1,7 @@
 //! The node is gone; only the store is left.
 
 use dormouse_tests::storage::url_of;
-use dormouse_tests::{Server, binary};
+use dormouse_tests::{Project, Server, binary};
 
 use super::{FILL, ROWS, Site};
 
@@ -63,6 +63,19 @@ fn recover(site: &Site, new: &std::path::Path) -> serde_json::Value {
     serde_json::from_slice(&first.stdout).unwrap()
 }
 
+/// A server on another machine, made from the store alone, and the database there.
+pub(super) fn seen_from(site: &Site, main: &Project) -> (Server, Project) {
+    let new = site.dir.path().join("new");
+    recover(site, &new);
+    let successor = Server::start_on(&new, &["--store", &url_of(&site.store)]);
+    let theirs = Project {
+        // What a recovered server prints has no password: it never knew it in the clear.
+        dsn: main.dsn.replace(&port_of(&main.dsn), &format!(":{}/", successor.pg_port())),
+        ..successor.default_project()
+    };
+    (successor, theirs)
+}
+
 #[tokio::test]
 async fn it_refuses_where_a_server_runs_and_where_no_store_is() {
     let mut site = Site::new(&[]);
@@ -88,26 +101,18 @@ async fn a_node_that_comes_back_cannot_write_any_more() {
     assert_eq!(site.server.act(&main, "suspend").0, 200);
     assert!(site.server.stop().1);
     // The old node is only away; another one took over from the store.
-    let new = site.dir.path().join("new");
-    recover(&site, &new);
-    let url = url_of(&site.store);
-    let mut successor = Server::start_on(&new, &["--store", &url]);
-    let theirs = dormouse_tests::Project {
-        // What a recovered server prints has no password: it never knew it in the clear.
-        dsn: main.dsn.replace(&port_of(&main.dsn), &format!(":{}/", successor.pg_port())),
-        ..successor.default_project()
-    };
+    let (mut successor, theirs) = seen_from(&site, &main);
     let client = successor.try_connect(&theirs.dsn).await.unwrap();
     client.batch_execute("insert into t values (2000, md5('2000'))").await.unwrap();
     drop(client);
     assert_eq!(successor.act(&theirs, "suspend").0, 200);
 
     site.server.start_again();
-    if let Ok(client) = site.server.try_connect(&main.dsn).await {
-        let _refused = client.batch_execute("insert into t values (3000, md5('3000'))").await;
+    for _ in 0..2 {
+        let refused = site.server.try_connect(&main.dsn).await.expect_err("it is not the writer any more");
+        assert_eq!(refused.code().map(tokio_postgres::error::SqlState::code), Some("58030"), "{refused:?}");
     }
-    let _refused = site.server.act(&main, "suspend");
-    let _refused = site.server.branch_verb(&main, "snapshot", "main", &[]);
+    site.server.branch_verb(&main, "snapshot", "main", &[]).unwrap_err();
     successor.evict(&theirs);
     successor.fsck();
     let client = successor.try_connect(&theirs.dsn).await.unwrap();
@@ -115,4 +120,85 @@ async fn a_node_that_comes_back_cannot_write_any_more() {
     assert_eq!(rows, 1001, "the successor's line, and nothing of the stale writer");
     drop(client);
     assert!(successor.stop().1);
+}
+
+async fn rows_of(server: &Server, at: &Project) -> i64 {
+    let client = server.try_connect(&at.dsn).await.unwrap();
+    client.query_one(ROWS, &[]).await.unwrap().get(0)
+}
+
+/// Another machine takes over while this one still runs, with a compute of its own, and writes.
+async fn taken_over_while_it_runs() -> (Site, Project, Server, Project) {
+    let site = Site::new(&[]);
+    let main = site.server.default_project();
+    site.run(&main, FILL).await;
+    site.server.branch_verb(&main, "snapshot", "main", &[]).unwrap();
+    let (successor, theirs) = seen_from(&site, &main);
+    let client = successor.try_connect(&theirs.dsn).await.unwrap();
+    client.batch_execute("insert into t values (2000, md5('2000'))").await.unwrap();
+    // Nobody has told the old one.
+    site.run(&main, "insert into t values (3000, md5('3000'))").await;
+    (site, main, successor, theirs)
+}
+
+/// What the old machine acknowledged is nowhere else, so it stays; and with its directory set aside, the branch is
+/// made from the store.
+async fn keeps_what_only_it_has(site: &mut Site, main: &Project) {
+    site.server.until_true("it is stopped", || site.server.state_of(main) == "stopped");
+    site.server.try_connect(&main.dsn).await.expect_err("it is not the writer any more");
+    let refused = site.server.ask(&["endpoint", "evict", &main.endpoint, "--project", &main.id]);
+    let refused = refused.expect_err("the only copy of that row");
+    assert!(refused.text.contains("has taken over"), "{refused:?}");
+    let home = site.server.cluster_of(main).parent().unwrap().to_owned();
+    assert!(home.join("data/PG_VERSION").exists());
+    let events = site.server.ask(&["endpoint", "events", &main.endpoint, "--project", &main.id]).unwrap();
+    assert!(events.to_string().contains("does not count"), "{events}");
+    assert!(site.server.stop().1);
+    std::fs::rename(&home, site.dir.path().join("aside")).unwrap();
+    site.server.start_again();
+    assert_eq!(rows_of(&site.server, main).await, 1001, "the successor's line");
+    assert!(site.server.stop().1);
+}
+
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn an_overtaken_compute_is_stopped_when_its_server_comes_back() {
+    let (mut site, main, mut successor, theirs) = taken_over_while_it_runs().await;
+    site.server.kill_9();
+    site.server.start_again();
+    assert_eq!(rows_of(&successor, &theirs).await, 1001);
+    assert!(successor.stop().1);
+    keeps_what_only_it_has(&mut site, &main).await;
+}
+
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn an_overtaken_compute_is_stopped_when_its_snapshot_is_refused() {
+    let (mut site, main, mut successor, theirs) = taken_over_while_it_runs().await;
+    let refused = site.server.branch_verb(&main, "snapshot", "main", &[]).unwrap_err();
+    assert!(refused.text.contains("has taken over"), "{refused:?}");
+    assert_eq!(rows_of(&successor, &theirs).await, 1001);
+    assert!(successor.stop().1);
+    keeps_what_only_it_has(&mut site, &main).await;
+}
+
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn an_overtaken_directory_that_holds_nothing_of_its_own_can_be_evicted() {
+    let mut site = Site::new(&[]);
+    let main = site.server.default_project();
+    site.run(&main, FILL).await;
+    assert_eq!(site.server.act(&main, "suspend").0, 200);
+    assert!(site.server.stop().1);
+    let (mut successor, theirs) = seen_from(&site, &main);
+    let client = successor.try_connect(&theirs.dsn).await.unwrap();
+    client.batch_execute("insert into t values (2000, md5('2000'))").await.unwrap();
+    drop(client);
+    successor.evict(&theirs);
+    assert!(successor.stop().1);
+    site.server.start_again();
+    site.server.evict(&main);
+    // Asked for on purpose: this machine is the writer again.
+    assert_eq!(rows_of(&site.server, &main).await, 1001);
+    assert!(site.server.stop().1);
 }
