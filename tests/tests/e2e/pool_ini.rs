@@ -214,7 +214,10 @@ fn passwords_towards_the_server() {
         &format!(
             "* = host=127.0.0.1 port={port}\n\
              forced = host=127.0.0.1 port={port} dbname=postgres user=postgres password='{PASSWORD}'\n\
-             dead = host=127.0.0.1 port=1 query_wait_timeout=1"
+             hashed = host=127.0.0.1 port={port} dbname=postgres user=m password={}\n\
+             empty = host=127.0.0.1 port={port} dbname=postgres user=clear password=''\n\
+             dead = host=127.0.0.1 port=1 query_wait_timeout=1",
+            stored("m")
         ),
         "auth_type = md5\napplication_name_add_host = 1\nignore_startup_parameters = nonsense",
         &format!(
@@ -233,6 +236,8 @@ fn passwords_towards_the_server() {
         assert!(said.starts_with(&format!("{user}|psql - 127.0.0.1:")), "{said}");
     }
     assert!(ask("m", "old", "forced").good().starts_with("postgres|"));
+    assert!(ask("s", "new", "hashed").good().starts_with("m|"), "what pg_authid has is enough here, too");
+    assert!(ask("s", "new", "empty").good().starts_with("clear|"), "auth_file has the password");
     let error = ask("m", "old", "nothing-there").bad();
     assert!(error.contains("database \"nothing-there\" does not exist"), "{error}");
     let error = ask("m", "old", "dead").bad();
@@ -275,8 +280,6 @@ fn what_cannot_be_had_is_refused_with_its_place() {
     assert!(said.contains("p.ini, line 10") && said.contains("\"quick\" is not a value"), "{said}");
     let said = start("db = host=x prot=5", "", "");
     assert!(said.contains("p.ini, line 2") && said.contains("unknown parameter \"prot\""), "{said}");
-    let said = start("db = host=x", "", "\"a\" \"b\"\nc hunter2\n");
-    assert!(said.contains("users.txt, line 2") && !said.contains("hunter2"), "{said}");
     for (setting, word) in [
         ("auth_type = hba", "auth_hba_file is needed"),
         ("auth_type = pam", "pam is not supported"),

@@ -64,6 +64,46 @@ fn roles_are_looked_up_on_a_server() {
 }
 
 #[test]
+fn a_list_that_cannot_be_read_stops_nobody_else() {
+    let Some(foreign) = server(15) else { return };
+    let mut pooler = Pooler::new();
+    let port = foreign.port();
+    pooler.write(
+        &format!(
+            "db = host=127.0.0.1 port={port} dbname=postgres\n\
+             asks = host=127.0.0.1 port={port} dbname=postgres user=postgres password='{PASSWORD}'"
+        ),
+        "auth_type = md5\nauth_user = postgres\nauth_dbname = asks\npool_mode = transaction",
+        "",
+    );
+    let list = pooler.path("users.txt");
+    std::fs::remove_file(&list).unwrap();
+    pooler.start();
+    let ask = |user: &str, password: &str| {
+        pooler.psql(&pooler.dsn("127.0.0.1", user, password, "db"), "select session_user")
+    };
+    assert_eq!(ask("m", "old").good(), "m", "it is looked up");
+    assert!(pooler.log().contains("ERROR could not open auth_file"), "{}", pooler.log());
+
+    // Others than the server knows, so that it shows whose word counts.
+    let admin = pooler.dsn(&pooler.dir.path().display().to_string(), "pgbouncer", "''", "pgbouncer");
+    let reload = || pooler.psql(&admin, "reload").good();
+    std::fs::write(&list, "\"clear\" \"plain\"\n\"m\" \"mine\"\ns hunter2\n").unwrap();
+    reload();
+    assert_eq!((ask("clear", "plain").good().as_str(), ask("s", "new").good().as_str()), ("clear", "s"));
+    assert!(ask("m", "old").bad().contains("password authentication failed"));
+    let log = pooler.log();
+    assert!(log.contains("users.txt, line 3: expected") && !log.contains("hunter2"), "{log}");
+
+    std::fs::remove_file(&list).unwrap();
+    reload();
+    assert!(
+        ask("m", "old").bad().contains("password authentication failed"),
+        "the list of before still counts"
+    );
+}
+
+#[test]
 fn the_hba_file_decides() {
     let Some(foreign) = server(15) else { return };
     let mut pooler = Pooler::new();

@@ -7,7 +7,9 @@
 //!  "carol" "SCRAM-SHA-256$4096:…$…:…"          as PostgreSQL stores it
 //! ```
 //!
-//! What comes after the second text is ignored, as PgBouncer does. Errors have the line, and nothing of it.
+//! What comes after the second text is ignored, as PgBouncer does. A line that cannot be understood ends the list there,
+//! and what came before it counts: nobody is locked out by somebody else's line. What is told of it is its number,
+//! and nothing of it.
 
 use dormouse_base::secret::Secret;
 use dormouse_pgwire::auth::StoredPassword;
@@ -61,7 +63,16 @@ impl Password {
     }
 }
 
-/// A list that cannot be understood.
+/// What a list says.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Users {
+    /// The roles, in order. One that is there twice counts as its last line says.
+    pub entries: Vec<Entry>,
+    /// Lines that cannot be understood.
+    pub problems: Vec<UserlistError>,
+}
+
+/// A line that cannot be understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {problem}")]
 pub struct UserlistError {
@@ -71,25 +82,36 @@ pub struct UserlistError {
     pub problem: &'static str,
 }
 
-/// Reads a list. A role that is there twice counts as its last line says.
-///
-/// # Errors
-/// At the first line that cannot be understood.
-pub fn parse(text: &str) -> Result<Vec<Entry>, UserlistError> {
-    let mut entries: Vec<Entry> = Vec::new();
+/// Reads a list, up to the first line that is not shaped like one. Of a role whose secret is broken the name counts: it
+/// is known, and cannot log in.
+#[must_use]
+pub fn parse(text: &str) -> Users {
+    let mut users = Users::default();
     for (index, text) in text.lines().enumerate() {
         let text = text.trim();
         if text.is_empty() || text.starts_with([';', '#']) {
             continue;
         }
-        let entry = entry(text).map_err(|problem| UserlistError { line: index + 1, problem })?;
-        entries.retain(|known| known.name != entry.name);
-        entries.push(entry);
+        let broken = |problem| UserlistError { line: index + 1, problem };
+        match entry(text) {
+            Ok((name, password)) => {
+                let password = Password::of(&password).unwrap_or_else(|problem| {
+                    users.problems.push(broken(problem));
+                    Password::None
+                });
+                users.entries.retain(|known| known.name != name);
+                users.entries.push(Entry { name, password });
+            }
+            Err(problem) => {
+                users.problems.push(broken(problem));
+                break;
+            }
+        }
     }
-    Ok(entries)
+    users
 }
 
-fn entry(text: &str) -> Result<Entry, &'static str> {
+fn entry(text: &str) -> Result<(String, String), &'static str> {
     const SHAPE: &str = "expected \"name\" \"password\", both in double quotes";
     let (name, rest) = quoted(text, '"').map_err(|_| SHAPE)?;
     let (password, _ignored) = quoted(rest.trim_start(), '"').map_err(|_| SHAPE)?;
@@ -99,8 +121,7 @@ fn entry(text: &str) -> Result<Entry, &'static str> {
         (_, length) if length > MAX_PASSWORD => return Err("the password is longer than 65535 bytes"),
         _ => {}
     }
-    let password = Password::of(&password)?;
-    Ok(Entry { name, password })
+    Ok((name, password))
 }
 
 #[cfg(test)]
@@ -114,7 +135,8 @@ mod tests {
             "; list\n\n\"alice\" \"it\"\"s\" \"ignored\"\n\"bob\" \"md5a3556571e93b0d20722ba62be61e8c2d\"\n\
              \"carol\"\t\"{scram}\"\n\"dave\" \"\"\n\"alice\" \"again\" 7"
         );
-        let entries = parse(&text).unwrap();
+        let Users { entries, problems } = parse(&text);
+        assert_eq!(problems, []);
         let names: Vec<_> = entries.iter().map(|entry| entry.name.as_str()).collect();
         assert_eq!(names, ["bob", "carol", "dave", "alice"]);
         assert!(matches!(&entries[0].password, Password::Md5(hash) if hash.expose().starts_with("md5a35")));
@@ -134,10 +156,21 @@ mod tests {
             "\"a\"",
             "\"a\" \"SCRAM-SHA-256$hunter2\"",
         ] {
-            let error = parse(&format!("\n{bad}")).unwrap_err();
+            let error = parse(&format!("\n{bad}")).problems[0];
             assert_eq!(error.line, 2, "{bad}");
             assert!(!error.to_string().contains("hunter2"), "{error}");
         }
-        assert!(parse(&format!("\"{}\" \"x\"", "a".repeat(128))).is_err());
+        assert_eq!(parse(&format!("\"{}\" \"x\"", "a".repeat(128))).problems.len(), 1);
+    }
+
+    #[test]
+    fn what_comes_before_a_broken_line_counts() {
+        let list = |third: &str| parse(&format!("\"a\" \"x\"\n\n{third}\n\"c\" \"z\""));
+        let names = |users: &Users| users.entries.iter().map(|it| it.name.clone()).collect::<String>();
+        let broken = list("b y");
+        assert_eq!((names(&broken).as_str(), broken.problems[0].line), ("a", 3));
+        let incomplete = list("\"b\" \"SCRAM-SHA-256$x\"");
+        assert_eq!((names(&incomplete).as_str(), incomplete.problems[0].line), ("abc", 3));
+        assert_eq!(incomplete.entries[1].password, Password::None);
     }
 }

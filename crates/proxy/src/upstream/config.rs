@@ -55,10 +55,14 @@ pub enum PlanError {
 pub struct Lists {
     /// `auth_file`.
     pub users: Vec<Entry>,
+    /// It cannot be read: who was listed before still is.
+    pub users_unread: bool,
     /// `auth_hba_file`.
     pub hba: Hba,
     /// `auth_ident_file`.
     pub ident: Ident,
+    /// What is wrong with them and stops nobody, for the log.
+    pub problems: Vec<String>,
 }
 
 /// A configuration that can be used.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use dormouse_base::EndpointId;
 use dormouse_pgwire::auth::scram::{LoginKeys, Verifier};
-use dormouse_pooler::config::userlist::Password;
+use dormouse_pooler::config::userlist::{Entry, Password};
 use parking_lot::{Mutex, RwLock};
 
 use super::Plan;
@@ -27,11 +27,19 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(
-        plan: Plan,
+        mut plan: Plan,
         encryption: Encryption,
         known: &HashMap<EndpointId, Targets>,
         users: &Arc<Users>,
     ) -> Self {
+        if plan.lists.users_unread {
+            let old = users.list.read();
+            let entry = |(name, password): (&String, &Password)| Entry {
+                name: name.clone(),
+                password: password.clone(),
+            };
+            plan.lists.users = old.iter().map(entry).collect();
+        }
         let list: HashMap<_, _> =
             plan.lists.users.iter().map(|user| (user.name.clone(), user.password.clone())).collect();
         {

@@ -177,12 +177,10 @@ impl Target {
     }
 
     fn password(&self, role: &str) -> ServerPassword {
-        if self.entry.user.as_deref() == Some(role)
-            && let Some(password) = &self.entry.password
-        {
-            return ServerPassword::Plain(password.clone());
-        }
-        match self.users.password(role) {
+        let own = self.entry.password.as_ref().filter(|_| self.entry.user.as_deref() == Some(role));
+        // As PgBouncer reads it: the password, or what the server has for it. An empty one is none.
+        let own = own.and_then(|password| Password::of(password.expose()).ok());
+        match own.filter(|it| *it != Password::None).or_else(|| self.users.password(role)) {
             Some(Password::Plain(password)) => ServerPassword::Plain(password),
             Some(Password::Md5(stored)) => ServerPassword::Md5(stored),
             Some(Password::Scram(_)) => self

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use dormouse_pooler::config::hba::{Hba, HbaError, Ident};
 use dormouse_pooler::config::ini::{self, Ini, IniError};
-use dormouse_pooler::config::userlist::{self, UserlistError};
+use dormouse_pooler::config::userlist;
 use dormouse_proxy::upstream::{Lists, Plan, PlanError};
 
 /// Why a configuration cannot be used.
@@ -25,14 +25,6 @@ pub enum LoadError {
     /// A line of the configuration.
     #[error(transparent)]
     Ini(IniError),
-    /// A line of the list of users.
-    #[error("{}, {source}", path.display())]
-    Users {
-        /// The file.
-        path: PathBuf,
-        /// The line, and what is wrong with it.
-        source: UserlistError,
-    },
     /// A line of the HBA file, or of its names.
     #[error("{}, {source}", path.display())]
     Hba {
@@ -72,11 +64,12 @@ pub fn load(file: &Path) -> Result<Plan, LoadError> {
 pub(super) fn plan(ini: Ini, file: &Path) -> Result<Plan, LoadError> {
     let named = |name: &str| ini.settings.get(name).filter(|name| !name.is_empty()).map(PathBuf::from);
     let mut lists = Lists::default();
+    let auth = ini.settings.get("auth_type").unwrap_or_default();
     if let Some(path) = named("auth_file") {
-        lists.users = userlist::parse(&read(&path)?).map_err(|source| LoadError::Users { path, source })?;
+        users(&path, auth != "any", &mut lists);
     }
     // The others are only needed for what refers to them.
-    if named("auth_type").is_some_and(|it| it.as_os_str() == "hba")
+    if auth == "hba"
         && let Some(path) = named("auth_hba_file")
     {
         lists.hba = Hba::parse(&read(&path)?).map_err(|source| LoadError::Hba { path, source })?;
@@ -85,6 +78,24 @@ pub(super) fn plan(ini: Ini, file: &Path) -> Result<Plan, LoadError> {
         lists.ident = Ident::parse(&read(&path)?).map_err(|source| LoadError::Hba { path, source })?;
     }
     Plan::new(ini, lists).map_err(|source| LoadError::Plan { path: file.to_owned(), source })
+}
+
+/// Reads the list of users. As in PgBouncer, what is wrong with it is logged, and keeps nobody else out: roles may be
+/// looked up on a server, too.
+fn users(path: &Path, needed: bool, lists: &mut Lists) {
+    match std::fs::read_to_string(path) {
+        Ok(text) => {
+            let found = userlist::parse(&text);
+            lists.users = found.entries;
+            let told = |problem| format!("broken auth file: {}, {problem}", path.display());
+            lists.problems.extend(found.problems.into_iter().map(told));
+        }
+        Err(error) => {
+            lists.users_unread = true;
+            let told = || format!("could not open auth_file {}: {error}", path.display());
+            lists.problems.extend(needed.then(told));
+        }
+    }
 }
 
 fn read(path: &Path) -> Result<String, LoadError> {

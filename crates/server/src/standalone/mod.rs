@@ -140,6 +140,7 @@ pub async fn run(start: Start, ready: impl FnOnce(&[String])) -> Result<(), Pool
     for (name, note) in plan.ignored() {
         tracing::warn!("{name} has no effect here ({note})");
     }
+    plan.lists.problems.iter().for_each(|problem| tracing::error!("{problem}"));
     let encryption = Encryption::load(&plan).map_err(PoolError::Plan)?;
     let (listen, told) = addresses::take(&plan, inherited)?;
     let door = Scope::new();
@@ -320,6 +321,9 @@ impl Pooler {
                 None
             }
         };
+        if whole {
+            plan.lists.problems.iter().for_each(|problem| tracing::error!("{problem}"));
+        }
         self.upstream.reload(plan, encryption);
         let settings = self.upstream.settings();
         self.proxy.reconfigure(&settings);
