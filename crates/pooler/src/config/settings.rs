@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::error::ConfigError;
-use super::table::{Scope, Setting, find};
+use super::table::{Kind, Scope, Setting, find};
 use super::value::{PoolMode, Value};
 
 /// Longest piece of a bad value that an error repeats, in characters.
@@ -188,7 +188,8 @@ impl Settings {
                 kind: setting.kind,
             });
         }
-        self.accepted.insert(setting.name, value.to_owned());
+        let kept = if setting.kind == Kind::Word { value.to_ascii_lowercase() } else { value.to_owned() };
+        self.accepted.insert(setting.name, kept);
         Ok(())
     }
 

@@ -18,6 +18,8 @@ pub enum Kind {
     Bool,
     /// A pool mode.
     PoolMode,
+    /// One of a few words, in any case; kept in lower case.
+    Word,
     /// Any text.
     Text,
 }
@@ -31,6 +33,7 @@ impl fmt::Display for Kind {
             Self::Bytes => "a number of bytes",
             Self::Bool => "0 or 1",
             Self::PoolMode => "`session`, `transaction` or `statement`",
+            Self::Word => "a word",
             Self::Text => "a text",
         })
     }

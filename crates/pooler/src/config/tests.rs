@@ -77,6 +77,17 @@ fn show_config_lists_all_sorted() {
 }
 
 #[test]
+fn the_case_of_words_does_not_matter() {
+    let mut settings = Settings::default();
+    for (name, value) in [("auth_type", "SCRAM-SHA-256"), ("server_tls_sslmode", "Require")] {
+        settings.set(name, value).unwrap();
+        assert_eq!(settings.get(name), Some(value.to_ascii_lowercase()));
+    }
+    settings.set("auth_file", "/Etc/Users").unwrap();
+    assert_eq!(settings.get("auth_file").as_deref(), Some("/Etc/Users"));
+}
+
+#[test]
 fn lists_of_names() {
     assert_eq!(names(" a, b,,c ").collect::<Vec<_>>(), ["a", "b", "c"]);
     assert_eq!(names("").count(), 0);

@@ -1,13 +1,25 @@
 //! The entries of `[databases]`, `[users]` and `[peers]`.
 
+use std::time::Duration;
+
 use dormouse_base::secret::Secret;
 
 use super::Problem;
 use super::pairs::pairs;
-use crate::config::{ConfigError, Layer};
+use crate::config::{ConfigError, Layer, Value};
 
 /// PostgreSQL's port.
 const DEFAULT_PORT: u16 = 5432;
+
+/// How a host is chosen when nothing is said.
+const ROUND_ROBIN: &str = "round-robin";
+
+/// Of these a zero in `[databases]` means that the global one holds, as in PgBouncer.
+const ZERO_OF_DATABASES: [&str; 1] = ["server_lifetime"];
+
+/// Of these a zero in `[users]` does.
+const ZERO_OF_USERS: [&str; 4] =
+    ["query_timeout", "transaction_timeout", "idle_transaction_timeout", "client_idle_timeout"];
 
 /// Where a database of `[databases]` is, and what holds for its pools.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -74,15 +86,22 @@ impl Database {
             "datestyle" => self.parameters.push(("datestyle", value)),
             "timezone" => self.parameters.push(("timezone", value)),
             "application_name" => self.parameters.push(("application_name", value)),
-            "load_balance_hosts" if matches!(value.as_str(), "round-robin" | "disable") => {
-                self.load_balance_hosts = Some(value);
-            }
             "load_balance_hosts" => {
-                return Err(Problem::BadValue("load_balance_hosts", "`round-robin` or `disable`"));
+                let known = [ROUND_ROBIN, "disable"].into_iter().find(|it| it.eq_ignore_ascii_case(&value));
+                let known =
+                    known.ok_or(Problem::BadValue("load_balance_hosts", "`round-robin` or `disable`"))?;
+                self.load_balance_hosts = Some(known.to_owned());
             }
-            _ => set(&mut self.layer, key, &value)?,
+            _ => set(&mut self.layer, key, &value, &ZERO_OF_DATABASES)?,
         }
         Ok(())
+    }
+
+    /// How one of its hosts is chosen; none when there is only one.
+    #[must_use]
+    pub fn balancing(&self) -> Option<&str> {
+        let several = self.host.as_deref().is_some_and(|host| host.contains(','));
+        several.then(|| self.load_balance_hosts.as_deref().unwrap_or(ROUND_ROBIN))
     }
 
     /// The database to connect to when a client asks for `requested`.
@@ -105,7 +124,7 @@ impl User {
     pub(super) fn parse(name: &str, text: &str) -> Result<Self, Problem> {
         let mut out = Self { name: name.to_owned(), layer: Layer::default() };
         for (key, value) in pairs(text)? {
-            set(&mut out.layer, &key, &value)?;
+            set(&mut out.layer, &key, &value, &ZERO_OF_USERS)?;
         }
         Ok(out)
     }
@@ -147,9 +166,14 @@ impl Peer {
     }
 }
 
-fn set(layer: &mut Layer, key: &str, value: &str) -> Result<(), Problem> {
+/// `zero`: settings of which a zero says nothing.
+fn set(layer: &mut Layer, key: &str, value: &str, zero: &[&str]) -> Result<(), Problem> {
     layer.set(key, value).map_err(|error| match error {
         ConfigError::UnknownName(name) => Problem::UnknownKey(name),
         other => Problem::Setting(other),
-    })
+    })?;
+    if zero.contains(&key) && Duration::read(value).is_some_and(|limit| limit.is_zero()) {
+        layer.unset(key);
+    }
+    Ok(())
 }

@@ -1,10 +1,10 @@
 //! A file as lines: what stands on each, before anybody asks what it means.
 //!
 //! ```text
-//!  ; comment   # comment   [section]   %include FILE   key = value   "a ""quoted"" key" = value
+//!  ; comment   # comment   [section]   %include FILE   key = value   "a ""quoted"" key" = value   'another key' = value
 //! ```
 //!
-//! A comment is a whole line: in a value, `;` and `#` are themselves.
+//! A comment is a whole line: in a value, `;` and `#` are themselves. What follows a `]` is a line of its own.
 
 use super::Problem;
 
@@ -19,11 +19,13 @@ pub(super) enum Line<'a> {
 /// The lines that say something, with their numbers.
 pub(super) struct Lines<'a> {
     lines: std::iter::Enumerate<std::str::Lines<'a>>,
+    /// What stands behind a section, and on which line.
+    rest: Option<(usize, &'a str)>,
 }
 
 impl<'a> Lines<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { lines: text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() }
+        Self { lines: text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate(), rest: None }
     }
 }
 
@@ -31,18 +33,25 @@ impl<'a> Iterator for Lines<'a> {
     type Item = (usize, Result<Line<'a>, Problem>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.lines.find_map(|(index, text)| {
+        loop {
+            let (index, text) = self.rest.take().or_else(|| self.lines.next())?;
             let text = text.trim();
-            let silent = text.is_empty() || text.starts_with([';', '#']);
-            (!silent).then(|| (index + 1, line(text)))
-        })
+            if text.is_empty() || text.starts_with([';', '#']) {
+                continue;
+            }
+            let found = match text.strip_prefix('[') {
+                Some(section) => section.split_once(']').ok_or(Problem::Syntax).map(|(name, rest)| {
+                    self.rest = Some((index, rest));
+                    Line::Section(name.trim())
+                }),
+                None => line(text),
+            };
+            return Some((index + 1, found));
+        }
     }
 }
 
 fn line(text: &str) -> Result<Line<'_>, Problem> {
-    if let Some(rest) = text.strip_prefix('[') {
-        return rest.strip_suffix(']').map(|name| Line::Section(name.trim())).ok_or(Problem::Syntax);
-    }
     if let Some(rest) = text.strip_prefix("%include") {
         let name = rest.trim();
         let separated = rest.starts_with(char::is_whitespace);
@@ -50,6 +59,9 @@ fn line(text: &str) -> Result<Line<'_>, Problem> {
     }
     let (key, rest) = if text.starts_with('"') {
         quoted(text, '"')?
+    } else if let Some(inside) = text.strip_prefix('\'') {
+        let (key, rest) = inside.split_once('\'').ok_or(Problem::OpenQuote)?;
+        (key.to_owned(), rest)
     } else {
         let end = text.find(|c: char| c == '=' || c.is_whitespace()).ok_or(Problem::Syntax)?;
         (text[..end].to_owned(), &text[end..])

@@ -72,10 +72,43 @@ fn a_whole_file() {
 }
 
 #[test]
+fn what_only_few_write() {
+    let ini = read(
+        "[databases] ; servers\n'my-db' = host=a,b load_balance_hosts=Disable\nb = host=a,b\nc = host=a\n\
+         [pgbouncer] pool_mode = STATEMENT\nauth_type = MD5\n[users] # none",
+    )
+    .unwrap();
+    let balancing = |name: &str| ini.database(name).unwrap().balancing();
+    assert_eq!(
+        (balancing("my-db"), balancing("b"), balancing("c")),
+        (Some("disable"), Some("round-robin"), None)
+    );
+    assert_eq!(
+        (ini.settings.pool_mode, ini.settings.get("auth_type").unwrap().as_str()),
+        (PoolMode::Statement, "md5")
+    );
+}
+
+#[test]
+fn a_zero_that_says_nothing() {
+    let ini = read(
+        "[pgbouncer]\nquery_timeout=5\nclient_idle_timeout=6\nserver_lifetime=7\nquery_wait_timeout=8\n\
+         [databases]\na = server_lifetime=0 query_wait_timeout=0\n[users]\nb = query_timeout=0 client_idle_timeout=0.0",
+    )
+    .unwrap();
+    let pool = ini.settings_of("a", "b");
+    let seconds =
+        [pool.query_timeout, pool.client_idle_timeout, pool.server_lifetime, pool.query_wait_timeout];
+    assert_eq!(seconds.map(|it| it.as_secs()), [5, 6, 7, 0]);
+}
+
+#[test]
 fn mistakes_are_found_where_they_are() {
     let cases = [
         ("x = 1", 1, "a key must be in a section"),
         ("\n[what]", 2, "unknown section [what]"),
+        ("\n[pgbouncer] words", 2, "expected `[section]`"),
+        ("[databases]\n'a = host=x", 2, "a quote is not closed"),
         ("[pgbouncer]\n\npool_mode = fast", 3, "\"fast\" is not a value for pool_mode"),
         ("[pgbouncer]\npool_mod = session", 2, "unknown setting \"pool_mod\""),
         ("[pgbouncer]\njust words", 2, "expected `[section]`"),
