@@ -33,8 +33,8 @@ use crate::wake::{Backend, Wake};
 pub(crate) use door::Door;
 pub use door::MAX_HANDSHAKES;
 
-/// What the console shows as the proxy's address when it listens on Unix sockets only.
-const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+/// What the console shows as the proxy's address when it listens on Unix sockets only, whose names have its port.
+const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// How the proxy listens.
 #[derive(Debug)]
@@ -99,7 +99,9 @@ impl Proxy {
         wake: Arc<dyn Wake>,
         metrics: Metrics,
     ) -> io::Result<(Self, Vec<Bound>)> {
-        let address = config.listen.iter().find_map(Bound::address).unwrap_or(NOWHERE);
+        let port = config.upstream.as_ref().and_then(|it| it.settings().get("listen_port")?.parse().ok());
+        let nowhere = SocketAddr::new(NOWHERE, port.unwrap_or_default());
+        let address = config.listen.iter().find_map(Bound::address).unwrap_or(nowhere);
         let shards = Arc::new(Shards::start(config.shards)?);
         // Whoever gets a compute gets it after those who listen on it.
         let listeners = Arc::new(Listeners::new(wake));

@@ -1,6 +1,7 @@
 //! A client's transport: plain TCP, TLS over it, a Unix socket, or what the gateway carries, behind one type.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -94,6 +95,15 @@ impl ClientStream {
         let Self::Unix(stream) = self else { return None };
         let who = stream.peer_cred().ok()?;
         Some((who.uid(), who.pid().and_then(|pid| pid.try_into().ok()).unwrap_or_default()))
+    }
+
+    /// Our end, as the client reached it; none of a Unix socket.
+    pub(crate) fn here(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Plain(stream) => stream.local_addr().ok(),
+            Self::Tls(tls) => tls.stream.get_ref().0.local_addr().ok(),
+            Self::Unix(_) | Self::Carried(_) => None,
+        }
     }
 
     /// The host name the client asked TLS for.

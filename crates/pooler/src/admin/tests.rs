@@ -112,7 +112,7 @@ fn tables() -> Vec<(Show, Table)> {
         (Show::Users, show::users(&[user])),
         (Show::Databases, show::databases(&[show::Database::default()])),
         (Show::Lists, show::lists(&show::Lists { pools: 3, ..show::Lists::default() })),
-        (Show::Config, show::config(&Settings::default())),
+        (Show::Config, show::config(&Settings::default(), false)),
         (Show::State, show::state(true, false)),
         (Show::Mem, show::mem([("client_cache", 100, 2, 1)])),
         (Show::Version, show::one(Show::Version, "PgBouncer 1.25.2")),

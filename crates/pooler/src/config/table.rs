@@ -78,6 +78,14 @@ pub struct Setting {
     pub note: &'static str,
 }
 
+impl Setting {
+    /// What holds when nobody sets it: as in PgBouncer, where its file is the ground, else as here.
+    #[must_use]
+    pub const fn unset(&self, stands_in: bool) -> &'static str {
+        if stands_in { self.pgbouncer } else { self.default }
+    }
+}
+
 /// All settings: used ones, then those that are only accepted.
 pub fn table() -> impl Iterator<Item = &'static Setting> {
     USED.iter().chain(KNOWN)
@@ -97,13 +105,15 @@ pub fn find(name: &str) -> Option<&'static Setting> {
     table().find(|setting| setting.name == name)
 }
 
-/// The rows of SHOW CONFIG: name, value, default, whether it can be changed; sorted by name as PgBouncer's.
+/// The rows of SHOW CONFIG: name, value, default, whether it can be changed; sorted by name as PgBouncer's. The defaults
+/// are PgBouncer's where its file is the ground (`stands_in`), else ours.
 #[must_use]
-pub fn shown(settings: &Settings) -> Vec<(&'static str, String, &'static str, bool)> {
+pub fn shown(settings: &Settings, stands_in: bool) -> Vec<(&'static str, String, &'static str, bool)> {
     let mut rows: Vec<_> = table()
         .map(|setting| {
-            let value = settings.get(setting.name).unwrap_or_else(|| setting.default.to_owned());
-            (setting.name, value, setting.default, setting.changeable)
+            let default = setting.unset(stands_in);
+            let value = settings.get(setting.name).unwrap_or_else(|| default.to_owned());
+            (setting.name, value, default, setting.changeable)
         })
         .collect();
     rows.sort_by_key(|row| row.0);

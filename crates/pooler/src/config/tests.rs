@@ -68,12 +68,17 @@ fn show_config_lists_all_sorted() {
     let mut settings = Settings::default();
     settings.set("server_lifetime", "1.5").unwrap();
     settings.set("listen_port", "7777").unwrap();
-    let rows = shown(&settings);
+    let rows = shown(&settings, false);
     assert!(rows.is_sorted_by_key(|row| row.0));
     assert_eq!(rows.len(), table().count());
     let row = |name| rows.iter().find(|row| row.0 == name).unwrap().clone();
     assert_eq!(row("server_lifetime"), ("server_lifetime", String::from("1.5"), "3600", true));
     assert_eq!(row("listen_port"), ("listen_port", String::from("7777"), "6432", false));
+    let default = |stands_in, name| {
+        shown(&settings, stands_in).into_iter().find(|row| row.0 == name).map(|row| row.2).unwrap()
+    };
+    assert_eq!((default(true, "pool_mode"), default(false, "pool_mode")), ("session", "transaction"));
+    assert_eq!((default(true, "default_pool_size"), default(false, "default_pool_size")), ("20", "25"));
 }
 
 #[test]

@@ -35,8 +35,7 @@ impl<B, W> Books<B, W> {
     /// The pool in numbers.
     #[must_use]
     pub fn counts(&self, now: Mono, limits: &Limits) -> Counts {
-        let sv_used =
-            self.idle.iter().filter(|idle| now.since(idle.since) > limits.server_check_delay).count();
+        let sv_used = self.resting(now, limits).filter(|(_, _, used)| *used).count();
         Counts {
             cl_active: self.clients.saturating_sub(self.waiters.len()),
             cl_waiting: self.waiters.len(),
@@ -48,6 +47,15 @@ impl<B, W> Books<B, W> {
             maxwait: self.waiters.oldest().map_or(Duration::ZERO, |since| now.since(since)),
             state: self.state,
         }
+    }
+
+    /// The backends that are idle, since when, and whether that is for longer than `server_check_delay`.
+    pub fn resting(&self, now: Mono, limits: &Limits) -> impl Iterator<Item = (&B, Duration, bool)> {
+        let delay = limits.server_check_delay;
+        self.idle.iter().map(move |idle| {
+            let rested = now.since(idle.since);
+            (&idle.backend, rested, rested > delay)
+        })
     }
 
     /// How many clients wait for a backend.

@@ -1,6 +1,7 @@
 //! Averages over the last full `stats_period`, as PgBouncer computes them: counts and bytes per second,
 //! times per what was timed.
 
+use std::fmt;
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
@@ -72,6 +73,17 @@ impl Averages {
     }
 }
 
+impl fmt::Display for Averages {
+    /// As PgBouncer's log has them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(it) = self;
+        write!(f, "{} xacts/s, {} queries/s, ", it.xact_count, it.query_count)?;
+        write!(f, "{} client parses/s, {} server parses/s, ", it.client_parse_count, it.server_parse_count)?;
+        write!(f, "{} binds/s, in {} B/s, out {} B/s, ", it.bind_count, it.received, it.sent)?;
+        write!(f, "xact {} us, query {} us, wait {} us", it.xact_time, it.query_time, it.wait_time)
+    }
+}
+
 fn divide(dividend: u128, divisor: u64) -> u64 {
     dividend
         .checked_div(u128::from(divisor))
@@ -100,6 +112,10 @@ mod tests {
         let Averages(average) = Averages::of(period.last().0, period.last().1);
         assert_eq!((average.xact_count, average.query_count, average.received), (10, 20, 12_000));
         assert_eq!((average.xact_time, average.query_time, average.wait_time), (1000, 300, 500));
+
+        let line = "10 xacts/s, 20 queries/s, 0 client parses/s, 0 server parses/s, 0 binds/s, in 12000 B/s, \
+                    out 0 B/s, xact 1000 us, query 300 us, wait 500 us";
+        assert_eq!(Averages(average).to_string(), line);
 
         // A quiet period that was ended late.
         period.roll(start.plus(minute * 3), minute, &counters);

@@ -160,7 +160,7 @@ impl Pooler {
     /// All settings, by name.
     #[must_use]
     pub fn settings(&self) -> Vec<Setting> {
-        settings::all(&self.0.pools.settings())
+        settings::all(&self.0.pools.settings(), self.0.upstream.is_some())
     }
 
     /// Clients, logins and waits by endpoint; durations are those since the last call.

@@ -7,15 +7,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_base::clock;
+use dormouse_base::{Timestamp, clock};
 use dormouse_pooler::admin::show::{self, Buffers, Database, Lists, Side, Socket, User};
 use dormouse_pooler::admin::{Show, Table};
 use dormouse_pooler::config::Settings;
+use dormouse_pooler::config::ini::Database as Entry;
 use dormouse_pooler::pool::State;
 use dormouse_pooler::stats::{Averages, Counters};
 
 use super::standin;
-use crate::pooled::{BackendKey, ClientInfo, Doing, Pool, Pools, Seat};
+use crate::bound::UNIX_PEER;
+use crate::pooled::{BackendKey, ClientInfo, Doing, Pool, Pools, Resting, Seat};
 use crate::session::Shared;
 use crate::upstream::Upstream;
 
@@ -25,7 +27,7 @@ pub(super) fn table(shared: &Shared, what: Show) -> Table {
     let settings = shared.pools.settings();
     match what {
         Show::Pools => {
-            let mut rows: Vec<_> = pools.iter().map(|pool| of_pool(pool)).collect();
+            let mut rows: Vec<_> = pools.iter().map(|pool| of_pool(shared, pool)).collect();
             rows.extend(shared.upstream.is_some().then(|| standin::pool(shared)));
             show::pools(&rows)
         }
@@ -51,8 +53,11 @@ pub(super) fn table(shared: &Shared, what: Show) -> Table {
             Some(upstream) => show::users(&standin::users(shared, upstream, &pools, &settings)),
             None => show::users(&users(&shared.pools, &pools, &settings)),
         },
-        Show::Lists => show::lists(&lists(&pools, shared)),
-        Show::Config => show::config(&settings),
+        Show::Lists => match &shared.upstream {
+            Some(upstream) => show::lists(&standin::lists(shared, upstream, &pools, &settings)),
+            None => show::lists(&lists(&pools, shared)),
+        },
+        Show::Config => show::config(&settings, shared.upstream.is_some()),
         Show::State => {
             let held = shared.upstream.as_ref();
             let suspended = held.is_some_and(Upstream::is_suspended);
@@ -70,17 +75,22 @@ pub(super) fn table(shared: &Shared, what: Show) -> Table {
     }
 }
 
-fn of_pool(pool: &Pool) -> show::Pool {
+fn of_pool(shared: &Shared, pool: &Pool) -> show::Pool {
+    let entry = shared.upstream.as_ref().and_then(|upstream| upstream.database(&pool.key.database));
+    let (clients, resting) = (pool.clients(), pool.resting());
+    let linked: BTreeSet<u32> = clients.iter().filter_map(|client| Some(client.linked()?.number)).collect();
+    let is_tested =
+        |key: &Arc<BackendKey>| !linked.contains(&key.number) && !resting.contains_key(&key.number);
     show::Pool {
         database: pool.place(),
         user: pool.key.role.clone(),
         counts: pool.counts(),
-        cancels_active: pool.clients().iter().map(|client| client.cancels()).sum(),
+        cancels_active: clients.iter().map(|client| client.cancels()).sum(),
         cancels_waiting: 0,
         being_canceled: 0,
-        tested: 0,
+        tested: pool.backends().iter().filter(|key| is_tested(key)).count().try_into().unwrap_or(u32::MAX),
         pool_mode: pool.mode(),
-        load_balance_hosts: None,
+        load_balance_hosts: entry.as_ref().and_then(Entry::balancing).map(str::to_owned),
     }
 }
 
@@ -91,13 +101,16 @@ fn sockets(shared: &Shared, pools: &[Arc<Pool>]) -> Vec<Socket> {
     }
     for pool in pools {
         let clients = pool.clients();
-        let linked: BTreeMap<u32, u64> = clients
-            .iter()
-            .filter_map(|client| Some((client.linked()?.number, u64::from(client.id))))
-            .collect();
+        let linked: BTreeMap<u32, &Arc<ClientInfo>> =
+            clients.iter().filter_map(|client| Some((client.linked()?.number, client))).collect();
         rows.extend(clients.iter().map(|client| of_client(shared, pool, client)));
-        let of = |key: &Arc<BackendKey>| of_backend(shared, pool, key, linked.get(&key.number).copied());
+        let resting = pool.resting();
+        let of = |key: &Arc<BackendKey>| {
+            let user = linked.get(&key.number).map(|client| &***client);
+            of_backend(shared, pool, key, user, resting.get(&key.number))
+        };
         rows.extend(pool.backends().iter().map(of));
+        rows.extend(pool.opening().into_iter().map(|opening| of_opening(shared, pool, opening)));
     }
     rows.sort_by_key(|row| (row.side == Side::Server, row.id));
     rows
@@ -105,56 +118,103 @@ fn sockets(shared: &Shared, pools: &[Arc<Pool>]) -> Vec<Socket> {
 
 fn of_client(shared: &Shared, pool: &Pool, client: &ClientInfo) -> Socket {
     let (doing, since, backend) = (client.doing(), client.doing_for(), client.linked());
+    // As PgBouncer has it: a Unix socket is named by the port that is part of its file's name.
+    let unix = client.peer == UNIX_PEER;
+    let end = |address: SocketAddr| {
+        if unix { ("unix".to_owned(), shared.address.port()) } else { shown(address) }
+    };
     Socket {
-        side: Side::Client,
         user: Some(client.user.as_deref().unwrap_or(&pool.key.role).to_owned()),
-        database: Some(pool.place()),
         replication: client.replication.as_str(),
         state: if doing == Doing::Waiting { "waiting" } else { "active" },
-        addr: (client.peer.ip().to_string(), client.peer.port()),
-        local_addr: (shared.address.ip().to_string(), shared.address.port()),
+        addr: end(client.peer),
+        local_addr: end(client.here.unwrap_or(shared.address)),
         connect_time: client.since,
         request_time: clock::now() - since,
         wait: if doing == Doing::Waiting { since } else { Duration::ZERO },
-        close_needed: false,
         link: backend.as_ref().map(|key| u64::from(key.number)),
-        remote_pid: 0,
+        remote_pid: client.process,
         tls: client.tls.as_deref().unwrap_or_default().to_owned(),
         application_name: client.application.clone(),
-        prepared_statements: 0,
-        id: u64::from(client.id),
+        prepared_statements: client.prepared(),
         pinned: backend.map(|key| pins(&key)).unwrap_or_default(),
+        ..socket(Side::Client, pool, client.id, client.since)
+    }
+}
+
+/// A backend with its client, or that rests. One with neither is being checked, reset or asked by us.
+fn of_backend(
+    shared: &Shared,
+    pool: &Pool,
+    key: &BackendKey,
+    client: Option<&ClientInfo>,
+    resting: Option<&Resting>,
+) -> Socket {
+    let end = |address: Option<SocketAddr>| address.map_or_else(|| unix_server(shared, pool), shown);
+    let (state, since, application_name) = match (client, resting) {
+        (Some(client), _) => ("active", client.doing_for(), client.application.clone()),
+        (None, Some(resting)) => {
+            (if resting.used { "used" } else { "idle" }, resting.rested, resting.application.clone())
+        }
+        (None, None) => ("tested", Duration::ZERO, String::new()),
+    };
+    Socket {
+        replication: key.replication.as_str(),
+        state,
+        addr: end(key.ends.there),
+        local_addr: end(key.ends.here),
+        request_time: clock::now() - since,
+        close_needed: key.is_doomed(),
+        link: client.map(|client| u64::from(client.id)),
+        remote_pid: key.pid,
+        tls: key.ends.tls.clone(),
+        application_name,
+        prepared_statements: key.prepared(),
+        pinned: pins(key),
+        ..socket(Side::Server, pool, key.number, key.since)
+    }
+}
+
+/// A backend that is being opened: to which address is known when it is there, so the file's host stands for it.
+fn of_opening(shared: &Shared, pool: &Pool, (number, since): (u32, Timestamp)) -> Socket {
+    let unix = unix_server(shared, pool);
+    let entry = shared.upstream.as_ref().and_then(|upstream| upstream.database(&pool.key.database));
+    let host = entry.and_then(|entry| entry.host).filter(|host| !host.starts_with('/'));
+    let addr = host.map_or_else(|| unix.clone(), |host| (host, unix.1));
+    Socket { state: "new", addr, ..socket(Side::Server, pool, number, since) }
+}
+
+/// A row of which little is known.
+fn socket(side: Side, pool: &Pool, id: u32, since: Timestamp) -> Socket {
+    Socket {
+        side,
+        user: Some(pool.key.role.clone()),
+        database: Some(pool.place()),
+        replication: "none",
+        state: "",
+        addr: Default::default(),
+        local_addr: Default::default(),
+        connect_time: since,
+        request_time: since,
+        wait: Duration::ZERO,
+        close_needed: false,
+        link: None,
+        remote_pid: 0,
+        tls: String::new(),
+        application_name: String::new(),
+        prepared_statements: 0,
+        id: u64::from(id),
+        pinned: String::new(),
         buffers: Buffers::default(),
     }
 }
 
-fn of_backend(shared: &Shared, pool: &Pool, key: &BackendKey, client: Option<u64>) -> Socket {
-    let end = |address: Option<SocketAddr>| match address {
-        Some(address) => (address.ip().to_string(), address.port()),
-        // As PgBouncer has it: a Unix socket is named by the port that is part of its file's name.
-        None => ("unix".to_owned(), shared.upstream.as_ref().map_or(0, |it| it.port(&pool.key.database))),
-    };
-    Socket {
-        side: Side::Server,
-        user: Some(pool.key.role.clone()),
-        database: Some(pool.place()),
-        replication: key.replication.as_str(),
-        state: if client.is_some() { "active" } else { "idle" },
-        addr: end(key.ends.there),
-        local_addr: end(key.ends.here),
-        connect_time: key.since,
-        request_time: key.since,
-        wait: Duration::ZERO,
-        close_needed: false,
-        link: client,
-        remote_pid: key.pid,
-        tls: key.ends.tls.clone(),
-        application_name: String::new(),
-        prepared_statements: key.prepared(),
-        id: u64::from(key.number),
-        pinned: pins(key),
-        buffers: Buffers::default(),
-    }
+fn shown(address: SocketAddr) -> (String, u16) {
+    (address.ip().to_string(), address.port())
+}
+
+fn unix_server(shared: &Shared, pool: &Pool) -> (String, u16) {
+    ("unix".to_owned(), shared.upstream.as_ref().map_or(0, |it| it.port(&pool.key.database)))
 }
 
 fn pins(key: &BackendKey) -> String {
@@ -253,13 +313,15 @@ fn users(all: &Pools, pools: &[Arc<Pool>], settings: &Settings) -> Vec<User> {
     found.into_iter().map(row).collect()
 }
 
-fn lists(pools: &[Arc<Pool>], shared: &Shared) -> Lists {
+pub(super) fn lists(pools: &[Arc<Pool>], shared: &Shared) -> Lists {
     let roles: BTreeSet<_> = pools.iter().map(|pool| &pool.key.role).collect();
+    let login_clients = usize::try_from(shared.metrics.handshakes.get()).unwrap_or_default();
     Lists {
         databases: by_database(pools).len(),
         users: roles.len(),
         pools: pools.len(),
-        used_clients: shared.pools.taken(&Seat::All) as usize,
+        login_clients,
+        used_clients: shared.pools.taken(&Seat::All) as usize + login_clients,
         used_servers: pools.iter().map(|pool| open(pool)).sum(),
         ..Lists::default()
     }

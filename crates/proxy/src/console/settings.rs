@@ -30,14 +30,14 @@ pub enum ChangeError {
 }
 
 /// All of them, by name.
-pub(super) fn all(settings: &Settings) -> Vec<Setting> {
+pub(super) fn all(settings: &Settings, stands_in: bool) -> Vec<Setting> {
     let row = |(name, value, default, _)| Setting {
         name,
         value,
         default,
         used: config::find(name).is_some_and(|setting| setting.used),
     };
-    config::shown(settings).into_iter().map(row).collect()
+    config::shown(settings, stands_in).into_iter().map(row).collect()
 }
 
 /// Changes all or none.
@@ -49,7 +49,7 @@ pub(super) async fn change(shared: &Shared, changes: &[(String, Option<String>)]
     for (name, value) in changes {
         let found = config::find(name).ok_or_else(|| ConfigError::UnknownName(name.clone()));
         let found = found.map_err(ChangeError::Setting)?;
-        let text = value.as_deref().unwrap_or(found.default);
+        let text = value.as_deref().unwrap_or_else(|| found.unset(shared.upstream.is_some()));
         settings.change(found.name, text).map_err(ChangeError::Setting)?;
         known.push((found.name, value.clone()));
     }

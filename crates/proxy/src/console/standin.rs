@@ -107,7 +107,7 @@ pub(super) fn databases(
             database: entry.target(&name).to_owned(),
             force_user: entry.user.clone(),
             pool_mode: entry.layer.get("pool_mode").map(|_| own.pool_mode),
-            load_balance_hosts: entry.load_balance_hosts.clone(),
+            load_balance_hosts: entry.balancing().map(str::to_owned),
             current_connections: backends(&here),
             current_client_connections: shared.pools.taken(&key.database_seat()),
             paused: shared.pools.all_stopped() || shared.pools.is_stopped(&target),
@@ -172,6 +172,22 @@ pub(super) fn users(
         }
     };
     names.into_iter().map(row).collect()
+}
+
+/// How many there are: what the file names counts whether somebody uses it or not, and so does the console.
+pub(super) fn lists(
+    shared: &Shared,
+    upstream: &Upstream,
+    pools: &[Arc<Pool>],
+    settings: &Settings,
+) -> show::Lists {
+    show::Lists {
+        databases: databases(shared, upstream, pools, settings).len(),
+        users: users(shared, upstream, pools, settings).len(),
+        peers: peers(upstream).len(),
+        pools: pools.len() + 1,
+        ..super::rows::lists(pools, shared)
+    }
 }
 
 /// The other processes.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -14,10 +14,14 @@ use parking_lot::Mutex;
 
 use super::held::Key;
 use crate::cancel::PooledKey;
+use crate::stream::ClientStream;
 use crate::upstream::peers;
 
 /// The process numbers of pooled clients begin here, above those of processes.
 const FIRST_PID: u32 = 1 << 30;
+
+/// Stands for the limit that its pool has.
+const AS_THE_POOL: u64 = u64::MAX;
 
 /// What a client is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +65,10 @@ pub(crate) struct ClientInfo {
     pid: u32,
     secret: [u8; 4],
     pub(crate) peer: SocketAddr,
+    /// Our end of its connection; none on a Unix socket.
+    pub(crate) here: Option<SocketAddr>,
+    /// The process at the other end of a Unix socket; else zero.
+    pub(crate) process: u32,
     /// As whom it logged in, if not as its pool's role.
     pub(crate) user: Option<Box<str>>,
     /// Version and suite; none without TLS.
@@ -82,6 +90,10 @@ pub(crate) struct ClientInfo {
     flying: AtomicU32,
     /// What its backend does is the client's, not a question of ours; becomes false under the lock of `link`.
     shown: AtomicBool,
+    /// Prepared statements that it had when it rested last.
+    prepared: AtomicUsize,
+    /// Its own `client_idle_timeout` in microseconds.
+    idle_limit: AtomicU64,
 }
 
 /// What a cancel request of a client means at the moment.
@@ -110,6 +122,8 @@ impl ClientInfo {
             pid: FIRST_PID | id,
             secret: rand::bytes(),
             peer,
+            here: None,
+            process: 0,
             user: None,
             tls: None,
             since: clock::now(),
@@ -123,6 +137,8 @@ impl ClientInfo {
             link: Mutex::new(Link { target: None, since: Mono::now() }),
             flying: AtomicU32::new(0),
             shown: AtomicBool::new(false),
+            prepared: AtomicUsize::new(0),
+            idle_limit: AtomicU64::new(AS_THE_POOL),
         }
     }
 
@@ -150,6 +166,33 @@ impl ClientInfo {
     /// The same, of a client that wants this log.
     pub(super) fn replicating(self, replication: Replication) -> Self {
         Self { replication, ..self }
+    }
+
+    /// The same, whose connection is this one.
+    pub(super) fn at(self, stream: &ClientStream) -> Self {
+        Self { here: stream.here(), process: stream.owner().map_or(0, |(_, process)| process), ..self }
+    }
+
+    /// Prepared statements that it had when it rested last.
+    pub(crate) fn prepared(&self) -> usize {
+        self.prepared.load(Ordering::Relaxed)
+    }
+
+    /// It rests, with so many prepared statements.
+    pub(super) fn rests(&self, prepared: usize) {
+        self.prepared.store(prepared, Ordering::Relaxed);
+    }
+
+    /// How long it may be idle, if that is not its pool's to say; zero: for ever.
+    pub(super) fn idle_limit(&self) -> Option<Duration> {
+        let micros = self.idle_limit.load(Ordering::Relaxed);
+        (micros != AS_THE_POOL).then(|| Duration::from_micros(micros))
+    }
+
+    /// The role that it logged in as says how long it may be idle.
+    pub(super) fn limit_idle(&self, limit: Duration) {
+        let micros = u64::try_from(limit.as_micros()).unwrap_or(AS_THE_POOL);
+        self.idle_limit.store(micros, Ordering::Relaxed);
     }
 
     /// Its key: what a cancel request of it says.

@@ -60,7 +60,8 @@ pub(crate) fn enter(
     let tls = connection.stream.tls_words();
     let peering = shared.upstream.as_ref().map_or(0, Upstream::peer_id);
     let info = ClientInfo::new(number, peer, application).at_peer(peering).named(name.as_deref()).over(tls);
-    let info = Arc::new(info);
+    let info = Arc::new(info.at(&connection.stream));
+    shared.pools.limit(&pool.key, &info);
     let cancel = shared.cancels.add_pooled(Arc::clone(&info));
     pool.join(&info);
     let home = pool.home().clone();

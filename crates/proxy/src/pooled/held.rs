@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use dormouse_base::Timestamp;
 use dormouse_base::clock;
@@ -42,6 +42,8 @@ pub(crate) struct Key {
     prepared: AtomicUsize,
     /// What pinned its client when it rested last: one bit for each of [`PINS`].
     pins: AtomicU8,
+    /// RECONNECT came.
+    doomed: AtomicBool,
 }
 
 impl Key {
@@ -67,12 +69,23 @@ impl Key {
             replication: Replication::None,
             prepared: AtomicUsize::new(0),
             pins: AtomicU8::new(0),
+            doomed: AtomicBool::new(false),
         }
     }
 
     /// The same, of one that sends this log.
     pub(super) fn replicating(self, replication: Replication) -> Self {
         Self { replication, ..self }
+    }
+
+    /// Whether it is closed when it is free: it is to be replaced, or leads to what is there no more.
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.doomed.load(Ordering::Relaxed) || self.end.borrow().is_some()
+    }
+
+    /// It is to be replaced.
+    pub(super) fn doom(&self) {
+        self.doomed.store(true, Ordering::Relaxed);
     }
 
     /// Prepared statements that it had when it rested last.
@@ -142,6 +155,11 @@ impl Held {
             return false;
         }
         self.stream.is_silent()
+    }
+
+    /// What it calls itself, as far as PostgreSQL has told.
+    pub(super) fn application(&self) -> String {
+        self.server.reported().get("application_name").unwrap_or_default().to_owned()
     }
 
     /// Begins to count as work, if the compute is awake.

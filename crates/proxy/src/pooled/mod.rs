@@ -62,7 +62,7 @@ pub(crate) use enter::enter;
 pub(crate) use held::{Ends, Key as BackendKey};
 pub(crate) use listeners::Listeners;
 pub(crate) use orders::{Order, Target};
-pub(crate) use pool::Pool;
+pub(crate) use pool::{Pool, Resting};
 pub(crate) use pools::{PoolKey, Pools};
 pub(crate) use replicate::replicate;
 pub(crate) use seats::{Seat, Seated};

@@ -68,6 +68,7 @@ pub(super) enum Failed {
 async fn connect(pool: &Pool, wake: &dyn Wake, for_one: bool) -> Result<Box<Held>, ClientError> {
     let start = Mono::now();
     let number = pool.number();
+    let _shown = pool.announce(number);
     let startup = Startup::new(&pool.key.role)
         .and_then(|startup| startup.with("database", &pool.key.database))
         .map_err(|error| ClientError::protocol_violation(error.to_string()))?

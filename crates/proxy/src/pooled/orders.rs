@@ -4,7 +4,7 @@
 //! means a pool wins. A name in an order is a database (at every endpoint), an endpoint (all of its databases),
 //! or `database@endpoint`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use dormouse_base::clock::Mono;
 use dormouse_pooler::pool::{CloseReason, Farewell, State};
@@ -154,7 +154,11 @@ impl Pool {
 
     /// Has every backend replaced: idle ones now, the others when they are free.
     pub(crate) fn reconnect(&self) {
-        let closed = self.lock().books.reconnect(&mut self.gate());
+        let closed = {
+            let mut inner = self.lock();
+            inner.backends.iter().filter_map(Weak::upgrade).for_each(|key| key.doom());
+            inner.books.reconnect(&mut self.gate())
+        };
         closed.iter().for_each(|held| farewell(held, CloseReason::Reconnect.as_str()));
         if self.config().server_fast_close {
             self.end_resting_clients();

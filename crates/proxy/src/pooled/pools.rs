@@ -15,6 +15,7 @@ use dormouse_pooler::stats::{Averages, Counters};
 use dormouse_runtime::shard::Shard;
 use parking_lot::{Mutex, RwLock};
 
+use super::client_info::ClientInfo;
 use super::listeners::Listeners;
 use super::orders::{Order, Orders, Target};
 use super::pool::Pool;
@@ -46,16 +47,19 @@ impl PoolKey {
     }
 }
 
-/// One line about the last period, unless nothing happened in it.
-fn log(pools: &[Arc<Pool>]) {
+/// One line about the last period. In PgBouncer's place it is PgBouncer's, and there is always one.
+fn log(pools: &[Arc<Pool>], stands_in: bool) {
     let (mut last, mut length) = (Counters::default(), Duration::ZERO);
     for pool in pools {
         let stats = pool.stats();
         last += stats.period.last().0;
         length = length.max(stats.period.last().1);
     }
-    if last.server_assignment_count > 0 {
-        let Averages(rate) = Averages::of(&last, length);
+    let averages = Averages::of(&last, length);
+    if stands_in {
+        tracing::info!("stats: {averages}");
+    } else if last.server_assignment_count > 0 {
+        let Averages(rate) = averages;
         tracing::info!(
             pools = pools.len(),
             assignments = last.server_assignment_count,
@@ -187,7 +191,17 @@ impl Pools {
         // First for pools to come, or one that is made in this moment would be left out.
         self.settings.write().clone_from(settings);
         for pool in self.list() {
+            pool.clients().iter().for_each(|client| self.limit(&pool.key, client));
             pool.configure(&self.settings_of(&pool.key, settings));
+        }
+    }
+
+    /// How long a client that logged in as somebody else than its pool's role may be idle is its own role's to say.
+    pub(super) fn limit(&self, key: &PoolKey, client: &ClientInfo) {
+        if let Some(user) = client.user.as_deref() {
+            let who = PoolKey { role: user.to_owned(), ..key.clone() };
+            let settings = self.settings_of(&who, &self.settings.read());
+            client.limit_idle(settings.client_idle_timeout);
         }
     }
 
@@ -267,7 +281,7 @@ impl Pools {
             let pools = self.list();
             pools.iter().for_each(|pool| pool.roll(now, period / 2));
             if self.settings.read().log_stats {
-                log(&pools);
+                log(&pools, self.wake.stands_in());
             }
         }
     }

@@ -36,10 +36,10 @@ fn yes(is: bool) -> Cell {
     cell(if is { "yes" } else { "no" })
 }
 
-/// SHOW CONFIG.
+/// SHOW CONFIG; with `stands_in` the defaults are PgBouncer's.
 #[must_use]
-pub fn config(settings: &Settings) -> Table {
-    let rows = shown(settings);
+pub fn config(settings: &Settings, stands_in: bool) -> Table {
+    let rows = shown(settings, stands_in);
     let row = |(name, value, default, changeable): (&str, String, &str, bool)| {
         vec![cell(name), Some(value), cell(default), yes(changeable)]
     };

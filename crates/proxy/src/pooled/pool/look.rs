@@ -1,9 +1,11 @@
 //! What others see of a pool: operators, statistics, whoever bills what it does.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
+use dormouse_base::{Timestamp, clock};
 use dormouse_pooler::pool::Counts;
 
 use super::Pool;
@@ -12,6 +14,28 @@ use crate::pooled::client_info::ClientInfo;
 use crate::pooled::held::Key;
 use crate::pooled::stats::Stats;
 use crate::traffic::Traffic;
+
+/// A backend that nobody uses.
+pub(crate) struct Resting {
+    /// For how long.
+    pub(crate) rested: Duration,
+    /// That is so long that it is checked before it is used.
+    pub(crate) used: bool,
+    /// What it calls itself.
+    pub(crate) application: String,
+}
+
+/// A backend that is being opened.
+pub(in crate::pooled) struct Announced<'a> {
+    pool: &'a Pool,
+    number: u32,
+}
+
+impl Drop for Announced<'_> {
+    fn drop(&mut self) {
+        self.pool.inner.lock().opening.retain(|(number, _)| *number != self.number);
+    }
+}
 
 impl Pool {
     /// Its clients.
@@ -22,6 +46,28 @@ impl Pool {
     /// Its backends.
     pub(crate) fn backends(&self) -> Vec<Arc<Key>> {
         self.inner.lock().backends.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Those of them that nobody uses, by their numbers.
+    pub(crate) fn resting(&self) -> HashMap<u32, Resting> {
+        let inner = self.inner.lock();
+        let rests = inner.books.resting(Mono::now(), &inner.limits);
+        rests
+            .map(|(held, rested, used)| {
+                (held.key.number, Resting { rested, used, application: held.application() })
+            })
+            .collect()
+    }
+
+    /// The backends that are being opened: their numbers, and since when.
+    pub(crate) fn opening(&self) -> Vec<(u32, Timestamp)> {
+        self.inner.lock().opening.clone()
+    }
+
+    /// A backend of this number is being opened, until what comes back is dropped.
+    pub(in crate::pooled) fn announce(&self, number: u32) -> Announced<'_> {
+        self.inner.lock().opening.push((number, clock::now()));
+        Announced { pool: self, number }
     }
 
     /// What it has done.

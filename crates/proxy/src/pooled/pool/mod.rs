@@ -12,12 +12,14 @@ mod opening;
 mod time;
 
 pub(in crate::pooled) use exchange::Taken;
+pub(crate) use look::Resting;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use dormouse_base::Timestamp;
 use dormouse_base::clock::Mono;
 use dormouse_pgwire::backend::{NoticeResponse, Severity};
 use dormouse_pgwire::sqlstate::SqlState;
@@ -91,7 +93,9 @@ pub(in crate::pooled) struct Inner {
     /// The runs of the compute that are being watched: one, or one for each server that it stands for.
     runs: Vec<End>,
     /// Every backend that is open, and a few that are not any more.
-    backends: Vec<Weak<Key>>,
+    pub(in crate::pooled) backends: Vec<Weak<Key>>,
+    /// Those that are being opened, and since when.
+    opening: Vec<(u32, Timestamp)>,
     /// What it has done.
     pub(in crate::pooled) stats: Stats,
     /// How long clients waited since somebody asked.
@@ -121,6 +125,7 @@ impl Pool {
             refusal: None,
             runs: Vec::new(),
             backends: Vec::new(),
+            opening: Vec::new(),
             stats: Stats::new(Mono::now()),
             waits: Samples::default(),
             due: Mono::now(),
@@ -185,7 +190,8 @@ impl Pool {
         inner.books.try_again();
         inner.common.max_prepared = config.max_prepared_statements as usize;
         inner.config = config.clone();
-        self.timed.store(Times::from(config).any(), Ordering::Relaxed);
+        let own = inner.clients.values().any(|client| has_idle_limit(client));
+        self.timed.store(own || Times::from(config).any(), Ordering::Relaxed);
         for client in inner.clients.values() {
             // Its time limit may be another now.
             client.wake();
@@ -254,9 +260,13 @@ impl Pool {
         }
     }
 
-    /// The limits of its clients' time, if there are any.
-    pub(in crate::pooled) fn times(&self) -> Option<Times> {
-        self.timed.load(Ordering::Relaxed).then(|| Times::from(&self.inner.lock().config))
+    /// The limits of a client's time, if there are any.
+    pub(in crate::pooled) fn times(&self, client: &ClientInfo) -> Option<Times> {
+        if !self.timed.load(Ordering::Relaxed) {
+            return None;
+        }
+        let times = Times::from(&self.inner.lock().config);
+        Some(Times { client_idle: client.idle_limit().unwrap_or(times.client_idle), ..times })
     }
 
     /// Whether this run of the compute is not watched yet; then the caller does.
@@ -299,6 +309,9 @@ impl Pool {
         let mut inner = self.inner.lock();
         inner.common.counters.client_login_count += 1;
         inner.books.join();
+        if has_idle_limit(client) {
+            self.timed.store(true, Ordering::Relaxed);
+        }
         inner.clients.insert(client.id, Arc::clone(client));
     }
 
@@ -346,6 +359,10 @@ impl Drop for Pool {
         self.gone.cancel();
         self.room.leave(self.member);
     }
+}
+
+fn has_idle_limit(client: &ClientInfo) -> bool {
+    client.idle_limit().is_some_and(|limit| !limit.is_zero())
 }
 
 /// What the books look at.

@@ -28,6 +28,7 @@ impl Session {
                 self.unsettled = true;
             }
         } else if held.server.is_free(&self.client) {
+            self.info.rests(self.client.prepared());
             // A cancel request that is on its way must find this client's statement or nothing.
             let now = self.clocks.now();
             if !self.info.unlink(now) {
@@ -42,6 +43,7 @@ impl Session {
             }
         } else if held.server.is_idle() {
             held.leave();
+            self.info.rests(self.client.prepared());
             self.leave_if_closing();
         }
     }

@@ -111,7 +111,7 @@ impl Clocks {
 impl Session {
     /// Watches the limits of time. True when one was reached, and the session ends.
     pub(super) fn out_of_time(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(times) = self.pool.times() else {
+        let Some(times) = self.pool.times(&self.info) else {
             self.clocks.timer = None;
             return false;
         };
