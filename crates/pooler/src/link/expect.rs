@@ -108,6 +108,20 @@ impl Expect {
         }
     }
 
+    /// Bytes of texts that are kept until it has come.
+    pub(super) fn holds(&self) -> usize {
+        let body = |statement: &Option<Arc<Statement>>| statement.as_ref().map_or(0, |s| s.body().len());
+        match self {
+            Self::Parse(undo)
+            | Self::Answer(Answer::Parsed(undo) | Answer::Closed(undo) | Answer::Deallocated(undo)) => {
+                body(&undo.old)
+            }
+            Self::Query(asked) => body(&asked.unnamed) + asked.text.as_ref().map_or(0, |text| text.len()),
+            Self::Execute(statement, _) => body(statement),
+            _ => 0,
+        }
+    }
+
     /// Whether it may end the meaning of every name.
     pub(super) fn forgets(&self) -> bool {
         matches!(self, Self::Query(Asked { forgotten: Some(_), .. }) | Self::Execute(_, Some(_)))

@@ -13,6 +13,9 @@ use super::stateful::Stateful;
 use crate::settings::{Reported, Settings};
 use crate::statement::{Prepared, Statement};
 
+/// Bytes of texts that what is expected may keep in memory, the last one apart.
+const MAX_HELD: usize = 16 << 20;
+
 /// Portals by name.
 type Portals = HashMap<Box<[u8]>, Arc<Statement>>;
 
@@ -72,6 +75,8 @@ pub(super) struct UnderWay {
     pub(super) defined: bool,
     /// What its client says, in case it must be said again.
     pub(super) series: Series,
+    /// Bytes of texts in what is expected, and was since nothing was.
+    pub(super) held: usize,
     /// How texts are read on it meanwhile.
     pub(super) reads: Reads,
 }
@@ -136,6 +141,7 @@ impl Server {
     /// One more reply is expected.
     pub(super) fn push(&mut self, expect: Expect) {
         self.definitions += usize::from(expect.definition().is_some());
+        self.under_way.held += expect.holds();
         self.expect.push_back(expect);
     }
 
@@ -143,7 +149,15 @@ impl Server {
     pub(super) fn pop(&mut self) -> Option<Expect> {
         let expect = self.expect.pop_front()?;
         self.definitions -= usize::from(expect.definition().is_some());
+        if self.expect.is_empty() {
+            self.under_way.held = 0;
+        }
         Some(expect)
+    }
+
+    /// Whether what is expected keeps so many texts in memory that a client must wait before it says more of them.
+    pub(super) fn holds_much(&self) -> bool {
+        self.under_way.held > MAX_HELD && !self.expect.is_empty()
     }
 
     /// Whether it is open what a name or a statement will be when the backend reads the next message: an earlier

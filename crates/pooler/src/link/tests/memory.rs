@@ -36,6 +36,37 @@ impl Pair {
 }
 
 #[test]
+fn what_a_failure_would_put_back_is_limited() {
+    let mut pair = Pair::new();
+    let parse = long_parse("");
+    let mut sent = Vec::new();
+    for n in 0..100 {
+        assert!(n < 30, "the client waits for answers some time");
+        sent = pair.up(&parse);
+        if pair.client.is_stalled() {
+            break;
+        }
+    }
+    assert_eq!(sent, message(b'H', b""), "PostgreSQL says what it has");
+    pair.down(&message(b'1', b"").repeat(pair.server.outstanding()));
+    assert_eq!(pair.up(b""), parse);
+    assert!(!pair.client.is_stalled());
+    // The same for texts of simple queries that are looked at when they are over.
+    let mut pair = Pair::new();
+    let query = message(b'Q', format!("set a.b = '{}'\0", "x".repeat(LONG)).as_bytes());
+    let mut said = 0;
+    while !pair.client.is_stalled() {
+        assert!(said < 30);
+        pair.up(&query);
+        said += 1;
+    }
+    for _ in 0..pair.server.outstanding() {
+        pair.down(&[message(b'C', b"SET\0"), message(b'Z', b"I")].concat());
+    }
+    assert_eq!(pair.up(b""), query);
+}
+
+#[test]
 fn what_is_closed_or_replaced_is_gone_here_and_on_the_backend() {
     let mut pair = Pair::new();
     let bind = |name: &str| message(b'B', format!("\0{name}\0\0\0\0\0\0\0").as_bytes());

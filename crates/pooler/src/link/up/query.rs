@@ -14,6 +14,10 @@ use crate::statement::{Forgotten, Statement, is_others};
 impl Up<'_> {
     pub(super) fn query(&mut self, body: &[u8], at: usize, write: &mut Write<'_>) -> Result<Fate, Violation> {
         let text = body.strip_suffix(&[0]).ok_or_else(|| invalid(tag::QUERY, "its text does not end"))?;
+        if self.server.holds_much() {
+            self.hurry(at, write);
+            return Ok(Fate::Stall);
+        }
         let stateful = Stateful::of(text);
         let names = stateful.any(Stateful::DEALLOCATE.with(Stateful::DISCARD_ALL));
         if names && !self.server.expect.is_empty() {
@@ -46,13 +50,13 @@ impl Up<'_> {
     /// names are kept until it is known that they mean nothing any more.
     pub(super) fn deallocates(&mut self, stateful: Stateful, text: &[u8]) -> Option<Forgotten> {
         if stateful.any(Stateful::DEALLOCATE) {
+            let mut others = false;
             classify(text, &mut |effect| {
-                if let Effect::Deallocate(name) = effect
-                    && is_others(name.as_bytes())
-                {
-                    self.server.prepared.outdate_all();
-                }
+                others |= matches!(effect, Effect::Deallocate(name) if is_others(name.as_bytes()));
             });
+            if others {
+                self.server.prepared.outdate_all();
+            }
         }
         let all = stateful.any(Stateful::DEALLOCATE_ALL.with(Stateful::DISCARD_ALL));
         all.then(|| {

@@ -16,6 +16,10 @@ use crate::statement::{Fit, NOBODYS, Need, Place, Statement, is_others};
 impl Up<'_> {
     pub(super) fn parse(&mut self, body: &[u8], at: usize, write: &mut Write<'_>) -> Result<Fate, Violation> {
         let (name, rest) = parts::cut(body).ok_or_else(|| invalid(tag::PARSE, "its name does not end"))?;
+        if self.server.holds_much() {
+            self.hurry(at, write);
+            return Ok(Fate::Stall);
+        }
         if self.client.names.is_full() && !name.is_empty() {
             return Err(Violation::TooManyNames(self.client.names.len()));
         }
