@@ -5,7 +5,8 @@
 //! | a lock of the session       | one row of many, an error, a statement of SQL's `PREPARE`, code that fails |
 //! | a setting, a custom setting | the same, `CALL`, `DO`, a name that is put together                      |
 //! | another user                | `SET SESSION AUTHORIZATION` in a transaction                             |
-//! | a temporary table           | code that commits and fails                                              |
+//! | a temporary table           | code that commits and fails, a `search_path` that makes it one           |
+//! | what a literal seemed to be | `standard_conforming_strings = off`                                      |
 
 use dormouse_tests::checkout;
 use dormouse_tests::foreign::Foreign;
@@ -156,6 +157,41 @@ async fn another_user() {
     exchange(&mut one, &say, "C:BEGIN C:SET C:COMMIT Z:I").await;
     assert_eq!(ask(&mut other, whoami).await, "postgres postgres");
     assert_eq!(ask(&mut one, whoami).await, "bob bob");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn texts_that_are_read_otherwise() {
+    let pooler = one_backend();
+    // With backslashes that escape, this is one literal and a SET; without, it is one literal.
+    let text = "select 'a\\''; set search_path to elsewhere; --'";
+    let off = || (simple("set standard_conforming_strings = off"), "C:SET Z:I");
+    leaves_nothing(&pooler, &[off(), (simple(text), "T:?column? D:a' C:SELECT_1 C:SET Z:I")], PATH, USUAL)
+        .await;
+    let say =
+        Say::new().query("begin; set local standard_conforming_strings = off").query(text).query("commit");
+    let heard = "C:BEGIN C:SET Z:T T:?column? D:a' C:SELECT_1 C:SET Z:T C:COMMIT Z:I";
+    leaves_nothing(&pooler, &[(say, heard)], PATH, USUAL).await;
+    let say =
+        Say::new().parse("", "set local standard_conforming_strings = off").bind("", "", &[]).execute("", 0);
+    let say =
+        say.parse("", "select 'a\\'', set_config('search_path', 'elsewhere', false) --'").bind("", "", &[]);
+    let heard = "1 2 C:SET 1 2 D:a'|elsewhere C:SELECT_1 Z:I";
+    leaves_nothing(&pooler, &[(say.execute("", 0).sync(), heard)], PATH, USUAL).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_are_temporary_by_themselves() {
+    let pooler = one_backend();
+    let (path, heard) = ("set search_path = pg_temp", "C:SET Z:I");
+    let create = "C:CREATE_TABLE Z:I";
+    keeps(&pooler, &[(simple(path), heard), (simple("create table x ()"), create)]).await;
+    keeps(
+        &pooler,
+        &[(extended(path, 0), "1 2 C:SET Z:I"), (simple("select 1 as a into x"), "C:SELECT_1 Z:I")],
+    )
+    .await;
+    let one = format!("{path}; create table x ()");
+    keeps(&pooler, &[(simple(&one), "C:SET C:CREATE_TABLE Z:I")]).await;
 }
 
 /// The question about the user is one that each version answers, whoever the session is by then.

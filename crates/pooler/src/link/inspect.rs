@@ -140,5 +140,6 @@ pub(super) fn take(client: &mut Client, server: &mut Server, findings: &Findings
             }
         }
         client.wanted = settings;
+        server.watch_settings();
     }
 }

@@ -33,6 +33,7 @@ mod parts;
 mod server;
 mod stateful;
 mod up;
+mod watch;
 mod write;
 
 #[cfg(test)]

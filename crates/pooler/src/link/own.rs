@@ -31,6 +31,7 @@ pub fn replay(client: &Client, server: &mut Server) -> Option<Vec<u8>> {
     let mut sql = settings.unwrap_or_default();
     server.applied = client.wanted.clone();
     server.process.unlisted &= !afresh;
+    server.watch_settings();
     if deaf {
         for channel in &client.channels {
             let before = if sql.is_empty() { "" } else { "; " };
@@ -68,6 +69,7 @@ pub fn reset(server: &mut Server, sql: &str) -> Vec<u8> {
     server.prepared.clear();
     server.under_way.portals.clear();
     server.applied = Settings::default();
+    server.watch_settings();
     (server.pinned, server.ask, server.touched) = Default::default();
     own(server, sql)
 }

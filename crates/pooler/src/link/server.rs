@@ -101,13 +101,15 @@ pub(super) struct Process {
     pub(super) unlisted: bool,
     /// SQL may have prepared statements on it that leave something behind when they are executed.
     pub(super) latent: bool,
+    /// What every transaction may do now, whatever its text says.
+    pub(super) watched: Stateful,
 }
 
 impl Server {
     /// A backend that has just become ready, and told this of its settings.
     #[must_use]
     pub fn new(status: TxStatus, reported: Reported) -> Self {
-        Self {
+        let mut server = Self {
             prepared: Prepared::default(),
             applied: Settings::default(),
             status,
@@ -128,7 +130,9 @@ impl Server {
             reported,
             under_way: UnderWay::default(),
             process: Process::default(),
-        }
+        };
+        server.watch_settings();
+        server
     }
 
     /// The same with its process number.
@@ -267,7 +271,7 @@ impl Server {
     /// Whether the session that has it may have left something behind.
     #[must_use]
     pub fn is_tainted(&self) -> bool {
-        !self.pinned.is_empty() || !self.ask.is_empty() || !self.touched.is_empty()
+        !self.pinned.is_empty() || !self.ask.is_empty() || !self.touched.with(self.process.watched).is_empty()
     }
 
     /// It must be closed instead of being given to another client.

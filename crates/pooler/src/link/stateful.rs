@@ -1,5 +1,6 @@
 //! What a statement may do to its session, as a small set.
 
+use super::watch;
 use crate::settings::DATE_STYLE;
 use crate::sql::{Effect, Value, classify};
 use crate::statement::is_read;
@@ -109,7 +110,9 @@ impl Stateful {
     #[must_use]
     pub fn of(text: &[u8]) -> Self {
         let mut found = Self::default();
-        classify(text, &mut |effect| found = found.with(of_effect(&effect)).with(reads(&effect)));
+        classify(text, &mut |effect| {
+            found = found.with(of_effect(&effect)).with(reads(&effect)).with(of_value(&effect));
+        });
         found
     }
 }
@@ -182,6 +185,23 @@ fn reads(effect: &Effect<'_>) -> Stateful {
     if changes { Stateful::READS } else { Stateful::default() }
 }
 
+/// What the value of a setting does to the statements that follow, up to the end of the transaction or longer.
+fn of_value(effect: &Effect<'_>) -> Stateful {
+    let (name, value) = match effect {
+        Effect::Set { name, value: Value::Plain(value), .. } => (name, Some(value)),
+        Effect::Set { name, value: Value::Text(_), .. } => (name, None),
+        Effect::SetConfig { name: Some(name), value, .. } => (name, value.as_ref()),
+        _ => return Stateful::default(),
+    };
+    if name.eq_ignore_ascii_case(watch::STRINGS) && !value.is_some_and(|value| watch::is_on(value)) {
+        return Stateful::ANYTHING;
+    }
+    if name.eq_ignore_ascii_case(watch::PATH) && value.is_some_and(|path| watch::creates_temporary(path)) {
+        return Stateful::TEMP;
+    }
+    Stateful::default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,6 +217,8 @@ mod tests {
             ("set my.name to default", true),
             ("set my.name = 'x'", false),
             ("reset work_mem", false),
+            ("set standard_conforming_strings = on", false),
+            ("set local standard_conforming_strings = off", true),
         ] {
             assert_eq!(Stateful::of(text.as_bytes()).any(Stateful::UNKNOWN_SETTING), asked, "{text}");
         }

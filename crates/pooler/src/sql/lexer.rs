@@ -12,8 +12,9 @@
 //! ahead.
 //!
 //! Two things are as in every session that we have seen, not as in every session there can be: a backslash in
-//! `'…'` is a backslash (`standard_conforming_strings = on`), and the encoding has no backslash inside a
-//! character (SJIS, Big5 and GBK have, which matters only in `E'…'`).
+//! `'…'` is a backslash (`standard_conforming_strings = on`; who says off is asked after each transaction, whatever
+//! is read here), and the encoding has no backslash inside a character (SJIS, Big5 and GBK have, which matters only
+//! in `E'…'`).
 
 use memchr::{memchr, memchr2, memmem};
 

@@ -106,13 +106,15 @@ impl Down<'_> {
         if stateful.any(Stateful::DISCARD_ALL) {
             self.server.applied.clear();
             self.server.process.unlisted = false;
+            self.server.watch_settings();
             self.client.wanted = self.client.startup.clone();
         }
         if stateful.any(Stateful::UNKNOWN_SETTING) {
             self.note_names(text);
         }
         if stateful.any(Stateful::SETTING) {
-            if alone && !stateful.any(Stateful::UNKNOWN_SETTING) {
+            let may_be_more = stateful.with(self.server.touched).with(self.server.process.watched);
+            if alone && !may_be_more.any(Stateful::UNKNOWN_SETTING) {
                 self.set(text);
             } else {
                 self.server.touched = self.server.touched.with(Stateful::SETTING);
@@ -135,6 +137,7 @@ impl Down<'_> {
             client.keeps = true;
             server.spoiled = true;
         }
+        server.watch_settings();
     }
 
     /// So that settings which cannot be listed are asked for by name.
@@ -157,7 +160,7 @@ impl Down<'_> {
             self.server.under_way.portals.clear();
         }
         self.server.erred = false;
-        let mut touched = std::mem::take(&mut self.server.touched);
+        let mut touched = std::mem::take(&mut self.server.touched).with(self.server.process.watched);
         if touched.is_empty() {
             return;
         }

@@ -16,8 +16,9 @@ use dormouse_pgwire::tag::backend as tag;
 use super::client::Client;
 use super::expect::Expect;
 use super::server::Server;
+use super::stateful::Stateful;
 use super::write::Write;
-use super::{Common, failure, inspect, parts};
+use super::{Common, failure, inspect, parts, watch};
 
 mod answers;
 mod effects;
@@ -367,10 +368,18 @@ impl Down<'_> {
         let Some((name, rest)) = parts::cut(body) else { return !self.own() };
         let value = parts::cut(rest).map_or(rest, |(value, _)| value);
         let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+        let strings = name == watch::STRINGS && self.server.reported.get(&name) != Some(&*value);
         self.server.reported.note(&name, &value);
+        if strings {
+            self.server.watch_settings();
+        }
         if self.own() {
             // Told when its next statement goes to the backend, if it is news then.
             return false;
+        }
+        if strings {
+            // Nobody knows by which of the two the texts up to here were read.
+            self.server.touched = self.server.touched.with(Stateful::ANYTHING);
         }
         self.client.reported.note(&name, &value);
         true

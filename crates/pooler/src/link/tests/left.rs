@@ -234,3 +234,41 @@ fn the_session_authorization_is_always_asked_for() {
     pair.down(&[complete("COMMIT"), ready(b'I')].concat());
     assert!(pair.asked(&[]).contains("current_setting('session_authorization')"));
 }
+
+fn parameter(name: &str, value: &str) -> Vec<u8> {
+    message(b'S', format!("{name}\0{value}\0").as_bytes())
+}
+
+#[test]
+fn while_literals_are_read_in_another_way_no_text_is_believed() {
+    const STRINGS: &str = "standard_conforming_strings";
+    let mut reported = Reported::new();
+    reported.note(STRINGS, "off");
+    let mut strange = pair();
+    strange.server = Server::new(TxStatus::Idle, reported);
+    for text in ["select 'a\\''; set search_path to x; --'", "set jit = on", "select 1"] {
+        strange.simple(text, "SELECT 1");
+        let question = strange.asked(&[]);
+        assert!(question.contains("pg_settings") && question.contains("pg_locks"), "{text}");
+    }
+    // Texts of the transaction in which that changes may have been read either way.
+    let mut changes = pair();
+    changes.up(&[query("begin"), query("set local x = 1"), query("commit")].concat());
+    changes.down(&[complete("BEGIN"), ready(b'T')].concat());
+    changes.down(&[complete("SET"), parameter(STRINGS, "off"), ready(b'T')].concat());
+    changes.down(&[complete("COMMIT"), parameter(STRINGS, "on"), ready(b'I')].concat());
+    changes.asked(&[]);
+    assert_eq!(changes.next_client().as_deref(), Some("RESET ALL"));
+    changes.simple("select 1", "SELECT 1");
+    assert!(!changes.server.must_ask(), "it is over");
+}
+
+#[test]
+fn where_tables_are_temporary_by_themselves_they_are_asked_for() {
+    let mut pair = pair();
+    pair.simple("set search_path = pg_temp", "SET");
+    pair.asked(&[]);
+    pair.simple("create table x ()", "CREATE TABLE");
+    assert!(pair.asked(&["t"]).contains("pg_depend"));
+    assert!(!pair.server.is_free(&pair.client));
+}
