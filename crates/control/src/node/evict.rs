@@ -55,7 +55,7 @@ impl Node {
         let held = home.held().await?;
         let status = held.capture.as_ref().map(|capture| capture.status()).unwrap_or_default();
         Ok(held.writer().zip(end).is_some_and(|(resident, end)| {
-            end > resident.base_lsn || needs_nothing_lost(&status, resident.base_lsn).is_err()
+            end > resident.base_lsn || needs_nothing_lost(&status, resident.base_redo).is_err()
         }))
     }
 
@@ -75,7 +75,7 @@ impl Node {
                 let filed = tokio::time::timeout(FILE_WITHIN, self.file_rest(home, &capture.filer)).await;
                 let late = || NodeError::Busy("the store does not take the rest of the WAL".to_owned());
                 let end = filed.map_err(|_| late())??;
-                needs_nothing_lost(&capture.status(), resident.base_lsn)?;
+                needs_nothing_lost(&capture.status(), resident.base_redo)?;
                 // From here on until it is gone, the directory must not be written in without another look.
                 self.mark(home, held, true).await?;
                 self.close_span(home, held, &resident, end).await?;
@@ -128,15 +128,14 @@ impl Node {
     }
 }
 
-/// Proves that the store has all WAL behind the newest snapshot.
+/// Proves that the store has all WAL from the position on at which a replay on top of a snapshot begins.
 ///
 /// # Errors
 /// When a part of it was gone before it could be filed.
-fn needs_nothing_lost(status: &Status, base_lsn: Lsn) -> Result<(), NodeError> {
-    let Some(gap) = status.gaps.iter().find(|gap| gap.to > base_lsn) else { return Ok(()) };
-    let Gap { from, to } = gap;
+pub(super) fn needs_nothing_lost(status: &Status, redo: Lsn) -> Result<(), NodeError> {
+    let Some(Gap { from, to }) = status.gap_behind(redo) else { return Ok(()) };
     Err(NodeError::Nothing(format!(
-        "WAL from {from} to {to} was gone before it could be stored, and no snapshot was taken since"
+        "WAL from {from} to {to} was gone before it could be stored, and the newest snapshot needs it: take another one"
     )))
 }
 

@@ -27,6 +27,7 @@ use dormouse_storage::snapshot::{self, Base, Options, Request, SnapshotError, Ta
 use tokio_util::sync::CancellationToken;
 
 use super::backup::SqlBackup;
+use super::evict::needs_nothing_lost;
 use super::home::{Home, missing};
 use super::resident::{Resident, SNAPSHOT_STATE};
 use super::standing::TakenOver;
@@ -164,7 +165,7 @@ impl Node {
                 let status = capture.status();
                 let now = status.filed.max(status.flushed);
                 let old = shots.taken.is_none_or(|at| at.elapsed() >= MAX_AGE) && home.age() >= MAX_AGE;
-                let hole = status.gaps.iter().any(|gap| gap.to > resident.base_redo);
+                let hole = status.gap_behind(resident.base_redo).is_some();
                 (now.since(resident.base_redo) >= MAX_WAL && shots.may_again())
                     || shots.is_far_behind(resident.base_redo)
                     || hole
@@ -302,6 +303,11 @@ impl Node {
         let filed = tokio::time::timeout(FILE_WITHIN, self.file_all(home, Some(taken.record.lsn))).await;
         filed
             .map_err(|_| NodeError::Busy("the store does not take the WAL of the snapshot".to_owned()))??;
+        if taken.record.kind == SnapshotKind::Online
+            && let Some(capture) = &home.held().await?.capture
+        {
+            needs_nothing_lost(&capture.status(), taken.record.redo)?;
+        }
         let register = self.inner.registers.branch(&resident.project, &resident.branch);
         let record = taken.record.clone();
         let wanted = resident.clone();

@@ -1,4 +1,4 @@
-//! What is interrupted between two things that belong together: an eviction, a promotion.
+//! What is interrupted between two things that belong together: an eviction, a promotion, a snapshot whose WAL goes.
 
 use std::time::Duration;
 
@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use super::recovery::seen_from;
 use super::{FILL, ROWS, Site};
+
+/// Filling, and so writing, begins this long after a compute was woken, at the latest.
+const BEGINS_WITHIN: Duration = Duration::from_millis(1500);
 
 fn resident(server: &Server, at: &Project) -> Value {
     let text = std::fs::read(server.cluster_of(at).with_file_name("resident.json")).unwrap();
@@ -103,4 +106,44 @@ async fn a_promotion_killed_behind_its_history_file_is_made_again() {
         std::fs::write(history, format!("{}\t{from}\tno recovery target specified\n", timeline - 1)).unwrap();
     })
     .await;
+}
+
+/// Nothing is filed at first, and nothing but `wal_keep_size` (128 MB) holds the WAL in which a backup began.
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_whose_wal_is_gone_is_not_published() {
+    let armed = "wal.filer.resume=sleep:30000@1;snapshot.online.copied=sleep:20000@1";
+    let mut site = Site::with(&[], &[("DORMOUSE_FAILPOINTS", armed)]);
+    let wish = serde_json::json!({ "settings": { "owner_is_superuser": true } });
+    let main = site.server.create_project(&wish);
+    site.run(&main, FILL).await;
+    tokio::time::sleep(BEGINS_WITHIN).await;
+    let client = site.open(&main).await;
+    let refused = std::thread::scope(|threads| {
+        let taking = threads.spawn(|| site.server.branch_verb(&main, "snapshot", "main", &[]));
+        std::thread::sleep(Duration::from_secs(4));
+        tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async {
+                for row in 1001..=1020 {
+                    let insert = format!("insert into t values ({row}, md5('{row}'))");
+                    for sql in [insert.as_str(), "select pg_switch_wal()"] {
+                        client.batch_execute(sql).await.unwrap();
+                    }
+                }
+                client.batch_execute("checkpoint").await.unwrap();
+                client.batch_execute("checkpoint").await.unwrap();
+            });
+        });
+        taking.join().unwrap()
+    });
+    let log = site.server.log();
+    assert!(log.contains("WAL was gone before it could be filed"), "{log}");
+    let refused = refused.expect_err("nobody could make anything of it");
+    assert!(refused.text.contains("take another one"), "{refused:?}");
+    drop(client);
+    // The next one has all that it needs.
+    site.server.branch_verb(&main, "snapshot", "main", &[]).unwrap();
+    site.server.evict(&main);
+    assert_eq!(site.number(&main, ROWS).await, 1020);
+    assert!(site.server.stop().1);
 }

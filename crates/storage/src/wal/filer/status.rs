@@ -50,6 +50,12 @@ pub struct Status {
 }
 
 impl Status {
+    /// The first gap behind the position at which a replay would begin.
+    #[must_use]
+    pub fn gap_behind(&self, redo: Lsn) -> Option<Gap> {
+        self.gaps.iter().find(|gap| gap.to > redo).copied()
+    }
+
     /// Bytes that are flushed but not filed, as of the last question.
     #[must_use]
     pub fn lag_bytes(&self) -> u64 {
@@ -77,5 +83,19 @@ impl Status {
         let late = self.lag_seconds() > limits.alarm_age.as_secs_f64();
         let long = self.lag_bytes() > limits.alarm_bytes;
         (late || long).then_some("filing WAL lags behind")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_counts_from_where_a_replay_would_begin() {
+        let gap = |from, to| Gap { from: Lsn(from), to: Lsn(to) };
+        let status = Status { gaps: vec![gap(10, 20), gap(50, 60)], ..Status::default() };
+        assert_eq!(status.gap_behind(Lsn(20)), Some(gap(50, 60)));
+        assert_eq!(status.gap_behind(Lsn(55)), Some(gap(50, 60)), "a part of it is needed");
+        assert_eq!(status.gap_behind(Lsn(60)), None);
     }
 }
