@@ -25,6 +25,8 @@ pub(super) async fn retire(pool: Arc<Pool>, leased: Leased, session: Option<Stri
             let message = match (all, &session) {
                 (false, _) if held.server.status() != TxStatus::Idle => link::roll_back(&mut held.server),
                 (true, Some(sql)) if !sql.is_empty() => link::reset(&mut held.server, sql),
+                // Nothing would take away what is there.
+                (true, Some(_)) if held.server.is_tainted() => return None,
                 _ => continue,
             };
             held.stream.write_all(&message).await.ok()?;
