@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use dormouse_pgwire::auth::scram::ChannelBinding;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls::pki_types::CertificateDer;
 use rustls::{CipherSuite, CommonState, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -87,6 +88,20 @@ impl ClientStream {
             Self::Unix(stream) => stream.as_fd().try_clone_to_owned().ok(),
             Self::Tls(_) | Self::Carried(_) => None,
         }
+    }
+
+    /// Whether the other end has closed it, without reading: what was said before may wait for its turn. Always false
+    /// of what the gateway carries, whose socket is not here. A system call.
+    pub(crate) fn is_closed(&self) -> bool {
+        let socket = match self {
+            Self::Plain(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+            Self::Tls(tls) => tls.stream.get_ref().0.as_fd(),
+            Self::Carried(_) => return false,
+        };
+        let closed = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        let mut looked = [PollFd::from_borrowed_fd(socket, PollFlags::RDHUP)];
+        poll(&mut looked, Some(&Timespec::default())).is_ok_and(|_| looked[0].revents().intersects(closed))
     }
 
     /// The user and process at the other end of a Unix socket, if that can be known.

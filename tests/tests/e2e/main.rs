@@ -46,6 +46,7 @@ mod pool_read;
 mod pool_crowd;
 mod pool_left;
 mod pool_cancel;
+mod pool_copy;
 mod pool_console;
 mod pool_ini;
 mod gateway_drivers;

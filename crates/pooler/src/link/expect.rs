@@ -33,7 +33,13 @@ pub(super) enum Expect {
     Close,
     /// ReadyForQuery.
     Sync,
-    /// The same, of a series that is said again: the client does not see it.
+    /// The same, or nothing: a backend that waits for COPY data ignores a Sync. If the COPY fails before it reads
+    /// that far, it does not.
+    Perhaps,
+    /// An empty query of our own behind such a Sync: what has not come before its answer does not come. Up to
+    /// ReadyForQuery, of which the client sees nothing.
+    Mark,
+    /// ReadyForQuery of a series that is said again: the client does not see it.
     Again,
     /// A query of our own: up to ReadyForQuery, of which the client sees nothing.
     Own,
@@ -129,7 +135,10 @@ impl Expect {
 
     /// Whether a new series begins behind it: an error before it does not reach what follows.
     pub(super) fn is_boundary(&self) -> bool {
-        matches!(self, Self::Sync | Self::Again | Self::Query(_) | Self::Function(_))
+        matches!(
+            self,
+            Self::Sync | Self::Perhaps | Self::Mark | Self::Again | Self::Query(_) | Self::Function(_)
+        )
     }
 
     /// Whether it is answered as part of a series that an error cuts short up to Sync.

@@ -17,9 +17,12 @@ pub(super) fn failed(client: &mut Client, server: &mut Server) {
     server.copy_in = false;
     if !server.expect.front().is_some_and(Expect::is_extended) {
         // A simple query ends with its ReadyForQuery; a Sync may find a constraint violated.
+        if matches!(server.expect.front(), Some(Expect::Query(_))) {
+            doubt(client, server, 1);
+        }
         return;
     }
-    let skipped = server.expect.iter().position(|expect| matches!(expect, Expect::Sync));
+    let skipped = server.expect.iter().position(|expect| matches!(expect, Expect::Sync | Expect::Perhaps));
     // Without a Sync yet: whatever comes before it is not read either.
     server.skipping = skipped.is_none();
     let mut undone: Vec<Expect> = server.expect.drain(..skipped.unwrap_or(server.expect.len())).collect();
@@ -36,6 +39,41 @@ pub(super) fn failed(client: &mut Client, server: &mut Server) {
         put_back(client, server, b"", None);
     }
     server.prepared.set_unnamed(None);
+    doubt(client, server, 0);
+}
+
+/// A COPY from the client has failed, and the Syncs that came before its data, which are expected from `at` on, were
+/// answered if it had not begun to read. What comes is so many ReadyForQuery more or less, and only another answer
+/// behind them tells. One for each Sync behind the data comes in any case, so those count as the first.
+fn doubt(client: &mut Client, server: &mut Server, at: usize) {
+    let perhaps = |expect: &&Expect| matches!(expect, Expect::Perhaps);
+    let doubtful = server.expect.iter().skip(at).take_while(perhaps).count();
+    if doubtful == 0 {
+        return;
+    }
+    let mut certain = 0;
+    loop {
+        match server.expect.get(at + doubtful + certain) {
+            Some(Expect::Sync) => certain += 1,
+            // Nobody reads what it ended.
+            Some(Expect::CopyEnd) => drop(server.expect.remove(at + doubtful + certain)),
+            _ => break,
+        }
+    }
+    for (number, expect) in server.expect.range_mut(at..at + certain + doubtful).enumerate() {
+        *expect = if number < certain { Expect::Sync } else { Expect::Perhaps };
+    }
+    let mut behind = server.expect.range(at + doubtful + certain..);
+    let tells = |expect: &Expect| !matches!(expect, Expect::Sync | Expect::Answer(_) | Expect::CopyEnd);
+    if behind.clone().any(tells) {
+        return;
+    }
+    if at == 0 && certain == 0 && behind.next().is_none() {
+        // It may be reading on without doing anything, so a Sync of the client comes first.
+        server.skipping = true;
+    } else {
+        (server.under_way.mark, client.stalled) = (true, true);
+    }
 }
 
 fn undo(client: &mut Client, server: &mut Server, expect: Expect) {

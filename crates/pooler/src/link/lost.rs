@@ -56,7 +56,8 @@ pub fn after_loss(client: &Client, server: &Server, error: &[u8]) -> Loss {
     // What may have been left behind is not known before the backend was asked.
     let unknown = (server.spoiled && (client.keeps || !server.pinned.is_empty()))
         || server.ask.any(Stateful::PINS.with(Stateful::UNKNOWN_SETTING));
-    if cut || server.copy_in || unknown || !server.unrebuildable().is_empty() {
+    let doubtful = server.expect.iter().any(|expect| matches!(expect, Expect::Perhaps));
+    if cut || doubtful || server.copy_in || unknown || !server.unrebuildable().is_empty() {
         return Loss::Ends;
     }
     let open = server.unsynced || server.skipping;

@@ -73,6 +73,8 @@ pub(super) struct UnderWay {
     pub(super) reset: bool,
     /// This transaction has changed tables, types or the like.
     pub(super) defined: bool,
+    /// Only an empty query of our own will tell whether a Sync was ignored: it goes behind what was sent.
+    pub(super) mark: bool,
     /// What its client says, in case it must be said again.
     pub(super) series: Series,
     /// Bytes of texts in what is expected, and was since nothing was.

@@ -21,6 +21,12 @@ impl Down<'_> {
         {
             asked.forgotten = None;
         }
+        if body.starts_with(b"COPY ") {
+            // The data was read, and the Syncs before it ignored.
+            while let Some(Expect::Perhaps) = self.server.expect.get(1) {
+                self.server.expect.remove(1);
+            }
+        }
         let dropped = body.starts_with(b"DROP ");
         let created = body.starts_with(b"CREATE ");
         if dropped || body.starts_with(b"ALTER ") || created && !self.is_temporary() {

@@ -127,6 +127,7 @@ impl Down<'_> {
                 break;
             }
             if self.has_answers() {
+                self.give_way(header.tag);
                 let out = write.put_at(at);
                 give_answers(self.client, self.server, out);
             }
@@ -169,8 +170,20 @@ impl Down<'_> {
             && body.starts_with(&self.server.process.pid.to_be_bytes())
     }
 
+    /// Whether something comes first that the backend does not say, or may not say.
     fn has_answers(&self) -> bool {
-        matches!(self.server.expect.front(), Some(Expect::Answer(_) | Expect::CopyEnd))
+        matches!(self.server.expect.front(), Some(Expect::Answer(_) | Expect::CopyEnd | Expect::Perhaps))
+    }
+
+    /// Syncs that were not answered before this message were ignored.
+    fn give_way(&mut self, message: u8) {
+        let any_time = matches!(
+            message,
+            tag::READY_FOR_QUERY | tag::NOTICE_RESPONSE | tag::PARAMETER_STATUS | tag::NOTIFICATION_RESPONSE
+        );
+        while !any_time && matches!(self.server.expect.front(), Some(Expect::Perhaps)) {
+            self.server.pop();
+        }
     }
 
     /// Messages that are read, not only passed on.
@@ -183,7 +196,9 @@ impl Down<'_> {
             | tag::NOTIFICATION_RESPONSE => true,
             tag::DATA_ROW => self.own(),
             tag::ROW_DESCRIPTION => {
-                matches!(self.server.expect.front(), Some(Expect::Describe(Some(_)) | Expect::Learn(_)))
+                let mut expected = self.server.expect.iter();
+                let next = expected.find(|expect| !matches!(expect, Expect::Perhaps));
+                matches!(next, Some(Expect::Describe(Some(_)) | Expect::Learn(_)))
             }
             _ => false,
         }
@@ -232,6 +247,7 @@ impl Down<'_> {
             (tag::AUTHENTICATION | tag::BACKEND_KEY_DATA | tag::NEGOTIATE_PROTOCOL_VERSION, _) => {
                 (false, false, false)
             }
+            (tag::EMPTY_QUERY_RESPONSE, Expect::Mark) => (true, false, false),
             // Inside a query or an execution: rows and the like.
             (_, Expect::Query(_) | Expect::Function(_) | Expect::Execute(..) | Expect::Describe(_)) => {
                 (true, false, true)
@@ -263,22 +279,22 @@ impl Down<'_> {
         Ok(passes && self.server.under_way.series.tells(is_completion))
     }
 
-    /// The backend waits for COPY data. It has ignored the Syncs that came before their end.
+    /// The backend waits for COPY data, unless it has something against the COPY: then an error follows. The Syncs
+    /// that were sent before the data's end are ignored in the one case, and answered in the other.
     fn copy_in(&mut self) {
-        self.server.copy_in = true;
-        let extended = matches!(self.server.expect.front(), Some(Expect::Execute(..)));
-        let end = self.server.expect.iter().position(|expect| matches!(expect, Expect::CopyEnd));
-        let mut at = 0;
-        self.server.expect.retain(|expect| {
-            let ignored = matches!(expect, Expect::Sync) && end.is_none_or(|end| at < end);
-            at += 1;
-            !ignored
-        });
-        if end.is_some() {
-            self.server.copy_in = false;
-        } else {
-            self.server.unsynced |= extended;
+        let server = &mut *self.server;
+        let extended = matches!(server.expect.front(), Some(Expect::Execute(..)));
+        let mut behind = 1;
+        while let Some(sync @ Expect::Sync) = server.expect.get_mut(behind) {
+            *sync = Expect::Perhaps;
+            behind += 1;
         }
+        let ended = matches!(server.expect.get(behind), Some(Expect::CopyEnd));
+        if ended {
+            server.expect.remove(behind);
+        }
+        server.copy_in = !ended;
+        server.unsynced |= extended && !server.expect.range(behind..).any(Expect::is_boundary);
     }
 
     fn ready(&mut self, body: &[u8]) -> Result<bool, Broken> {
@@ -315,6 +331,20 @@ impl Down<'_> {
             }
             Some(Expect::Function(effect)) => self.server.touched = self.server.touched.with(effect),
             Some(Expect::Sync) => {}
+            Some(Expect::Perhaps) => {
+                // While it might have been ignored, what followed was not sent.
+                if std::mem::take(&mut self.server.skipping) {
+                    self.server.unsynced = false;
+                    let more = matches!(self.server.expect.front(), Some(Expect::Perhaps));
+                    self.server.under_way.mark = more;
+                    self.client.stalled |= more;
+                }
+            }
+            Some(Expect::Mark) => {
+                // Nothing of the client is under way any more.
+                self.ready += 1;
+                return Ok(false);
+            }
             Some(Expect::Again) => {
                 self.server.say_again(self.client);
                 return Ok(false);
@@ -344,6 +374,10 @@ impl Down<'_> {
             if let Some(findings) = &mut self.server.own {
                 findings.fail(message);
             }
+            return false;
+        }
+        if matches!(self.server.expect.front(), Some(Expect::Mark)) {
+            // A cancel request that came too late.
             return false;
         }
         if matches!(self.server.expect.front(), Some(Expect::Stale)) {

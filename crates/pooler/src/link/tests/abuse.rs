@@ -1,44 +1,9 @@
 //! Clients that do what no driver does, and what they must not be able to do with it.
 
-use dormouse_pgwire::backend::TxStatus;
-
 use super::super::*;
 use super::backend::message;
+use super::pair::{pair, query};
 use crate::settings::{Reported, Settings};
-
-struct Pair {
-    client: Client,
-    server: Server,
-    common: Common,
-}
-
-fn pair() -> Pair {
-    Pair {
-        client: Client::new(Settings::default(), Reported::new(), false),
-        server: Server::new(TxStatus::Idle, Reported::new()),
-        common: Common::new(10),
-    }
-}
-
-impl Pair {
-    /// What the backend gets.
-    fn up(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Violation> {
-        let mut out = Vec::new();
-        let sent = up(&mut self.client, &mut self.server, &mut self.common, bytes, &mut out)?;
-        Ok(if sent == Sent::AsItIs { bytes.to_vec() } else { out })
-    }
-
-    /// What the client gets.
-    fn down(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        let got = down(&mut self.client, &mut self.server, &mut self.common, bytes, &mut out).unwrap();
-        if got.as_it_is { bytes.to_vec() } else { out }
-    }
-}
-
-fn query(text: &str) -> Vec<u8> {
-    message(b'Q', format!("{text}\0").as_bytes())
-}
 
 #[test]
 fn a_stall_makes_the_backend_answer_what_it_holds() {
@@ -345,17 +310,4 @@ fn a_flush_or_sync_with_a_body_is_refused() {
     let mut pair = pair();
     let long = message(b'C', format!("S{}\0", "n".repeat(10_000)).as_bytes());
     assert!(matches!(pair.up(&long), Err(Violation::TooLong { .. })), "PostgreSQL would end the backend");
-}
-
-#[test]
-fn a_sync_among_copy_data_is_ignored_whatever_becomes_of_the_copy() {
-    let mut pair = pair();
-    pair.up(&query("copy t from stdin")).unwrap();
-    pair.down(&message(b'G', &[0, 0, 0]));
-    let data = message(b'd', b"wrong\n");
-    let end = message(b'f', b"enough\0");
-    let sent = pair.up(&[&data[..], &message(b'S', b""), &end].concat()).unwrap();
-    assert_eq!(sent, [data, end].concat());
-    pair.down(&[message(b'E', b"SERROR\0C22P04\0Mno\0\0"), message(b'Z', b"I")].concat());
-    assert!(pair.server.is_free(&pair.client));
 }

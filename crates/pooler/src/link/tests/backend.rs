@@ -9,6 +9,8 @@ pub(super) struct Fake {
     status: u8,
     skipping: bool,
     unread: Vec<u8>,
+    /// It reads COPY data, for a simple query or an execution.
+    copying: Option<bool>,
     /// Answers that wait for a Flush or the end of the series, as PostgreSQL's do.
     held: Vec<u8>,
 }
@@ -16,7 +18,15 @@ pub(super) struct Fake {
 impl Default for Fake {
     fn default() -> Self {
         let (statements, portals) = Default::default();
-        Self { statements, portals, status: b'I', skipping: false, unread: Vec::new(), held: Vec::new() }
+        Self {
+            statements,
+            portals,
+            status: b'I',
+            skipping: false,
+            unread: Vec::new(),
+            copying: None,
+            held: Vec::new(),
+        }
     }
 }
 
@@ -45,7 +55,7 @@ impl Fake {
             let mut held = std::mem::take(&mut self.held);
             self.message(message[0], &message[5..], &mut held);
             match message[0] {
-                b'Q' | b'S' | b'H' => out.extend(held),
+                b'Q' | b'S' | b'H' | b'd' | b'c' | b'f' => out.extend(held),
                 _ => self.held = held,
             }
         }
@@ -53,7 +63,10 @@ impl Fake {
     }
 
     fn message(&mut self, tag: u8, body: &[u8], out: &mut Vec<u8>) {
-        if self.skipping && tag != b'S' {
+        if let Some(simple) = self.copying {
+            return self.copy(tag, body, simple, out);
+        }
+        if matches!(tag, b'd' | b'c' | b'f') || (self.skipping && tag != b'S') {
             return;
         }
         let done = match tag {
@@ -63,6 +76,10 @@ impl Fake {
                 let done = self.run(text, out);
                 if let Err(code) = done {
                     self.fail(code, out);
+                }
+                if self.copying.is_some() {
+                    self.copying = Some(true);
+                    return;
                 }
                 if self.status == b'I' {
                     self.portals.clear();
@@ -97,6 +114,24 @@ impl Fake {
         }
     }
 
+    /// While it reads data it ignores Flush and Sync.
+    fn copy(&mut self, tag: u8, body: &[u8], simple: bool, out: &mut Vec<u8>) {
+        match tag {
+            b'd' if body != b"bad" => return,
+            b'H' | b'S' => return,
+            b'c' => out.extend(message(b'C', b"COPY 1\0")),
+            b'd' | b'f' => {
+                self.fail("22P04", out);
+                self.skipping = !simple;
+            }
+            tag => panic!("{} among COPY data", char::from(tag)),
+        }
+        self.copying = None;
+        if simple {
+            out.extend(message(b'Z', &[self.status]));
+        }
+    }
+
     fn fail(&mut self, code: &str, out: &mut Vec<u8>) {
         out.extend(error(code));
         if self.status == b'T' {
@@ -119,6 +154,19 @@ impl Fake {
             b"deallocate all" => {
                 self.statements.clear();
                 b"DEALLOCATE ALL\0"
+            }
+            b"" => {
+                out.extend(message(b'I', b""));
+                return Ok(());
+            }
+            b"copy view" => {
+                out.extend(message(b'G', &[0, 0, 0]));
+                return Err("42809");
+            }
+            b"copy" => {
+                out.extend(message(b'G', &[0, 0, 0]));
+                self.copying = Some(false);
+                return Ok(());
             }
             text if text.starts_with(b"err") => return Err("22012"),
             text => {

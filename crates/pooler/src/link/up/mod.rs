@@ -91,6 +91,7 @@ pub fn up(
     out: &mut Vec<u8>,
 ) -> Result<Sent, Violation> {
     if client.partial.is_empty() {
+        client.stalled = false;
         return Up { client, server, common }.run(input, out);
     }
     if !client.stalled && client.partial.len() + input.len() < client.needs {
@@ -138,6 +139,12 @@ impl Up<'_> {
         if dropped > 0 {
             write.leave_out(0, dropped);
             at = dropped;
+        }
+        if self.server.under_way.mark && self.client.passing == 0 {
+            self.server.under_way.mark = false;
+            if self.server.expect.iter().any(|expect| matches!(expect, Expect::Perhaps)) {
+                self.mark(write.put_at(at));
+            }
         }
         while at < input.len() {
             let rest = &input[at..];
@@ -195,6 +202,20 @@ impl Up<'_> {
         }
     }
 
+    /// Puts an empty query behind a Sync of which it is not known whether it will be answered.
+    fn mark(&mut self, out: &mut Vec<u8>) {
+        parts::query(out, "");
+        // As any simple query it ends the unnamed statement.
+        self.server.prepared.set_unnamed(None);
+        self.server.push(Expect::Mark);
+    }
+
+    /// Whether nothing more may go to the backend before it has answered.
+    fn must_wait(&self) -> bool {
+        self.server.expect.len() >= MAX_OUTSTANDING
+            || (self.server.under_way.reset && !self.server.unsynced && !self.server.expect.is_empty())
+    }
+
     /// Looks at one message; `seen` is all of it, or for those that are passed on unread, what is there.
     fn message(
         &mut self,
@@ -207,15 +228,14 @@ impl Up<'_> {
             // Behind a goodbye PostgreSQL reads nothing.
             return Ok(Fate::Drop);
         }
-        if self.server.expect.len() >= MAX_OUTSTANDING {
+        if self.server.copy_in {
+            // It waits for the client, so the client must not wait for it.
+            if !is_for_copy(header.tag) {
+                // PostgreSQL loses its place in the stream, and ends the connection.
+                return Err(invalid(header.tag, "the backend waits for COPY data"));
+            }
+        } else if self.must_wait() {
             self.hurry(at, write);
-            return Ok(Fate::Stall);
-        }
-        if self.server.copy_in && !is_for_copy(header.tag) {
-            // PostgreSQL loses its place in the stream, and ends the connection.
-            return Err(invalid(header.tag, "the backend waits for COPY data"));
-        }
-        if self.server.under_way.reset && !self.server.unsynced && !self.server.expect.is_empty() {
             return Ok(Fate::Stall);
         }
         let body = seen.get(HEADER_LEN..).unwrap_or_default();
@@ -230,7 +250,7 @@ impl Up<'_> {
             tag::DESCRIBE => self.describe(body, at, write),
             tag::CLOSE => self.close(body, at, write),
             tag::EXECUTE => self.execute(body, at, write),
-            tag::SYNC => Ok(self.sync()),
+            tag::SYNC => Ok(self.sync(at, write)),
             tag::FLUSH => Ok(Fate::Pass),
             tag::FUNCTION_CALL => {
                 self.server.push(Expect::Function(read::effect_of_call(body)));

@@ -6,7 +6,7 @@ use dormouse_pgwire::frame::{HEADER_LEN, Header};
 use dormouse_pgwire::tag::frontend as tag;
 
 use super::read::invalid;
-use super::{Fate, MAX_NAME, Up, Violation};
+use super::{Fate, MAX_NAME, MAX_OUTSTANDING, Up, Violation};
 use crate::link::expect::Expect;
 use crate::link::parts;
 use crate::link::stateful::Stateful;
@@ -136,15 +136,29 @@ impl Up<'_> {
         Ok(Fate::Pass)
     }
 
-    pub(super) fn sync(&mut self) -> Fate {
-        // While it waits for COPY data the backend ignores a Sync. If the COPY has failed meanwhile, which is not known
-        // here yet, it would not, and its answer would be one too many.
+    pub(super) fn sync(&mut self, at: usize, write: &mut Write<'_>) -> Fate {
         if self.server.copy_in {
-            return Fate::Drop;
+            // While it waits for COPY data the backend ignores it. If the COPY has failed meanwhile, which is not known
+            // here yet, it does not.
+            if self.server.expect.len() >= MAX_OUTSTANDING {
+                return Fate::Drop;
+            }
+            self.server.push(Expect::Perhaps);
+            return Fate::Pass;
         }
-        self.server.push(Expect::Sync);
         self.server.unsynced = false;
         self.server.skipping = false;
-        Fate::Pass
+        let expect = &mut self.server.expect;
+        if !matches!((expect.front(), expect.back()), (Some(Expect::Perhaps), Some(Expect::Perhaps))) {
+            self.server.push(Expect::Sync);
+            return Fate::Pass;
+        }
+        // This one is answered for certain: it counts as the first.
+        let doubtful = expect.iter().rev().take_while(|expect| matches!(expect, Expect::Perhaps)).count();
+        expect.insert(expect.len() - doubtful, Expect::Sync);
+        let out = write.put_at(at);
+        parts::empty(out, tag::SYNC);
+        self.mark(out);
+        Fate::Drop
     }
 }

@@ -20,9 +20,14 @@ use tokio::time::Sleep;
 
 use super::{Phase, Session};
 use crate::cancel::{DELIVER_WITHIN, deliver};
+use crate::stream::ClientStream;
 
 /// A client that does not take its last words within this time goes without them.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(5);
+
+/// A client that is not listened to is looked at so often: who has gone does not keep its backend. Twice, so that what
+/// it said last gets a moment to be done.
+const LOOKED_AT_EVERY: Duration = Duration::from_secs(5);
 
 /// Since when a client does what.
 pub(super) struct Clocks {
@@ -33,11 +38,16 @@ pub(super) struct Clocks {
     /// When it was answered last.
     answered: Mono,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Until the next look at a client that is not listened to.
+    look: Option<Pin<Box<Sleep>>>,
+    /// It had gone at the last look.
+    gone: bool,
 }
 
 impl Clocks {
     pub(super) fn new() -> Self {
-        Self { now: None, query: None, transaction: None, answered: Mono::now(), timer: None }
+        let answered = Mono::now();
+        Self { now: None, query: None, transaction: None, answered, timer: None, look: None, gone: false }
     }
 
     /// The time. One reading does for all that follows from one event.
@@ -96,6 +106,20 @@ impl Clocks {
     pub(super) fn last_call(&mut self, cx: &mut Context<'_>) -> bool {
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(LAST_WORDS_WITHIN)));
         timer.as_mut().poll(cx).is_ready()
+    }
+
+    /// Its client is not listened to at the moment, so that its end would not be heard: whether it has gone. The timer
+    /// is kept when the client is listened to again, as most are within a moment.
+    pub(super) fn misses(&mut self, stream: &ClientStream, cx: &mut Context<'_>) -> bool {
+        let look = self.look.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOKED_AT_EVERY)));
+        while look.as_mut().poll(cx).is_ready() {
+            let gone_before = std::mem::replace(&mut self.gone, stream.is_closed());
+            if gone_before && self.gone {
+                return true;
+            }
+            look.as_mut().set(tokio::time::sleep(LOOKED_AT_EVERY));
+        }
+        false
     }
 
     fn under_way(&self, rests: bool, wait: Option<Mono>) -> UnderWay {

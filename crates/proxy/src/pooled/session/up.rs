@@ -50,12 +50,15 @@ impl Session {
             Phase::Idle | Phase::Linked if self.greet || !self.input.is_empty() => self.resume(cx),
             Phase::Idle | Phase::Linked => {
                 // Who takes no answers is not listened to, or what we answer ourselves would pile up.
-                if self.client.is_stalled() || !self.outbox.is_empty() {
+                if !self.outbox.is_empty() {
                     return Ok(false);
                 }
-                if self.flush_backend(cx)? || self.leased.as_ref().is_some_and(|l| !l.held.outbox.is_empty())
+                if self.client.is_stalled()
+                    || self.flush_backend(cx)?
+                    || self.leased.as_ref().is_some_and(|l| !l.held.outbox.is_empty())
                 {
-                    return Ok(false);
+                    let gone = self.clocks.misses(&self.stream, cx);
+                    return if gone { Err(Ended::ClientLeft) } else { Ok(false) };
                 }
                 self.read(cx)
             }
