@@ -13,6 +13,9 @@
 //!            ◄── 1 [told before: left out], 2 T D C Z
 //! ```
 //!
+//! From the failure to the end of the second time nothing else of the client is looked at: what it sent meanwhile is
+//! another series, and the replies that were told before are none of that.
+//!
 //! Who executes what it prepared earlier gets the error, as it would from PostgreSQL, and prepares it anew.
 
 use dormouse_pgwire::backend::TxStatus;
@@ -34,6 +37,8 @@ pub(super) struct Series {
     told: u32,
     /// Replies that its client has got, and gets once more from the backend.
     hush: u32,
+    /// Messages that brought these replies, and have not been said again.
+    repeat: u32,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -45,22 +50,24 @@ enum Stage {
     Open,
     /// It is, up to its Sync.
     Whole,
-    /// This is the second time.
+    /// It has failed, of which its client is not told.
+    Failed,
+    /// It is being said for the second time.
     Again,
+    /// It has been, up to its Sync.
+    Said,
 }
 
 impl Series {
     fn forget(&mut self) {
-        if self.stage != Stage::Again {
-            self.stage = Stage::Forgotten;
-            self.bytes.clear();
-        }
+        self.stage = Stage::Forgotten;
+        self.bytes.clear();
     }
 
     /// The client is about to get a reply; false when it has got it before.
     pub(super) fn tells(&mut self, is_completion: bool) -> bool {
         match self.stage {
-            Stage::Again if self.hush > 0 => {
+            Stage::Again | Stage::Said if self.hush > 0 => {
                 self.hush -= 1;
                 return false;
             }
@@ -73,31 +80,50 @@ impl Series {
 
     /// Whether its client says nothing new.
     pub(super) fn repeats(&self) -> bool {
-        self.stage == Stage::Again && self.hush > 0
+        self.stage == Stage::Again && self.repeat > 0
+    }
+
+    /// Whether what its client says next has to wait for its end.
+    pub(super) fn holds(&self) -> bool {
+        matches!(self.stage, Stage::Failed | Stage::Said)
     }
 
     /// It is over.
     pub(super) fn ends(&mut self) {
-        self.stage = Stage::Forgotten;
-        self.bytes.clear();
+        self.forget();
         self.hush = 0;
     }
 }
 
 impl Server {
     /// The client says this message; `whole` is all of it, if it is there; before it the backend was at rest, or not.
-    pub(super) fn remember(&mut self, message: u8, whole: Option<&[u8]>, rested: bool) {
+    /// True when nothing may follow it for now.
+    pub(super) fn remember(&mut self, message: u8, whole: Option<&[u8]>, rested: bool) -> bool {
         let series = &mut self.under_way.series;
+        if rested && series.stage == Stage::Open {
+            // All of that one was answered here, and whoever said it may have gone on elsewhere.
+            series.forget();
+        }
         match series.stage {
-            Stage::Again => return,
+            Stage::Again => {
+                series.repeat = series.repeat.saturating_sub(u32::from(is_completed(message)));
+                if message == tag::SYNC {
+                    series.stage = Stage::Said;
+                }
+                return message == tag::SYNC;
+            }
             Stage::Forgotten => {
                 if !(rested && message == tag::PARSE && self.status == TxStatus::Idle) {
-                    return;
+                    return false;
                 }
                 (series.stage, series.told) = (Stage::Open, 0);
             }
-            Stage::Whole => return series.forget(),
+            Stage::Whole => {
+                series.forget();
+                return false;
+            }
             Stage::Open => {}
+            Stage::Failed | Stage::Said => return false,
         }
         let known = matches!(
             message,
@@ -112,6 +138,7 @@ impl Server {
             }
             _ => series.forget(),
         }
+        false
     }
 
     /// Its series failed because of an old plan, and can be said again: so that will be done.
@@ -128,14 +155,21 @@ impl Server {
         if let Some(last) = self.expect.back_mut() {
             *last = Expect::Again;
         }
+        self.under_way.series.stage = Stage::Failed;
     }
 
-    /// Now: what the client said counts as not looked at yet.
+    /// Now: what the client said counts as not looked at yet, in front of what it has said since.
     pub(super) fn say_again(&mut self, client: &mut Client) {
-        client.partial = std::mem::take(&mut self.under_way.series.bytes);
+        let series = &mut self.under_way.series;
+        let since = std::mem::replace(&mut client.partial, std::mem::take(&mut series.bytes));
+        client.partial.extend_from_slice(&since);
         client.stalled = true;
-        (self.under_way.series.stage, self.under_way.series.hush) =
-            (Stage::Again, self.under_way.series.told);
+        (series.stage, series.hush, series.repeat) = (Stage::Again, series.told, series.told);
         self.erred = false;
     }
+}
+
+/// Whether one of the replies to this message is counted: that it was done.
+fn is_completed(message: u8) -> bool {
+    matches!(message, tag::PARSE | tag::BIND | tag::DESCRIBE | tag::CLOSE)
 }

@@ -74,10 +74,9 @@ pub fn after_loss(client: &Client, server: &Server, error: &[u8]) -> Loss {
         return Loss::GoesOn { told: Vec::new(), lost, failed };
     }
     let mut told = Vec::new();
-    let ends = server
-        .expect
-        .iter()
-        .filter(|expect| matches!(expect, Expect::Query(_) | Expect::Function(_) | Expect::Sync));
+    let ends = server.expect.iter().filter(|expect| {
+        matches!(expect, Expect::Query(_) | Expect::Function(_) | Expect::Sync | Expect::Again)
+    });
     for _ in ends {
         told.extend_from_slice(error);
         told.extend_from_slice(&ready(status));

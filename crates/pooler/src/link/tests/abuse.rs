@@ -53,6 +53,23 @@ fn who_sends_without_end_waits_for_answers() {
 }
 
 #[test]
+fn what_waits_for_the_meaning_of_names_is_not_compared_with_everything() {
+    let mut pair = pair();
+    let (describe, answer) = (message(b'D', b"Sx\0"), message(b'n', b""));
+    let all = [query("select pg_sleep(60)"), describe.repeat(5000), message(b'S', b"")].concat();
+    pair.up(&all).unwrap();
+    let owed = pair.server.outstanding();
+    assert!(pair.client.is_stalled() && owed <= 1 << 10, "{owed}");
+    // Nothing is lost, and without anything that defines they go on as before.
+    pair.down(&message(b'Z', b"I"));
+    let sent = pair.up(b"").unwrap();
+    assert!(!pair.client.is_stalled());
+    assert_eq!(sent, [describe.repeat(5000 + 1 - owed), message(b'S', b"")].concat());
+    pair.down(&[answer.repeat(5000), message(b'Z', b"I")].concat());
+    assert!(pair.server.is_free(&pair.client));
+}
+
+#[test]
 fn a_long_text_in_small_pieces_is_looked_at_once() {
     let start = dormouse_base::clock::Mono::now();
     let mut pair = pair();
@@ -238,7 +255,7 @@ fn nothing_of_ours_is_sent_into_the_middle_of_a_message() {
 }
 
 /// What PostgreSQL says of a plan that is older than its tables.
-fn stale() -> Vec<u8> {
+pub(super) fn stale() -> Vec<u8> {
     message(b'E', b"SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0\0")
 }
 
@@ -290,7 +307,7 @@ fn who_parses_does_not_see_that_the_plan_there_is_old() {
     }
 }
 
-fn split(mut bytes: &[u8]) -> Vec<&[u8]> {
+pub(super) fn split(mut bytes: &[u8]) -> Vec<&[u8]> {
     let mut all = Vec::new();
     while let Some((head, _)) = bytes.split_first_chunk::<5>() {
         let whole = 1 + u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;

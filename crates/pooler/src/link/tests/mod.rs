@@ -2,6 +2,7 @@
 //! backend of its own.
 
 mod abuse;
+mod again;
 mod backend;
 mod copy;
 mod lasting;

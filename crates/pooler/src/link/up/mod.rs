@@ -30,6 +30,10 @@ use read::{There, invalid, wanted};
 /// Replies that a backend may owe to one client. Who sends more without taking any waits.
 const MAX_OUTSTANDING: usize = 1 << 16;
 
+/// The same as long as one of them defines a statement or takes one away: whatever means a statement then is held
+/// against all of them.
+const MAX_UNSURE: usize = 1 << 10;
+
 /// The longest name of a setting that is looked for, and of a statement that is told.
 const MAX_NAME: usize = 63;
 
@@ -90,6 +94,11 @@ pub fn up(
     input: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<Sent, Violation> {
+    if server.under_way.series.holds() {
+        client.partial.extend_from_slice(input);
+        client.stalled = true;
+        return Ok(Sent::Changed);
+    }
     if client.partial.is_empty() {
         client.stalled = false;
         return Up { client, server, common }.run(input, out);
@@ -160,9 +169,8 @@ impl Up<'_> {
             };
             let rested = self.server.expect.is_empty() && !self.server.unsynced;
             let fate = self.message(header, &rest[..there.min(rest.len())], at, &mut write)?;
-            if !matches!(fate, Fate::Stall) {
-                self.server.remember(header.tag, rest.get(..whole), rested);
-            }
+            let holds =
+                !matches!(fate, Fate::Stall) && self.server.remember(header.tag, rest.get(..whole), rested);
             let end = at + whole.min(rest.len());
             let to_come = (at + whole).saturating_sub(input.len());
             match fate {
@@ -181,6 +189,10 @@ impl Up<'_> {
                 }
             }
             at = end;
+            if holds {
+                self.client.stalled = at < input.len();
+                break;
+            }
         }
         if at < input.len() {
             self.client.partial.extend_from_slice(&input[at..]);
@@ -212,7 +224,8 @@ impl Up<'_> {
 
     /// Whether nothing more may go to the backend before it has answered.
     fn must_wait(&self) -> bool {
-        self.server.expect.len() >= MAX_OUTSTANDING
+        let max = if self.server.definitions > 0 { MAX_UNSURE } else { MAX_OUTSTANDING };
+        self.server.expect.len() >= max
             || (self.server.under_way.reset && !self.server.unsynced && !self.server.expect.is_empty())
     }
 
