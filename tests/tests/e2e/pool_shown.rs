@@ -124,6 +124,13 @@ async fn what_the_file_names_and_how_it_is_set() {
     assert_eq!((balanced("many").as_str(), balanced("one").as_str()), ("round-robin", ""));
     assert_eq!(pooler.psql(&pooler.dsn("127.0.0.1", "s", "new", "many"), "select 1").good(), "1");
     assert_eq!(row(&rows(&pooler, "show pools"), &[(0, "many")])[16], "round-robin");
+    // Another file, from now on.
+    let other = pooler.path("other.ini");
+    let text = std::fs::read_to_string(pooler.path("p.ini")).unwrap();
+    std::fs::write(&other, text.replacen("one = ", "more = host=127.0.0.1\none = ", 1)).unwrap();
+    rows(&pooler, &format!("set conffile = '{}'", other.display()));
+    rows(&pooler, "reload");
+    row(&rows(&pooler, "show databases"), &[(0, "more")]);
     // In every period, whether anything happens or not.
     pooler.wait_for_log(
         "LOG stats: 0 xacts/s, 0 queries/s, 0 client parses/s, 0 server parses/s, 0 binds/s, in 0 B/s",

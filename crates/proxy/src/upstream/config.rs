@@ -150,6 +150,13 @@ impl Plan {
                 format!("any needs a role for every database, and {:?} has no user=", database.name);
             return Err(PlanError::Value { setting: "auth_type", problem });
         }
+        if let Some(entry) = ini.databases.iter().find(|entry| entry.has_abstract_host()) {
+            let problem = format!(
+                "of {:?} names an abstract socket, which is not supported: name a directory",
+                entry.name
+            );
+            return Err(PlanError::Value { setting: "host", problem });
+        }
         let directory = text(settings, "unix_socket_dir");
         if directory.starts_with('@') {
             let problem = "names an abstract socket, which is not supported: name a directory".to_owned();

@@ -23,7 +23,7 @@ use super::encryption::TlsMode;
 use super::journal::Journal;
 use super::lookup::{Lookup, misconfigured};
 use super::prove::{Claimant, method, prove};
-use super::startup::prepare;
+use super::startup::{self, prepare};
 use super::{State, Upstream};
 use crate::bound::UNIX_PEER;
 use crate::console;
@@ -122,7 +122,11 @@ impl Attempt<'_> {
         if replication {
             startup.params.set("user", role).map_err(|e| ClientError::protocol_violation(e.to_string()))?;
         } else {
-            prepare(&mut startup.params, &layers, role, self.peer)?;
+            let from = || {
+                let process = client.stream.owner().map_or(0, |(_, process)| process);
+                startup::from(self.peer, (process, self.shared.address.port()))
+            };
+            prepare(&mut startup.params, &layers, role, from)?;
         }
         client.hold(&AuthenticationOk.encode());
         let who = LoggedIn {

@@ -19,12 +19,21 @@ const FOLLOWED: [&str; 5] =
 /// The word for all of `options` in `ignore_startup_parameters`.
 const OPTIONS: &str = "options";
 
+/// Where a client is, for `application_name_add_host`: `from` a process of this machine, or an address.
+pub(super) fn from(peer: SocketAddr, (process, port): (u32, u16)) -> String {
+    if peer != UNIX_PEER {
+        return peer.to_string();
+    }
+    let system = rustix::system::uname();
+    format!("unix({process}@{}):{port}", system.nodename().to_string_lossy())
+}
+
 /// What the pool is to see of the startup message.
 pub(super) fn prepare(
     params: &mut Params,
     settings: &Settings,
     role: &str,
-    peer: SocketAddr,
+    from: impl FnOnce() -> String,
 ) -> Result<(), ClientError> {
     if let Some(all) = params.options().map(str::to_owned) {
         let kept = filter(&all, settings)?;
@@ -41,8 +50,7 @@ pub(super) fn prepare(
     set(params, "user", role)?;
     if settings.application_name_add_host {
         let name = params.get("application_name").unwrap_or("app").to_owned();
-        let from = if peer == UNIX_PEER { "unix".to_owned() } else { peer.to_string() };
-        set(params, "application_name", &format!("{name} - {from}"))?;
+        set(params, "application_name", &format!("{name} - {}", from()))?;
     }
     Ok(())
 }
@@ -132,9 +140,12 @@ mod tests {
         }
         let mut settings = settings("", "nonsense");
         settings.application_name_add_host = true;
-        prepare(&mut params, &settings, "forced", "127.0.0.1:9".parse().unwrap()).unwrap();
+        let peer = from("127.0.0.1:9".parse().unwrap(), (0, 6432));
+        prepare(&mut params, &settings, "forced", || peer).unwrap();
         assert_eq!(params.get("user"), Some("forced"));
         assert_eq!(params.get("application_name"), Some("psql - 127.0.0.1:9"));
         assert_eq!((params.get("nonsense"), params.get("geqo")), (None, Some("off")));
+        let local = from(UNIX_PEER, (4711, 6432));
+        assert!(local.starts_with("unix(4711@") && local.ends_with("):6432"), "{local}");
     }
 }

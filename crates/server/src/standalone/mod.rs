@@ -289,7 +289,9 @@ impl Pooler {
         if let Err(error) = self.log.reopen() {
             tracing::warn!(%error, "cannot open the log file again");
         }
-        let file = self.file.clone();
+        // SET conffile names another one, as in PgBouncer.
+        let named = self.upstream.settings().get("conffile").filter(|name| !name.is_empty());
+        let file = named.map_or_else(|| self.file.clone(), PathBuf::from);
         match task::blocking(move || load(&file)).await {
             Ok(plan) => self.apply(plan, true).await,
             Err(error) => {

@@ -97,6 +97,12 @@ impl Database {
         Ok(())
     }
 
+    /// Whether one of its hosts is an abstract socket (`@…`).
+    #[must_use]
+    pub fn has_abstract_host(&self) -> bool {
+        self.host.iter().flat_map(|hosts| hosts.split(',')).any(|host| host.trim().starts_with('@'))
+    }
+
     /// How one of its hosts is chosen; none when there is only one.
     #[must_use]
     pub fn balancing(&self) -> Option<&str> {
