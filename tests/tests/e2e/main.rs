@@ -54,6 +54,7 @@ mod gateway_http;
 mod gateway_odd;
 mod gateway_stream;
 mod console;
+mod pool_certs;
 mod pool_shown;
 mod pool_standin;
 mod pool_replication;

@@ -1,9 +1,12 @@
-//! Certificates of X.509 version 1: many who run PgBouncer have them, because `openssl x509 -req` made such for
-//! twenty years, and OpenSSL takes them. rustls does not, so they are read here.
+//! Certificates that OpenSSL takes and rustls does not, because people who run PgBouncer have them: those of X.509
+//! version 1, which `openssl x509 -req` made for twenty years, and those that are their own authority, as
+//! PostgreSQL's documentation makes them (`openssl req -new -x509`). Those are read here.
 //!
-//! What is accepted is narrow: a leaf that an authority of the file has signed itself, in its time. It has no
-//! extensions, so its only name is the subject's common name.
+//! What is accepted is narrow: of the first version a leaf that an authority of the file has signed itself; of a later
+//! one a certificate that is itself in the file. Both in their time. Where nothing else names a certificate, the
+//! subject's common name does.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use dormouse_base::Timestamp;
@@ -22,6 +25,11 @@ const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 /// `[0]`: the version, which only later ones have.
 const VERSION: u8 = 0xa0;
+/// `[3]`: the extensions.
+const EXTENSIONS: u8 = 0xa3;
+const OID: u8 = 0x06;
+/// 2.5.29.17: other names of the subject.
+const ALTERNATIVE_NAMES: [u8; 3] = [0x55, 0x1d, 0x11];
 
 /// The parts of a certificate.
 struct Parts<'a> {
@@ -33,6 +41,8 @@ struct Parts<'a> {
     ends: i64,
     key_algorithm: &'a [u8],
     key: &'a [u8],
+    /// What follows the key: unique numbers, which nobody uses, and the extensions.
+    rest: &'a [u8],
     signature_algorithm: &'a [u8],
     signature: &'a [u8],
 }
@@ -100,9 +110,62 @@ fn parts(der: &[u8]) -> Option<Parts<'_>> {
         ends: moment(&mut validity)?,
         key_algorithm,
         key: bits(key)?,
+        rest: inner,
         signature_algorithm,
         signature: bits(signature)?,
     })
+}
+
+impl Parts<'_> {
+    fn in_time(&self, now: UnixTime) -> Result<(), Error> {
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        let why = match (now < self.begins, now > self.ends) {
+            (true, _) => CertificateError::NotValidYet,
+            (_, true) => CertificateError::Expired,
+            (false, false) => return Ok(()),
+        };
+        Err(Error::InvalidCertificate(why))
+    }
+}
+
+/// Whether a certificate that is trusted as it is is valid now.
+pub(crate) fn in_time(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+    let bad = || Error::InvalidCertificate(CertificateError::BadEncoding);
+    parts(certificate).ok_or_else(bad)?.in_time(now)
+}
+
+/// Whether a certificate says by an extension whose it is. One that cannot be read is taken for such.
+pub(crate) fn has_alternative_names(certificate: &CertificateDer<'_>) -> bool {
+    parts(certificate).and_then(|parts| alternative_names(parts.rest)).unwrap_or(true)
+}
+
+fn alternative_names(mut rest: &[u8]) -> Option<bool> {
+    while !rest.is_empty() {
+        let (tag, mut wrapped, after) = element(rest)?;
+        rest = after;
+        if tag != EXTENSIONS {
+            continue;
+        }
+        let (mut extensions, _) = take(&mut wrapped, SEQUENCE)?;
+        while !extensions.is_empty() {
+            let (mut extension, _) = take(&mut extensions, SEQUENCE)?;
+            if take(&mut extension, OID)?.0 == ALTERNATIVE_NAMES {
+                return Some(true);
+            }
+        }
+    }
+    Some(false)
+}
+
+/// Whether a common name, perhaps `*.` and a domain, means this host.
+pub(crate) fn means(name: &str, host: &str) -> bool {
+    let is_domain =
+        |domain: &str| domain.split('.').count() > 1 && domain.split('.').all(|part| !part.is_empty());
+    let is_address = host.parse::<IpAddr>().is_ok();
+    let wild = name.strip_prefix("*.").filter(|domain| is_domain(domain) && !is_address);
+    let host_domain = host.split_once('.').filter(|(first, _)| !first.is_empty()).map(|(_, domain)| domain);
+    name.eq_ignore_ascii_case(host)
+        || wild.is_some_and(|domain| host_domain.is_some_and(|it| it.eq_ignore_ascii_case(domain)))
 }
 
 /// Whether a certificate is of the first version.
@@ -124,12 +187,7 @@ pub(crate) fn verify(
 ) -> Result<(), Error> {
     let bad = |why| Err(Error::InvalidCertificate(why));
     let Some(it) = parts(certificate) else { return bad(CertificateError::BadEncoding) };
-    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    match (now < it.begins, now > it.ends) {
-        (true, _) => return bad(CertificateError::NotValidYet),
-        (_, true) => return bad(CertificateError::Expired),
-        (false, false) => {}
-    }
+    it.in_time(now)?;
     let issuers =
         authorities.iter().filter_map(|der| parts(der)).filter(|issuer| issuer.subject == it.issuer);
     for issuer in issuers {

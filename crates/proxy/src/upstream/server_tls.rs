@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dormouse_pgwire::startup::encode_ssl_request;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,7 +22,20 @@ use super::config::PlanError;
 use super::encryption::TlsMode;
 use super::old_certs::{self, Always};
 use crate::backend_stream::BackendStream;
+use crate::peer::common_name;
 use crate::tls::Offer;
+
+/// Where systems keep the list of the authorities that they trust.
+const AUTHORITIES_OF_SYSTEMS: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// OpenSSL's variable for another list.
+const AUTHORITIES_VARIABLE: &str = "SSL_CERT_FILE";
 
 /// How connections to servers are encrypted.
 #[derive(Clone)]
@@ -77,13 +91,20 @@ fn client(
         problem: format!("cannot be used: {}", reason.to_string()),
     };
     let verifier: Arc<dyn ServerCertVerifier> = if mode.is_verified() {
+        let system = if ca.is_empty() { authorities_of_the_system() } else { String::new() };
+        let ca = if ca.is_empty() { system.as_str() } else { ca };
         if ca.is_empty() {
-            let problem = "is needed for this server_tls_sslmode".to_owned();
+            let problem =
+                "is needed for this server_tls_sslmode: this system has no list of its own".to_owned();
             return Err(PlanError::Value { setting: "server_tls_ca_file", problem });
         }
         let mut roots = RootCertStore::empty();
         for one in certificates(ca).map_err(|e| unusable("server_tls_ca_file", &e))? {
-            roots.add(one).map_err(|e| unusable("server_tls_ca_file", &e))?;
+            let added = roots.add(one);
+            // The system's list is not the operator's to put right.
+            if system.is_empty() {
+                added.map_err(|e| unusable("server_tls_ca_file", &e))?;
+            }
         }
         let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
             .build()
@@ -122,6 +143,26 @@ fn client(
 
 fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, rustls::pki_types::pem::Error> {
     CertificateDer::pem_file_iter(Path::new(path)).and_then(Iterator::collect)
+}
+
+/// Whether a certificate is this server's: by its extension, or without one by its common name.
+fn is_of(certificate: &CertificateDer<'_>, server: &ServerName<'_>) -> bool {
+    let by_extension = ParsedCertificate::try_from(certificate)
+        .is_ok_and(|certificate| verify_server_name(&certificate, server).is_ok());
+    let by_common_name = || {
+        let name = common_name(certificate).filter(|_| !old_certs::has_alternative_names(certificate));
+        name.is_some_and(|name| old_certs::means(&name, &server.to_str()))
+    };
+    by_extension || by_common_name()
+}
+
+/// The authorities that the system trusts, for those who name none; empty: it has no such file.
+fn authorities_of_the_system() -> String {
+    if let Ok(named) = std::env::var(AUTHORITIES_VARIABLE) {
+        return named;
+    }
+    let found = AUTHORITIES_OF_SYSTEMS.into_iter().find(|path| Path::new(path).is_file());
+    found.unwrap_or_default().to_owned()
 }
 
 /// `prefer` and `require`: the way is encrypted, whoever is at its end.
@@ -183,21 +224,23 @@ impl ServerCertVerifier for Known {
     ) -> Result<ServerCertVerified, Error> {
         if old_certs::is_old(end_entity) {
             old_certs::verify(end_entity, &self.authorities, &self.algorithms, now)?;
-            let name = old_certs::name(end_entity);
-            let right = name.is_some_and(|name| name.eq_ignore_ascii_case(&server_name.to_str()));
-            return if right || !self.full {
-                Ok(ServerCertVerified::assertion())
-            } else {
-                Err(Error::InvalidCertificate(CertificateError::NotValidForName))
-            };
+        } else if self.authorities.contains(end_entity) {
+            // Its own authority, which rustls refuses.
+            old_certs::in_time(end_entity, now)?;
+        } else {
+            // The name is looked at last, so whoever fails for it has passed everything else.
+            match self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+                Ok(_)
+                | Err(Error::InvalidCertificate(
+                    CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+                )) => {}
+                Err(other) => return Err(other),
+            }
         }
-        // The name is looked at last, so whoever fails for it has passed everything else.
-        match self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            Err(Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) if !self.full => Ok(ServerCertVerified::assertion()),
-            other => other,
+        if self.full && !is_of(end_entity, server_name) {
+            return Err(Error::InvalidCertificate(CertificateError::NotValidForName));
         }
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

@@ -76,3 +76,33 @@ fn a_key_belongs_to_one_certificate() {
     assert!(is_pair(&CertifiedKey::new(vec![certificate(LEAF)], Arc::clone(&key))));
     assert!(!is_pair(&CertifiedKey::new(vec![certificate(AUTHORITY)], key)));
 }
+
+#[test]
+fn what_is_trusted_as_it_is_has_its_time_too() {
+    let authority = certificate(AUTHORITY);
+    assert_eq!(in_time(&authority, at(2030)), Ok(()));
+    for year in [2020, 2200] {
+        assert!(in_time(&authority, at(year)).is_err(), "{year}");
+    }
+    let named = rcgen::generate_simple_self_signed(vec!["x".to_owned()]).unwrap();
+    assert!(has_alternative_names(named.cert.der()));
+    assert!(has_alternative_names(&CertificateDer::from(vec![0x30])));
+    assert!(!has_alternative_names(&authority) && !has_alternative_names(&certificate(LEAF)));
+}
+
+#[test]
+fn a_common_name_means_a_host() {
+    for (name, host, wanted) in [
+        ("db.Example", "DB.example", true),
+        ("*.example.com", "db.example.com", true),
+        ("*.example.com", "a.db.example.com", false),
+        ("*.example.com", "example.com", false),
+        ("*.com", "example.com", false),
+        ("*", "db", false),
+        ("*.example.", "db.example.", false),
+        ("10.0.0.1", "10.0.0.1", true),
+        ("*.0.0.1", "10.0.0.1", false),
+    ] {
+        assert_eq!(means(name, host), wanted, "{name} {host}");
+    }
+}
