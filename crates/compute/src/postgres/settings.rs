@@ -214,7 +214,8 @@ mod tests {
         let wishes = [("wal_level", "Minimal"), ("max_replication_slots", "0"), ("max_wal_senders", "0")];
         let idle = [("idle_replication_slot_timeout", "1min"), ("Wal_Level", "logical")];
         spec.settings = wishes.iter().chain(&idle).map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        let args = arguments(&spec, &Directory::plain("/d".into()), Path::new("/s"), Installed::default(), true);
+        let args =
+            arguments(&spec, &Directory::plain("/d".into()), Path::new("/s"), Installed::default(), true);
         let last = |name: &str| {
             let of_it = |a: &&String| a.to_ascii_lowercase().starts_with(&format!("{name}="));
             args.iter().rfind(of_it).map(|a| a.split_once('=').unwrap().1)
