@@ -44,7 +44,8 @@ pub(super) fn failed(client: &mut Client, server: &mut Server) {
 
 /// A COPY from the client has failed, and the Syncs that came before its data, which are expected from `at` on, were
 /// answered if it had not begun to read. What comes is so many ReadyForQuery more or less, and only another answer
-/// behind them tells. One for each Sync behind the data comes in any case, so those count as the first.
+/// behind them tells. One for each Sync behind the data comes in any case, so those count as the first, also those of
+/// series that the backend sees nothing else of.
 fn doubt(client: &mut Client, server: &mut Server, at: usize) {
     let perhaps = |expect: &&Expect| matches!(expect, Expect::Perhaps);
     let doubtful = server.expect.iter().skip(at).take_while(perhaps).count();
@@ -60,11 +61,19 @@ fn doubt(client: &mut Client, server: &mut Server, at: usize) {
             _ => break,
         }
     }
-    for (number, expect) in server.expect.range_mut(at..at + certain + doubtful).enumerate() {
-        *expect = if number < certain { Expect::Sync } else { Expect::Perhaps };
-    }
-    let mut behind = server.expect.range(at + doubtful + certain..);
     let tells = |expect: &Expect| !matches!(expect, Expect::Sync | Expect::Answer(_) | Expect::CopyEnd);
+    let mut end = at + doubtful + certain;
+    if certain > 0 {
+        // Series that only we answer end like it.
+        let alike = server.expect.iter().skip(end).take_while(|expect| !tells(expect));
+        end += alike
+            .enumerate()
+            .filter(|(_, expect)| matches!(expect, Expect::Sync))
+            .last()
+            .map_or(0, |(at, _)| at + 1);
+        server.expect.make_contiguous()[at..end].rotate_left(doubtful);
+    }
+    let mut behind = server.expect.range(end..);
     if behind.clone().any(tells) {
         return;
     }

@@ -65,10 +65,7 @@ pub(crate) struct ClientInfo {
     pid: u32,
     secret: [u8; 4],
     pub(crate) peer: SocketAddr,
-    /// Our end of its connection; none on a Unix socket.
-    pub(crate) here: Option<SocketAddr>,
-    /// The process at the other end of a Unix socket; else zero.
-    pub(crate) process: u32,
+    pub(crate) connection: Connection,
     /// As whom it logged in, if not as its pool's role.
     pub(crate) user: Option<Box<str>>,
     /// Version and suite; none without TLS.
@@ -94,6 +91,15 @@ pub(crate) struct ClientInfo {
     prepared: AtomicUsize,
     /// Its own `client_idle_timeout` in microseconds.
     idle_limit: AtomicU64,
+}
+
+/// What is known of a client's connection, beside the address of its other end.
+#[derive(Debug, Default)]
+pub(crate) struct Connection {
+    /// Our end; none on a Unix socket.
+    pub(crate) here: Option<SocketAddr>,
+    /// The process at the other end of a Unix socket; else zero.
+    pub(crate) process: u32,
 }
 
 /// What a cancel request of a client means at the moment.
@@ -122,8 +128,7 @@ impl ClientInfo {
             pid: FIRST_PID | id,
             secret: rand::bytes(),
             peer,
-            here: None,
-            process: 0,
+            connection: Connection::default(),
             user: None,
             tls: None,
             since: clock::now(),
@@ -170,7 +175,8 @@ impl ClientInfo {
 
     /// The same, whose connection is this one.
     pub(super) fn at(self, stream: &ClientStream) -> Self {
-        Self { here: stream.here(), process: stream.owner().map_or(0, |(_, process)| process), ..self }
+        let process = stream.owner().map_or(0, |(_, process)| process);
+        Self { connection: Connection { here: stream.here(), process }, ..self }
     }
 
     /// Prepared statements that it had when it rested last.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use dormouse_tests::{Project, Server, note};
 use serde_json::json;
 
-use super::attacker::{files_below, sockets_of, superuser};
+use super::attacker::{files_below, reach_of, sockets_of, superuser};
 
 /// A second project with a secret in it, awake.
 async fn victim(server: &Server) -> (Project, tokio_postgres::Client) {
@@ -38,7 +38,7 @@ async fn files_of_others_are_out_of_reach() {
     let data = server.data().canonicalize().unwrap();
 
     // The means work on what is his own.
-    let (own_cluster, own_sockets) = (server.cluster_of(&own), sockets_of(&server, &own));
+    let own_cluster = server.cluster_of(&own);
     let own_file = vec![own_cluster.join("PG_VERSION")];
     for how in ["readable", "importable", "copyable"] {
         assert_eq!(attacker.gets_at(how, &own_file).await.len(), 1, "{how}");
@@ -47,8 +47,7 @@ async fn files_of_others_are_out_of_reach() {
     assert_eq!(attacker.gets_at("listable", std::slice::from_ref(&own_cluster)).await.len(), 1);
 
     // Every file of the server and of others; what PostgreSQL itself is made of may be read.
-    let shared = data.join("postgres");
-    let files = files_below(&data, &[&own_cluster, &own_sockets, &shared]);
+    let files = files_below(&data, &reach_of(&server, &own));
     assert!(files.len() > 1000, "{}", files.len());
     for key in ["metadata.sqlite", "machine.key", "api.key", "server.json", "tls/server.key", "proxy.key"] {
         assert!(files.contains(&data.join(key)), "{key} was renamed: put its new name here");

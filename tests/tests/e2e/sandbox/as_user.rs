@@ -8,7 +8,7 @@ use dormouse_compute::sandbox::landlock;
 use dormouse_tests::{Server, note};
 use serde_json::json;
 
-use super::attacker::{files_below, sockets_of, superuser};
+use super::attacker::{files_below, reach_of, sockets_of, superuser};
 
 /// An account that every system has. `initdb` wants one with a name.
 fn nobody() -> Option<(u32, u32)> {
@@ -53,10 +53,10 @@ async fn it_works_and_computes_stay_apart() {
 async fn stays_inside(server: &Server, other: &dormouse_tests::Project) {
     let (own, attacker) = superuser(server).await;
     let data = server.data().canonicalize().unwrap();
-    let (own_cluster, own_sockets) = (server.cluster_of(&own), sockets_of(server, &own));
+    let own_cluster = server.cluster_of(&own);
     assert_eq!(attacker.gets_at("readable", &[own_cluster.join("PG_VERSION")]).await.len(), 1);
 
-    let files = files_below(&data, &[&own_cluster, &own_sockets, &data.join("postgres")]);
+    let files = files_below(&data, &reach_of(server, &own));
     assert!(files.len() > 1000, "{}", files.len());
     assert_eq!(attacker.gets_at("readable", &files).await, Vec::<String>::new());
     let directories: Vec<PathBuf> = vec![

@@ -80,7 +80,7 @@ impl Attacker {
 }
 
 /// All files below `dir`, but not below those in `except`. At most a few thousand.
-pub(super) fn files_below(dir: &Path, except: &[&Path]) -> Vec<PathBuf> {
+pub(super) fn files_below(dir: &Path, except: &[PathBuf]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut left = vec![dir.to_owned()];
     while let Some(dir) = left.pop() {
@@ -88,7 +88,7 @@ pub(super) fn files_below(dir: &Path, except: &[&Path]) -> Vec<PathBuf> {
         let Ok(entries) = std::fs::read_dir(&dir) else { continue };
         for entry in entries.flatten() {
             let (path, kind) = (entry.path(), entry.file_type().unwrap());
-            if except.contains(&path.as_path()) {
+            if except.contains(&path) {
                 continue;
             }
             if kind.is_dir() {
@@ -99,6 +99,16 @@ pub(super) fn files_below(dir: &Path, except: &[&Path]) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// What a compute may read below the data directory of its server: its own, and what PostgreSQL is made of. A cluster
+/// that is still being filled has a front, and files to talk to the server.
+pub(super) fn reach_of(server: &Server, project: &Project) -> Vec<PathBuf> {
+    let data = server.data().canonicalize().unwrap();
+    let cluster = server.cluster_of(project);
+    let endpoint = cluster.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+    let filling = data.join("run").join(format!("h-{endpoint}"));
+    vec![cluster, sockets_of(server, project), data.join("postgres"), filling, data.join("front")]
 }
 
 /// The socket directory of a running compute.

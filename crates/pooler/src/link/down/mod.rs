@@ -6,7 +6,7 @@
 //! ```text
 //!  mod.rs      a chunk, message by message, each held against what is expected
 //!  effects.rs  what a statement left behind        answers.rs  answers of our own
-//!  stale.rs    statements that are older than their tables
+//!  stale.rs    statements older than their tables      copy.rs     Syncs in front of COPY data
 //! ```
 
 use dormouse_pgwire::backend::{ErrorResponse, TxStatus};
@@ -21,6 +21,7 @@ use super::write::Write;
 use super::{Common, failure, inspect, parts, watch};
 
 mod answers;
+mod copy;
 mod effects;
 mod stale;
 
@@ -175,17 +176,6 @@ impl Down<'_> {
         matches!(self.server.expect.front(), Some(Expect::Answer(_) | Expect::CopyEnd | Expect::Perhaps))
     }
 
-    /// Syncs that were not answered before this message were ignored.
-    fn give_way(&mut self, message: u8) {
-        let any_time = matches!(
-            message,
-            tag::READY_FOR_QUERY | tag::NOTICE_RESPONSE | tag::PARAMETER_STATUS | tag::NOTIFICATION_RESPONSE
-        );
-        while !any_time && matches!(self.server.expect.front(), Some(Expect::Perhaps)) {
-            self.server.pop();
-        }
-    }
-
     /// Messages that are read, not only passed on.
     fn must_be_whole(&self, tag: u8) -> bool {
         match tag {
@@ -279,24 +269,6 @@ impl Down<'_> {
         Ok(passes && self.server.under_way.series.tells(is_completion))
     }
 
-    /// The backend waits for COPY data, unless it has something against the COPY: then an error follows. The Syncs
-    /// that were sent before the data's end are ignored in the one case, and answered in the other.
-    fn copy_in(&mut self) {
-        let server = &mut *self.server;
-        let extended = matches!(server.expect.front(), Some(Expect::Execute(..)));
-        let mut behind = 1;
-        while let Some(sync @ Expect::Sync) = server.expect.get_mut(behind) {
-            *sync = Expect::Perhaps;
-            behind += 1;
-        }
-        let ended = matches!(server.expect.get(behind), Some(Expect::CopyEnd));
-        if ended {
-            server.expect.remove(behind);
-        }
-        server.copy_in = !ended;
-        server.unsynced |= extended && !server.expect.range(behind..).any(Expect::is_boundary);
-    }
-
     fn ready(&mut self, body: &[u8]) -> Result<bool, Broken> {
         let status = body.first().copied().and_then(TxStatus::from_byte);
         let status = status.ok_or_else(|| broken(tag::READY_FOR_QUERY, "has no status"))?;
@@ -331,15 +303,7 @@ impl Down<'_> {
             }
             Some(Expect::Function(effect)) => self.server.touched = self.server.touched.with(effect),
             Some(Expect::Sync) => {}
-            Some(Expect::Perhaps) => {
-                // While it might have been ignored, what followed was not sent.
-                if std::mem::take(&mut self.server.skipping) {
-                    self.server.unsynced = false;
-                    let more = matches!(self.server.expect.front(), Some(Expect::Perhaps));
-                    self.server.under_way.mark = more;
-                    self.client.stalled |= more;
-                }
-            }
+            Some(Expect::Perhaps) => self.was_answered(),
             Some(Expect::Mark) => {
                 // Nothing of the client is under way any more.
                 self.ready += 1;

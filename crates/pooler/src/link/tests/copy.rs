@@ -62,6 +62,38 @@ fn a_sync_among_data_is_answered_if_the_copy_has_failed_before() {
     }
 }
 
+/// As tokio-postgres gives a COPY up, and closes its statement, while more is waiting already.
+#[test]
+fn series_that_only_we_answer_are_behind_the_data_as_well() {
+    let sync = message(b'S', b"");
+    let parse = |name: &str| message(b'P', format!("{name}\0copy t from stdin\0\0\0").as_bytes());
+    let run = [message(b'B', b"\0s\0\0\0\0\0\0\0"), message(b'E', b"\0\0\0\0\0"), sync.clone()].concat();
+    let close = [message(b'C', b"Ss\0"), sync.clone()].concat();
+    let error = message(b'E', b"SERROR\0C57014\0Mno\0\0");
+    let (parsed, closed) = (message(b'1', b""), message(b'3', b""));
+    for later in [false, true] {
+        let mut pair = pair();
+        pair.up(&[parse("s"), sync.clone()].concat()).unwrap();
+        pair.down(&[parsed.clone(), ready()].concat());
+        pair.up(&run).unwrap();
+        pair.down(&[message(b'2', b""), message(b'G', &[0, 0, 0])].concat());
+        let fail = [message(b'f', b"enough\0"), sync.clone(), close.clone()].concat();
+        let next = [message(b'P', b"t\0select 1\0\0\0"), sync.clone()].concat();
+        let said = if later { fail.clone() } else { [fail.clone(), next.clone()].concat() };
+        pair.up(&said).unwrap();
+        let told = pair.down(&[error.clone(), ready(), ready()].concat());
+        assert_eq!(told, [error.clone(), ready(), closed.clone(), ready()].concat());
+        if later {
+            assert_eq!(pair.up(b"").unwrap(), query(""));
+            pair.up(&next).unwrap();
+            assert_eq!(pair.down(&[message(b'I', b""), ready()].concat()), b"");
+        }
+        let rest = [parsed.clone(), ready()].concat();
+        assert_eq!(pair.down(&rest), rest, "later: {later}");
+        assert!(pair.server.is_free(&pair.client));
+    }
+}
+
 /// What ends a COPY, and what comes in between: d = data, b = data that is not right, Flush, Sync, c, f.
 const DATA: [&str; 10] = ["c", "dc", "dHdc", "dbdc", "f", "dHf", "dSbc", "dSSdc", "ff", "dbcHf"];
 
