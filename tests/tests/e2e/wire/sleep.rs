@@ -35,6 +35,9 @@ async fn a_session_is_kept_through_a_pause() {
     server.assert_clean_log(&[]);
 }
 
+/// Enough that chance is not what helps.
+const ROUNDS: usize = 3;
+
 #[tokio::test]
 async fn messages_sent_to_a_paused_database_all_arrive() {
     let server = Server::start(&[]);
@@ -42,7 +45,7 @@ async fn messages_sent_to_a_paused_database_all_arrive() {
     let packet = startup(PROTOCOL_3_0, &[("user", "app_owner"), ("database", "app")]);
     let mut raw = Raw::open(server.pg_port()).await;
     raw.login(&packet, &server.password()).await.unwrap();
-    for _ in 0..3 {
+    for _ in 0..ROUNDS {
         pause(&server, &project);
         // Several statements at once, and one in two pieces.
         for number in 0..20 {
@@ -62,11 +65,11 @@ async fn messages_sent_to_a_paused_database_all_arrive() {
     // A goodbye wakes nobody.
     pause(&server, &project);
     let thaws = || server.events_of(&project).iter().filter(|e| e["kind"] == "thawed").count();
-    let before = thaws();
     raw.send(b"X\0\0\0\x04").await;
     assert_eq!(raw.rest(Duration::from_secs(10)).await, b"");
     assert_eq!(server.state_of(&project), "paused");
-    assert_eq!(thaws(), before);
+    // Two in each round, of which the last may be written down after the next pause.
+    assert_eq!(thaws(), 2 * ROUNDS);
 }
 
 #[tokio::test]
