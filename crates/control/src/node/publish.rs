@@ -90,28 +90,11 @@ fn with_writer(mut record: BranchRecord, resident: &Resident) -> Result<BranchRe
 
 #[cfg(test)]
 mod tests {
-    use dormouse_base::{Epoch, Timeline, Timestamp};
-    use dormouse_storage::branch::record::Origin;
+    use dormouse_base::{Epoch, Timeline};
 
     use super::super::resident::{Fresh, Purpose};
+    use super::super::standing::tests::record;
     use super::*;
-
-    fn record() -> BranchRecord {
-        BranchRecord {
-            format: 1,
-            project: "p".parse().unwrap(),
-            branch: "br-a".parse().unwrap(),
-            created_at: Timestamp::UNIX_EPOCH,
-            origin: Origin::Import,
-            epoch: Epoch(0),
-            spans: Vec::new(),
-            snapshots: Vec::new(),
-            retired: Vec::new(),
-            history_start: Lsn(0),
-            history_start_at: Timestamp::UNIX_EPOCH,
-            meta: serde_json::Value::Null,
-        }
-    }
 
     fn resident(seen: u32, timeline: u32, from: u64) -> Resident {
         let fresh = Fresh {
@@ -128,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_new_writer_ends_its_predecessors_span() {
-        let first = with_writer(record(), &resident(0, 1, 100)).unwrap();
+        let first = with_writer(record(&[]), &resident(0, 1, 100)).unwrap();
         let second = with_writer(first, &resident(1, 2, 500)).unwrap();
         assert_eq!(second.epoch, Epoch(2));
         assert_eq!((second.spans[0].to, second.spans[1].to), (Some(Lsn(500)), None));
@@ -139,13 +122,13 @@ mod tests {
 
     #[test]
     fn publishing_twice_is_publishing_once() {
-        let first = with_writer(record(), &resident(0, 1, 100)).unwrap();
+        let first = with_writer(record(&[]), &resident(0, 1, 100)).unwrap();
         assert_eq!(with_writer(first.clone(), &resident(0, 1, 100)).unwrap(), first);
     }
 
     #[test]
     fn who_was_overtaken_is_refused() {
-        let first = with_writer(record(), &resident(0, 1, 100)).unwrap();
+        let first = with_writer(record(&[]), &resident(0, 1, 100)).unwrap();
         let second = with_writer(first, &resident(1, 2, 500)).unwrap();
         assert!(with_writer(second, &resident(0, 1, 400)).is_err());
     }

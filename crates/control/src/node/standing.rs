@@ -277,14 +277,15 @@ impl Node {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use dormouse_base::{Timeline, Timestamp};
     use dormouse_storage::branch::record::{Origin, Span};
 
     use super::super::resident::{Fresh, Purpose};
     use super::*;
 
-    fn record(spans: &[(u32, u64, Option<u64>)]) -> BranchRecord {
+    /// A branch with these spans: the epoch, which is its timeline's number too, from where and to where.
+    pub(in crate::node) fn record(spans: &[(u32, u64, Option<u64>)]) -> BranchRecord {
         let span = |&(epoch, from, to): &(u32, u64, Option<u64>)| Span {
             epoch: Epoch(epoch),
             timeline: Timeline(epoch),

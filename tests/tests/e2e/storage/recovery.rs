@@ -92,19 +92,24 @@ async fn it_refuses_where_a_server_runs_and_where_no_store_is() {
     assert!(site.server.stop().1);
 }
 
-#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
-#[tokio::test]
-async fn a_node_that_comes_back_cannot_write_any_more() {
+/// A node that is only away, asleep and stored, and another one that took over from the store and wrote a row.
+async fn taken_over() -> (Site, Project, Server, Project) {
     let mut site = Site::new(&[]);
     let main = site.server.default_project();
     site.run(&main, FILL).await;
     assert_eq!(site.server.act(&main, "suspend").0, 200);
     assert!(site.server.stop().1);
-    // The old node is only away; another one took over from the store.
-    let (mut successor, theirs) = seen_from(&site, &main);
+    let (successor, theirs) = seen_from(&site, &main);
     let client = successor.try_connect(&theirs.dsn).await.unwrap();
     client.batch_execute("insert into t values (2000, md5('2000'))").await.unwrap();
     drop(client);
+    (site, main, successor, theirs)
+}
+
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn a_node_that_comes_back_cannot_write_any_more() {
+    let (mut site, main, mut successor, theirs) = taken_over().await;
     assert_eq!(successor.act(&theirs, "suspend").0, 200);
 
     site.server.start_again();
@@ -185,15 +190,7 @@ async fn an_overtaken_compute_is_stopped_when_its_snapshot_is_refused() {
 #[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
 #[tokio::test]
 async fn an_overtaken_directory_that_holds_nothing_of_its_own_can_be_evicted() {
-    let mut site = Site::new(&[]);
-    let main = site.server.default_project();
-    site.run(&main, FILL).await;
-    assert_eq!(site.server.act(&main, "suspend").0, 200);
-    assert!(site.server.stop().1);
-    let (mut successor, theirs) = seen_from(&site, &main);
-    let client = successor.try_connect(&theirs.dsn).await.unwrap();
-    client.batch_execute("insert into t values (2000, md5('2000'))").await.unwrap();
-    drop(client);
+    let (mut site, main, mut successor, theirs) = taken_over().await;
     successor.evict(&theirs);
     assert!(successor.stop().1);
     site.server.start_again();

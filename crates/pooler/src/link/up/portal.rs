@@ -52,27 +52,20 @@ impl Up<'_> {
         if statement.as_ref().is_some_and(|statement| statement.stateful().any(Stateful::HIDDEN_SETTING)) {
             self.note_hidden(rest);
         }
-        let fate = match statement {
-            None if is_others(name) => {
+        let named_there = match by_number {
+            Some(_) if fit == Fit::Bad => Some(NOBODYS),
+            Some(statement) => Some(statement.name()),
+            None if statement.is_none() && is_others(name) => Some(NOBODYS),
+            // The unnamed one; or not ours: prepared by SQL, or a mistake that PostgreSQL will tell.
+            None => None,
+        };
+        let fate = match named_there {
+            Some(named_there) => {
                 let names = portal.len() + 1 + name.len() + 1;
-                parts::bind(write.put_at(at), portal, NOBODYS, header.body_len - names);
+                parts::bind(write.put_at(at), portal, named_there, header.body_len - names);
                 Fate::Rest(HEADER_LEN + names)
             }
-            Some(_) if fit == Fit::Bad => {
-                let names = portal.len() + 1 + name.len() + 1;
-                parts::bind(write.put_at(at), portal, NOBODYS, header.body_len - names);
-                Fate::Rest(HEADER_LEN + names)
-            }
-            // Not ours: prepared by SQL, or a mistake that PostgreSQL will tell.
             None => Fate::Pass,
-            Some(statement) if name.is_empty() && self.is_unnamed_there(&statement) => Fate::Pass,
-            Some(statement) => {
-                let names = portal.len() + 1 + name.len() + 1;
-                let out = write.put_at(at);
-                self.ensure(&statement, out, false);
-                parts::bind(out, portal, statement.name(), header.body_len - names);
-                Fate::Rest(HEADER_LEN + names)
-            }
         };
         self.server.push(if fit == Fit::Bad { Expect::Stale } else { Expect::Bind });
         self.server.unsynced = true;

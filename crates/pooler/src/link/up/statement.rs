@@ -100,14 +100,15 @@ impl Up<'_> {
         true
     }
 
-    /// Whether a statement that is about to be used will return what its clients were told. A backend that has to
-    /// parse it is asked, and the message waits for that: see [`crate::link::down`].
+    /// Makes sure that the backend has a statement that is about to be used, and tells whether it will return what its
+    /// clients were told. A backend that has to parse it is asked, and the message waits: see [`crate::link::down`].
     pub(super) fn fit(&mut self, statement: &Arc<Statement>, at: usize, write: &mut Write<'_>) -> Fit {
+        let out = write.put_at(at);
+        let parsed = self.ensure(statement, out, false);
         if statement.shape().is_none() || self.server.status == TxStatus::Failed {
             return Fit::Good;
         }
-        let out = write.put_at(at);
-        if self.ensure(statement, out, false) {
+        if parsed {
             parts::of_statement(out, tag::DESCRIBE, statement.name());
             parts::empty(out, tag::FLUSH);
             self.server.push(Expect::Learn(Arc::clone(statement)));
@@ -162,22 +163,18 @@ impl Up<'_> {
         if fit == Fit::Asked {
             return Ok(Fate::Stall);
         }
-        let fate = match &by_number {
-            Some(_) if fit == Fit::Bad => {
-                parts::of_statement(write.put_at(at), tag::DESCRIBE, NOBODYS);
+        let named_there = match &by_number {
+            Some(_) if fit == Fit::Bad => Some(NOBODYS),
+            Some(statement) => Some(statement.name()),
+            None if kind == b'S' && !is_known && is_others(name) => Some(NOBODYS),
+            None => None,
+        };
+        let fate = match named_there {
+            Some(named_there) => {
+                parts::of_statement(write.put_at(at), tag::DESCRIBE, named_there);
                 Fate::Drop
             }
-            Some(statement) => {
-                let out = write.put_at(at);
-                self.ensure(statement, out, false);
-                parts::of_statement(out, tag::DESCRIBE, statement.name());
-                Fate::Drop
-            }
-            None if kind == b'S' && !is_known && is_others(name) => {
-                parts::of_statement(write.put_at(at), tag::DESCRIBE, NOBODYS);
-                Fate::Drop
-            }
-            _ => Fate::Pass,
+            None => Fate::Pass,
         };
         self.server.push(if fit == Fit::Bad { Expect::Stale } else { Expect::Describe(by_number) });
         self.server.unsynced = true;
