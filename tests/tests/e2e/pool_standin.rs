@@ -266,14 +266,15 @@ async fn a_cancel_request_finds_the_process_whose_client_it_is_from() {
     let client = first.connect("s", "new", "db").await;
     let watcher = first.connect("s", "new", "db").await;
     let token = client.cancel_token();
-    for _ in 0..6 {
-        let sleeping = client.batch_execute("select pg_sleep(20)");
+    for round in 0..6 {
+        // Each has a text of its own: the one before is still active for a moment after it was told that it ended.
+        let sleep = format!("select pg_sleep(20), {round}");
+        let sleeping = client.batch_execute(&sleep);
         tokio::pin!(sleeping);
         // A request that comes before the statement is nobody's, in PostgreSQL too.
-        let sleeps =
-            "select 1 from pg_stat_activity where query = 'select pg_sleep(20)' and state = 'active'";
+        let sleeps = format!("select 1 from pg_stat_activity where query = '{sleep}' and state = 'active'");
         let begun = async {
-            while watcher.query(sleeps, &[]).await.unwrap().is_empty() {
+            while watcher.query(&sleeps, &[]).await.unwrap().is_empty() {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         };
