@@ -152,6 +152,22 @@ impl ClientStream {
         Ok(())
     }
 
+    /// The bare socket once more, for the executor that runs this; without the encryption, if it has one. `None` of what
+    /// the gateway carries, or when the system has no descriptor left.
+    pub(crate) fn again(&self) -> Option<Self> {
+        let socket = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(tls) => tls.stream.get_ref().0,
+            Self::Unix(stream) => {
+                let again = std::os::unix::net::UnixStream::from(stream.as_fd().try_clone_to_owned().ok()?);
+                return UnixStream::from_std(again).ok().map(Self::Unix);
+            }
+            Self::Carried(_) => return None,
+        };
+        let again = std::net::TcpStream::from(socket.as_fd().try_clone_to_owned().ok()?);
+        TcpStream::from_std(again).ok().map(Self::Plain)
+    }
+
     /// Another handle of its socket, for another process, and whether it is one of this machine. `None` when it is
     /// encrypted, as the keys cannot go along, or carried by HTTP.
     pub(crate) fn movable(&self) -> Option<(bool, OwnedFd)> {

@@ -5,20 +5,31 @@
 //! more than relaying a small query does.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
 use std::thread::ThreadId;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 
 use crate::task;
 
+/// Each shard wakes up so often by itself. A timer that is due before all others of its thread has to interrupt that
+/// thread's wait, also from within (an eventfd is written, and the next wait is none); behind this one nearly all
+/// timers are late enough, those of a login above all.
+const PULSE: Duration = Duration::from_secs(10);
+
+/// No shard in particular.
+const ANY: usize = usize::MAX;
+
 /// A fixed set of single-threaded executors.
 #[derive(Debug)]
 pub struct Shards {
     all: Vec<Shard>,
     next: AtomicUsize,
+    /// Where the next one goes, by [`Shard::prefer`]; or [`ANY`].
+    preferred: Arc<AtomicUsize>,
     stop: CancellationToken,
 }
 
@@ -29,19 +40,28 @@ impl Shards {
     /// When the operating system refuses an epoll instance or a thread.
     pub fn start(count: usize) -> std::io::Result<Self> {
         let stop = CancellationToken::new();
+        let preferred = Arc::new(AtomicUsize::new(ANY));
         let mut all = Vec::with_capacity(count);
         for index in 0..count.max(1) {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let handle = runtime.handle().clone();
             let stop = stop.clone();
-            let thread = task::thread(&format!("shard-{index}"), move || runtime.block_on(stop.cancelled()));
-            all.push(Shard { handle, thread: thread.thread().id() });
+            let thread = task::thread(&format!("shard-{index}"), move || runtime.block_on(pulse(stop)));
+            all.push(Shard {
+                handle,
+                thread: thread.thread().id(),
+                index,
+                preferred: Arc::clone(&preferred),
+            });
         }
-        Ok(Self { all, next: AtomicUsize::new(0), stop })
+        Ok(Self { all, next: AtomicUsize::new(0), preferred, stop })
     }
 
-    /// The shard whose turn it is.
+    /// The shard that is preferred, or whose turn it is.
     fn pick(&self) -> &Shard {
+        if let Some(preferred) = self.all.get(self.preferred.load(Ordering::Relaxed)) {
+            return preferred;
+        }
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         &self.all[turn % self.all.len()]
     }
@@ -66,6 +86,8 @@ impl Shards {
 pub struct Shard {
     handle: Handle,
     thread: ThreadId,
+    index: usize,
+    preferred: Arc<AtomicUsize>,
 }
 
 impl Shard {
@@ -97,11 +119,26 @@ impl Shard {
         }
     }
 
+    /// Has [`Shards::spawn`] choose it until another is preferred: what came last ended here, so what comes next
+    /// probably will, and needs not move then.
+    pub fn prefer(&self) {
+        self.preferred.store(self.index, Ordering::Relaxed);
+    }
+
+    /// Has [`Shards::spawn`] choose by turns again: what comes is work enough for all of them.
+    pub fn prefer_none(&self) {
+        self.preferred.store(ANY, Ordering::Relaxed);
+    }
+
     /// Whether the caller runs on it.
     #[must_use]
     pub fn is_here(&self) -> bool {
         std::thread::current().id() == self.thread
     }
+}
+
+async fn pulse(stop: CancellationToken) {
+    while tokio::time::timeout(PULSE, stop.cancelled()).await.is_err() {}
 }
 
 impl Drop for Shards {

@@ -57,4 +57,5 @@ mod console;
 mod pool_certs;
 mod pool_shown;
 mod pool_standin;
+mod pool_parting;
 mod pool_replication;

@@ -44,7 +44,7 @@ pub(super) fn all(settings: &Settings, stands_in: bool) -> Vec<Setting> {
 pub(super) async fn change(shared: &Shared, changes: &[(String, Option<String>)]) -> Result<(), ChangeError> {
     let pools = &shared.pools;
     let _one_at_a_time = pools.changing.lock().await;
-    let mut settings = pools.settings();
+    let mut settings = (*pools.settings()).clone();
     let mut known = Vec::new();
     for (name, value) in changes {
         let found = config::find(name).ok_or_else(|| ConfigError::UnknownName(name.clone()));

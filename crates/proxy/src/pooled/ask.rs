@@ -63,7 +63,7 @@ async fn run(pool: Arc<Pool>, message: &[u8]) -> Result<Vec<DataRow>, Unanswered
         match &answer {
             Some(_) if server.is_free(&client) => pool.checkin(leased.held, leased.receipt, Mono::now()),
             Some(_) if server.is_at_rest() && !server.is_spoiled() => {
-                let reset = pool.config().server_reset_query;
+                let reset = pool.config().server_reset_query.clone();
                 pool.home().spawn(retire(Arc::clone(&pool), leased, Some(reset)));
             }
             _ => pool.discard(leased.held, &leased.receipt),

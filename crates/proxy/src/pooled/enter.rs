@@ -58,6 +58,7 @@ pub(crate) fn enter(
     let number = who.number.unwrap_or_else(|| shared.pools.number());
     let application = who.startup.params.get("application_name").unwrap_or_default().to_owned();
     let tls = connection.stream.tls_words();
+    let encrypted = !tls.is_empty();
     let peering = shared.upstream.as_ref().map_or(0, Upstream::peer_id);
     let info = ClientInfo::new(number, peer, application).at_peer(peering).named(name.as_deref()).over(tls);
     let info = Arc::new(info.at(&connection.stream));
@@ -65,6 +66,11 @@ pub(crate) fn enter(
     let cancel = shared.cancels.add_pooled(Arc::clone(&info));
     pool.join(&info);
     let home = pool.home().clone();
+    // Where all clients are pooled; a direct one would stay where it logs in. A TLS handshake is more than a move.
+    match (&shared.upstream, encrypted) {
+        (Some(_), false) => home.prefer(),
+        _ => home.prefer_none(),
+    }
     let client = Client::new(startup.settings, Default::default(), keeps).with_pid(info.key().0);
     let mut session = Session::new(pool, connection, client, info, cancel);
     session.keep_journal(who.journal.take());

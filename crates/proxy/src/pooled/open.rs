@@ -95,10 +95,9 @@ async fn connect(pool: &Pool, wake: &dyn Wake, for_one: bool) -> Result<Box<Held
                 Ok(held) => return Ok(held),
                 Err(Failed::Refused(error)) => return Err(error),
                 Err(Failed::Retry(error)) => {
-                    let Some(pause) = pool.still_waited_for(error.as_ref()) else {
+                    if !pool.still_waited_for(error.as_ref()).await {
                         return Err(error.unwrap_or_else(ClientError::connection_lost));
-                    };
-                    tokio::time::sleep(pause).await;
+                    }
                     continue;
                 }
             }

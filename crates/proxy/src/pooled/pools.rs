@@ -76,7 +76,7 @@ pub(crate) struct Pools {
     all: Mutex<HashMap<PoolKey, Arc<Pool>>>,
     shards: Vec<Shard>,
     wake: Arc<Listeners>,
-    settings: RwLock<Settings>,
+    settings: RwLock<Arc<Settings>>,
     orders: Mutex<Orders>,
     hall: Hall,
     room: Arc<Room>,
@@ -90,7 +90,7 @@ impl Pools {
             all: Mutex::default(),
             shards,
             wake,
-            settings: RwLock::new(settings),
+            settings: RwLock::new(Arc::new(settings)),
             orders: Mutex::default(),
             hall: Hall::default(),
             room: Arc::default(),
@@ -144,7 +144,7 @@ impl Pools {
 
     /// Forgets pools that nobody has needed for long.
     fn sweep(&self) {
-        let settings = self.settings.read().clone();
+        let settings = self.settings();
         let mut forgotten = Vec::new();
         self.all.lock().retain(|key, pool| {
             let auto = self.wake.is_auto(&key.endpoint);
@@ -177,8 +177,8 @@ impl Pools {
     }
 
     /// The settings of all pools.
-    pub(crate) fn settings(&self) -> Settings {
-        self.settings.read().clone()
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read())
     }
 
     /// How many clients there may be.
@@ -189,7 +189,7 @@ impl Pools {
     /// Changes the settings of all pools, now.
     pub(crate) fn change(&self, settings: &Settings) {
         // First for pools to come, or one that is made in this moment would be left out.
-        self.settings.write().clone_from(settings);
+        *self.settings.write() = Arc::new(settings.clone());
         for pool in self.list() {
             pool.clients().iter().for_each(|client| self.limit(&pool.key, client));
             pool.configure(&self.settings_of(&pool.key, settings));

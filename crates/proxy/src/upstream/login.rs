@@ -7,6 +7,7 @@
 //! That a database does not exist is told after the proof only, as nobody else needs to know.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use dormouse_base::clock::Mono;
 use dormouse_pgwire::backend::AuthenticationOk;
@@ -48,7 +49,7 @@ struct Attempt<'a> {
     role: &'a str,
     database: &'a str,
     journal: Journal,
-    settings: Settings,
+    settings: Arc<Settings>,
 }
 
 /// Authenticates, and finds the client's pool; on success the client has been told so.

@@ -26,14 +26,12 @@ use super::sites::{self, Sites};
 use crate::backend_stream::BackendStream;
 use crate::wake::{Compute, Introduction, ServerPassword};
 
-/// Bytes of a name's hash in its ID.
-const ID_BYTES: usize = 16;
-
 /// The ID of an entry: made from its name, since names may be anything and IDs may not.
 pub(super) fn id(name: &str) -> EndpointId {
     let hash = Sha256::digest(name.as_bytes());
-    let hex: String = hash.iter().take(ID_BYTES).map(|byte| format!("{byte:02x}")).collect();
-    format!("ep-{hex}").parse().expect("digits and letters make an ID")
+    format!("ep-{:032x}", u128::from_be_bytes(std::array::from_fn(|i| hash[i])))
+        .parse()
+        .expect("digits and letters make an ID")
 }
 
 /// The servers of one entry.

@@ -14,6 +14,9 @@ use crate::pooled::room::Door;
 use crate::pooled::slot::Slot;
 use crate::session::help;
 
+/// Why a backend is closed that is lost, in PgBouncer's words.
+pub(in crate::pooled) const CRASHED: &str = "server conn crashed?";
+
 /// What a client that needs a backend gets.
 pub(in crate::pooled) enum Taken {
     /// This one.
@@ -128,7 +131,7 @@ impl Pool {
 
     /// A backend is lost, or no other client may have it.
     pub(in crate::pooled) fn discard(self: &Arc<Self>, backend: Box<Held>, receipt: &Receipt) {
-        self.discard_because(backend, receipt, "server conn crashed?");
+        self.discard_because(backend, receipt, CRASHED);
     }
 
     /// The same, and the log is to say why.

@@ -11,7 +11,7 @@ mod look;
 mod opening;
 mod time;
 
-pub(in crate::pooled) use exchange::Taken;
+pub(in crate::pooled) use exchange::{CRASHED, Taken};
 pub(crate) use look::Resting;
 
 use std::collections::HashMap;
@@ -81,7 +81,7 @@ pub(in crate::pooled) struct Inner {
     /// What its links share.
     pub(in crate::pooled) common: Common,
     pub(in crate::pooled) limits: Limits,
-    config: Config,
+    config: Arc<Config>,
     greetings: HashMap<Settings, Reported>,
     pub(in crate::pooled) clients: HashMap<u32, Arc<ClientInfo>>,
     /// The pooler ends: no work begins any more.
@@ -117,7 +117,7 @@ impl Pool {
             books: Books::default(),
             common: Common { strict: stands_in, ..Common::new(config.max_prepared_statements as usize) },
             limits: limits(&*wake, &key, config),
-            config: config.clone(),
+            config: Arc::new(config.clone()),
             drains: false,
             unused: None,
             greetings: HashMap::new(),
@@ -189,7 +189,7 @@ impl Pool {
         inner.refusal = None;
         inner.books.try_again();
         inner.common.max_prepared = config.max_prepared_statements as usize;
-        inner.config = config.clone();
+        inner.config = Arc::new(config.clone());
         let own = inner.clients.values().any(|client| has_idle_limit(client));
         self.timed.store(own || Times::from(config).any(), Ordering::Relaxed);
         for client in inner.clients.values() {
@@ -228,8 +228,8 @@ impl Pool {
     }
 
     /// The settings it has.
-    pub(crate) fn config(&self) -> Config {
-        self.inner.lock().config.clone()
+    pub(crate) fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.inner.lock().config)
     }
 
     /// How its clients use backends, unless they say otherwise.
@@ -265,7 +265,7 @@ impl Pool {
         if !self.timed.load(Ordering::Relaxed) {
             return None;
         }
-        let times = Times::from(&self.inner.lock().config);
+        let times = Times::from(&*self.inner.lock().config);
         Some(Times { client_idle: client.idle_limit().unwrap_or(times.client_idle), ..times })
     }
 

@@ -15,6 +15,9 @@ use crate::pooled::slot::Slot;
 /// A server that cannot be reached is tried no more often than this, whatever `server_login_retry` says.
 const RETRY_AT_MOST_EVERY: Duration = Duration::from_millis(100);
 
+/// How soon another `server_login_retry`, or that nobody waits any more, is noticed.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 impl Pool {
     pub(in crate::pooled) fn open(self: &Arc<Self>, opening: Option<Opening>) {
         if let Some(opening) = opening {
@@ -25,12 +28,25 @@ impl Pool {
         }
     }
 
-    /// A backend could not be opened for this reason: how long to wait before the next try, if a client waits.
-    pub(in crate::pooled) fn still_waited_for(&self, error: Option<&ClientError>) -> Option<Duration> {
-        let mut inner = self.inner.lock();
-        inner.refusal = error.cloned();
-        let counts = inner.books.counts(Mono::now(), &inner.limits);
-        (counts.cl_waiting > 0).then_some(inner.limits.server_login_retry.max(RETRY_AT_MOST_EVERY))
+    /// A backend could not be opened for this reason: waits until it may be tried again, as the settings are by then.
+    /// False: no client waits for that.
+    pub(in crate::pooled) async fn still_waited_for(&self, error: Option<&ClientError>) -> bool {
+        let failed = Mono::now();
+        self.inner.lock().refusal = error.cloned();
+        loop {
+            let left = {
+                let inner = self.inner.lock();
+                if inner.books.counts(Mono::now(), &inner.limits).cl_waiting == 0 {
+                    return false;
+                }
+                let pause = inner.limits.server_login_retry.max(RETRY_AT_MOST_EVERY);
+                pause.saturating_sub(failed.elapsed())
+            };
+            if left.is_zero() {
+                return true;
+            }
+            tokio::time::sleep(left.min(LOOK_AGAIN_AFTER)).await;
+        }
     }
 
     /// What came of opening a backend.

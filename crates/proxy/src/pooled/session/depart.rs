@@ -42,7 +42,7 @@ impl Session {
             && let Some(Leased { held, receipt, .. }) = self.leased.take()
         {
             self.phase = Phase::Idle;
-            self.pool.discard(held, &receipt);
+            self.pool.discard_because(held, &receipt, "its client goes on in another process");
         }
     }
 

@@ -7,7 +7,11 @@ use dormouse_pooler::link;
 
 use super::{Phase, Purpose, Session};
 use crate::pooled::held::Leased;
+use crate::pooled::pool::CRASHED;
 use crate::pooled::retire::retire;
+
+/// Why a backend is closed with whose client, in PgBouncer's words.
+const CLIENT_LEFT: &str = "client disconnect while server was not ready";
 
 impl Session {
     /// Gives the backend back when it is free; asks it first what was left behind, if need be.
@@ -56,12 +60,13 @@ impl Session {
         let server = &leased.held.server;
         if flying || server.is_spoiled() || !server.is_at_rest() || !leased.held.outbox.is_empty() {
             // PostgreSQL finishes what it was sent, then sees that nobody is there.
-            self.pool.discard(leased.held, &leased.receipt);
+            let why = if server.is_spoiled() { CRASHED } else { CLIENT_LEFT };
+            self.pool.discard_because(leased.held, &leased.receipt, why);
         } else if server.is_free(&self.client) && self.client.is_between() {
             self.pool.checkin(leased.held, leased.receipt, now);
         } else {
-            let whole =
-                (self.client.keeps() || server.is_tainted()).then(|| self.pool.config().server_reset_query);
+            let whole = (self.client.keeps() || server.is_tainted())
+                .then(|| self.pool.config().server_reset_query.clone());
             self.pool.home().spawn(retire(Arc::clone(&self.pool), leased, whole));
         }
     }

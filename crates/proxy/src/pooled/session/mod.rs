@@ -5,6 +5,7 @@
 //!   leave.rs  giving the backend back          down.rs   backend → client
 //!   lost.rs   the backend or compute ends      greet.rs  what a new client is told
 //!   times.rs  limits of time, and the counters          depart.rs  it goes on in another process
+//!   linger.rs its last words reach it
 //! ```
 //!
 //! It owns its socket, its share of the link's state, and a backend only while it needs one. It never owns a
@@ -39,6 +40,7 @@ mod depart;
 mod down;
 mod greet;
 mod leave;
+mod linger;
 mod lost;
 mod own;
 mod times;
@@ -299,6 +301,7 @@ impl Future for Session {
                 if ended == Ended::Told {
                     // So that a TLS client sees an orderly end. Best effort: the socket closes right after.
                     let _unsent = Pin::new(&mut this.stream).poll_shutdown(cx);
+                    this.linger();
                 }
                 Poll::Ready(ended)
             }

@@ -58,11 +58,17 @@ impl Session {
                     || self.leased.as_ref().is_some_and(|l| !l.held.outbox.is_empty())
                 {
                     let gone = self.clocks.misses(&self.stream, cx);
-                    return if gone { Err(Ended::ClientLeft) } else { Ok(false) };
+                    return if gone { self.has_gone() } else { Ok(false) };
                 }
                 self.read(cx)
             }
         }
+    }
+
+    /// The client has gone without a goodbye.
+    fn has_gone(&mut self) -> Step {
+        self.log_end("client unexpected eof");
+        Err(Ended::ClientLeft)
     }
 
     /// Sends what the backend has not taken yet. True when that is not over... and something moved.
@@ -92,12 +98,15 @@ impl Session {
                     self.dry.client = true;
                     return Ok(false);
                 }
-                Poll::Ready(Err(_)) => return Err(Ended::ClientLeft),
+                Poll::Ready(Err(_)) => return self.has_gone(),
                 Poll::Ready(Ok(())) => {}
             }
             self.clocks.moved();
             let chunk = read.filled();
-            if chunk.is_empty() || (chunk == TERMINATE && self.client.is_between()) {
+            if chunk.is_empty() {
+                return self.has_gone();
+            }
+            if chunk == TERMINATE && self.client.is_between() {
                 return Err(Ended::ClientLeft);
             }
             self.take(cx, chunk, out)
