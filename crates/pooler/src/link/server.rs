@@ -71,6 +71,8 @@ pub(super) struct UnderWay {
     /// Settings go back to the backend's defaults, which may not be what its client began with: what follows waits
     /// until that is put right.
     pub(super) reset: bool,
+    /// A transaction block was begun in this series, which the backend has not told in a ReadyForQuery yet.
+    pub(super) block: bool,
     /// This transaction has changed tables, types or the like.
     pub(super) defined: bool,
     /// Only an empty query of our own will tell whether a Sync was ignored: it goes behind what was sent.

@@ -7,6 +7,7 @@
 
 use super::server::Server;
 use super::stateful::Stateful;
+use crate::settings::Settings;
 
 /// The setting that says how literals are read.
 pub(super) const STRINGS: &str = "standard_conforming_strings";
@@ -24,6 +25,12 @@ impl Server {
             (_, true) => Stateful::TEMP,
             _ => Stateful::default(),
         };
+    }
+
+    /// Whether it certainly has these settings and no others, so that nothing needs to be reset on it for who wants them.
+    pub(super) fn has_only(&self, settings: &Settings) -> bool {
+        let unsure = self.touched.with(self.ask).with(self.process.watched);
+        self.applied == *settings && unsure.is_empty() && !self.process.unlisted
     }
 }
 

@@ -27,6 +27,7 @@ impl Down<'_> {
                 self.server.expect.remove(1);
             }
         }
+        self.server.under_way.block |= body.starts_with(b"BEGIN") || body.starts_with(b"START TRANSACTION");
         let dropped = body.starts_with(b"DROP ");
         let created = body.starts_with(b"CREATE ");
         if dropped || body.starts_with(b"ALTER ") || created && !self.is_temporary() {
@@ -75,6 +76,7 @@ impl Down<'_> {
         // Whether an error follows before Sync is not known yet, so only the backend can tell in the end, except
         // that most series end well: then the text tells.
         let alone = self.server.status == TxStatus::Idle
+            && !self.server.under_way.block
             && !self.server.erred
             && matches!(self.server.expect.front(), Some(Expect::Sync))
             && !stateful.any(Stateful::TRANSACTION);

@@ -279,7 +279,8 @@ impl Down<'_> {
             ended = self.server.pop();
         }
         self.server.copy_in = false;
-        self.server.under_way.reset &= !self.server.expect.is_empty();
+        self.server.under_way.block = false;
+        self.server.under_way.reset &= !self.server.expect.is_empty() || status != TxStatus::Idle;
         match ended {
             Some(Expect::Own) => {
                 self.own_ended = true;

@@ -10,6 +10,7 @@ mod left;
 mod memory;
 mod pair;
 mod reading;
+mod settings;
 mod stale;
 mod strict;
 

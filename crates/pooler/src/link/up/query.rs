@@ -70,6 +70,8 @@ impl Up<'_> {
     fn only_names(&mut self, text: &[u8]) -> Option<&'static str> {
         let own = self.server.pinned.any(Stateful::PREPARE) || self.server.touched.any(Stateful::PREPARE);
         let calm = self.server.pinned.is_empty() && self.server.is_idle() && !self.client.keeps;
+        // Else what follows at once would be read under what the backend has until the next client.
+        let as_begun = self.server.has_only(&self.client.startup);
         if classify(text, &mut |_| {}).statements != 1 {
             return None;
         }
@@ -84,7 +86,7 @@ impl Up<'_> {
                 client.names.forget();
                 answer = Some("DEALLOCATE ALL");
             }
-            Effect::DiscardAll if calm => {
+            Effect::DiscardAll if calm && as_begun => {
                 client.names.forget();
                 client.wanted = client.startup.clone();
                 answer = Some("DISCARD ALL");

@@ -1,0 +1,87 @@
+//! Settings of a client on its backend: which are certain, and what must wait until they are right again.
+
+use super::super::*;
+use super::backend::message;
+use super::pair::{Pair, pair, query};
+use crate::settings::{Reported, Settings};
+
+fn complete(tags: &[&str]) -> Vec<u8> {
+    tags.iter().flat_map(|tag| message(b'C', format!("{tag}\0").as_bytes())).collect()
+}
+
+fn ready(status: u8) -> Vec<u8> {
+    message(b'Z', &[status])
+}
+
+fn executes(text: &str) -> Vec<u8> {
+    let parse = message(b'P', format!("\0{text}\0\0\0").as_bytes());
+    [parse, message(b'B', b"\0\0\0\0\0\0\0\0"), message(b'E', b"\0\0\0\0\0")].concat()
+}
+
+fn executed(tag: &str) -> Vec<u8> {
+    [message(b'1', b""), message(b'2', b""), complete(&[tag])].concat()
+}
+
+fn sync() -> Vec<u8> {
+    message(b'S', b"")
+}
+
+fn begun_with(name: &str, value: &str) -> Pair {
+    let mut startup = Settings::default();
+    startup.set(name, value).unwrap();
+    let mut pair = pair();
+    pair.server.applied = startup.clone();
+    pair.client = Client::new(startup, Reported::new(), false);
+    pair
+}
+
+#[test]
+fn a_setting_behind_a_begin_of_its_series_is_not_certain() {
+    for begin in ["begin", "start transaction read only"] {
+        let tag = if begin == "begin" { "BEGIN" } else { "START TRANSACTION" };
+        let mut pair = pair();
+        pair.up(&[executes(begin), executes("set work_mem = '9MB'"), sync()].concat()).unwrap();
+        pair.down(&[executed(tag), executed("SET"), ready(b'T')].concat());
+        assert!(pair.client.wanted.get("work_mem").is_none(), "{begin}: it may be rolled back");
+        pair.up(&query("rollback")).unwrap();
+        pair.down(&[complete(&["ROLLBACK"]), ready(b'I')].concat());
+        assert!(pair.server.must_ask(), "{begin}");
+        // The next series begins anew.
+        pair.server.ask = Stateful::default();
+        pair.up(&[executes("set work_mem = '9MB'"), sync()].concat()).unwrap();
+        pair.down(&[executed("SET"), ready(b'I')].concat());
+        assert_eq!(pair.client.wanted.get("work_mem"), Some("9MB"));
+    }
+}
+
+#[test]
+fn discard_all_is_the_backends_to_do_when_it_has_other_settings() {
+    let discard = query("discard all");
+    let mut pair = begun_with("application_name", "a");
+    assert!(pair.up(&discard).unwrap().is_empty(), "nothing would be another");
+    pair.client.keeps = false;
+    pair.server.expect.clear();
+    pair.up(&query("set role x")).unwrap();
+    pair.down(&[complete(&["SET"]), ready(b'I')].concat());
+    let both = [discard.clone(), query("select current_user")].concat();
+    assert_eq!(pair.up(&both).unwrap(), discard, "what follows waits");
+    pair.down(&[complete(&["DISCARD ALL"]), ready(b'I')].concat());
+    assert!(pair.server.applied.get("application_name").is_none(), "it has its own defaults now");
+    assert_eq!(pair.client.wanted.get("application_name"), Some("a"), "which is put right next");
+    assert!(pair.client.wanted.get("role").is_none());
+}
+
+#[test]
+fn what_follows_a_reset_in_a_transaction_waits_until_its_settings_are_right() {
+    let mut pair = begun_with("application_name", "a");
+    let texts = ["begin", "reset all", "commit", "show application_name"].map(query);
+    let mut sent = pair.up(&texts.concat()).unwrap();
+    for (tag, status) in [("BEGIN", b'T'), ("RESET", b'T'), ("COMMIT", b'I')] {
+        pair.down(&[complete(&[tag]), ready(status)].concat());
+        if status == b'T' {
+            sent.extend(pair.up(&[]).unwrap());
+        }
+    }
+    assert_eq!(sent, texts[..3].concat());
+    assert!(pair.server.must_ask(), "what it has now");
+}
