@@ -18,12 +18,15 @@
 //!
 //! Who executes what it prepared earlier gets the error, as it would from PostgreSQL, and prepares it anew.
 
+use std::sync::Arc;
+
 use dormouse_pgwire::backend::TxStatus;
 use dormouse_pgwire::tag::frontend as tag;
 
 use super::client::Client;
 use super::expect::Expect;
 use super::server::Server;
+use crate::statement::Statement;
 
 /// Longer series are not remembered.
 const MAX_BYTES: usize = 16 << 10;
@@ -37,6 +40,8 @@ pub(super) struct Series {
     told: u32,
     /// Replies that its client has got, and gets once more from the backend.
     hush: u32,
+    /// The statement of which its client was told what its parameters are, and nothing else.
+    described: Option<Arc<Statement>>,
     /// Messages that brought these replies, and have not been said again.
     repeat: u32,
 }
@@ -62,6 +67,7 @@ impl Series {
     fn forget(&mut self) {
         self.stage = Stage::Forgotten;
         self.bytes.clear();
+        self.described = None;
     }
 
     /// The client is about to get a reply; false when it has got it before.
@@ -76,6 +82,19 @@ impl Series {
             _ => {}
         }
         true
+    }
+
+    /// The parameters of a statement are told; if its client has been told those of another in its place, and is not
+    /// told again, that one.
+    pub(super) fn describes(&mut self, statement: &Arc<Statement>) -> Option<Arc<Statement>> {
+        match self.stage {
+            Stage::Open | Stage::Whole => {
+                self.described = Some(Arc::clone(statement));
+                None
+            }
+            Stage::Again | Stage::Said if self.hush > 0 => self.described.take(),
+            _ => None,
+        }
     }
 
     /// Whether its client says nothing new.

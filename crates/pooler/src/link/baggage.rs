@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  u16 version | wanted, startup, reported: pairs | flags | pid | channels | unnamed? | named: (name, body)…
+//!  | told of parameters: (name, types)…
 //! ```
 //!
 //! Numbers are big-endian, texts have their length in front. A newer version may add to the end, with a new number;
@@ -15,7 +16,10 @@ use crate::settings::{Reported, Settings};
 use crate::statement::Reading;
 
 /// The format that is written.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
+
+/// The one before it: without what was told of parameters.
+const UNTOLD: u16 = 1;
 
 /// Pairs, channels or statements in one list: more than any limit on them allows.
 const MAX_ITEMS: u32 = 20_000;
@@ -129,6 +133,13 @@ impl Client {
             out.bytes(name);
             out.bytes(statement.body());
         }
+        let every = unnamed.map(|statement| (&b""[..], statement)).into_iter().chain(self.names.named());
+        let told: Vec<_> = every.filter_map(|(name, statement)| Some((name, statement.types()?))).collect();
+        out.number(u32::try_from(told.len()).unwrap_or(u32::MAX));
+        for (name, types) in told {
+            out.bytes(name);
+            out.bytes(types);
+        }
     }
 
     /// The client that was described, among those of a pool.
@@ -136,7 +147,8 @@ impl Client {
     /// # Errors
     /// When the description is damaged, or of a version to come.
     pub fn unpack(from: &mut Reader<'_>, common: &mut Common) -> Result<Self, Unreadable> {
-        if from.number()? != u32::from(VERSION) {
+        let version = from.number()?;
+        if version != u32::from(VERSION) && version != u32::from(UNTOLD) {
             return Err(Unreadable);
         }
         let mut client = Self { wanted: from.settings()?, startup: from.settings()?, ..Self::default() };
@@ -162,7 +174,24 @@ impl Client {
             let (name, body) = (from.bytes()?, from.bytes()?);
             client.names.put(name, Some(common.registry.intern_as(body, reading, Stateful::of)));
         }
+        if version != u32::from(UNTOLD) {
+            client.unpack_types(from, common)?;
+        }
         Ok(client)
+    }
+
+    /// What it was told of its statements' parameters. Where others were told something else it gets its own.
+    fn unpack_types(&mut self, from: &mut Reader<'_>, common: &mut Common) -> Result<(), Unreadable> {
+        for _ in 0..from.count()? {
+            let (name, types) = (from.bytes()?, from.bytes()?);
+            let statement = self.names.get(name).ok_or(Unreadable)?;
+            if !statement.tell_types(types) {
+                let own = common.registry.apart(statement);
+                own.tell_types(types);
+                self.names.put(name, Some(own));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -184,6 +213,7 @@ mod tests {
             let statement = common.registry.intern(body, Stateful::of);
             client.names.put(name, Some(statement));
         }
+        client.names.get(b"a").unwrap().tell_types(b"\0\0\0\x17");
         let mut out = Writer::default();
         client.pack(&mut out);
         let packed = out.finish();
@@ -196,6 +226,18 @@ mod tests {
         assert_eq!(again.finish(), packed);
         assert_eq!((moved.prepared(), moved.pid, moved.keeps()), (1, 7, true));
         assert_eq!(moved.names.get(b"a").unwrap().body(), client.names.get(b"a").unwrap().body());
+        let types = |client: &Client| client.names.get(b"a").unwrap().types().map(<[u8]>::to_vec);
+        assert_eq!(types(&moved), Some(vec![0, 0, 0, 0x17]));
+        // Others were told something else there.
+        let mut taken = Common::new(10);
+        let other = taken.registry.intern(b"select $1\0\0\x01\0\0\0\x17", Stateful::of);
+        other.tell_types(&[0, 0, 0, 0x14]);
+        let moved = Client::unpack(&mut Reader(&packed), &mut taken).unwrap();
+        assert_eq!(types(&moved), Some(vec![0, 0, 0, 0x17]));
+        // From one who does not tell.
+        let untold = [&[0, 0, 0, 1], &packed[4..]].concat();
+        let untold = Client::unpack(&mut Reader(&untold), &mut Common::new(10)).unwrap();
+        assert_eq!((untold.prepared(), types(&untold)), (1, None));
         for cut in 0..packed.len() {
             assert!(Client::unpack(&mut Reader(&packed[..cut]), &mut elsewhere).is_err(), "{cut}");
         }

@@ -20,8 +20,8 @@ pub(super) enum Expect {
     Evict(Place),
     /// BindComplete.
     Bind,
-    /// RowDescription or NoData; the statement, if it is one of the pool.
-    Describe(Option<Arc<Statement>>),
+    /// RowDescription or NoData; what is described, if it is a statement of the pool.
+    Describe(Option<Described>),
     /// Our own Describe of a statement, which the client does not see: RowDescription or NoData.
     Learn(Arc<Statement>),
     /// An error: the client uses a statement that does not return what it was told. It names one that is not there.
@@ -47,6 +47,15 @@ pub(super) enum Expect {
     Answer(Answer),
     /// Nothing: here the client ended its COPY data, before we knew that the backend waits for any.
     CopyEnd,
+}
+
+/// A statement of which its client asks what it is.
+#[derive(Debug)]
+pub(super) struct Described {
+    /// The client's name; empty: the unnamed one.
+    pub(super) name: Box<[u8]>,
+    /// What it means.
+    pub(super) statement: Arc<Statement>,
 }
 
 /// A simple query.
@@ -116,7 +125,7 @@ impl Expect {
 
     /// Bytes of texts that are kept until it has come.
     pub(super) fn holds(&self) -> usize {
-        let body = |statement: &Option<Arc<Statement>>| statement.as_ref().map_or(0, |s| s.body().len());
+        let body = |statement: &Option<Arc<Statement>>| statement.as_ref().map_or(0, |s| s.bytes());
         match self {
             Self::Parse(undo)
             | Self::Answer(Answer::Parsed(undo) | Answer::Closed(undo) | Answer::Deallocated(undo)) => {
@@ -124,6 +133,7 @@ impl Expect {
             }
             Self::Query(asked) => body(&asked.unnamed) + asked.text.as_ref().map_or(0, |text| text.len()),
             Self::Execute(statement, _) => body(statement),
+            Self::Describe(Some(described)) => described.name.len() + described.statement.bytes(),
             _ => 0,
         }
     }
@@ -139,6 +149,11 @@ impl Expect {
             self,
             Self::Sync | Self::Perhaps | Self::Mark | Self::Again | Self::Query(_) | Self::Function(_)
         )
+    }
+
+    /// Whether the backend does not say it, or may not say it.
+    pub(super) fn is_ours_to_say(&self) -> bool {
+        matches!(self, Self::Answer(_) | Self::CopyEnd | Self::Perhaps)
     }
 
     /// Whether it is answered as part of a series that an error cuts short up to Sync.

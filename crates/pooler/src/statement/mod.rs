@@ -18,9 +18,10 @@ mod prepared;
 mod reading;
 mod registry;
 mod shape;
+mod types;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 pub use names::{Forgotten, Names};
 pub use prepared::{Fit, Need, Place, Prepared};
@@ -60,6 +61,9 @@ pub struct Statement {
     again: AtomicBool,
     /// What its clients were told of its columns: a [`Shape`], or 0.
     told: AtomicU64,
+    /// What they were told of its parameters, and how many bytes that may be.
+    types: OnceLock<Box<[u8]>>,
+    room: usize,
     /// Where its bytes are counted.
     counted: Option<Arc<AtomicUsize>>,
 }
@@ -67,6 +71,7 @@ pub struct Statement {
 impl Statement {
     fn new(id: u64, body: Arc<[u8]>, reading: Reading, stateful: Stateful) -> Self {
         let name = name_of(id).into_boxed_str();
+        let room = types::room(&body);
         Self {
             id,
             name,
@@ -76,6 +81,8 @@ impl Statement {
             shared: false,
             again: AtomicBool::new(false),
             told: AtomicU64::new(0),
+            types: OnceLock::new(),
+            room,
             counted: None,
         }
     }
@@ -94,7 +101,7 @@ impl Statement {
 
     /// Its bytes count there as long as it is.
     fn counted_in(mut self, counter: &Arc<AtomicUsize>) -> Self {
-        counter.fetch_add(self.body.len(), Ordering::Relaxed);
+        counter.fetch_add(self.bytes(), Ordering::Relaxed);
         self.counted = Some(Arc::clone(counter));
         self
     }
@@ -171,7 +178,7 @@ impl Statement {
 impl Drop for Statement {
     fn drop(&mut self) {
         if let Some(counter) = &self.counted {
-            counter.fetch_sub(self.body.len(), Ordering::Relaxed);
+            counter.fetch_sub(self.bytes(), Ordering::Relaxed);
         }
     }
 }

@@ -21,12 +21,12 @@ struct Named {
 
 impl Named {
     fn put(&mut self, name: &[u8], statement: Option<Arc<Statement>>) -> Option<Arc<Statement>> {
-        self.bytes += statement.as_ref().map_or(0, |new| name.len() + new.body().len());
+        self.bytes += statement.as_ref().map_or(0, |new| name.len() + new.bytes());
         let old = match statement {
             Some(statement) => self.all.insert(name.into(), statement),
             None => self.all.remove(name),
         };
-        self.bytes -= old.as_ref().map_or(0, |old| name.len() + old.body().len());
+        self.bytes -= old.as_ref().map_or(0, |old| name.len() + old.bytes());
         old
     }
 }
@@ -68,6 +68,13 @@ impl Names {
             (b"", statement) => std::mem::replace(&mut self.unnamed, statement),
             (name, Some(statement)) => self.named.get_or_insert_default().put(name, Some(statement)),
             (name, None) => self.named.as_mut()?.put(name, None),
+        }
+    }
+
+    /// A name that means one statement means another with the same text from now on; it may mean neither by now.
+    pub(crate) fn replace(&mut self, name: &[u8], old: &Arc<Statement>, new: &Arc<Statement>) {
+        if self.get(name).is_some_and(|meant| Arc::ptr_eq(meant, old)) {
+            self.put(name, Some(Arc::clone(new)));
         }
     }
 

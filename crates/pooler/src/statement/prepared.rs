@@ -15,6 +15,8 @@ struct Known {
     reading: Reading,
     /// It must be parsed anew all the same.
     outdated: bool,
+    /// Its parameters certainly have the types that its clients were told.
+    as_told: bool,
     fit: Fit,
 }
 
@@ -35,6 +37,8 @@ pub struct Prepared {
     known: HashMap<u64, Known>,
     clock: u64,
     unnamed: Option<u64>,
+    /// The statement that the client prepared last in the series under way.
+    said: Option<u64>,
 }
 
 /// What using a statement needs.
@@ -87,10 +91,12 @@ impl Prepared {
         if let Some(known) = self.known.get_mut(&statement.id()) {
             known.used = self.clock;
             let fits = known.reading == statement.reading() || known.reading == reading;
-            if fits && !known.outdated {
+            // Who prepares it and uses it at once was told nothing before.
+            let as_told = known.as_told || statement.types().is_none() || self.said == Some(statement.id());
+            if fits && as_told && !known.outdated {
                 return Need::Nothing;
             }
-            (known.reading, known.outdated, known.fit) = (reading, false, Fit::Good);
+            (known.reading, known.outdated, known.as_told, known.fit) = (reading, false, false, Fit::Good);
             return Need::Renew;
         }
         self.add(Place::of(statement), reading);
@@ -100,8 +106,8 @@ impl Prepared {
     fn add(&mut self, place: Place, reading: Reading) {
         self.clock += 1;
         let Place { id, statement } = place;
-        self.known
-            .insert(id, Known { statement, used: self.clock, reading, outdated: false, fit: Fit::Good });
+        let (outdated, as_told, fit) = (false, false, Fit::Good);
+        self.known.insert(id, Known { statement, used: self.clock, reading, outdated, as_told, fit });
     }
 
     /// Whether it returns what its clients were told.
@@ -115,6 +121,18 @@ impl Prepared {
         if let Some(known) = self.known.get_mut(&id) {
             known.fit = fit;
         }
+    }
+
+    /// The types of its parameters are those that its clients were told.
+    pub fn is_as_told(&mut self, id: u64) {
+        if let Some(known) = self.known.get_mut(&id) {
+            known.as_told = true;
+        }
+    }
+
+    /// The client prepares this one, or begins another series. Returns what was said before.
+    pub fn say(&mut self, statement: Option<u64>) -> Option<u64> {
+        std::mem::replace(&mut self.said, statement)
     }
 
     /// It is there after all, as it was.

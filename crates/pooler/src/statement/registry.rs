@@ -33,7 +33,7 @@ const MAX_LONG: usize = 512 << 20;
 #[derive(Debug, Default)]
 pub struct Registry {
     known: HashMap<Arc<[u8]>, Text>,
-    /// How many statements that is, and bytes of texts.
+    /// How many statements that is, and bytes of texts and types.
     len: usize,
     bytes: usize,
     next: u64,
@@ -57,6 +57,11 @@ struct Text {
 impl Text {
     fn read_as(&self, reading: Reading) -> Option<&Arc<Statement>> {
         if self.first.reading() == reading { Some(&self.first) } else { self.others.get(&reading) }
+    }
+
+    /// Bytes of the text, and of the types of each.
+    fn bytes(&self) -> usize {
+        self.first.bytes() + self.others.len() * self.first.room
     }
 
     /// Forgets what nobody holds; false when nothing is left.
@@ -108,11 +113,23 @@ impl Registry {
         let new = Arc::new(Statement::like(&text.first, self.next, reading));
         self.next += 1;
         self.len += 1;
+        self.bytes += new.room;
         if let Some(text) = self.known.get_mut(body) {
             text.others.insert(reading, Arc::clone(&new));
         }
         self.sweep();
         new
+    }
+
+    /// A statement like one that is known, which nobody else gets.
+    pub(crate) fn apart(&mut self, known: &Statement) -> Arc<Statement> {
+        let mut new =
+            Statement::new(self.next, Arc::clone(known.shared_body()), known.reading(), known.stateful());
+        self.next += 1;
+        if known.counted.is_some() {
+            new = new.counted_in(&self.long);
+        }
+        Arc::new(new)
     }
 
     /// Tables have changed, or may have: who prepares a text now gets what it means now. Who prepared it before keeps
@@ -127,6 +144,7 @@ impl Registry {
         new.note_again();
         self.next += 1;
         self.len -= text.others.len();
+        self.bytes -= text.others.len() * new.room;
         *text = Text { first: Arc::clone(&new), others: BTreeMap::new(), generation: self.generation };
         new
     }
@@ -155,7 +173,7 @@ impl Registry {
         self.len == 0
     }
 
-    /// Bytes of all their texts.
+    /// Bytes of all their texts, and of their parameters' types.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -173,7 +191,7 @@ impl Registry {
         let text = Text { first: Arc::clone(&new), others: BTreeMap::new(), generation: self.generation };
         self.known.insert(Arc::clone(new.shared_body()), text);
         self.len += 1;
-        self.bytes += body.len();
+        self.bytes += new.bytes();
         let given = if passing { self.intern_as(body, reading, |_| stateful) } else { new };
         self.sweep();
         given
@@ -187,7 +205,7 @@ impl Registry {
         }
         self.known.retain(|_, text| text.sweep());
         self.len = self.known.values().map(|text| 1 + text.others.len()).sum();
-        self.bytes = self.known.keys().map(|body| body.len()).sum();
+        self.bytes = self.known.values().map(Text::bytes).sum();
         self.sweep_at = self.len + SWEEP_AFTER;
         self.sweep_at_bytes = self.bytes + SWEEP_AFTER_BYTES;
     }

@@ -173,7 +173,7 @@ impl Down<'_> {
 
     /// Whether something comes first that the backend does not say, or may not say.
     fn has_answers(&self) -> bool {
-        matches!(self.server.expect.front(), Some(Expect::Answer(_) | Expect::CopyEnd | Expect::Perhaps))
+        self.server.expect.front().is_some_and(Expect::is_ours_to_say)
     }
 
     /// Messages that are read, not only passed on.
@@ -185,9 +185,10 @@ impl Down<'_> {
             | tag::COMMAND_COMPLETE
             | tag::NOTIFICATION_RESPONSE => true,
             tag::DATA_ROW => self.own(),
-            tag::ROW_DESCRIPTION => {
+            tag::ROW_DESCRIPTION | PARAMETER_DESCRIPTION => {
                 let mut expected = self.server.expect.iter();
-                let next = expected.find(|expect| !matches!(expect, Expect::Perhaps));
+                // Behind what it may leave out, and what we say.
+                let next = expected.find(|expect| !expect.is_ours_to_say());
                 matches!(next, Some(Expect::Describe(Some(_)) | Expect::Learn(_)))
             }
             _ => false,
@@ -253,13 +254,16 @@ impl Down<'_> {
         if tag == tag::COMMAND_COMPLETE {
             self.note_command(body);
         }
+        if tag == PARAMETER_DESCRIPTION {
+            self.parameters(body);
+        }
         match if pops { self.server.pop() } else { None } {
             Some(Expect::Execute(Some(statement), _)) => match tag {
                 tag::COMMAND_COMPLETE => self.executed(statement.stateful(), statement.text()),
                 PORTAL_SUSPENDED => self.suspended(statement.stateful(), statement.text()),
                 _ => {}
             },
-            Some(Expect::Describe(Some(statement))) => self.described(&statement, body),
+            Some(Expect::Describe(Some(described))) => self.described(&described, body),
             Some(Expect::Learn(statement)) => self.learnt(&statement, body),
             _ => {}
         }

@@ -13,9 +13,12 @@
 //!         ◄──  E (no such statement), Z  ──►  E 0A000, Z
 //! ```
 
+use std::sync::Arc;
+
 use dormouse_pgwire::backend::Fields;
 
 use super::Down;
+use crate::link::expect::{Described, Expect};
 use crate::statement::{Fit, Shape, Statement};
 
 /// How PostgreSQL says it.
@@ -48,8 +51,8 @@ pub(super) fn tell(out: &mut Vec<u8>) {
 
 impl Down<'_> {
     /// The client is told what a statement returns.
-    pub(super) fn described(&mut self, statement: &Statement, description: &[u8]) {
-        if !statement.tell(Shape::of(description)) {
+    pub(super) fn described(&mut self, described: &Described, description: &[u8]) {
+        if !described.statement.tell(Shape::of(description)) {
             // Others were told something else: who prepares it from now on is to share it with neither.
             self.common.registry.outdate();
         }
@@ -57,10 +60,52 @@ impl Down<'_> {
 
     /// So are we.
     pub(super) fn learnt(&mut self, statement: &Statement, description: &[u8]) {
-        let same = statement.shape().is_none_or(|told| told == Shape::of(description));
+        let same = statement.shape().is_none_or(|told| told == Shape::of(description))
+            && self.server.prepared.fit(statement.id()) != Fit::Bad;
         self.server.prepared.set_fit(statement.id(), if same { Fit::Good } else { Fit::Bad });
         if !same {
             self.common.registry.outdate();
+        }
+    }
+
+    /// The backend has a statement with the types that its clients were told, unless it is to parse it once more.
+    fn is_as_told(&mut self, id: u64) {
+        let server = &mut *self.server;
+        let parsed =
+            |expect: &Expect| expect.definition().is_some_and(|definition| definition.id == Some(id));
+        if server.definitions == 0 || !server.expect.iter().any(parsed) {
+            server.prepared.is_as_told(id);
+        }
+    }
+
+    /// The client, or we, are told what the parameters of a statement are.
+    pub(super) fn parameters(&mut self, description: &[u8]) {
+        // Behind their number.
+        let types = description.get(2..).unwrap_or_default();
+        match self.server.expect.front_mut() {
+            Some(Expect::Learn(statement)) if !statement.tell_types(types) => {
+                let id = statement.id();
+                self.server.prepared.set_fit(id, Fit::Bad);
+            }
+            Some(Expect::Describe(Some(described))) => {
+                let before = self.server.under_way.series.describes(&described.statement);
+                if let Some(before) = before.filter(|before| !before.tell_types(types)) {
+                    // It is not told again: its statement is the one of which it was told.
+                    self.client.names.replace(&described.name, &described.statement, &before);
+                }
+                if described.statement.tell_types(types) {
+                    let id = described.statement.id();
+                    self.is_as_told(id);
+                    return;
+                }
+                // Others were told something else, and go by that: the client gets a statement of its own.
+                self.common.registry.outdate();
+                let own = self.common.registry.apart(&described.statement);
+                own.tell_types(types);
+                self.client.names.replace(&described.name, &described.statement, &own);
+                described.statement = Arc::clone(&own);
+            }
+            _ => {}
         }
     }
 }

@@ -13,6 +13,7 @@ mod reading;
 mod settings;
 mod stale;
 mod strict;
+mod types;
 
 use backend::{Fake, message};
 use dormouse_pgwire::backend::TxStatus;

@@ -3,28 +3,28 @@
 use super::*;
 
 /// One client, and two backends that it may get.
-struct Pool {
-    client: Client,
-    servers: [Server; 2],
+pub(super) struct Pool {
+    pub(super) client: Client,
+    pub(super) servers: [Server; 2],
     common: Common,
 }
 
 impl Pool {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let server = || Server::new(TxStatus::Idle, Reported::new());
         let client = Client::new(Settings::default(), Reported::new(), false);
         Self { client, servers: [server(), server()], common: Common::new(10) }
     }
 
     /// What a backend gets.
-    fn up(&mut self, at: usize, bytes: &[u8]) -> Vec<u8> {
+    pub(super) fn up(&mut self, at: usize, bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         let sent = up(&mut self.client, &mut self.servers[at], &mut self.common, bytes, &mut out).unwrap();
         if sent == Sent::AsItIs { bytes.to_vec() } else { out }
     }
 
     /// What the client gets.
-    fn down(&mut self, at: usize, bytes: &[u8]) -> Vec<u8> {
+    pub(super) fn down(&mut self, at: usize, bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         let got = down(&mut self.client, &mut self.servers[at], &mut self.common, bytes, &mut out).unwrap();
         if got.as_it_is { bytes.to_vec() } else { out }
@@ -40,11 +40,11 @@ impl Pool {
     }
 }
 
-fn ok(tag: u8) -> Vec<u8> {
+pub(super) fn ok(tag: u8) -> Vec<u8> {
     message(tag, if tag == b't' { b"\0\0" } else { b"" })
 }
 
-fn ready() -> Vec<u8> {
+pub(super) fn ready() -> Vec<u8> {
     message(b'Z', b"I")
 }
 
@@ -52,7 +52,7 @@ fn parse(name: &str) -> Vec<u8> {
     message(b'P', format!("{name}\0select * from t\0\0\0").as_bytes())
 }
 
-fn describe(name: &str) -> Vec<u8> {
+pub(super) fn describe(name: &str) -> Vec<u8> {
     message(b'D', format!("S{name}\0").as_bytes())
 }
 
@@ -60,7 +60,7 @@ fn bind(name: &str) -> Vec<u8> {
     message(b'B', format!("\0{name}\0\0\0\0\0\0\0").as_bytes())
 }
 
-fn series(name: &str) -> Vec<u8> {
+pub(super) fn series(name: &str) -> Vec<u8> {
     [bind(name), message(b'E', b"\0\0\0\0\0"), message(b'S', b"")].concat()
 }
 

@@ -141,6 +141,7 @@ impl Up<'_> {
         }
         self.server.unsynced = false;
         self.server.skipping = false;
+        self.server.prepared.say(None);
         let expect = &mut self.server.expect;
         if !matches!((expect.front(), expect.back()), (Some(Expect::Perhaps), Some(Expect::Perhaps))) {
             self.server.push(Expect::Sync);

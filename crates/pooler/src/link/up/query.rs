@@ -37,6 +37,7 @@ impl Up<'_> {
             return Ok(Fate::Drop);
         }
         self.server.prepared.set_unnamed(None);
+        self.server.prepared.say(None);
         self.server.unsynced = false;
         self.begins(stateful);
         self.rereads(stateful, text);

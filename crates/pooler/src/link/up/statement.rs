@@ -7,7 +7,7 @@ use dormouse_pgwire::tag::frontend as tag;
 
 use super::read::{invalid, kind_and_name};
 use super::{Fate, MAX_NAME, Up, Violation};
-use crate::link::expect::{Answer, Expect, Undo};
+use crate::link::expect::{Answer, Described, Expect, Undo};
 use crate::link::parts;
 use crate::link::stateful::Stateful;
 use crate::link::write::Write;
@@ -42,6 +42,7 @@ impl Up<'_> {
         self.common.counters.client_parse_count +=
             u64::from(!name.is_empty() && self.common.counts_statements());
         let old = self.client.names.put(name, Some(Arc::clone(&statement)));
+        self.server.prepared.say(Some(statement.id()));
         if name.is_empty() {
             self.retire(old.as_deref(), at, write);
         }
@@ -90,8 +91,11 @@ impl Up<'_> {
             self.server.push(Expect::Evict(Place::of(statement)));
         }
         if !parsed_next {
-            parts::parse(out, statement.name(), statement.body());
+            parts::parse(out, statement.name(), &statement.as_told());
             self.server.push(Expect::Inject(Arc::clone(statement)));
+            if statement.types().is_some() {
+                self.server.prepared.is_as_told(statement.id());
+            }
         }
         while let Some(old) = self.server.prepared.surplus(self.common.max_prepared.max(1)) {
             parts::of_statement(out, tag::CLOSE, &old.name());
@@ -149,6 +153,10 @@ impl Up<'_> {
         write: &mut Write<'_>,
     ) -> Result<Fate, Violation> {
         let (kind, name) = kind_and_name(tag::DESCRIBE, body)?;
+        if self.server.holds_much() {
+            self.hurry(at, write);
+            return Ok(Fate::Stall);
+        }
         let statement = (kind == b'S').then(|| self.client.names.get(name).cloned()).flatten();
         let named = (kind == b'S').then_some(name);
         if self.server.is_unsure(named, statement.as_ref().map(|statement| statement.id())) {
@@ -158,12 +166,16 @@ impl Up<'_> {
             self.must_exist(name, statement.as_deref())?;
         }
         let is_known = statement.is_some();
-        let by_number = statement.filter(|statement| !(name.is_empty() && self.is_unnamed_there(statement)));
-        let fit = by_number.as_ref().map_or(Fit::Good, |statement| self.fit(statement, at, write));
+        let by_number =
+            statement.as_ref().filter(|statement| !(name.is_empty() && self.is_unnamed_there(statement)));
+        // It is told what is there, so that may be anything.
+        let said = self.server.prepared.say(by_number.map(|statement| statement.id()));
+        let fit = by_number.map_or(Fit::Good, |statement| self.fit(statement, at, write));
+        self.server.prepared.say(said);
         if fit == Fit::Asked {
             return Ok(Fate::Stall);
         }
-        let named_there = match &by_number {
+        let named_there = match by_number {
             Some(_) if fit == Fit::Bad => Some(NOBODYS),
             Some(statement) => Some(statement.name()),
             None if kind == b'S' && !is_known && is_others(name) => Some(NOBODYS),
@@ -176,7 +188,8 @@ impl Up<'_> {
             }
             None => Fate::Pass,
         };
-        self.server.push(if fit == Fit::Bad { Expect::Stale } else { Expect::Describe(by_number) });
+        let described = statement.map(|statement| Described { name: name.into(), statement });
+        self.server.push(if fit == Fit::Bad { Expect::Stale } else { Expect::Describe(described) });
         self.server.unsynced = true;
         Ok(fate)
     }
