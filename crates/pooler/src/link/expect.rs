@@ -61,6 +61,8 @@ pub(super) struct Described {
 /// A simple query.
 #[derive(Debug)]
 pub(super) struct Asked {
+    /// What it may do.
+    pub(super) stateful: Stateful,
     /// Its text, if it may leave something behind.
     pub(super) text: Option<Box<[u8]>>,
     /// The unnamed statement, which it ended.
@@ -135,6 +137,15 @@ impl Expect {
             Self::Execute(statement, _) => body(statement),
             Self::Describe(Some(described)) => described.name.len() + described.statement.bytes(),
             _ => 0,
+        }
+    }
+
+    /// What it may do, if that is more than nothing.
+    pub(super) fn stateful(&self) -> Stateful {
+        match self {
+            Self::Query(asked) => asked.stateful,
+            Self::Execute(Some(statement), _) => statement.stateful(),
+            _ => Stateful::default(),
         }
     }
 

@@ -75,6 +75,8 @@ pub(super) struct UnderWay {
     pub(super) block: bool,
     /// This transaction has changed tables, types or the like.
     pub(super) defined: bool,
+    /// Something that changes tables or the like, or takes that back, may be among what was sent.
+    pub(super) defining: bool,
     /// Only an empty query of our own will tell whether a Sync was ignored: it goes behind what was sent.
     pub(super) mark: bool,
     /// What its client says, in case it must be said again.
@@ -159,8 +161,23 @@ impl Server {
         self.definitions -= usize::from(expect.definition().is_some());
         if self.expect.is_empty() {
             self.under_way.held = 0;
+            self.under_way.defining = false;
         }
         Some(expect)
+    }
+
+    /// Whether this changes tables or the like, or may take back that this transaction has.
+    pub(super) fn may_define(&self, stateful: Stateful) -> bool {
+        stateful.any(Stateful::DEFINES) || self.under_way.defined && stateful.any(Stateful::TRANSACTION)
+    }
+
+    /// Whether something that does may not have happened yet: what the backend has parsed up to now may be older than
+    /// its tables when it comes to the next message.
+    pub(super) fn is_defining(&mut self) -> bool {
+        if self.under_way.defining {
+            self.under_way.defining = self.expect.iter().any(|expect| self.may_define(expect.stateful()));
+        }
+        self.under_way.defining
     }
 
     /// Whether what is expected keeps so many texts in memory that a client must wait before it says more of them.

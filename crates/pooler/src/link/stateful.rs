@@ -48,6 +48,9 @@ impl Stateful {
     /// It may commit what it has done before it fails.
     pub const COMMITS: Self = Self(1 << 17);
 
+    /// Tables, types or the like may change, and with them what other statements return.
+    pub const DEFINES: Self = Self(1 << 18);
+
     /// Texts are read in another way from now on, if only up to the end of the transaction.
     pub const READS: Self = Self(1 << 30);
 
@@ -69,10 +72,10 @@ impl Stateful {
         self.0 == 0
     }
 
-    /// Whether it holds more than the beginning or end of a transaction, which replies tell.
+    /// Whether it holds more than the beginning or end of a transaction, and definitions, which replies tell.
     #[must_use]
     pub const fn outlives(self) -> bool {
-        self.0 & !Self::TRANSACTION.0 != 0
+        self.0 & !(Self::TRANSACTION.0 | Self::DEFINES.0) != 0
     }
 
     /// Whether the two have something in common.
@@ -110,10 +113,10 @@ impl Stateful {
     #[must_use]
     pub fn of(text: &[u8]) -> Self {
         let mut found = Self::default();
-        classify(text, &mut |effect| {
+        let shape = classify(text, &mut |effect| {
             found = found.with(of_effect(&effect)).with(reads(&effect)).with(of_value(&effect));
         });
-        found
+        if shape.defines { found.with(Self::DEFINES) } else { found }
     }
 }
 
@@ -221,6 +224,28 @@ mod tests {
             ("set local standard_conforming_strings = off", true),
         ] {
             assert_eq!(Stateful::of(text.as_bytes()).any(Stateful::UNKNOWN_SETTING), asked, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_may_change_tables_is_known_by_what_certainly_does_not() {
+        let defines = |text: &str| Stateful::of(text.as_bytes()).any(Stateful::DEFINES);
+        for text in [
+            "alter table t add b int",
+            " /* x */ CREATE view v as select 1",
+            "select 1; drop table t",
+            "do $$ begin end $$",
+            "call f()",
+            "explain analyze create table t as select 1",
+            "commit prepared 'x'",
+            "import foreign schema s from server x into y",
+        ] {
+            assert!(defines(text), "{text}");
+        }
+        for text in
+            ["", "insert into t values ('; drop table t')", "COMMIT", "begin; update t set a = 1", "show all"]
+        {
+            assert!(!defines(text), "{text}");
         }
     }
 }

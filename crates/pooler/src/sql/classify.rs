@@ -27,9 +27,10 @@ pub fn classify(text: &[u8], each: &mut dyn FnMut(Effect<'_>)) -> Shape {
         }
         shape.statements += 1;
         let start = lexer.position();
-        let mut statement = Statement { lexer, start, each: &mut *each, control: false };
+        let mut statement = Statement { lexer, start, each: &mut *each, control: false, defines: false };
         statement.read();
         shape.transaction_control |= statement.control;
+        shape.defines |= statement.defines;
         lexer = statement.lexer;
         while lexer.next().is_some() {}
     }
@@ -45,6 +46,8 @@ pub(super) struct Statement<'a, 'e> {
     each: &'e mut dyn FnMut(Effect<'_>),
     /// Whether it begins, ends or divides a transaction.
     pub(super) control: bool,
+    /// Whether it may change tables, types or the like.
+    pub(super) defines: bool,
 }
 
 impl<'a> Statement<'a, '_> {
@@ -61,6 +64,7 @@ impl<'a> Statement<'a, '_> {
         let Some(small) = small.get_mut(..word.len()) else { return };
         small.copy_from_slice(word);
         small.make_ascii_lowercase();
+        self.defines |= may_define(small);
         match &*small {
             b"select" | b"insert" | b"delete" | b"with" | b"values" | b"merge" => calls::query(self, word),
             b"update" => calls::update(self),
@@ -92,7 +96,8 @@ impl<'a> Statement<'a, '_> {
     pub(super) fn query_has_effects(&self) -> bool {
         let mut found = false;
         let each = &mut |_: Effect<'_>| found = true;
-        let mut query = Statement { lexer: self.lexer, start: self.start, each, control: false };
+        let mut query =
+            Statement { lexer: self.lexer, start: self.start, each, control: false, defines: false };
         while query.lexer.symbol(b'(') {}
         match query.lexer.next() {
             Some(Token::Word(word)) if is(word, "update") => calls::update(&mut query),
@@ -149,4 +154,48 @@ impl<'a> Statement<'a, '_> {
         };
         self.emit(effect);
     }
+}
+
+/// Whether a statement that begins with this word may change what others mean.
+fn may_define(word: &[u8]) -> bool {
+    !matches!(
+        word,
+        b"select"
+            | b"insert"
+            | b"update"
+            | b"delete"
+            | b"with"
+            | b"values"
+            | b"merge"
+            | b"table"
+            | b"begin"
+            | b"start"
+            | b"commit"
+            | b"end"
+            | b"rollback"
+            | b"abort"
+            | b"savepoint"
+            | b"release"
+            | b"set"
+            | b"reset"
+            | b"show"
+            | b"prepare"
+            | b"execute"
+            | b"deallocate"
+            | b"discard"
+            | b"declare"
+            | b"fetch"
+            | b"move"
+            | b"close"
+            | b"listen"
+            | b"unlisten"
+            | b"notify"
+            | b"copy"
+            | b"explain"
+            | b"lock"
+            | b"truncate"
+            | b"vacuum"
+            | b"analyze"
+            | b"checkpoint"
+    )
 }

@@ -28,6 +28,7 @@ pub(super) fn read(statement: &mut Statement<'_, '_>, first: &[u8]) {
 fn end(statement: &mut Statement<'_, '_>, rollback: bool) {
     if statement.lexer.keyword("prepared") {
         statement.control = false;
+        statement.defines = !rollback;
         return;
     }
     if !statement.lexer.keyword("work") {

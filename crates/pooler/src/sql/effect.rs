@@ -132,4 +132,6 @@ pub struct Shape {
     pub statements: usize,
     /// Whether one of them begins, ends or divides a transaction.
     pub transaction_control: bool,
+    /// Whether one of them may change tables, types or the like: whatever is not known to do nothing of that kind.
+    pub defines: bool,
 }

@@ -324,7 +324,7 @@ fn comments_white_space_and_a_semicolon_change_nothing() {
 #[test]
 fn shapes_count_statements_and_know_transaction_control() {
     let shape = |text: &str| classify(text.as_bytes(), &mut |_| {});
-    let of = |statements, transaction_control| Shape { statements, transaction_control };
+    let of = |statements, transaction_control| Shape { statements, transaction_control, defines: false };
     assert_eq!(shape(""), of(0, false));
     assert_eq!(shape(" /* nothing */ ;;"), of(0, false));
     assert_eq!(shape("select 1;"), of(1, false));

@@ -5,33 +5,33 @@ use super::backend::message;
 use super::pair::{Pair, pair};
 use super::*;
 
-fn ok(tags: &str) -> Vec<u8> {
+pub(super) fn ok(tags: &str) -> Vec<u8> {
     tags.bytes().flat_map(|tag| message(tag, b"")).collect()
 }
 
-fn ready() -> Vec<u8> {
+pub(super) fn ready() -> Vec<u8> {
     message(b'Z', b"I")
 }
 
-fn done(rows: u32) -> Vec<u8> {
+pub(super) fn done(rows: u32) -> Vec<u8> {
     message(b'C', format!("SELECT {rows}\0").as_bytes())
 }
 
-fn parse(name: &str, text: &str) -> Vec<u8> {
+pub(super) fn parse(name: &str, text: &str) -> Vec<u8> {
     message(b'P', format!("{name}\0{text}\0\0\0").as_bytes())
 }
 
-fn runs(name: &str) -> Vec<u8> {
+pub(super) fn runs(name: &str) -> Vec<u8> {
     let bind = message(b'B', format!("\0{name}\0\0\0\0\0\0\0").as_bytes());
     [bind, message(b'E', b"\0\0\0\0\0"), message(b'S', b"")].concat()
 }
 
-fn tags(bytes: &[u8]) -> String {
+pub(super) fn tags(bytes: &[u8]) -> String {
     split(bytes).iter().map(|message| char::from(message[0])).collect()
 }
 
 /// A backend that has these statements, of a client that has gone.
-fn with(texts: &[&str]) -> Pair {
+pub(super) fn with(texts: &[&str]) -> Pair {
     let mut pair = pair();
     for text in texts {
         pair.up(&[parse("old", text), runs("old")].concat()).unwrap();
@@ -41,7 +41,7 @@ fn with(texts: &[&str]) -> Pair {
     pair
 }
 
-fn another(pair: &mut Pair) {
+pub(super) fn another(pair: &mut Pair) {
     assert!(pair.server.is_free(&pair.client));
     pair.client = Client::new(Settings::default(), Reported::new(), false);
 }

@@ -4,6 +4,7 @@
 mod abuse;
 mod again;
 mod backend;
+mod behind;
 mod copy;
 mod lasting;
 mod left;

@@ -204,6 +204,7 @@ impl Up<'_> {
 
     /// This will be executed: what must be known of it before its outcome is.
     fn begins(&mut self, stateful: Stateful) {
+        self.server.under_way.defining |= self.server.may_define(stateful);
         self.server.under_way.reset |= stateful.any(Stateful::RESET) && !self.client.startup.is_empty();
     }
 

@@ -87,9 +87,16 @@ impl Up<'_> {
         }
     }
 
+    /// Whether more must be known of what is executed than its end. That a transaction ends is told by that, unless
+    /// it takes back what it has defined.
+    fn is_noted(&self, stateful: Stateful) -> bool {
+        let transaction = stateful.any(Stateful::TRANSACTION) && self.server.under_way.defining;
+        stateful.outlives() || transaction || self.server.may_define(stateful)
+    }
+
     /// Remembers a portal whose statement may leave something behind.
     fn note_portal(&mut self, portal: &[u8], statement: Option<&Arc<Statement>>) {
-        match statement.filter(|statement| statement.stateful().outlives()) {
+        match statement.filter(|statement| self.is_noted(statement.stateful())) {
             Some(statement) if self.server.under_way.portals.len() >= MAX_PORTALS => {
                 // It is asked about, whatever it does.
                 self.server.touched = self.server.touched.with(Stateful::ANYTHING);

@@ -43,7 +43,7 @@ impl Up<'_> {
         self.rereads(stateful, text);
         let forgotten = self.deallocates(stateful, text);
         let text = stateful.without(Stateful::READS).outlives().then(|| text.into());
-        self.server.push(Expect::Query(Asked { text, unnamed, forgotten }));
+        self.server.push(Expect::Query(Asked { stateful, text, unnamed, forgotten }));
         Ok(Fate::Pass)
     }
 

@@ -26,8 +26,7 @@ impl Up<'_> {
         if !self.common.registry.has_room(rest.len()) {
             return Err(Violation::TooMuchText);
         }
-        let reading = self.reading();
-        let statement = self.common.registry.intern_as(rest, reading, Stateful::of);
+        let statement = self.meant(rest);
         if self.server.is_unsure((!name.is_empty()).then_some(name), Some(statement.id())) {
             return Ok(Fate::Stall);
         }
@@ -69,6 +68,14 @@ impl Up<'_> {
         self.server.push(Expect::Parse(undo((!again).then_some(statement))));
         self.server.unsynced = true;
         Ok(Fate::Drop)
+    }
+
+    /// The statement that a Parse means. Behind something that may change tables and has not happened yet, what others
+    /// have prepared is older than that, here and elsewhere: so it is one of its own.
+    fn meant(&mut self, body: &[u8]) -> Arc<Statement> {
+        let reading = self.reading();
+        let known = self.common.registry.intern_as(body, reading, Stateful::of);
+        if self.server.is_defining() { self.common.registry.apart(&known) } else { known }
     }
 
     /// Makes sure that the backend has a statement when it reads what is written next; with `parsed_next` the
