@@ -32,7 +32,7 @@ impl Session {
 async fn read_away(mut stream: ClientStream) {
     let away = async {
         stream.shutdown().await?;
-        let mut scrap = [0; CHUNK];
+        let mut scrap = vec![0; CHUNK];
         while stream.read(&mut scrap).await? > 0 {}
         Ok::<(), std::io::Error>(())
     };
