@@ -42,6 +42,7 @@ mod pool_mix;
 mod pool_lost;
 mod pool_fuzz;
 mod pool_stale;
+mod pool_behind;
 mod pool_read;
 mod pool_crowd;
 mod pool_left;
