@@ -52,6 +52,14 @@ pub struct Encrypted {
     pub binding: Option<ChannelBinding>,
 }
 
+fn tcp_again(socket: &TcpStream) -> io::Result<TcpStream> {
+    TcpStream::from_std(std::net::TcpStream::from(socket.as_fd().try_clone_to_owned()?))
+}
+
+fn unix_again(socket: &UnixStream) -> io::Result<UnixStream> {
+    UnixStream::from_std(std::os::unix::net::UnixStream::from(socket.as_fd().try_clone_to_owned()?))
+}
+
 impl ClientStream {
     /// Whether it is encrypted.
     #[must_use]
@@ -140,32 +148,25 @@ impl ClientStream {
             Self::Plain(stream) => stream,
             Self::Tls(tls) => tls.stream.get_mut().0,
             Self::Unix(stream) => {
-                let again = std::os::unix::net::UnixStream::from(stream.as_fd().try_clone_to_owned()?);
-                *stream = UnixStream::from_std(again)?;
+                *stream = unix_again(stream)?;
                 return Ok(());
             }
             // Its socket stays with the executor that serves HTTP, which wakes whoever waits for it.
             Self::Carried(_) => return Ok(()),
         };
-        let again = std::net::TcpStream::from(socket.as_fd().try_clone_to_owned()?);
-        *socket = TcpStream::from_std(again)?;
+        *socket = tcp_again(socket)?;
         Ok(())
     }
 
     /// The bare socket once more, for the executor that runs this; without the encryption, if it has one. `None` of what
     /// the gateway carries, or when the system has no descriptor left.
     pub(crate) fn again(&self) -> Option<Self> {
-        let socket = match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(tls) => tls.stream.get_ref().0,
-            Self::Unix(stream) => {
-                let again = std::os::unix::net::UnixStream::from(stream.as_fd().try_clone_to_owned().ok()?);
-                return UnixStream::from_std(again).ok().map(Self::Unix);
-            }
-            Self::Carried(_) => return None,
-        };
-        let again = std::net::TcpStream::from(socket.as_fd().try_clone_to_owned().ok()?);
-        TcpStream::from_std(again).ok().map(Self::Plain)
+        match self {
+            Self::Plain(stream) => tcp_again(stream).ok().map(Self::Plain),
+            Self::Tls(tls) => tcp_again(tls.stream.get_ref().0).ok().map(Self::Plain),
+            Self::Unix(stream) => unix_again(stream).ok().map(Self::Unix),
+            Self::Carried(_) => None,
+        }
     }
 
     /// Another handle of its socket, for another process, and whether it is one of this machine. `None` when it is
