@@ -250,6 +250,18 @@ async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// What is told next about `rule`: on a busy machine a rule that every server has, such as the one
+/// of slow cold starts, may have something to tell as well.
+fn told_of(rule: &str, bodies: &Receiver<Value>) -> Value {
+    loop {
+        let told = bodies.recv_timeout(LONG).unwrap();
+        if told["rule_id"] == rule {
+            return told;
+        }
+        assert_eq!(told["type"], "alert", "{told}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_alert_tells_a_webhook_and_outlives_a_kill() {
     let mut server = Server::start(&[]);
@@ -266,14 +278,15 @@ async fn a_real_alert_tells_a_webhook_and_outlives_a_kill() {
     let rule = server.cli_json(&rule)["rule"]["id"].as_str().unwrap().to_owned();
 
     let (one, two) = (server.connect().await, server.connect().await);
-    let told = bodies.recv_timeout(LONG).unwrap();
+    let told = told_of(&rule, &bodies);
     assert_eq!(
         (&told["rule_id"], &told["to"], &told["value"]),
         (&json!(rule), &json!("warning"), &json!(2.0))
     );
     assert_eq!((&told["scope"]["endpoint_id"], &told["branch_name"]), (&json!(endpoint), &json!("main")));
     let listed = server.cli_json(&["alert", "list"]);
-    assert_eq!(listed["alerts"][0]["state"], "warning", "{listed}");
+    let fires = listed["alerts"].as_array().unwrap().iter().find(|it| it["rule_id"] == rule);
+    assert_eq!(fires.map(|it| &it["state"]), Some(&json!("warning")), "{listed}");
 
     let ask = |server: &Server, metric: &str| {
         let all = server.cli_json(&[
@@ -317,6 +330,6 @@ async fn a_real_alert_tells_a_webhook_and_outlives_a_kill() {
     let listed = listed.await;
     assert_eq!(listed["since"], told["at"], "since the same moment");
     // Nobody is connected any more: it ends, and only that is told.
-    let ended = bodies.recv_timeout(LONG).unwrap();
-    assert_eq!((&ended["rule_id"], &ended["from"]), (&json!(rule), &json!("warning")), "{ended}");
+    let ended = told_of(&rule, &bodies);
+    assert_eq!(ended["from"], "warning", "{ended}");
 }
