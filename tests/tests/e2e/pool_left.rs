@@ -7,6 +7,7 @@
 //! | another user                | `SET SESSION AUTHORIZATION` in a transaction                             |
 //! | a temporary table           | code that commits and fails, a `search_path` that makes it one           |
 //! | what a literal seemed to be | `standard_conforming_strings = off`                                      |
+//! | any of these                | a text of more than 64 MiB, which nobody reads                           |
 
 use dormouse_tests::checkout;
 use dormouse_tests::foreign::Foreign;
@@ -223,4 +224,27 @@ async fn drivers() {
         run(&python, &[program.to_str().unwrap()], &[("DSN", &dsn)])
     });
     assert!(said.await.good().lines().last().unwrap_or_default().starts_with("ok pool_left"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_that_is_too_long_to_be_read() {
+    let pooler = one_backend();
+    let (mut one, mut other) = (pooler.client("transaction").await, pooler.client("transaction").await);
+    // As drivers send a file that they write into the text.
+    let file = "f".repeat(70 << 20);
+    one.query(&format!("select length('{file}')")).await;
+    assert_eq!(one.rows().await.unwrap(), [file.len().to_string()]);
+    one.query(&format!("set search_path = elsewhere; select set_config('app.tenant', '42', false), '{file}'")).await;
+    assert_eq!(one.rows().await.unwrap(), ["42"]);
+    assert_eq!(ask(&mut other, PATH).await, USUAL);
+    assert_eq!(ask(&mut other, TENANT).await, "");
+    assert_eq!(ask(&mut one, PATH).await, "elsewhere");
+    assert_eq!(ask(&mut one, TENANT).await, "42");
+    // What keeps a backend does so.
+    let mut third = pooler.client("transaction").await;
+    third.query(&format!("create temp table mine as select 1 as x; select length('{file}')")).await;
+    assert_eq!(third.rows().await.unwrap(), [file.len().to_string()]);
+    other.query("select 1").await;
+    assert_eq!(other.error().await.fields.code(), "53300", "it waits in vain");
+    assert_eq!(ask(&mut third, "select x from mine").await, "1");
 }

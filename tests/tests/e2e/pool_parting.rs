@@ -63,7 +63,7 @@ async fn who_says_too_much_at_once_hears_so() {
     let pooler = pooler(&foreign, "");
     let mut raw = client(&pooler).await;
     let text = vec![b' '; 70 << 20];
-    raw.send(b"Q").await;
+    raw.send(b"P").await;
     raw.send(&u32::try_from(text.len() + 4).unwrap().to_be_bytes()).await;
     // What it sends is taken to its end.
     raw.send(&text).await;

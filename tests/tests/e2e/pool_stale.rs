@@ -113,8 +113,8 @@ async fn what_is_large_passes_or_is_refused() {
     assert_eq!(raw.rows().await.unwrap(), [LONG.to_string()]);
     raw.query("do $$ begin raise exception '%', repeat('e', 5000000); end $$").await;
     assert_eq!(raw.rows().await.unwrap_err().fields.message().len(), 5_000_000);
-    // Beyond that the pool says no, at once, before it is all there.
-    raw.send(&[b"Q", &(65_u32 << 20).to_be_bytes()[..], b"select"].concat()).await;
+    // A statement that is beyond what is kept of texts is refused, at once, before it is all there.
+    raw.send(&[b"P", &(65_u32 << 20).to_be_bytes()[..], b"select"].concat()).await;
     let error = raw.error().await;
     assert_eq!((error.fields.code(), error.fields.is_fatal()), ("08P01", true));
     exchange(&mut other, &Say::new().query("select 1 as x"), "T:x D:1 C:SELECT_1 Z:I").await;

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use super::stateful::Stateful;
 use crate::statement::{Forgotten, Place, Statement};
 
+/// What stands for a text that is too long to be read: it may do anything.
+pub(super) const UNREAD: &[u8] = b"do ''";
+
 /// One thing that is expected.
 #[derive(Debug)]
 pub(super) enum Expect {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dormouse_pgwire::backend::TxStatus;
 
 use super::Down;
-use crate::link::expect::{Asked, Expect};
+use crate::link::expect::{Asked, Expect, UNREAD};
 use crate::link::stateful::Stateful;
 use crate::settings::{Change, Settings, Tracker, Uncertain};
 use crate::sql::{Effect, classify};
@@ -46,7 +46,10 @@ impl Down<'_> {
     fn is_temporary(&self) -> bool {
         match self.server.expect.front() {
             Some(Expect::Execute(Some(statement), _)) => statement.stateful().any(Stateful::TEMP),
-            Some(Expect::Query(Asked { text: Some(text), .. })) => Stateful::of(text).any(Stateful::TEMP),
+            // Among other things, one that was not read.
+            Some(Expect::Query(Asked { text: Some(text), .. })) => {
+                **text != *UNREAD && Stateful::of(text).any(Stateful::TEMP)
+            }
             _ => false,
         }
     }

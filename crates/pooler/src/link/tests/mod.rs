@@ -15,6 +15,7 @@ mod settings;
 mod stale;
 mod strict;
 mod types;
+mod unread;
 
 use backend::{Fake, message};
 use dormouse_pgwire::backend::TxStatus;

@@ -258,7 +258,7 @@ impl Up<'_> {
             return Ok(Fate::Drop);
         }
         match header.tag {
-            tag::QUERY => self.query(body, at, write),
+            tag::QUERY => self.query(header, body, at, write),
             tag::PARSE => self.parse(body, at, write),
             tag::BIND => self.bind(header, body, at, write),
             tag::DESCRIBE => self.describe(body, at, write),

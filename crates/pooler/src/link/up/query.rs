@@ -1,19 +1,29 @@
 //! Simple queries, and what SQL does to the protocol's prepared statements.
 
 use dormouse_pgwire::backend::TxStatus;
+use dormouse_pgwire::frame::Header;
 use dormouse_pgwire::tag::frontend as tag;
 
-use super::read::invalid;
+use super::read::{MAX_TEXT, invalid};
 use super::{Fate, Up, Violation};
-use crate::link::expect::{Answer, Asked, Expect, Undo};
+use crate::link::expect::{Answer, Asked, Expect, UNREAD, Undo};
 use crate::link::stateful::Stateful;
 use crate::link::write::Write;
 use crate::sql::{Effect, classify};
 use crate::statement::{Forgotten, Statement, is_others};
 
 impl Up<'_> {
-    pub(super) fn query(&mut self, body: &[u8], at: usize, write: &mut Write<'_>) -> Result<Fate, Violation> {
-        let text = body.strip_suffix(&[0]).ok_or_else(|| invalid(tag::QUERY, "its text does not end"))?;
+    pub(super) fn query(
+        &mut self,
+        header: Header,
+        body: &[u8],
+        at: usize,
+        write: &mut Write<'_>,
+    ) -> Result<Fate, Violation> {
+        let text = match header.body_len > MAX_TEXT {
+            true => UNREAD,
+            false => body.strip_suffix(&[0]).ok_or_else(|| invalid(tag::QUERY, "its text does not end"))?,
+        };
         if self.server.holds_much() {
             self.hurry(at, write);
             return Ok(Fate::Stall);

@@ -7,9 +7,9 @@ use super::Violation;
 use crate::link::parts;
 use crate::link::stateful::Stateful;
 
-/// A query or statement that must be read as a whole may have so many bytes. PostgreSQL takes more, but not
-/// through a pool: ten thousand clients could fill the memory.
-const MAX_TEXT: usize = 64 << 20;
+/// A text that is read as a whole may have so many bytes: ten thousand clients could fill the memory. A statement
+/// that has more cannot be prepared through a pool. A simple query that has more goes through unread.
+pub(super) const MAX_TEXT: usize = 64 << 20;
 
 /// What Describe, Close and Execute may have. PostgreSQL ends the connection of whoever sends more.
 const MAX_SMALL: usize = 10_000 - 4;
@@ -37,6 +37,7 @@ pub(super) enum There {
 pub(super) fn wanted(header: Header, rest: &[u8], long_names: bool) -> Result<There, Violation> {
     let whole = HEADER_LEN + header.body_len;
     let (needed, max) = match header.tag {
+        tag::QUERY if header.body_len > MAX_TEXT => (HEADER_LEN, usize::MAX),
         tag::QUERY | tag::PARSE => (whole, MAX_TEXT),
         tag::DESCRIBE | tag::CLOSE if long_names => (whole, MAX_NAMES),
         tag::DESCRIBE | tag::CLOSE | tag::EXECUTE => (whole, MAX_SMALL),
