@@ -1,19 +1,20 @@
-//! Backends that count and are not lent: connections of their own for clients that cannot share.
+//! Backends that are opened for one client: connections of their own for those that cannot share, and backends of
+//! those who had one when the compute ended and are served before anybody else.
 //!
 //! Such a connection is in use from its first moment: it is never one that is being opened, because those who wait for
-//! a backend would take it for theirs.
+//! a backend would take it for theirs. It counts until [`Books::closed`].
 
 use dormouse_base::clock::Mono;
 
 use super::books::Books;
 use super::gate::Gate;
-use super::lease::Receipt;
+use super::lease::{Lease, Receipt};
 use super::state::State;
 use crate::config::Limits;
 
 impl<B, W> Books<B, W> {
-    /// Leave to have one more connection, if the limits allow it; it counts as one that a client has until
-    /// [`Books::closed`]. When the pool is full, an idle backend is given up for it, to be closed by the caller.
+    /// Leave to have one more connection, if the limits allow it. When the pool is full, an idle backend is given up
+    /// for it, to be closed by the caller.
     pub fn set_aside(
         &mut self,
         now: Mono,
@@ -31,12 +32,25 @@ impl<B, W> Books<B, W> {
         self.active += 1;
         (Some(Receipt { opened_at: now, generation: self.generation }), evicted)
     }
+
+    /// Leave to open a backend for a client that had one, beyond all limits if need be.
+    pub fn reopen(&mut self, now: Mono, gate: &mut impl Gate) -> Receipt {
+        gate.hold();
+        self.active += 1;
+        Receipt { opened_at: now, generation: self.generation }
+    }
+
+    /// It has been opened, and is that client's. Others may wait for more: [`Books::tick`] is due.
+    pub fn reopened(&mut self, receipt: Receipt, backend: B) -> Lease<B> {
+        self.retry_at = None;
+        Lease { backend, receipt, check: false }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::{Checkin, Checkout, NoCap};
+    use crate::pool::{Caps, Checkin, Checkout, NoCap};
 
     fn standing_in(pool_size: u32) -> Limits {
         Limits { pool_size, as_pgbouncer: true, ..Limits::default() }
@@ -66,6 +80,38 @@ mod tests {
         let counts = books.counts(now, &limits);
         assert_eq!((counts.sv_active, counts.sv_login), (1, 0));
         assert!(matches!(books.checkout(now, &limits, &mut NoCap), Checkout::Open(_)));
+    }
+
+    #[test]
+    fn whoever_waits_while_a_listener_comes_back_has_a_backend_opened_as_well() {
+        let limits = Limits::default();
+        let mut books: Books<u32, ()> = Books::default();
+        let now = Mono::now();
+        let receipt = books.reopen(now, &mut NoCap);
+        assert!(matches!(books.checkout(now, &limits, &mut NoCap), Checkout::Open(_)));
+        let lease = books.reopened(receipt, 7);
+        assert_eq!((lease.backend, books.total()), (7, 2));
+        assert!(matches!(books.checkin(7, lease.receipt, now, &limits, &mut NoCap), Checkin::Kept));
+    }
+
+    #[test]
+    fn who_comes_back_counts_among_all() {
+        let limits = Limits::default();
+        let mut caps = Caps::default();
+        caps.set_limit(&"db", 2);
+        let id = caps.join(&["db"]);
+        let mut books: Books<u32, ()> = Books::default();
+        let now = Mono::now();
+        for _ in 0..3 {
+            let receipt = books.reopen(now, &mut caps.gate(id));
+            let lease = books.reopened(receipt, 7);
+            assert_eq!(caps.held(&"db"), 1);
+            assert!(books.closed(&lease.receipt, now, &limits, &mut caps.gate(id)).is_none());
+            assert_eq!(caps.held(&"db"), 0, "and no more is taken off than was put on");
+        }
+        let _beyond = [(); 3].map(|()| books.reopen(now, &mut caps.gate(id)));
+        assert_eq!(caps.held(&"db"), 3, "it is not refused");
+        assert!(matches!(books.checkout(now, &limits, &mut caps.gate(id)), Checkout::Wait));
     }
 
     #[test]

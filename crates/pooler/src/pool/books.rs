@@ -179,21 +179,6 @@ impl<B, W> Books<B, W> {
         self.place(backend, receipt, reason, now, limits, gate)
     }
 
-    /// Leave to open a backend for a client that had one when the compute ended and must be served first, beyond
-    /// the pool's size if need be. Give it to [`Books::reopened`] or [`Books::open_failed`].
-    pub fn reopen(&mut self) -> Opening {
-        self.start_opening()
-    }
-
-    /// It has been opened, and is that client's.
-    pub fn reopened(&mut self, opening: Opening, backend: B, now: Mono) -> Lease<B> {
-        self.opening -= 1;
-        self.active += 1;
-        self.retry_at = None;
-        let receipt = Receipt { opened_at: now, generation: opening.used() };
-        Lease { backend, receipt, check: false }
-    }
-
     /// A backend could not be opened. The next attempt is [`Books::tick`]'s, after `server_login_retry`.
     pub fn open_failed(
         &mut self,

@@ -307,6 +307,10 @@ impl<K> Gate for CapsGate<'_, K> {
         self.caps.acquire(self.id, since)
     }
 
+    fn hold(&mut self) {
+        self.caps.hold(self.id, true);
+    }
+
     fn release(&mut self) {
         self.caps.release(self.id);
     }

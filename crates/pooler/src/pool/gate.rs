@@ -8,6 +8,9 @@ pub trait Gate {
     /// a client of this pool has waited, the pool stands in line with the others.
     fn acquire(&mut self, since: Option<Mono>) -> bool;
 
+    /// One more backend is counted whatever the others have: for who had one and comes back.
+    fn hold(&mut self);
+
     /// A backend is gone, or could not be opened.
     fn release(&mut self);
 
@@ -28,6 +31,8 @@ impl Gate for NoCap {
         true
     }
 
+    fn hold(&mut self) {}
+
     fn release(&mut self) {}
 
     fn waiting(&mut self, _since: Option<Mono>) {}
@@ -41,6 +46,12 @@ impl Gate for NoCap {
 impl<G: Gate> Gate for Option<G> {
     fn acquire(&mut self, since: Option<Mono>) -> bool {
         self.as_mut().is_none_or(|gate| gate.acquire(since))
+    }
+
+    fn hold(&mut self) {
+        if let Some(gate) = self {
+            gate.hold();
+        }
     }
 
     fn release(&mut self) {

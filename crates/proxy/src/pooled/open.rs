@@ -10,7 +10,7 @@ use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pgwire::startup::Startup;
 use dormouse_pgwire::{ClientError, Encode, frame, limit};
 use dormouse_pooler::link::Server;
-use dormouse_pooler::pool::Opening;
+use dormouse_pooler::pool::{Opening, Receipt};
 use dormouse_pooler::settings::Reported;
 use dormouse_runtime::gate::Closing;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -50,12 +50,12 @@ pub(super) async fn open(pool: Arc<Pool>, opening: Opening) {
 }
 
 /// Opens one for a client that must be served before others are.
-pub(super) async fn reopen(pool: Arc<Pool>, opening: Opening, slot: Arc<Slot>) {
+pub(super) async fn reopen(pool: Arc<Pool>, receipt: Receipt, slot: Arc<Slot>) {
     let made = connect(&pool, pool.wake.ungated(), true).await;
     if let Ok(held) = &made {
         watch(&pool, &held.key);
     }
-    pool.reopened(opening, made, &slot);
+    pool.reopened(receipt, made, &slot);
 }
 
 pub(super) enum Failed {

@@ -113,6 +113,10 @@ impl Gate for Door<'_> {
         self.room.inner.lock().caps.gate(self.id).acquire(since)
     }
 
+    fn hold(&mut self) {
+        self.room.inner.lock().caps.gate(self.id).hold();
+    }
+
     fn release(&mut self) {
         let mut inner = self.room.inner.lock();
         inner.caps.gate(self.id).release();

@@ -92,35 +92,39 @@ impl Pool {
     /// anybody else has one.
     pub(in crate::pooled) fn reopen(self: &Arc<Self>) -> Arc<Slot> {
         let slot = Slot::new();
-        let opening = self.inner.lock().books.reopen();
-        self.home.spawn(open::reopen(Arc::clone(self), opening, Arc::clone(&slot)));
+        let receipt = self.inner.lock().books.reopen(Mono::now(), &mut self.gate());
+        self.home.spawn(open::reopen(Arc::clone(self), receipt, Arc::clone(&slot)));
         slot
     }
 
     /// What came of that.
     pub(in crate::pooled) fn reopened(
         self: &Arc<Self>,
-        opening: Opening,
+        receipt: Receipt,
         made: Result<Box<Held>, ClientError>,
         slot: &Slot,
     ) {
-        let now = Mono::now();
         let mut inner = self.inner.lock();
         let given = match made {
             Ok(backend) => {
+                inner.refusal = None;
                 inner.remember(&backend.key);
-                Ok(inner.books.reopened(opening, backend, now))
+                Ok(inner.books.reopened(receipt, backend))
             }
             Err(error) => {
-                inner.open_failed(&opening, now, &error, &mut self.gate());
-                self.poke.notify_one();
+                drop(inner);
+                self.put_back(&receipt);
+                inner = self.inner.lock();
                 Err(error)
             }
         };
+        let opened = given.is_ok();
         match slot.give(given) {
             Some(Ok(lease)) => self.checkin_later(lease),
-            _ => inner.assigned(Duration::ZERO),
+            _ if opened => inner.assigned(Duration::ZERO),
+            _ => {}
         }
+        self.poke.notify_one();
     }
 
     /// What was set aside is free again.
