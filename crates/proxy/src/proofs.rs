@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use dormouse_base::clock::Mono;
 use dormouse_base::{EndpointId, Secret, rand};
+use dormouse_pgwire::auth::scram::server::Refused;
 use dormouse_pgwire::auth::scram::{Credential, Verifier};
 use dormouse_runtime::task;
 use parking_lot::Mutex;
@@ -71,6 +72,13 @@ impl Proofs {
             oldest.map(|claim| known.remove(&claim));
         }
         known.insert(claim, Mono::now());
+    }
+
+    /// Whether a SCRAM proof that was refused was made with this secret, found out away from the threads that move data.
+    pub(crate) async fn was_made_with(&self, refused: Refused, secret: &[u8]) -> bool {
+        let _turn = self.comparing.acquire().await;
+        let secret = Secret::new(secret.to_vec());
+        task::blocking(move || refused.was_made_with(secret.expose())).await
     }
 
     /// Compares a password, away from the threads that move data.

@@ -114,9 +114,7 @@ pub(super) async fn login(
         } else {
             attempt.prove(client, &asked).await
         };
-        let proved = proved?;
-        attempt.forgive();
-        proved
+        proved?
     };
     permitted(&role, stored.as_ref())?;
     client.hold(&AuthenticationOk.encode());

@@ -165,3 +165,61 @@ fn every_driver_and_many_at_once() {
     assert_eq!(python(CROWD, &[("DSN", &dsn)]).good(), "40");
     server.assert_clean_log(&[]);
 }
+
+/// Fails SCRAM with one secret and shows another, twelve times; prints what it was told each time.
+const GUESSES: &str = "import os, socket, ssl, struct
+from scramp import ScramClient
+def send(s, tag, body):
+    s.sendall(tag + struct.pack('!I', len(body) + 4) + body)
+def exactly(s, n):
+    got = b''
+    while len(got) < n:
+        got += s.recv(n - len(got)) or os._exit(1)
+    return got
+def read(s):
+    tag, length = struct.unpack('!cI', exactly(s, 5))
+    return tag, exactly(s, length - 4)
+def one(guess, shown):
+    raw = socket.create_connection(('127.0.0.1', int(os.environ['PORT'])))
+    raw.sendall(struct.pack('!II', 8, 80877103))
+    assert raw.recv(1) == b'S'
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    s = context.wrap_socket(raw, server_hostname='localhost')
+    send(s, b'', b'\\0\\3\\0\\0user\\0app_owner\\0database\\0app\\0\\0')
+    scram = ScramClient(['SCRAM-SHA-256'], 'x', guess)
+    while True:
+        tag, body = read(s)
+        if tag == b'E':
+            return 'slow down' if b'too many failed logins' in body else 'no'
+        kind = struct.unpack('!I', body[:4])[0] if tag == b'R' else 0
+        if kind == 10:
+            first = scram.get_client_first().replace('y,', 'n,', 1).encode()
+            send(s, b'p', b'SCRAM-SHA-256\\0' + struct.pack('!I', len(first)) + first)
+        elif kind == 11:
+            scram.set_server_first(body[4:].decode())
+            send(s, b'p', scram.get_client_final().encode())
+        elif kind == 3:
+            send(s, b'p', shown.encode() + b'\\0')
+        elif kind == 0:
+            return 'in'
+print(','.join(one(os.environ['GUESS'], os.environ['SHOWN']) for _ in range(12)))
+";
+
+#[tokio::test]
+async fn a_token_does_not_pay_for_guesses() {
+    let server = Server::start(&[]);
+    let owner = server.login("app_owner", &server.password()).await.unwrap();
+    owner.batch_execute("create role reader login").await.unwrap();
+    let reader = token(&server, &["--role", "reader"]);
+    let port = server.pg_port().to_string();
+    let twelve =
+        |guess: &str| python(GUESSES, &[("PORT", &port), ("GUESS", guess), ("SHOWN", &reader)]).good();
+    // Who has nothing but the token of another role shows what SCRAM was asked with.
+    assert_eq!(twelve(&reader), ["no"; 12].join(","));
+    // A guess is one, whatever is shown after it.
+    let told = twelve("letmein");
+    assert!(told.starts_with("no,no") && told.ends_with("slow down"), "{told}");
+    refused(&server, "", "wrong", &["too many failed logins"]);
+    server.assert_clean_log(&[]);
+}

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use dormouse_base::clock::Mono;
 use dormouse_base::{EndpointId, Secret};
 use dormouse_pgwire::auth::scram::ScramError;
-use dormouse_pgwire::auth::scram::server::{Exchange, Reply};
+use dormouse_pgwire::auth::scram::server::{Exchange, Refused, Reply};
 use dormouse_pgwire::backend::AuthenticationSasl;
 use dormouse_pgwire::client_error::quoted;
 use dormouse_pgwire::frontend::{SaslInitialResponse, SaslResponse};
@@ -30,6 +30,9 @@ pub(in crate::session) struct Attempt<'a> {
     pub(in crate::session) role: &'a str,
     who: Who,
     charged: bool,
+    /// A wrong SCRAM proof, which was charged.
+    refused: Option<Refused>,
+    /// What was shown was no guess: a token of ours, though not of use here.
     forgiven: bool,
 }
 
@@ -41,7 +44,7 @@ impl<'a> Attempt<'a> {
         role: &'a str,
     ) -> Result<Self, ClientError> {
         let who = shared.throttle.who(peer, endpoint, role);
-        let attempt = Self { shared, peer, role, who, charged: false, forgiven: false };
+        let attempt = Self { shared, peer, role, who, charged: false, refused: None, forgiven: false };
         attempt.may_try()?;
         Ok(attempt)
     }
@@ -71,10 +74,12 @@ impl<'a> Attempt<'a> {
         End::Refuse(wrong_password(self.role))
     }
 
-    /// What was charged was no guess: a password that carries its route, or a token, fails SCRAM first.
-    pub(super) fn forgive(&mut self) {
-        self.forgiven = true;
-        if std::mem::take(&mut self.charged) {
+    /// A password that carries its route, or a token, fails SCRAM first, which is no guess. A wrong proof that was made
+    /// with anything else is one, whatever is shown after it.
+    async fn forgive(&mut self, shown: &[u8]) {
+        let Some(refused) = self.refused.take() else { return };
+        if self.charged && self.shared.proofs.was_made_with(refused, shown).await {
+            self.charged = false;
             self.shared.throttle.refund(self.who);
         }
     }
@@ -96,7 +101,11 @@ impl Attempt<'_> {
         match self.prove_by_scram(client, stored.as_ref()).await {
             Err(End::Refuse(error)) if self.may_have_more(client, &error, asked) => {
                 let secret = ask_in_the_clear(client).await?;
-                self.prove_in_the_clear(&secret, asked).await
+                let proved = self.prove_in_the_clear(&secret, asked).await;
+                if proved.is_ok() || self.forgiven {
+                    self.forgive(secret.expose()).await;
+                }
+                proved
             }
             other => other.map(|()| (asked.endpoint.clone(), stored)),
         }
@@ -133,7 +142,13 @@ impl Attempt<'_> {
                     client.send(&message.encode()).await?;
                     let answer = SaslResponse::decode(&password_body(client).await?).map_err(malformed)?;
                     self.may_try()?;
-                    reply = exchange.respond(&answer).map_err(|e| self.refuse(&e))?;
+                    reply = match exchange.respond(&answer) {
+                        Ok(reply) => reply,
+                        Err(error) => {
+                            self.refused = exchange.refused();
+                            return Err(self.refuse(&error));
+                        }
+                    };
                 }
                 Reply::Final(message) => {
                     client.hold(&message.encode());
@@ -165,7 +180,6 @@ impl Attempt<'_> {
         }
         match self.check_token(secret, &endpoint, asked.database) {
             Ok(()) => {
-                self.forgive();
                 let stored = known_role(self.shared, &endpoint, self.role).await?;
                 Ok((endpoint, Some(stored)))
             }
@@ -176,7 +190,7 @@ impl Attempt<'_> {
             }
             Err(refusal) => {
                 if !matches!(refusal, TokenRefusal::NotOne | TokenRefusal::Revoked) {
-                    self.forgive();
+                    self.forgiven = true;
                 }
                 Err(token::refused(&refusal, self.role).unwrap_or_else(|| wrong_password(self.role)).into())
             }

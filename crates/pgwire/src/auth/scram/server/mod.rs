@@ -17,8 +17,10 @@
 //! and fails at the end: from outside it cannot be told from a wrong password.
 
 mod credential;
+mod refused;
 
 pub use credential::Credential;
+pub use refused::Refused;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -52,11 +54,20 @@ pub struct Exchange {
 #[derive(Debug)]
 enum State {
     Start,
-    AwaitFirst { plus: bool },
+    AwaitFirst {
+        plus: bool,
+    },
     Challenged(Challenge),
-    Authenticated { client_key: Secret<Key> },
+    Authenticated {
+        client_key: Secret<Key>,
+    },
     Failed,
+    /// The same, by a proof that is wrong.
+    Refused(Refused),
 }
+
+/// The client's key and the server's own proof.
+type Proved = (Secret<Key>, Key);
 
 /// What must be remembered between the two messages of the client.
 #[derive(Debug)]
@@ -123,12 +134,20 @@ impl Exchange {
         match std::mem::replace(&mut self.state, State::Failed) {
             State::AwaitFirst { plus } => self.challenge(plus, &message.data),
             State::Challenged(challenge) => {
-                let (client_key, signature) = self.verify(&challenge, &message.data)?;
+                let (client_key, signature) = match self.verify(&challenge, &message.data)? {
+                    Ok(right) => right,
+                    Err(refused) => {
+                        self.state = State::Refused(refused);
+                        return Err(ScramError::WrongProof);
+                    }
+                };
                 self.state = State::Authenticated { client_key };
                 let data = format!("v={}", STANDARD.encode(signature)).into_bytes();
                 Ok(Reply::Final(SaslFinal { data }))
             }
-            State::Start | State::Authenticated { .. } | State::Failed => Err(ScramError::OutOfOrder),
+            State::Start | State::Authenticated { .. } | State::Failed | State::Refused(_) => {
+                Err(ScramError::OutOfOrder)
+            }
         }
     }
 
@@ -165,8 +184,15 @@ impl Exchange {
         })
     }
 
+    /// The proof, if that was wrong.
+    #[must_use]
+    pub fn refused(self) -> Option<Refused> {
+        let State::Refused(refused) = self.state else { return None };
+        Some(refused)
+    }
+
     /// Checks the client's last message; gives the client's key and the server's own proof.
-    fn verify(&self, challenge: &Challenge, data: &[u8]) -> Result<(Secret<Key>, Key), ScramError> {
+    fn verify(&self, challenge: &Challenge, data: &[u8]) -> Result<Result<Proved, Refused>, ScramError> {
         let last = ClientFinal::parse(data)?;
         if last.binding != self.expected_binding(challenge.gs2).as_bytes() {
             return Err(ScramError::WrongBinding);
@@ -181,9 +207,10 @@ impl Exchange {
         let right = sha256(&client_key).ct_eq(stored_key);
         // A doomed credential has done the same work up to here, and even the right proof does not help it.
         if !bool::from(right) || self.credential.is_doomed() {
-            return Err(ScramError::WrongProof);
+            let (salt, iterations) = (self.credential.salt().to_vec(), self.credential.iterations());
+            return Ok(Err(Refused { proof: last.proof, signed, salt, iterations }));
         }
-        Ok((Secret::new(client_key), hmac(self.credential.server_key(), &signed)))
+        Ok(Ok((Secret::new(client_key), hmac(self.credential.server_key(), &signed))))
     }
 
     /// What `c=` must be: the header of client-first again, with the certificate's hash when bound.

@@ -197,3 +197,19 @@ proptest! {
         prop_assert!(!server.is_authenticated() && result.is_err());
     }
 }
+
+#[test]
+fn a_wrong_proof_tells_what_it_was_made_with() {
+    for credential in [known("right"), Credential::doomed(b"secret", "nobody")] {
+        let mut server = Exchange::new(credential, None);
+        let mut client = client::Exchange::new(Password::plain("a token"), None);
+        assert_eq!(run(&mut server, &mut client, &PLAIN_ONLY), Err(ScramError::WrongProof));
+        let refused = server.refused().unwrap();
+        assert!(refused.was_made_with("a token"));
+        assert!(!refused.was_made_with("right") && !refused.was_made_with(""));
+    }
+    let mut server = Exchange::new(known("right"), None);
+    let mut client = client::Exchange::new(Password::plain("right"), None);
+    run(&mut server, &mut client, &PLAIN_ONLY).unwrap();
+    assert!(server.refused().is_none());
+}
