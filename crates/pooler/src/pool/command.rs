@@ -44,11 +44,12 @@ impl<B, W> Books<B, W> {
         Some(close)
     }
 
-    /// Serves again. Returns what to open for those who wait; `None` when it was running.
+    /// Serves again, whatever failed before. Returns what to open for those who wait; `None` when it was running.
     pub fn resume(&mut self, now: Mono, limits: &Limits, gate: &mut impl Gate) -> Option<Vec<Opening>> {
         if !self.happen(Event::Resume) {
             return None;
         }
+        self.retry_at = None;
         Some(std::iter::from_fn(|| self.open_for_waiters(now, limits, gate)).collect())
     }
 

@@ -335,8 +335,12 @@ impl ClientInfo {
         self.wake();
     }
 
+    pub(super) fn is_hurried(&self) -> bool {
+        self.hurried.load(Ordering::Relaxed)
+    }
+
     pub(super) fn take_hurry(&self) -> bool {
-        self.hurried.load(Ordering::Relaxed) && self.hurried.swap(false, Ordering::AcqRel)
+        self.hurried.swap(false, Ordering::AcqRel)
     }
 
     /// Ends its session, as an administrator's wish.

@@ -157,6 +157,11 @@ impl Held {
         self.stream.is_silent()
     }
 
+    /// Whether who comes now gets another.
+    pub(super) fn leads_elsewhere(&self) -> bool {
+        *self.key.end.borrow() == Some(Closing::Replaced)
+    }
+
     /// What it calls itself, as far as PostgreSQL has told.
     pub(super) fn application(&self) -> String {
         self.server.reported().get("application_name").unwrap_or_default().to_owned()

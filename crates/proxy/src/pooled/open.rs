@@ -42,7 +42,11 @@ const CHUNK: usize = 1024;
 
 /// Opens one and gives it to the pool.
 pub(super) async fn open(pool: Arc<Pool>, opening: Opening) {
-    let made = connect(&pool, &*pool.wake, false).await;
+    let made = tokio::select! {
+        made = connect(&pool, &*pool.wake, false) => made,
+        // As PgBouncer does: whoever pauses it because the server is away does not wait for that.
+        () = pool.until_held_up(), if pool.stands_in => Err(ClientError::connection_lost()),
+    };
     if let Ok(held) = &made {
         watch(&pool, &held.key);
     }

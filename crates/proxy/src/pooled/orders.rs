@@ -104,7 +104,11 @@ impl Pool {
     /// Does what was ordered; false when it changes nothing.
     pub(super) fn obey(self: &Arc<Self>, order: Order) -> bool {
         match order {
-            Order::Pause => self.pause(),
+            Order::Pause => {
+                let paused = self.pause();
+                self.hold_up(true);
+                paused
+            }
             Order::Kill => self.kill(),
             Order::Resume => self.resume(),
             Order::Drain => self.drain(),
@@ -115,6 +119,24 @@ impl Pool {
         let closed = self.lock().books.pause(&mut self.gate());
         closed.iter().flatten().for_each(|held| farewell(held, CloseReason::Paused.as_str()));
         closed.is_some()
+    }
+
+    /// Whether PAUSE holds: who keeps a backend gives that up when it rests, if it can.
+    pub(super) fn is_held_up(&self) -> bool {
+        *self.held_up.borrow()
+    }
+
+    /// Returns when PAUSE comes.
+    pub(super) async fn until_held_up(&self) {
+        // It lasts as long as the pool.
+        let mut held_up = self.held_up.subscribe();
+        let _held_up = held_up.wait_for(|held_up| *held_up).await;
+    }
+
+    fn hold_up(&self, held_up: bool) {
+        if self.held_up.send_replace(held_up) != held_up {
+            self.clients().iter().for_each(|client| client.wake());
+        }
     }
 
     fn drain(&self) -> bool {
@@ -135,6 +157,7 @@ impl Pool {
         let openings = inner.books.resume(Mono::now(), &limits, &mut self.gate());
         drop(inner);
         let resumed = openings.is_some();
+        self.hold_up(false);
         openings.into_iter().flatten().for_each(|opening| self.open(Some(opening)));
         resumed
     }

@@ -66,13 +66,16 @@ impl Wake for Upstream {
     }
 
     async fn acquire(&self, endpoint: &EndpointId) -> Result<Backend, ClientError> {
-        let target = self.state().targets.get(endpoint).map(Targets::next);
-        let target = target.ok_or_else(|| {
-            ClientError::fatal(SqlState::INVALID_CATALOG_NAME, "this database is not configured any more")
-                .with_hint(help("unknown-database"))
-        })?;
-        let pass = target.enter().await;
-        Ok(Backend { pass, compute: target, ticket: None })
+        loop {
+            let target = self.state().targets.get(endpoint).map(Targets::next);
+            let target = target.ok_or_else(|| {
+                ClientError::fatal(SqlState::INVALID_CATALOG_NAME, "this database is not configured any more")
+                    .with_hint(help("unknown-database"))
+            })?;
+            if let Some(pass) = target.enter().await {
+                return Ok(Backend { pass, compute: target, ticket: None });
+            }
+        }
     }
 
     fn place(&self, _endpoint: &EndpointId, database: &str) -> String {

@@ -33,6 +33,7 @@ use crate::session::io::Client;
 use crate::session::login::{LoggedIn, Login};
 use crate::session::{End, Shared, help};
 use crate::stream::ClientStream;
+use crate::throttle::Who;
 
 /// Stands for the whole pooler where guesses are counted.
 const EVERYTHING: &str = "ep-pool";
@@ -168,12 +169,7 @@ impl Attempt<'_> {
         // Before a server is asked anything.
         let everything = EVERYTHING.parse().expect("it is an ID");
         let guesses = shared.throttle.who(self.peer.ip(), &everything, role);
-        shared.throttle.check(guesses, Mono::now()).map_err(|wait| {
-            let text = format!("too many failed logins for user {} from this address", quoted(role));
-            ClientError::fatal(SqlState::INVALID_AUTHORIZATION, text)
-                .with_detail(format!("The next try is possible in {} s.", wait.as_secs() + 1))
-                .with_hint(help("too-many-failed-logins"))
-        })?;
+        may_try(shared, guesses, role)?;
         let known = self.known(is_console).await?;
         let visitor = Visitor {
             from: (self.peer != UNIX_PEER).then(|| self.peer.ip()),
@@ -191,7 +187,7 @@ impl Attempt<'_> {
             let tls = tls.unwrap_or_else(|| "no".to_owned());
             self.journal.say(format_args!("login attempt: db={} user={role} tls={tls}", self.database));
         }
-        let who = Claimant { role, known, journal: &self.journal };
+        let who = Claimant { role, known, guesses, journal: &self.journal };
         let Err(what) = prove(shared, upstream, state, client, &method, &who).await? else { return Ok(()) };
         shared.throttle.charge(guesses, Mono::now());
         shared.metrics.auth_failures.inc();
@@ -225,6 +221,16 @@ impl Attempt<'_> {
         self.journal.say(format_args!("no such user: {}", quoted(self.role).trim_matches('"')));
         Ok(None)
     }
+}
+
+/// Asked when a login begins, and again right before what it shows is compared: others may have failed meanwhile.
+pub(super) fn may_try(shared: &Shared, guesses: Who, role: &str) -> Result<(), ClientError> {
+    shared.throttle.check(guesses, Mono::now()).map_err(|wait| {
+        let text = format!("too many failed logins for user {} from this address", quoted(role));
+        ClientError::fatal(SqlState::INVALID_AUTHORIZATION, text)
+            .with_detail(format!("The next try is possible in {} s.", wait.as_secs() + 1))
+            .with_hint(help("too-many-failed-logins"))
+    })
 }
 
 fn encrypted_as_demanded(state: &State, client: &Client) -> Result<(), ClientError> {

@@ -80,6 +80,8 @@ struct Inner {
     paused: AtomicBool,
     /// SUSPEND came.
     suspended: AtomicBool,
+    /// What entries led to before they were changed, while work is held up: who waits there goes on when it may.
+    retired: Mutex<Vec<Arc<Target>>>,
     /// Databases that came by `*`.
     auto: Mutex<HashSet<String>>,
 }
@@ -104,6 +106,7 @@ impl Upstream {
             ending: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             suspended: AtomicBool::new(false),
+            retired: Mutex::default(),
             auto: Mutex::default(),
         };
         (Self(Arc::new(inner)), asked)
@@ -116,13 +119,26 @@ impl Upstream {
         let before = self.state();
         let encryption = encryption.unwrap_or_else(|| before.encryption.clone());
         let state = State::new(plan, encryption, &before.targets, &self.0.users);
+        if self.is_paused() {
+            state.all().for_each(Target::pause);
+        }
         *self.0.state.write() = Arc::new(state);
         let state = self.state();
         for (id, old) in &before.targets {
             if !state.targets.get(id).is_some_and(|new| new.is_same(old)) {
                 old.replaced();
+                self.0.retired.lock().extend(old.all().iter().cloned());
             }
         }
+        // It was not paused, or is not any more.
+        if !self.is_paused() {
+            self.let_in();
+        }
+    }
+
+    fn let_in(&self) {
+        self.state().all().for_each(Target::resume);
+        self.0.retired.lock().drain(..).for_each(|target| target.resume());
     }
 
     /// The settings of `[pgbouncer]`.
@@ -145,9 +161,9 @@ impl Upstream {
     /// Lets no work begin; returns when nothing runs any more.
     pub async fn pause(&self) {
         self.0.paused.store(true, Ordering::Release);
-        let targets: Vec<Arc<Target>> = self.all();
-        targets.iter().for_each(|target| target.pause());
-        for target in targets {
+        let state = self.state();
+        state.all().for_each(Target::pause);
+        for target in state.all() {
             target.gate().emptied().await;
         }
     }
@@ -156,7 +172,7 @@ impl Upstream {
     pub fn resume(&self) -> bool {
         let suspended = self.0.suspended.swap(false, Ordering::AcqRel);
         let paused = self.0.paused.swap(false, Ordering::AcqRel);
-        self.all().iter().for_each(|target| target.resume());
+        self.let_in();
         suspended || paused
     }
 
@@ -186,10 +202,6 @@ impl Upstream {
         let (answer, answered) = oneshot::channel();
         self.0.requests.send(request(answer)).await.ok()?;
         answered.await.ok()
-    }
-
-    fn all(&self) -> Vec<Arc<Target>> {
-        self.state().targets.values().flat_map(|targets| targets.all().to_vec()).collect()
     }
 
     fn state(&self) -> Arc<State> {

@@ -18,11 +18,13 @@ use sha2::{Digest, Sha256};
 
 use super::config::AuthType;
 use super::journal::Journal;
+use super::login::may_try;
 use super::{State, Upstream};
 use crate::peer::common_name;
 use crate::session::io::Client;
 use crate::session::login::{ask_in_the_clear, malformed, password_body};
 use crate::session::{End, Shared};
+use crate::throttle::Who;
 
 /// Where passwords of accounts of this machine are listed.
 const ACCOUNTS: &str = "/etc/passwd";
@@ -31,6 +33,8 @@ const ACCOUNTS: &str = "/etc/passwd";
 pub(super) struct Claimant<'a> {
     pub(super) role: &'a str,
     pub(super) known: Option<Password>,
+    /// Where its guesses are counted.
+    pub(super) guesses: Who,
     pub(super) journal: &'a Journal,
 }
 
@@ -86,8 +90,8 @@ pub(super) async fn prove(
         Method::Md5 if matches!(who.known, Some(Password::Scram(_))) => {
             ("SASL", by_scram(shared, upstream, client, who).await?)
         }
-        Method::Md5 => ("password", by_md5(client, who).await?),
-        Method::Password => ("password", by_plain(client, who).await?),
+        Method::Md5 => ("password", by_md5(shared, client, who).await?),
+        Method::Password => ("password", by_plain(shared, client, who).await?),
     };
     Ok(if right { Ok(()) } else { Err(what) })
 }
@@ -124,8 +128,9 @@ fn is_certified(state: &State, client: &Client, map: Option<&str>, who: &Claiman
     stands && who.known.is_some()
 }
 
-async fn by_plain(client: &mut Client, who: &Claimant<'_>) -> Result<bool, End> {
+async fn by_plain(shared: &Shared, client: &mut Client, who: &Claimant<'_>) -> Result<bool, End> {
     let given = ask_in_the_clear(client).await?;
+    may_try(shared, who.guesses, who.role)?;
     let same = |a: &[u8], b: &[u8]| Sha256::digest(a) == Sha256::digest(b);
     Ok(match who.known.clone() {
         Some(Password::Plain(password)) => same(password.expose().as_bytes(), given.expose()),
@@ -139,10 +144,11 @@ async fn by_plain(client: &mut Client, who: &Claimant<'_>) -> Result<bool, End> 
     })
 }
 
-async fn by_md5(client: &mut Client, who: &Claimant<'_>) -> Result<bool, End> {
+async fn by_md5(shared: &Shared, client: &mut Client, who: &Claimant<'_>) -> Result<bool, End> {
     let salt = rand::bytes();
     client.send(&AuthenticationMd5Password { salt }.encode()).await?;
     let given = PasswordMessage::decode(&password_body(client).await?).map_err(malformed)?.password;
+    may_try(shared, who.guesses, who.role)?;
     let stored: Option<Secret<String>> = match &who.known {
         Some(Password::Plain(password)) => Some(md5::stored(password.expose(), who.role)),
         Some(Password::Md5(stored)) => Some(stored.clone()),
@@ -170,6 +176,7 @@ async fn by_scram(
             Ok(Reply::Continue(message)) => {
                 client.send(&message.encode()).await?;
                 let answer = SaslResponse::decode(&password_body(client).await?).map_err(malformed)?;
+                may_try(shared, who.guesses, who.role)?;
                 reply = exchange.respond(&answer);
             }
             Ok(Reply::Final(message)) => {

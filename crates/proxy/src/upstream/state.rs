@@ -13,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::Plan;
 use super::encryption::Encryption;
-use super::target::{self, Targets};
+use super::target::{self, Target, Targets};
 
 /// Roles whose passwords were looked up that are remembered.
 const MAX_LOOKED_UP: usize = 10_000;
@@ -56,6 +56,11 @@ impl State {
             targets.insert(id, kept.unwrap_or(made));
         }
         Self { plan, encryption, targets }
+    }
+
+    /// The servers of all entries.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Target> {
+        self.targets.values().flat_map(Targets::all).map(|target| &**target)
     }
 }
 

@@ -91,7 +91,7 @@ impl Targets {
         for target in &*self.all {
             target.closing.send_replace(Some(Closing::Replaced));
             target.sites.replaced();
-            target.resume();
+            target.resumed.notify_waiters();
         }
     }
 }
@@ -161,17 +161,29 @@ impl Target {
         self.resumed.notify_waiters();
     }
 
-    /// Waits until work may begin.
-    pub(super) async fn enter(&self) -> Pass {
+    /// Waits until work may begin. `None`: others have taken its place meanwhile.
+    pub(super) async fn enter(&self) -> Option<Pass> {
+        self.wait(|| self.is_replaced()).await
+    }
+
+    /// Waits until work may begin, or not to begin here.
+    async fn wait(&self, elsewhere: impl Fn() -> bool) -> Option<Pass> {
         loop {
             let resumed = self.resumed.notified();
             tokio::pin!(resumed);
             resumed.as_mut().enable();
+            if elsewhere() {
+                return None;
+            }
             if let Some(pass) = self.gate.pass() {
-                return pass;
+                return Some(pass);
             }
             resumed.await;
         }
+    }
+
+    fn is_replaced(&self) -> bool {
+        *self.closing.borrow() == Some(Closing::Replaced)
     }
 
     fn password(&self, role: &str) -> ServerPassword {
@@ -327,8 +339,9 @@ impl Compute for Target {
         }
     }
 
+    /// Whoever has a connection may go on with it.
     async fn reenter(self: Arc<Self>) -> Result<Pass, ClientError> {
-        Ok(self.enter().await)
+        self.wait(|| false).await.ok_or_else(ClientError::connection_lost)
     }
 }
 

@@ -71,5 +71,8 @@ fn new_tables_count_whoever_made_them() {
     }
     let sent = pair.up(&[parse("s", TEXT), runs("s")].concat()).unwrap();
     let sent = String::from_utf8_lossy(&sent).into_owned();
-    assert!(sent.contains(TEXT) && !sent.contains("dormouse_0"), "the name may mean another table now: {sent}");
+    assert!(
+        sent.contains(TEXT) && !sent.contains("dormouse_0"),
+        "the name may mean another table now: {sent}"
+    );
 }

@@ -30,7 +30,7 @@ use dormouse_pooler::pool::{Books, CloseReason, Farewell, MemberId, Opening};
 use dormouse_pooler::settings::{Reported, Settings};
 use dormouse_runtime::shard::Shard;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::census::Samples;
@@ -64,6 +64,8 @@ pub(crate) struct Pool {
     pub(in crate::pooled) stands_in: bool,
     /// Whether clients' time is limited.
     timed: AtomicBool,
+    /// PAUSE came, and RESUME has not.
+    pub(in crate::pooled) held_up: watch::Sender<bool>,
     home: Shard,
     inner: Mutex<Inner>,
     poke: Arc<Notify>,
@@ -140,6 +142,7 @@ impl Pool {
             wake,
             stands_in,
             timed: AtomicBool::new(Times::from(config).any()),
+            held_up: watch::Sender::new(false),
             home,
             inner: Mutex::new(inner),
             poke: Arc::clone(&poke),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dormouse_base::clock::Mono;
 use dormouse_pgwire::ClientError;
-use dormouse_pooler::pool::{Checkin, Lease, Opening, Receipt};
+use dormouse_pooler::pool::{Checkin, Lease, Opening, Receipt, State};
 
 use super::{Pool, farewell};
 use crate::pooled::held::Held;
@@ -29,14 +29,15 @@ impl Pool {
     }
 
     /// A backend could not be opened for this reason: waits until it may be tried again, as the settings are by then.
-    /// False: no client waits for that.
+    /// False: no client waits for that, or the pool does not serve.
     pub(in crate::pooled) async fn still_waited_for(&self, error: Option<&ClientError>) -> bool {
         let failed = Mono::now();
         self.inner.lock().refusal = error.cloned();
         loop {
             let left = {
                 let inner = self.inner.lock();
-                if inner.books.counts(Mono::now(), &inner.limits).cl_waiting == 0 {
+                let waiting = inner.books.counts(Mono::now(), &inner.limits).cl_waiting > 0;
+                if !waiting || inner.books.state() != State::Running {
                     return false;
                 }
                 let pause = inner.limits.server_login_retry.max(RETRY_AT_MOST_EVERY);

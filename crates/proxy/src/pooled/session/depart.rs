@@ -5,7 +5,6 @@ use std::task::Context;
 use super::{Ended, Phase, Session};
 use crate::handover::parcel::{Parcel, Pooled};
 use crate::handover::{Stage, replaced};
-use crate::pooled::held::Leased;
 
 impl Session {
     /// Nothing more can be done for the client at the moment: is it time to go?
@@ -13,7 +12,7 @@ impl Session {
         match self.pool.wake.departure.stage() {
             Stage::Stays => Ok(()),
             Stage::Leaves => {
-                self.let_go();
+                self.let_go("its client goes on in another process");
                 if self.pack_up() { Err(Ended::Moved) } else { Ok(()) }
             }
             Stage::Ends => {
@@ -23,26 +22,6 @@ impl Session {
                 }
                 Ok(())
             }
-        }
-    }
-
-    /// A session of its own on a backend gives that up, if all of it can be had again on another.
-    fn let_go(&mut self) {
-        let Some(Leased { held, .. }) = &self.leased else { return };
-        let rests = matches!(self.phase, Phase::Linked)
-            && self.input.is_empty()
-            && self.client.is_between()
-            && held.outbox.is_empty()
-            && !held.server.must_ask()
-            && held.server.can_be_rebuilt();
-        // Who listens must not miss what comes in between.
-        if rests
-            && self.client.channels().is_empty()
-            && self.info.unlink(self.clocks.now())
-            && let Some(Leased { held, receipt, .. }) = self.leased.take()
-        {
-            self.phase = Phase::Idle;
-            self.pool.discard_because(held, &receipt, "its client goes on in another process");
         }
     }
 

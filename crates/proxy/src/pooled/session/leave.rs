@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::task::Context;
 
+use dormouse_pgwire::{ClientError, SqlState};
 use dormouse_pooler::link;
+use dormouse_pooler::pool::CloseReason;
 
 use super::{Phase, Purpose, Session};
 use crate::pooled::held::Leased;
@@ -49,6 +51,38 @@ impl Session {
             held.leave();
             self.info.rests(self.client.prepared());
             self.leave_if_closing();
+            self.make_way();
+        }
+    }
+
+    /// It rests on a backend that it keeps: does an operator want that?
+    pub(super) fn make_way(&mut self) {
+        if self.pool.is_held_up() {
+            self.let_go(CloseReason::Paused.as_str());
+        }
+        if self.info.is_hurried() && self.client.keeps() && self.rests() && self.info.take_hurry() {
+            let text = CloseReason::Reconnect.as_str();
+            self.end(&ClientError::fatal(SqlState::ADMIN_SHUTDOWN, text).encode());
+        }
+    }
+
+    /// A session of its own on a backend gives that up, if all of it can be had again on another.
+    pub(super) fn let_go(&mut self, why: &str) {
+        let Some(Leased { held, .. }) = &self.leased else { return };
+        let rests = matches!(self.phase, Phase::Linked)
+            && self.input.is_empty()
+            && self.client.is_between()
+            && held.outbox.is_empty()
+            && !held.server.must_ask()
+            && held.server.can_be_rebuilt();
+        // Who listens must not miss what comes in between.
+        if rests
+            && self.client.channels().is_empty()
+            && self.info.unlink(self.clocks.now())
+            && let Some(Leased { held, receipt, .. }) = self.leased.take()
+        {
+            self.phase = Phase::Idle;
+            self.pool.discard_because(held, &receipt, why);
         }
     }
 

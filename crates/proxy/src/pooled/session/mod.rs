@@ -18,9 +18,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use dormouse_pgwire::{ClientError, SqlState};
+use dormouse_pgwire::ClientError;
 use dormouse_pooler::link::{Client, Lost};
-use dormouse_pooler::pool::{CloseReason, WaiterId};
+use dormouse_pooler::pool::WaiterId;
 use dormouse_runtime::gate::Pass;
 use tokio::io::AsyncWrite;
 
@@ -220,10 +220,7 @@ impl Session {
         if self.info.take_alarm() {
             self.compute_ends();
         }
-        if self.info.take_hurry() && self.client.keeps() && self.rests() {
-            let text = CloseReason::Reconnect.as_str();
-            return self.end(&ClientError::fatal(SqlState::ADMIN_SHUTDOWN, text).encode());
-        }
+        self.make_way();
         if let Some(listening) = &self.listening {
             if listening.is_late() {
                 self.end(&words::not_returned());

@@ -139,12 +139,14 @@ impl Session {
             self.clocks.timer = None;
             return false;
         };
-        // A listener does nothing by profession.
-        let listens = self.listening.is_some() && self.clocks.transaction.is_none();
+        // A listener does nothing by profession. And PgBouncer does not look at who keeps a server.
+        let listens = !self.client.channels().is_empty();
+        let keeps = self.pool.stands_in && self.client.keeps() && self.leased.is_some();
+        let spared = (listens || keeps) && self.clocks.transaction.is_none();
         let rests = matches!(self.phase, Phase::Idle | Phase::Linked)
             && self.input.is_empty()
             && !self.greet
-            && !listens;
+            && !spared;
         let waits = self.pool.stands_in && matches!(self.phase, Phase::Waiting(..));
         let wait = waits.then(|| self.info.doing_since());
         while let Some((at, why)) = times.next(&self.clocks.under_way(rests, wait)) {

@@ -131,8 +131,12 @@ impl Session {
             return Ok(true);
         }
         if self.listening.is_some() {
-            // As for those who wait for it: nobody comes before it.
             self.input = chunk.to_vec();
+            if self.pool.is_held_up() {
+                // RESUME wakes it, or whoever waits for it.
+                return Ok(false);
+            }
+            // As for those who wait for it: nobody comes before it.
             self.come_back();
             return Ok(true);
         }
@@ -287,6 +291,11 @@ impl Session {
         self.phase = Phase::Linked;
         let Some(Leased { held, .. }) = &mut self.leased else { return Ok(true) };
         match entered {
+            // It waited so long that its statement goes to what is there now.
+            Ok(_) if held.leads_elsewhere() && !self.client.keeps() && held.server.can_be_rebuilt() => {
+                self.backend_lost();
+                Ok(true)
+            }
             Ok(pass) => {
                 drop(pass.into_gate());
                 held.inside = true;

@@ -1,0 +1,161 @@
+//! `dormouse pool` while an operator holds it up: PAUSE by signal and by the console, with another configuration, an
+//! absent server, sessions and listeners; and what RECONNECT and limits of time mean for who keeps a server.
+
+use std::time::Duration;
+
+use dormouse_base::clock::Mono;
+use dormouse_tests::foreign::Foreign;
+use rustix::process::Signal;
+use tokio_postgres::Client;
+
+use crate::pool_ini::{Pooler, WITHIN, server};
+
+/// Long enough for a statement that does not wait.
+const A_WHILE: Duration = Duration::from_millis(300);
+
+fn pooler(foreign: &Foreign, database: &str, settings: &str) -> Pooler {
+    let mut pooler = Pooler::new();
+    configure(&pooler, foreign, database, settings);
+    pooler.start();
+    pooler
+}
+
+fn configure(pooler: &Pooler, foreign: &Foreign, database: &str, settings: &str) {
+    pooler.write(
+        &format!("db = host=127.0.0.1 port={} {database}", foreign.port()),
+        &format!("auth_type = scram-sha-256\nadmin_users = admin\n{settings}"),
+        "\"s\" \"new\"\n\"admin\" \"admin\"\n",
+    );
+}
+
+fn console(pooler: &Pooler, command: &str) -> String {
+    pooler.psql(&pooler.dsn("127.0.0.1", "admin", "admin", "pgbouncer"), command).good()
+}
+
+async fn text(client: &Client, sql: &str) -> String {
+    client.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_configuration_does_not_end_the_pause_and_holds_for_who_waits() {
+    let Some(foreign) = server(15) else { return };
+    foreign.sql("postgres", "create database other");
+    let pooler = pooler(&foreign, "dbname=postgres", "pool_mode = transaction");
+    const WHERE: &str = "select current_database()::text";
+    let before = pooler.connect("s", "new", "db").await;
+    assert_eq!(text(&before, WHERE).await, "postgres");
+    pooler.signal(Signal::USR1);
+    pooler.wait_for_log("paused: nothing runs");
+    let waits = text(&before, WHERE);
+    tokio::pin!(waits);
+    assert!(tokio::time::timeout(A_WHILE, &mut waits).await.is_err());
+
+    configure(&pooler, &foreign, "dbname=other", "pool_mode = transaction");
+    pooler.signal(Signal::HUP);
+    pooler.wait_for_log("was read again");
+    let late = pooler.connect("s", "new", "db").await;
+    let late_waits = text(&late, WHERE);
+    tokio::pin!(late_waits);
+    assert!(tokio::time::timeout(A_WHILE, &mut waits).await.is_err(), "it waits on");
+    assert!(tokio::time::timeout(A_WHILE, &mut late_waits).await.is_err(), "and so do others");
+
+    pooler.signal(Signal::USR2);
+    assert_eq!(waits.await, "other");
+    assert_eq!(late_waits.await, "other");
+}
+
+#[test]
+fn pause_does_not_wait_for_a_server_that_is_away() {
+    let Some(mut foreign) = server(15) else { return };
+    let pooler = pooler(&foreign, "dbname=postgres", "pool_mode = transaction\nserver_login_retry = 15");
+    let dsn = pooler.dsn("127.0.0.1", "s", "new", "db");
+    assert_eq!(pooler.psql(&dsn, "select 1").good(), "1");
+    foreign.stop();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| pooler.psql(&dsn, "select 2"));
+        pooler.wait_for_log("cannot connect to a server");
+        let start = Mono::now();
+        console(&pooler, "pause");
+        assert!(start.elapsed() < WITHIN);
+        foreign.run();
+        assert!(!waiting.is_finished(), "it waits for RESUME");
+        console(&pooler, "resume");
+        assert_eq!(waiting.join().unwrap().good(), "2");
+        assert!(start.elapsed() < Duration::from_secs(10), "and not for server_login_retry");
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pause_takes_the_servers_of_sessions_that_rest() {
+    let Some(foreign) = server(15) else { return };
+    let pooler = pooler(&foreign, "dbname=postgres", "pool_mode = session");
+    let client = pooler.connect("s", "new", "db").await;
+    client.batch_execute("set application_name = 'mine'").await.unwrap();
+    const PID: &str = "select pg_backend_pid()::text";
+    let pid = text(&client, PID).await;
+    // One that is busy is waited for.
+    let busy = pooler.connect("s", "new", "db").await;
+    busy.batch_execute("begin").await.unwrap();
+    std::thread::scope(|scope| {
+        let paused = scope.spawn(|| console(&pooler, "pause"));
+        std::thread::sleep(A_WHILE);
+        assert!(!paused.is_finished());
+        let runtime = tokio::runtime::Handle::current();
+        tokio::task::block_in_place(|| runtime.block_on(busy.batch_execute("commit"))).unwrap();
+        paused.join().unwrap();
+    });
+    assert_eq!(foreign.sql("postgres", "select count(*) from pg_stat_activity where usename = 's'"), "0");
+    let waits = text(&client, PID);
+    tokio::pin!(waits);
+    assert!(tokio::time::timeout(A_WHILE, &mut waits).await.is_err());
+    console(&pooler, "resume");
+    assert_ne!(waits.await, pid);
+    assert_eq!(text(&client, "show application_name").await, "mine");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_keeps_a_server_is_not_ended_for_doing_nothing() {
+    let Some(foreign) = server(15) else { return };
+    let settings = "pool_mode = transaction\nclient_idle_timeout = 1";
+    let pooler = pooler(&foreign, "dbname=postgres", settings);
+    let listener = pooler.connect("s", "new", "db").await;
+    listener.batch_execute("listen news").await.unwrap();
+    let other = pooler.connect("s", "new", "db").await;
+    other.batch_execute("select 1").await.unwrap();
+    pooler.wait_for_log("client_idle_timeout");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(other.batch_execute("select 1").await.is_err());
+    listener.batch_execute("select 1").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_is_busy_at_reconnect_ends_when_it_rests() {
+    let Some(foreign) = server(15) else { return };
+    let pooler = pooler(&foreign, "dbname=postgres", "pool_mode = session\nserver_fast_close = 1");
+    let client = pooler.connect("s", "new", "db").await;
+    client.batch_execute("begin").await.unwrap();
+    console(&pooler, "reconnect");
+    std::thread::scope(|scope| {
+        let closed = scope.spawn(|| console(&pooler, "wait_close"));
+        std::thread::sleep(A_WHILE);
+        assert!(!closed.is_finished(), "its transaction runs");
+        let runtime = tokio::runtime::Handle::current();
+        let committed = tokio::task::block_in_place(|| runtime.block_on(client.batch_execute("commit")));
+        assert!(committed.is_ok() || client.is_closed());
+        closed.join().unwrap();
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn guesses_at_once_are_not_for_free() {
+    let Some(foreign) = server(15) else { return };
+    let pooler = pooler(&foreign, "dbname=postgres", "pool_mode = transaction");
+    let dsn = pooler.dsn("127.0.0.1", "s", "wrong", "db");
+    let guess = || async {
+        let error = tokio_postgres::connect(&dsn, tokio_postgres::NoTls).await.err().unwrap();
+        error.code().map(|code| code.code().to_owned()).unwrap_or_default()
+    };
+    let told = futures_util::future::join_all((0..100).map(|_| guess())).await;
+    let compared = told.iter().filter(|code| *code == "28P01").count();
+    assert!((1..=20).contains(&compared), "{compared} of 100 were compared");
+}
