@@ -157,7 +157,7 @@ fn certified(shared: &Shared, client: &Client, role: &str) -> Result<bool, Clien
 
 /// A role that was proved without its password.
 async fn known_role(shared: &Shared, endpoint: &EndpointId, role: &str) -> Result<StoredRole, ClientError> {
-    let stored = shared.wake.stored_password(endpoint, role).await?;
+    let stored = shared.lookups.stored(&*shared.wake, endpoint, role).await?;
     stored.ok_or_else(|| token::no_such_role(role))
 }
 

@@ -97,7 +97,7 @@ impl Drop for Attempt<'_> {
 impl Attempt<'_> {
     /// SCRAM; if that fails and the client may have something else to show, once more in the clear.
     pub(super) async fn prove(&mut self, client: &mut Client, asked: &Asked<'_>) -> Result<Proved, End> {
-        let stored = self.shared.wake.stored_password(asked.endpoint, self.role).await?;
+        let stored = self.stored(asked.endpoint).await?;
         match self.prove_by_scram(client, stored.as_ref()).await {
             Err(End::Refuse(error)) if self.may_have_more(client, &error, asked) => {
                 let secret = ask_in_the_clear(client).await?;
@@ -127,6 +127,11 @@ impl Attempt<'_> {
             self.failed();
         }
         proved
+    }
+
+    /// What the role must prove, asked together with others who log in at this moment.
+    async fn stored(&self, endpoint: &EndpointId) -> Result<Option<StoredRole>, ClientError> {
+        self.shared.lookups.stored(&*self.shared.wake, endpoint, self.role).await
     }
 
     async fn prove_by_scram(&mut self, client: &mut Client, stored: Option<&StoredRole>) -> Result<(), End> {
@@ -184,7 +189,7 @@ impl Attempt<'_> {
                 Ok((endpoint, Some(stored)))
             }
             Err(TokenRefusal::NotOne) if elsewhere.is_some() => {
-                let stored = self.shared.wake.stored_password(&endpoint, self.role).await?;
+                let stored = self.stored(&endpoint).await?;
                 self.compare(secret, stored.as_ref()).await?;
                 Ok((endpoint, stored))
             }
