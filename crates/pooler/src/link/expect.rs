@@ -138,6 +138,8 @@ impl Expect {
             }
             Self::Query(asked) => body(&asked.unnamed) + asked.text.as_ref().map_or(0, |text| text.len()),
             Self::Execute(statement, _) => body(statement),
+            // Sent once more each time, whatever its client said for that.
+            Self::Inject(statement) => statement.bytes(),
             Self::Describe(Some(described)) => described.name.len() + described.statement.bytes(),
             _ => 0,
         }

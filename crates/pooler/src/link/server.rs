@@ -13,7 +13,7 @@ use super::stateful::Stateful;
 use crate::settings::{Reported, Settings};
 use crate::statement::{Prepared, Statement};
 
-/// Bytes of texts that what is expected may keep in memory, the last one apart.
+/// Bytes of texts that what is expected may keep in memory or have sent again, the last one apart.
 const MAX_HELD: usize = 16 << 20;
 
 /// Portals by name.

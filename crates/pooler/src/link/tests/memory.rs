@@ -69,7 +69,6 @@ fn what_a_failure_would_put_back_is_limited() {
 #[test]
 fn what_is_closed_or_replaced_is_gone_here_and_on_the_backend() {
     let mut pair = Pair::new();
-    let bind = |name: &str| message(b'B', format!("\0{name}\0\0\0\0\0\0\0").as_bytes());
     for round in 0..3 {
         pair.up(&[long_parse("s"), message(b'S', b"")].concat());
         pair.down(&[message(b'1', b""), message(b'Z', b"I")].concat());
@@ -92,4 +91,57 @@ fn what_is_closed_or_replaced_is_gone_here_and_on_the_backend() {
     assert_eq!(pair.server.prepared(), 1);
     pair.up(&[message(b'P', b"\0select 1\0\0\0"), message(b'S', b"")].concat());
     assert_eq!(pair.server.prepared(), 0);
+}
+
+fn bind(name: &str) -> Vec<u8> {
+    message(b'B', format!("\0{name}\0\0\0\0\0\0\0").as_bytes())
+}
+
+#[test]
+fn what_is_parsed_again_is_limited_whatever_a_bind_says() {
+    let mut pair = Pair::new();
+    let set = message(b'P', b"z\0set timezone = 'UTC'\0\0\0");
+    pair.up(&[long_parse("s"), set, message(b'S', b"")].concat());
+    pair.down(&[message(b'1', b"").repeat(2), message(b'Z', b"I")].concat());
+    // Each time the text may mean something else, so each Bind has this backend parse it anew.
+    pair.server = Server::new(TxStatus::Idle, Reported::new());
+    let round = [bind("z"), message(b'E', b"\0\0\0\0\0"), bind("s")].concat();
+    let sent = pair.up(&round.repeat(100));
+    assert!(pair.client.is_stalled() && sent.len() < 20 * LONG, "{} bytes", sent.len());
+    assert!(sent.ends_with(&message(b'H', b"")), "PostgreSQL says what it has");
+    let mut rounds = 0;
+    while pair.client.is_stalled() {
+        assert!(rounds < 10);
+        rounds += 1;
+        let replies: Vec<u8> = pair.server.expect.iter().flat_map(reply).collect();
+        pair.down(&replies);
+        assert!(pair.up(b"").len() < 20 * LONG);
+    }
+    assert!(rounds > 2, "all of it is said in the end");
+}
+
+/// What PostgreSQL says to what it was sent.
+fn reply(expect: &expect::Expect) -> Vec<u8> {
+    match expect {
+        expect::Expect::Inject(_) => message(b'1', b""),
+        expect::Expect::Evict(_) => message(b'3', b""),
+        expect::Expect::Bind => message(b'2', b""),
+        expect::Expect::Execute(..) => message(b'C', b"SET\0"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_text_over_the_limit_goes_through_alone() {
+    let mut pair = Pair::new();
+    let text = format!("s\0select '{}'\0\0\0", "x".repeat(20 * LONG));
+    pair.up(&[message(b'P', text.as_bytes()), message(b'S', b"")].concat());
+    pair.down(&[message(b'1', b""), message(b'Z', b"I")].concat());
+    pair.server = Server::new(TxStatus::Idle, Reported::new());
+    let both = [bind("s"), message(b'E', b"\0\0\0\0\0"), bind("s"), message(b'S', b"")].concat();
+    let sent = pair.up(&both);
+    assert!(pair.client.is_stalled() && sent.len() > 20 * LONG && sent.ends_with(&message(b'H', b"")));
+    pair.down(&[message(b'1', b""), message(b'2', b""), message(b'C', b"SELECT 1\0")].concat());
+    assert_eq!(pair.up(b""), [bind("dormouse_0"), message(b'S', b"")].concat());
+    assert!(!pair.client.is_stalled());
 }

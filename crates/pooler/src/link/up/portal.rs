@@ -30,6 +30,10 @@ impl Up<'_> {
         let unreadable = || invalid(tag::BIND, "its names do not end");
         let (portal, rest) = parts::cut(body).ok_or_else(unreadable)?;
         let (name, _) = parts::cut(rest).ok_or_else(unreadable)?;
+        if self.server.holds_much() {
+            self.hurry(at, write);
+            return Ok(Fate::Stall);
+        }
         let statement = self.client.names.get(name).cloned();
         if self.server.is_unsure(Some(name), statement.as_ref().map(|statement| statement.id())) {
             return Ok(Fate::Stall);
