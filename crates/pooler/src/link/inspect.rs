@@ -29,6 +29,8 @@ const MAX_FOUND: usize = 1000;
 /// What a backend answered.
 #[derive(Debug, Default)]
 pub struct Findings {
+    /// What it was asked about, if anything.
+    asked: Stateful,
     /// Kind, name, value.
     rows: Vec<(u8, String, String)>,
     /// The message of the error, if it was one.
@@ -36,6 +38,16 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// Of a query that asks about this.
+    pub(super) fn about(asked: Stateful) -> Self {
+        Self { asked, ..Self::default() }
+    }
+
+    /// Whether they are the answer to a question, and not only that another query of ours is over.
+    pub(super) fn answer(&self) -> bool {
+        self.error.is_none() && !self.asked.is_empty()
+    }
+
     /// The error, if our query failed.
     #[must_use]
     pub fn error(&self) -> Option<&str> {
@@ -98,7 +110,8 @@ pub(super) fn question(ask: Stateful, known: &Settings) -> String {
 
 /// Takes what was found over.
 pub(super) fn take(client: &mut Client, server: &mut Server, findings: &Findings) {
-    let asked = std::mem::take(&mut server.ask);
+    let asked = findings.asked;
+    server.ask = server.ask.without(asked);
     let found = |kind: u8| findings.rows.iter().any(|row| row.0 == kind);
     let pins = [
         (b'p', Stateful::PREPARE),

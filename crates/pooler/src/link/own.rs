@@ -55,8 +55,10 @@ pub fn fail(server: &mut Server) -> Vec<u8> {
 
 /// What to send to learn what the last transaction left behind.
 pub fn inspect(client: &Client, server: &mut Server) -> Vec<u8> {
-    let sql = question(server.ask, &client.wanted);
-    own(server, &sql)
+    let (asked, sql) = (server.ask, question(server.ask, &client.wanted));
+    let out = own(server, &sql);
+    server.own = Some(Findings::about(asked));
+    out
 }
 
 /// What to send so that no transaction is open.

@@ -289,7 +289,7 @@ impl Down<'_> {
             Some(Expect::Own) => {
                 self.own_ended = true;
                 let findings = self.server.own.take().unwrap_or_default();
-                if findings.error().is_none() && !self.server.ask.is_empty() {
+                if findings.answer() {
                     inspect::take(self.client, self.server, &findings);
                 }
                 self.server.own = Some(findings);

@@ -152,6 +152,22 @@ fn what_survives_an_error_is_asked_about() {
 }
 
 #[test]
+fn the_end_of_a_transaction_is_no_answer() {
+    for (left, part) in [("set search_path = x", "pg_settings"), ("select pg_advisory_lock(1)", "pg_locks")] {
+        let mut pair = pair();
+        // Its client goes before the backend was asked, in the next transaction.
+        pair.up(&["begin", left, "commit", "begin"].map(query).concat());
+        for (tag, status) in [("BEGIN", b'T'), ("SET", b'T'), ("COMMIT", b'I'), ("BEGIN", b'T')] {
+            pair.down(&[complete(tag), ready(status)].concat());
+        }
+        roll_back(&mut pair.server);
+        pair.down(&[complete("ROLLBACK"), ready(b'I')].concat());
+        assert!(pair.server.is_tainted() && !pair.server.is_free(&pair.client), "{left}");
+        assert!(pair.asked(&[]).contains(part), "{left}");
+    }
+}
+
+#[test]
 fn what_was_certain_is_not_when_the_transaction_fails_in_the_end() {
     let mut pair = pair();
     pair.up(&[one_row("set jit = on"), sync()].concat());
