@@ -66,13 +66,21 @@ pub fn roll_back(server: &mut Server) -> Vec<u8> {
     own(server, "ROLLBACK")
 }
 
-/// What to send so that nothing of the session that had the backend is left.
+/// What to send so that nothing of the session that had the backend is left. Only `DISCARD ALL` takes everything away;
+/// after another text statements are parsed anew, settings are reset for the next client, and the rest is asked for.
 pub fn reset(server: &mut Server, sql: &str) -> Vec<u8> {
-    server.prepared.clear();
     server.under_way.portals.clear();
-    server.applied = Settings::default();
-    server.watch_settings();
     (server.pinned, server.ask, server.touched) = Default::default();
+    let all = Stateful::of(sql.as_bytes()).any(Stateful::DISCARD_ALL);
+    if all {
+        server.prepared.clear();
+        server.applied = Settings::default();
+        server.watch_settings();
+    } else {
+        server.prepared.outdate_all();
+        server.ask = Stateful::PINS.with(Stateful::SETTING);
+    }
+    server.process.unlisted = !all;
     own(server, sql)
 }
 

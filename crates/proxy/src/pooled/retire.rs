@@ -17,16 +17,27 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// Read at once.
 const CHUNK: usize = 4096;
 
+/// One after the other.
+#[derive(Clone, Copy)]
+enum Step {
+    RollBack,
+    Reset,
+    Ask,
+}
+
 /// Ends the transaction, and with `session` everything else too; then the backend is free for others.
 pub(super) async fn retire(pool: Arc<Pool>, leased: Leased, session: Option<String>) {
     let Leased { mut held, receipt, .. } = leased;
     let cleaned = tokio::time::timeout(WITHIN, async {
-        for all in [false, true] {
-            let message = match (all, &session) {
-                (false, _) if held.server.status() != TxStatus::Idle => link::roll_back(&mut held.server),
-                (true, Some(sql)) if !sql.is_empty() => link::reset(&mut held.server, sql),
+        for step in [Step::RollBack, Step::Reset, Step::Ask] {
+            let server = &mut held.server;
+            let message = match (step, &session) {
+                (Step::RollBack, _) if server.status() != TxStatus::Idle => link::roll_back(server),
+                (Step::Reset, Some(sql)) if !sql.is_empty() => link::reset(server, sql),
                 // Nothing would take away what is there.
-                (true, Some(_)) if held.server.is_tainted() => return None,
+                (Step::Reset, Some(_)) if server.is_tainted() => return None,
+                // What the query has left.
+                (Step::Ask, _) if server.must_ask() => link::inspect(&Client::default(), server),
                 _ => continue,
             };
             held.stream.write_all(&message).await.ok()?;
@@ -49,7 +60,7 @@ pub(super) async fn retire(pool: Arc<Pool>, leased: Leased, session: Option<Stri
         Some(())
     });
     match cleaned.await {
-        Ok(Some(())) if held.server.is_idle() && !held.server.is_spoiled() => {
+        Ok(Some(())) if held.server.is_free(&Client::default()) && !held.server.is_spoiled() => {
             pool.checkin(held, receipt, Mono::now());
         }
         _ => pool.discard(held, &receipt),

@@ -168,6 +168,42 @@ fn the_end_of_a_transaction_is_no_answer() {
 }
 
 #[test]
+fn only_discard_all_takes_everything_away() {
+    let text = "s\0select 1\0\0\0";
+    let prepared = || {
+        let mut pair = pair();
+        pair.up(&[message(b'P', text.as_bytes()), sync()].concat());
+        pair.down(&[message(b'1', b""), ready(b'I')].concat());
+        pair.simple("set role anna", "SET");
+        pair
+    };
+    for (query, all) in
+        [("RESET ALL", false), ("SELECT pg_advisory_unlock_all()", false), ("DISCARD ALL", true)]
+    {
+        let mut pair = prepared();
+        reset(&mut pair.server, query);
+        pair.down(&[complete(query), ready(b'I')].concat());
+        assert_eq!(pair.server.must_ask(), !all, "{query}");
+        if !all {
+            let question = pair.asked(&["s"]);
+            assert!(["pg_locks", "pg_settings", "pg_depend"].iter().all(|part| question.contains(part)));
+        }
+        assert_eq!(pair.next_client().as_deref(), (!all).then_some("RESET ALL"), "{query}");
+        let mut sent = Vec::new();
+        let parse = message(b'P', text.as_bytes());
+        up(&mut pair.client, &mut pair.server, &mut pair.common, &parse, &mut sent).unwrap();
+        let there = message(b'C', b"Sdormouse_0\0");
+        assert_eq!(sent.starts_with(&there), !all, "{query}: it may be there");
+    }
+    // What the session had beside settings keeps others away.
+    let mut locked = prepared();
+    reset(&mut locked.server, "RESET ALL");
+    locked.down(&[complete("RESET"), ready(b'I')].concat());
+    locked.asked(&["a"]);
+    assert!(!locked.server.is_free(&Client::default()));
+}
+
+#[test]
 fn what_was_certain_is_not_when_the_transaction_fails_in_the_end() {
     let mut pair = pair();
     pair.up(&[one_row("set jit = on"), sync()].concat());
