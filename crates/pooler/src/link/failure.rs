@@ -42,6 +42,15 @@ pub(super) fn failed(client: &mut Client, server: &mut Server) {
     doubt(client, server, 0);
 }
 
+/// The backend is gone, and its client is told that whatever was not answered has failed.
+pub(super) fn lost(client: &mut Client, server: &mut Server) {
+    let mut undone = std::mem::take(&mut server.expect);
+    server.definitions = 0;
+    while let Some(expect) = undone.pop_back() {
+        undo(client, server, expect);
+    }
+}
+
 /// A COPY from the client has failed, and the Syncs that came before its data, which are expected from `at` on, were
 /// answered if it had not begun to read. What comes is so many ReadyForQuery more or less, and only another answer
 /// behind them tells. One for each Sync behind the data comes in any case, so those count as the first, also those of
@@ -94,7 +103,12 @@ fn undo(client: &mut Client, server: &mut Server, expect: Expect) {
             }
             put_back(client, server, undo.name.as_deref().unwrap_or_default(), undo.old);
         }
-        Expect::Query(asked) => put_back(client, server, b"", asked.unnamed),
+        Expect::Query(asked) => {
+            if let Some(forgotten) = asked.forgotten {
+                client.names.remember(forgotten);
+            }
+            put_back(client, server, b"", asked.unnamed);
+        }
         Expect::Execute(_, Some(forgotten)) => client.names.remember(forgotten),
         Expect::Inject(statement) => server.prepared.remove(statement.id()),
         // Asked again when it is used again.

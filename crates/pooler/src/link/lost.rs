@@ -13,6 +13,7 @@ use dormouse_pgwire::tag::{backend, frontend};
 
 use super::client::Client;
 use super::expect::Expect;
+use super::failure;
 use super::server::Server;
 use super::stateful::Stateful;
 
@@ -45,9 +46,18 @@ pub struct Lost {
     status: TxStatus,
 }
 
-/// What follows from the loss of a backend. `error` is a whole ErrorResponse that is not fatal.
+/// What follows from the loss of a backend. `error` is a whole ErrorResponse that is not fatal. Who goes on is told it for
+/// whatever was not answered, so its names mean what they meant before that.
 #[must_use]
-pub fn after_loss(client: &Client, server: &Server, error: &[u8]) -> Loss {
+pub fn after_loss(client: &mut Client, server: &mut Server, error: &[u8]) -> Loss {
+    let loss = loss(client, server, error);
+    if matches!(loss, Loss::GoesOn { .. }) {
+        failure::lost(client, server);
+    }
+    loss
+}
+
+fn loss(client: &Client, server: &Server, error: &[u8]) -> Loss {
     let cut = client.stalled
         || client.passing > 0
         || client.dropping > 0

@@ -105,7 +105,8 @@ fn what_the_sender_of_a_lost_transaction_says_is_not_kept() {
     let mut pair = pair();
     pair.up(&query("begin")).unwrap();
     pair.down(&[message(b'C', b"BEGIN\0"), message(b'Z', b"T")].concat());
-    let Loss::GoesOn { lost: Some(mut lost), .. } = after_loss(&pair.client, &pair.server, b"E") else {
+    let Loss::GoesOn { lost: Some(mut lost), .. } = after_loss(&mut pair.client, &mut pair.server, b"E")
+    else {
         panic!()
     };
     let long = message(b'P', &[b'x'; 1 << 20]);
@@ -119,7 +120,8 @@ fn what_the_sender_of_a_lost_transaction_says_is_not_kept() {
     assert_eq!(rest, Some(query("rollback")));
     assert_eq!(out, [&b"E"[..], &message(b'Z', b"E")].concat());
     // What is no message goes to whoever says so.
-    let Loss::GoesOn { lost: Some(mut lost), .. } = after_loss(&pair.client, &pair.server, b"E") else {
+    let Loss::GoesOn { lost: Some(mut lost), .. } = after_loss(&mut pair.client, &mut pair.server, b"E")
+    else {
         panic!()
     };
     assert_eq!(lost.take(&mut pair.client, b"Q\0\0\0\0", &mut out), Some(b"Q\0\0\0\0".to_vec()));

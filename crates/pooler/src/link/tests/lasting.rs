@@ -94,7 +94,7 @@ fn channels_are_listened_on_again() {
     let mut pair = Pair::new(false);
     pair.run("listen a; listen \"B\"\"\"", &[("l", "a"), ("l", "B\"")]);
     assert!(!pair.server.is_free(&pair.client) && pair.server.can_be_rebuilt());
-    assert!(matches!(after_loss(&pair.client, &pair.server, b"E"), Loss::Unnoticed));
+    assert!(matches!(after_loss(&mut pair.client, &mut pair.server, b"E"), Loss::Unnoticed));
     assert_eq!(replay(&pair.client, &mut pair.server), None, "it listens already");
     pair.server = Pair::backend();
     let sent = replay(&pair.client, &mut pair.server).unwrap();
@@ -108,11 +108,11 @@ fn channels_are_listened_on_again() {
 #[test]
 fn what_cannot_be_had_again_ends_with_the_backend() {
     let mut pair = Pair::new(true);
-    assert!(matches!(after_loss(&pair.client, &pair.server, b"E"), Loss::Unnoticed));
+    assert!(matches!(after_loss(&mut pair.client, &mut pair.server, b"E"), Loss::Unnoticed));
     pair.run("create temp table t(); listen a", &[("l", "a"), ("t", "t")]);
     assert!(!pair.server.can_be_rebuilt());
     assert_eq!(pair.server.unrebuildable(), Stateful::TEMP);
-    assert!(matches!(after_loss(&pair.client, &pair.server, b"E"), Loss::Ends));
+    assert!(matches!(after_loss(&mut pair.client, &mut pair.server, b"E"), Loss::Ends));
     let mut unreadable = Pair::new(true);
     unreadable.run("listen x", &[("l", "\u{fffd}")]);
     assert!(!unreadable.server.can_be_rebuilt(), "a channel whose name is not known");
@@ -125,5 +125,53 @@ fn before_the_backend_was_asked_nothing_can_be_promised() {
     up(&mut pair.client, &mut pair.server, &mut pair.common, &query, &mut Vec::new()).unwrap();
     pair.down(&[message(b'C', b"LISTEN\0"), message(b'Z', b"I")].concat());
     assert!(pair.server.must_ask() && !pair.server.can_be_rebuilt());
-    assert!(matches!(after_loss(&pair.client, &pair.server, b"E"), Loss::Ends));
+    assert!(matches!(after_loss(&mut pair.client, &mut pair.server, b"E"), Loss::Ends));
+}
+
+/// What the client says and hears nothing of before its backend ends; what it says then, to another one.
+fn over_a_loss(lost: &[u8], then: &[u8]) -> String {
+    let mut pair = Pair::new(false);
+    pair.common.strict = true;
+    let sync = message(b'S', b"");
+    let up = |pair: &mut Pair, bytes: &[u8]| {
+        let mut out = Vec::new();
+        let sent = up(&mut pair.client, &mut pair.server, &mut pair.common, bytes, &mut out).unwrap();
+        String::from_utf8(if sent == Sent::AsItIs { bytes.to_vec() } else { out }).unwrap()
+    };
+    up(&mut pair, &[parse("old"), sync.clone()].concat());
+    pair.down(&[message(b'1', b""), message(b'Z', b"I")].concat());
+    up(&mut pair, lost);
+    let Loss::GoesOn { told, .. } = after_loss(&mut pair.client, &mut pair.server, b"E") else { panic!() };
+    assert_eq!(told, [&b"E"[..], &message(b'Z', b"I")].concat());
+    pair.server = Pair::backend();
+    up(&mut pair, &[then, &sync].concat())
+}
+
+fn parse(name: &str) -> Vec<u8> {
+    message(b'P', format!("{name}\0select '{name}'\0\0\0").as_bytes())
+}
+
+#[test]
+fn what_was_told_as_failed_has_not_happened() {
+    let sync = message(b'S', b"");
+    let [new, old] = ["new", "old"].map(|name| message(b'B', format!("\0{name}\0\0\0\0\0\0\0").as_bytes()));
+    // Prepared again under the same name, it is parsed once.
+    for before in [&b""[..], &parse("other")] {
+        let sent =
+            over_a_loss(&[before, &parse("new"), &sync].concat(), &[parse("new"), new.clone()].concat());
+        assert_eq!(sent.matches("select 'new'").count(), 1);
+    }
+    // What was not closed after all is there.
+    let execute = [message(b'B', b"\0\0\0\0\0\0\0\0"), message(b'E', b"\0\0\0\0\0")].concat();
+    let extended =
+        |text: &str| [message(b'P', format!("\0{text}\0\0\0").as_bytes()), execute.clone()].concat();
+    for lost in [
+        [message(b'C', b"Sold\0"), sync.clone()].concat(),
+        message(b'Q', b"select 1; deallocate all\0"),
+        [extended("deallocate all"), sync.clone()].concat(),
+        [extended("deallocate old"), sync.clone()].concat(),
+        [message(b'C', b"Sold\0"), parse("old"), parse(""), sync.clone()].concat(),
+    ] {
+        assert_eq!(over_a_loss(&lost, &old).matches("select 'old'").count(), 1);
+    }
 }

@@ -71,10 +71,9 @@ impl Session {
 
     /// The backend is gone. What its client is told depends on what it loses.
     pub(super) fn backend_lost(&mut self) {
-        let Some(Leased { held, receipt, .. }) = self.leased.take() else { return };
+        let Some(Leased { mut held, receipt, .. }) = self.leased.take() else { return };
         self.info.lose(self.clocks.now());
         let closing = *held.key.end.borrow();
-        let last = held.server.last_words();
         // What it rests on is known, and its statement, if there is one, has not been sent: another backend will do.
         let ours = matches!(self.phase, Phase::Own(Purpose::Replay | Purpose::Check));
         let untouched = ours || (!self.input.is_empty() && held.server.can_be_rebuilt());
@@ -84,7 +83,8 @@ impl Session {
         } else if untouched && held.server.unrebuildable().is_empty() {
             Loss::Unnoticed
         } else {
-            link::after_loss(&self.client, &held.server, &words::of_statement(last, closing))
+            let told = words::of_statement(held.server.last_words(), closing);
+            link::after_loss(&mut self.client, &mut held.server, &told)
         };
         self.phase = Phase::Idle;
         self.clocks.stopped();
@@ -101,7 +101,8 @@ impl Session {
             // Whatever follows half a message would be taken for its rest.
             Loss::Ends if !held.server.is_between() => self.end(&[]),
             Loss::Ends => {
-                let told = words::of_connection(last, closing, held.server.unrebuildable());
+                let server = &held.server;
+                let told = words::of_connection(server.last_words(), closing, server.unrebuildable());
                 self.end(&told);
             }
         }
