@@ -71,6 +71,13 @@ impl Common {
         !self.strict || self.max_prepared > 0
     }
 
+    /// A backend is closed in whatever state it is. What its transaction has defined is gone.
+    pub fn closed(&mut self, server: &Server) {
+        if server.under_way.defined {
+            self.registry.outdate();
+        }
+    }
+
     /// Of a new pool.
     #[must_use]
     pub fn new(max_prepared: usize) -> Self {

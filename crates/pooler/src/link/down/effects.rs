@@ -61,6 +61,13 @@ impl Down<'_> {
         }
     }
 
+    /// A query of ours is over. If that ends a transaction, it was to roll it back.
+    pub(super) fn rolled_back(&mut self, status: TxStatus) {
+        if status == TxStatus::Idle && std::mem::take(&mut self.server.under_way.defined) {
+            self.common.registry.outdate();
+        }
+    }
+
     /// A simple query that may have left something behind is over.
     pub(super) fn queried(&mut self, text: &[u8], before: TxStatus, after: TxStatus) {
         let stateful = Stateful::of(text);

@@ -293,6 +293,7 @@ impl Down<'_> {
                     inspect::take(self.client, self.server, &findings);
                 }
                 self.server.own = Some(findings);
+                self.rolled_back(status);
                 self.server.erred = false;
                 self.server.settle();
                 return Ok(false);

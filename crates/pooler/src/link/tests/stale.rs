@@ -159,3 +159,29 @@ fn what_is_defined_and_rolled_back_makes_texts_new() {
         }
     }
 }
+
+#[test]
+fn so_does_what_is_defined_in_a_transaction_that_its_client_leaves() {
+    for closed in [false, true] {
+        let mut pool = Pool::new();
+        for (text, tag) in [("begin", "BEGIN\0"), ("alter table t add b int", "ALTER TABLE\0")] {
+            pool.up(0, &message(b'Q', format!("{text}\0").as_bytes()));
+            pool.down(0, &[message(b'C', tag.as_bytes()), message(b'Z', b"T")].concat());
+        }
+        // As the table is in there.
+        pool.up(0, &[parse("s"), describe("s"), message(b'S', b"")].concat());
+        pool.down(0, &[ok(b'1'), ok(b't'), columns(23), message(b'Z', b"T")].concat());
+        if closed {
+            pool.common.closed(&pool.servers[0]);
+        } else {
+            roll_back(&mut pool.servers[0]);
+            pool.down(0, &[message(b'C', b"ROLLBACK\0"), ready()].concat());
+        }
+        for at in usize::from(closed)..2 {
+            pool.client = Client::new(Settings::default(), Reported::new(), false);
+            let sent = pool.up(at, &[parse("s"), message(b'S', b"")].concat());
+            assert!(sent.starts_with(&parse("dormouse_1")), "{closed} {at}");
+            pool.down(at, &[ok(b'1'), ready()].concat());
+        }
+    }
+}

@@ -142,9 +142,10 @@ impl Pool {
         why: &str,
     ) {
         farewell(&backend, why);
-        drop(backend);
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
+        inner.common.closed(&backend.server);
+        drop(backend);
         let opening = inner.books.closed(receipt, Mono::now(), &inner.limits, &mut self.gate());
         self.open(opening);
     }
