@@ -18,6 +18,8 @@ use std::sync::Arc;
 use dormouse_pgwire::backend::Fields;
 
 use super::Down;
+use crate::link::Common;
+use crate::link::client::Client;
 use crate::link::expect::{Described, Expect};
 use crate::statement::{Fit, Shape, Statement};
 
@@ -52,10 +54,17 @@ pub(super) fn tell(out: &mut Vec<u8>) {
 impl Down<'_> {
     /// The client is told what a statement returns.
     pub(super) fn described(&mut self, described: &Described, description: &[u8]) {
-        if !described.statement.tell(Shape::of(description)) {
-            // Others were told something else: who prepares it from now on is to share it with neither.
-            self.common.registry.outdate();
+        let shape = Shape::of(description);
+        if described.statement.tell(shape) {
+            return;
         }
+        let own = apart(self.common, self.client, described);
+        own.tell(shape);
+        if let Some(types) = described.statement.types() {
+            own.tell_types(types);
+        }
+        // Here it is as this client was told, so for the others it must be parsed anew, and asked what it is.
+        self.server.prepared.outdate(&described.statement);
     }
 
     /// So are we.
@@ -98,14 +107,20 @@ impl Down<'_> {
                     self.is_as_told(id);
                     return;
                 }
-                // Others were told something else, and go by that: the client gets a statement of its own.
-                self.common.registry.outdate();
-                let own = self.common.registry.apart(&described.statement);
+                let own = apart(self.common, self.client, described);
                 own.tell_types(types);
-                self.client.names.replace(&described.name, &described.statement, &own);
-                described.statement = Arc::clone(&own);
+                described.statement = own;
             }
             _ => {}
         }
     }
+}
+
+/// Others were told something else of a statement, and go by that: the client gets one of its own, and who prepares the
+/// text from now on shares it with neither.
+fn apart(common: &mut Common, client: &mut Client, described: &Described) -> Arc<Statement> {
+    common.registry.outdate();
+    let own = common.registry.apart(&described.statement);
+    client.names.replace(&described.name, &described.statement, &own);
+    own
 }

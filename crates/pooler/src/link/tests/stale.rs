@@ -124,6 +124,37 @@ fn what_it_was_not_told_it_does_not_get() {
 }
 
 #[test]
+fn what_another_was_told_there_is_not_what_it_was_told() {
+    let mut pool = Pool::new();
+    pool.prepare("s", &columns(23));
+    let another = Client::new(Settings::default(), Reported::new(), false);
+    let first = std::mem::replace(&mut pool.client, another);
+    // The table has changed by another way, and another backend parses the text for another client.
+    let sent = pool.up(1, &[parse("q"), describe("q"), series("q")].concat());
+    assert_eq!(sent, [parse("dormouse_0"), describe("dormouse_0"), series("dormouse_0")].concat());
+    let done = [ok(b'2'), message(b'C', b"SELECT 0\0"), ready()].concat();
+    pool.down(1, &[ok(b'1'), ok(b't'), columns(25), done.clone()].concat());
+    let other = std::mem::replace(&mut pool.client, first);
+    let asks = |number: u8| {
+        let name = format!("dormouse_{number}");
+        [parse(&name), describe(&name), message(b'H', b"")].concat()
+    };
+    let sent = pool.up(1, &series("s"));
+    assert_eq!(sent, [message(b'C', b"Sdormouse_0\0"), asks(0)].concat());
+    pool.down(1, &[ok(b'3'), ok(b'1'), ok(b't'), columns(25)].concat());
+    assert_eq!(pool.up(1, b""), series("dormouse_none"));
+    pool.down(1, &[message(b'E', b"SERROR\0VERROR\0C26000\0Mnone\0\0"), ready()].concat());
+    // The other goes on with what it knows, wherever that is parsed.
+    pool.client = other;
+    for at in 0..2 {
+        assert_eq!(pool.up(at, &series("q")), asks(1));
+        assert_eq!(pool.down(at, &[ok(b'1'), ok(b't'), columns(25)].concat()), b"");
+        assert_eq!(pool.up(at, b""), series("dormouse_1"));
+        assert_eq!(pool.down(at, &done), done);
+    }
+}
+
+#[test]
 fn who_cannot_be_asked_says_why() {
     let mut pool = Pool::new();
     pool.prepare("s", &columns(23));
