@@ -27,6 +27,9 @@ pub(super) enum Expect {
     Describe(Option<Described>),
     /// Our own Describe of a statement, which the client does not see: RowDescription or NoData.
     Learn(Arc<Statement>),
+    /// Our own Describe behind the client's Parse of a statement of which others were told what it is. The client does not
+    /// see it either.
+    Compare(Compared),
     /// An error: the client uses a statement that does not return what it was told. It names one that is not there.
     Stale,
     /// Up to CommandComplete, EmptyQueryResponse or PortalSuspended. The statement, if it may leave something
@@ -59,6 +62,15 @@ pub(super) struct Described {
     pub(super) name: Box<[u8]>,
     /// What it means.
     pub(super) statement: Arc<Statement>,
+}
+
+/// A statement that a backend has parsed as its client said it.
+#[derive(Debug)]
+pub(super) struct Compared {
+    /// Whose it is.
+    pub(super) described: Described,
+    /// What its parameters are, as soon as the backend has said it.
+    pub(super) types: Box<[u8]>,
 }
 
 /// A simple query.
@@ -122,6 +134,10 @@ impl Expect {
                 Some(Definition { name: Some(undo.name()), id: undo.added.as_ref().map(|added| added.id()) })
             }
             Self::Query(_) | Self::Execute(_, Some(_)) => Some(Definition { name: Some(b""), id: None }),
+            // What the name means then.
+            Self::Compare(Compared { described: Described { name, statement }, .. }) => {
+                Some(Definition { name: Some(name), id: Some(statement.id()) })
+            }
             Self::Inject(statement) => Some(Definition { name: None, id: Some(statement.id()) }),
             Self::Evict(place) => Some(Definition { name: None, id: Some(place.id()) }),
             _ => None,
@@ -182,6 +198,7 @@ impl Expect {
                 | Self::Bind
                 | Self::Describe(_)
                 | Self::Learn(_)
+                | Self::Compare(_)
                 | Self::Stale
                 | Self::Execute(..)
                 | Self::Close

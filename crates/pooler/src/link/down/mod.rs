@@ -189,7 +189,7 @@ impl Down<'_> {
                 let mut expected = self.server.expect.iter();
                 // Behind what it may leave out, and what we say.
                 let next = expected.find(|expect| !expect.is_ours_to_say());
-                matches!(next, Some(Expect::Describe(Some(_)) | Expect::Learn(_)))
+                matches!(next, Some(Expect::Describe(Some(_)) | Expect::Learn(_) | Expect::Compare(_)))
             }
             _ => false,
         }
@@ -230,8 +230,8 @@ impl Down<'_> {
             (BIND_COMPLETE, Expect::Bind) | (CLOSE_COMPLETE, Expect::Close) => (true, true, true),
             (PARSE_COMPLETE | BIND_COMPLETE | CLOSE_COMPLETE, _) => (false, false, false),
             (tag::ROW_DESCRIPTION | NO_DATA, Expect::Describe(_)) => (true, true, true),
-            (tag::ROW_DESCRIPTION | NO_DATA, Expect::Learn(_)) => (true, true, false),
-            (PARAMETER_DESCRIPTION, Expect::Learn(_)) => (true, false, false),
+            (tag::ROW_DESCRIPTION | NO_DATA, Expect::Learn(_) | Expect::Compare(_)) => (true, true, false),
+            (PARAMETER_DESCRIPTION, Expect::Learn(_) | Expect::Compare(_)) => (true, false, false),
             (tag::COMMAND_COMPLETE | tag::EMPTY_QUERY_RESPONSE | PORTAL_SUSPENDED, Expect::Execute(..)) => {
                 (true, true, true)
             }
@@ -265,6 +265,7 @@ impl Down<'_> {
             },
             Some(Expect::Describe(Some(described))) => self.described(&described, body),
             Some(Expect::Learn(statement)) => self.learnt(&statement, body),
+            Some(Expect::Compare(compared)) => self.compared(&compared, body),
             _ => {}
         }
         // The types of parameters come even when what follows fails.

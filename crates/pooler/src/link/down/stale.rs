@@ -20,7 +20,7 @@ use dormouse_pgwire::backend::Fields;
 use super::Down;
 use crate::link::Common;
 use crate::link::client::Client;
-use crate::link::expect::{Described, Expect};
+use crate::link::expect::{Compared, Described, Expect};
 use crate::statement::{Fit, Shape, Statement};
 
 /// How PostgreSQL says it.
@@ -77,6 +77,36 @@ impl Down<'_> {
         }
     }
 
+    /// The backend has parsed a statement for a client that may never ask what it is. If others were told something else,
+    /// what they go by is not forced on this one, nor on who prepares the text from now on.
+    pub(super) fn compared(&mut self, compared: &Compared, description: &[u8]) {
+        let Compared { described, types } = compared;
+        let (statement, shape) = (&described.statement, Shape::of(description));
+        let same_types = statement.types().is_none_or(|told| *told == **types);
+        if same_types {
+            self.is_as_told(statement.id());
+        }
+        if !same_types || statement.shape().is_some_and(|told| told != shape) {
+            let own = apart(self.common, self.client, described);
+            own.tell(shape);
+            own.tell_types(types);
+            self.server.prepared.outdate(statement);
+            self.asks_of(described, &own);
+        }
+    }
+
+    /// What the client has asked about its statement already is about its own.
+    fn asks_of(&mut self, described: &Described, own: &Arc<Statement>) {
+        for expect in &mut self.server.expect {
+            if let Expect::Describe(Some(asked)) = expect
+                && asked.name == described.name
+                && Arc::ptr_eq(&asked.statement, &described.statement)
+            {
+                asked.statement = Arc::clone(own);
+            }
+        }
+    }
+
     /// The backend has a statement with the types that its clients were told, unless it is to parse it once more.
     fn is_as_told(&mut self, id: u64) {
         let server = &mut *self.server;
@@ -96,6 +126,7 @@ impl Down<'_> {
                 let id = statement.id();
                 self.server.prepared.set_fit(id, Fit::Bad);
             }
+            Some(Expect::Compare(compared)) => compared.types = types.into(),
             Some(Expect::Describe(Some(described))) => {
                 let before = self.server.under_way.series.describes(&described.statement);
                 if let Some(before) = before.filter(|before| !before.tell_types(types)) {

@@ -126,15 +126,17 @@ fn what_it_was_not_told_it_does_not_get() {
 #[test]
 fn what_another_was_told_there_is_not_what_it_was_told() {
     let mut pool = Pool::new();
-    pool.prepare("s", &columns(23));
-    let another = Client::new(Settings::default(), Reported::new(), false);
-    let first = std::mem::replace(&mut pool.client, another);
-    // The table has changed by another way, and another backend parses the text for another client.
+    let mut other = Client::new(Settings::default(), Reported::new(), false);
+    // Two clients at the same time; between the two the table has changed by another way.
+    std::mem::swap(&mut pool.client, &mut other);
     let sent = pool.up(1, &[parse("q"), describe("q"), series("q")].concat());
     assert_eq!(sent, [parse("dormouse_0"), describe("dormouse_0"), series("dormouse_0")].concat());
+    std::mem::swap(&mut pool.client, &mut other);
+    pool.prepare("s", &columns(23));
+    std::mem::swap(&mut pool.client, &mut other);
     let done = [ok(b'2'), message(b'C', b"SELECT 0\0"), ready()].concat();
     pool.down(1, &[ok(b'1'), ok(b't'), columns(25), done.clone()].concat());
-    let other = std::mem::replace(&mut pool.client, first);
+    std::mem::swap(&mut pool.client, &mut other);
     let asks = |number: u8| {
         let name = format!("dormouse_{number}");
         [parse(&name), describe(&name), message(b'H', b"")].concat()
@@ -151,6 +153,24 @@ fn what_another_was_told_there_is_not_what_it_was_told() {
         assert_eq!(pool.down(at, &[ok(b'1'), ok(b't'), columns(25)].concat()), b"");
         assert_eq!(pool.up(at, b""), series("dormouse_1"));
         assert_eq!(pool.down(at, &done), done);
+    }
+}
+
+#[test]
+fn who_never_asks_does_not_get_what_another_was_told() {
+    for (kind, number) in [(23, 0), (25, 1)] {
+        let mut pool = Pool::new();
+        pool.prepare("s", &columns(23));
+        pool.client = Client::new(Settings::default(), Reported::new(), false);
+        let sent = pool.up(1, &[parse("q"), series("q")].concat());
+        assert_eq!(sent, [parse("dormouse_0"), describe("dormouse_0"), series("dormouse_0")].concat());
+        let done = [ok(b'2'), message(b'C', b"SELECT 0\0"), ready()].concat();
+        let told = pool.down(1, &[ok(b'1'), ok(b't'), columns(kind), done.clone()].concat());
+        assert_eq!(told, [ok(b'1'), done].concat());
+        let name = format!("dormouse_{number}");
+        let sent = pool.up(1, &series("q"));
+        let anew = [parse(&name), describe(&name), message(b'H', b"")].concat();
+        assert_eq!(sent, if number == 0 { series(&name) } else { anew });
     }
 }
 

@@ -39,9 +39,12 @@ fn flush() -> Vec<u8> {
 /// It prepares that on a backend, and is told what its parameter is.
 fn prepares(pool: &mut Pool, at: usize, name: &str, kind: u8) -> Vec<u8> {
     let sent = pool.up(at, &[insert(name, None), describe(name), sync()].concat());
-    let told = [types(kind), no_data(), ready()].concat();
+    let told = [types(kind), no_data()].concat();
     let parsed = if sent[0] == b'P' { ok(b'1') } else { Vec::new() };
-    assert_eq!(pool.down(at, &[parsed, told.clone()].concat()), [ok(b'1'), told].concat());
+    // Where others were told something, we ask as well.
+    let asked = told.repeat(again::tags(&sent).matches('D').count());
+    let got = pool.down(at, &[parsed, asked, ready()].concat());
+    assert_eq!(got, [ok(b'1'), told, ready()].concat());
     sent
 }
 
@@ -99,8 +102,8 @@ fn what_another_has_parsed_there_meanwhile_is_parsed_anew() {
     let first = another(&mut pool);
     // The table has changed by another way. Who prepares and uses it at once gets what it is now.
     let sent = pool.up(1, &[insert("q", None), series("q")].concat());
-    assert_eq!(sent, [insert("dormouse_0", None), series("dormouse_0")].concat());
-    pool.down(1, &ok(b'1'));
+    assert_eq!(sent, [insert("dormouse_0", None), describe("dormouse_0"), series("dormouse_0")].concat());
+    assert_eq!(pool.down(1, &[ok(b'1'), types(FLOAT4), no_data()].concat()), ok(b'1'));
     runs(&mut pool, 1);
     pool.client = first;
     let sent = pool.up(1, &series("s"));
@@ -108,6 +111,30 @@ fn what_another_has_parsed_there_meanwhile_is_parsed_anew() {
     assert_eq!(sent, anew.concat());
     is_asked(&mut pool, 1, "31", INT4);
     assert_eq!(pool.up(1, b""), series("dormouse_0"));
+}
+
+#[test]
+fn who_never_asks_is_not_told_what_others_were() {
+    for (kind, as_told) in [(INT4, true), (FLOAT4, false)] {
+        let mut pool = Pool::new();
+        prepares(&mut pool, 0, "s", INT4);
+        another(&mut pool);
+        pool.up(1, &[insert("q", None), series("q")].concat());
+        // The next series comes before the backend has said what it is.
+        assert_eq!(pool.down(1, &ok(b'1')), ok(b'1'));
+        assert_eq!(pool.up(1, &series("q")), b"");
+        assert_eq!(pool.down(1, &[types(kind), no_data()].concat()), b"");
+        let sent = pool.up(1, b"");
+        if as_told {
+            assert_eq!(sent, series("dormouse_0"));
+            continue;
+        }
+        assert_eq!(sent, [insert("dormouse_1", Some(FLOAT4)), describe("dormouse_1"), flush()].concat());
+        // Nor is who prepares the text from now on, also where it is as others were told.
+        another(&mut pool);
+        let sent = pool.up(0, &[insert("q", None), series("q")].concat());
+        assert_eq!(sent, [insert("dormouse_2", None), series("dormouse_2")].concat());
+    }
 }
 
 #[test]

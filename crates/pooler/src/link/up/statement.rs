@@ -7,7 +7,7 @@ use dormouse_pgwire::tag::frontend as tag;
 
 use super::read::{invalid, kind_and_name};
 use super::{Fate, MAX_NAME, Up, Violation};
-use crate::link::expect::{Answer, Described, Expect, Undo};
+use crate::link::expect::{Answer, Compared, Described, Expect, Undo};
 use crate::link::parts;
 use crate::link::stateful::Stateful;
 use crate::link::write::Write;
@@ -65,8 +65,11 @@ impl Up<'_> {
         let out = write.put_at(at);
         let _as_said = self.ensure(&statement, out, !again);
         parts::parse(out, statement.name(), rest);
-        self.server.push(Expect::Parse(undo((!again).then_some(statement))));
+        self.server.push(Expect::Parse(undo((!again).then(|| Arc::clone(&statement)))));
         self.server.unsynced = true;
+        if !again {
+            self.compare(name, statement, out);
+        }
         Ok(Fate::Drop)
     }
 
@@ -76,6 +79,16 @@ impl Up<'_> {
         let reading = self.reading();
         let known = self.common.registry.intern_as(body, reading, Stateful::of);
         if self.server.is_defining() { self.common.registry.apart(&known) } else { known }
+    }
+
+    /// The backend parses a statement as its client said it: is that what others were told?
+    fn compare(&mut self, name: &[u8], statement: Arc<Statement>, out: &mut Vec<u8>) {
+        if statement.types().is_none() || self.server.status == TxStatus::Failed {
+            return;
+        }
+        parts::of_statement(out, tag::DESCRIBE, statement.name());
+        let described = Described { name: name.into(), statement };
+        self.server.push(Expect::Compare(Compared { described, types: Box::default() }));
     }
 
     /// Makes sure that the backend has a statement when it reads what is written next; with `parsed_next` the
