@@ -21,7 +21,7 @@ use std::fmt::Write;
 use super::client::Client;
 use super::server::Server;
 use super::stateful::Stateful;
-use crate::settings::{Settings, capture_sql};
+use crate::settings::{NO_ROLE, ROLE, Settings, capture_sql};
 
 /// A session with more than this that outlives its transactions is not looked at any further.
 const MAX_FOUND: usize = 1000;
@@ -146,9 +146,12 @@ pub(super) fn take(client: &mut Client, server: &mut Server, findings: &Findings
             }
         }
         server.applied = settings.clone();
-        // Whatever is not set goes back to what the session began with.
+        let said = client.wanted.get(ROLE).filter(|_| !asked.any(Stateful::RESET)) == Some(NO_ROLE);
+        let no_role = said || asked.any(Stateful::NO_ROLE);
+        // Whatever is not set goes back to what the session began with, unless the client will have none of it.
         for (name, value) in client.startup.iter() {
             if settings.get(name).is_none() {
+                let value = if no_role && name == ROLE { NO_ROLE } else { value };
                 let _fitted_before = settings.set(name, value);
             }
         }

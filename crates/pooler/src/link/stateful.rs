@@ -1,7 +1,7 @@
 //! What a statement may do to its session, as a small set.
 
 use super::watch;
-use crate::settings::DATE_STYLE;
+use crate::settings::{DATE_STYLE, NO_ROLE, ROLE};
 use crate::sql::{Effect, Value, classify};
 use crate::statement::is_read;
 
@@ -50,6 +50,9 @@ impl Stateful {
 
     /// Tables, types or the like may change, and with them what other statements return.
     pub const DEFINES: Self = Self(1 << 18);
+
+    /// No role is played any more, whatever the session began with.
+    pub const NO_ROLE: Self = Self(1 << 19);
 
     /// Texts are read in another way from now on, if only up to the end of the transaction.
     pub const READS: Self = Self(1 << 30);
@@ -142,8 +145,12 @@ fn of_effect(effect: &Effect<'_>) -> Stateful {
         }
         Effect::Set { value: Value::Plain(_), .. } => Stateful::SETTING,
         Effect::Set { .. } => Stateful::UNKNOWN_SETTING,
-        Effect::SetRole { .. } | Effect::SetSessionAuthorization { .. } => Stateful::SETTING,
-        Effect::SetConfig { name: Some(_), value: Some(_), local: Some(false) } => Stateful::SETTING,
+        Effect::SetRole { value: None, .. } => Stateful::SETTING.with(Stateful::RESET),
+        Effect::SetRole { value: Some(role), .. } => of_role(role),
+        Effect::SetSessionAuthorization { .. } => of_role(NO_ROLE),
+        Effect::SetConfig { name: Some(name), value: Some(value), local: Some(false) } => {
+            if name.eq_ignore_ascii_case(ROLE) { of_role(value) } else { Stateful::SETTING }
+        }
         Effect::SetConfig { name: Some(_), .. } => Stateful::UNKNOWN_SETTING,
         Effect::SetConfig { name: None, .. } => Stateful::HIDDEN_SETTING.with(Stateful::UNKNOWN_SETTING),
         Effect::Prepare(_) => Stateful::PREPARE,
@@ -172,6 +179,10 @@ fn of_effect(effect: &Effect<'_>) -> Stateful {
         Effect::Do | Effect::Call => Stateful::ANYTHING.with(Stateful::COMMITS),
         Effect::NextStatement | Effect::Notify | Effect::Copy => Stateful::default(),
     }
+}
+
+fn of_role(role: &str) -> Stateful {
+    if role == NO_ROLE { Stateful::SETTING.with(Stateful::NO_ROLE) } else { Stateful::SETTING }
 }
 
 /// What an effect does to the reading of texts. Roles do nothing to it.

@@ -94,9 +94,6 @@ fn configured(name: Option<&str>, value: Option<&str>, local: Option<bool>) -> O
         (Some(name), Some(value), Some(false)) if name.eq_ignore_ascii_case(SESSION_AUTHORIZATION) => {
             Some(Change::Authorization(Some(value.into())))
         }
-        (Some(name), Some("none"), Some(false)) if name.eq_ignore_ascii_case(ROLE) => {
-            Some(Change::Reset(ROLE.into()))
-        }
         (Some(name), Some(value), Some(false)) => Some(set(name, value)),
         (name, ..) => Some(Change::Unknown { name: name.map(Into::into) }),
     }

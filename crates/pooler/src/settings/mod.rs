@@ -38,5 +38,8 @@ pub const DATE_STYLE: &str = "datestyle";
 /// The name under which the role of `SET ROLE` is kept.
 pub const ROLE: &str = "role";
 
+/// The value of that one with which nobody's role is played. It is kept where the session began with another.
+pub const NO_ROLE: &str = "none";
+
 /// The name under which the role of `SET SESSION AUTHORIZATION` is kept.
 pub const SESSION_AUTHORIZATION: &str = "session_authorization";

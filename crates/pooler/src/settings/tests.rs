@@ -117,6 +117,23 @@ fn reset_goes_back_to_what_was_asked_for_at_startup() {
 }
 
 #[test]
+fn none_is_not_the_role_of_the_startup() {
+    for text in ["set role none", "set role to 'none'", "select set_config('ROLE', 'none', false)"] {
+        let mut tracker = Tracker::new(settings(&[("role", "x")]));
+        run(&mut tracker, &[text, "reset all"]).unwrap();
+        assert_eq!(shown(tracker.current()), "role=none", "{text}");
+        run(&mut tracker, &["reset role"]).unwrap();
+        assert_eq!(shown(tracker.current()), "role=x", "{text}");
+        let mut tracker = Tracker::default();
+        run(&mut tracker, &["set role y", text]).unwrap();
+        assert_eq!(shown(tracker.current()), "", "{text}");
+    }
+    let mut tracker = Tracker::new(settings(&[("role", "x")]));
+    run(&mut tracker, &["set session authorization y"]).unwrap();
+    assert_eq!(shown(tracker.current()), "role=none session_authorization=y");
+}
+
+#[test]
 fn errors_take_changes_back() {
     let set = |name: &str| Change::Set { name: name.into(), value: "1".into() };
     let mut tracker = Tracker::default();

@@ -16,7 +16,7 @@
 
 use super::change::Change;
 use super::map::{Settings, SettingsError};
-use super::{ROLE, SESSION_AUTHORIZATION};
+use super::{NO_ROLE, ROLE, SESSION_AUTHORIZATION};
 
 /// How many savepoints of one transaction are remembered. More make what `ROLLBACK TO` leaves uncertain.
 pub const MAX_SAVEPOINTS: usize = 256;
@@ -120,15 +120,18 @@ impl Tracker {
     fn change(&mut self, change: &Change) -> Result<(), Uncertain> {
         let mut next = self.current.clone();
         let (name, done) = match change {
+            Change::Set { name, value } if &**value == NO_ROLE && name.eq_ignore_ascii_case(ROLE) => {
+                (Some(name), self.end_role(&mut next))
+            }
             Change::Set { name, value } => (Some(name), next.set(name, value)),
             Change::Reset(name) => (Some(name), self.reset(&mut next, name)),
             Change::Authorization(role) => {
-                next.remove(ROLE);
+                let ended = self.end_role(&mut next);
                 let done = match role {
                     Some(role) => next.set(SESSION_AUTHORIZATION, role),
                     None => self.reset(&mut next, SESSION_AUTHORIZATION),
                 };
-                (None, done)
+                (None, ended.and(done))
             }
             Change::ResetAll => (None, self.reset_all(&mut next)),
             _ => {
@@ -148,6 +151,14 @@ impl Tracker {
         match self.defaults.get(name) {
             Some(value) => next.set(name, value),
             None => Ok(next.remove(name)),
+        }
+    }
+
+    /// That there is none must be said where the session began with one.
+    fn end_role(&self, next: &mut Settings) -> Result<bool, SettingsError> {
+        match self.defaults.get(ROLE) {
+            Some(_) => next.set(ROLE, NO_ROLE),
+            None => Ok(next.remove(ROLE)),
         }
     }
 

@@ -22,7 +22,7 @@ pub enum Effect<'a> {
     },
     /// `SET ROLE`, `RESET ROLE`.
     SetRole {
-        /// The role; `None` is the one that logged in.
+        /// The role; "none" is the one that logged in, `None` what the session began with.
         value: Option<Cow<'a, str>>,
         /// Only until the transaction ends.
         local: bool,

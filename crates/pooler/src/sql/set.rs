@@ -132,7 +132,6 @@ fn assign<'a>(statement: &mut Statement<'a, '_>, name: Cow<'a, str>, value: Opti
         Some(_) => None,
     };
     if is_role(&name) {
-        let value = value.filter(|role| role != "none");
         return statement.emit(Effect::SetRole { value, local });
     }
     statement.emit(Effect::SetSessionAuthorization { value, local });

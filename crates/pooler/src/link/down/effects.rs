@@ -10,6 +10,9 @@ use crate::link::stateful::Stateful;
 use crate::settings::{Change, Settings, Tracker, Uncertain};
 use crate::sql::{Effect, classify};
 
+/// What tells of a session without a role whether it is to have that of its startup.
+const ROLES: Stateful = Stateful::NO_ROLE.with(Stateful::RESET);
+
 /// What is seen to when the transaction is over.
 const LATER: Stateful = Stateful::ANYTHING.with(Stateful::RELEASE).with(Stateful::EXECUTES);
 
@@ -135,11 +138,18 @@ impl Down<'_> {
             if alone && !may_be_more.any(Stateful::UNKNOWN_SETTING) {
                 self.set(text);
             } else {
-                self.server.touched = self.server.touched.with(Stateful::SETTING);
+                self.unsure_of_settings(stateful);
                 self.note_names(text);
             }
         }
         self.server.touched = self.server.touched.with(stateful.and(LATER));
+    }
+
+    /// Settings may have changed, or not: the last that is said of the role counts.
+    fn unsure_of_settings(&mut self, stateful: Stateful) {
+        let touched = self.server.touched.with(Stateful::SETTING);
+        let role = stateful.and(ROLES);
+        self.server.touched = if role.is_empty() { touched } else { touched.without(ROLES).with(role) };
     }
 
     /// Settings that a text certainly changed.
@@ -191,7 +201,7 @@ impl Down<'_> {
         let pins = touched.and(Stateful::PINS);
         // Something may be over only for who has something.
         let over = if touched.any(Stateful::RELEASE) { self.server.pinned } else { Stateful::default() };
-        let settings = touched.and(Stateful::SETTING.with(Stateful::UNKNOWN_SETTING));
+        let settings = touched.and(Stateful::SETTING.with(Stateful::UNKNOWN_SETTING).with(ROLES));
         self.server.ask = self.server.ask.with(pins).with(over).with(settings);
     }
 }

@@ -85,3 +85,43 @@ fn what_follows_a_reset_in_a_transaction_waits_until_its_settings_are_right() {
     assert_eq!(sent, texts[..3].concat());
     assert!(pair.server.must_ask(), "what it has now");
 }
+
+#[test]
+fn who_began_with_a_role_may_have_none() {
+    for simple in [true, false] {
+        let mut pair = begun_with("role", "x");
+        let says = |pair: &mut Pair, text: &str| {
+            if simple {
+                pair.up(&query(text)).unwrap();
+                pair.down(&[complete(&["SET"]), ready(b'I')].concat());
+                return;
+            }
+            pair.up(&[query("begin"), query(text), query("commit")].concat()).unwrap();
+            for (tag, status) in [("BEGIN", b'T'), ("SET", b'T'), ("COMMIT", b'I')] {
+                pair.down(&[complete(&[tag]), ready(status)].concat());
+                if pair.client.is_stalled() {
+                    pair.up(&[]).unwrap();
+                }
+            }
+            // There is no role on the backend.
+            inspect(&pair.client, &mut pair.server);
+            pair.down(&ready(b'I'));
+        };
+        for (text, role) in [
+            ("set role none", "none"),
+            ("set work_mem = '9MB'", "none"),
+            ("reset role", "x"),
+            ("select set_config('role', 'none', false)", "none"),
+            ("set role y; reset role", "x"),
+        ] {
+            says(&mut pair, text);
+            assert_eq!(pair.client.wanted.get("role"), Some(role), "{simple} {text}");
+            assert!(pair.server.applied.get("role").is_none());
+        }
+        says(&mut pair, "set role none");
+        let sent = replay(&pair.client, &mut pair.server).unwrap();
+        assert!(sent.ends_with(b"SET ROLE 'none'\0"));
+        pair.down(&ready(b'I'));
+        assert_eq!(replay(&pair.client, &mut pair.server), None);
+    }
+}
