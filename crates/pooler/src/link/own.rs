@@ -18,6 +18,8 @@ use crate::settings::{self, Reported, Settings};
 /// when that is so.
 #[must_use]
 pub fn replay(client: &Client, server: &mut Server) -> Option<Vec<u8>> {
+    // Whoever prepared something there without using it may be another.
+    server.prepared.say(None);
     // Who is pinned has made them itself, and keeps them.
     let afresh = server.process.unlisted && server.pinned.is_empty();
     let settings = match afresh {

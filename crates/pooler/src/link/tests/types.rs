@@ -157,6 +157,30 @@ fn who_is_told_something_else_has_its_own() {
 }
 
 #[test]
+fn what_one_client_prepared_another_uses_as_it_was_told() {
+    for function in [false, true] {
+        let mut pool = Pool::new();
+        // Parsed where nobody asked, told elsewhere.
+        pool.up(0, &[insert("s", None), sync()].concat());
+        pool.down(0, &[ok(b'1'), ready()].concat());
+        pool.up(1, &[describe("s"), sync()].concat());
+        pool.down(1, &[ok(b'1'), types(INT4), no_data(), ready()].concat());
+        let first = another(&mut pool);
+        assert_eq!(pool.up(0, &insert("q", None)), b"", "answered here");
+        answers(&mut pool.client, &mut pool.servers[0], &mut Vec::new());
+        if function {
+            pool.up(0, &message(b'F', b"\0\0\x02\xca\0\0\0\0\0\0"));
+            pool.down(0, &[message(b'V', b"\xff\xff\xff\xff"), ready()].concat());
+            pool.client = first;
+        } else {
+            pool.client = first;
+            assert_eq!(replay(&pool.client, &mut pool.servers[0]), None);
+        }
+        assert!(pool.up(0, &series("s")).starts_with(&close("dormouse_0")), "{function}");
+    }
+}
+
+#[test]
 fn a_type_that_is_gone_is_the_clients_error() {
     let mut pool = Pool::new();
     prepares(&mut pool, 0, "s", INT4);

@@ -268,6 +268,7 @@ impl Up<'_> {
             tag::FLUSH => Ok(Fate::Pass),
             tag::FUNCTION_CALL => {
                 self.server.push(Expect::Function(read::effect_of_call(body)));
+                self.server.prepared.say(None);
                 self.server.unsynced = false;
                 Ok(Fate::Pass)
             }
