@@ -251,3 +251,31 @@ async fn a_text_that_is_too_long_to_be_read() {
     assert_eq!(other.error().await.fields.code(), "53300", "it waits in vain");
     assert_eq!(ask(&mut third, "select x from mine").await, "1");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spellings_that_are_not_what_they_seem() {
+    let pooler = one_backend();
+    pooler.foreign.sql("postgres", "grant bob to anna");
+    const WHO: &str = "select current_user::text";
+    let who = ask(&mut pooler.client("transaction").await, WHO).await;
+    let bob = (simple("set role bob"), "C:SET Z:I");
+    let elsewhere = (simple("set search_path = elsewhere"), "C:SET Z:I");
+    // A custom setting, and not the session's authorization.
+    let reset = simple("set session.user_id = '1'; reset session.user_id");
+    leaves_nothing(&pooler, &[bob.clone(), (reset, "C:SET C:RESET Z:I")], WHO, &who).await;
+    let column = simple("select set_config('role', 'bob', yes) from (values (false)) v(yes)");
+    leaves_nothing(&pooler, &[(column, "T:set_config D:bob C:SELECT_1 Z:I")], WHO, &who).await;
+    let hidden = simple("select U&\"set!005fconfig\" UESCAPE '!'('role', 'bob', false)");
+    leaves_nothing(&pooler, &[(hidden, "T:set_config D:bob C:SELECT_1 Z:I")], WHO, &who).await;
+    // PostgreSQL refuses it there.
+    let refused = simple("rollback; discard all");
+    leaves_nothing(&pooler, &[elsewhere, (refused, "N C:ROLLBACK E:25001 Z:I")], PATH, USUAL).await;
+    // Nobody's expressions are overlooked.
+    let path = "length(set_config('search_path', 'elsewhere', false))";
+    let table = simple(&format!("table one union all select {path}"));
+    leaves_nothing(&pooler, &[(table, "T:id D:1 D:9 C:SELECT_2 Z:I")], PATH, USUAL).await;
+    let parameters = simple(&format!("prepare p(int) as select $1 as x; execute p({path}); deallocate p"));
+    leaves_nothing(&pooler, &[(parameters, "C:PREPARE T:x D:9 C:SELECT_1 C:DEALLOCATE Z:I")], PATH, USUAL)
+        .await;
+    keeps(&pooler, &[(simple("select 1 as a into table pg_temp.x"), "C:SELECT_1 Z:I")]).await;
+}

@@ -3,7 +3,7 @@
 use super::watch;
 use crate::settings::{DATE_STYLE, NO_ROLE, ROLE};
 use crate::sql::{Effect, Value, classify};
-use crate::statement::is_read;
+use crate::statement::{is_others, is_read};
 
 /// A set of things that outlive a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -131,7 +131,7 @@ fn of_effect(effect: &Effect<'_>) -> Stateful {
         | Effect::SetConfig { local: Some(true), .. } => Stateful::default(),
         Effect::Set { name, value: Value::Plain(value), .. }
         | Effect::SetConfig { name: Some(name), value: Some(value), local: Some(false) }
-            if name.eq_ignore_ascii_case(DATE_STYLE) && !value.contains(',') =>
+            if name.eq_ignore_ascii_case(DATE_STYLE) && !is_whole_style(value) =>
         {
             // The other half stays as it is.
             Stateful::UNKNOWN_SETTING
@@ -142,6 +142,10 @@ fn of_effect(effect: &Effect<'_>) -> Stateful {
         }
         Effect::Set { value: Value::Default, .. } | Effect::Reset(_) | Effect::ResetAll => {
             Stateful::SETTING.with(Stateful::RESET)
+        }
+        // It has a name that nobody could read.
+        Effect::Set { name, .. } if name.is_empty() => {
+            Stateful::HIDDEN_SETTING.with(Stateful::UNKNOWN_SETTING)
         }
         Effect::Set { value: Value::Plain(_), .. } => Stateful::SETTING,
         Effect::Set { .. } => Stateful::UNKNOWN_SETTING,
@@ -155,6 +159,8 @@ fn of_effect(effect: &Effect<'_>) -> Stateful {
         Effect::SetConfig { name: None, .. } => Stateful::HIDDEN_SETTING.with(Stateful::UNKNOWN_SETTING),
         Effect::Prepare(_) => Stateful::PREPARE,
         Effect::Latent => Stateful::LATENT,
+        // What that is, only the client that prepared it by the protocol knows.
+        Effect::Execute(name) if is_others(name.as_bytes()) => Stateful::ANYTHING,
         Effect::Execute(_) => Stateful::EXECUTES,
         Effect::Deallocate(_) => Stateful::DEALLOCATE.with(Stateful::RELEASE),
         Effect::DeallocateAll => Stateful::DEALLOCATE_ALL.with(Stateful::DEALLOCATE).with(Stateful::RELEASE),
@@ -179,6 +185,18 @@ fn of_effect(effect: &Effect<'_>) -> Stateful {
         Effect::Do | Effect::Call => Stateful::ANYTHING.with(Stateful::COMMITS),
         Effect::NextStatement | Effect::Notify | Effect::Copy => Stateful::default(),
     }
+}
+
+/// Whether a `DateStyle` says both how dates are written and in which order.
+fn is_whole_style(style: &str) -> bool {
+    let style = style.to_ascii_lowercase();
+    let mut parts: Vec<_> = style.split(',').map(str::trim).collect();
+    parts.sort_by_key(|part| !is_style(part));
+    matches!(parts[..], [how, order] if is_style(how) && !is_style(order))
+}
+
+fn is_style(part: &str) -> bool {
+    ["iso", "sql", "postgres", "german"].iter().any(|style| part.starts_with(style))
 }
 
 fn of_role(role: &str) -> Stateful {
@@ -225,6 +243,11 @@ mod tests {
         for (text, asked) in [
             ("set datestyle = ymd", true),
             ("set DateStyle to 'ISO, DMY'", false),
+            ("set datestyle = 'iso, iso'", true),
+            ("set datestyle = german, ymd", false),
+            ("set datestyle = ymd, sql", false),
+            ("execute dormouse_0", true),
+            ("execute mine", false),
             ("select set_config('datestyle', 'iso', false)", true),
             ("set datestyle = default", false),
             ("reset my.name", true),

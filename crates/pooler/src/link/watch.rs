@@ -37,7 +37,9 @@ impl Server {
 /// Whether `pg_temp` is the first schema of a `search_path` that there certainly is.
 pub(super) fn creates_temporary(path: &str) -> bool {
     let mut schemas = path.split(',').map(|name| name.trim().trim_matches('"'));
-    schemas.find(|name| *name != "$user").is_some_and(|name| name.eq_ignore_ascii_case("pg_temp"))
+    let first = schemas.find(|name| *name != "$user");
+    // By the name that everybody has for it, or by that which it has.
+    first.map(str::to_ascii_lowercase).is_some_and(|name| name == "pg_temp" || name.starts_with("pg_temp_"))
 }
 
 /// Whether a value of a switch is surely "on".
@@ -51,7 +53,7 @@ mod tests {
 
     #[test]
     fn temporary_is_what_comes_first() {
-        for path in ["pg_temp", "\"$user\", pg_temp", "PG_TEMP,public"] {
+        for path in ["pg_temp", "\"$user\", pg_temp", "PG_TEMP,public", "pg_temp_3"] {
             assert!(creates_temporary(path), "{path}");
         }
         for path in ["", "public, pg_temp", "\"$user\", public", "pg_temporary"] {

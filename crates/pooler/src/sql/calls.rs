@@ -11,36 +11,34 @@ use super::spelling;
 /// Room for the longest name that is looked for, `pg_try_advisory_lock_shared`.
 const MAX_FUNCTION: usize = 28;
 
-/// Words with which a call in the select list may happen never, or more than once.
-const CONDITIONS: [&str; 14] = [
-    "from",
-    "where",
-    "case",
-    "coalesce",
-    "nullif",
-    "and",
-    "or",
-    "limit",
-    "having",
-    "union",
-    "except",
-    "intersect",
-    "with",
-    "offset",
-];
+/// The view that can be updated.
+const SETTINGS: &str = "pg_settings";
 
 /// After the first word of a query, which is given.
 pub(super) fn query(statement: &mut Statement<'_, '_>, first: &[u8]) {
     let mut previous = Token::Word(first);
-    let mut known = Known { whole: statement.lexer, once: None, read: 0 };
+    let believed = is(first, "select") && !statement.explained;
+    let mut known = Known { whole: statement.lexer, once: (!believed).then_some(false), read: 0 };
+    let mut updates = is(first, "update");
     while let Some(token) = statement.lexer.next() {
         let name = match token {
             Token::Word(word) if is(word, "into") => {
                 into(statement, previous);
                 b""
             }
+            Token::Word(word) if is(word, "update") => {
+                updates = true;
+                b""
+            }
+            Token::Word(word) if is(word, SETTINGS) => {
+                settings(statement, updates);
+                b""
+            }
+            Token::Quoted(word) if word == SETTINGS.as_bytes() => {
+                settings(statement, updates);
+                b""
+            }
             Token::Word(word) | Token::Quoted(word) => word,
-            Token::Hidden => b"",
             _ => {
                 previous = token;
                 continue;
@@ -53,15 +51,11 @@ pub(super) fn query(statement: &mut Statement<'_, '_>, first: &[u8]) {
     }
 }
 
-/// After `UPDATE`.
-pub(super) fn update(statement: &mut Statement<'_, '_>) {
-    let mut look = statement.lexer;
-    look.keyword("only");
-    let target = spelling::dotted(&mut look);
-    if target.is_some_and(|name| matches!(&*name, "pg_settings" | "pg_catalog.pg_settings")) {
+/// After the name of the view in a text: behind an `UPDATE` it is what is updated, most likely.
+fn settings(statement: &mut Statement<'_, '_>, updates: bool) {
+    if updates {
         statement.emit(Effect::SetConfig { name: None, value: None, local: Some(false) });
     }
-    query(statement, b"update");
 }
 
 /// After `INTO`: of `SELECT` it makes a table. `INSERT` and `MERGE` may have a table that is called temp.
@@ -71,19 +65,30 @@ fn into(statement: &mut Statement<'_, '_>, previous: Token<'_>) {
     }
     let mut look = statement.lexer;
     let _ = look.keyword("local") || look.keyword("global");
+    look.keyword("table");
     if look.keyword("temp") || look.keyword("temporary") || names_temp_schema(&mut look) {
         statement.emit(Effect::TempObject);
     }
 }
 
-/// Reads `pg_temp.`, or nothing.
+/// Reads a name up to the dot behind `pg_temp`, or nothing.
 pub(super) fn names_temp_schema(lexer: &mut Lexer<'_>) -> bool {
     let mut look = *lexer;
-    let found = spelling::name(&mut look).is_some_and(|name| name == "pg_temp") && look.symbol(b'.');
-    if found {
-        *lexer = look;
+    while let Some(name) = spelling::name(&mut look) {
+        if !look.symbol(b'.') {
+            return false;
+        }
+        if is_temp_schema(&name) {
+            *lexer = look;
+            return true;
+        }
     }
-    found
+    false
+}
+
+/// Whether a schema is the session's own: by the name that everybody has for it, or by that which it has.
+pub(super) fn is_temp_schema(name: &str) -> bool {
+    name == "pg_temp" || name.starts_with("pg_temp_")
 }
 
 /// What was found out about a query on the way, so that nothing of it is read for each call again: a text of
@@ -99,9 +104,6 @@ struct Known<'a> {
 
 /// After the parenthesis of a call.
 fn call<'a>(statement: &mut Statement<'a, '_>, token: Token<'_>, name: &[u8], known: &mut Known<'a>) {
-    if token == Token::Hidden {
-        return statement.emit(Effect::Do);
-    }
     let mut small = [0; MAX_FUNCTION];
     let Some(small) = small.get_mut(..name.len()) else { return };
     small.copy_from_slice(name);
@@ -131,7 +133,8 @@ fn set_config<'a>(statement: &mut Statement<'a, '_>, known: &mut Known<'a>) {
         };
         return statement.emit(Effect::SetConfig { name, value: None, local: None });
     }
-    let name = argument(&mut lexer).and_then(Argument::text);
+    // PostgreSQL reads other names in the client's encoding, which is not known here.
+    let name = argument(&mut lexer).and_then(Argument::text).filter(|name| name.is_ascii());
     let value = argument(&mut lexer).and_then(Argument::text);
     let local = argument(&mut lexer).and_then(Argument::boolean);
     known.read = lexer.position();
@@ -139,14 +142,30 @@ fn set_config<'a>(statement: &mut Statement<'a, '_>, known: &mut Known<'a>) {
     statement.emit(Effect::SetConfig { name, value: value.filter(|_| once), local });
 }
 
-/// Whether nothing in a statement can make its calls happen never or twice.
-fn happens_once(mut statement: Lexer<'_>) -> bool {
-    while let Some(token) = statement.next() {
-        if matches!(token, Token::Word(word) if CONDITIONS.iter().any(|condition| is(word, condition))) {
+/// Whether a `SELECT` is nothing but calls of `set_config` and `current_setting`, each with a name of its own perhaps:
+/// whatever else there may be can make them happen never or twice.
+fn happens_once(mut select: Lexer<'_>) -> bool {
+    loop {
+        let mut called = select.next();
+        if matches!(called, Some(Token::Word(word)) if is(word, "pg_catalog")) && select.symbol(b'.') {
+            called = select.next();
+        }
+        let known = matches!(called, Some(Token::Word(word)) if is(word, "set_config") || is(word, "current_setting"));
+        if !known || !select.symbol(b'(') {
+            return false;
+        }
+        let depth = select.depth();
+        while select.depth() >= depth && select.next().is_some() {}
+        if select.keyword("as") || !matches!(select.peek(), None | Some(Token::Symbol(_))) {
+            select.next();
+        }
+        if select.peek().is_none() {
+            return true;
+        }
+        if !select.symbol(b',') {
             return false;
         }
     }
-    true
 }
 
 /// An argument that a literal says.
@@ -166,7 +185,9 @@ impl<'a> Argument<'a> {
     fn boolean(self) -> Option<bool> {
         let word = match &self {
             Self::Text(text) => text.trim().as_bytes(),
-            Self::Word(word) => word,
+            // Others are names of columns.
+            Self::Word(word) if is(word, "true") || is(word, "false") => word,
+            Self::Word(_) => return None,
         };
         let any = |words: [&str; 5]| words.iter().any(|spelling| is(word, spelling));
         match () {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::effect::{Discarded, Effect, Shape};
-use super::lexer::{Lexer, Token, is};
+use super::lexer::{Lexer, Token};
 use super::{block, calls, control, object, quick, set, spelling};
 
 /// The longest key word that is looked at, and room for one byte more.
@@ -27,12 +27,16 @@ pub fn classify(text: &[u8], each: &mut dyn FnMut(Effect<'_>)) -> Shape {
         }
         shape.statements += 1;
         let start = lexer.position();
-        let mut statement = Statement { lexer, start, each: &mut *each, control: false, defines: false };
+        let mut statement =
+            Statement { lexer, start, each: &mut *each, explained: false, control: false, defines: false };
         statement.read();
         shape.transaction_control |= statement.control;
         shape.defines |= statement.defines;
         lexer = statement.lexer;
         while lexer.next().is_some() {}
+        if hides(lexer.since(start)) {
+            each(Effect::Do);
+        }
     }
     shape
 }
@@ -44,6 +48,8 @@ pub(super) struct Statement<'a, 'e> {
     /// Where it began.
     pub(super) start: usize,
     each: &'e mut dyn FnMut(Effect<'_>),
+    /// Whether it is in an `EXPLAIN`.
+    pub(super) explained: bool,
     /// Whether it begins, ends or divides a transaction.
     pub(super) control: bool,
     /// Whether it may change tables, types or the like.
@@ -66,15 +72,18 @@ impl<'a> Statement<'a, '_> {
         small.make_ascii_lowercase();
         self.defines |= may_define(small);
         match &*small {
-            b"select" | b"insert" | b"delete" | b"with" | b"values" | b"merge" => calls::query(self, word),
-            b"update" => calls::update(self),
+            b"select" | b"insert" | b"update" | b"delete" | b"with" | b"values" | b"merge" | b"table"
+            | b"alter" => calls::query(self, word),
             b"begin" | b"start" | b"commit" | b"end" | b"rollback" | b"abort" | b"savepoint" | b"release" => {
                 control::read(self, small);
             }
             b"set" => set::set(self),
             b"reset" => set::reset(self),
             b"prepare" => object::prepare(self),
-            b"execute" => self.named(Effect::Execute),
+            b"execute" => {
+                self.named(Effect::Execute);
+                calls::query(self, word);
+            }
             b"deallocate" => self.deallocate(),
             b"listen" => self.named(Effect::Listen),
             b"unlisten" => self.unlisten(),
@@ -83,6 +92,7 @@ impl<'a> Statement<'a, '_> {
             b"close" => self.close(),
             b"declare" => object::declare(self),
             b"create" => object::create(self),
+            b"import" => object::import(self),
             b"copy" => object::copy(self),
             b"explain" => object::explain(self),
             b"load" => self.emit(Effect::Load),
@@ -96,13 +106,17 @@ impl<'a> Statement<'a, '_> {
     pub(super) fn query_has_effects(&self) -> bool {
         let mut found = false;
         let each = &mut |_: Effect<'_>| found = true;
-        let mut query =
-            Statement { lexer: self.lexer, start: self.start, each, control: false, defines: false };
+        let mut query = Statement {
+            lexer: self.lexer,
+            start: self.start,
+            each,
+            explained: false,
+            control: false,
+            defines: false,
+        };
         while query.lexer.symbol(b'(') {}
-        match query.lexer.next() {
-            Some(Token::Word(word)) if is(word, "update") => calls::update(&mut query),
-            Some(Token::Word(word)) => calls::query(&mut query, word),
-            _ => {}
+        if let Some(Token::Word(word)) = query.lexer.next() {
+            calls::query(&mut query, word);
         }
         found
     }
@@ -154,6 +168,11 @@ impl<'a> Statement<'a, '_> {
         };
         self.emit(effect);
     }
+}
+
+/// Whether a statement may have a name that is spelt by `U&"…"`: of what nobody reads, everything is possible.
+fn hides(text: &[u8]) -> bool {
+    memchr::memmem::find_iter(text, b"&\"").any(|at| at > 0 && text[at - 1].eq_ignore_ascii_case(&b'u'))
 }
 
 /// Whether a statement that begins with this word may change what others mean.

@@ -4,6 +4,7 @@ use super::calls;
 use super::classify::Statement;
 use super::effect::Effect;
 use super::lexer::{Token, is};
+use super::spelling;
 
 /// After `CREATE`.
 pub(super) fn create(statement: &mut Statement<'_, '_>) {
@@ -24,6 +25,17 @@ pub(super) fn create(statement: &mut Statement<'_, '_>) {
     } else if runs {
         execution(statement);
         calls::query(statement, b"create");
+    }
+}
+
+/// After `IMPORT`, of a foreign schema.
+pub(super) fn import(statement: &mut Statement<'_, '_>) {
+    while let Some(token) = statement.lexer.next() {
+        if matches!(token, Token::Word(word) if is(word, "into"))
+            && spelling::name(&mut statement.lexer).is_some_and(|name| calls::is_temp_schema(&name))
+        {
+            statement.emit(Effect::TempObject);
+        }
     }
 }
 
@@ -51,20 +63,27 @@ fn execution(statement: &mut Statement<'_, '_>) {
     statement.lexer = begin;
 }
 
-/// The rest of a `CREATE FUNCTION`, whose body may be `BEGIN ATOMIC …; …; END`: those `;` do not end it.
+/// The rest of a `CREATE FUNCTION`, whose body may be `BEGIN ATOMIC …; …; END`: those `;` do not end it. What is open at
+/// the end of the text was read wrongly.
 fn body(statement: &mut Statement<'_, '_>) {
-    let mut open = 0_usize;
+    let (mut open, mut named) = (0_usize, false);
     loop {
-        match statement.lexer.next() {
-            Some(Token::Word(word)) if is(word, "begin") => {
-                open += usize::from(open > 0 || statement.lexer.keyword("atomic"));
+        let token = statement.lexer.next();
+        match token {
+            // Behind these any word is a name.
+            _ if named => {}
+            Some(Token::Word(word)) if open == 0 && is(word, "begin") => {
+                open = usize::from(statement.lexer.keyword("atomic"));
             }
             Some(Token::Word(word)) if open > 0 && is(word, "case") => open += 1,
             Some(Token::Word(word)) if is(word, "end") => open = open.saturating_sub(1),
             Some(_) => {}
             None if open > 0 && statement.lexer.semicolon() => {}
+            None if open > 0 => return statement.emit(Effect::Do),
             None => return,
         }
+        named = matches!(token, Some(Token::Symbol(b'.')))
+            || matches!(token, Some(Token::Word(word)) if is(word, "as"));
     }
 }
 
@@ -125,6 +144,10 @@ pub(super) fn explain(statement: &mut Statement<'_, '_>) {
                 lexer.next();
                 runs = !(options && (lexer.keyword("false") || lexer.keyword("off")));
             }
+            Some(Token::Quoted(word)) if options && matches!(word, b"analyze" | b"analyse") => {
+                lexer.next();
+                runs = true;
+            }
             Some(Token::Word(word)) if !options && is(word, "verbose") => drop(lexer.next()),
             Some(Token::Symbol(b')')) if options => {
                 lexer.next();
@@ -140,6 +163,7 @@ pub(super) fn explain(statement: &mut Statement<'_, '_>) {
     // PostgreSQL refuses one in another; a text of nothing but EXPLAIN must not go deeper than the stack.
     let again = matches!(inner.peek(), Some(Token::Word(next)) if is(next, "explain"));
     if (runs || executes) && !again {
+        statement.explained = true;
         statement.read();
     }
 }

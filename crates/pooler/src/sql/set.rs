@@ -39,9 +39,9 @@ pub(super) fn set(statement: &mut Statement<'_, '_>) {
 /// After `RESET`.
 pub(super) fn reset(statement: &mut Statement<'_, '_>) {
     let lexer = &mut statement.lexer;
-    let name = if lexer.keyword("time") {
+    let name = if both(lexer, "time", "zone") {
         Some(Cow::Borrowed("timezone"))
-    } else if lexer.keyword("session") {
+    } else if both(lexer, "session", "authorization") {
         Some(Cow::Borrowed("session_authorization"))
     } else if lexer.keyword("all") {
         return statement.emit(Effect::ResetAll);
@@ -57,6 +57,16 @@ pub(super) fn reset(statement: &mut Statement<'_, '_>) {
         Some(name) => statement.emit(Effect::Reset(name)),
         None => unreadable(statement, Cow::Borrowed(""), false),
     }
+}
+
+/// Reads two words, or nothing: the first may be the beginning of a name.
+fn both(lexer: &mut Lexer<'_>, first: &str, second: &str) -> bool {
+    let mut look = *lexer;
+    let found = look.keyword(first) && look.keyword(second);
+    if found {
+        *lexer = look;
+    }
+    found
 }
 
 /// Reads `LOCAL` or `SESSION`; the latter is also the first word of two settings. Returns whether it was `LOCAL`.

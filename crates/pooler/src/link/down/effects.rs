@@ -13,6 +13,9 @@ use crate::sql::{Effect, classify};
 /// What tells of a session without a role whether it is to have that of its startup.
 const ROLES: Stateful = Stateful::NO_ROLE.with(Stateful::RESET);
 
+/// Whatever settings there are.
+const SETTINGS: Stateful = Stateful::SETTING.with(Stateful::UNKNOWN_SETTING);
+
 /// What is seen to when the transaction is over.
 const LATER: Stateful = Stateful::ANYTHING.with(Stateful::RELEASE).with(Stateful::EXECUTES);
 
@@ -31,6 +34,7 @@ impl Down<'_> {
             }
         }
         self.server.under_way.block |= body.starts_with(b"BEGIN") || body.starts_with(b"START TRANSACTION");
+        self.note_place(body);
         let dropped = body.starts_with(b"DROP ");
         let created = body.starts_with(b"CREATE ");
         if dropped || body.starts_with(b"ALTER ") || created && !self.is_temporary() {
@@ -42,6 +46,13 @@ impl Down<'_> {
         }
         if dropped && self.server.pinned.any(Stateful::TEMP) {
             self.server.touched = self.server.touched.with(Stateful::RELEASE);
+        }
+    }
+
+    /// Something is made in a place that nobody knows: `search_path` may be anything until the transaction is over.
+    fn note_place(&mut self, body: &[u8]) {
+        if body.starts_with(b"CREATE ") && self.server.under_way.reads.changed != 0 {
+            self.server.touched = self.server.touched.with(Stateful::TEMP);
         }
     }
 
@@ -81,6 +92,10 @@ impl Down<'_> {
             self.leaves(stateful.surviving(), text, false);
             return;
         }
+        // It takes everything away where it is alone, and PostgreSQL refuses it anywhere else.
+        let refused = !alone && stateful.any(Stateful::DISCARD_ALL);
+        let stateful =
+            if refused { stateful.without(Stateful::DISCARD_ALL).with(SETTINGS) } else { stateful };
         self.leaves(stateful, text, alone);
     }
 

@@ -168,6 +168,41 @@ fn the_end_of_a_transaction_is_no_answer() {
 }
 
 #[test]
+fn discard_all_that_is_refused_takes_nothing_away() {
+    // PostgreSQL refuses it in a transaction, and in a text that has more than that.
+    for (text, status) in
+        [("rollback; discard all", b'I'), ("begin; discard all", b'I'), ("discard all", b'E')]
+    {
+        let mut pair = pair();
+        pair.simple("set search_path = x", "SET");
+        if status == b'E' {
+            pair.up(&query("begin"));
+            pair.down(&[complete("BEGIN"), ready(b'T')].concat());
+        }
+        pair.up(&query(text));
+        pair.down(&[error(), ready(status)].concat());
+        if status == b'E' {
+            pair.simple("rollback", "ROLLBACK");
+        }
+        assert!(pair.asked(&["s"]).contains("pg_settings"), "{text}");
+        assert!(pair.next_client().is_some(), "{text}: the next one must not have it");
+    }
+}
+
+#[test]
+fn what_is_made_where_nobody_knows_may_be_temporary() {
+    let mut pair = pair();
+    pair.up(&query("begin"));
+    pair.down(&[complete("BEGIN"), ready(b'T')].concat());
+    pair.up(&query("select set_config('search_path', 'pg_' || 'temp', true)"));
+    pair.down(&[complete("SELECT 1"), ready(b'T')].concat());
+    pair.up(&query("create table x (a int)"));
+    pair.down(&[complete("CREATE TABLE"), ready(b'T')].concat());
+    pair.simple("commit", "COMMIT");
+    assert!(pair.asked(&[]).contains("pg_my_temp_schema"));
+}
+
+#[test]
 fn only_discard_all_takes_everything_away() {
     let text = "s\0select 1\0\0\0";
     let prepared = || {
