@@ -13,6 +13,9 @@
 //! | `a` | an advisory lock of the session | `pg_locks` |
 //! | `t` | something temporary | what depends on the session's own schema |
 //!
+//! Of what only keeps a client on its backend one row is enough, however much of it there is. Channels, of which there
+//! may be many, come last: a limit on rows must not hide anything else.
+//!
 //! One thing cannot be asked for: custom settings (`my.name`) under names that nobody told us. After code that may
 //! have made some, all settings are reset before another client has the backend ([`super::replay`]).
 
@@ -23,7 +26,7 @@ use super::server::Server;
 use super::stateful::Stateful;
 use crate::settings::{NO_ROLE, ROLE, Settings, capture_sql};
 
-/// A session with more than this that outlives its transactions is not looked at any further.
+/// Rows of an answer that are read. Whoever has more, which can only be channels, keeps its backend.
 const MAX_FOUND: usize = 1000;
 
 /// What a backend answered.
@@ -77,33 +80,36 @@ impl Findings {
     }
 }
 
-const PREPARED: &str = "SELECT 'p', name, '' FROM pg_catalog.pg_prepared_statements WHERE from_sql";
+/// What settings are asked for by.
+const SETTINGS: Stateful = Stateful::SETTING.with(Stateful::UNKNOWN_SETTING);
+
+const PREPARED: &str =
+    "SELECT 'p', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql)";
 const CHANNELS: &str = "SELECT 'l', c, '' FROM pg_catalog.pg_listening_channels() c";
-const CURSORS: &str = "SELECT 'h', name, '' FROM pg_catalog.pg_cursors WHERE is_holdable";
-const LOCKS: &str = "SELECT 'a', '', '' FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid()";
+const CURSORS: &str = "SELECT 'h', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable)";
+const LOCKS: &str = "SELECT 'a', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid())";
 /// Whatever is in the session's own schema depends on it: tables, functions, types, statistics.
 const TEMPORARY: &str = "SELECT 't', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_depend WHERE refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND refobjid = pg_catalog.pg_my_temp_schema())";
 
 /// The query for a set of things.
 pub(super) fn question(ask: Stateful, known: &Settings) -> String {
+    let mut sql = String::new();
+    if ask.any(SETTINGS) {
+        let asked = capture_sql(known, None);
+        let _infallible = write!(sql, "SELECT 's', name, setting FROM ({asked}) s (name, setting)");
+    }
     let parts = [
         (Stateful::PREPARE, PREPARED),
-        (Stateful::LISTEN, CHANNELS),
         (Stateful::HOLD, CURSORS),
         (Stateful::ADVISORY, LOCKS),
         (Stateful::TEMP, TEMPORARY),
+        (Stateful::LISTEN, CHANNELS),
     ];
-    let mut sql = String::new();
     for (_, part) in parts.into_iter().filter(|(kind, _)| ask.any(*kind)) {
         if !sql.is_empty() {
             sql.push_str(" UNION ALL ");
         }
         sql.push_str(part);
-    }
-    if ask.any(Stateful::SETTING.with(Stateful::UNKNOWN_SETTING)) {
-        let join = if sql.is_empty() { "" } else { " UNION ALL " };
-        let asked = capture_sql(known, None);
-        let _infallible = write!(sql, "{join}SELECT 's', name, setting FROM ({asked}) s (name, setting)");
     }
     sql
 }
@@ -132,30 +138,40 @@ pub(super) fn take(client: &mut Client, server: &mut Server, findings: &Findings
     if asked.any(Stateful::LISTEN) {
         let channels = findings.rows.iter().filter(|row| row.0 == b'l').map(|row| row.1.as_str());
         client.channels = channels.map(Into::into).collect();
-        // Too many, or not readable in the client's encoding: they could not be listened on again.
-        server.spoiled |= findings.rows.len() >= MAX_FOUND
-            || client.channels.iter().any(|channel| channel.contains(char::REPLACEMENT_CHARACTER));
+        // Not readable in the client's encoding: they could not be listened on again.
+        server.spoiled |= client.channels.iter().any(|channel| channel.contains(char::REPLACEMENT_CHARACTER));
     }
-    if asked.any(Stateful::SETTING.with(Stateful::UNKNOWN_SETTING)) {
-        let mut settings = Settings::default();
-        for (_, name, value) in findings.rows.iter().filter(|row| row.0 == b's') {
-            if settings.set(name, value).is_err() {
-                // More than can be carried: this client keeps this backend.
-                client.keeps = true;
-                server.spoiled = true;
-            }
-        }
-        server.applied = settings.clone();
-        let said = client.wanted.get(ROLE).filter(|_| !asked.any(Stateful::RESET)) == Some(NO_ROLE);
-        let no_role = said || asked.any(Stateful::NO_ROLE);
-        // Whatever is not set goes back to what the session began with, unless the client will have none of it.
-        for (name, value) in client.startup.iter() {
-            if settings.get(name).is_none() {
-                let value = if no_role && name == ROLE { NO_ROLE } else { value };
-                let _fitted_before = settings.set(name, value);
-            }
-        }
-        client.wanted = settings;
-        server.watch_settings();
+    if asked.any(SETTINGS) {
+        take_settings(client, server, findings);
     }
+    if findings.rows.len() >= MAX_FOUND {
+        // What was not read is there all the same.
+        client.keeps = true;
+        server.spoiled = true;
+    }
+}
+
+/// Takes over what was found of settings.
+fn take_settings(client: &mut Client, server: &mut Server, findings: &Findings) {
+    let asked = findings.asked;
+    let mut settings = Settings::default();
+    for (_, name, value) in findings.rows.iter().filter(|row| row.0 == b's') {
+        if settings.set(name, value).is_err() {
+            // More than can be carried: this client keeps this backend.
+            client.keeps = true;
+            server.spoiled = true;
+        }
+    }
+    server.applied = settings.clone();
+    let said = client.wanted.get(ROLE).filter(|_| !asked.any(Stateful::RESET)) == Some(NO_ROLE);
+    let no_role = said || asked.any(Stateful::NO_ROLE);
+    // Whatever is not set goes back to what the session began with, unless the client will have none of it.
+    for (name, value) in client.startup.iter() {
+        if settings.get(name).is_none() {
+            let value = if no_role && name == ROLE { NO_ROLE } else { value };
+            let _fitted_before = settings.set(name, value);
+        }
+    }
+    client.wanted = settings;
+    server.watch_settings();
 }

@@ -3,6 +3,7 @@
 
 mod abuse;
 mod again;
+mod asked;
 mod backend;
 mod behind;
 mod copy;

@@ -1,0 +1,69 @@
+//! The questions about what a transaction left behind, and what becomes of their answers.
+
+use super::super::*;
+use super::backend::message;
+use super::pair::{Pair, pair, query};
+
+/// Simple queries, each with the tag and the status that end it.
+fn says(pair: &mut Pair, texts: &[(&str, &str, u8)]) {
+    for (text, tag, status) in texts {
+        pair.up(&query(text)).unwrap();
+        pair.down(&[message(b'C', format!("{tag}\0").as_bytes()), message(b'Z', &[*status])].concat());
+    }
+}
+
+/// The same statement in a transaction: what it did is asked for.
+fn in_transaction(pair: &mut Pair, text: &str) {
+    says(pair, &[("begin", "BEGIN", b'T'), (text, "SET", b'T'), ("commit", "COMMIT", b'I')]);
+}
+
+/// The question that follows, answered with these rows of kind, name and value.
+fn asked(pair: &mut Pair, rows: &[[&str; 3]]) -> String {
+    assert!(pair.server.must_ask());
+    let question = inspect(&pair.client, &mut pair.server);
+    for row in rows {
+        let mut body = vec![0, 3];
+        for text in row {
+            body.extend_from_slice(&u32::try_from(text.len()).unwrap().to_be_bytes());
+            body.extend_from_slice(text.as_bytes());
+        }
+        pair.down(&message(b'D', &body));
+    }
+    pair.down(&message(b'Z', b"I"));
+    String::from_utf8(question[5..question.len() - 1].to_vec()).unwrap()
+}
+
+/// Another client may never have the backend.
+fn must_be_kept(pair: &Pair, why: &str) {
+    assert!(!pair.server.is_free(&pair.client), "{why}");
+    assert!(pair.client.keeps() && pair.server.is_spoiled(), "{why}");
+}
+
+#[test]
+fn much_of_one_kind_hides_nothing_of_another() {
+    let mut pair = pair();
+    in_transaction(&mut pair, "do $$begin end$$");
+    let question = asked(&mut pair, &[]);
+    let place = |part: &str| question.find(part).unwrap_or_else(|| panic!("{part}: {question}"));
+    for one in ["pg_prepared_statements", "pg_cursors", "pg_locks", "pg_depend"] {
+        assert!(question.contains(&format!("WHERE EXISTS (SELECT FROM pg_catalog.{one}")), "{question}");
+        assert!(place("pg_settings") < place(one) && place(one) < place("pg_listening_channels"));
+    }
+}
+
+#[test]
+fn what_is_too_much_to_be_read_is_given_to_nobody() {
+    for kind in ["a", "l"] {
+        let mut pair = pair();
+        let begin = ("begin", "BEGIN", b'T');
+        let lock = ("select pg_advisory_lock(1)", "SELECT 1", b'T');
+        says(&mut pair, &[begin, lock, ("set search_path = x", "SET", b'T'), ("commit", "COMMIT", b'I')]);
+        let many = vec![[kind, "x", ""]; 1000];
+        asked(&mut pair, &[&many[..], &[["s", "search_path", "x"]]].concat());
+        says(&mut pair, &[("select pg_advisory_unlock_all()", "SELECT 1", b'I')]);
+        if pair.server.must_ask() {
+            asked(&mut pair, &[]);
+        }
+        must_be_kept(&pair, kind);
+    }
+}
