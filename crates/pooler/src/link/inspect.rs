@@ -13,6 +13,8 @@
 //! | `a` | an advisory lock of the session | `pg_locks` |
 //! | `t` | something temporary | what depends on the session's own schema |
 //!
+//! Every name in it has its schema, operators too: the path is the client's, who may have an `=` of its own.
+//!
 //! Of what only keeps a client on its backend one row is enough, however much of it there is. Channels, of which there
 //! may be many, come last: a limit on rows must not hide anything else.
 //!
@@ -87,9 +89,9 @@ const PREPARED: &str =
     "SELECT 'p', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql)";
 const CHANNELS: &str = "SELECT 'l', c, '' FROM pg_catalog.pg_listening_channels() c";
 const CURSORS: &str = "SELECT 'h', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable)";
-const LOCKS: &str = "SELECT 'a', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid())";
+const LOCKS: &str = "SELECT 'a', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype OPERATOR(pg_catalog.=) 'advisory' AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid())";
 /// Whatever is in the session's own schema depends on it: tables, functions, types, statistics.
-const TEMPORARY: &str = "SELECT 't', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_depend WHERE refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND refobjid = pg_catalog.pg_my_temp_schema())";
+const TEMPORARY: &str = "SELECT 't', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_depend WHERE refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())";
 
 /// The query for a set of things.
 pub(super) fn question(ask: Stateful, known: &Settings) -> String {

@@ -7,6 +7,8 @@
 //!                                            activity says that the connection was made as
 //! ```
 //!
+//! Names have their schema, operators too: the path on which PostgreSQL looks for the others is the client's.
+//!
 //! To be asked outside a transaction: inside one, what is local would look like the session's.
 
 use std::collections::BTreeSet;
@@ -20,13 +22,14 @@ use super::replay::literal;
 #[must_use]
 pub fn capture_sql(tracked: &Settings, doubtful: Option<&str>) -> String {
     let mut sql = String::from(
-        "SELECT name, setting FROM pg_catalog.pg_settings WHERE source = 'session' \
-         AND name NOT IN ('transaction_isolation','transaction_read_only','transaction_deferrable') \
+        "SELECT name, setting FROM pg_catalog.pg_settings WHERE source OPERATOR(pg_catalog.=) 'session' \
+         AND name OPERATOR(pg_catalog.<>) ALL ('{transaction_isolation,transaction_read_only,\
+         transaction_deferrable}'::pg_catalog.text[]) \
          UNION ALL SELECT 'role', pg_catalog.current_setting('role') \
-         WHERE pg_catalog.current_setting('role') <> 'none' \
+         WHERE pg_catalog.current_setting('role') OPERATOR(pg_catalog.<>) 'none' \
          UNION ALL SELECT 'session_authorization', pg_catalog.current_setting('session_authorization') \
          FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a, pg_catalog.pg_roles r \
-         WHERE r.rolname = session_user AND r.oid <> a.usesysid",
+         WHERE r.rolname OPERATOR(pg_catalog.=) session_user AND r.oid OPERATOR(pg_catalog.<>) a.usesysid",
     );
     let doubtful = doubtful.map(small);
     let known = tracked.iter().map(|(name, _)| name);

@@ -67,3 +67,21 @@ fn what_is_too_much_to_be_read_is_given_to_nobody() {
         must_be_kept(&pair, kind);
     }
 }
+
+#[test]
+fn no_operator_is_looked_for_where_the_client_says() {
+    let mut pair = pair();
+    in_transaction(&mut pair, "do $$begin set my.a = 1; end$$");
+    let question = asked(&mut pair, &[]);
+    let bare = question.replace("OPERATOR(pg_catalog.=)", "").replace("OPERATOR(pg_catalog.<>)", "");
+    assert!(!bare.contains(['=', '<', '>', '|', '~', '!']) && !bare.contains(" IN "), "{bare}");
+    for (at, _) in bare.match_indices('(') {
+        let name = bare[..at].rsplit([' ', '(', ',']).next().unwrap();
+        let keyword = ["", "EXISTS", "ALL", "s"].contains(&name);
+        assert!(keyword || name.starts_with("pg_catalog."), "{name}: {bare}");
+    }
+    for (at, _) in bare.match_indices("FROM ") {
+        let rest = &bare[at + 5..];
+        assert!(rest.starts_with("pg_catalog.") || rest.starts_with('('), "{rest}");
+    }
+}
