@@ -2,10 +2,11 @@
 //!
 //! Text tells much, but not all: a function may call `set_config`, a savepoint may be rolled back, `DO` may do
 //! anything. When the text of a statement says that something *may* outlive it, the backend is asked before it
-//! is given to another client. One query answers all:
+//! is given to another client. One message answers all:
 //!
 //! | kind | what | where PostgreSQL has it |
 //! |---|---|---|
+//! | `r` | the role that is played | `current_setting` |
 //! | `s` | a setting of the session | `pg_settings`, `current_setting` for those that are not listed there |
 //! | `p` | a statement prepared by SQL | `pg_prepared_statements` |
 //! | `l` | a channel that is listened on | `pg_listening_channels()` |
@@ -26,7 +27,9 @@ use std::fmt::Write;
 use super::client::Client;
 use super::server::Server;
 use super::stateful::Stateful;
-use crate::settings::{NO_ROLE, ROLE, Settings, capture_sql};
+use crate::settings::{
+    CAPTURE_ROLE, NO_ROLE, ROLE, SESSION_AUTHORIZATION, Settings, capture_sql, may_be_hidden,
+};
 
 /// Rows of an answer that are read. Whoever has more, which can only be channels, keeps its backend.
 const MAX_FOUND: usize = 1000;
@@ -98,7 +101,8 @@ pub(super) fn question(ask: Stateful, known: &Settings) -> String {
     let mut sql = String::new();
     if ask.any(SETTINGS) {
         let asked = capture_sql(known, None);
-        let _infallible = write!(sql, "SELECT 's', name, setting FROM ({asked}) s (name, setting)");
+        let _infallible =
+            write!(sql, "{CAPTURE_ROLE}SELECT 's', name, setting FROM ({asked}) s (name, setting)");
     }
     let parts = [
         (Stateful::PREPARE, PREPARED),
@@ -157,13 +161,23 @@ pub(super) fn take(client: &mut Client, server: &mut Server, findings: &Findings
 fn take_settings(client: &mut Client, server: &mut Server, findings: &Findings) {
     let asked = findings.asked;
     let mut settings = Settings::default();
-    for (_, name, value) in findings.rows.iter().filter(|row| row.0 == b's') {
+    let rows = findings.rows.iter();
+    let found = rows.filter_map(|(kind, name, value)| match kind {
+        b's' => Some((name.as_str(), value)),
+        b'r' if name != NO_ROLE => Some((ROLE, name)),
+        _ => None,
+    });
+    for (name, value) in found {
         if settings.set(name, value).is_err() {
             // More than can be carried: this client keeps this backend.
             client.keeps = true;
             server.spoiled = true;
         }
     }
+    // Some are shown to few, perhaps not even to the one that logged in; never to another that it made of itself.
+    let hidden = server.applied.iter().any(|(name, _)| may_be_hidden(name) && settings.get(name).is_none());
+    let veiled = hidden || settings.get(SESSION_AUTHORIZATION).is_some();
+    server.process.unlisted |= veiled && !client.keeps;
     server.applied = settings.clone();
     let said = client.wanted.get(ROLE).filter(|_| !asked.any(Stateful::RESET)) == Some(NO_ROLE);
     let no_role = said || asked.any(Stateful::NO_ROLE);

@@ -1,13 +1,17 @@
 //! Asking a backend for its settings, when a text did not tell.
 //!
 //! ```text
+//!  role                                      not listed: against "none"
 //!  pg_settings where source = 'session'      everything that was set since the session began
-//!  custom names (with a dot)                 not in that view: each that is known is asked for
-//!  role, session_authorization               nor are these: against "none", and against whom PostgreSQL's list of
-//!                                            activity says that the connection was made as
+//!  session_authorization                     not in that view: against whom PostgreSQL's list of activity says that
+//!                                            the connection was made as
+//!  custom names (with a dot)                 nor are these: each that is known is asked for
 //! ```
 //!
 //! Names have their schema, operators too: the path on which PostgreSQL looks for the others is the client's.
+//!
+//! Some settings are shown only to who may read all (`dynamic_library_path`). Whoever logged in could set them and then
+//! play a role that may not see them. So no role is played while PostgreSQL is asked, up to the end of the question.
 //!
 //! To be asked outside a transaction: inside one, what is local would look like the session's.
 
@@ -16,17 +20,29 @@ use std::collections::BTreeSet;
 use super::map::{Settings, small};
 use super::replay::literal;
 
-/// One query that returns a row (name, value) for each setting of the session that differs from its start. The
-/// tracker takes them by [`super::Tracker::replace`]. `tracked` is what is believed so far, `doubtful` the setting
-/// that raised the question.
+/// What comes in front of [`capture_sql`], in the same message: the role that is played. From then on
+/// none is, up to the end of the message.
+pub const CAPTURE_ROLE: &str = "SELECT 'r', pg_catalog.current_setting('role'), ''; SET LOCAL ROLE NONE; ";
+
+/// Settings that PostgreSQL shows only to who may read all, and that others can be allowed to set. The third is Debian's.
+const HIDDEN: [&str; 4] =
+    ["dynamic_library_path", "extension_control_path", "extension_destdir", "session_preload_libraries"];
+
+/// Whether a setting may be missing in the answer although it is set.
+#[must_use]
+pub fn may_be_hidden(name: &str) -> bool {
+    HIDDEN.iter().any(|hidden| name.eq_ignore_ascii_case(hidden))
+}
+
+/// One query that returns a row (name, value) for each setting of the session that differs from its start, the role
+/// apart. The tracker takes them by [`super::Tracker::replace`]. `tracked` is what is believed so far, `doubtful` the
+/// setting that raised the question.
 #[must_use]
 pub fn capture_sql(tracked: &Settings, doubtful: Option<&str>) -> String {
     let mut sql = String::from(
         "SELECT name, setting FROM pg_catalog.pg_settings WHERE source OPERATOR(pg_catalog.=) 'session' \
          AND name OPERATOR(pg_catalog.<>) ALL ('{transaction_isolation,transaction_read_only,\
          transaction_deferrable}'::pg_catalog.text[]) \
-         UNION ALL SELECT 'role', pg_catalog.current_setting('role') \
-         WHERE pg_catalog.current_setting('role') OPERATOR(pg_catalog.<>) 'none' \
          UNION ALL SELECT 'session_authorization', pg_catalog.current_setting('session_authorization') \
          FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a, pg_catalog.pg_roles r \
          WHERE r.rolname OPERATOR(pg_catalog.=) session_user AND r.oid OPERATOR(pg_catalog.<>) a.usesysid",

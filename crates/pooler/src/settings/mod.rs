@@ -24,7 +24,7 @@ mod reported;
 #[cfg(test)]
 mod tests;
 
-pub use capture::capture_sql;
+pub use capture::{CAPTURE_ROLE, capture_sql, may_be_hidden};
 pub use change::Change;
 pub use map::{MAX_BYTES, MAX_SETTINGS, Settings, SettingsError};
 pub use replay::{replay, replay_afresh};

@@ -7,7 +7,7 @@ use dormouse_pgwire::backend::TxStatus;
 use super::Down;
 use crate::link::expect::{Asked, Expect, UNREAD};
 use crate::link::stateful::Stateful;
-use crate::settings::{Change, Settings, Tracker, Uncertain};
+use crate::settings::{Change, Settings, Tracker, Uncertain, may_be_hidden};
 use crate::sql::{Effect, classify};
 
 /// What tells of a session without a role whether it is to have that of its startup.
@@ -183,14 +183,15 @@ impl Down<'_> {
         server.watch_settings();
     }
 
-    /// So that settings which cannot be listed are asked for by name.
+    /// So that settings which cannot be listed are asked for by name, or reset.
     fn note_names(&mut self, text: &[u8]) {
-        let client = &mut *self.client;
+        let (client, process) = (&mut *self.client, &mut self.server.process);
         classify(text, &mut |effect| {
-            if let Effect::Set { name, .. } | Effect::SetConfig { name: Some(name), .. } = effect
-                && name.contains('.')
-                && client.wanted.get(&name).is_none()
-            {
+            let (Effect::Set { name, .. } | Effect::SetConfig { name: Some(name), .. }) = effect else {
+                return;
+            };
+            process.unlisted |= may_be_hidden(&name) && !client.keeps;
+            if name.contains('.') && client.wanted.get(&name).is_none() {
                 let _full = client.wanted.set(&name, "");
             }
         });

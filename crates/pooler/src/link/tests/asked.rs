@@ -33,6 +33,15 @@ fn asked(pair: &mut Pair, rows: &[[&str; 3]]) -> String {
     String::from_utf8(question[5..question.len() - 1].to_vec()).unwrap()
 }
 
+/// What the backend gets before the next client's statement.
+fn next_client(pair: &mut Pair) -> Option<String> {
+    assert!(pair.server.is_free(&pair.client) && !pair.server.is_spoiled());
+    pair.client = Client::default();
+    let sent = replay(&pair.client, &mut pair.server)?;
+    pair.down(&message(b'Z', b"I"));
+    Some(String::from_utf8(sent[5..sent.len() - 1].to_vec()).unwrap())
+}
+
 /// Another client may never have the backend.
 fn must_be_kept(pair: &Pair, why: &str) {
     assert!(!pair.server.is_free(&pair.client), "{why}");
@@ -84,4 +93,41 @@ fn no_operator_is_looked_for_where_the_client_says() {
         let rest = &bare[at + 5..];
         assert!(rest.starts_with("pg_catalog.") || rest.starts_with('('), "{rest}");
     }
+}
+
+#[test]
+fn a_role_hides_no_setting() {
+    let mut pair = pair();
+    in_transaction(&mut pair, "set role x");
+    let question = asked(&mut pair, &[["r", "x", ""], ["s", "dynamic_library_path", "/x"]]);
+    let statements: Vec<_> = question.split("; ").collect();
+    let [role, "SET LOCAL ROLE NONE", settings] = statements[..] else { panic!("{question}") };
+    assert!(role.contains("current_setting('role')") && settings.contains("pg_settings"));
+    assert_eq!(pair.client.wanted.get("role"), Some("x"));
+    assert_eq!(next_client(&mut pair).as_deref(), Some("RESET ROLE; RESET \"dynamic_library_path\""));
+    // What only keeps a backend is asked for as it is.
+    says(&mut pair, &[("listen a", "LISTEN", b'I')]);
+    assert!(asked(&mut pair, &[]).starts_with("SELECT 'l'"));
+}
+
+#[test]
+fn what_the_answer_may_not_show_is_reset() {
+    const SET: &str = "set dynamic_library_path = '/x'";
+    // By who may set it and not see it.
+    let mut allowed = pair();
+    in_transaction(&mut allowed, SET);
+    asked(&mut allowed, &[]);
+    assert_eq!(next_client(&mut allowed).as_deref(), Some("RESET ALL"));
+    // Before something else is asked for.
+    let mut before = pair();
+    says(&mut before, &[(SET, "SET", b'I')]);
+    in_transaction(&mut before, "set jit = on");
+    asked(&mut before, &[["s", "jit", "on"]]);
+    assert_eq!(next_client(&mut before).as_deref(), Some("RESET ALL"));
+    // As somebody else.
+    let mut other = pair();
+    in_transaction(&mut other, "set session authorization bob");
+    asked(&mut other, &[["s", "session_authorization", "bob"]]);
+    assert_eq!(next_client(&mut other).as_deref(), Some("RESET SESSION AUTHORIZATION; RESET ALL"));
+    assert_eq!(next_client(&mut other), None);
 }
