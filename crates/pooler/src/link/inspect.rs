@@ -6,7 +6,7 @@
 //!
 //! | kind | what | where PostgreSQL has it |
 //! |---|---|---|
-//! | `r` | the role that is played | `current_setting` |
+//! | `r` | the role that is played, and the one without that | `current_setting`, `set_config` up to the end of the question |
 //! | `s` | a setting of the session | `pg_settings`, `current_setting` for those that are not listed there |
 //! | `p` | a statement prepared by SQL | `pg_prepared_statements` |
 //! | `l` | a channel that is listened on | `pg_listening_channels()` |
@@ -164,7 +164,8 @@ fn take_settings(client: &mut Client, server: &mut Server, findings: &Findings) 
     let rows = findings.rows.iter();
     let found = rows.filter_map(|(kind, name, value)| match kind {
         b's' => Some((name.as_str(), value)),
-        b'r' if name != NO_ROLE => Some((ROLE, name)),
+        // The second is the one that the backend began with.
+        b'r' if name != value => Some((ROLE, name)),
         _ => None,
     });
     for (name, value) in found {

@@ -1,7 +1,7 @@
 //! Asking a backend for its settings, when a text did not tell.
 //!
 //! ```text
-//!  role                                      not listed: against "none"
+//!  role                                      not listed: now, and what RESET would make of it
 //!  pg_settings where source = 'session'      everything that was set since the session began
 //!  session_authorization                     not in that view: against whom PostgreSQL's list of activity says that
 //!                                            the connection was made as
@@ -20,9 +20,10 @@ use std::collections::BTreeSet;
 use super::map::{Settings, small};
 use super::replay::literal;
 
-/// What comes in front of [`capture_sql`], in the same message: the role that is played. From then on
-/// none is, up to the end of the message.
-pub const CAPTURE_ROLE: &str = "SELECT 'r', pg_catalog.current_setting('role'), ''; SET LOCAL ROLE NONE; ";
+/// What comes in front of [`capture_sql`], in the same message: the role that is played, and the one that the backend
+/// began with. From then on none is, up to the end of the message.
+pub const CAPTURE_ROLE: &str = "SELECT 'r', pg_catalog.current_setting('role'), \
+     pg_catalog.set_config('role', NULL, true); SET LOCAL ROLE NONE; ";
 
 /// Settings that PostgreSQL shows only to who may read all, and that others can be allowed to set. The third is Debian's.
 const HIDDEN: [&str; 4] =

@@ -22,7 +22,8 @@ pub enum Change {
     ResetAll,
     /// All are, with those two.
     DiscardAll,
-    /// `SET SESSION AUTHORIZATION`, which ends the role of `SET ROLE`; `None` is the one that logged in.
+    /// `SET SESSION AUTHORIZATION`, which ends the role of `SET ROLE`; `None` is the one that logged in, with the role that
+    /// the session began with.
     Authorization(Option<Box<str>>),
     /// Something became what the text does not say.
     Unknown {

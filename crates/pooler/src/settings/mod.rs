@@ -38,7 +38,7 @@ pub const DATE_STYLE: &str = "datestyle";
 /// The name under which the role of `SET ROLE` is kept.
 pub const ROLE: &str = "role";
 
-/// The value of that one with which nobody's role is played. It is kept where the session began with another.
+/// The value of that one with which nobody's role is played. It is kept as any other: the session may begin with a role.
 pub const NO_ROLE: &str = "none";
 
 /// The name under which the role of `SET SESSION AUTHORIZATION` is kept.

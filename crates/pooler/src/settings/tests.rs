@@ -91,8 +91,10 @@ fn a_tracker_follows_transactions() {
         (&["set a = 1", "set a to default"], ""),
         (&["set role x", "set a = 1", "reset all"], "role=x"),
         (&["set role x", "set a = 1", "discard all"], ""),
-        (&["set role x", "set session authorization y"], "session_authorization=y"),
-        (&["set role x", "set role none"], ""),
+        (&["set role x", "set session authorization y"], "role=none session_authorization=y"),
+        (&["set session authorization y", "reset session authorization"], ""),
+        (&["set role x", "set role none"], "role=none"),
+        (&["set role none", "reset role"], ""),
         (&["select set_config('A.b', 'c', false), set_config('d', 'e', true)"], "a.b=c"),
         (&["set transaction_isolation = serializable", "set seed = 0.5"], ""),
         (&["set session characteristics as transaction read only"], "default_transaction_read_only=on"),
@@ -126,11 +128,13 @@ fn none_is_not_the_role_of_the_startup() {
         assert_eq!(shown(tracker.current()), "role=x", "{text}");
         let mut tracker = Tracker::default();
         run(&mut tracker, &["set role y", text]).unwrap();
-        assert_eq!(shown(tracker.current()), "", "{text}");
+        assert_eq!(shown(tracker.current()), "role=none", "{text}: backends may begin with a role");
     }
     let mut tracker = Tracker::new(settings(&[("role", "x")]));
     run(&mut tracker, &["set session authorization y"]).unwrap();
     assert_eq!(shown(tracker.current()), "role=none session_authorization=y");
+    run(&mut tracker, &["set session authorization default"]).unwrap();
+    assert_eq!(shown(tracker.current()), "role=x");
 }
 
 #[test]

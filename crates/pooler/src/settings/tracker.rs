@@ -120,18 +120,16 @@ impl Tracker {
     fn change(&mut self, change: &Change) -> Result<(), Uncertain> {
         let mut next = self.current.clone();
         let (name, done) = match change {
-            Change::Set { name, value } if &**value == NO_ROLE && name.eq_ignore_ascii_case(ROLE) => {
-                (Some(name), self.end_role(&mut next))
-            }
             Change::Set { name, value } => (Some(name), next.set(name, value)),
             Change::Reset(name) => (Some(name), self.reset(&mut next, name)),
-            Change::Authorization(role) => {
-                let ended = self.end_role(&mut next);
-                let done = match role {
-                    Some(role) => next.set(SESSION_AUTHORIZATION, role),
-                    None => self.reset(&mut next, SESSION_AUTHORIZATION),
-                };
-                (None, ended.and(done))
+            Change::Authorization(Some(role)) => {
+                // That there is no role must be said: another backend may begin with one.
+                let ended = next.set(ROLE, NO_ROLE);
+                (None, ended.and(next.set(SESSION_AUTHORIZATION, role)))
+            }
+            Change::Authorization(None) => {
+                let ended = self.reset(&mut next, ROLE);
+                (None, ended.and(self.reset(&mut next, SESSION_AUTHORIZATION)))
             }
             Change::ResetAll => (None, self.reset_all(&mut next)),
             _ => {
@@ -151,14 +149,6 @@ impl Tracker {
         match self.defaults.get(name) {
             Some(value) => next.set(name, value),
             None => Ok(next.remove(name)),
-        }
-    }
-
-    /// That there is none must be said where the session began with one.
-    fn end_role(&self, next: &mut Settings) -> Result<bool, SettingsError> {
-        match self.defaults.get(ROLE) {
-            Some(_) => next.set(ROLE, NO_ROLE),
-            None => Ok(next.remove(ROLE)),
         }
     }
 

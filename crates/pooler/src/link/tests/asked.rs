@@ -131,3 +131,26 @@ fn what_the_answer_may_not_show_is_reset() {
     assert_eq!(next_client(&mut other).as_deref(), Some("RESET SESSION AUTHORIZATION; RESET ALL"));
     assert_eq!(next_client(&mut other), None);
 }
+
+#[test]
+fn where_backends_begin_with_a_role_none_is_another() {
+    for text in ["set role none", "select set_config('role', 'none', false)"] {
+        let mut alone = pair();
+        says(&mut alone, &[(text, "SET", b'I')]);
+        let mut asked_for = pair();
+        in_transaction(&mut asked_for, text);
+        asked(&mut asked_for, &[["r", "none", "x"]]);
+        for mut pair in [alone, asked_for] {
+            assert_eq!(pair.client.wanted.get("role"), Some("none"), "{text}");
+            assert_eq!(next_client(&mut pair).as_deref(), Some("RESET ROLE"), "{text}");
+            pair.client.wanted.set("role", "none").unwrap();
+            let sent = replay(&pair.client, &mut pair.server).unwrap();
+            assert!(sent.ends_with(b"SET ROLE 'none'\0"));
+        }
+    }
+    // What it begins with is not a setting of the session.
+    let mut pair = pair();
+    in_transaction(&mut pair, "reset role");
+    asked(&mut pair, &[["r", "x", "x"]]);
+    assert!(pair.client.wanted.is_empty() && next_client(&mut pair).is_none());
+}

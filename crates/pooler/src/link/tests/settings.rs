@@ -116,12 +116,15 @@ fn who_began_with_a_role_may_have_none() {
         ] {
             says(&mut pair, text);
             assert_eq!(pair.client.wanted.get("role"), Some(role), "{simple} {text}");
-            assert!(pair.server.applied.get("role").is_none());
+            let there = pair.server.applied.get("role");
+            assert_eq!(there, (simple && role == "none").then_some(role), "{simple} {text}");
         }
         says(&mut pair, "set role none");
-        let sent = replay(&pair.client, &mut pair.server).unwrap();
-        assert!(sent.ends_with(b"SET ROLE 'none'\0"));
-        pair.down(&ready(b'I'));
+        if !simple {
+            let sent = replay(&pair.client, &mut pair.server).unwrap();
+            assert!(sent.ends_with(b"SET ROLE 'none'\0"));
+            pair.down(&ready(b'I'));
+        }
         assert_eq!(replay(&pair.client, &mut pair.server), None);
     }
 }
