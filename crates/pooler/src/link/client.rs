@@ -1,5 +1,6 @@
 //! What is known of a client. Small: ten thousand of them do nothing most of the time.
 
+use super::server::Server;
 use crate::settings::{Reported, Settings};
 use crate::statement::{Names, ReadAs};
 
@@ -72,6 +73,20 @@ impl Client {
     #[must_use]
     pub fn wanted(&self) -> &Settings {
         &self.wanted
+    }
+
+    /// A setting that PostgreSQL does not list is asked for by its name. Where that cannot be remembered, nobody else gets
+    /// the backend.
+    pub(super) fn ask_by_name(&mut self, server: &mut Server, name: &str) {
+        if self.wanted.get(name).is_none() && self.wanted.set(name, "").is_err() {
+            self.keep(server);
+        }
+    }
+
+    /// What it has is more than can be known or carried: it keeps its backend, which nobody has after it.
+    pub(super) fn keep(&mut self, server: &mut Server) {
+        self.keeps = true;
+        server.spoil();
     }
 
     /// Whether it keeps its backend until it ends.

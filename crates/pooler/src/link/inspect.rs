@@ -152,8 +152,7 @@ pub(super) fn take(client: &mut Client, server: &mut Server, findings: &Findings
     }
     if findings.rows.len() >= MAX_FOUND {
         // What was not read is there all the same.
-        client.keeps = true;
-        server.spoiled = true;
+        client.keep(server);
     }
 }
 
@@ -170,9 +169,7 @@ fn take_settings(client: &mut Client, server: &mut Server, findings: &Findings) 
     });
     for (name, value) in found {
         if settings.set(name, value).is_err() {
-            // More than can be carried: this client keeps this backend.
-            client.keeps = true;
-            server.spoiled = true;
+            client.keep(server);
         }
     }
     // Some are shown to few, perhaps not even to the one that logged in; never to another that it made of itself.
@@ -183,10 +180,12 @@ fn take_settings(client: &mut Client, server: &mut Server, findings: &Findings) 
     let said = client.wanted.get(ROLE).filter(|_| !asked.any(Stateful::RESET)) == Some(NO_ROLE);
     let no_role = said || asked.any(Stateful::NO_ROLE);
     // Whatever is not set goes back to what the session began with, unless the client will have none of it.
-    for (name, value) in client.startup.iter() {
+    for (name, value) in client.startup.clone().iter() {
         if settings.get(name).is_none() {
             let value = if no_role && name == ROLE { NO_ROLE } else { value };
-            let _fitted_before = settings.set(name, value);
+            if settings.set(name, value).is_err() {
+                client.keep(server);
+            }
         }
     }
     client.wanted = settings;

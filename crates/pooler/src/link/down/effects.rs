@@ -177,22 +177,21 @@ impl Down<'_> {
             overfull |= apply(&change, &Settings::default(), &mut server.applied).is_err();
         });
         if overfull {
-            client.keeps = true;
-            server.spoiled = true;
+            client.keep(server);
         }
         server.watch_settings();
     }
 
     /// So that settings which cannot be listed are asked for by name, or reset.
     fn note_names(&mut self, text: &[u8]) {
-        let (client, process) = (&mut *self.client, &mut self.server.process);
+        let (client, server) = (&mut *self.client, &mut *self.server);
         classify(text, &mut |effect| {
             let (Effect::Set { name, .. } | Effect::SetConfig { name: Some(name), .. }) = effect else {
                 return;
             };
-            process.unlisted |= may_be_hidden(&name) && !client.keeps;
-            if name.contains('.') && client.wanted.get(&name).is_none() {
-                let _full = client.wanted.set(&name, "");
+            server.process.unlisted |= may_be_hidden(&name) && !client.keeps;
+            if name.contains('.') {
+                client.ask_by_name(server, &name);
             }
         });
     }

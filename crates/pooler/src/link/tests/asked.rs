@@ -3,6 +3,7 @@
 use super::super::*;
 use super::backend::message;
 use super::pair::{Pair, pair, query};
+use crate::settings::{MAX_SETTINGS, Reported, Settings};
 
 /// Simple queries, each with the tag and the status that end it.
 fn says(pair: &mut Pair, texts: &[(&str, &str, u8)]) {
@@ -153,4 +154,37 @@ fn where_backends_begin_with_a_role_none_is_another() {
     in_transaction(&mut pair, "reset role");
     asked(&mut pair, &[["r", "x", "x"]]);
     assert!(pair.client.wanted.is_empty() && next_client(&mut pair).is_none());
+}
+
+/// A client with as many settings as can be remembered, made in a transaction.
+fn full(startup: Settings) -> Pair {
+    let mut pair = pair();
+    pair.client = Client::new(startup, Reported::new(), false);
+    let names: Vec<_> = (0..MAX_SETTINGS).map(|i| format!("app.v{i}")).collect();
+    let sets: Vec<_> = names.iter().map(|name| format!("set {name} = '1'")).collect();
+    in_transaction(&mut pair, &sets.join("; "));
+    let rows: Vec<_> = names.iter().map(|name| ["s", name, "1"]).collect();
+    asked(&mut pair, &rows);
+    pair
+}
+
+#[test]
+fn a_setting_that_cannot_be_asked_for_is_left_to_nobody() {
+    let mut set = full(Settings::new());
+    assert!(set.server.is_free(&set.client) && !set.server.is_spoiled());
+    in_transaction(&mut set, "set app.x = 'evil'");
+    asked(&mut set, &[]);
+    must_be_kept(&set, "by SET");
+    let mut bound = full(Settings::new());
+    let parse = message(b'P', b"\0select set_config($1, 'evil', false)\0\0\0");
+    let bind = message(b'B', b"\0\0\0\0\0\x01\0\0\0\x05app.x\0\0");
+    bound.up(&[parse, bind, message(b'E', b"\0\0\0\0\0"), message(b'S', b"")].concat()).unwrap();
+    let done = message(b'C', b"SELECT 1\0");
+    bound.down(&[message(b'1', b""), message(b'2', b""), done, message(b'Z', b"I")].concat());
+    asked(&mut bound, &[]);
+    must_be_kept(&bound, "by a parameter");
+    // What its session began with is not forgotten either.
+    let mut startup = Settings::new();
+    startup.set("work_mem", "9MB").unwrap();
+    must_be_kept(&full(startup), "one too many");
 }

@@ -85,8 +85,8 @@ impl Up<'_> {
                 && value
                     .split('.')
                     .all(|part| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_'));
-            if is_name && self.client.wanted.get(value).is_none() {
-                let _full = self.client.wanted.set(value, "");
+            if is_name {
+                self.client.ask_by_name(self.server, value);
             }
         }
     }
