@@ -17,6 +17,9 @@ use super::{DATE_STYLE, ROLE, SESSION_AUTHORIZATION};
 /// From so many settings to reset, and none to set, `RESET ALL` is the shorter way.
 const RESET_ALL_FROM: usize = 2;
 
+/// The bytes of a name in quotes that PostgreSQL keeps (NAMEDATALEN - 1). Settings with a dot may have more.
+const MAX_NAME: usize = 63;
+
 /// The text that brings a backend with the settings `from` to `to`; `None` when they are equal.
 #[must_use]
 pub fn replay(from: &Settings, to: &Settings) -> Option<String> {
@@ -66,7 +69,8 @@ fn text(from: &Settings, to: &Settings, afresh: bool) -> String {
 /// All but the two that are roles.
 fn ordinary(out: &mut String, from: &Settings, to: &Settings) {
     let gone = from.iter().filter(|(name, _)| is_ordinary(name) && to.get(name).is_none());
-    let (plain, strange): (Vec<_>, Vec<_>) = gone.map(|(name, _)| name).partition(|name| name.is_ascii());
+    let (plain, strange): (Vec<_>, Vec<_>) =
+        gone.map(|(name, _)| name).partition(|name| name.is_ascii() && name.len() <= MAX_NAME);
     for name in plain {
         statement(out, "RESET \"");
         out.push_str(&name.replace('"', "\"\""));

@@ -241,6 +241,16 @@ fn a_replay_has_the_difference_only() {
 }
 
 #[test]
+fn a_name_that_would_be_cut_is_reset_by_a_call() {
+    let [fits, longer] = [59, 60].map(|len| format!("app.{}", "n".repeat(len)));
+    let from = settings(&[(&fits, "1"), (&longer, "1")]);
+    let to = settings(&[("a", "1")]);
+    let call =
+        format!("SELECT pg_catalog.set_config('{longer}',NULL,false),pg_catalog.set_config('a','1',false)");
+    assert_eq!(replay(&from, &to), Some(format!("RESET \"{fits}\"; {call}")));
+}
+
+#[test]
 fn a_startup_packet_is_settings() {
     let packet = Packet::new("alice")
         .and_then(|p| p.with("database", "shop"))
