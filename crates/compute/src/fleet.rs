@@ -213,12 +213,12 @@ impl Fleet {
         self.around.config.cgroups.remove();
     }
 
-    /// Has every endpoint stand still where it is: nothing is started, frozen, stopped or noticed until what this
-    /// returns is dropped. Clients of those that are awake go on. `None` when something that is under way takes
-    /// longer than `within`.
+    /// Has every endpoint stand still where it is: nothing is started, frozen, stopped or noticed until
+    /// [`Standstill::end`], if that ever comes. Clients of those that are awake go on. `None` when something that is
+    /// under way takes longer than `within`.
     pub async fn hold(&self, within: Duration) -> Option<Standstill> {
         let still = Arc::clone(&self.around.turns).write_owned();
-        tokio::time::timeout(within, still).await.ok().map(|guard| Standstill { _guard: guard })
+        tokio::time::timeout(within, still).await.ok().map(|guard| Standstill { guard: Some(guard) })
     }
 
     /// How many are in a state now.
@@ -228,10 +228,24 @@ impl Fleet {
     }
 }
 
-/// While this lives, no endpoint changes its state by this server's doing.
+/// No endpoint changes its state by this server's doing. Whoever only drops this leaves it so for good: another server
+/// has the computes by then, and what this one has seen of them was of a run that may be over.
 #[derive(Debug)]
 pub struct Standstill {
-    _guard: OwnedRwLockWriteGuard<()>,
+    guard: Option<OwnedRwLockWriteGuard<()>>,
+}
+
+impl Standstill {
+    /// The computes are this server's again.
+    pub fn end(mut self) {
+        drop(self.guard.take());
+    }
+}
+
+impl Drop for Standstill {
+    fn drop(&mut self) {
+        std::mem::forget(self.guard.take());
+    }
 }
 
 async fn end_one(endpoint: &Endpoint, keep_computes: bool) {

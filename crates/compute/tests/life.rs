@@ -330,6 +330,51 @@ async fn a_new_fleet_adopts_active_and_frozen_computes_and_nothing_else() {
     next.shut_down(false, Duration::from_secs(20)).await;
 }
 
+/// Another server has taken over, and has stopped and started what this one still knows the first run of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fleet_that_was_taken_over_never_acts_again() {
+    let world = world(Choice::Off, None, PauseTimeout::Forever);
+    world.fleet.endpoint(&world.id).wake(Cause::Request).await.unwrap();
+    let still = world.fleet.hold(Duration::from_secs(5)).await.unwrap();
+    let (next, _scope) = fleet(&world.root, Arc::clone(&world.host), world.choice);
+    assert_eq!(next.adopt_all().await, std::slice::from_ref(&world.id));
+    let endpoint = next.endpoint(&world.id);
+    endpoint.suspend(SleepReason::Request).await.unwrap();
+    endpoint.wake(Cause::Request).await.unwrap();
+    let pid = endpoint.pid();
+    drop(still);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!((endpoint.pid(), endpoint.state()), (pid, State::Active), "{:?}", world.host.diary.lock());
+    assert!(world.root.join("computes").join(world.id.as_str()).join("compute.json").exists());
+    assert!(world.fleet.hold(Duration::from_millis(50)).await.is_none(), "nobody gets a turn");
+    next.shut_down(false, Duration::from_secs(20)).await;
+}
+
+/// And if it does act, it harms no run but its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_a_run_is_no_harm_to_the_next() {
+    let world = world(Choice::Off, None, PauseTimeout::Forever);
+    world.fleet.endpoint(&world.id).wake(Cause::Request).await.unwrap();
+    let still = world.fleet.hold(Duration::from_secs(5)).await.unwrap();
+    let (next, _scope) = fleet(&world.root, Arc::clone(&world.host), world.choice);
+    assert_eq!(next.adopt_all().await, std::slice::from_ref(&world.id));
+    let endpoint = next.endpoint(&world.id);
+    endpoint.suspend(SleepReason::Request).await.unwrap();
+    endpoint.wake(Cause::Request).await.unwrap();
+    let pid = endpoint.pid();
+    // The first fleet knows that its run has ended, and next is told not to heal it.
+    let before = world.fleet.endpoint(&world.id);
+    let told = before.suspend(SleepReason::Request);
+    let (told, ()) = tokio::join!(told, async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        still.end();
+    });
+    told.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!((endpoint.pid(), endpoint.state()), (pid, State::Active), "{:?}", world.host.diary.lock());
+    next.shut_down(false, Duration::from_secs(20)).await;
+}
+
 /// A server that stands in another group than the one before it: another unit of systemd, another session.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn computes_of_a_server_that_stood_elsewhere_are_moved_and_live_on() {

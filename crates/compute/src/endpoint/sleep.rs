@@ -19,7 +19,7 @@ use crate::postgres::pidfile::PidFile;
 use crate::postgres::{ADMIN_DATABASE, log};
 use crate::prewarm;
 use crate::sandbox::identity::Identity;
-use crate::sandbox::process::Ending;
+use crate::sandbox::process::{Ending, Fingerprint};
 use crate::sandbox::shm;
 use crate::spec::PauseTimeout;
 use crate::state::{Event, State, Step};
@@ -293,6 +293,13 @@ impl Actor {
         let (run, config, dir) = (Arc::clone(run), Arc::clone(&self.around.config), self.dir());
         let (watcher, id) = (self.around.watcher.clone(), self.shared.id.clone());
         task::blocking(move || {
+            // Empty it is gone; if not, the next start uses another one anyway.
+            let _left = std::fs::remove_dir_all(&run.socket().dir);
+            let other = |postmaster: Fingerprint| postmaster.pid != run.pid() && postmaster.is_alive();
+            if Record::read(&dir).is_some_and(|record| other(record.postmaster)) {
+                tracing::error!(pid = run.pid(), "another run has begun here: nothing of it is touched");
+                return;
+            }
             let segment = PidFile::read(run.data()).and_then(|file| file.shm_segment);
             if !run.group().members().is_empty() && !run.group().kill() {
                 tracing::error!(data = %run.data().display(), "processes survive SIGKILL");
@@ -303,8 +310,6 @@ impl Actor {
             run.group().remove();
             watcher.end(&id);
             Record::remove(&dir);
-            // Empty it is gone; if not, the next start uses another one anyway.
-            let _left = std::fs::remove_dir_all(&run.socket().dir);
         })
         .await;
     }

@@ -58,6 +58,7 @@ impl Server {
 
 /// Nothing is done here any more, and nothing moves.
 struct Still {
+    /// It lasts for as long as this server if another one has the computes.
     computes: Standstill,
     /// It took too long, and the new server was told so.
     refused: Option<&'static str>,
@@ -110,7 +111,7 @@ impl Lasting {
         let foundation = self.prepared.foundation(&self.config, &self.place).await?;
         let node = foundation.node();
         self.host.replace(Some(Arc::new(foundation.keeper())));
-        drop(computes);
+        computes.end();
         let (door, work) = (Scope::new(), Scope::new());
         let control = adopt(&self.fleet, foundation, &work).await?;
         self.wake.renew(control.clone());
