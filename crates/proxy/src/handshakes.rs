@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -15,8 +14,15 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Clone)]
 pub struct Handshakes {
     limit: usize,
-    next: Arc<AtomicU64>,
-    open: Arc<Mutex<VecDeque<(u64, CancellationToken)>>>,
+    open: Arc<Mutex<Open>>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    /// The next one's number.
+    next: u64,
+    /// Sorted by number.
+    places: VecDeque<(u64, CancellationToken)>,
 }
 
 /// One connection's place in the table.
@@ -32,28 +38,31 @@ impl Handshakes {
     /// A table for at most `limit` connections.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { limit: limit.max(1), next: Arc::default(), open: Arc::default() }
+        Self { limit: limit.max(1), open: Arc::default() }
     }
 
     /// Takes a place, closing the oldest connection if there is none left.
     #[must_use]
     pub fn enter(&self) -> Place {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
         let evicted = CancellationToken::new();
         let mut open = self.open.lock();
-        if open.len() >= self.limit
-            && let Some((_, oldest)) = open.pop_front()
+        // Drawn under the lock: who has the lower number is in front.
+        let number = open.next;
+        open.next += 1;
+        if open.places.len() >= self.limit
+            && let Some((_, oldest)) = open.places.pop_front()
         {
             oldest.cancel();
         }
-        open.push_back((number, evicted.clone()));
+        open.places.push_back((number, evicted.clone()));
+        drop(open);
         Place { table: self.clone(), number, evicted }
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.open.lock().len()
+        self.open.lock().places.len()
     }
 
     /// Whether there are none.
@@ -65,10 +74,9 @@ impl Handshakes {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut open = self.table.open.lock();
-        // Numbers grow, so the table is sorted.
-        if let Ok(index) = open.binary_search_by_key(&self.number, |(number, _)| *number) {
-            open.remove(index);
+        let places = &mut self.table.open.lock().places;
+        if let Ok(index) = places.binary_search_by_key(&self.number, |(number, _)| *number) {
+            places.remove(index);
         }
     }
 }
@@ -88,5 +96,17 @@ mod tests {
         assert!(!c.evicted.is_cancelled() && !d.evicted.is_cancelled());
         drop((a, c, d));
         assert!(table.is_empty());
+    }
+
+    #[test]
+    fn who_comes_at_the_same_time_leaves_nothing_behind() {
+        let table = Handshakes::new(1_000);
+        let some = || (0..8).map(|_| table.enter()).collect::<Vec<_>>();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..5_000).for_each(|_| drop(some())));
+            }
+        });
+        assert!(table.is_empty(), "{} are left", table.len());
     }
 }
