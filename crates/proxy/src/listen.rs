@@ -232,6 +232,12 @@ impl Proxy {
         self.pooler.clone()
     }
 
+    /// What its sessions share.
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.door.shared
+    }
+
     /// Its certificate and key, as they are at each moment.
     #[must_use]
     pub fn tls(&self) -> Option<Tls> {

@@ -101,24 +101,24 @@ pub(super) async fn login(
     let endpoint = shared.wake.locate(&routed.route)?;
     shared.wake.admit(&endpoint, peer.ip())?;
     let asked = Asked { route: &routed.route, endpoint: &endpoint, database: &database };
-    let (endpoint, stored) = if certified {
+    let proved = if certified {
         let stored = known_role(shared, &endpoint, &role).await?;
-        (endpoint, Some(stored))
+        Proved { endpoint, stored: Some(stored), mode: None }
     } else {
         let mut attempt = Attempt::begin(shared, peer.ip(), &endpoint, &role)?;
-        let proved = if shows_password(client).await? {
+        if shows_password(client).await? {
             let secret = ask_in_the_clear(client).await?;
             attempt.prove_by_showing(secret.expose(), &asked).await
         } else if sign {
             attempt.prove_by_token(client, &asked).await
         } else {
             attempt.prove(client, &asked).await
-        };
-        proved?
+        }?
     };
-    permitted(&role, stored.as_ref())?;
+    permitted(&role, proved.stored.as_ref())?;
     client.hold(&AuthenticationOk.encode());
-    Ok(Login::Role(LoggedIn::new(endpoint, startup, routed.mode)))
+    // What the client says in so many words is worth more than the end of a name, as in every other form.
+    Ok(Login::Role(LoggedIn::new(proved.endpoint, startup, routed.mode.or(proved.mode))))
 }
 
 /// Drivers on WebSockets send the password behind the startup message, without waiting for the question. One that
@@ -144,8 +144,14 @@ pub(super) struct Asked<'a> {
     pub(super) database: &'a str,
 }
 
-/// Where a client was let in, and what is known of its role.
-pub(super) type Proved = (EndpointId, Option<StoredRole>);
+/// Where a client was let in.
+pub(super) struct Proved {
+    pub(super) endpoint: EndpointId,
+    /// What is known of its role.
+    pub(super) stored: Option<StoredRole>,
+    /// How its connection is pooled, when its password said so along with the endpoint.
+    pub(super) mode: Option<route::Pooling>,
+}
 
 /// Whether the client's certificate proves the role.
 fn certified(shared: &Shared, client: &Client, role: &str) -> Result<bool, ClientError> {
@@ -231,3 +237,6 @@ pub(crate) async fn password_body(client: &mut Client) -> Result<bytes::Bytes, E
 pub(crate) fn malformed(error: Malformed) -> End {
     ClientError::protocol_violation(error.to_string()).with_hint(help("protocol-violation")).into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,9 +77,10 @@ pub(crate) async fn enter(
     shared.wake.admit(&endpoint, peer.ip())?;
     let asked = Asked { route, endpoint: &endpoint, database };
     let mut attempt = Attempt::begin(shared, peer.ip(), &endpoint, role)?;
-    let (endpoint, stored) = attempt.prove_by_showing(secret, &asked).await.map_err(refused)?;
-    permitted(role, stored.as_ref())?;
-    Ok(endpoint)
+    // Requests are pooled in any case.
+    let proved = attempt.prove_by_showing(secret, &asked).await.map_err(refused)?;
+    permitted(role, proved.stored.as_ref())?;
+    Ok(proved.endpoint)
 }
 
 /// Lets the holder of an API key in, as a role that exists. The key has been looked at.
@@ -107,13 +108,14 @@ impl Attempt<'_> {
         if elsewhere.is_some() {
             self.shared.wake.admit(&endpoint, self.peer)?;
         }
+        let mode = elsewhere.as_ref().and_then(|(routed, _)| routed.mode);
         let stored = self.shared.lookups.stored(&*self.shared.wake, &endpoint, self.role).await?;
         let claim = self.claim(&endpoint, stored.as_ref(), secret);
         if claim.is_some_and(|claim| self.shared.proofs.knows(&claim)) {
-            return Ok((endpoint, stored));
+            return Ok(Proved { endpoint, stored, mode });
         }
         match self.check_token(secret, &endpoint, asked.database) {
-            Ok(()) if stored.is_some() => return Ok((endpoint, stored)),
+            Ok(()) if stored.is_some() => return Ok(Proved { endpoint, stored, mode }),
             Ok(()) => return Err(token::no_such_role(self.role).into()),
             Err(TokenRefusal::NotOne) => {}
             Err(refusal) => {
@@ -133,7 +135,7 @@ impl Attempt<'_> {
         if let Some(claim) = claim {
             self.shared.proofs.remember(claim);
         }
-        Ok((endpoint, stored))
+        Ok(Proved { endpoint, stored, mode })
     }
 
     /// What is remembered of a right password; `None` when the role has none that works.

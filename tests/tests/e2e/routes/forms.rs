@@ -1,6 +1,6 @@
 //! Without TLS: options, database names, nothing at all. Over TLS: the password.
 
-use dormouse_tests::programs::python;
+use dormouse_tests::programs::{psql, python};
 
 use super::{PASSWORD, Town};
 use crate::drivers::drive;
@@ -46,6 +46,13 @@ async fn the_endpoint_in_the_password(town: &Town) {
             let said = town.psql("localhost", "app", "", &password).good();
             assert_eq!(said, place, "psql, {separator}");
         }
+    }
+    // Who says so is pooled: the next one is given the same backend. Others have one of their own.
+    for (suffix, is_pooled) in [("-pooler", true), ("", false)] {
+        let password = format!("endpoint={}{suffix};{PASSWORD}", town.second.endpoint);
+        let connection = town.server.conninfo("");
+        let backend = || psql(&connection, &password, &["-c", "select pg_backend_pid()"]).good();
+        assert_eq!(backend() == backend(), is_pooled, "{suffix}");
     }
     // A right endpoint does not make a wrong password right, and the right password of the default
     // project is none for another.

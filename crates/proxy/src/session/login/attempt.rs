@@ -107,7 +107,7 @@ impl Attempt<'_> {
                 }
                 proved
             }
-            other => other.map(|()| (asked.endpoint.clone(), stored)),
+            other => other.map(|()| Proved { endpoint: asked.endpoint.clone(), stored, mode: None }),
         }
     }
 
@@ -183,15 +183,16 @@ impl Attempt<'_> {
         if elsewhere.is_some() {
             self.shared.wake.admit(&endpoint, self.peer)?;
         }
+        let mode = elsewhere.as_ref().and_then(|(routed, _)| routed.mode);
         match self.check_token(secret, &endpoint, asked.database) {
             Ok(()) => {
                 let stored = known_role(self.shared, &endpoint, self.role).await?;
-                Ok((endpoint, Some(stored)))
+                Ok(Proved { endpoint, stored: Some(stored), mode })
             }
             Err(TokenRefusal::NotOne) if elsewhere.is_some() => {
                 let stored = self.stored(&endpoint).await?;
                 self.compare(secret, stored.as_ref()).await?;
-                Ok((endpoint, stored))
+                Ok(Proved { endpoint, stored, mode })
             }
             Err(refusal) => {
                 if !matches!(refusal, TokenRefusal::NotOne | TokenRefusal::Revoked) {
