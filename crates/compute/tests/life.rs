@@ -350,6 +350,19 @@ async fn a_fleet_that_was_taken_over_never_acts_again() {
     next.shut_down(false, Duration::from_secs(20)).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_just_logging_in_is_asked_for_a_password_after_a_takeover() {
+    let world = world(Choice::Off, None, PauseTimeout::Forever);
+    let endpoint = world.fleet.endpoint(&world.id);
+    endpoint.wake(Cause::Request).await.unwrap();
+    let _still = world.fleet.hold(Duration::from_secs(5)).await.unwrap();
+    endpoint.give_away();
+    assert!(endpoint.gate().pass().is_none(), "who works asks the other server");
+    let asked = endpoint.admin("postgres").await.unwrap();
+    asked.query_one("select rolpassword from pg_authid where rolname = 'app_owner'", &[]).await.unwrap();
+    assert_eq!(endpoint.gate().look().inside(), 0);
+}
+
 /// And if it does act, it harms no run but its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_end_of_a_run_is_no_harm_to_the_next() {

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dormouse_base::EndpointId;
 use dormouse_compute::endpoint::{Endpoint, Run, Ticket};
@@ -18,6 +19,10 @@ use tokio::sync::watch;
 
 use crate::pooler::Layers;
 use crate::takeover::successor::Successor;
+
+/// When another server has taken over, what a role must prove is found out in this time. It takes longer only when that
+/// server has put the database to sleep since: nobody is woken for who has proved nothing.
+const LOGINS_WITHIN: Duration = Duration::from_secs(2);
 
 /// The proxy's door to control and computes.
 #[derive(Debug)]
@@ -48,7 +53,7 @@ impl Door {
     pub(crate) fn hand_over(&self, successor: Arc<Successor>) {
         self.successor.send_replace(Some(successor));
         for endpoint in self.fleet.all() {
-            endpoint.gate().close();
+            endpoint.give_away();
         }
     }
 
@@ -135,7 +140,16 @@ impl Wake for Door {
         endpoint: &EndpointId,
         role: &str,
     ) -> Result<Option<StoredRole>, ClientError> {
-        let stored = self.control().stored_password(endpoint, role).await.map_err(|e| not_known(&e))?;
+        let mut gone = self.successor.subscribe();
+        let control = self.control();
+        let late = async {
+            successor(&mut gone).await;
+            tokio::time::sleep(LOGINS_WITHIN).await;
+        };
+        let stored = tokio::select! {
+            stored = control.stored_password(endpoint, role) => stored.map_err(|e| not_known(&e))?,
+            () = late => return Err(taken_over("Connect again.")),
+        };
         Ok(stored.map(|role| StoredRole {
             password: role.verifier,
             can_login: role.can_login,
@@ -173,8 +187,7 @@ impl Wake for Door {
         changes: &[(&'static str, Option<String>)],
     ) -> Result<(), ClientError> {
         if self.successor.borrow().is_some() {
-            return Err(ClientError::fatal(SqlState::CANNOT_CONNECT_NOW, "another server has taken over")
-                .with_hint("Connect again to change its settings."));
+            return Err(taken_over("Connect again to change its settings."));
         }
         self.control().keep_pool_settings(changes).await.map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "cannot keep the pooler's settings");
@@ -276,6 +289,10 @@ impl WakeTicket for Stamp {
     fn first_row(&mut self) {
         self.0.first_row();
     }
+}
+
+fn taken_over(advice: &str) -> ClientError {
+    ClientError::fatal(SqlState::CANNOT_CONNECT_NOW, "another server has taken over").with_hint(advice)
 }
 
 fn help(code: &str) -> String {

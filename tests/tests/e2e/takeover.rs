@@ -293,6 +293,32 @@ async fn who_cannot_move_is_served_until_the_time_is_up() {
     assert!(server.stop().1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_just_logging_in_is_let_in() {
+    let mut server = Server::start(&[]);
+    let awake = server.connect().await;
+    // The old one has accepted them, and nothing has been said yet.
+    let mut early = Vec::new();
+    for dsn in [server.dsn().to_owned(), pooled(&server)] {
+        let stream = tokio::net::TcpStream::connect(("127.0.0.1", server.pg_port())).await.unwrap();
+        early.push((stream, dsn.parse::<tokio_postgres::Config>().unwrap()));
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut old = tokio::task::block_in_place(|| server.take_over(&[], &[])).unwrap();
+    let scope = Scope::new();
+    for (stream, config) in early {
+        let (client, connection) = config.connect_raw(stream, NoTls).await.unwrap();
+        scope.spawn("client", async move {
+            let _ended = connection.await;
+        });
+        assert_eq!(number(&client, "select 1::int8").await, 1);
+    }
+    assert!(scope.close(Duration::from_secs(10)).await);
+    assert!(old.ended());
+    assert_eq!(number(&awake, "select 1::int8").await, 1);
+    assert!(server.stop().1);
+}
+
 #[test]
 fn without_a_server_it_is_an_ordinary_start() {
     let mut server = Server::start(&["--takeover"]);

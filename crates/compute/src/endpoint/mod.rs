@@ -20,6 +20,7 @@ mod record;
 mod sleep;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dormouse_base::{EndpointId, Timestamp, clock};
@@ -85,6 +86,8 @@ struct Shared {
     tuned: Notify,
     /// It does not fall asleep by itself before.
     awake_until: Mutex<Option<Timestamp>>,
+    /// Another server has it.
+    given_away: AtomicBool,
 }
 
 /// The handle of an endpoint.
@@ -149,6 +152,7 @@ impl Endpoint {
             tuning: Mutex::default(),
             tuned: Notify::new(),
             awake_until: Mutex::default(),
+            given_away: AtomicBool::new(false),
         });
         let watcher = surroundings.watcher.clone();
         actor::start(Arc::clone(&shared), surroundings, receiver);
@@ -216,6 +220,13 @@ impl Endpoint {
     #[must_use]
     pub fn gate(&self) -> Arc<Gate> {
         Arc::clone(&self.shared.gate)
+    }
+
+    /// Another server has it from now on: nobody enters any more. Questions of our own, which enter nothing, are still
+    /// answered for as long as its run lives.
+    pub fn give_away(&self) {
+        self.shared.given_away.store(true, Ordering::Release);
+        self.shared.gate.close();
     }
 
     /// Waits until it is neither starting nor stopping, and tells the state.
@@ -294,7 +305,10 @@ impl Endpoint {
     /// # Errors
     /// When it is not Active, or PostgreSQL refuses.
     pub async fn admin(&self, database: &str) -> Result<AdminClient, WakeError> {
-        let pass = self.shared.gate.pass_quietly().ok_or(WakeError::NotActive)?;
+        let pass = self.shared.gate.pass_quietly();
+        if pass.is_none() && !self.shared.given_away.load(Ordering::Acquire) {
+            return Err(WakeError::NotActive);
+        }
         let run = self.current().ok_or(WakeError::NotActive)?;
         let client = run.admin(database).await.map_err(|error| WakeError::admin(&error))?;
         Ok(AdminClient::new(client, pass))

@@ -168,11 +168,11 @@ impl Deref for Kept {
 #[derive(Debug)]
 pub struct AdminClient {
     kept: Arc<Kept>,
-    _inside: Pass,
+    _inside: Option<Pass>,
 }
 
 impl AdminClient {
-    pub(crate) fn new(kept: Arc<Kept>, inside: Pass) -> Self {
+    pub(crate) fn new(kept: Arc<Kept>, inside: Option<Pass>) -> Self {
         Self { kept, _inside: inside }
     }
 
