@@ -15,8 +15,12 @@
 //!
 //! Notices, settings and notifications come at any time, also to a session at rest, and so change nothing.
 //!
-//! The caller must itself know what the client has sent: a session is idle only when it is at rest *and* nothing
-//! was sent since.
+//! What the client has sent meanwhile is told to the scanner by whoever passes it on ([`ClientScan`]): a session is at
+//! rest only when nothing was sent since that is answered.
+
+mod client;
+
+pub use client::{ClientScan, Said};
 
 use crate::backend::TxStatus;
 use crate::frame::HEADER_LEN;
@@ -97,10 +101,10 @@ impl BackendScan {
         Self { last: Last::Rest(status), ..Self::new() }
     }
 
-    /// The client has sent something to a backend at rest: it is at rest no more, even if what it says
-    /// next is only a notice. The scanner cannot see this itself; whoever forwards client bytes tells it.
-    pub fn client_sent(&mut self) {
-        if matches!(self.last, Last::Rest(_)) {
+    /// The client has sent something: a backend at rest is at rest no more, even if what it says next is only a
+    /// notice, unless it will not answer that. The scanner cannot see this itself; whoever forwards client bytes tells it.
+    pub fn client_sent(&mut self, said: Said) {
+        if matches!(self.last, Last::Rest(_)) && !said.mute {
             self.last = Last::Busy;
         }
     }

@@ -191,9 +191,56 @@ proptest! {
 fn a_notice_from_a_running_statement_is_not_rest() {
     let mut scan = BackendScan::after_ready(TxStatus::Idle);
     assert_eq!(scan.at_rest(), Some(TxStatus::Idle));
-    scan.client_sent();
+    scan.client_sent(ClientScan::default().feed(&message(b'Q', b"select 1\0")));
     scan.feed(b"N\0\0\0\x05\0");
     assert_eq!(scan.at_rest(), None, "the statement that raised the notice still runs");
     scan.feed(b"Z\0\0\0\x05I");
     assert_eq!(scan.at_rest(), Some(TxStatus::Idle));
+}
+
+/// The simple parser of what a client says: its tags, and whether the stream ends between two of them.
+fn client_tags(mut stream: &[u8]) -> (Vec<u8>, bool) {
+    let mut tags = Vec::new();
+    while let Some(tag) = stream.first() {
+        tags.push(*tag);
+        let len = stream
+            .get(1..5)
+            .map_or(usize::MAX - 1, |len| i32::from_be_bytes(len.try_into().unwrap()) as usize);
+        let Some(rest) = stream.get(len + 1..) else { return (tags, false) };
+        stream = rest;
+    }
+    (tags, true)
+}
+
+proptest! {
+    #[test]
+    fn any_split_of_what_a_client_says_means_the_same(
+        messages in proptest::collection::vec(
+            (proptest::sample::select(&b"QFSPBDECHdcfX"[..]), proptest::collection::vec(any::<u8>(), 0..12)),
+            0..12,
+        ),
+        cuts in proptest::collection::vec(1_usize..20, 1..30),
+    ) {
+        let stream: Vec<u8> = messages.iter().flat_map(|(tag, body)| message(*tag, body)).collect();
+        let (mut scan, mut fed) = (ClientScan::default(), 0);
+        let mut cuts = cuts.iter().cycle();
+        while fed < stream.len() {
+            let end = stream.len().min(fed + cuts.next().unwrap());
+            let (before, said) = (client_tags(&stream[..fed]), scan.feed(&stream[fed..end]));
+            let after = client_tags(&stream[..end]);
+            let touched = &after.0[before.0.len() - usize::from(!before.1)..];
+            prop_assert_eq!(said.mute, touched.iter().all(|tag| b"dcfH".contains(tag)));
+            prop_assert_eq!(scan.at_boundary(), after.1);
+            fed = end;
+        }
+    }
+}
+
+#[test]
+fn what_is_no_protocol_is_not_mute() {
+    let mut client = ClientScan::default();
+    client.feed(b"Q\0\0\0\0");
+    let said = client.feed(b"S\0\0\0\x04");
+    assert_eq!(said, Said { mute: false });
+    assert!(!client.at_boundary());
 }

@@ -1,8 +1,8 @@
 //! Bytes in both directions, and everything sleep means for a session.
 //!
 //! The hot path ([`flow`]) reads and writes whatever is there through one buffer per thread; a session that
-//! waits owns no buffer at all. From backend to client only message headers are looked at
-//! ([`BackendScan`]), to know when the session is at rest:
+//! waits owns no buffer at all. Only message headers are looked at ([`BackendScan`], [`ClientScan`]), to know when the
+//! session is at rest:
 //!
 //! ```text
 //!             client sends, gate open                 gate closed: wake first
@@ -11,6 +11,9 @@
 //!      └── ReadyForQuery, no transaction ──┘        at rest ───────────┘
 //!            leaves the gate                         client sends
 //! ```
+//!
+//! What is left of COPY data after the COPY has failed is never answered, and so is no work: the session leaves the gate
+//! when it has gone through.
 //!
 //! A session at rest does not keep its database awake, and survives a pause without noticing. When
 //! the compute stops, a session at rest is told so (57P01) at once; a working one when it comes to
@@ -25,7 +28,7 @@ use std::time::Duration;
 
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::backend::TxStatus;
-use dormouse_pgwire::scan::BackendScan;
+use dormouse_pgwire::scan::{BackendScan, ClientScan, Said};
 use dormouse_runtime::gate::{Closing, Gate, Pass};
 use tokio::io::AsyncWrite;
 use tokio::sync::watch;
@@ -72,10 +75,12 @@ pub(super) struct Relay {
     /// Whether this session counts as work.
     inside: bool,
     scan: BackendScan,
+    said: ClientScan,
     /// Read from the one side, not yet taken by the other.
     to_client: Outbox,
     to_backend: Outbox,
-    waking: Option<Waking>,
+    /// With what the client has said to be woken.
+    waking: Option<(Waking, Said)>,
     watching: Watching,
     closing: Option<Closing>,
     ticket: Option<TimedTicket>,
@@ -101,6 +106,7 @@ impl Relay {
             gate,
             inside: true,
             scan: BackendScan::after_ready(backend.status),
+            said: ClientScan::default(),
             to_client: Outbox::default(),
             to_backend: Outbox::default(),
             waking: None,
@@ -118,11 +124,11 @@ impl Relay {
         relay.to_client.add(&backend.surplus);
         relay.to_backend.add(&client.unread);
         relay.tally.up(client.unread.len());
-        if relay.to_backend.is_empty() {
-            relay.rest_or_work();
-        } else {
-            relay.scan.client_sent();
+        if !relay.to_backend.is_empty() {
+            let said = relay.said.feed(&client.unread);
+            relay.scan.client_sent(said);
         }
+        relay.rest_or_work();
         relay
     }
 
@@ -144,6 +150,7 @@ impl Relay {
             compute,
             inside: false,
             scan: BackendScan::after_ready(TxStatus::Idle),
+            said: ClientScan::default(),
             to_client: Outbox::default(),
             to_backend: Outbox::default(),
             waking: None,
@@ -161,6 +168,7 @@ impl Relay {
     /// Whether nothing at all is under way, in either direction.
     pub(super) fn rests(&self) -> bool {
         self.at_rest()
+            && self.said.at_boundary()
             && !self.inside
             && self.waking.is_none()
             && self.to_client.is_empty()
@@ -196,12 +204,18 @@ impl Relay {
 
     /// Enters or leaves the gate as the backend's last words demand.
     fn rest_or_work(&mut self) {
+        self.rest();
+        if !self.inside && !self.at_rest() && self.gate.try_enter() {
+            // A pipelined statement answers after its predecessor brought the session to rest.
+            self.inside = true;
+        }
+    }
+
+    /// Leaves the gate if nothing is under way.
+    fn rest(&mut self) {
         if self.inside && self.at_rest() && self.to_backend.is_empty() {
             self.gate.leave();
             self.inside = false;
-        } else if !self.inside && !self.at_rest() && self.gate.try_enter() {
-            // A pipelined statement answers after its predecessor brought the session to rest.
-            self.inside = true;
         }
     }
 
@@ -255,3 +269,6 @@ impl Drop for Relay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
-use dormouse_tests::raw::{PROTOCOL_3_0, Raw, startup};
+use dormouse_tests::raw::{PROTOCOL_3_0, Raw, prefixed, startup};
 use dormouse_tests::{Project, Server};
 use serde_json::json;
 
@@ -151,4 +151,29 @@ async fn an_open_transaction_keeps_it_awake() {
     server.until_state(&busy, "stopped");
     assert!(start.elapsed() < Duration::from_secs(20));
     assert_eq!(holder.last_words().await.code().code(), "57P01");
+}
+
+/// psql sends all of a file, whatever became of its first row.
+#[tokio::test]
+async fn what_is_left_of_a_failed_copy_keeps_nobody_awake() {
+    let server = Server::start(&["--idle-timeout", "1s"]);
+    let project = server.default_project();
+    let mut raw = Raw::open(server.pg_port()).await;
+    let packet = startup(PROTOCOL_3_0, &[("user", "app_owner"), ("database", "app")]);
+    raw.login(&packet, &server.password()).await.unwrap();
+    raw.query("create table t(n int)").await;
+    raw.rows().await.unwrap();
+    raw.query("copy t from stdin").await;
+    assert_eq!(raw.message().await.unwrap().tag, b'G');
+    let row = |text: &str| [b"d", prefixed(text.as_bytes()).as_slice()].concat();
+    raw.send(&row("no number\n")).await;
+    assert_eq!(raw.rows().await.unwrap_err().fields.code(), "22P02");
+    for number in 0..1000 {
+        raw.send(&row(&format!("{number}\n"))).await;
+    }
+    raw.send(&[&b"c"[..], &prefixed(b"")].concat()).await;
+    server.until_state(&project, "paused");
+    raw.query("select count(*) from t").await;
+    assert_eq!(raw.rows().await.unwrap(), ["0"]);
+    server.assert_clean_log(&[]);
 }

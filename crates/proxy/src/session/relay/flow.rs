@@ -73,12 +73,12 @@ impl Relay {
     /// Client → backend.
     pub(super) fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Ended>> {
         for _ in 0..MAX_TURNS {
-            if let Some(waking) = &mut self.waking {
+            if let Some((waking, said)) = &mut self.waking {
                 match ready!(waking.as_mut().poll(cx)) {
                     Ok(pass) => {
                         drop(pass.into_gate());
                         self.inside = true;
-                        self.scan.client_sent();
+                        self.scan.client_sent(*said);
                     }
                     Err(error) => self.say_goodbye(&error),
                 }
@@ -88,7 +88,7 @@ impl Relay {
                 return Poll::Pending;
             }
             match ready!(self.to_backend.poll_send(cx, &mut self.backend)) {
-                Ok(()) => {}
+                Ok(()) => self.rest(),
                 // The backend's last words, if any, are read by the other direction.
                 Err(_) => return Poll::Pending,
             }
@@ -113,13 +113,14 @@ impl Relay {
                 return Poll::Ready(Ok(0));
             }
             self.tally.up(chunk.len());
+            let said = self.said.feed(chunk);
             if !self.inside && !self.gate.try_enter() {
                 self.to_backend.add(chunk);
-                self.waking = Some(Box::pin(Arc::clone(&self.compute).reenter()));
+                self.waking = Some((Arc::clone(&self.compute).reenter(), said));
                 return Poll::Ready(Ok(chunk.len()));
             }
             self.inside = true;
-            self.scan.client_sent();
+            self.scan.client_sent(said);
             self.terminated = chunk.ends_with(&TERMINATE);
             if let Poll::Ready(Err(_)) = self.to_backend.poll_chunk(cx, &mut self.backend, chunk) {
                 return Poll::Pending;
