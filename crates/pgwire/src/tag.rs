@@ -59,6 +59,8 @@ pub mod backend {
     pub const EMPTY_QUERY_RESPONSE: u8 = b'I';
     /// What the columns of the rows to come are.
     pub const ROW_DESCRIPTION: u8 = b'T';
+    /// The server waits for COPY data.
+    pub const COPY_IN_RESPONSE: u8 = b'G';
     /// From now on both sides send COPY data: replication begins.
     pub const COPY_BOTH_RESPONSE: u8 = b'W';
     /// A piece of COPY data.

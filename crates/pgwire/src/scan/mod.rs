@@ -16,7 +16,9 @@
 //! Notices, settings and notifications come at any time, also to a session at rest, and so change nothing.
 //!
 //! What the client has sent meanwhile is told to the scanner by whoever passes it on ([`ClientScan`]): a session is at
-//! rest only when nothing was sent since that is answered.
+//! rest only when nothing was sent since, and every ReadyForQuery has come that was asked for. That number is not always
+//! known: PostgreSQL ignores a Sync while it waits for COPY data, and skips what follows an error. Where that may have
+//! happened the next ReadyForQuery is taken for the last one. Too early is better than never.
 
 mod client;
 
@@ -73,6 +75,10 @@ pub struct BackendScan {
     replied: bool,
     reply_taken: bool,
     readies: u64,
+    /// So many ReadyForQuery are still to come.
+    due: u32,
+    /// Or perhaps fewer.
+    doubtful: bool,
 }
 
 impl Default for BackendScan {
@@ -92,6 +98,8 @@ impl BackendScan {
             replied: false,
             reply_taken: false,
             readies: 0,
+            due: 0,
+            doubtful: false,
         }
     }
 
@@ -107,6 +115,8 @@ impl BackendScan {
         if matches!(self.last, Last::Rest(_)) && !said.mute {
             self.last = Last::Busy;
         }
+        self.due = self.due.saturating_add(said.asks);
+        self.doubtful |= said.doubtful;
     }
 
     /// Follows the next bytes, however they are cut.
@@ -168,19 +178,25 @@ impl BackendScan {
                 Some(status) => {
                     self.last = Last::Rest(status);
                     self.readies += 1;
+                    self.due = if self.doubtful { 0 } else { self.due.saturating_sub(1) };
+                    self.doubtful = false;
                 }
                 None => self.place = Place::Broken(ScanError::ReadyForQuery),
             },
+            tag::COPY_IN_RESPONSE | tag::COPY_BOTH_RESPONSE => {
+                self.last = Last::Busy;
+                self.doubtful = true;
+            }
             _ => self.last = Last::Busy,
         }
     }
 
     /// The transaction state, if the server waits for its client: the last message that counts was
-    /// ReadyForQuery, and no message is half here.
+    /// ReadyForQuery, no message is half here, and no other answer is to come.
     #[must_use]
     pub fn at_rest(&self) -> Option<TxStatus> {
         match self.last {
-            Last::Rest(status) if self.at_boundary() => Some(status),
+            Last::Rest(status) if self.due == 0 && self.at_boundary() => Some(status),
             _ => None,
         }
     }

@@ -198,6 +198,36 @@ fn a_notice_from_a_running_statement_is_not_rest() {
     assert_eq!(scan.at_rest(), Some(TxStatus::Idle));
 }
 
+#[test]
+fn rest_begins_with_the_last_answer() {
+    let (mut client, mut scan) = (ClientScan::default(), BackendScan::after_ready(TxStatus::Idle));
+    let mut say = |scan: &mut BackendScan, tags: &[u8]| {
+        let said: Vec<u8> = tags.iter().flat_map(|tag| message(*tag, b"")).collect();
+        scan.client_sent(client.feed(&said));
+    };
+    let idle = Some(TxStatus::Idle);
+    say(&mut scan, b"PBESQF");
+    for rest in [None, None, idle] {
+        scan.feed(&ready(TxStatus::Idle));
+        assert_eq!(scan.at_rest(), rest);
+    }
+    // A backend that waits for COPY data ignores a Sync; what fails has everything ignored up to the next.
+    for (said, answers) in [(&b"PBESdcS"[..], &b"12GC"[..]), (b"PBEQQS", b"E"), (b"BFS", b"2")] {
+        say(&mut scan, said);
+        answers.iter().for_each(|tag| scan.feed(&message(*tag, b"x")));
+        assert_eq!(scan.at_rest(), None);
+        scan.feed(&ready(TxStatus::Idle));
+        assert_eq!(scan.at_rest(), idle, "{said:?}");
+    }
+    // Answers that nobody seems to wait for.
+    scan.feed(&ready(TxStatus::Idle));
+    say(&mut scan, b"S");
+    scan.feed(&ready(TxStatus::Idle));
+    assert_eq!(scan.at_rest(), idle);
+    say(&mut scan, b"dcfH");
+    assert_eq!(scan.at_rest(), idle, "none of these is answered");
+}
+
 /// The simple parser of what a client says: its tags, and whether the stream ends between two of them.
 fn client_tags(mut stream: &[u8]) -> (Vec<u8>, bool) {
     let mut tags = Vec::new();
@@ -222,7 +252,7 @@ proptest! {
         cuts in proptest::collection::vec(1_usize..20, 1..30),
     ) {
         let stream: Vec<u8> = messages.iter().flat_map(|(tag, body)| message(*tag, body)).collect();
-        let (mut scan, mut fed) = (ClientScan::default(), 0);
+        let (mut scan, mut fed, mut asks, mut doubtful) = (ClientScan::default(), 0, 0, false);
         let mut cuts = cuts.iter().cycle();
         while fed < stream.len() {
             let end = stream.len().min(fed + cuts.next().unwrap());
@@ -231,16 +261,21 @@ proptest! {
             let touched = &after.0[before.0.len() - usize::from(!before.1)..];
             prop_assert_eq!(said.mute, touched.iter().all(|tag| b"dcfH".contains(tag)));
             prop_assert_eq!(scan.at_boundary(), after.1);
-            fed = end;
+            (asks, doubtful, fed) = (asks + said.asks, doubtful | said.doubtful, end);
         }
+        let tags: Vec<u8> = messages.iter().map(|(tag, _)| *tag).collect();
+        prop_assert_eq!(asks as usize, tags.iter().filter(|tag| b"QFS".contains(tag)).count());
+        let steps = tags.split(|tag| *tag == b'S');
+        let mixed = |step: &[u8]| step.iter().skip_while(|tag| !b"PBDEC".contains(tag)).any(|tag| b"QF".contains(tag));
+        prop_assert_eq!(doubtful, steps.into_iter().any(mixed));
     }
 }
 
 #[test]
-fn what_is_no_protocol_is_not_mute() {
+fn what_is_no_protocol_is_waited_for_once() {
     let mut client = ClientScan::default();
     client.feed(b"Q\0\0\0\0");
     let said = client.feed(b"S\0\0\0\x04");
-    assert_eq!(said, Said { mute: false });
+    assert_eq!(said, Said { asks: 0, doubtful: true, mute: false });
     assert!(!client.at_boundary());
 }

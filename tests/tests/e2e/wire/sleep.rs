@@ -177,3 +177,33 @@ async fn what_is_left_of_a_failed_copy_keeps_nobody_awake() {
     assert_eq!(raw.rows().await.unwrap(), ["0"]);
     server.assert_clean_log(&[]);
 }
+
+/// The first of two statements has been answered, the second has not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipelined_statement_may_finish_when_a_stop_begins() {
+    let server = std::sync::Arc::new(Server::start(&[]));
+    let project = server.default_project();
+    server.connect().await.batch_execute("create table t(n int); insert into t values (1)").await.unwrap();
+    let mut raw = Raw::open(server.pg_port()).await;
+    let packet = startup(PROTOCOL_3_0, &[("user", "app_owner"), ("database", "app")]);
+    raw.login(&packet, &server.password()).await.unwrap();
+    let step = |sql: &str| {
+        let parse = prefixed(format!("\0{sql}\0\0\0").as_bytes());
+        let (bind, execute, sync) = (prefixed(&[0; 8]), prefixed(&[0; 5]), prefixed(b""));
+        [&b"P"[..], &parse, b"B", &bind, b"E", &execute, b"S", &sync].concat()
+    };
+    let slow = "update t set n = 2 where pg_sleep(2)::text = ''";
+    raw.send(&[step("select 1"), step(slow)].concat()).await;
+    assert_eq!(raw.rows().await.unwrap(), ["1"]);
+    let (asker, at) = (std::sync::Arc::clone(&server), project.clone());
+    let (sender, suspended) = tokio::sync::oneshot::channel();
+    dormouse_runtime::task::thread("suspend", move || {
+        let _gone = sender.send(asker.act(&at, "suspend"));
+    });
+    assert!(raw.rows().await.is_ok(), "it is not cut off");
+    assert_eq!(raw.error().await.fields.code(), "57P01");
+    assert_eq!(suspended.await.unwrap().0, 200);
+    let n: i32 = server.connect().await.query_one("select n from t", &[]).await.unwrap().get(0);
+    assert_eq!(n, 2, "it was committed, and the client knows");
+    server.assert_clean_log(&[]);
+}

@@ -129,3 +129,38 @@ async fn what_is_left_of_a_copy_that_failed_is_no_work() {
     assert!(told.contains("57P01"), "{told}");
     play.session.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_pipelined_statement_that_runs_is_work() {
+    let mut play = Play::new();
+    let step =
+        [message(b'P', b"\0select 1\0\0\0"), message(b'E', b"\0\0\0\0\0"), message(b'S', b"")].concat();
+    play.up(&[step.clone(), step].concat()).await;
+    play.down(&[message(b'C', b"SELECT 1\0"), ready()].concat()).await;
+    assert!(play.works().await, "the second has not answered");
+    play.run.gate.close();
+    play.run.closing.send_replace(Some(Closing::Draining));
+    assert!(play.works().await);
+    play.down(&[message(b'C', b"UPDATE 1\0"), ready()].concat()).await;
+    let told = play.last_words().await;
+    assert!(told.contains("57P01"), "{told}");
+    play.session.await.unwrap();
+    assert_eq!(play.run.gate.look().inside(), 0);
+}
+
+/// PostgreSQL ignores a Sync while it waits for COPY data, and a query between an error and the next Sync.
+#[tokio::test]
+async fn what_is_never_answered_is_not_waited_for() {
+    let mut play = Play::new();
+    let execute = [message(b'P', b"\0copy t from stdin\0\0\0"), message(b'E', b"\0\0\0\0\0")].concat();
+    let sync = message(b'S', b"");
+    play.up(&[execute.clone(), sync.clone()].concat()).await;
+    play.down(&message(b'G', &[0, 0, 0])).await;
+    play.up(&[message(b'd', b"1\n"), message(b'c', b""), sync.clone()].concat()).await;
+    assert!(play.works().await);
+    play.down(&[message(b'C', b"COPY 1\0"), ready()].concat()).await;
+    assert!(!play.works().await);
+    play.up(&[execute, message(b'Q', b"select 1\0"), sync].concat()).await;
+    play.down(&[message(b'E', b"SERROR\0\0"), ready()].concat()).await;
+    assert!(!play.works().await);
+}
