@@ -122,15 +122,7 @@ impl Tracker {
         let (name, done) = match change {
             Change::Set { name, value } => (Some(name), next.set(name, value)),
             Change::Reset(name) => (Some(name), self.reset(&mut next, name)),
-            Change::Authorization(Some(role)) => {
-                // That there is no role must be said: another backend may begin with one.
-                let ended = next.set(ROLE, NO_ROLE);
-                (None, ended.and(next.set(SESSION_AUTHORIZATION, role)))
-            }
-            Change::Authorization(None) => {
-                let ended = self.reset(&mut next, ROLE);
-                (None, ended.and(self.reset(&mut next, SESSION_AUTHORIZATION)))
-            }
+            Change::Authorization(role) => (None, self.authorize(&mut next, role.as_deref())),
             Change::ResetAll => (None, self.reset_all(&mut next)),
             _ => {
                 next = self.defaults.clone();
@@ -149,6 +141,20 @@ impl Tracker {
         match self.defaults.get(name) {
             Some(value) => next.set(name, value),
             None => Ok(next.remove(name)),
+        }
+    }
+
+    /// That there is no role then must be said: a backend may begin with one.
+    fn authorize(&self, next: &mut Settings, role: Option<&str>) -> Result<bool, SettingsError> {
+        match role {
+            Some(role) => {
+                next.set(ROLE, NO_ROLE)?;
+                next.set(SESSION_AUTHORIZATION, role)
+            }
+            None => {
+                self.reset(next, ROLE)?;
+                self.reset(next, SESSION_AUTHORIZATION)
+            }
         }
     }
 
