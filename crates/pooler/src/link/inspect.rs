@@ -144,8 +144,8 @@ pub(super) fn take(client: &mut Client, server: &mut Server, findings: &Findings
     if asked.any(Stateful::LISTEN) {
         let channels = findings.rows.iter().filter(|row| row.0 == b'l').map(|row| row.1.as_str());
         client.channels = channels.map(Into::into).collect();
-        // Not readable in the client's encoding: they could not be listened on again.
-        server.spoiled |= client.channels.iter().any(|channel| channel.contains(char::REPLACEMENT_CHARACTER));
+        // They could not be listened on again.
+        server.spoiled |= client.channels.iter().any(|channel| is_unsayable(channel));
     }
     if asked.any(SETTINGS) {
         take_settings(client, server, findings);
@@ -168,7 +168,7 @@ fn take_settings(client: &mut Client, server: &mut Server, findings: &Findings) 
         _ => None,
     });
     for (name, value) in found {
-        if settings.set(name, value).is_err() {
+        if settings.set(name, value).is_err() || is_unsayable(name) || is_unsayable(value) {
             client.keep(server);
         }
     }
@@ -190,4 +190,9 @@ fn take_settings(client: &mut Client, server: &mut Server, findings: &Findings) 
     }
     client.wanted = settings;
     server.watch_settings();
+}
+
+/// Whether a text of the client or of the backend is not UTF-8: in whatever encoding it is, it cannot be said again.
+pub(super) fn is_unsayable(text: &str) -> bool {
+    text.contains(char::REPLACEMENT_CHARACTER)
 }

@@ -6,6 +6,7 @@ use dormouse_pgwire::backend::TxStatus;
 
 use super::Down;
 use crate::link::expect::{Asked, Expect, UNREAD};
+use crate::link::inspect::is_unsayable;
 use crate::link::stateful::Stateful;
 use crate::settings::{Change, Settings, Tracker, Uncertain, may_be_hidden};
 use crate::sql::{Effect, classify};
@@ -173,6 +174,9 @@ impl Down<'_> {
         let mut overfull = false;
         classify(text, &mut |effect| {
             let Some(change) = Change::of(&effect) else { return };
+            if let Change::Set { name, .. } | Change::Reset(name) = &change {
+                overfull |= is_unsayable(name);
+            }
             overfull |= apply(&change, &client.startup, &mut client.wanted).is_err();
             overfull |= apply(&change, &Settings::default(), &mut server.applied).is_err();
         });
@@ -189,7 +193,12 @@ impl Down<'_> {
             let (Effect::Set { name, .. } | Effect::SetConfig { name: Some(name), .. }) = effect else {
                 return;
             };
-            server.process.unlisted |= may_be_hidden(&name) && !client.keeps;
+            // A name that was not read at all may be one of those.
+            let hidden = name.is_empty() || may_be_hidden(&name);
+            server.process.unlisted |= hidden && !client.keeps;
+            if is_unsayable(&name) {
+                client.keep(server);
+            }
             if name.contains('.') {
                 client.ask_by_name(server, &name);
             }

@@ -188,3 +188,31 @@ fn a_setting_that_cannot_be_asked_for_is_left_to_nobody() {
     startup.set("work_mem", "9MB").unwrap();
     must_be_kept(&full(startup), "one too many");
 }
+
+#[test]
+fn a_name_that_cannot_be_read_is_left_to_nobody() {
+    for text in ["set u&\"app\".x = 'evil'", "set u&\"app.x\" = 'evil'"] {
+        let mut hidden = pair();
+        says(&mut hidden, &[(text, "SET", b'I')]);
+        asked(&mut hidden, &[]);
+        assert_eq!(next_client(&mut hidden).as_deref(), Some("RESET ALL"), "{text}");
+    }
+    // In another encoding.
+    let text = message(b'Q', b"set app.\xe4 = 'evil'\0");
+    for (begin, end) in [(None, None), (Some("begin"), Some("commit"))] {
+        let mut strange = pair();
+        let status = if begin.is_some() { b'T' } else { b'I' };
+        begin.inspect(|begin| says(&mut strange, &[(begin, "BEGIN", b'T')]));
+        strange.up(&text).unwrap();
+        strange.down(&[message(b'C', b"SET\0"), message(b'Z', &[status])].concat());
+        end.inspect(|end| says(&mut strange, &[(end, "COMMIT", b'I')]));
+        if strange.server.must_ask() {
+            asked(&mut strange, &[]);
+        }
+        must_be_kept(&strange, "its name is not UTF-8");
+    }
+    let mut strange = pair();
+    in_transaction(&mut strange, "set search_path = x");
+    asked(&mut strange, &[["s", "search_path", "\u{fffd}"]]);
+    must_be_kept(&strange, "its value is not");
+}
