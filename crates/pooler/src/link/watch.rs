@@ -3,6 +3,8 @@
 //!
 //! - `standard_conforming_strings = off`: a backslash in `'…'` takes the quote behind it along, so a literal ends
 //!   elsewhere, and statements begin elsewhere. PostgreSQL reports this setting.
+//! - `client_encoding = SJIS` and the like: the second byte of a character may be a backslash, a quote of a dollar tag or a
+//!   letter. PostgreSQL reports this one too.
 //! - `search_path = pg_temp, …`: what is created without a schema is temporary.
 
 use super::server::Server;
@@ -12,19 +14,47 @@ use crate::settings::Settings;
 /// The setting that says how literals are read.
 pub(super) const STRINGS: &str = "standard_conforming_strings";
 
+/// The setting that says which bytes are a character.
+pub(super) const ENCODING: &str = "client_encoding";
+
+/// Encodings with bytes of ASCII inside characters, in small letters and digits, under all their names.
+const MIXED: [&str; 17] = [
+    "sjis",
+    "shiftjis",
+    "mskanji",
+    "win932",
+    "windows932",
+    "shiftjis2004",
+    "big5",
+    "win950",
+    "windows950",
+    "gbk",
+    "win936",
+    "windows936",
+    "uhc",
+    "win949",
+    "windows949",
+    "gb18030",
+    "johab",
+];
+
 /// The setting that says where things are created.
 pub(super) const PATH: &str = "search_path";
 
 impl Server {
     /// Its settings may be others now.
     pub(super) fn watch_settings(&mut self) {
-        let strange = self.reported.get(STRINGS) == Some("off");
         let temporary = self.applied.get(PATH).is_some_and(creates_temporary);
-        self.process.watched = match (strange, temporary) {
+        self.process.watched = match (self.reads_otherwise(), temporary) {
             (true, _) => Stateful::ANYTHING,
             (_, true) => Stateful::TEMP,
             _ => Stateful::default(),
         };
+    }
+
+    /// Whether it reads texts in another way than is done here, as far as it has told.
+    pub(super) fn reads_otherwise(&self) -> bool {
+        self.reported.get(STRINGS) == Some("off") || self.reported.get(ENCODING).is_some_and(is_mixed)
     }
 
     /// Whether it certainly has these settings and no others, so that nothing needs to be reset on it for who wants them.
@@ -42,6 +72,12 @@ pub(super) fn creates_temporary(path: &str) -> bool {
     first.map(str::to_ascii_lowercase).is_some_and(|name| name == "pg_temp" || name.starts_with("pg_temp_"))
 }
 
+/// Whether an encoding of that name has bytes of ASCII inside characters. PostgreSQL looks at letters and digits only.
+pub(super) fn is_mixed(encoding: &str) -> bool {
+    let letters = encoding.bytes().filter(u8::is_ascii_alphanumeric).map(|b| b.to_ascii_lowercase());
+    MIXED.iter().any(|mixed| letters.clone().eq(mixed.bytes()))
+}
+
 /// Whether a value of a switch is surely "on".
 pub(super) fn is_on(value: &str) -> bool {
     ["on", "true", "yes", "1"].iter().any(|on| value.eq_ignore_ascii_case(on))
@@ -49,7 +85,17 @@ pub(super) fn is_on(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::creates_temporary;
+    use super::{creates_temporary, is_mixed};
+
+    #[test]
+    fn encodings_are_known_by_all_their_names() {
+        for encoding in ["SJIS", "Shift_JIS_2004", "BIG5", "windows-936", "UHC", "gb18030", "JOHAB"] {
+            assert!(is_mixed(encoding), "{encoding}");
+        }
+        for encoding in ["UTF8", "EUC_JP", "EUC_TW", "LATIN1", "SQL_ASCII", "WIN1252"] {
+            assert!(!is_mixed(encoding), "{encoding}");
+        }
+    }
 
     #[test]
     fn temporary_is_what_comes_first() {

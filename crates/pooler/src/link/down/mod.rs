@@ -373,16 +373,16 @@ impl Down<'_> {
         let Some((name, rest)) = parts::cut(body) else { return !self.own() };
         let value = parts::cut(rest).map_or(rest, |(value, _)| value);
         let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
-        let strings = name == watch::STRINGS && self.server.reported.get(&name) != Some(&*value);
+        let before = self.server.reads_otherwise();
         self.server.reported.note(&name, &value);
-        if strings {
+        if [watch::STRINGS, watch::ENCODING].contains(&&*name) {
             self.server.watch_settings();
         }
         if self.own() {
             // Told when its next statement goes to the backend, if it is news then.
             return false;
         }
-        if strings {
+        if before != self.server.reads_otherwise() {
             // Nobody knows by which of the two the texts up to here were read.
             self.server.touched = self.server.touched.with(Stateful::ANYTHING);
         }

@@ -351,6 +351,38 @@ fn while_literals_are_read_in_another_way_no_text_is_believed() {
 }
 
 #[test]
+fn where_characters_have_bytes_of_others_no_text_is_believed() {
+    const ENCODING: &str = "client_encoding";
+    let mut reported = Reported::new();
+    reported.note(ENCODING, "SJIS");
+    let mut strange = pair();
+    strange.server = Server::new(TxStatus::Idle, reported);
+    for text in [
+        &b"SELECT $\x83\x5c$ ' $\x83\x5c$; SET search_path=x; --'"[..],
+        b"SELECT E'\x83\x5c'; SET search_path=x; --'",
+        b"select 1",
+    ] {
+        strange.up(&message(b'Q', &[text, b"\0"].concat()));
+        strange.down(&[complete("SELECT 1"), ready(b'I')].concat());
+        assert!(strange.asked(&[]).contains("pg_settings"), "{}", text.escape_ascii());
+    }
+    // Up to here nobody knows in which of the two.
+    let mut changes = pair();
+    changes.up(&query("set client_encoding = 'win932'"));
+    changes.down(&[complete("SET"), parameter(ENCODING, "SJIS"), ready(b'I')].concat());
+    changes.asked(&[]);
+    changes.up(&query("set client_encoding = 'UTF8'"));
+    changes.down(&[complete("SET"), parameter(ENCODING, "UTF8"), ready(b'I')].concat());
+    changes.asked(&[]);
+    changes.simple("select 1", "SELECT 1");
+    assert!(!changes.server.must_ask(), "it is over");
+    // From one that is read as any other to another nothing happens.
+    changes.up(&query("set client_encoding = 'LATIN1'"));
+    changes.down(&[complete("SET"), parameter(ENCODING, "LATIN1"), ready(b'I')].concat());
+    assert!(!changes.server.must_ask());
+}
+
+#[test]
 fn where_tables_are_temporary_by_themselves_they_are_asked_for() {
     let mut pair = pair();
     pair.simple("set search_path = pg_temp", "SET");
