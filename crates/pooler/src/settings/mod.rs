@@ -20,6 +20,7 @@ mod capture;
 mod startup;
 mod foreign;
 mod reported;
+mod style;
 
 #[cfg(test)]
 mod tests;
@@ -30,9 +31,10 @@ pub use map::{MAX_BYTES, MAX_SETTINGS, Settings, SettingsError};
 pub use replay::{replay, replay_afresh};
 pub use reported::{MAX_REPORTED, Reported};
 pub use startup::{Startup, StartupError};
+pub use style::is_whole_style;
 pub use tracker::{MAX_SAVEPOINTS, Tracker, Uncertain};
 
-/// A setting of two halves, of which a value may have only one.
+/// A setting of two halves, of which a value may have only one ([`is_whole_style`]).
 pub const DATE_STYLE: &str = "datestyle";
 
 /// The name under which the role of `SET ROLE` is kept.

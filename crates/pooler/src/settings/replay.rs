@@ -12,6 +12,7 @@
 //! the values are: the backend's `client_encoding` may be anything when it arrives, and something else after it.
 
 use super::map::Settings;
+use super::style::is_whole_style;
 use super::{DATE_STYLE, ROLE, SESSION_AUTHORIZATION};
 
 /// From so many settings to reset, and none to set, `RESET ALL` is the shorter way.
@@ -76,9 +77,8 @@ fn ordinary(out: &mut String, from: &Settings, to: &Settings) {
         out.push_str(&name.replace('"', "\"\""));
         out.push('"');
     }
-    if to.get(DATE_STYLE).is_some_and(|style| from.get(DATE_STYLE) != Some(style) && !style.contains(','))
-        && from.get(DATE_STYLE).is_some()
-    {
+    let (before, style) = (from.get(DATE_STYLE), to.get(DATE_STYLE));
+    if before.is_some() && before != style && style.is_some_and(|style| !is_whole_style(style)) {
         // Half a style leaves the other half as it is, which is another client's.
         statement(out, "RESET \"datestyle\"");
     }

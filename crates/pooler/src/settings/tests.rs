@@ -234,6 +234,11 @@ fn a_replay_has_the_difference_only() {
             settings(&[("datestyle", "ymd")]),
             Some(r#"RESET "datestyle"; SELECT pg_catalog.set_config('datestyle','ymd',false)"#),
         ),
+        (
+            settings(&[("datestyle", "SQL, DMY")]),
+            settings(&[("datestyle", "iso, iso")]),
+            Some(r#"RESET "datestyle"; SELECT pg_catalog.set_config('datestyle','iso, iso',false)"#),
+        ),
     ];
     for (from, to, expected) in cases {
         assert_eq!(replay(&from, &to).as_deref(), expected);
