@@ -1,7 +1,7 @@
 //! What a statement may do to its session, as a small set.
 
 use super::watch;
-use crate::settings::{DATE_STYLE, NO_ROLE, ROLE};
+use crate::settings::{DATE_STYLE, NO_ROLE, ROLE, is_whole_style};
 use crate::sql::{Effect, Value, classify};
 use crate::statement::{is_others, is_read};
 
@@ -151,6 +151,8 @@ fn of_effect(effect: &Effect<'_>) -> Stateful {
         Effect::Set { .. } => Stateful::UNKNOWN_SETTING,
         Effect::SetRole { value: None, .. } => Stateful::SETTING.with(Stateful::RESET),
         Effect::SetRole { value: Some(role), .. } => of_role(role),
+        // With the role that the session began with.
+        Effect::SetSessionAuthorization { value: None, .. } => Stateful::SETTING.with(Stateful::RESET),
         Effect::SetSessionAuthorization { .. } => of_role(NO_ROLE),
         Effect::SetConfig { name: Some(name), value: Some(value), local: Some(false) } => {
             if name.eq_ignore_ascii_case(ROLE) { of_role(value) } else { Stateful::SETTING }
@@ -187,18 +189,6 @@ fn of_effect(effect: &Effect<'_>) -> Stateful {
     }
 }
 
-/// Whether a `DateStyle` says both how dates are written and in which order.
-fn is_whole_style(style: &str) -> bool {
-    let style = style.to_ascii_lowercase();
-    let mut parts: Vec<_> = style.split(',').map(str::trim).collect();
-    parts.sort_by_key(|part| !is_style(part));
-    matches!(parts[..], [how, order] if is_style(how) && !is_style(order))
-}
-
-fn is_style(part: &str) -> bool {
-    ["iso", "sql", "postgres", "german"].iter().any(|style| part.starts_with(style))
-}
-
 fn of_role(role: &str) -> Stateful {
     if role == NO_ROLE { Stateful::SETTING.with(Stateful::NO_ROLE) } else { Stateful::SETTING }
 }
@@ -228,6 +218,9 @@ fn of_value(effect: &Effect<'_>) -> Stateful {
     if name.eq_ignore_ascii_case(watch::STRINGS) && !value.is_some_and(|value| watch::is_on(value)) {
         return Stateful::ANYTHING;
     }
+    if name.eq_ignore_ascii_case(watch::ENCODING) && value.is_none_or(|value| watch::is_mixed(value)) {
+        return Stateful::ANYTHING;
+    }
     if name.eq_ignore_ascii_case(watch::PATH) && value.is_some_and(|path| watch::creates_temporary(path)) {
         return Stateful::TEMP;
     }
@@ -248,6 +241,9 @@ mod tests {
             ("set datestyle = ymd, sql", false),
             ("execute dormouse_0", true),
             ("execute mine", false),
+            ("set names 'utf8'", false),
+            ("set local client_encoding = 'sjis'", true),
+            ("select set_config('client_encoding', 'GB' || 'K', true)", true),
             ("select set_config('datestyle', 'iso', false)", true),
             ("set datestyle = default", false),
             ("reset my.name", true),

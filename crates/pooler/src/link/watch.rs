@@ -7,6 +7,7 @@
 //!   letter. PostgreSQL reports this one too.
 //! - `search_path = pg_temp, …`: what is created without a schema is temporary.
 
+use super::inspect::is_unsayable;
 use super::server::Server;
 use super::stateful::Stateful;
 use crate::settings::Settings;
@@ -55,6 +56,12 @@ impl Server {
     /// Whether it reads texts in another way than is done here, as far as it has told.
     pub(super) fn reads_otherwise(&self) -> bool {
         self.reported.get(STRINGS) == Some("off") || self.reported.get(ENCODING).is_some_and(is_mixed)
+    }
+
+    /// Whether this name of a setting is perhaps not the one that PostgreSQL has read, in an encoding that is not ours.
+    pub(super) fn reads_as_another(&self, name: &str) -> bool {
+        let ours = self.reported.get(ENCODING).is_none_or(|encoding| encoding == "UTF8");
+        !name.is_ascii() && !ours || is_unsayable(name)
     }
 
     /// Whether it certainly has these settings and no others, so that nothing needs to be reset on it for who wants them.

@@ -133,8 +133,7 @@ fn set_config<'a>(statement: &mut Statement<'a, '_>, known: &mut Known<'a>) {
         };
         return statement.emit(Effect::SetConfig { name, value: None, local: None });
     }
-    // PostgreSQL reads other names in the client's encoding, which is not known here.
-    let name = argument(&mut lexer).and_then(Argument::text).filter(|name| name.is_ascii());
+    let name = argument(&mut lexer).and_then(Argument::text);
     let value = argument(&mut lexer).and_then(Argument::text);
     let local = argument(&mut lexer).and_then(Argument::boolean);
     known.read = lexer.position();

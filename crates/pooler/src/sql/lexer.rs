@@ -13,8 +13,8 @@
 //!
 //! Two things are as in every session that we have seen, not as in every session there can be: a backslash in
 //! `'…'` is a backslash (`standard_conforming_strings = on`; who says off is asked after each transaction, whatever
-//! is read here), and the encoding has no backslash inside a character (SJIS, Big5 and GBK have, which matters only
-//! in `E'…'`).
+//! is read here), and the encoding has no ASCII inside a character (SJIS, Big5 and GBK have; who uses one of these is
+//! asked likewise).
 
 use memchr::{memchr, memchr2, memmem};
 

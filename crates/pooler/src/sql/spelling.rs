@@ -22,8 +22,7 @@ pub(super) fn name<'a>(lexer: &mut Lexer<'a>) -> Option<Cow<'a, str>> {
     Some(name)
 }
 
-/// Reads a name that may have dots in it, as those of extensions' settings have. Only of ASCII: PostgreSQL reads others
-/// in the client's encoding, which is not known here.
+/// Reads a name that may have dots in it, as those of extensions' settings have.
 pub(super) fn dotted<'a>(lexer: &mut Lexer<'a>) -> Option<Cow<'a, str>> {
     let mut whole = name(lexer)?;
     while lexer.symbol(b'.') {
@@ -32,7 +31,7 @@ pub(super) fn dotted<'a>(lexer: &mut Lexer<'a>) -> Option<Cow<'a, str>> {
         joined.push('.');
         joined.push_str(&part);
     }
-    whole.is_ascii().then_some(whole)
+    Some(whole)
 }
 
 /// Reads a name or a text literal, as a role in `SET ROLE` may be.

@@ -6,7 +6,6 @@ use dormouse_pgwire::backend::TxStatus;
 
 use super::Down;
 use crate::link::expect::{Asked, Expect, UNREAD};
-use crate::link::inspect::is_unsayable;
 use crate::link::stateful::Stateful;
 use crate::settings::{Change, Settings, Tracker, Uncertain, may_be_hidden};
 use crate::sql::{Effect, classify};
@@ -175,7 +174,7 @@ impl Down<'_> {
         classify(text, &mut |effect| {
             let Some(change) = Change::of(&effect) else { return };
             if let Change::Set { name, .. } | Change::Reset(name) = &change {
-                overfull |= is_unsayable(name);
+                overfull |= server.reads_as_another(name);
             }
             overfull |= apply(&change, &client.startup, &mut client.wanted).is_err();
             overfull |= apply(&change, &Settings::default(), &mut server.applied).is_err();
@@ -196,7 +195,7 @@ impl Down<'_> {
             // A name that was not read at all may be one of those.
             let hidden = name.is_empty() || may_be_hidden(&name);
             server.process.unlisted |= hidden && !client.keeps;
-            if is_unsayable(&name) {
+            if server.reads_as_another(&name) {
                 client.keep(server);
             }
             if name.contains('.') {

@@ -211,6 +211,11 @@ fn a_name_that_cannot_be_read_is_left_to_nobody() {
         }
         must_be_kept(&strange, "its name is not UTF-8");
     }
+    // UTF-8 by chance.
+    let mut strange = pair();
+    strange.down(&message(b'S', b"client_encoding\0LATIN1\0"));
+    says(&mut strange, &[("set app.ü = 'evil'", "SET", b'I')]);
+    must_be_kept(&strange, "PostgreSQL reads two letters");
     let mut strange = pair();
     in_transaction(&mut strange, "set search_path = x");
     asked(&mut strange, &[["s", "search_path", "\u{fffd}"]]);
