@@ -17,7 +17,8 @@
 //!
 //! A session at rest does not keep its database awake, and survives a pause without noticing. When
 //! the compute stops, a session at rest is told so (57P01) at once; a working one when it comes to
-//! rest, or when the drain is over ([`farewell`]).
+//! rest, or when the drain is over ([`farewell`]). A client that does not read may not hold the next run of the compute
+//! awake: the gate is the endpoint's.
 
 use std::future::Future;
 use std::io;
@@ -86,6 +87,8 @@ pub(super) struct Relay {
     ticket: Option<TimedTicket>,
     /// The client is told why, then the session ends.
     farewell: bool,
+    /// When a farewell, or work with what has ended, has taken long enough.
+    limit: Option<Pin<Box<Sleep>>>,
     backend_gone: bool,
     /// The client's last words were a Terminate: then the end of the backend is no crash.
     terminated: bool,
@@ -114,6 +117,7 @@ impl Relay {
             closing,
             ticket: backend.ticket.map(|ticket| (ticket, Box::pin(tokio::time::sleep(FIRST_ROW_WITHIN)))),
             farewell: false,
+            limit: None,
             backend_gone: false,
             // Everything may have come at once, from the first word to the last.
             terminated: client.unread.ends_with(&flow::TERMINATE),
@@ -158,6 +162,7 @@ impl Relay {
             closing,
             ticket: None,
             farewell: false,
+            limit: None,
             backend_gone: false,
             terminated: false,
             cancel,
@@ -205,7 +210,7 @@ impl Relay {
     /// Enters or leaves the gate as the backend's last words demand.
     fn rest_or_work(&mut self) {
         self.rest();
-        if !self.inside && !self.at_rest() && self.gate.try_enter() {
+        if !self.inside && !self.at_rest() && !self.is_over() && self.gate.try_enter() {
             // A pipelined statement answers after its predecessor brought the session to rest.
             self.inside = true;
         }
@@ -221,6 +226,14 @@ impl Relay {
 
     fn poll_session(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Ended>> {
         self.poll_closing(cx);
+        let polled = self.poll_both(cx);
+        if polled.is_pending() && self.poll_limit(cx).is_ready() && self.farewell {
+            return Poll::Ready(Ok(Ended::Told));
+        }
+        polled
+    }
+
+    fn poll_both(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Ended>> {
         if let Poll::Ready(result) = self.poll_up(cx) {
             return Poll::Ready(result);
         }

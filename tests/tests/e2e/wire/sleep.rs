@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
+use dormouse_compute::sandbox::process;
 use dormouse_tests::raw::{PROTOCOL_3_0, Raw, prefixed, startup};
 use dormouse_tests::{Project, Server};
+use rustix::process::Signal;
 use serde_json::json;
 
 fn pause(server: &Server, project: &Project) {
@@ -206,4 +208,26 @@ async fn a_pipelined_statement_may_finish_when_a_stop_begins() {
     let n: i32 = server.connect().await.query_one("select n from t", &[]).await.unwrap().get(0);
     assert_eq!(n, 2, "it was committed, and the client knows");
     server.assert_clean_log(&[]);
+}
+
+/// psql behind a pager. What it works with dies, and comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_keeps_no_later_run_awake() {
+    let server = Server::start(&["--idle-timeout", "1s"]);
+    let project = server.default_project();
+    let mut raw = Raw::open(server.pg_port()).await;
+    let packet = startup(PROTOCOL_3_0, &[("user", "app_owner"), ("database", "app")]);
+    raw.login(&packet, &server.password()).await.unwrap();
+    raw.query("copy (select repeat('x', 1000) from generate_series(1, 100000)) to stdout").await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(server.state_of(&project), "active", "it is at work");
+    let killed = server.postmaster_of(&project);
+    process::signal(killed, Signal::KILL);
+    server.until_true("it is healed, and sleeps", || {
+        let shown = server.endpoint_of(&project);
+        shown["state"] == "paused" && shown["pid"] != killed
+    });
+    let again: i32 = server.connect().await.query_one("select 1", &[]).await.unwrap().get(0);
+    assert_eq!(again, 1);
+    drop(raw);
 }

@@ -5,8 +5,12 @@
 //!  the drain is over    between two messages: 57P01     inside of one: PostgreSQL's own words, or none
 //!  the backend hung up  57P01 or 57P02, unless it said something final itself
 //! ```
+//!
+//! A client that does not read gets none of these. It is not waited for: what has ended is no work any more after
+//! [`GOODBYE_WITHIN`], nor does a session last longer than that when all that is left of it is its last word.
 
-use std::task::{Context, Poll};
+use std::future::Future;
+use std::task::{Context, Poll, ready};
 
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
@@ -14,7 +18,7 @@ use dormouse_runtime::gate::Closing;
 use tokio::sync::watch;
 
 use super::{Relay, Watching};
-use crate::session::help;
+use crate::session::{GOODBYE_WITHIN, help};
 
 impl Relay {
     /// Ends the session with a word of why, if there is room for one. False: it does that already.
@@ -49,6 +53,25 @@ impl Relay {
             self.watching = watch_closing(receiver);
             self.closing = closing;
         }
+    }
+
+    /// Whether this run of the compute is over: nothing enters the gate for its sake any more.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.closing, Some(Closing::Now | Closing::Crashed))
+    }
+
+    /// Ready when the end has taken long enough. The gate is left by then: others may need it for the next run.
+    pub(super) fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !(self.farewell || self.inside && self.is_over()) {
+            return Poll::Pending;
+        }
+        let limit = self.limit.get_or_insert_with(|| Box::pin(tokio::time::sleep(GOODBYE_WITHIN)));
+        ready!(limit.as_mut().poll(cx));
+        if self.inside {
+            self.gate.leave();
+            self.inside = false;
+        }
+        Poll::Ready(())
     }
 
     /// Whether it is time to go, given how the compute is ending.

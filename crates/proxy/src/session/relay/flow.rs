@@ -114,12 +114,14 @@ impl Relay {
             }
             self.tally.up(chunk.len());
             let said = self.said.feed(chunk);
-            if !self.inside && !self.gate.try_enter() {
-                self.to_backend.add(chunk);
-                self.waking = Some((Arc::clone(&self.compute).reenter(), said));
-                return Poll::Ready(Ok(chunk.len()));
+            if !self.inside && !self.is_over() {
+                if !self.gate.try_enter() {
+                    self.to_backend.add(chunk);
+                    self.waking = Some((Arc::clone(&self.compute).reenter(), said));
+                    return Poll::Ready(Ok(chunk.len()));
+                }
+                self.inside = true;
             }
-            self.inside = true;
             self.scan.client_sent(said);
             self.terminated = chunk.ends_with(&TERMINATE);
             if let Poll::Ready(Err(_)) = self.to_backend.poll_chunk(cx, &mut self.backend, chunk) {

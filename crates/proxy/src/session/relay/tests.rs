@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use super::*;
+use crate::session::GOODBYE_WITHIN;
 use crate::traffic::Ledger;
 
 /// The run of a compute that is woken by opening its gate.
@@ -163,4 +164,62 @@ async fn what_is_never_answered_is_not_waited_for() {
     play.up(&[execute, message(b'Q', b"select 1\0"), sync].concat()).await;
     play.down(&[message(b'E', b"SERROR\0\0"), ready()].concat()).await;
     assert!(!play.works().await);
+}
+
+/// Has the client's socket full of a message that has not ended.
+async fn fill(play: &mut Play) {
+    play.up(&message(b'Q', b"copy big to stdout\0")).await;
+    let big = [&[b'd'][..], &0x3fff_ffff_u32.to_be_bytes(), &[0; 32 << 10]].concat();
+    let blocked = async {
+        play.backend.write_all(&big).await.unwrap();
+        loop {
+            play.backend.write_all(&[0; 32 << 10]).await.unwrap();
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_millis(300), blocked).await.is_err());
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_does_not_hold_the_next_run() {
+    for how in [Closing::Now, Closing::Crashed] {
+        let mut play = Play::new();
+        fill(&mut play).await;
+        assert!(play.works().await);
+        play.run.gate.close();
+        play.run.closing.send_replace(Some(how));
+        let left = tokio::time::timeout(GOODBYE_WITHIN * 2, play.run.gate.emptied());
+        assert!(left.await.is_ok(), "{how:?}");
+        // The next run, which is not this session's.
+        play.run.gate.open();
+        let entries = play.run.gate.look().generation();
+        play.client.write_all(&message(b'Q', b"select 1\0")).await.unwrap();
+        assert!(!play.works().await);
+        let mut some = vec![0; 1 << 20];
+        play.client.read_exact(&mut some[..256 << 10]).await.unwrap();
+        assert!(!play.works().await, "{how:?}");
+        assert_eq!(play.run.gate.look().generation(), entries, "{how:?}");
+        drop(play.backend);
+        play.client.read_to_end(&mut some).await.unwrap();
+        play.session.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_last_word_that_nobody_reads_is_not_waited_for() {
+    let mut play = Play::new();
+    play.up(&message(b'Q', b"listen news\0")).await;
+    play.down(&ready()).await;
+    // Whole ones, so that there is room for a word behind each.
+    let news = message(b'A', &[0; 1024 - 5]);
+    let blocked = async {
+        loop {
+            play.backend.write_all(&news).await.unwrap();
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_millis(300), blocked).await.is_err());
+    assert!(!play.works().await);
+    play.run.gate.close();
+    play.run.closing.send_replace(Some(Closing::Now));
+    tokio::time::timeout(GOODBYE_WITHIN * 2, play.session).await.unwrap().unwrap();
+    assert_eq!(play.run.gate.look().inside(), 0);
 }
