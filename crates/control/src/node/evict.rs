@@ -51,6 +51,8 @@ impl Node {
     }
 
     async fn wants_snapshot(&self, home: &Arc<Home>) -> Result<bool, NodeError> {
+        // Without a filler it is perhaps the store that lacks something; then this is the only copy.
+        home.held().await?.is_sound()?;
         let end = self.file_all_in_time(home).await?;
         let held = home.held().await?;
         let status = held.capture.as_ref().map(|capture| capture.status()).unwrap_or_default();

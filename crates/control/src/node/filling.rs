@@ -232,3 +232,44 @@ fn short_name(endpoint: &EndpointId) -> String {
     let tail = id.len().saturating_sub(24);
     format!("h-{}", &id[tail..])
 }
+
+#[cfg(test)]
+mod tests {
+    use dormouse_base::{Epoch, Lsn, Timeline};
+    use dormouse_compute::postgres::discover::Installations;
+    use dormouse_compute::sandbox::identity::{Identities, Identity};
+
+    use super::super::resident::{Fresh, Purpose};
+    use super::*;
+    use crate::computes::recorder::Recorder;
+    use crate::directory::Directories;
+
+    #[tokio::test]
+    async fn what_has_holes_that_nobody_fills_is_neither_stored_nor_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let identity = Identities::Own(Identity { uid: 1, gid: 1 });
+        let directories = Directories::open(dir.path(), Installations::default(), identity).unwrap();
+        let node = Node::in_memory(dir.path(), directories);
+        node.attach(Arc::new(Recorder::default()));
+        let fresh = Fresh {
+            project: "p".parse().unwrap(),
+            branch: "br-a".parse().unwrap(),
+            pg_major: 18,
+            purpose: Purpose::Write,
+            seen: Epoch(0),
+            timeline: Timeline(1),
+            from: Lsn(100),
+        };
+        let mut resident = Resident::new(fresh, None, true);
+        resident.epoch = Some(Epoch(1));
+        let endpoint = EndpointId::generate();
+        let home = node.home(&endpoint);
+        std::fs::create_dir_all(home.data()).unwrap();
+        resident.write(&home.path).unwrap();
+        let shot = node.shoot(&home).await;
+        assert!(matches!(shot, Err(NodeError::Busy(_))), "{shot:?}");
+        let evicted = node.evict_endpoint(&endpoint).await;
+        assert!(matches!(evicted, Err(NodeError::Busy(_))), "{evicted:?}");
+        assert!(home.data().is_dir() && node.is_here(&endpoint));
+    }
+}

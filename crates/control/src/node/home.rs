@@ -277,6 +277,20 @@ impl Held {
         self.lease = None;
     }
 
+    /// Whether the directory is something that the store may be told of, or be left alone with.
+    ///
+    /// # Errors
+    /// When it has holes and is not being filled: nothing tells then which of its zeros are data. The filling is tried
+    /// again meanwhile.
+    pub(super) fn is_sound(&self) -> Result<(), NodeError> {
+        if self.writer().is_some_and(|resident| resident.lazy) && self.hydration.is_none() {
+            let text =
+                "parts of the directory are still in the store, and filling it has not begun again yet";
+            return Err(NodeError::Busy(text.to_owned()));
+        }
+        Ok(())
+    }
+
     /// The resident, if it writes and the register knows it.
     pub(super) fn writer(&self) -> Option<&Resident> {
         self.resident.as_ref().filter(|r| r.writes() && r.epoch.is_some())

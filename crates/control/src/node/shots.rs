@@ -222,6 +222,7 @@ impl Node {
         cancel: CancellationToken,
     ) -> Result<Request, NodeError> {
         let held = home.held().await?;
+        held.is_sound()?;
         let missing = held.hydration.as_ref().filter(|h| !h.is_complete()).map(missing);
         let touched = held.hydration.as_ref().map(|h| h.touched_paths()).unwrap_or_default();
         let hot =

@@ -100,6 +100,9 @@ pub enum SnapshotError {
         /// The chunk.
         chunk: u32,
     },
+    /// The directory has holes, and nobody says where.
+    #[error("files of the directory are still to be filled, and it is not known which parts are absent")]
+    Incomplete,
     /// The running cluster's backup could not be started or stopped.
     #[error("cannot {what} the backup")]
     Backup {

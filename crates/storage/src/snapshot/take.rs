@@ -34,7 +34,8 @@ const CONTROL_READS: u32 = 20;
 pub async fn clean(request: Request) -> Result<Taken, SnapshotError> {
     let started = Mono::now();
     let root = Arc::new(Root::open(&request.dir)?);
-    let (page, control) = blocking(&root, read_control).await?;
+    let told = request.missing.is_some();
+    let (page, control) = blocking(&root, move |root| read_whole_control(root, told)).await?;
     if control.state != State::ShutDown {
         let number = if let State::Other(state) = control.state { state } else { 2 };
         return Err(SnapshotError::NotClean(number));
@@ -58,6 +59,8 @@ pub async fn clean(request: Request) -> Result<Taken, SnapshotError> {
 pub async fn online(request: Request, backup: &mut dyn Backup) -> Result<Taken, SnapshotError> {
     let started = Mono::now();
     let root = Arc::new(Root::open(&request.dir)?);
+    let told = request.missing.is_some();
+    blocking(&root, move |root| read_whole_control(root, told)).await?;
     let start = backup.start().await.map_err(|source| SnapshotError::Backup { what: "start", source })?;
     failpoint::hit("snapshot.online.started").await.map_err(SnapshotError::Interrupted)?;
     let (_, control) = blocking(&root, read_control).await?;
@@ -233,6 +236,14 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, SnapshotError> {
     let root = Arc::clone(root);
     task::blocking(move || work(&root)).await
+}
+
+/// The control file; of an incomplete directory only if it was `told` which chunks are absent, because who does not
+/// know that takes holes for zeros.
+fn read_whole_control(root: &Root, told: bool) -> Result<(Vec<u8>, ControlFile), SnapshotError> {
+    let read = read_control(root)?;
+    let whole = told || root.file(control_file::PATH).is_ok();
+    if whole { Ok(read) } else { Err(SnapshotError::Incomplete) }
 }
 
 /// The control file, read until its checksum is right: a running server writes it in place.

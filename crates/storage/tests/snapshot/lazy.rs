@@ -4,8 +4,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use dormouse_storage::chunk::CHUNK;
+use dormouse_storage::manifest::Bits;
 use dormouse_storage::restore::{self, Materialised, Mode};
-use dormouse_storage::snapshot::{self, Taken};
+use dormouse_storage::snapshot::{self, SnapshotError, Taken};
 
 use crate::cluster::{Cluster, copy, own};
 use crate::lab::{Lab, same_files, template_owner};
@@ -151,4 +152,29 @@ async fn a_directory_that_was_just_made_is_compared_without_reading_all() {
     assert!(next.stats.read_bytes < 6_000_000, "{:?}", next.stats);
     assert!(next.stats.new_chunks < 20, "{:?}", next.stats);
     lab.proves(&next, &copy, &content).await;
+}
+
+#[tokio::test]
+async fn holes_that_nobody_tells_of_are_not_taken_for_zeros() {
+    let mut lab = Lab::new();
+    let Some((_, taken, _, cluster, _)) = branch(&mut lab, 18).await else { return };
+    let order = lab.order(&taken, Mode::Lazy);
+    let lazy = Cluster::at(cluster.bin.clone(), order.dir.clone());
+    let made = restore::materialise(order).await.unwrap();
+    assert!(!made.lazy.is_empty());
+    let mut request = lab.request(&lazy, Some(taken.base()));
+    request.epoch = dormouse_base::Epoch(2);
+    let refused = snapshot::clean(request.clone()).await;
+    assert!(matches!(refused, Err(SnapshotError::Incomplete)), "{refused:?}");
+    // Whoever tells which chunks are absent gets them by reference.
+    let absent = made.lazy.clone();
+    request.missing = Some(std::sync::Arc::new(move |path| {
+        let file = absent.iter().find(|file| file.path == path)?;
+        let mut missing = Bits::none(file.present.len());
+        (0..missing.len()).filter(|chunk| !file.present.get(*chunk)).for_each(|chunk| missing.set(chunk));
+        Some(missing)
+    }));
+    let next = snapshot::clean(request).await.unwrap();
+    hydrate(&lazy.data, &made).await;
+    same_files(&next.manifest, &lazy.data, &cluster.data);
 }
