@@ -46,7 +46,11 @@ impl Node {
         stored?;
         let (_, record) = match updated {
             Ok(updated) => updated,
-            Err(UpdateError::Refused(taken)) => return Err(taken.error(resident)),
+            Err(UpdateError::Refused(refused)) => {
+                // Nobody was ever let in, so the next start makes it again, of what the store has then.
+                resident.forsake();
+                return Err(refused.error(resident));
+            }
             Err(UpdateError::Register(error)) => return Err(NodeError::Register(error)),
         };
         failpoint::hit("publish.register.after").await.map_err(NodeError::file("publish", &home.path))?;
@@ -59,8 +63,34 @@ impl Node {
     }
 }
 
+/// Why a new writer does not become the branch's newest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum Refused {
+    #[error(transparent)]
+    TakenOver(TakenOver),
+    /// The predecessor listed a snapshot of what it wrote behind the place where this one would begin.
+    #[error("the branch went on to {0} while its directory was made")]
+    WentOn(Lsn),
+}
+
+impl Refused {
+    fn error(self, resident: &Resident) -> NodeError {
+        match self {
+            Self::TakenOver(taken) => taken.error(resident),
+            Self::WentOn(_) => NodeError::Busy(format!("{self}: the next start makes it again")),
+        }
+    }
+}
+
+/// Where the newest snapshot is that a writer from `from` on would cut off.
+fn went_on(record: &BranchRecord, from: Lsn) -> Option<Lsn> {
+    let end = record.spans.last().and_then(|last| last.to).unwrap_or(Lsn(u64::MAX));
+    let counting = record.snapshots.iter().filter(|snapshot| record.counts(snapshot));
+    counting.map(|snapshot| snapshot.lsn.min(end)).filter(|lsn| *lsn > from).max()
+}
+
 /// The register with this directory's writer as the newest. The predecessor's span ends where it begins.
-fn with_writer(mut record: BranchRecord, resident: &Resident) -> Result<BranchRecord, TakenOver> {
+fn with_writer(mut record: BranchRecord, resident: &Resident) -> Result<BranchRecord, Refused> {
     let mine =
         |span: &Span| span.timeline == resident.timeline && span.from == resident.from && span.to.is_none();
     if record.epoch == resident.seen.next() && record.spans.last().is_some_and(mine) {
@@ -68,7 +98,10 @@ fn with_writer(mut record: BranchRecord, resident: &Resident) -> Result<BranchRe
         return Ok(record);
     }
     if record.epoch != resident.seen {
-        return Err(TakenOver::of(&record, resident, resident.from));
+        return Err(Refused::TakenOver(TakenOver::of(&record, resident, resident.from)));
+    }
+    if let Some(lsn) = went_on(&record, resident.from) {
+        return Err(Refused::WentOn(lsn));
     }
     while let Some(last) = record.spans.last_mut() {
         if last.from < resident.from {
@@ -90,7 +123,9 @@ fn with_writer(mut record: BranchRecord, resident: &Resident) -> Result<BranchRe
 
 #[cfg(test)]
 mod tests {
-    use dormouse_base::{Epoch, Timeline};
+    use dormouse_base::{Epoch, Timeline, Timestamp};
+    use dormouse_storage::branch::record::{SnapshotKind, SnapshotRecord};
+    use dormouse_storage::key;
 
     use super::super::resident::{Fresh, Purpose};
     use super::super::standing::tests::record;
@@ -131,5 +166,46 @@ mod tests {
         let first = with_writer(record(&[]), &resident(0, 1, 100)).unwrap();
         let second = with_writer(first, &resident(1, 2, 500)).unwrap();
         assert!(with_writer(second, &resident(0, 1, 400)).is_err());
+    }
+
+    #[test]
+    fn a_writer_that_would_cut_off_a_snapshot_is_refused() {
+        let mut first = with_writer(record(&[]), &resident(0, 1, 100)).unwrap();
+        first.snapshots.push(snapshot(1, 600));
+        // Made of what ended at 500, while the first went on.
+        let refused = with_writer(first.clone(), &resident(1, 2, 500)).unwrap_err();
+        assert_eq!(refused, Refused::WentOn(Lsn(600)));
+        let mut second = with_writer(first, &resident(1, 2, 600)).unwrap();
+        // One that an earlier version left there stands in nobody's way.
+        second.snapshots.push(snapshot(1, 900));
+        assert!(with_writer(second.clone(), &resident(2, 3, 800)).is_ok());
+        // Nor does one whose writer's own end is before it.
+        second.snapshots.push(snapshot(2, 701));
+        second.spans[1].to = Some(Lsn(700));
+        assert!(with_writer(second, &resident(2, 3, 700)).is_ok());
+    }
+
+    #[test]
+    fn what_was_refused_is_made_again() {
+        let mut refused = resident(1, 2, 500);
+        assert!(refused.is_whole());
+        refused.forsake();
+        assert!(!refused.is_whole());
+    }
+
+    fn snapshot(epoch: u32, lsn: u64) -> SnapshotRecord {
+        let (project, branch) = ("p".parse().unwrap(), "br-a".parse().unwrap());
+        SnapshotRecord {
+            kind: SnapshotKind::Clean,
+            lsn: Lsn(lsn),
+            redo: Lsn(lsn),
+            timeline: Timeline(epoch),
+            epoch: Epoch(epoch),
+            manifest: key::manifest(&project, &branch, Lsn(lsn), Epoch(epoch)),
+            boot: key::boot(&project, &branch, Lsn(lsn), Epoch(epoch)),
+            taken_at: Timestamp::UNIX_EPOCH,
+            logical_bytes: 0,
+            added_bytes: 0,
+        }
     }
 }

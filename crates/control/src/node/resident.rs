@@ -151,6 +151,12 @@ impl Resident {
         self.epoch.is_some() || (!self.made_in.is_empty() && self.made_in == boot())
     }
 
+    /// What the register refused is not to be tried again as it is. For this server only: the next one is refused once
+    /// more.
+    pub(crate) fn forsake(&mut self) {
+        self.made_in.clear();
+    }
+
     /// Reads the file of an endpoint's home; `None` = there is no directory to speak of.
     ///
     /// # Errors

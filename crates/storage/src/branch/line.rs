@@ -172,7 +172,8 @@ pub fn plan(records: &Records, branch: &BranchId, target: Lsn) -> Result<Plan, L
         return Err(forgotten());
     }
     let usable = chain.iter().find_map(|(record, upto)| {
-        let best = record.snapshots.iter().filter(|s| s.lsn <= *upto).max_by_key(|s| (s.lsn, s.epoch));
+        let usable = record.snapshots.iter().filter(|s| s.lsn <= *upto && record.counts(s));
+        let best = usable.max_by_key(|s| (s.lsn, s.epoch));
         best.map(|snapshot| (record.branch.clone(), snapshot.clone()))
     });
     let (owner, snapshot) = usable.ok_or_else(forgotten)?;

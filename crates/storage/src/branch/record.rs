@@ -35,6 +35,14 @@ pub struct BranchRecord {
     pub meta: serde_json::Value,
 }
 
+impl BranchRecord {
+    /// Whether a snapshot is of what counts: a writer may have listed one behind the place where its successor began.
+    #[must_use]
+    pub fn counts(&self, snapshot: &SnapshotRecord) -> bool {
+        !self.spans.iter().any(|span| span.epoch > snapshot.epoch && span.from < snapshot.lsn)
+    }
+}
+
 /// Where a branch begins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

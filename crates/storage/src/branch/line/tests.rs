@@ -141,3 +141,16 @@ fn a_loop_in_damaged_registers_ends() {
     records.get_mut(&id("main")).unwrap().origin = from("child", 300);
     assert!(matches!(plan(&records, &id("main"), Lsn(350)), Err(LineError::TooDeep(_))));
 }
+
+#[test]
+fn a_snapshot_behind_its_writers_end_is_not_taken() {
+    let mut records = family();
+    let main = records.get_mut(&id("main")).unwrap();
+    // The first writer went on and listed one more, while the second was being made of what ends at 400.
+    main.snapshots.push(snapshot("main", SnapshotKind::Online, 480, 500, 1, 1));
+    let plan = plan(&records, &id("main"), Lsn(600)).unwrap();
+    assert_eq!(
+        shape(&plan),
+        (400, vec![("br-main".into(), 1, 1, 390, 400), ("br-main".into(), 2, 1, 400, 600)])
+    );
+}

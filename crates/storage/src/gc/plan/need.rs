@@ -43,8 +43,13 @@ pub(crate) struct Needs<'a> {
     pub(super) chosen: BTreeMap<BranchId, Chosen>,
 }
 
-fn newest<'a>(of: impl Iterator<Item = &'a SnapshotRecord>, upto: Lsn) -> Option<&'a SnapshotRecord> {
-    of.filter(|s| s.lsn <= upto).max_by_key(|s| (s.lsn, s.epoch))
+/// The newest of these that counts: the one that `line::plan` takes.
+fn newest<'a>(
+    record: &BranchRecord,
+    of: impl Iterator<Item = &'a SnapshotRecord>,
+    upto: Lsn,
+) -> Option<&'a SnapshotRecord> {
+    of.filter(|s| s.lsn <= upto && record.counts(s)).max_by_key(|s| (s.lsn, s.epoch))
 }
 
 /// Retired snapshots of the branch itself.
@@ -78,7 +83,8 @@ impl<'a> Needs<'a> {
             let record = self.record(&id)?;
             let chosen = self.chosen.entry(id.clone()).or_default();
             let mut first = END;
-            for snapshot in record.snapshots.iter().filter(|s| low < s.lsn && s.lsn <= high) {
+            let inside = |s: &&SnapshotRecord| low < s.lsn && s.lsn <= high && record.counts(s);
+            for snapshot in record.snapshots.iter().filter(inside) {
                 // Of two at the same place the later writer's is taken.
                 if record.snapshots.iter().any(|s| s.lsn == snapshot.lsn && s.epoch > snapshot.epoch) {
                     continue;
@@ -88,7 +94,8 @@ impl<'a> Needs<'a> {
             }
             // A retired one counts only where the list has none: it was taken off the list while somebody
             // was making a branch that needs it.
-            let base = newest(record.snapshots.iter(), low).or_else(|| newest(retired(record), low));
+            let base = newest(record, record.snapshots.iter(), low);
+            let base = base.or_else(|| newest(record, retired(record), low));
             if let Some(base) = base {
                 chosen.bases.insert(base.manifest.clone());
                 return Ok(Reach { redo: redo.min(base.redo), base: Some((id, base.clone())) });

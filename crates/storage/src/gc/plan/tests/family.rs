@@ -1,10 +1,10 @@
 //! Single cases, each with its reason.
 
-use dormouse_base::Lsn;
+use dormouse_base::{Epoch, Lsn};
 
 use super::super::*;
 use super::world::{World, id, project, seconds};
-use crate::branch::record::Origin;
+use crate::branch::record::{Origin, SnapshotKind};
 use crate::key::{self, FORMAT_VERSION};
 
 /// main: snapshots at 100 (template), 200, 300, 400, end 450.
@@ -52,6 +52,20 @@ fn the_base_of_the_window_stays_and_what_is_before_goes_after_the_grace_period()
     assert_eq!(pieces(&world), [(250, 300), (300, 350), (350, 400), (400, 450)]);
     assert!(world.objects.keys().filter(|key| key.name().ends_with(".manifest")).count() == 2);
     assert!(world.branches[&main].record.retired.is_empty());
+}
+
+#[test]
+fn a_snapshot_behind_its_writers_end_is_nobodys_base() {
+    let (mut world, main) = main();
+    world.open(&main);
+    world.write(&main, 50);
+    // The first writer listed it, and was cut at 450.
+    world.publish(&main, SnapshotKind::Online, Lsn(470), Lsn(480));
+    world.update(&main, |record| record.snapshots.last_mut().unwrap().epoch = Epoch(1));
+    window(&mut world, &main, 490);
+    world.settle();
+    assert_eq!(listed(&world, &main), [400]);
+    world.objects_for(&main, Lsn(500)).unwrap();
 }
 
 #[test]
