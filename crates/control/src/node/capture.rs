@@ -116,10 +116,6 @@ impl Node {
 
     async fn begin_capture(&self, home: &Arc<Home>) -> Result<(), NodeError> {
         let mut held = home.held().await?;
-        let stuck = held.capture.as_ref().is_some_and(|capture| capture.status().diverged);
-        if stuck && let Some(capture) = held.capture.take() {
-            capture.end().await;
-        }
         self.capture(home, &mut held)?;
         if let Some(capture) = &held.capture {
             capture.filer.resume();
@@ -246,4 +242,80 @@ fn writer(resident: &Resident) -> Result<Writer, NodeError> {
         major: Major::new(u32::from(resident.pg_major)).ok_or_else(unknown)?,
         last_commit: 0,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use dormouse_base::{Epoch, Timeline};
+    use dormouse_storage::Store;
+    use dormouse_storage::wal::reader::Reader;
+    use dormouse_storage::wal::source::{Chunk, Progress, SourceError};
+
+    use super::super::resident::{Fresh, Purpose};
+    use super::*;
+    use crate::directory::Directories;
+
+    /// A compute that has less than it had.
+    #[derive(Debug)]
+    struct Back;
+
+    #[async_trait::async_trait]
+    impl Source for Back {
+        async fn changed(&self, _: Lsn) -> bool {
+            true
+        }
+        async fn progress(&self, _: Lsn) -> Result<Progress, SourceError> {
+            Ok(Progress { upto: Lsn(50), slot_lost: false })
+        }
+        async fn read(&self, from: Lsn, _: Lsn) -> Result<Chunk, SourceError> {
+            Ok(Chunk::Lost { until: from.plus(1) })
+        }
+        async fn own(&self, _: Timeline, _: Lsn, _: usize) -> Option<Vec<u8>> {
+            None
+        }
+        async fn release(&self, _: Lsn) -> Result<(), SourceError> {
+            Ok(())
+        }
+        async fn rest(&self, reader: Reader) -> Result<Lsn, SourceError> {
+            Ok(reader.position())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_went_back_is_not_stored_and_lets_nobody_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let identity = dormouse_compute::sandbox::identity::Identity { uid: 1, gid: 1 };
+        let identities = dormouse_compute::sandbox::identity::Identities::Own(identity);
+        let installations = dormouse_compute::postgres::discover::Installations::default();
+        let directories = Directories::open(dir.path(), installations, identities).unwrap();
+        let node = Node::in_memory(dir.path(), directories);
+        let fresh = Fresh {
+            project: "p".parse().unwrap(),
+            branch: "br-a".parse().unwrap(),
+            pg_major: 18,
+            purpose: Purpose::Write,
+            seen: Epoch(0),
+            timeline: Timeline(1),
+            from: Lsn(100),
+        };
+        let mut resident = Resident::new(fresh, None, false);
+        resident.epoch = Some(Epoch(1));
+        let scope = Scope::new();
+        let store = Store::new(Arc::new(object_store::memory::InMemory::new()));
+        let filer =
+            Filer::start(store, writer(&resident).unwrap(), Arc::new(Back), Limits::default(), &scope);
+        filer.file_now(None).await.unwrap_err();
+        let endpoint = EndpointId::generate();
+        let home = node.home(&endpoint);
+        std::fs::create_dir_all(&home.path).unwrap();
+        let mut held = home.held().await.unwrap();
+        (held.resident, held.capture) = (Some(resident), Some(Capture { filer, scope }));
+        assert!(matches!(held.is_sound(), Err(NodeError::Busy(_))));
+        drop(held);
+        // A compute that comes up does not begin another filer, which would not know.
+        node.begin_capture(&home).await.unwrap();
+        assert!(home.held().await.unwrap().diverged().is_some());
+        let published = node.publish(&endpoint).await;
+        assert!(matches!(published, Err(NodeError::Busy(_))), "{published:?}");
+    }
 }

@@ -288,7 +288,18 @@ impl Held {
                 "parts of the directory are still in the store, and filling it has not begun again yet";
             return Err(NodeError::Busy(text.to_owned()));
         }
-        Ok(())
+        self.diverged().map_or(Ok(()), Err)
+    }
+
+    /// The error of a directory that is known to be older than what its own writer has in the store: its disk went
+    /// back. Nothing that is written in it can be filed.
+    pub(super) fn diverged(&self) -> Option<NodeError> {
+        let diverged = self.capture.as_ref().is_some_and(|capture| capture.status().diverged);
+        diverged.then(|| {
+            let text = "the directory has another state than its writer has in the store, as after its disk went back to \
+                an earlier one (docs/reference/recovery.md)";
+            NodeError::Busy(text.to_owned())
+        })
     }
 
     /// The resident, if it writes and the register knows it.

@@ -135,14 +135,14 @@ impl Node {
     /// Before clients get into a directory whose writer the register knew when it was looked at last.
     ///
     /// # Errors
-    /// When the writer is overtaken, or its span is closed and cannot be opened.
+    /// When the writer is overtaken, its span is closed and cannot be opened, or the directory is older than the store.
     pub(super) async fn confirm_before_clients(
         &self,
         home: &Arc<Home>,
         held: &mut Held,
     ) -> Result<(), NodeError> {
         let starts = std::mem::take(&mut held.starts);
-        if let Some(error) = held.overtaken() {
+        if let Some(error) = held.overtaken().or_else(|| held.diverged()) {
             return Err(error);
         }
         if held.writer().is_some_and(|resident| resident.leaving) {

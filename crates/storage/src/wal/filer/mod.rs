@@ -26,6 +26,9 @@ use crate::object::Store;
 mod cut;
 mod resume;
 mod status;
+mod stopped;
+#[cfg(test)]
+mod tests;
 mod work;
 
 pub use status::{Gap, Status};
@@ -95,7 +98,7 @@ pub enum FileError {
     #[error("the WAL of this compute is not being filed any more")]
     Ended,
     /// See [`Status::diverged`].
-    #[error("the compute's WAL is shorter than what was filed")]
+    #[error("the compute's WAL is not the one that was filed")]
     Diverged,
 }
 
@@ -154,6 +157,9 @@ impl Filer {
     /// # Errors
     /// When the filer has ended or cannot go on.
     pub async fn file_now(&self, upto: Option<Lsn>) -> Result<Lsn, FileError> {
+        if self.status.borrow().diverged {
+            return Err(FileError::Diverged);
+        }
         if let Some(upto) = upto.filter(|upto| *upto <= self.status.borrow().filed) {
             return Ok(upto.max(self.status.borrow().filed));
         }

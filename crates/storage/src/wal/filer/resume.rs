@@ -1,15 +1,19 @@
 //! Where a filer that starts (again) continues: behind the last piece of its own epoch.
 
-use dormouse_base::Lsn;
+use dormouse_base::{Lsn, Timeline};
 use dormouse_runtime::task::blocking;
 
-use super::work::Stopped;
+use super::stopped::Stopped;
 use super::{Gap, Writer};
 use crate::key::{self, Key, PieceName};
 use crate::object::Store;
-use crate::wal::piece::{self, MAX_PIECE};
+use crate::wal::piece::{self, MAX_PIECE, PieceHeader};
 use crate::wal::reader::Reader;
 use crate::wal::record::MAX_RECORD;
+use crate::wal::source::Source;
+
+/// Bytes at the end of what is filed that are compared with the compute's own.
+const COMPARED: u64 = 64 * 1024;
 
 /// Pieces before the last that are read to find where the record that it ends in began: as many as the
 /// largest record fills.
@@ -21,6 +25,32 @@ pub(super) struct Place {
     pub(super) reader: Reader,
     /// Holes between the pieces.
     pub(super) gaps: Vec<Gap>,
+    /// What the last piece ends with.
+    pub(super) tail: Option<Tail>,
+}
+
+/// The last bytes that are filed.
+#[derive(Debug)]
+pub(super) struct Tail {
+    timeline: Timeline,
+    start: Lsn,
+    bytes: Vec<u8>,
+}
+
+impl Tail {
+    /// As much of the end of a piece as is compared, in one segment.
+    fn of(header: &PieceHeader, plain: &[u8]) -> Self {
+        let first = header.start.max(Lsn(header.end.0.saturating_sub(COMPARED)));
+        let start = first.max(Lsn(header.end.0.saturating_sub(1)).segment_start());
+        let skip = usize::try_from(start.since(header.start)).expect("a piece is small");
+        Self { timeline: header.timeline, start, bytes: plain[skip.min(plain.len())..].to_vec() }
+    }
+
+    /// Whether the compute's files have other bytes there. What they do not have any more says nothing.
+    pub(super) async fn differs(&self, source: &dyn Source) -> bool {
+        let own = source.own(self.timeline, self.start, self.bytes.len()).await;
+        own.is_some_and(|own| own != self.bytes)
+    }
 }
 
 /// Reads the store.
@@ -40,23 +70,24 @@ pub(super) async fn find(store: &Store, writer: &Writer) -> Result<Place, Stoppe
         end = end.max(name.end);
         last_commit = last_commit.max(name.last_commit);
     }
-    let reader = match names.iter().max_by_key(|name| (name.end, name.start)) {
-        None => Reader::at(writer.major, writer.from),
+    let (reader, tail) = match names.iter().max_by_key(|name| (name.end, name.start)) {
+        None => (Reader::at(writer.major, writer.from), None),
         Some(last) => reader_behind(store, &wal, &names, *last, writer).await?,
     };
-    Ok(Place { reader: reader.with_last_commit(last_commit), gaps })
+    Ok(Place { reader: reader.with_last_commit(last_commit), gaps, tail })
 }
 
-/// A reader in the state that it has behind the piece `last`.
+/// A reader in the state that it has behind the piece `last`, and what that ends with.
 async fn reader_behind(
     store: &Store,
     wal: &Key,
     names: &[PieceName],
     last: PieceName,
     writer: &Writer,
-) -> Result<Reader, Stopped> {
+) -> Result<(Reader, Option<Tail>), Stopped> {
     let mut behind: Vec<Vec<u8>> = Vec::new();
     let mut name = last;
+    let mut tail = None;
     for _ in 0..MAX_BACK {
         let object = store.get(&name.key(wal)).await.map_err(Stopped::Store)?;
         let decoded = blocking(move || piece::decode(&object)).await;
@@ -65,22 +96,25 @@ async fn reader_behind(
             tracing::error!(key = %name.key(wal), "a piece of WAL in the store is damaged");
             break;
         };
-        if behind.is_empty() && header.last_end == Some(header.end) {
-            return Ok(Reader::at(writer.major, header.end));
+        if behind.is_empty() {
+            tail = Some(Tail::of(&header, &plain));
+            if header.last_end == Some(header.end) {
+                return Ok((Reader::at(writer.major, header.end), tail));
+            }
         }
         if let Some(first) = header.first_record {
             let from = usize::try_from(first.since(header.start)).expect("a piece is small");
             let mut reader = Reader::at(writer.major, first);
             let mut all = std::iter::once(&plain[from..]).chain(behind.iter().rev().map(Vec::as_slice));
             let read = all.try_for_each(|bytes| reader.push(bytes, |_| ()));
-            return Ok(if read.is_ok() { reader } else { Reader::seek(writer.major, last.end) });
+            return Ok((if read.is_ok() { reader } else { Reader::seek(writer.major, last.end) }, tail));
         }
         behind.push(plain);
         let before = |other: &&PieceName| other.end == name.start;
         let Some(previous) = names.iter().find(before) else { break };
         name = *previous;
     }
-    Ok(Reader::seek(writer.major, last.end))
+    Ok((Reader::seek(writer.major, last.end), tail))
 }
 
 /// Whether the store has a piece of this writer that reaches beyond `filed`.

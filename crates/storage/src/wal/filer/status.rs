@@ -36,8 +36,8 @@ pub struct Status {
     pub invalid: Option<Invalid>,
     /// How often the slot was found lost.
     pub slot_losses: u32,
-    /// The compute's WAL is shorter than what is filed: its disk lost what it had acknowledged. Nothing is
-    /// filed any more, because other bytes would follow; the caller must give it a new epoch.
+    /// The compute's WAL is shorter than what is filed, or another one: its disk lost what it had acknowledged, or
+    /// went back to an earlier state. Nothing is filed any more, because other bytes would follow. It stays so.
     pub diverged: bool,
     /// What failed last, with its causes; `None` when the last try went well.
     pub problem: Option<String>,
@@ -72,7 +72,7 @@ impl Status {
     #[must_use]
     pub fn alarm(&self, limits: &Limits) -> Option<&'static str> {
         if self.diverged {
-            return Some("the compute's WAL is shorter than what was filed");
+            return Some("the compute's WAL is not the one that was filed");
         }
         if !self.gaps.is_empty() {
             return Some("WAL was gone before it could be filed");

@@ -1,6 +1,5 @@
 //! The filer's task.
 
-use std::io;
 use std::sync::Arc;
 
 use dormouse_base::clock::Mono;
@@ -11,13 +10,13 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::cut::{Cut, cut};
 use super::status::MAX_GAPS;
+use super::stopped::Stopped;
 use super::{FileError, Gap, Limits, Request, Status, Wanted, Writer, resume};
 use crate::key::{self, Key};
-use crate::object::{Store, StoreError};
+use crate::object::Store;
 use crate::wal::piece::{self, MAX_PIECE};
 use crate::wal::reader::Reader;
-use crate::wal::source::tap::TapError;
-use crate::wal::source::{Chunk, Source, SourceError};
+use crate::wal::source::{Chunk, Source};
 
 /// Pieces that all filers of this process make at the same time: each costs up to three times 16 MiB of memory.
 const MAX_PIECES: usize = 8;
@@ -25,28 +24,6 @@ static PIECES: Semaphore = Semaphore::const_new(MAX_PIECES);
 
 /// Unanswered questions before a warning: a compute takes seconds to stop or to recover.
 const NO_ANSWERS: u32 = 7;
-
-/// Why filing stopped for now.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Stopped {
-    #[error("the store")]
-    Store(#[source] StoreError),
-    #[error("the source")]
-    Source(#[source] SourceError),
-    #[error("stopped by a failpoint")]
-    Failpoint(#[source] io::Error),
-    #[error("the store holds more than the listing said")]
-    StaleList,
-    #[error("the compute's WAL is shorter than what was filed")]
-    Diverged,
-}
-
-impl Stopped {
-    /// The compute could not be asked at all.
-    fn is_no_answer(&self) -> bool {
-        matches!(self, Self::Source(SourceError::Tap(TapError::Connect(_))))
-    }
-}
 
 pub(super) struct Worker {
     store: Store,
@@ -220,8 +197,12 @@ impl Worker {
         Ok(())
     }
 
-    /// Reads the store once.
+    /// Reads the store once. Ends at once when the compute's WAL is known to be another one: what it writes later
+    /// must not be filed behind what it lost, however far it gets.
     async fn begin(&mut self) -> Result<(), Stopped> {
+        if self.status.borrow().diverged {
+            return Err(Stopped::Diverged);
+        }
         if self.reader.is_some() {
             return Ok(());
         }
@@ -232,6 +213,11 @@ impl Worker {
             status.last_commit = place.reader.last_commit();
             status.gaps = place.gaps;
         });
+        if let Some(tail) = &place.tail
+            && tail.differs(self.source.as_ref()).await
+        {
+            return Err(Stopped::Diverged);
+        }
         self.reader = Some(place.reader);
         Ok(())
     }

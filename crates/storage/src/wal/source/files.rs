@@ -72,7 +72,9 @@ impl Source for Files {
         let at_rest = quiet && flushed.written == flushed.lsn && flushed.lsn.segment() <= from.segment() + 1;
         *self.flushed.lock() = flushed.lsn;
         *self.settled.lock() = at_rest.then_some(marks);
-        Ok(Progress { upto: flushed.lsn, slot_lost: flushed.slot == SlotState::Lost })
+        // A compute that was frozen may have to flush yet what was filed, durably, from its files.
+        let upto = if flushed.written >= from { flushed.lsn.max(from) } else { flushed.lsn };
+        Ok(Progress { upto, slot_lost: flushed.slot == SlotState::Lost })
     }
 
     async fn read(&self, from: Lsn, upto: Lsn) -> Result<Chunk, SourceError> {
@@ -88,6 +90,12 @@ impl Source for Files {
             Some(Err(until)) if until <= *self.flushed.lock() => Ok(Chunk::Lost { until }),
             _ => Err(SourceError::io(what())(std::io::ErrorKind::NotFound.into())),
         }
+    }
+
+    async fn own(&self, timeline: Timeline, from: Lsn, len: usize) -> Option<Vec<u8>> {
+        let dir = Arc::clone(&self.dir);
+        let read = blocking(move || dir.read(timeline, from, len)).await;
+        read.ok().flatten().filter(|bytes| bytes.len() == len)
     }
 
     async fn release(&self, upto: Lsn) -> Result<(), SourceError> {

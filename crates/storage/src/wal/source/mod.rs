@@ -98,6 +98,10 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// When something cannot be read.
     async fn read(&self, from: Lsn, upto: Lsn) -> Result<Chunk, SourceError>;
 
+    /// What the compute's own files have from `from` on, `len` bytes in one segment; `None` when they do not have all
+    /// of it, or cannot be read.
+    async fn own(&self, timeline: Timeline, from: Lsn, len: usize) -> Option<Vec<u8>>;
+
     /// Everything before `upto` is safe elsewhere and may be forgotten.
     ///
     /// # Errors

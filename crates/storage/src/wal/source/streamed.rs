@@ -97,6 +97,10 @@ impl Source for Streamed {
         }
     }
 
+    async fn own(&self, timeline: Timeline, from: Lsn, len: usize) -> Option<Vec<u8>> {
+        self.files.own(timeline, from, len).await
+    }
+
     async fn release(&self, upto: Lsn) -> Result<(), SourceError> {
         // The stream moves the slot.
         self.stream(upto).await?.release(upto).await

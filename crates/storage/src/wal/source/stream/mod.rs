@@ -338,6 +338,10 @@ impl Source for Stream {
         }
     }
 
+    async fn own(&self, _: Timeline, _: Lsn, _: usize) -> Option<Vec<u8>> {
+        None
+    }
+
     async fn release(&self, upto: Lsn) -> Result<(), SourceError> {
         let shared = Arc::clone(&self.shared);
         let forgotten = blocking(move || shared.spool.lock().release(upto)).await;
