@@ -51,8 +51,11 @@ impl Source for FromPacks {
 }
 
 impl Node {
-    /// Lazy where the front can stand before this version's `postgres`, else eager.
+    /// Lazy where holes can be found again and the front can stand before this version's `postgres`, else eager.
     pub(super) fn mode(&self, spec: &Spec) -> Mode {
+        if !self.finds_holes() {
+            return Mode::Eager;
+        }
         let mut known = self.inner.found.fronts.lock();
         *known.entry(spec.pg_major).or_insert_with(|| {
             let Some(installation) = self.inner.directories.installations().get(spec.pg_major) else {
@@ -67,6 +70,20 @@ impl Node {
                     Mode::Eager
                 }
             }
+        })
+    }
+
+    /// Whether a machine that went down finds the holes of its files again. Asked of the file system once.
+    fn finds_holes(&self) -> bool {
+        *self.inner.found.holes.get_or_init(|| {
+            let data = self.inner.data.as_path();
+            let why = match hydrate::maps_holes(data) {
+                Ok(true) => return true,
+                Ok(false) => "its file system does not tell where files have holes".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            tracing::warn!(data = %data.display(), why, "directories are made complete before they are started on");
+            false
         })
     }
 

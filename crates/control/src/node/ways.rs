@@ -46,6 +46,8 @@ pub(super) struct Found {
     pub(super) shares: OnceCell<bool>,
     /// How directories of a version are made.
     pub(super) fronts: Mutex<HashMap<u16, Mode>>,
+    /// Whether the file system of the directories tells where files have holes.
+    pub(super) holes: OnceLock<bool>,
     /// Where the front is.
     pub(super) front: OnceLock<PathBuf>,
 }

@@ -1,18 +1,20 @@
 //! One chunk: fetched once however many ask, written into the hole it belongs to, then declared present.
 //!
 //! The fetch runs outside the file's lock, so a slow store does not hold up a truncation; what is written is
-//! decided under it. Only holes are written, block by block: after a crash a chunk may be there in part, and what
-//! is there may be newer than the original.
+//! decided under it. In the boot in which the directory was made the whole chunk is written: every write of
+//! PostgreSQL asks for its chunk first, so of an absent one it has nothing. After a crash of the machine a chunk may be
+//! there in part, and what is there may be newer than the original: then only holes are written, block by block.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dormouse_base::with_causes;
+use dormouse_base::{rand, with_causes};
 use dormouse_runtime::failpoint::{hit, hit_blocking};
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
@@ -176,7 +178,8 @@ impl Filler {
 
     fn write_holes(&self, target: &File, begin: u64, end: u64, bytes: &[u8]) -> io::Result<u64> {
         let mut written = 0;
-        for (from, to) in holes(target, begin, end)? {
+        let parts = if self.by_holes { holes(target, begin, end)? } else { vec![(begin, end)] };
+        for (from, to) in parts.into_iter().filter(|(from, to)| from < to) {
             hit_blocking("hydrate.fill.before_write")?;
             let part = &bytes[(from - begin) as usize..(to - begin) as usize];
             target.write_all_at(part, from)?;
@@ -218,9 +221,38 @@ pub(super) fn holes(file: &File, begin: u64, end: u64) -> io::Result<Vec<(u64, u
     Ok(found)
 }
 
+/// Whether the file system of a directory tells exactly where a file has holes: what a machine that lost its power goes
+/// by. Some answer that there are none (NFS before 4.2, 9p, vfat). Blocks.
+///
+/// # Errors
+/// When a file cannot be made there.
+pub fn maps_holes(dir: &Path) -> io::Result<bool> {
+    let file = tempfile_in(dir)?;
+    file.set_len(3 * CHUNK)?;
+    file.write_all_at(&[1; 4096], CHUNK + CHUNK / 2)?;
+    let found = holes(&file, 0, 3 * CHUNK)?;
+    let (data, end) = ((CHUNK + CHUNK / 2, CHUNK + CHUNK / 2 + 4096), 3 * CHUNK);
+    let [(first, upto), (from, last)] = found[..] else { return Ok(false) };
+    Ok(first == 0 && (CHUNK..=data.0).contains(&upto) && (data.1..=2 * CHUNK).contains(&from) && last == end)
+}
+
+/// A file that has no name any more.
+fn tempfile_in(dir: &Path) -> io::Result<File> {
+    let path = dir.join(format!(".holes-{:032x}", u128::from_ne_bytes(rand::bytes())));
+    let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_system_without_a_map_of_holes_is_known() {
+        assert!(maps_holes(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap());
+        assert!(maps_holes(Path::new("/nowhere")).is_err());
+    }
 
     #[test]
     fn holes_are_found_at_block_grain() {

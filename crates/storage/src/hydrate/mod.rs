@@ -35,6 +35,7 @@ mod sparse;
 mod state;
 mod truncate;
 
+pub use fill::maps_holes;
 pub use handle::{HydrateError, Hydration, Place, Progress, Tuning, stored_plan};
 pub use install::install_front;
 pub use metrics::Metrics;

@@ -4,6 +4,7 @@
 //! * `watermarks`: grows by a line at each truncation, synchronised before PostgreSQL may truncate; the last line
 //!   of a file counts, a torn one does not.
 //! * `sealed`: all is present and on the disk; only the control file's name and this directory are to be tidied.
+//! * `holes`: what is present was told by the file system's map once, so chunks may be there in part.
 //! * `durable`: the directory as it was made has reached the disk, and the plan with it. Without it a machine that lost its power has
 //!   nothing to go on with, and the directory has to be made again.
 
@@ -23,6 +24,7 @@ const PLAN: &str = "plan";
 const WATERMARKS: &str = "watermarks";
 const DURABLE: &str = "durable";
 const SEALED: &str = "sealed";
+const HOLES: &str = "holes";
 
 /// The largest plan that is read: about sixteen million chunks.
 const MAX_PLAN: u64 = 256 * 1024 * 1024;
@@ -82,7 +84,7 @@ impl State {
     /// start would wait for the disk twice for nothing.
     pub(super) fn create(dir: &Path, written: &Written) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
-        for old in [DURABLE, SEALED, WATERMARKS] {
+        for old in [DURABLE, SEALED, WATERMARKS, HOLES] {
             match fs::remove_file(dir.join(old)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -133,6 +135,15 @@ impl State {
         self.dir.join(DURABLE).exists()
     }
 
+    /// Notes that the file system's map of holes said what is present. Need not survive the machine: then it does again.
+    pub(super) fn note_holes(&self) -> io::Result<()> {
+        File::create(self.dir.join(HOLES)).map(drop)
+    }
+
+    pub(super) fn is_by_holes(&self) -> bool {
+        self.dir.join(HOLES).exists()
+    }
+
     /// Notes that nothing is missing.
     pub(super) fn note_sealed(&self) -> io::Result<()> {
         File::create(self.dir.join(SEALED))?.sync_all()?;
@@ -148,7 +159,7 @@ impl State {
         fs::remove_file(self.dir.join(PLAN))?;
         sync_dir(&self.dir)?;
         hit_blocking("hydrate.complete.after_unmark")?;
-        for rest in [DURABLE, SEALED, WATERMARKS] {
+        for rest in [DURABLE, SEALED, WATERMARKS, HOLES] {
             let _may_be_missing = fs::remove_file(self.dir.join(rest));
         }
         Ok(())

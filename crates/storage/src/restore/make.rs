@@ -46,7 +46,13 @@ impl Making {
         if *reset {
             target.set_len(0).map_err(|e| self.tree.failed("empty", &entry.path, e))?;
         }
+        // Its size first: growing it later may write zeros where a file system has room prepared behind the end, and
+        // what was a hole is data then. One that is written all through gets its size by that.
         let empty = !exists || *reset;
+        let through = empty && boot.len() + zeros.len() == entry.chunks() as usize;
+        if !through && (entry.size > 0 || !empty) {
+            target.set_len(entry.size).map_err(|e| self.tree.failed("size", &entry.path, e))?;
+        }
         for (chunk, at) in boot {
             let Some(stored) = self.boot.stored(at.hash) else { continue };
             let wanted = Wanted { at: at.clone(), plain: chunk::plain_len(entry.size, *chunk) };
@@ -58,11 +64,6 @@ impl Making {
             let plain = vec![0; chunk::plain_len(entry.size, *chunk) as usize];
             self.write(&target, &entry.path, *chunk, &plain)?;
             written += plain.len() as u64;
-        }
-        // A file whose last chunk was just written has its size; asking costs more than setting it.
-        let ends_with_data = empty && boot.last().is_some_and(|(chunk, _)| chunk + 1 == entry.chunks());
-        if !ends_with_data && (entry.size > 0 || !empty) {
-            target.set_len(entry.size).map_err(|e| self.tree.failed("size", &entry.path, e))?;
         }
         Ok(written)
     }
