@@ -10,11 +10,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Write};
+use std::path::Path;
 
 use dormouse_runtime::failpoint::hit_blocking;
 use parking_lot::Mutex;
+use rustix::fs::{AtFlags, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use super::beneath::Identity;
@@ -41,19 +42,16 @@ pub(super) struct Written {
     pub(super) identities: Vec<Identity>,
 }
 
-/// The state directory, with the watermark log open.
+/// The state directory, open, with the watermark log open. It is this directory for ever: what ends late, after it was
+/// removed, fails instead of saying something of the one that came after it.
 #[derive(Debug)]
 pub(super) struct State {
-    dir: PathBuf,
+    dir: File,
     log: Mutex<File>,
 }
 
 /// The form of `plan`.
 pub(super) const FORM: u32 = 1;
-
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
-}
 
 /// The machine's current boot.
 pub(super) fn boot() -> io::Result<[u8; 16]> {
@@ -103,12 +101,28 @@ impl State {
 
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         let log = File::options().append(true).create(true).open(dir.join(WATERMARKS))?;
-        Ok(Self { dir: dir.to_owned(), log: Mutex::new(log) })
+        Ok(Self { dir: File::open(dir)?, log: Mutex::new(log) })
+    }
+
+    fn make(&self, name: &str) -> io::Result<File> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+        Ok(File::from(rustix::fs::openat(&self.dir, name, flags, Mode::from_raw_mode(0o644))?))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        rustix::fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.dir, name, AtFlags::empty())?)
     }
 
     /// The watermarks that were set, by file.
     pub(super) fn watermarks(&self) -> io::Result<BTreeMap<u32, u64>> {
-        let text = fs::read(self.dir.join(WATERMARKS))?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let mut text = Vec::new();
+        File::from(rustix::fs::openat(&self.dir, WATERMARKS, flags, Mode::empty())?)
+            .read_to_end(&mut text)?;
         Ok(text.split_inclusive(|byte| *byte == b'\n').filter_map(parse).collect())
     }
 
@@ -127,40 +141,40 @@ impl State {
 
     /// Notes that the directory as it was made is on the disk.
     pub(super) fn note_durable(&self) -> io::Result<()> {
-        File::create(self.dir.join(DURABLE))?.sync_all()?;
-        sync_dir(&self.dir)
+        self.make(DURABLE)?.sync_all()?;
+        self.dir.sync_all()
     }
 
     pub(super) fn is_durable(&self) -> bool {
-        self.dir.join(DURABLE).exists()
+        self.has(DURABLE)
     }
 
     /// Notes that the file system's map of holes said what is present. Need not survive the machine: then it does again.
     pub(super) fn note_holes(&self) -> io::Result<()> {
-        File::create(self.dir.join(HOLES)).map(drop)
+        self.make(HOLES).map(drop)
     }
 
     pub(super) fn is_by_holes(&self) -> bool {
-        self.dir.join(HOLES).exists()
+        self.has(HOLES)
     }
 
     /// Notes that nothing is missing.
     pub(super) fn note_sealed(&self) -> io::Result<()> {
-        File::create(self.dir.join(SEALED))?.sync_all()?;
-        sync_dir(&self.dir)
+        self.make(SEALED)?.sync_all()?;
+        self.dir.sync_all()
     }
 
     pub(super) fn is_sealed(&self) -> bool {
-        self.dir.join(SEALED).exists()
+        self.has(SEALED)
     }
 
     /// Forgets everything: the directory has no holes any more.
     pub(super) fn finish(&self) -> io::Result<()> {
-        fs::remove_file(self.dir.join(PLAN))?;
-        sync_dir(&self.dir)?;
+        self.remove(PLAN)?;
+        self.dir.sync_all()?;
         hit_blocking("hydrate.complete.after_unmark")?;
         for rest in [DURABLE, SEALED, WATERMARKS, HOLES] {
-            let _may_be_missing = fs::remove_file(self.dir.join(rest));
+            let _may_be_missing = self.remove(rest);
         }
         Ok(())
     }
@@ -190,6 +204,20 @@ mod tests {
         state.mark(3, 4096).unwrap();
         state.mark(4, 0).unwrap();
         assert_eq!(state.watermarks().unwrap(), BTreeMap::from([(3, 4096), (4, 0)]));
+    }
+
+    #[test]
+    fn what_ends_late_says_nothing_of_the_next_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("hydrate");
+        fs::create_dir(&place).unwrap();
+        let late = State::open(&place).unwrap();
+        fs::remove_dir_all(&place).unwrap();
+        fs::create_dir(&place).unwrap();
+        fs::write(place.join(PLAN), "the next one's").unwrap();
+        let next = State::open(&place).unwrap();
+        assert!(late.note_sealed().is_err() && late.note_durable().is_err() && late.finish().is_err());
+        assert!(!next.is_sealed() && !next.is_durable() && place.join(PLAN).exists());
     }
 
     #[test]
