@@ -51,7 +51,7 @@ impl Source for FromPacks {
 }
 
 impl Node {
-    /// Lazy where holes can be found again and the front can stand before this version's `postgres`, else eager.
+    /// Lazy where holes can be found and the front can stand before this version's `postgres`, else eager.
     pub(super) fn mode(&self, spec: &Spec) -> Mode {
         if !self.finds_holes() {
             return Mode::Eager;
@@ -73,7 +73,7 @@ impl Node {
         })
     }
 
-    /// Whether a machine that went down finds the holes of its files again. Asked of the file system once.
+    /// Whether the file system tells where files have holes, which are all that is filled. Asked of the file system once.
     fn finds_holes(&self) -> bool {
         *self.inner.found.holes.get_or_init(|| {
             let data = self.inner.data.as_path();

@@ -1,9 +1,8 @@
 //! One chunk: fetched once however many ask, written into the hole it belongs to, then declared present.
 //!
 //! The fetch runs outside the file's lock, so a slow store does not hold up a truncation; what is written is
-//! decided under it. In the boot in which the directory was made the whole chunk is written: every write of
-//! PostgreSQL asks for its chunk first, so of an absent one it has nothing. After a crash of the machine a chunk may be
-//! there in part, and what is there may be newer than the original: then only holes are written, block by block.
+//! decided under it. Only holes are written, block by block: after a crash a chunk may be there in part, and what
+//! is there may be newer than the original. So a file system must tell exactly where holes are ([`maps_holes`]).
 
 use std::fs::File;
 use std::io;
@@ -178,8 +177,7 @@ impl Filler {
 
     fn write_holes(&self, target: &File, begin: u64, end: u64, bytes: &[u8]) -> io::Result<u64> {
         let mut written = 0;
-        let parts = if self.by_holes { holes(target, begin, end)? } else { vec![(begin, end)] };
-        for (from, to) in parts.into_iter().filter(|(from, to)| from < to) {
+        for (from, to) in holes(target, begin, end)? {
             hit_blocking("hydrate.fill.before_write")?;
             let part = &bytes[(from - begin) as usize..(to - begin) as usize];
             target.write_all_at(part, from)?;
@@ -221,8 +219,7 @@ pub(super) fn holes(file: &File, begin: u64, end: u64) -> io::Result<Vec<(u64, u
     Ok(found)
 }
 
-/// Whether the file system of a directory tells exactly where a file has holes: what a machine that lost its power goes
-/// by. Some answer that there are none (NFS before 4.2, 9p, vfat). Blocks.
+/// Whether the file system of a directory tells exactly where a file has holes. Some answer that there are none (NFS before 4.2, 9p, vfat). Blocks.
 ///
 /// # Errors
 /// When a file cannot be made there.

@@ -35,8 +35,6 @@ pub(super) struct Filler {
     pub(super) hot: Vec<(u32, u32)>,
     pub(super) presence: Presence,
     pub(super) state: Arc<State>,
-    /// What is in an absent chunk may be PostgreSQL's, from before the machine went down: only holes are filled.
-    pub(super) by_holes: bool,
     pub(super) source: Arc<dyn Source>,
     /// The data directory.
     pub(super) data: Arc<OwnedFd>,

@@ -91,9 +91,6 @@ impl Opening {
             files.push(sparse);
         }
         let same_boot = reopened.is_some();
-        if !same_boot {
-            state.note_holes().map_err(failed("note how the directory is looked at"))?;
-        }
         let filler =
             self.assemble(data, state, files, plan.hot, stamp, reopened.map(|(presence, _)| presence))?;
         if same_boot {
@@ -127,7 +124,6 @@ impl Opening {
             files,
             hot,
             presence,
-            by_holes: state.is_by_holes(),
             state: Arc::new(state),
             source: self.source,
             data: Arc::new(data),

@@ -4,7 +4,6 @@
 //! * `watermarks`: grows by a line at each truncation, synchronised before PostgreSQL may truncate; the last line
 //!   of a file counts, a torn one does not.
 //! * `sealed`: all is present and on the disk; only the control file's name and this directory are to be tidied.
-//! * `holes`: what is present was told by the file system's map once, so chunks may be there in part.
 //! * `durable`: the directory as it was made has reached the disk, and the plan with it. Without it a machine that lost its power has
 //!   nothing to go on with, and the directory has to be made again.
 
@@ -25,7 +24,6 @@ const PLAN: &str = "plan";
 const WATERMARKS: &str = "watermarks";
 const DURABLE: &str = "durable";
 const SEALED: &str = "sealed";
-const HOLES: &str = "holes";
 
 /// The largest plan that is read: about sixteen million chunks.
 const MAX_PLAN: u64 = 256 * 1024 * 1024;
@@ -82,7 +80,7 @@ impl State {
     /// start would wait for the disk twice for nothing.
     pub(super) fn create(dir: &Path, written: &Written) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
-        for old in [DURABLE, SEALED, WATERMARKS, HOLES] {
+        for old in [DURABLE, SEALED, WATERMARKS] {
             match fs::remove_file(dir.join(old)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -149,15 +147,6 @@ impl State {
         self.has(DURABLE)
     }
 
-    /// Notes that the file system's map of holes said what is present. Need not survive the machine: then it does again.
-    pub(super) fn note_holes(&self) -> io::Result<()> {
-        self.make(HOLES).map(drop)
-    }
-
-    pub(super) fn is_by_holes(&self) -> bool {
-        self.has(HOLES)
-    }
-
     /// Notes that nothing is missing.
     pub(super) fn note_sealed(&self) -> io::Result<()> {
         self.make(SEALED)?.sync_all()?;
@@ -173,7 +162,7 @@ impl State {
         self.remove(PLAN)?;
         self.dir.sync_all()?;
         hit_blocking("hydrate.complete.after_unmark")?;
-        for rest in [DURABLE, SEALED, WATERMARKS, HOLES] {
+        for rest in [DURABLE, SEALED, WATERMARKS] {
             let _may_be_missing = self.remove(rest);
         }
         Ok(())
