@@ -125,7 +125,7 @@ pub fn hash(meta: &serde_json::Value) -> String {
     hex::encode(Sha256::digest(meta.to_string().as_bytes()))
 }
 
-/// Makes the rows of a project again, in one transaction. Blocks.
+/// Makes the rows of a project again, in one transaction; its branches are [`settled`]. Blocks.
 ///
 /// # Errors
 /// When the format is newer than this version, an ID is taken, or the metadata fails; then nothing was
@@ -151,7 +151,7 @@ pub fn restore(
             updated_at: now,
         };
         projects::insert(db, &row)?;
-        settled(metas, now).iter().try_for_each(|meta| restore_branch(db, project, meta, now))?;
+        metas.iter().try_for_each(|meta| restore_branch(db, project, meta, now))?;
         if project.is_default {
             settings::put(db, settings::DEFAULT_PROJECT, project.id.as_str())?;
         }
@@ -164,7 +164,8 @@ pub fn restore(
 
 /// Around a restore two lines claim to be the same branch, because the store is told of one after the other.
 /// The one that was reset last is; another keeps its data under a name and an ID of its own.
-fn settled(metas: &[BranchMeta], now: Timestamp) -> Vec<BranchMeta> {
+#[must_use]
+pub fn settled(metas: &[BranchMeta], now: Timestamp) -> Vec<BranchMeta> {
     let mut metas = metas.to_vec();
     metas.sort_by_key(|meta| std::cmp::Reverse(meta.last_reset_at));
     let mut settled: Vec<BranchMeta> = Vec::new();

@@ -135,7 +135,7 @@ fn fill(db: &Db, inventory: &Inventory) -> Result<Recovered, DbError> {
     }
     let mut taken = BTreeSet::new();
     for found in &inventory.projects {
-        let Rows { project, branches } = rows(found, &mut taken, &mut recovered.problems);
+        let Rows { project, branches } = rows(found, &mut taken, &mut recovered.problems, now);
         match meta::restore(db, &project, &branches, now) {
             Ok(()) => recovered.projects.push(shown(db, &project, found)?),
             Err(error) => {
@@ -187,36 +187,27 @@ struct Rows {
     branches: Vec<BranchMeta>,
 }
 
-fn rows(found: &FoundProject, taken: &mut BTreeSet<EndpointId>, problems: &mut Vec<Problem>) -> Rows {
+fn rows(
+    found: &FoundProject,
+    taken: &mut BTreeSet<EndpointId>,
+    problems: &mut Vec<Problem>,
+    now: Timestamp,
+) -> Rows {
     let record = &found.record;
     let mut say = |what: String, why: &str| problems.push(Problem { what, why: why.to_owned() });
-    let branches: Vec<BranchMeta> = found
-        .branches
-        .iter()
-        .map(|branch| {
-            let record = &branch.record;
-            let what = format!("{}/{}", record.project, record.branch);
-            let told = read::<BranchMeta>(&record.meta, || {
-                say(
-                    what.clone(),
-                    "its names, endpoints and roles were not told to the store: it has new ones",
-                );
-            });
-            let mut meta = told.unwrap_or_else(|| new_branch(record));
-            meta.storage_id = record.branch.clone();
-            meta.endpoints.retain(|endpoint| {
-                let is_new = taken.insert(endpoint.id.clone());
-                if !is_new {
-                    say(
-                        what.clone(),
-                        &format!("its endpoint {} belongs to another branch as well", endpoint.id),
-                    );
-                }
-                is_new
-            });
-            meta
-        })
-        .collect();
+    let lines: Vec<BranchMeta> = found.branches.iter().map(|branch| of_line(branch, &mut say)).collect();
+    // Which line is which branch comes first: the one that keeps the ID keeps the endpoints.
+    let mut branches = meta::settled(&lines, now);
+    for meta in &mut branches {
+        let what = format!("{}/{}", record.project, meta.storage_id);
+        meta.endpoints.retain(|endpoint| {
+            let is_new = taken.insert(endpoint.id.clone());
+            if !is_new {
+                say(what.clone(), &format!("its endpoint {} belongs to another branch as well", endpoint.id));
+            }
+            is_new
+        });
+    }
     let told = read::<ProjectMeta>(&record.meta, || {
         say(
             record.project.to_string(),
@@ -232,6 +223,20 @@ fn rows(found: &FoundProject, taken: &mut BTreeSet<EndpointId>, problems: &mut V
         project.default_branch = oldest.map(|branch| branch.id.clone());
     }
     Rows { project, branches }
+}
+
+/// What a line says of the branch that it is.
+fn of_line(branch: &FoundBranch, say: &mut impl FnMut(String, &str)) -> BranchMeta {
+    let record = &branch.record;
+    let told = read::<BranchMeta>(&record.meta, || {
+        say(
+            format!("{}/{}", record.project, record.branch),
+            "its names, endpoints and roles were not told to the store: it has new ones",
+        );
+    });
+    let mut meta = told.unwrap_or_else(|| new_branch(record));
+    meta.storage_id = record.branch.clone();
+    meta
 }
 
 /// What the mirror told; nothing when it never did. What a newer version told is refused by `meta::restore`.

@@ -137,3 +137,43 @@ fn a_project_of_the_future_does_not_keep_the_others_from_it() {
         "{done:?}"
     );
 }
+
+/// A store that has `dev` (with the endpoint `ep-dev`) on the line `br-dev`, and a line that a restore made of it.
+fn around_a_restore(change: impl Fn(&mut BranchMeta, &mut record::BranchRecord)) -> Inventory {
+    let project = new_project(&project_record("shop-x", serde_json::Value::Null));
+    let old = branch_record("shop-x", "br-dev", root(), told("shop-x", "br-dev", "dev", "ep-dev"));
+    let mut meta: BranchMeta = serde_json::from_value(old.record.meta.clone()).unwrap();
+    meta.last_reset_at = Some(at(9));
+    let mut new = branch_record("shop-x", "br-line", child_of("br-dev"), serde_json::Value::Null);
+    change(&mut meta, &mut new.record);
+    new.record.meta = serde_json::to_value(meta).unwrap();
+    let record = project_record("shop-x", serde_json::to_value(&project).unwrap());
+    // Parents come before children.
+    let projects = vec![FoundProject { record, branches: vec![old, new] }];
+    Inventory { projects, problems: Vec::new() }
+}
+
+/// Which line `dev` is on after a recovery, after it was seen that nothing else of it changed.
+fn dev_after(inventory: &Inventory) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let done = recover(dir.path(), inventory).unwrap();
+    assert_eq!(done.problems, [], "nothing is missing");
+    let db = Db::open(dir.path()).unwrap();
+    let all = db.read("", |db| branches::of_project(db, &"shop-x".parse().unwrap())).unwrap();
+    assert_eq!(all.len(), 2, "no line is lost");
+    for branch in &all {
+        let endpoints = db.read("", |db| endpoints::all_of_branch(db, &branch.id)).unwrap();
+        let endpoints: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.id.as_str()).collect();
+        if branch.id.as_str() == "br-dev" {
+            assert_eq!((branch.name.as_str(), &endpoints[..]), ("dev", &["ep-dev"][..]));
+        } else {
+            assert!(branch.name.starts_with("dev_old_") && endpoints.is_empty(), "{branch:?} {endpoints:?}");
+        }
+    }
+    all.into_iter().find(|branch| branch.id.as_str() == "br-dev").unwrap().storage_id.to_string()
+}
+
+#[test]
+fn the_line_that_keeps_the_branch_keeps_its_endpoints() {
+    assert_eq!(dev_after(&around_a_restore(|_, _| ())), "br-line");
+}
