@@ -72,6 +72,7 @@ pub fn branch(db: &Connection, row: &Branch) -> rusqlite::Result<BranchMeta> {
         ttl_seconds: row.ttl_seconds,
         restored_from: row.restored_from.clone(),
         last_reset_at: row.last_reset_at,
+        restoring: false,
         owner: row.owner.clone(),
         endpoints: lasting.map(of_endpoint).collect(),
         roles: roles::all(db, &row.id)?.into_iter().map(of_role).collect(),
@@ -163,11 +164,12 @@ pub fn restore(
 }
 
 /// Around a restore two lines claim to be the same branch, because the store is told of one after the other.
-/// The one that was reset last is; another keeps its data under a name and an ID of its own.
+/// The one that was reset last is, but not by a restore that was not over: that one's user still had the other line.
+/// Another keeps its data under a name and an ID of its own.
 #[must_use]
 pub fn settled(metas: &[BranchMeta], now: Timestamp) -> Vec<BranchMeta> {
     let mut metas = metas.to_vec();
-    metas.sort_by_key(|meta| std::cmp::Reverse(meta.last_reset_at));
+    metas.sort_by_key(|meta| (meta.restoring, std::cmp::Reverse(meta.last_reset_at)));
     let mut settled: Vec<BranchMeta> = Vec::new();
     for mut meta in metas {
         if settled.iter().any(|known| known.id == meta.id) {

@@ -236,6 +236,8 @@ fn of_line(branch: &FoundBranch, say: &mut impl FnMut(String, &str)) -> BranchMe
     });
     let mut meta = told.unwrap_or_else(|| new_branch(record));
     meta.storage_id = record.branch.clone();
+    // Only after the end of its restore somebody can have written to it.
+    meta.restoring &= record.spans.is_empty();
     meta
 }
 
@@ -302,6 +304,7 @@ fn new_branch(record: &record::BranchRecord) -> BranchMeta {
         ttl_seconds: None,
         restored_from: None,
         last_reset_at: None,
+        restoring: false,
         owner,
         endpoints: vec![new_endpoint(record, at)],
         roles: vec![role],

@@ -177,3 +177,26 @@ fn dev_after(inventory: &Inventory) -> String {
 fn the_line_that_keeps_the_branch_keeps_its_endpoints() {
     assert_eq!(dev_after(&around_a_restore(|_, _| ())), "br-line");
 }
+
+#[test]
+fn a_restore_that_was_not_over_does_not_take_the_branch() {
+    // It failed, or the machine was lost in it: its user goes on with the line that was there before.
+    assert_eq!(dev_after(&around_a_restore(|meta, _| meta.restoring = true)), "br-dev");
+    // It was over, and the store was not told any more; but there is what the branch wrote since.
+    let written = |meta: &mut BranchMeta, record: &mut record::BranchRecord| {
+        meta.restoring = true;
+        let (epoch, timeline, from) = (Epoch(1), dormouse_base::Timeline(2), Lsn(0x200));
+        record.spans.push(record::Span { epoch, timeline, from, to: None });
+    };
+    assert_eq!(dev_after(&around_a_restore(written)), "br-line");
+}
+
+#[test]
+fn a_restore_that_was_not_over_is_better_than_nothing() {
+    let mut inventory = around_a_restore(|meta, _| meta.restoring = true);
+    inventory.projects[0].branches.remove(0);
+    let dir = tempfile::tempdir().unwrap();
+    let done = recover(dir.path(), &inventory).unwrap();
+    let [dev] = &done.projects[0].branches[..] else { panic!("{done:?}") };
+    assert_eq!((dev.name.as_str(), dev.endpoints.len()), ("dev", 1));
+}

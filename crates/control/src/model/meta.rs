@@ -68,6 +68,9 @@ pub struct BranchMeta {
     /// When that was.
     #[serde(default)]
     pub last_reset_at: Option<Timestamp>,
+    /// A restore made this line and was not over: another line with this ID is the branch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restoring: bool,
     /// The role that owns what nobody else owns.
     pub owner: String,
     /// Its endpoints.

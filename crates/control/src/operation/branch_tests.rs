@@ -21,6 +21,7 @@ use crate::keeper::Keeper;
 use crate::model::record::{Branch, Database, Endpoint, Origin, Pending, ProjectSettings, Role};
 use crate::operation::phase::Phase;
 use crate::plan::{Plan, Wish};
+use crate::reconcile::{Reconciler, mirror::Mirror};
 use crate::secrets::Secrets;
 use crate::vault::recorder::{HEAD, Recorder, THEN};
 use crate::vault::{Fork, Vault};
@@ -361,6 +362,44 @@ async fn a_restore_that_fails_leaves_the_branch_as_it_was() {
         assert!(!scene.vault.branches.lock().contains_key(&args.line));
         assert!(scene.keeper.spec(&scene.dev_endpoint).await.is_ok());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_leaves_no_line_however_long_the_store_is_away() {
+    for restores in [true, false] {
+        let scene = scene();
+        let (operation, line): (_, BranchId) = if restores {
+            let (operation, args) = scene.to_restore(&scene.dev);
+            (operation, args.line)
+        } else {
+            let operation = new_branch(&scene, false);
+            let id = operation.target.branch_id.clone().unwrap();
+            (operation, id)
+        };
+        *scene.vault.fails.lock() = Some(if restores { "evict" } else { "create_branch" });
+        *scene.vault.away.lock() = Some(("delete_branch", 100));
+        let works: Vec<Arc<dyn Work>> = vec![Arc::new(scene.restore()), Arc::new(scene.create())];
+        let executor = Executor::new(scene.db.clone(), Scope::new(), works, Arc::default());
+        let ended = executor.finish(&operation.id, Duration::from_secs(48 * 3600)).await.unwrap().unwrap();
+        assert_eq!((ended.phase, ended.error.unwrap().code.as_str()), (Phase::Undone, "store-refuses"));
+        assert!(!scene.vault.branches.lock().contains_key(&line));
+        assert_eq!(scene.names(), ["dev", "main"]);
+        assert!(!scene.branch(&scene.dev).unwrap().resetting);
+    }
+}
+
+#[tokio::test]
+async fn until_the_move_the_store_knows_that_the_new_line_is_not_the_branch() {
+    let scene = scene();
+    let (operation, args) = scene.to_restore(&scene.dev);
+    let restoring = || scene.vault.metas.lock()[args.line.as_str()]["restoring"].as_bool();
+    for step in 0..4 {
+        scene.restore().perform(&operation, step).await.unwrap();
+        assert_eq!(restoring(), Some(true), "after step {step}");
+    }
+    let (db, keeper, vault) = (scene.db.clone(), scene.keeper.clone(), scene.vault());
+    Mirror { db, keeper, vault }.run().await.unwrap();
+    assert_eq!(restoring(), None);
 }
 
 #[tokio::test]

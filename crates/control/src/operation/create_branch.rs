@@ -66,6 +66,10 @@ impl Work for CreateBranch {
         super::ready(operation)
     }
 
+    fn waits_to_undo(&self) -> bool {
+        true
+    }
+
     async fn undo(&self, operation: &Operation, _step: u32) -> Result<(), StepFailure> {
         let Some(id) = operation.target.branch_id.clone() else { return Ok(()) };
         let found = self

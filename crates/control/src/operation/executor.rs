@@ -163,9 +163,11 @@ fn judge(operation: &Operation, work: &dyn Work, result: &Result<(), StepFailure
     let doublings = operation.failures.min(16);
     let pause = (FIRST_PAUSE * 2u32.saturating_pow(doublings)).min(LONGEST_PAUSE);
     // Undoing tries as hard as it may: a failure there leaves a mess.
-    let again = failure.again || operation.phase == Phase::Undoing;
+    let undoing = operation.phase == Phase::Undoing;
+    let again = failure.again || undoing;
     let tries_left = operation.failures + 1 < MAX_TRIES;
-    if work.never_gives_up() || (again && tries_left) {
+    let waits = undoing && failure.again && work.waits_to_undo();
+    if work.never_gives_up() || waits || (again && tries_left) {
         (Outcome::Retry, pause)
     } else {
         (Outcome::GiveUp, Duration::ZERO)

@@ -20,10 +20,17 @@ struct Diary {
     stop_at: Option<u32>,
     fail_at: Option<u32>,
     fail_undo: bool,
+    /// How often undoing step 1 fails with what may pass, and whether that is waited for.
+    undo_later: AtomicU32,
+    waits: bool,
     stumble: AtomicU32,
     /// Seals its end in the diary; whether that can be done.
     seals: Option<bool>,
     reached: Arc<Notify>,
+}
+
+fn one_less(count: &AtomicU32) -> bool {
+    count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok()
 }
 
 impl Diary {
@@ -50,9 +57,7 @@ impl Work for Diary {
         if self.fail_at == Some(step) {
             return Err(StepFailure::fatal(Kind::Conflict, "no", "not this one"));
         }
-        if step == 1
-            && self.stumble.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok()
-        {
+        if step == 1 && one_less(&self.stumble) {
             return Err(StepFailure::passing(Kind::Unavailable, "later", "not yet"));
         }
         self.line(format!("do{step}")).await;
@@ -69,9 +74,15 @@ impl Work for Diary {
             if works { Ok(()) } else { Err(rusqlite::Error::QueryReturnedNoRows) }
         }))
     }
+    fn waits_to_undo(&self) -> bool {
+        self.waits
+    }
     async fn undo(&self, _operation: &Operation, step: u32) -> Result<(), StepFailure> {
         if self.fail_undo {
             return Err(StepFailure::fatal(Kind::Internal, "mess", "cannot undo"));
+        }
+        if step == 1 && one_less(&self.undo_later) {
+            return Err(StepFailure::passing(Kind::Unavailable, "later", "not yet"));
         }
         self.line(format!("undo{step}")).await;
         Ok(())
@@ -181,4 +192,26 @@ async fn what_cannot_be_undone_is_stuck_and_frees_the_project() {
     assert_eq!(ended.phase, Phase::Stuck);
     assert_eq!(failure_of(&ended).unwrap().code, "no", "the first error is the one that is told");
     assert!(!db.read("", |db| operations::busy(db, &ended.target.project_id)).unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_must_be_undone_waits_for_the_store() {
+    for (waits, phase) in [(true, Phase::Undone), (false, Phase::Stuck)] {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open(dir.path()).unwrap();
+        let id = add(&db);
+        let undo_later = (MAX_TRIES * 4).into();
+        let diary = Diary { fail_at: Some(1), undo_later, waits, ..Diary::default() };
+        let executor = executor(&db, &Scope::new(), diary);
+        let ended = executor.finish(&id, Duration::from_secs(24 * 3600)).await.unwrap().unwrap();
+        assert_eq!((ended.phase, failure_of(&ended).unwrap().code.as_str()), (phase, "no"));
+    }
+    // Of no use where it is our own fault.
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path()).unwrap();
+    let id = add(&db);
+    let diary = Diary { fail_at: Some(1), fail_undo: true, waits: true, ..Diary::default() };
+    let executor = executor(&db, &Scope::new(), diary);
+    let ended = executor.finish(&id, Duration::from_secs(24 * 3600)).await.unwrap().unwrap();
+    assert_eq!(ended.phase, Phase::Stuck);
 }

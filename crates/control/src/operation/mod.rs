@@ -173,6 +173,12 @@ pub trait Work: Send + Sync + Debug + 'static {
         None
     }
 
+    /// Whether undoing is tried until it is done, as long as it fails with what may pass: what it would leave in the
+    /// store could be taken for something else, or never be found.
+    fn waits_to_undo(&self) -> bool {
+        false
+    }
+
     /// Whether it is tried for ever because there is no way back.
     fn never_gives_up(&self) -> bool {
         false

@@ -6,7 +6,7 @@
 //!    │ gave up (the failed step is undone first)
 //!    ▼        step undone, it was the first
 //!  Undoing ─────────────────────────────► Undone
-//!    │ gave up
+//!    │ gave up (a branch whose store is away does not)
 //!    ▼
 //!  Stuck    (a person must look; the project is not locked by it)
 //! ```

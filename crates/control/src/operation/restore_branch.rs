@@ -8,7 +8,8 @@
 //!  3  in one transaction: the branch moves to the new line, and the old line becomes a branch of its own
 //! ```
 //!
-//! Until step 3 is committed the old state is the state; undoing takes the mark and the new line away.
+//! Until step 3 is committed the old state is the state; undoing takes the mark and the new line away. The new line
+//! has no row by which anybody else would find it, so that is tried until the store is there again.
 //! Children keep to the old line.
 
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use crate::db::{Db, branches, databases, endpoints};
 use crate::descent::{self, Trust};
 use crate::directory::Directories;
 use crate::keeper::Keeper;
-use crate::meta;
+use crate::meta::{self, BranchMeta};
 use crate::model::branch::old_name;
 use crate::model::record::{Branch, Endpoint, Operation, Origin};
 use crate::secrets::Secrets;
@@ -86,6 +87,8 @@ impl RestoreBranch {
     async fn new_line(&self, branch: &Branch, args: &Args) -> Result<(), StepFailure> {
         let after = moved(branch, args, clock::now());
         let meta = self.db.read("read a branch", |db| meta::branch(db, &after))?;
+        // Until the mirror says otherwise after the move, it is not the branch: see `meta::settled`.
+        let meta = BranchMeta { restoring: true, ..meta };
         let new = NewBranch {
             project: branch.project_id.clone(),
             branch: args.line.clone(),
@@ -148,6 +151,10 @@ impl Work for RestoreBranch {
             }
         }
         Ok(())
+    }
+
+    fn waits_to_undo(&self) -> bool {
+        true
     }
 
     async fn undo(&self, operation: &Operation, step: u32) -> Result<(), StepFailure> {

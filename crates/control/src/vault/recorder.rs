@@ -32,6 +32,8 @@ pub struct Recorder {
     pub calls: Mutex<Vec<String>>,
     /// The call that fails, for good.
     pub fails: Mutex<Option<&'static str>>,
+    /// The call that fails so many times because the store is away.
+    pub away: Mutex<Option<(&'static str, u32)>>,
     /// The call that does its work and then never returns, like a server that is killed there.
     pub hangs: Mutex<Option<&'static str>>,
     /// What a check finds.
@@ -48,6 +50,11 @@ impl Recorder {
         if *self.fails.lock() == Some(call) {
             let message = format!("the store refuses {call}");
             return Err(VaultError { kind: Kind::Conflict, code: "store-refuses", message });
+        }
+        if let Some((_, left)) = self.away.lock().as_mut().filter(|(what, left)| *what == call && *left > 0) {
+            *left -= 1;
+            let message = "the store is away".to_owned();
+            return Err(VaultError { kind: Kind::Unavailable, code: "storage-unavailable", message });
         }
         Ok(())
     }
