@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use dormouse_base::{BranchId, EndpointId, ProjectId, Timestamp};
+use dormouse_base::{BranchId, EndpointId, Lsn, ProjectId, Timestamp};
 use dormouse_compute::spec::Mode;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
@@ -127,6 +127,16 @@ pub fn all_of_branch(db: &Connection, branch: &BranchId) -> Result<Vec<Endpoint>
         "SELECT {COLUMNS} FROM endpoints WHERE branch_id = ?1 ORDER BY kind DESC, created_at, id"
     ))?
     .query_map([branch.as_str()], read)?
+    .collect()
+}
+
+/// The points that endpoints show for ever of the branch that is on this line of storage.
+pub fn pinned(db: &Connection, storage: &BranchId) -> Result<Vec<Lsn>> {
+    db.prepare_cached(
+        "SELECT pinned_lsn FROM endpoints WHERE pinned_lsn IS NOT NULL AND deleting = 0
+         AND branch_id IN (SELECT id FROM branches WHERE storage_id = ?1 AND deleting = 0)",
+    )?
+    .query_map([storage.as_str()], |row| id(row, 0))?
     .collect()
 }
 

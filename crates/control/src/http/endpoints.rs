@@ -215,7 +215,22 @@ impl Control {
             .await?;
         let row = self.foundation.db.read("read an endpoint", |db| endpoints::get(db, &id))?;
         let row = row.ok_or_else(|| Error::not_found("endpoint", "endpoint-not-found", id.as_str()))?;
+        self.still_kept(place, &row).await?;
         Ok((row, operation))
+    }
+
+    /// A point is kept from when its row is there. What was collected between the question for the point and the row
+    /// shows now, and then the endpoint could never be made.
+    async fn still_kept(&self, place: &Place, row: &Endpoint) -> Result<(), Error> {
+        let Some(lsn) = row.pinned_lsn else { return Ok(()) };
+        let window = self.vault.window(&place.project.id, &place.branch.storage_id).await;
+        // A store that does not answer just now has told of the point before.
+        let Some(start) = window.ok().map(|window| window.start).filter(|start| lsn < *start) else {
+            return Ok(());
+        };
+        self.delete_endpoint(row).await?;
+        let message = format!("position {lsn} is not kept any more: history begins at {start}");
+        Err(Error::new(Kind::Invalid, "history-window", message))
     }
 
     /// Deletes an endpoint; what only its files hold is stored first.

@@ -36,6 +36,8 @@ pub struct Recorder {
     pub away: Mutex<Option<(&'static str, u32)>>,
     /// The call that does its work and then never returns, like a server that is killed there.
     pub hangs: Mutex<Option<&'static str>>,
+    /// Where the history of every branch begins once a point of it was found, as if it was collected at that moment.
+    pub moves_to: Mutex<Option<Lsn>>,
     /// What a check finds.
     pub checked: Mutex<Checked>,
     /// What a look shows.
@@ -173,7 +175,8 @@ impl Vault for Recorder {
     async fn window(&self, _: &ProjectId, branch: &BranchId) -> Result<Window, VaultError> {
         self.called("window", branch.as_str()).await?;
         self.known(branch)?;
-        Ok(Window { start: START, start_at: None, stored: HEAD })
+        let start = self.moves_to.lock().unwrap_or(START);
+        Ok(Window { start, start_at: None, stored: HEAD })
     }
 
     async fn sizes(&self, _: &ProjectId, branch: &BranchId) -> Result<Sizes, VaultError> {

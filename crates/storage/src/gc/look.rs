@@ -80,7 +80,8 @@ impl Registers {
                     let keep_from = windows.map_or(Some(Lsn::ZERO), |(windows, now)| {
                         let window = windows.window(&self.project_id, &record)?;
                         let limit = now.checked_sub(window).unwrap_or(Timestamp::MIN);
-                        Some(keep_from(&record, &pieces, limit))
+                        let points = windows.points(&self.project_id, &record)?;
+                        Some(points.into_iter().fold(keep_from(&record, &pieces, limit), Lsn::min))
                     });
                     branches.insert(id, Known { record, seq, deleted_at, keep_from });
                 }

@@ -152,6 +152,9 @@ impl<'a> Run<'a> {
                 wanted.history_start_at = wanted.history_start_at.max(self.now - window);
             }
             hit("gc.register.before").await?;
+            if self.passes_a_point(before, &wanted) {
+                continue;
+            }
             let update = registers
                 .branch(&change.branch)
                 .update(|now: BranchRecord| if now == *before { Ok(wanted.clone()) } else { Err(Moved) });
@@ -170,6 +173,17 @@ impl<'a> Run<'a> {
             hit("gc.register.after").await?;
         }
         Ok(())
+    }
+
+    /// Whether somebody wants a point to be kept since the look: the next one sees it.
+    fn passes_a_point(&self, before: &BranchRecord, wanted: &BranchRecord) -> bool {
+        let passed = before.history_start..wanted.history_start;
+        !passed.is_empty()
+            && self
+                .collector
+                .windows
+                .points(&wanted.project, before)
+                .is_none_or(|points| points.iter().any(|point| passed.contains(point)))
     }
 
     /// Deletes what a settled plan says, then rewrites what is worth it.

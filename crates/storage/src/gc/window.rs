@@ -15,6 +15,11 @@ const POSTGRES_EPOCH: i64 = 946_684_800;
 pub trait Windows: Send + Sync {
     /// The window of a branch; `None` keeps everything that is there.
     fn window(&self, project: &ProjectId, record: &BranchRecord) -> Option<Duration>;
+
+    /// Points of a branch that are kept however old they are; `None` keeps everything that is there.
+    fn points(&self, _: &ProjectId, _: &BranchRecord) -> Option<Vec<Lsn>> {
+        Some(Vec::new())
+    }
 }
 
 /// The same window for all.

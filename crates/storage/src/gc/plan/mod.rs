@@ -112,7 +112,7 @@ pub struct Known {
     pub seq: u64,
     /// When it was deleted. Then the register is its last version and cannot be changed any more.
     pub deleted_at: Option<Timestamp>,
-    /// Where its window begins by the clock; `None` keeps everything that is still there.
+    /// Where its window begins by the clock, or before that its first lasting point; `None` keeps everything that is still there.
     pub keep_from: Option<Lsn>,
 }
 

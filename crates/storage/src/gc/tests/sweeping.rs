@@ -1,13 +1,14 @@
 //! Whole runs on a store with real objects.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_base::Lsn;
+use dormouse_base::{Lsn, ProjectId};
 
 use super::super::*;
 use super::lab::{Files, Lab, at, content, id, later, project};
 use crate::branch::line;
-use crate::branch::record::Origin;
+use crate::branch::record::{BranchRecord, Origin};
 use crate::gc::plan::Pin;
 use crate::key;
 
@@ -162,4 +163,45 @@ async fn templates_of_nobody_go() {
     };
     assert!(!there("old").await && there("new").await && there("used").await);
     assert!(line::plan(&[(used.clone(), lab.record(&used).await)].into(), &used, at(0)).is_err());
+}
+
+/// Keeps an hour, and this point once it was asked so often.
+#[derive(Debug)]
+struct Lasting(Lsn, std::sync::atomic::AtomicU32);
+
+impl Windows for Lasting {
+    fn window(&self, _: &ProjectId, _: &BranchRecord) -> Option<Duration> {
+        Some(HOUR)
+    }
+
+    fn points(&self, _: &ProjectId, record: &BranchRecord) -> Option<Vec<Lsn>> {
+        use std::sync::atomic::Ordering::SeqCst;
+        let early = record.branch != id("main")
+            || self.1.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok();
+        Some(if early { Vec::new() } else { vec![self.0] })
+    }
+}
+
+#[tokio::test]
+async fn a_lasting_point_is_kept_however_old_it_is() {
+    // Also if it was not there yet at the look whose changes are written now.
+    for early in [0, 1] {
+        let lab = Lab::new();
+        let (main, _) = lab.family().await;
+        let windows = Arc::new(Lasting(at(13), early.into()));
+        let mut collector = lab.collector(HOUR);
+        collector.windows = windows;
+        for hours in [2, 4, 6] {
+            let report = collector.collect_at(later(hours)).await.unwrap();
+            assert!(report.frozen.is_empty(), "{report:?}");
+        }
+        let record = lab.record(&main).await;
+        assert_eq!(record.history_start, at(10), "not before the last snapshot that makes it");
+        let records = [(main.clone(), record)].into();
+        let plan = line::plan(&records, &main, at(13)).unwrap();
+        assert_eq!(plan.snapshot.lsn, at(10));
+        let (first, last) = (plan.line.first().unwrap(), plan.line.last().unwrap());
+        assert_eq!((first.from, last.to), (plan.snapshot.redo, at(13)));
+        assert_eq!(lab.keys(".wal").await.len(), 4, "but for what is older");
+    }
 }
