@@ -21,6 +21,7 @@ use dormouse_compute::State;
 use dormouse_runtime::{failpoint, task};
 use dormouse_storage::branch::record::{BranchRecord, SnapshotKind, SnapshotRecord};
 use dormouse_storage::branch::register::UpdateError;
+use dormouse_storage::gc::Lease;
 use dormouse_storage::key::Key;
 use dormouse_storage::manifest::{Manifest, Owner};
 use dormouse_storage::snapshot::{self, Base, Options, Request, SnapshotError, Taken};
@@ -208,7 +209,8 @@ impl Node {
         let resident = home.held().await?.writer().cloned().ok_or_else(nothing)?;
         let lease = self.inner.leases.upload(&resident.project, &resident.branch).await;
         let _kept = lease.map_err(NodeError::part("keep what a snapshot writes"))?;
-        let request = self.request(home, &resident, token.clone()).await?;
+        let (base, _kept_too) = self.listed_base(&resident).await?.unzip();
+        let request = self.request(home, &resident, base, token.clone()).await?;
         // Whoever ends the job waits for this one. Who ended it before it began may have removed the directory.
         let taken = tracker.track_future(self.take(home, request)).await;
         let taken = taken.map_err(|error| if token.is_cancelled() { gave_way() } else { error })?;
@@ -219,6 +221,7 @@ impl Node {
         &self,
         home: &Arc<Home>,
         resident: &Resident,
+        base: Option<Key>,
         cancel: CancellationToken,
     ) -> Result<Request, NodeError> {
         let held = home.held().await?;
@@ -228,7 +231,7 @@ impl Node {
         let hot =
             held.resident.as_ref().map_or_else(|| resident.hot_with(&touched), |r| r.hot_with(&touched));
         drop(held);
-        let base = match self.listed_base(resident).await? {
+        let base = match base {
             None => None,
             Some(key) => {
                 let manifest = Manifest::load(&self.inner.store, &key).await;
@@ -252,16 +255,18 @@ impl Node {
     }
 
     /// The snapshot that a directory was last stored as, as the registers list it *now*: its manifest may
-    /// have been written anew, and then only the new one's packs stay.
-    async fn listed_base(&self, resident: &Resident) -> Result<Option<Key>, NodeError> {
+    /// have been written anew, and then only the new one's packs stay. It may be an ancestor's, and be taken off its
+    /// list while the next one is uploaded, which takes as long as it takes: it stays with the lease.
+    async fn listed_base(&self, resident: &Resident) -> Result<Option<(Key, Lease)>, NodeError> {
         let Some(key) = &resident.base else { return Ok(None) };
         let records = self.inner.registers.family(&resident.project, &resident.branch).await?;
         let mut listed = records.values().flat_map(|record| &record.snapshots);
         if listed.clone().any(|snapshot| snapshot.manifest == *key) {
-            return Ok(Some(key.clone()));
+            return Ok(Some((key.clone(), self.keep(resident, key.clone())?)));
         }
         let same = listed.find(|s| s.lsn == resident.base_lsn && s.redo == resident.base_redo);
-        Ok(same.map(|snapshot| snapshot.manifest.clone()))
+        let kept = |s: &SnapshotRecord| Ok((s.manifest.clone(), self.keep(resident, s.manifest.clone())?));
+        same.map(kept).transpose()
     }
 
     async fn take(&self, home: &Arc<Home>, request: Request) -> Result<Taken, NodeError> {
@@ -369,7 +374,17 @@ fn state_file(home: &Home) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use dormouse_base::{BranchId, Epoch, ProjectId, Timeline, clock};
+    use dormouse_compute::postgres::discover::Installations;
+    use dormouse_compute::sandbox::identity::{Identities, Identity};
+    use dormouse_storage::branch::record::Origin;
+    use dormouse_storage::gc::plan::Pin;
+    use dormouse_storage::key;
+
+    use super::super::resident::{Fresh, Purpose};
+    use super::super::standing::tests::record;
     use super::*;
+    use crate::directory::Directories;
 
     #[test]
     fn a_branch_far_behind_the_last_snapshot_wants_another() {
@@ -387,5 +402,56 @@ mod tests {
         let next = 8 * WAL_SEGMENT;
         assert!(!shots(next + 100, next).is_far_behind(redo));
         assert!(shots(next + FORK_WAL, next).is_far_behind(redo));
+    }
+
+    #[tokio::test]
+    async fn the_snapshot_that_the_next_one_builds_on_stays_meanwhile() {
+        let dir = tempfile::tempdir().unwrap();
+        let identity = Identities::Own(Identity { uid: 1, gid: 1 });
+        let directories = Directories::open(dir.path(), Installations::default(), identity).unwrap();
+        let node = Node::in_memory(dir.path(), directories);
+        let project: ProjectId = "p".parse().unwrap();
+        let (parent, child): (BranchId, BranchId) = ("br-main".parse().unwrap(), "br-dev".parse().unwrap());
+        let key = |epoch| key::manifest(&project, &parent, Lsn(200), Epoch(epoch));
+        let origin = Origin::Branch { parent: parent.clone(), lsn: Lsn(300), at: None };
+        let of_child =
+            BranchRecord { project: project.clone(), branch: child.clone(), origin, ..record(&[]) };
+        let mut of_parent =
+            BranchRecord { project: project.clone(), branch: parent.clone(), ..record(&[(1, 100, None)]) };
+        of_parent.snapshots = vec![SnapshotRecord {
+            kind: SnapshotKind::Clean,
+            lsn: Lsn(200),
+            redo: Lsn(200),
+            timeline: Timeline(1),
+            epoch: Epoch(1),
+            manifest: key(2),
+            boot: key::boot(&project, &parent, Lsn(200), Epoch(1)),
+            taken_at: clock::now(),
+            logical_bytes: 0,
+            added_bytes: 0,
+        }];
+        for record in [of_parent, of_child] {
+            let register = node.inner.registers.branch(&project, &record.branch);
+            register.create_first(record).await.unwrap();
+        }
+        // Its parent's, by its key or by its place if it was written anew since.
+        for made_of in [key(2), key(1)] {
+            let fresh = Fresh {
+                project: project.clone(),
+                branch: child.clone(),
+                pg_major: 18,
+                purpose: Purpose::Write,
+                seen: Epoch(0),
+                timeline: Timeline(2),
+                from: Lsn(300),
+            };
+            let resident = Resident::new(fresh, Some((made_of, Lsn(200), Lsn(200))), false);
+            let (base, lease) = node.listed_base(&resident).await.unwrap().unwrap();
+            assert_eq!(base, key(2));
+            let pinned = Pin::Snapshot { branch: child.clone(), manifest: base };
+            assert_eq!(node.inner.leases.of(&project), [pinned]);
+            drop(lease);
+            assert!(node.inner.leases.is_empty());
+        }
     }
 }

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dormouse_base::{BranchId, Epoch, Timestamp};
+use dormouse_base::{BranchId, Epoch, Timestamp, clock};
 use dormouse_runtime::task;
 
 use super::look::Registers;
@@ -325,7 +325,8 @@ async fn swap(
     let update = registers.branch(&user.branch).update(|mut record: BranchRecord| {
         let listed = record.snapshots.iter_mut().find(|s| s.manifest == user.snapshot.manifest);
         let snapshot = std::mem::replace(listed.ok_or(Unlisted)?, after.clone());
-        record.retired.push(Retired { snapshot, of: None, at: now });
+        // Moving the chunks may have taken long, and whoever found it listed until now has the whole grace period.
+        record.retired.push(Retired { snapshot, of: None, at: now.max(clock::now()) });
         Ok(record)
     });
     match update.await {

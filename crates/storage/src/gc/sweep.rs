@@ -112,6 +112,8 @@ impl<'a> Run<'a> {
     }
 
     async fn attempt(&mut self, project: &ProjectId, registers: &mut Registers) -> Result<Attempt, GcError> {
+        // Other projects may have taken hours of this run: what is taken off a list is taken off now.
+        self.now = self.now.max(clock::now());
         let options = &self.collector.options;
         let Seen { mut look, .. } = registers.look(Some((&*self.collector.windows, self.now))).await?;
         look.pins = self.collector.leases.of(project);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::lab::{Files, Lab, later, noise, project};
+use super::trap::{self, Action};
 use crate::key;
 use crate::pack::boot::BootPack;
 
@@ -95,4 +96,30 @@ async fn a_damaged_chunk_is_not_carried_on() {
         lab.record(&main).await.snapshots[0].manifest,
         key::manifest(&project(), &main, super::lab::at(20), dormouse_base::Epoch(1))
     );
+}
+
+#[tokio::test]
+async fn what_is_replaced_stays_for_the_grace_period_from_then_on() {
+    let lab = Lab::new();
+    let main = lab.root().await;
+    let mut files = Files::from([("a".to_owned(), noise(1, 1)), ("b".to_owned(), noise(20, 18))]);
+    for (n, seed) in [(0, 20), (10, 100)] {
+        lab.file(&main, n, n + 10, dormouse_base::clock::now()).await;
+        files.insert("b".to_owned(), noise(seed, 18));
+        lab.snapshot(&main, n + 10, n + 10, &files).await;
+    }
+    let mut collector = lab.collector(Duration::ZERO);
+    collector.options.limits.grace = Duration::ZERO;
+    trap::set("gc.rewrite.packs.after", 1, Action::Wait);
+    for _ in 0..4 {
+        let began = dormouse_base::clock::now();
+        if collector.collect_at(began).await.unwrap().rewritten > 0 {
+            assert!(!trap::clear(), "it took its time");
+            let retired = &lab.record(&main).await.retired;
+            assert!(!retired.is_empty());
+            assert!(retired.iter().all(|r| r.at >= began + Duration::from_millis(20)), "{retired:?} {began}");
+            return;
+        }
+    }
+    panic!("nothing was rewritten");
 }
