@@ -189,22 +189,27 @@ pub fn lines(db: &Connection, project: &ProjectId) -> Result<HashMap<BranchId, B
         .collect()
 }
 
-/// Branches of living projects that should be gone by now.
+/// Which branches go when their time has come: those of living projects. One that is not ready and that nothing is
+/// being done about any more will not become ready either.
+const EXPIRE: &str = "deleting = 0 AND project_id IN (SELECT id FROM projects WHERE deleting = 0)
+     AND (ready = 1 OR project_id NOT IN (SELECT project_id FROM operations WHERE phase IN ('doing', 'undoing')))";
+
+/// Branches that should be gone by now.
 pub fn expired(db: &Connection, now: Timestamp) -> Result<Vec<Branch>> {
     db.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM branches WHERE expires_at <= ?1 AND deleting = 0 AND ready = 1
-         AND project_id IN (SELECT id FROM projects WHERE deleting = 0) ORDER BY expires_at, id"
+        "SELECT {COLUMNS} FROM branches WHERE expires_at <= ?1 AND {EXPIRE} ORDER BY expires_at, id"
     ))?
     .query_map([micros(now)], read)?
     .collect()
 }
 
-/// When the next branch or endpoint expires.
+/// When the next branch or endpoint expires, of those that [`expired`] and `endpoints::expired` will find then.
 pub fn next_expiry(db: &Connection) -> Result<Option<Timestamp>> {
-    db.prepare_cached(
-        "SELECT min(at) FROM (SELECT min(expires_at) AS at FROM branches WHERE deleting = 0
-         UNION ALL SELECT min(expires_at) FROM endpoints WHERE deleting = 0)",
-    )?
+    db.prepare_cached(&format!(
+        "SELECT min(at) FROM (SELECT min(expires_at) AS at FROM branches WHERE {EXPIRE}
+         UNION ALL SELECT min(expires_at) FROM endpoints WHERE deleting = 0
+         AND project_id IN (SELECT id FROM projects WHERE deleting = 0))"
+    ))?
     .query_row([], |row| maybe_time(row, 0))
 }
 

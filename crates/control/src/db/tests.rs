@@ -7,6 +7,7 @@ use dormouse_compute::spec::Mode;
 use super::*;
 use crate::model::record::{Branch, Endpoint, Origin, Pending, Project, ProjectSettings, Role, Target};
 use crate::operation::draft;
+use crate::operation::phase::Phase;
 
 fn db() -> (tempfile::TempDir, Db) {
     let dir = tempfile::tempdir().unwrap();
@@ -119,7 +120,7 @@ fn one_unfinished_operation_per_project() {
     let second = draft("y", target(&a), serde_json::json!({}));
     let error = db.write_now("", |db| operations::insert(db, &second)).unwrap_err();
     assert!(error.conflicts_in("operations"), "{error:?}");
-    first.phase = crate::operation::phase::Phase::Done;
+    first.phase = Phase::Done;
     db.write_now("", |db| operations::update(db, &first)).unwrap();
     db.write_now("", |db| operations::insert(db, &second)).unwrap();
     assert_eq!(db.read("", operations::unfinished).unwrap().len(), 2);
@@ -282,6 +283,39 @@ fn a_branch_has_one_writer_and_any_number_of_readers() {
     assert_eq!(db.read("", branches::next_expiry).unwrap(), Some(at(5)));
     db.write_now("", |db| endpoints::set_deleting(db, &writer.id, true)).unwrap();
     assert_eq!(db.read("", |db| endpoints::of_branch(db, &branch.id)).unwrap(), None);
+}
+
+#[test]
+fn the_next_expiry_is_of_something_that_then_expires() {
+    let (_dir, db) = db();
+    let (project, mut branch, _) = with_endpoint(&db, 0);
+    branch.expires_at = Some(at(3));
+    let target =
+        Target { project_id: project.id.clone(), branch_id: Some(branch.id.clone()), endpoint_id: None };
+    let mut making = draft("create_branch", target, serde_json::json!({}));
+    let reader = Endpoint { mode: Mode::ReadOnly, expires_at: Some(at(5)), ..endpoint(&branch, 1) };
+    db.write_now("", |db| {
+        branches::put(db, &branch)?;
+        operations::insert(db, &making)
+    })
+    .unwrap();
+    let seen = || {
+        db.read("", |db| {
+            let (old, passing) = (branches::expired(db, at(9))?, endpoints::expired(db, at(9))?);
+            Ok((old.len(), passing.len(), branches::next_expiry(db)?))
+        })
+        .unwrap()
+    };
+    assert_eq!(seen(), (0, 0, None), "it is still being made");
+    making.phase = Phase::Stuck;
+    db.write_now("", |db| operations::update(db, &making)).unwrap();
+    assert_eq!(seen(), (1, 0, Some(at(3))), "it will never be ready");
+    db.write_now("", |db| branches::mark_ready(db, &branch.id, at(2))).unwrap();
+    assert_eq!(seen(), (1, 0, Some(at(3))));
+    db.write_now("", |db| endpoints::insert(db, &reader)).unwrap();
+    assert_eq!(seen(), (1, 1, Some(at(3))));
+    db.write_now("", |db| projects::mark_deleting(db, &project.id, at(2))).unwrap();
+    assert_eq!(seen(), (0, 0, None), "it goes with its project");
 }
 
 #[test]
