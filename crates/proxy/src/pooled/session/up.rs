@@ -53,8 +53,9 @@ impl Session {
                 if !self.outbox.is_empty() {
                     return Ok(false);
                 }
-                if self.client.is_stalled()
-                    || self.flush_backend(cx)?
+                // First of all: what a stalled client waits for may not have been sent.
+                if self.flush_backend(cx)?
+                    || self.client.is_stalled()
                     || self.leased.as_ref().is_some_and(|l| !l.held.outbox.is_empty())
                 {
                     let gone = self.clocks.misses(&self.stream, cx);
