@@ -63,6 +63,16 @@ impl Client {
         self.stalled
     }
 
+    /// What it said that waits for an answer, when that does not come any more: no backend has seen it, so it is for
+    /// another one.
+    pub fn take_back(&mut self) -> Vec<u8> {
+        if !std::mem::take(&mut self.stalled) {
+            return Vec::new();
+        }
+        self.needs = 0;
+        std::mem::take(&mut self.partial)
+    }
+
     /// Whether it said goodbye.
     #[must_use]
     pub fn has_left(&self) -> bool {

@@ -92,7 +92,10 @@ impl Session {
             listening.away();
         }
         match loss {
-            Loss::Unnoticed => {}
+            Loss::Unnoticed => {
+                let unsent = self.client.take_back();
+                self.input.splice(..0, unsent);
+            }
             Loss::GoesOn { told, lost, failed } => {
                 self.outbox.add(&told);
                 self.lost = lost.map(Box::new);
