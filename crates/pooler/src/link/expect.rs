@@ -45,6 +45,9 @@ pub(super) enum Expect {
     /// An empty query of our own behind such a Sync: what has not come before its answer does not come. Up to
     /// ReadyForQuery, of which the client sees nothing.
     Mark,
+    /// ReadyForQuery of a Sync of our own, in front of such an empty query: without one, a backend that reads on without
+    /// doing anything would not answer that. The client does not see it.
+    Probe,
     /// ReadyForQuery of a series that is said again: the client does not see it.
     Again,
     /// A query of our own: up to ReadyForQuery, of which the client sees nothing.
@@ -179,7 +182,13 @@ impl Expect {
     pub(super) fn is_boundary(&self) -> bool {
         matches!(
             self,
-            Self::Sync | Self::Perhaps | Self::Mark | Self::Again | Self::Query(_) | Self::Function(_)
+            Self::Sync
+                | Self::Perhaps
+                | Self::Mark
+                | Self::Probe
+                | Self::Again
+                | Self::Query(_)
+                | Self::Function(_)
         )
     }
 

@@ -18,7 +18,7 @@ pub(super) fn failed(client: &mut Client, server: &mut Server) {
     if !server.expect.front().is_some_and(Expect::is_extended) {
         // A simple query ends with its ReadyForQuery; a Sync may find a constraint violated.
         if matches!(server.expect.front(), Some(Expect::Query(_))) {
-            doubt(client, server, 1);
+            doubt(client, server, server.behind_answers());
         }
         return;
     }
@@ -53,8 +53,7 @@ pub(super) fn lost(client: &mut Client, server: &mut Server) {
 
 /// A COPY from the client has failed, and the Syncs that came before its data, which are expected from `at` on, were
 /// answered if it had not begun to read. What comes is so many ReadyForQuery more or less, and only another answer
-/// behind them tells. One for each Sync behind the data comes in any case, so those count as the first, also those of
-/// series that the backend sees nothing else of.
+/// behind them tells. One for each Sync behind the data comes in any case, so those count as the first.
 fn doubt(client: &mut Client, server: &mut Server, at: usize) {
     let perhaps = |expect: &&Expect| matches!(expect, Expect::Perhaps);
     let doubtful = server.expect.iter().skip(at).take_while(perhaps).count();
@@ -70,28 +69,10 @@ fn doubt(client: &mut Client, server: &mut Server, at: usize) {
             _ => break,
         }
     }
-    let tells = |expect: &Expect| !matches!(expect, Expect::Sync | Expect::Answer(_) | Expect::CopyEnd);
-    let mut end = at + doubtful + certain;
-    if certain > 0 {
-        // Series that only we answer end like it.
-        let alike = server.expect.iter().skip(end).take_while(|expect| !tells(expect));
-        end += alike
-            .enumerate()
-            .filter(|(_, expect)| matches!(expect, Expect::Sync))
-            .last()
-            .map_or(0, |(at, _)| at + 1);
-        server.expect.make_contiguous()[at..end].rotate_left(doubtful);
-    }
-    let mut behind = server.expect.range(end..);
-    if behind.clone().any(tells) {
-        return;
-    }
-    if at == 0 && certain == 0 && behind.next().is_none() {
-        // It may be reading on without doing anything, so a Sync of the client comes first.
-        server.skipping = true;
-    } else {
-        (server.under_way.mark, client.stalled) = (true, true);
-    }
+    server.expect.make_contiguous()[at..at + doubtful + certain].rotate_left(doubtful);
+    // If none of them was answered, it is reading on without doing anything.
+    server.skipping = at == 0 && certain == 0;
+    (server.under_way.mark, client.stalled) = (true, true);
 }
 
 fn undo(client: &mut Client, server: &mut Server, expect: Expect) {

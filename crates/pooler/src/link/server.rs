@@ -77,6 +77,8 @@ pub(super) struct UnderWay {
     pub(super) defined: bool,
     /// Something that changes tables or the like, or takes that back, may be among what was sent.
     pub(super) defining: bool,
+    /// COPY data may have ended, or a Sync among it, of which it is not known whether the backend reads it so.
+    pub(super) data: bool,
     /// Only an empty query of our own will tell whether a Sync was ignored: it goes behind what was sent.
     pub(super) mark: bool,
     /// What its client says, in case it must be said again.
@@ -178,6 +180,21 @@ impl Server {
             self.under_way.defining = self.expect.iter().any(|expect| self.may_define(expect.stateful()));
         }
         self.under_way.defining
+    }
+
+    /// Whether it is open what the backend does with a statement that is sent now: it may be reading COPY data, or have
+    /// given that up and be reading on without doing anything, up to the next Sync.
+    pub(super) fn is_among_data(&mut self) -> bool {
+        if self.under_way.data {
+            let open = |expect: &Expect| matches!(expect, Expect::CopyEnd | Expect::Perhaps);
+            self.under_way.data = self.expect.iter().any(open);
+        }
+        self.under_way.data
+    }
+
+    /// The place of what comes behind the first thing that is expected, and what we say behind that.
+    pub(super) fn behind_answers(&self) -> usize {
+        1 + self.expect.iter().skip(1).take_while(|next| matches!(next, Expect::Answer(_))).count()
     }
 
     /// Whether what is expected keeps so many texts in memory that a client must wait before it says more of them.

@@ -20,12 +20,24 @@ impl Down<'_> {
 
     /// The backend waits for COPY data, unless it has something against the COPY: then an error follows. The Syncs
     /// that were sent before the data's end are ignored in the one case, and answered in the other.
+    ///
+    /// What only we answer has no place among them: PostgreSQL would end the connection. It counts as said before.
     pub(super) fn copy_in(&mut self) {
         let server = &mut *self.server;
         let extended = matches!(server.expect.front(), Some(Expect::Execute(..)));
-        let mut behind = 1;
-        while let Some(sync @ Expect::Sync) = server.expect.get_mut(behind) {
-            *sync = Expect::Perhaps;
+        let (mut answers, mut behind) = (1, 1);
+        loop {
+            match server.expect.get_mut(behind) {
+                Some(sync @ Expect::Sync) => {
+                    *sync = Expect::Perhaps;
+                    server.under_way.data = true;
+                }
+                Some(Expect::Answer(_)) => {
+                    server.expect.make_contiguous()[answers..=behind].rotate_right(1);
+                    answers += 1;
+                }
+                _ => break,
+            }
             behind += 1;
         }
         let ended = matches!(server.expect.get(behind), Some(Expect::CopyEnd));
@@ -41,9 +53,6 @@ impl Down<'_> {
         // While it might have been, what followed was not sent.
         if std::mem::take(&mut self.server.skipping) {
             self.server.unsynced = false;
-            let more = matches!(self.server.expect.front(), Some(Expect::Perhaps));
-            self.server.under_way.mark = more;
-            self.client.stalled |= more;
         }
     }
 }

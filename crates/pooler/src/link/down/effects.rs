@@ -29,8 +29,9 @@ impl Down<'_> {
         }
         if body.starts_with(b"COPY ") {
             // The data was read, and the Syncs before it ignored.
-            while let Some(Expect::Perhaps) = self.server.expect.get(1) {
-                self.server.expect.remove(1);
+            let at = self.server.behind_answers();
+            while let Some(Expect::Perhaps) = self.server.expect.get(at) {
+                self.server.expect.remove(at);
             }
         }
         self.server.under_way.block |= body.starts_with(b"BEGIN") || body.starts_with(b"START TRANSACTION");

@@ -316,6 +316,7 @@ impl Down<'_> {
                 self.ready += 1;
                 return Ok(false);
             }
+            Some(Expect::Probe) => return Ok(false),
             Some(Expect::Again) => {
                 self.server.say_again(self.client);
                 return Ok(false);

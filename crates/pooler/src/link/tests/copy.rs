@@ -64,7 +64,7 @@ fn a_sync_among_data_is_answered_if_the_copy_has_failed_before() {
 
 /// As tokio-postgres gives a COPY up, and closes its statement, while more is waiting already.
 #[test]
-fn series_that_only_we_answer_are_behind_the_data_as_well() {
+fn what_follows_waits_until_it_is_known_how_the_data_was_read() {
     let sync = message(b'S', b"");
     let parse = |name: &str| message(b'P', format!("{name}\0copy t from stdin\0\0\0").as_bytes());
     let run = [message(b'B', b"\0s\0\0\0\0\0\0\0"), message(b'E', b"\0\0\0\0\0"), sync.clone()].concat();
@@ -81,16 +81,50 @@ fn series_that_only_we_answer_are_behind_the_data_as_well() {
         let next = [message(b'P', b"t\0select 1\0\0\0"), sync.clone()].concat();
         let said = if later { fail.clone() } else { [fail.clone(), next.clone()].concat() };
         pair.up(&said).unwrap();
-        let told = pair.down(&[error.clone(), ready(), ready()].concat());
-        assert_eq!(told, [error.clone(), ready(), closed.clone(), ready()].concat());
+        let told = [error.clone(), ready()].concat();
+        assert_eq!(pair.down(&told), told);
+        assert_eq!(pair.up(b"").unwrap(), query(""));
+        assert_eq!(pair.down(&[message(b'I', b""), ready()].concat()), b"");
+        pair.up(b"").unwrap();
         if later {
-            assert_eq!(pair.up(b"").unwrap(), query(""));
             pair.up(&next).unwrap();
-            assert_eq!(pair.down(&[message(b'I', b""), ready()].concat()), b"");
         }
-        let rest = [parsed.clone(), ready()].concat();
-        assert_eq!(pair.down(&rest), rest, "later: {later}");
+        let rest = pair.down(&[ready(), parsed.clone(), ready()].concat());
+        assert_eq!(rest, [closed.clone(), ready(), parsed.clone(), ready()].concat(), "later: {later}");
         assert!(pair.server.is_free(&pair.client));
+    }
+}
+
+/// PostgreSQL would end the connection at the Close, of which this backend does not know.
+#[test]
+fn a_statement_closed_in_front_of_its_data_does_not_count_as_an_answer() {
+    let sync = message(b'S', b"");
+    let (waits, closed) = (message(b'G', &[0, 0, 0]), message(b'3', b""));
+    for between in [false, true] {
+        for fails in [false, true] {
+            let mut pair = pair();
+            pair.up(&[message(b'P', b"s\0copy t from stdin\0\0\0"), sync.clone()].concat()).unwrap();
+            pair.down(&[message(b'1', b""), ready()].concat());
+            pair.up(&[message(b'B', b"\0s\0\0\0\0\0\0\0"), message(b'E', b"\0\0\0\0\0")].concat()).unwrap();
+            let syncs = if between { &sync[..] } else { &[] };
+            let end = if fails { message(b'f', b"enough\0") } else { message(b'c', b"") };
+            let next = [message(b'P', b"\0select 1\0\0\0"), sync.clone()].concat();
+            let said = [syncs, &message(b'C', b"Ss\0"), &sync, &end, &next].concat();
+            assert_eq!(pair.up(&said).unwrap(), [syncs, &sync, &end].concat());
+            pair.down(&[message(b'2', b""), waits.clone()].concat());
+            if fails {
+                // Nobody reads the Parse, and the Sync behind it is answered.
+                let error = message(b'E', b"SERROR\0C57014\0Mno\0\0");
+                assert_eq!(pair.down(&error), error);
+                assert!(pair.up(b"").unwrap().starts_with(&[&sync[..], &query("")].concat()));
+                pair.down(&[ready(), message(b'I', b""), ready()].concat());
+                assert_eq!(pair.up(b"").unwrap(), sync);
+                assert_eq!(pair.down(&ready()), ready());
+            } else {
+                assert_eq!(pair.down(&copies(1)), [copies(1), closed.clone()].concat());
+                assert_eq!(pair.up(b"").unwrap(), next);
+            }
+        }
     }
 }
 
@@ -106,6 +140,8 @@ struct Copy {
     /// Syncs before the data.
     syncs: usize,
     data: usize,
+    /// A simple query comes before the Sync that ends it: of a COPY that has failed nobody reads it.
+    between: bool,
     /// What follows at once: nothing, a statement, a simple query.
     then: u8,
 }
@@ -123,6 +159,9 @@ fn encode_copy(copy: &Copy, who: usize) -> Vec<u8> {
     for tag in DATA[copy.data].bytes() {
         out.extend(if tag == b'b' { message(b'd', b"bad") } else { message(tag, b"") });
     }
+    if copy.between {
+        out.extend(encode(&Say::Query(9), who));
+    }
     if !copy.simple {
         out.extend(sync.clone());
     }
@@ -137,8 +176,9 @@ fn encode_copy(copy: &Copy, who: usize) -> Vec<u8> {
 }
 
 fn any_copy() -> impl Strategy<Value = Copy> {
-    (any::<bool>(), any::<bool>(), 0_usize..3, 0..DATA.len(), 0..3_u8)
-        .prop_map(|(simple, refused, syncs, data, then)| Copy { simple, refused, syncs, data, then })
+    (any::<bool>(), any::<bool>(), 0_usize..3, 0..DATA.len(), any::<bool>(), 0..3_u8).prop_map(
+        |(simple, refused, syncs, data, between, then)| Copy { simple, refused, syncs, data, between, then },
+    )
 }
 
 proptest! {

@@ -152,7 +152,13 @@ impl Up<'_> {
         if self.server.under_way.mark && self.client.passing == 0 {
             self.server.under_way.mark = false;
             if self.server.expect.iter().any(|expect| matches!(expect, Expect::Perhaps)) {
-                self.mark(write.put_at(at));
+                let out = write.put_at(at);
+                if self.server.skipping {
+                    // Answered for certain: it counts as the first.
+                    parts::empty(out, tag::SYNC);
+                    self.server.expect.push_front(Expect::Probe);
+                }
+                self.mark(out);
             }
         }
         while at < input.len() {
@@ -253,6 +259,10 @@ impl Up<'_> {
             return Ok(Fate::Stall);
         }
         let body = seen.get(HEADER_LEN..).unwrap_or_default();
+        if !is_for_copy(header.tag) && self.server.is_among_data() {
+            self.hurry(at, write);
+            return Ok(Fate::Stall);
+        }
         if self.server.skipping && header.tag != tag::SYNC && header.tag != tag::TERMINATE {
             // The backend would not read it either.
             return Ok(Fate::Drop);
@@ -264,7 +274,7 @@ impl Up<'_> {
             tag::DESCRIBE => self.describe(body, at, write),
             tag::CLOSE => self.close(body, at, write),
             tag::EXECUTE => self.execute(body, at, write),
-            tag::SYNC => Ok(self.sync(at, write)),
+            tag::SYNC => Ok(self.sync()),
             tag::FLUSH => Ok(Fate::Pass),
             tag::FUNCTION_CALL => {
                 self.server.push(Expect::Function(read::effect_of_call(body)));
@@ -280,6 +290,7 @@ impl Up<'_> {
             tag::COPY_DONE | tag::COPY_FAIL => {
                 if !std::mem::take(&mut self.server.copy_in) {
                     self.server.push(Expect::CopyEnd);
+                    self.server.under_way.data = true;
                 }
                 Ok(Fate::Pass)
             }

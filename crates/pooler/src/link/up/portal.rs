@@ -140,7 +140,7 @@ impl Up<'_> {
         Ok(Fate::Pass)
     }
 
-    pub(super) fn sync(&mut self, at: usize, write: &mut Write<'_>) -> Fate {
+    pub(super) fn sync(&mut self) -> Fate {
         if self.server.copy_in {
             // While it waits for COPY data the backend ignores it. If the COPY has failed meanwhile, which is not known
             // here yet, it does not.
@@ -148,22 +148,13 @@ impl Up<'_> {
                 return Fate::Drop;
             }
             self.server.push(Expect::Perhaps);
+            self.server.under_way.data = true;
             return Fate::Pass;
         }
         self.server.unsynced = false;
         self.server.skipping = false;
         self.server.prepared.say(None);
-        let expect = &mut self.server.expect;
-        if !matches!((expect.front(), expect.back()), (Some(Expect::Perhaps), Some(Expect::Perhaps))) {
-            self.server.push(Expect::Sync);
-            return Fate::Pass;
-        }
-        // This one is answered for certain: it counts as the first.
-        let doubtful = expect.iter().rev().take_while(|expect| matches!(expect, Expect::Perhaps)).count();
-        expect.insert(expect.len() - doubtful, Expect::Sync);
-        let out = write.put_at(at);
-        parts::empty(out, tag::SYNC);
-        self.mark(out);
-        Fate::Drop
+        self.server.push(Expect::Sync);
+        Fate::Pass
     }
 }
