@@ -11,6 +11,7 @@ use dormouse_base::EndpointId;
 use dormouse_base::clock::Mono;
 use dormouse_compute::endpoint::Closing;
 use dormouse_compute::event::{Cause, Happening, SleepReason};
+use dormouse_compute::fleet::Standstill;
 use dormouse_compute::host::{Host, HostError, SleepNotes};
 use dormouse_compute::limits::Controllers;
 use dormouse_compute::metrics::Metrics;
@@ -193,6 +194,21 @@ impl World {
     }
 }
 
+impl World {
+    /// Another fleet has taken over, and has stopped and started what this one still knows the first run of: this one's
+    /// turn, which is not over, and the other.
+    async fn taken_over(&self) -> (Standstill, Fleet, Scope) {
+        self.fleet.endpoint(&self.id).wake(Cause::Request).await.unwrap();
+        let still = self.fleet.hold(Duration::from_secs(5)).await.unwrap();
+        let (next, scope) = fleet(&self.root, Arc::clone(&self.host), self.choice);
+        assert_eq!(next.adopt_all().await, std::slice::from_ref(&self.id));
+        let endpoint = next.endpoint(&self.id);
+        endpoint.suspend(SleepReason::Request).await.unwrap();
+        endpoint.wake(Cause::Request).await.unwrap();
+        (still, next, scope)
+    }
+}
+
 impl Drop for World {
     fn drop(&mut self) {
         for pid in process::in_directory(&self.data()) {
@@ -330,17 +346,11 @@ async fn a_new_fleet_adopts_active_and_frozen_computes_and_nothing_else() {
     next.shut_down(false, Duration::from_secs(20)).await;
 }
 
-/// Another server has taken over, and has stopped and started what this one still knows the first run of.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fleet_that_was_taken_over_never_acts_again() {
     let world = world(Choice::Off, None, PauseTimeout::Forever);
-    world.fleet.endpoint(&world.id).wake(Cause::Request).await.unwrap();
-    let still = world.fleet.hold(Duration::from_secs(5)).await.unwrap();
-    let (next, _scope) = fleet(&world.root, Arc::clone(&world.host), world.choice);
-    assert_eq!(next.adopt_all().await, std::slice::from_ref(&world.id));
+    let (still, next, _scope) = world.taken_over().await;
     let endpoint = next.endpoint(&world.id);
-    endpoint.suspend(SleepReason::Request).await.unwrap();
-    endpoint.wake(Cause::Request).await.unwrap();
     let pid = endpoint.pid();
     drop(still);
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -367,13 +377,8 @@ async fn who_is_just_logging_in_is_asked_for_a_password_after_a_takeover() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_end_of_a_run_is_no_harm_to_the_next() {
     let world = world(Choice::Off, None, PauseTimeout::Forever);
-    world.fleet.endpoint(&world.id).wake(Cause::Request).await.unwrap();
-    let still = world.fleet.hold(Duration::from_secs(5)).await.unwrap();
-    let (next, _scope) = fleet(&world.root, Arc::clone(&world.host), world.choice);
-    assert_eq!(next.adopt_all().await, std::slice::from_ref(&world.id));
+    let (still, next, _scope) = world.taken_over().await;
     let endpoint = next.endpoint(&world.id);
-    endpoint.suspend(SleepReason::Request).await.unwrap();
-    endpoint.wake(Cause::Request).await.unwrap();
     let pid = endpoint.pid();
     // The first fleet knows that its run has ended, and next is told not to heal it.
     let before = world.fleet.endpoint(&world.id);

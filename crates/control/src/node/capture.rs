@@ -251,7 +251,7 @@ mod tests {
     use dormouse_storage::wal::reader::Reader;
     use dormouse_storage::wal::source::{Chunk, Progress, SourceError};
 
-    use super::super::resident::{Fresh, Purpose};
+    use super::super::resident::Fresh;
     use super::*;
     use crate::directory::Directories;
 
@@ -289,16 +289,7 @@ mod tests {
         let installations = dormouse_compute::postgres::discover::Installations::default();
         let directories = Directories::open(dir.path(), installations, identities).unwrap();
         let node = Node::in_memory(dir.path(), directories);
-        let fresh = Fresh {
-            project: "p".parse().unwrap(),
-            branch: "br-a".parse().unwrap(),
-            pg_major: 18,
-            purpose: Purpose::Write,
-            seen: Epoch(0),
-            timeline: Timeline(1),
-            from: Lsn(100),
-        };
-        let mut resident = Resident::new(fresh, None, false);
+        let mut resident = Resident::new(Fresh::sample(0, 100), None, false);
         resident.epoch = Some(Epoch(1));
         let scope = Scope::new();
         let store = Store::new(Arc::new(object_store::memory::InMemory::new()));

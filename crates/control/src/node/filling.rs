@@ -252,11 +252,11 @@ fn short_name(endpoint: &EndpointId) -> String {
 
 #[cfg(test)]
 mod tests {
-    use dormouse_base::{Epoch, Lsn, Timeline};
+    use dormouse_base::Epoch;
     use dormouse_compute::postgres::discover::Installations;
     use dormouse_compute::sandbox::identity::{Identities, Identity};
 
-    use super::super::resident::{Fresh, Purpose};
+    use super::super::resident::Fresh;
     use super::*;
     use crate::computes::recorder::Recorder;
     use crate::directory::Directories;
@@ -268,16 +268,7 @@ mod tests {
         let directories = Directories::open(dir.path(), Installations::default(), identity).unwrap();
         let node = Node::in_memory(dir.path(), directories);
         node.attach(Arc::new(Recorder::default()));
-        let fresh = Fresh {
-            project: "p".parse().unwrap(),
-            branch: "br-a".parse().unwrap(),
-            pg_major: 18,
-            purpose: Purpose::Write,
-            seen: Epoch(0),
-            timeline: Timeline(1),
-            from: Lsn(100),
-        };
-        let mut resident = Resident::new(fresh, None, true);
+        let mut resident = Resident::new(Fresh::sample(0, 100), None, true);
         resident.epoch = Some(Epoch(1));
         let endpoint = EndpointId::generate();
         let home = node.home(&endpoint);

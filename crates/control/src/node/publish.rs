@@ -127,21 +127,12 @@ mod tests {
     use dormouse_storage::branch::record::{SnapshotKind, SnapshotRecord};
     use dormouse_storage::key;
 
-    use super::super::resident::{Fresh, Purpose};
+    use super::super::resident::Fresh;
     use super::super::standing::tests::record;
     use super::*;
 
     fn resident(seen: u32, timeline: u32, from: u64) -> Resident {
-        let fresh = Fresh {
-            project: "p".parse().unwrap(),
-            branch: "br-a".parse().unwrap(),
-            pg_major: 18,
-            purpose: Purpose::Write,
-            seen: Epoch(seen),
-            timeline: Timeline(timeline),
-            from: Lsn(from),
-        };
-        Resident::new(fresh, None, false)
+        Resident::new(Fresh { timeline: Timeline(timeline), ..Fresh::sample(seen, from) }, None, false)
     }
 
     #[test]

@@ -110,6 +110,22 @@ pub(crate) struct Fresh {
     pub(crate) from: Lsn,
 }
 
+#[cfg(test)]
+impl Fresh {
+    /// A directory of the branch `br-a` that is to write, on timeline `seen` + 1 from `from` on.
+    pub(crate) fn sample(seen: u32, from: u64) -> Self {
+        Self {
+            project: "p".parse().unwrap(),
+            branch: "br-a".parse().unwrap(),
+            pg_major: 18,
+            purpose: Purpose::Write,
+            seen: Epoch(seen),
+            timeline: Timeline(seen + 1),
+            from: Lsn(from),
+        }
+    }
+}
+
 impl Resident {
     /// A directory that was just made.
     pub(crate) fn new(fresh: Fresh, base: Option<(Key, Lsn, Lsn)>, lazy: bool) -> Self {
@@ -250,16 +266,11 @@ mod tests {
     fn what_is_written_is_read() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Resident::read(dir.path()).unwrap(), None);
-        let fresh = Fresh {
-            project: "p".parse().unwrap(),
-            branch: "br-a".parse().unwrap(),
-            pg_major: 18,
-            purpose: Purpose::Read { pinned: Some(Lsn(7)) },
-            seen: Epoch(1),
-            timeline: Timeline(2),
-            from: Lsn(16),
-        };
-        let resident = Resident::new(fresh, None, true);
+        let resident = Resident::new(
+            Fresh { purpose: Purpose::Read { pinned: Some(Lsn(7)) }, ..Fresh::sample(1, 16) },
+            None,
+            true,
+        );
         resident.write(dir.path()).unwrap();
         assert_eq!(Resident::read(dir.path()).unwrap(), Some(resident));
         Resident::remove(dir.path()).unwrap();
@@ -270,16 +281,7 @@ mod tests {
     #[test]
     fn an_unpublished_directory_does_not_survive_the_machine() {
         let dir = tempfile::tempdir().unwrap();
-        let fresh = Fresh {
-            project: "p".parse().unwrap(),
-            branch: "br-a".parse().unwrap(),
-            pg_major: 18,
-            purpose: Purpose::Write,
-            seen: Epoch(1),
-            timeline: Timeline(2),
-            from: Lsn(16),
-        };
-        let mut resident = Resident::new(fresh, None, true);
+        let mut resident = Resident::new(Fresh::sample(1, 16), None, true);
         resident.note(dir.path()).unwrap();
         assert_eq!(Resident::read(dir.path()).unwrap(), Some(resident.clone()));
         assert!(resident.is_whole());
@@ -294,16 +296,7 @@ mod tests {
     #[test]
     fn what_starts_read_is_remembered_for_a_while() {
         let chunks = |names: std::ops::Range<u32>| names.map(|n| ("f".to_owned(), n)).collect::<Vec<_>>();
-        let fresh = Fresh {
-            project: "p".parse().unwrap(),
-            branch: "br-a".parse().unwrap(),
-            pg_major: 18,
-            purpose: Purpose::Write,
-            seen: Epoch(1),
-            timeline: Timeline(2),
-            from: Lsn(16),
-        };
-        let mut resident = Resident::new(fresh, None, true);
+        let mut resident = Resident::new(Fresh::sample(1, 16), None, true);
         resident.hot = resident.hot_with(&chunks(0..100));
         assert_eq!(resident.hot, chunks(0..MAX_TOUCHED as u32));
         // Asked for again: once in the list, at its head.

@@ -281,7 +281,7 @@ pub(super) mod tests {
     use dormouse_base::{Timeline, Timestamp};
     use dormouse_storage::branch::record::{Origin, Span};
 
-    use super::super::resident::{Fresh, Purpose};
+    use super::super::resident::Fresh;
     use super::*;
 
     /// A branch with these spans: the epoch, which is its timeline's number too, from where and to where.
@@ -309,16 +309,7 @@ pub(super) mod tests {
     }
 
     fn resident(epoch: u32, from: u64) -> Resident {
-        let fresh = Fresh {
-            project: "p".parse().unwrap(),
-            branch: "br-a".parse().unwrap(),
-            pg_major: 18,
-            purpose: Purpose::Write,
-            seen: Epoch(epoch - 1),
-            timeline: Timeline(epoch),
-            from: Lsn(from),
-        };
-        let mut resident = Resident::new(fresh, None, false);
+        let mut resident = Resident::new(Fresh::sample(epoch - 1, from), None, false);
         resident.epoch = Some(Epoch(epoch));
         resident
     }

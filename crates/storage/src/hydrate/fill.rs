@@ -219,7 +219,8 @@ pub(super) fn holes(file: &File, begin: u64, end: u64) -> io::Result<Vec<(u64, u
     Ok(found)
 }
 
-/// Whether the file system of a directory tells exactly where a file has holes. Some answer that there are none (NFS before 4.2, 9p, vfat). Blocks.
+/// Whether the file system of a directory tells exactly where a file has holes. Some answer that there are none (NFS
+/// before 4.2, 9p, vfat). Blocks.
 ///
 /// # Errors
 /// When a file cannot be made there.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::RestoreError;
 use super::decide::Step;
 use super::tree::Tree;
-use crate::chunk::{self, CHUNK};
+use crate::chunk::{self, CHUNK, ChunkRef};
 use crate::manifest::Manifest;
 use crate::pack::DataError;
 use crate::pack::boot::BootPack;
@@ -54,8 +54,8 @@ impl Making {
             target.set_len(entry.size).map_err(|e| self.tree.failed("size", &entry.path, e))?;
         }
         for (chunk, at) in boot {
-            let Some(stored) = self.boot.stored(at.hash) else { continue };
             let wanted = Wanted { at: at.clone(), plain: chunk::plain_len(entry.size, *chunk) };
+            let stored = self.boot.stored(at.hash).ok_or_else(|| not_at_hand(at))?;
             let plain = expand(&wanted, stored).map_err(RestoreError::Data)?;
             self.write(&target, &entry.path, *chunk, &plain)?;
             written += plain.len() as u64;
@@ -104,6 +104,11 @@ impl Making {
         let file = self.tree.file(path, !there)?;
         file.write_all_at(plain, 0).map_err(|e| self.tree.failed("write", path, e))
     }
+}
+
+/// A chunk that was in the boot pack when the steps were decided. Passed over, it would be read as zeros.
+fn not_at_hand(at: &ChunkRef) -> RestoreError {
+    RestoreError::Data(DataError::damaged(&at.pack, at.offset.into(), "the boot pack has it no more"))
 }
 
 /// What a manifest without a control file is.
