@@ -225,6 +225,35 @@ fn rows(
     Rows { project, branches }
 }
 
+/// The points that were asked for and are not in the store: what was written last was lost with its machine.
+fn lost(branch: &FoundBranch, say: &mut impl FnMut(String, &str), meta: &mut BranchMeta) {
+    let FoundBranch { record, stored } = branch;
+    let what = || format!("{}/{}", record.project, record.branch);
+    if let record::Origin::Branch { lsn, .. } = &record.origin
+        && record.spans.is_empty()
+        && stored < lsn
+    {
+        say(
+            what(),
+            &format!(
+                "it begins at {lsn} of its parent, of which the store has only what is before {stored}: reset it from its parent, or delete it"
+            ),
+        );
+    }
+    for endpoint in &mut meta.endpoints {
+        if let Some(pinned) = endpoint.pinned_lsn.filter(|pinned| pinned > stored) {
+            say(
+                what(),
+                &format!(
+                    "its endpoint {} is to show {pinned}, and the store has only what is before {stored}: it shows that",
+                    endpoint.id
+                ),
+            );
+            endpoint.pinned_lsn = Some(*stored);
+        }
+    }
+}
+
 /// What a line says of the branch that it is.
 fn of_line(branch: &FoundBranch, say: &mut impl FnMut(String, &str)) -> BranchMeta {
     let record = &branch.record;
@@ -238,6 +267,7 @@ fn of_line(branch: &FoundBranch, say: &mut impl FnMut(String, &str)) -> BranchMe
     meta.storage_id = record.branch.clone();
     // Only after the end of its restore somebody can have written to it.
     meta.restoring &= record.spans.is_empty();
+    lost(branch, say, &mut meta);
     meta
 }
 
@@ -269,7 +299,7 @@ fn new_project(record: &record::ProjectRecord) -> ProjectMeta {
 fn new_branch(record: &record::BranchRecord) -> BranchMeta {
     let at = record.created_at;
     let parent = match &record.origin {
-        record::Origin::Branch { parent, lsn, at } => {
+        record::Origin::Branch { parent, lsn, at, .. } => {
             Some(Origin { storage_id: parent.clone(), lsn: *lsn, at: *at })
         }
         record::Origin::Template { .. } | record::Origin::Import => None,

@@ -37,7 +37,7 @@ fn root() -> record::Origin {
 }
 
 fn child_of(parent: &str) -> record::Origin {
-    record::Origin::Branch { parent: parent.parse().unwrap(), lsn: Lsn(0x200), at: None }
+    record::Origin::Branch { parent: parent.parse().unwrap(), lsn: Lsn(0x200), at: None, writer: None }
 }
 
 /// A branch as the mirror would have told it.
@@ -117,6 +117,40 @@ fn what_was_told_comes_back_and_what_was_not_is_sensible() {
         matches!(recover(dir.path(), &inventory), Err(RecoverError::NotEmpty(_))),
         "not over what is there"
     );
+}
+
+#[test]
+fn points_that_were_not_stored_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = told("shop-x", "br-a", "trunk", "ep-one");
+    let mut meta: BranchMeta = serde_json::from_value(told).unwrap();
+    let pinned = |id: &str, at| EndpointMeta {
+        id: id.parse().unwrap(),
+        read_only: true,
+        pinned_lsn: Some(Lsn(at)),
+        ..meta.endpoints[0].clone()
+    };
+    let more = [pinned("ep-two", 0x300), pinned("ep-three", 0x301)];
+    meta.endpoints.extend(more);
+    let main = branch_record("shop-x", "br-a", root(), serde_json::to_value(meta).unwrap());
+    let child = |id, at| {
+        let origin =
+            record::Origin::Branch { parent: "br-a".parse().unwrap(), lsn: Lsn(at), at: None, writer: None };
+        let meta = self::told("shop-x", id, id, &format!("ep-{id}"));
+        branch_record("shop-x", id, origin, meta)
+    };
+    let project = new_project(&project_record("shop-x", serde_json::Value::Null));
+    let record = project_record("shop-x", serde_json::to_value(project).unwrap());
+    let branches = vec![main, child("br-b", 0x300), child("br-c", 0x301)];
+    let projects = vec![FoundProject { record, branches }];
+    let done = recover(dir.path(), &Inventory { projects, problems: Vec::new() }).unwrap();
+    let [endpoint, branch] = &done.problems[..] else { panic!("{:?}", done.problems) };
+    assert!(endpoint.what == "shop-x/br-a" && endpoint.why.contains("ep-three"), "{endpoint:?}");
+    assert!(branch.what == "shop-x/br-c" && branch.why.contains("reset it"), "{branch:?}");
+    let db = Db::open(dir.path()).unwrap();
+    let rows = db.read("", |db| endpoints::all_of_branch(db, &"br-a".parse().unwrap())).unwrap();
+    let pins: BTreeSet<Option<Lsn>> = rows.into_iter().map(|row| row.pinned_lsn).collect();
+    assert_eq!(pins, BTreeSet::from([None, Some(Lsn(0x300))]));
 }
 
 #[test]

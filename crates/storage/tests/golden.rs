@@ -114,7 +114,12 @@ fn child_record() -> BranchRecord {
     let lsn = Lsn(0x17_0000_0028);
     BranchRecord {
         branch: child_branch(),
-        origin: Origin::Branch { parent: main_branch(), lsn, at: Some(at("2026-11-25T21:00:00Z")) },
+        origin: Origin::Branch {
+            parent: main_branch(),
+            lsn,
+            at: Some(at("2026-11-25T21:00:00Z")),
+            writer: None,
+        },
         epoch: Epoch(0),
         spans: vec![],
         snapshots: vec![],

@@ -413,7 +413,7 @@ mod tests {
         let project: ProjectId = "p".parse().unwrap();
         let (parent, child): (BranchId, BranchId) = ("br-main".parse().unwrap(), "br-dev".parse().unwrap());
         let key = |epoch| key::manifest(&project, &parent, Lsn(200), Epoch(epoch));
-        let origin = Origin::Branch { parent: parent.clone(), lsn: Lsn(300), at: None };
+        let origin = Origin::Branch { parent: parent.clone(), lsn: Lsn(300), at: None, writer: None };
         let of_child =
             BranchRecord { project: project.clone(), branch: child.clone(), origin, ..record(&[]) };
         let mut of_parent =

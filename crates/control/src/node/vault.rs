@@ -84,6 +84,7 @@ impl Node {
     async fn make_branch(&self, new: NewBranch) -> Result<(), NodeError> {
         let pin = Pin::Point { branch: new.parent.clone(), lsn: new.fork.lsn };
         let _kept = self.inner.leases.pin(&new.project, pin).map_err(NodeError::part("make a branch"))?;
+        let writer = self.written(&new.parent).await?.map(|(_, epoch)| epoch);
         let register = self.inner.registers.branch(&new.project, &new.branch);
         failpoint::hit("branch.create.before").await.map_err(NodeError::part("make a branch"))?;
         let now = clock::now();
@@ -92,7 +93,7 @@ impl Node {
             project: new.project.clone(),
             branch: new.branch.clone(),
             created_at: now,
-            origin: Origin::Branch { parent: new.parent.clone(), lsn: new.fork.lsn, at: new.fork.at },
+            origin: Origin::Branch { parent: new.parent.clone(), lsn: new.fork.lsn, at: new.fork.at, writer },
             epoch: Epoch(0),
             spans: Vec::new(),
             snapshots: Vec::new(),
@@ -143,9 +144,14 @@ impl Node {
 
     /// The endpoint of this node that writes a branch, if one does.
     pub(super) async fn writer_of(&self, branch: &BranchId) -> Result<Option<EndpointId>, NodeError> {
+        Ok(self.written(branch).await?.map(|(endpoint, _)| endpoint))
+    }
+
+    /// The same with its epoch.
+    async fn written(&self, branch: &BranchId) -> Result<Option<(EndpointId, Epoch)>, NodeError> {
         for home in self.homes() {
-            if home.glance().await?.is_some_and(|(written, _)| written == *branch) {
-                return Ok(Some(home.endpoint.clone()));
+            if let Some((_, epoch)) = home.glance().await?.filter(|(written, _)| written == branch) {
+                return Ok(Some((home.endpoint.clone(), epoch)));
             }
         }
         Ok(None)

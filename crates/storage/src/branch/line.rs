@@ -9,13 +9,13 @@
 //!
 //! For every byte position there is exactly one writer whose bytes count: a child's line is its
 //! parent's line up to the fork, then its own spans. What a replaced writer wrote behind its span's end is
-//! never looked at.
+//! looked at only by children that were made of it before it was replaced ([`AsOf`]).
 
 use std::collections::BTreeMap;
 
 use dormouse_base::{BranchId, Epoch, Lsn, Timeline};
 
-use super::record::{BranchRecord, Origin, SnapshotKind, SnapshotRecord};
+use super::record::{AsOf, BranchRecord, Origin, SnapshotKind, SnapshotRecord};
 
 /// Ancestors beyond this are refused; nobody branches so deep, and a loop in damaged registers ends.
 pub const MAX_DEPTH: usize = 256;
@@ -111,17 +111,19 @@ fn ancestry<'a>(
     records: &'a Records,
     branch: &BranchId,
     target: Lsn,
-) -> Result<Vec<(&'a BranchRecord, Lsn)>, LineError> {
+) -> Result<Vec<(AsOf<'a>, Lsn)>, LineError> {
     let mut chain = Vec::new();
-    let (mut id, mut upto) = (branch.clone(), target);
+    let (mut id, mut upto, mut newest) = (branch.clone(), target, None);
     loop {
         if chain.len() == MAX_DEPTH {
             return Err(LineError::TooDeep(branch.clone()));
         }
         let record = records.get(&id).ok_or_else(|| LineError::UnknownBranch(id.clone()))?;
-        chain.push((record, upto));
+        chain.push((record.as_of(newest), upto));
         match &record.origin {
-            Origin::Branch { parent, lsn, .. } => (id, upto) = (parent.clone(), upto.min(*lsn)),
+            Origin::Branch { parent, lsn, writer, .. } => {
+                (id, upto, newest) = (parent.clone(), upto.min(*lsn), *writer);
+            }
             Origin::Template { .. } | Origin::Import => return Ok(chain),
         }
     }
@@ -133,8 +135,8 @@ fn ancestry<'a>(
 /// When a register is missing.
 pub fn line(records: &Records, branch: &BranchId, target: Lsn) -> Result<Vec<LineSpan>, LineError> {
     let mut spans: Vec<LineSpan> = Vec::new();
-    for (record, upto) in ancestry(records, branch, target)?.into_iter().rev() {
-        for span in &record.spans {
+    for (seen, upto) in ancestry(records, branch, target)?.into_iter().rev() {
+        for span in seen.spans() {
             let to = span.to.unwrap_or(Lsn(u64::MAX)).min(upto);
             if span.from < to {
                 // A writer replaces what its predecessor has from its first byte on: recovery ends at the
@@ -147,7 +149,7 @@ pub fn line(records: &Records, branch: &BranchId, target: Lsn) -> Result<Vec<Lin
                     spans.pop();
                 }
                 spans.push(LineSpan {
-                    branch: record.branch.clone(),
+                    branch: seen.record.branch.clone(),
                     epoch: span.epoch,
                     timeline: span.timeline,
                     from: span.from,
@@ -165,16 +167,16 @@ pub fn line(records: &Records, branch: &BranchId, target: Lsn) -> Result<Vec<Lin
 /// When no snapshot is old enough, or the registers have a hole.
 pub fn plan(records: &Records, branch: &BranchId, target: Lsn) -> Result<Plan, LineError> {
     let chain = ancestry(records, branch, target)?;
-    let own = chain.first().map(|(record, _)| record.history_start);
+    let own = chain.first().map(|(seen, _)| seen.record.history_start);
     let start = own.unwrap_or_default();
     let forgotten = || LineError::Forgotten { branch: branch.clone(), wanted: target, start };
     if target < start {
         return Err(forgotten());
     }
-    let usable = chain.iter().find_map(|(record, upto)| {
-        let usable = record.snapshots.iter().filter(|s| s.lsn <= *upto && record.counts(s));
+    let usable = chain.iter().find_map(|(seen, upto)| {
+        let usable = seen.record.snapshots.iter().filter(|s| s.lsn <= *upto && seen.counts(s));
         let best = usable.max_by_key(|s| (s.lsn, s.epoch));
-        best.map(|snapshot| (record.branch.clone(), snapshot.clone()))
+        best.map(|snapshot| (seen.record.branch.clone(), snapshot.clone()))
     });
     let (owner, snapshot) = usable.ok_or_else(forgotten)?;
     let mut cut: Vec<LineSpan> = line(records, branch, target)?;

@@ -39,7 +39,39 @@ impl BranchRecord {
     /// Whether a snapshot is of what counts: a writer may have listed one behind the place where its successor began.
     #[must_use]
     pub fn counts(&self, snapshot: &SnapshotRecord) -> bool {
-        !self.spans.iter().any(|span| span.epoch > snapshot.epoch && span.from < snapshot.lsn)
+        self.as_of(None).counts(snapshot)
+    }
+
+    /// The branch as a child sees it that was made while `writer` was its newest; `None`: as it is.
+    #[must_use]
+    pub fn as_of(&self, writer: Option<Epoch>) -> AsOf<'_> {
+        AsOf { record: self, writer }
+    }
+}
+
+/// A branch up to one of its writers. A later one begins where that one ended, or, when the end of that one's WAL was
+/// lost with its machine, before: then what it writes there is not what was there when the child was made.
+#[derive(Debug, Clone, Copy)]
+pub struct AsOf<'a> {
+    /// The branch, with all its writers.
+    pub record: &'a BranchRecord,
+    writer: Option<Epoch>,
+}
+
+impl<'a> AsOf<'a> {
+    /// What its writers wrote, the last of them without an end.
+    pub fn spans(&self) -> impl Iterator<Item = Span> + use<'a> {
+        let writer = self.writer;
+        let is_there = move |span: &&Span| writer.is_none_or(|writer| span.epoch <= writer);
+        let open = move |span: &Span| Span { to: span.to.filter(|_| Some(span.epoch) != writer), ..*span };
+        self.record.spans.iter().filter(is_there).map(open)
+    }
+
+    /// Whether a snapshot of it is of what counts.
+    #[must_use]
+    pub fn counts(&self, snapshot: &SnapshotRecord) -> bool {
+        self.writer.is_none_or(|writer| snapshot.epoch <= writer)
+            && !self.spans().any(|span| span.epoch > snapshot.epoch && span.from < snapshot.lsn)
     }
 }
 
@@ -60,6 +92,10 @@ pub enum Origin {
         lsn: Lsn,
         /// The wall-clock time of that point, as far as it is known.
         at: Option<Timestamp>,
+        /// The parent's newest writer then, if that had a directory on the server that made the branch; else the point
+        /// was in the store already.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        writer: Option<Epoch>,
     },
     /// A directory that was imported; its first snapshot is its beginning.
     Import,

@@ -156,10 +156,11 @@ async fn branches(
 
 /// The newest position of a branch that snapshots and WAL in the store make, by listings alone.
 fn stored(records: &Records, branch: &BranchId, pieces: &Pieces) -> Option<Lsn> {
-    let (mut id, mut upto, mut newest) = (branch, Lsn(u64::MAX), None::<Lsn>);
+    let (mut id, mut upto, mut writer, mut newest) = (branch, Lsn(u64::MAX), None, None::<Lsn>);
     for _ in 0..MAX_DEPTH {
         let record = records.get(id)?;
-        for snapshot in record.snapshots.iter().filter(|s| s.lsn <= upto) {
+        let seen = record.as_of(writer);
+        for snapshot in record.snapshots.iter().filter(|s| s.lsn <= upto && seen.counts(s)) {
             let base = Some((id.clone(), snapshot.clone()));
             let Ok((from, spans)) = window_line(records, branch, &Reach { base, redo: snapshot.redo }) else {
                 continue;
@@ -171,7 +172,9 @@ fn stored(records: &Records, branch: &BranchId, pieces: &Pieces) -> Option<Lsn> 
             newest = newest.max(usable.then(|| end.max(snapshot.lsn)));
         }
         match &record.origin {
-            Origin::Branch { parent, lsn, .. } if newest.is_none() => (id, upto) = (parent, upto.min(*lsn)),
+            Origin::Branch { parent, lsn, writer: then, .. } if newest.is_none() => {
+                (id, upto, writer) = (parent, upto.min(*lsn), *then);
+            }
             _ => break,
         }
     }

@@ -1,6 +1,6 @@
 //! The node is gone; only the store is left.
 
-use dormouse_tests::storage::url_of;
+use dormouse_tests::storage::{objects, url_of};
 use dormouse_tests::{Project, Server, binary};
 
 use super::{FILL, ROWS, Site};
@@ -74,6 +74,48 @@ pub(super) fn seen_from(site: &Site, main: &Project) -> (Server, Project) {
         ..successor.default_project()
     };
     (successor, theirs)
+}
+
+/// The machine was lost before the WAL that the branch begins with was stored.
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn a_branch_of_what_was_lost_never_shows_what_came_instead() {
+    let mut site = Site::new(&[]);
+    let main = site.server.default_project();
+    site.run(&main, FILL).await;
+    assert_eq!(site.server.act(&main, "suspend").0, 200);
+    site.only_in_the_store(&main);
+    let stored = objects(&site.store, ".wal");
+    site.run(&main, "insert into t values (1001, md5('1001'))").await;
+    let late = site.server.branch(&main, "late", &[]);
+    let pinned = site.server.read_only(&main, "main", &site.place(&main).await);
+    // The mirror tells the store of the endpoint within a second.
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    site.server.kill_9();
+    for piece in objects(&site.store, ".wal").into_iter().filter(|piece| !stored.contains(piece)) {
+        std::fs::remove_file(piece).unwrap();
+    }
+    let (mut successor, theirs) = seen_from(&site, &main);
+    let there = |at: &Project| {
+        let dsn = at.dsn.replace(&port_of(&at.dsn), &format!(":{}/", successor.pg_port()));
+        Project { dsn, ..successor.default_project() }
+    };
+    let (late, pinned) = (there(&late.at), there(&pinned));
+    assert_eq!(rows_of(&successor, &pinned).await, 1000);
+    let client = successor.try_connect(&theirs.dsn).await.unwrap();
+    client
+        .batch_execute("insert into t select g, md5(g::text) from generate_series(2001, 4000) g")
+        .await
+        .unwrap();
+    drop(client);
+    successor.try_connect(&late.dsn).await.expect_err("nobody has what it begins with");
+    assert_eq!(rows_of(&successor, &theirs).await, 3000);
+    assert_eq!(rows_of(&successor, &pinned).await, 1000);
+    successor.branch_verb(&theirs, "reset", "late", &[]).unwrap();
+    // It did not start, so it is not tried again at once.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert_eq!(rows_of(&successor, &late).await, 3000);
+    assert!(successor.stop().1);
 }
 
 #[tokio::test]

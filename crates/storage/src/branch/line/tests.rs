@@ -55,7 +55,7 @@ fn record(name: &str, origin: Origin, spans: Vec<Span>, snapshots: Vec<SnapshotR
 }
 
 fn from(parent: &str, lsn: u64) -> Origin {
-    Origin::Branch { parent: id(parent), lsn: Lsn(lsn), at: None }
+    Origin::Branch { parent: id(parent), lsn: Lsn(lsn), at: None, writer: None }
 }
 
 /// main: template at 100, one writer from 100, an online snapshot 200..220, a clean one at 400; it was
@@ -153,4 +153,25 @@ fn a_snapshot_behind_its_writers_end_is_not_taken() {
         shape(&plan),
         (400, vec![("br-main".into(), 1, 1, 390, 400), ("br-main".into(), 2, 1, 400, 600)])
     );
+}
+
+#[test]
+fn a_child_of_what_was_lost_does_not_get_what_came_instead() {
+    let mut records = family();
+    // What the first writer wrote behind 280 was lost; the second began there, and has a snapshot before the fork.
+    let main = records.get_mut(&id("main")).unwrap();
+    main.spans = vec![span(1, 1, 100, Some(280)), span(2, 1, 280, None)];
+    main.snapshots.insert(2, snapshot("main", SnapshotKind::Online, 285, 295, 1, 2));
+    let child = records.get_mut(&id("child")).unwrap();
+    child.spans.clear();
+    child.origin = Origin::Branch { parent: id("main"), lsn: Lsn(300), at: None, writer: Some(Epoch(1)) };
+    let of_first = vec![("br-main".into(), 1, 1, 200, 300)];
+    assert_eq!(shape(&plan(&records, &id("child"), Lsn(300)).unwrap()), (220, of_first));
+    let of_second = vec![("br-main".into(), 2, 1, 285, 300)];
+    assert_eq!(shape(&plan(&records, &id("main"), Lsn(300)).unwrap()), (295, of_second));
+    // A child of the child is of the same.
+    let grandchild = record("grandchild", from("child", 290), vec![], vec![]);
+    records.insert(id("grandchild"), grandchild);
+    let of_first = vec![("br-main".into(), 1, 1, 200, 290)];
+    assert_eq!(shape(&plan(&records, &id("grandchild"), Lsn(290)).unwrap()), (220, of_first));
 }

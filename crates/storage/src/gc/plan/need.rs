@@ -6,7 +6,7 @@ use dormouse_base::{BranchId, Epoch, Lsn, Timestamp};
 
 use super::{Limits, Look, Pin};
 use crate::branch::line::{LineError, MAX_DEPTH, Records, line};
-use crate::branch::record::{BranchRecord, Origin, SnapshotRecord};
+use crate::branch::record::{AsOf, BranchRecord, Origin, SnapshotRecord};
 use crate::key::Key;
 
 /// Behind all WAL.
@@ -45,11 +45,11 @@ pub(crate) struct Needs<'a> {
 
 /// The newest of these that counts: the one that `line::plan` takes.
 fn newest<'a>(
-    record: &BranchRecord,
+    seen: AsOf<'_>,
     of: impl Iterator<Item = &'a SnapshotRecord>,
     upto: Lsn,
 ) -> Option<&'a SnapshotRecord> {
-    of.filter(|s| s.lsn <= upto && record.counts(s)).max_by_key(|s| (s.lsn, s.epoch))
+    of.filter(|s| s.lsn <= upto && seen.counts(s)).max_by_key(|s| (s.lsn, s.epoch))
 }
 
 /// Retired snapshots of the branch itself.
@@ -79,14 +79,16 @@ impl<'a> Needs<'a> {
     /// Marks what the points of `branch` from `low` on need, in it and in its ancestors.
     pub(crate) fn root(&mut self, branch: &BranchId, low: Lsn) -> Result<Reach, LineError> {
         let (mut id, mut low, mut high, mut redo) = (branch.clone(), low, END, END);
+        let mut seen = self.record(branch)?.as_of(None);
         for _ in 0..MAX_DEPTH {
-            let record = self.record(&id)?;
+            let record = seen.record;
             let chosen = self.chosen.entry(id.clone()).or_default();
             let mut first = END;
-            let inside = |s: &&SnapshotRecord| low < s.lsn && s.lsn <= high && record.counts(s);
+            let inside = |s: &&SnapshotRecord| low < s.lsn && s.lsn <= high && seen.counts(s);
             for snapshot in record.snapshots.iter().filter(inside) {
                 // Of two at the same place the later writer's is taken.
-                if record.snapshots.iter().any(|s| s.lsn == snapshot.lsn && s.epoch > snapshot.epoch) {
+                let later = |s: &SnapshotRecord| s.lsn == snapshot.lsn && s.epoch > snapshot.epoch;
+                if record.snapshots.iter().any(|s| later(s) && seen.counts(s)) {
                     continue;
                 }
                 chosen.later.insert(snapshot.manifest.clone());
@@ -94,14 +96,17 @@ impl<'a> Needs<'a> {
             }
             // A retired one counts only where the list has none: it was taken off the list while somebody
             // was making a branch that needs it.
-            let base = newest(record, record.snapshots.iter(), low);
-            let base = base.or_else(|| newest(record, retired(record), low));
+            let base = newest(seen, record.snapshots.iter(), low);
+            let base = base.or_else(|| newest(seen, retired(record), low));
             if let Some(base) = base {
                 chosen.bases.insert(base.manifest.clone());
                 return Ok(Reach { redo: redo.min(base.redo), base: Some((id, base.clone())) });
             }
-            let Origin::Branch { parent, lsn, .. } = &record.origin else { return Ok(Reach::default()) };
+            let Origin::Branch { parent, lsn, writer, .. } = &record.origin else {
+                return Ok(Reach::default());
+            };
             (low, high) = (low.min(*lsn), high.min(*lsn).min(Lsn(first.0 - 1)));
+            seen = self.record(parent)?.as_of(*writer);
             id = parent.clone();
         }
         Err(LineError::TooDeep(branch.clone()))

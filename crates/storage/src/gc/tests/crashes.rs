@@ -101,7 +101,7 @@ async fn make(lab: &Lab, main: &BranchId, n: u64) -> Option<BranchId> {
     if at(n) < before.history_start {
         return None;
     }
-    let origin = Origin::Branch { parent: main.clone(), lsn: at(n), at: None };
+    let origin = Origin::Branch { parent: main.clone(), lsn: at(n), at: None, writer: None };
     let made = lab.create("made", origin, at(n)).await;
     if at(n) < lab.record(main).await.history_start {
         lab.register(&made).delete(|_| Ok::<_, GcError>(())).await.unwrap();

@@ -150,7 +150,12 @@ impl Lab {
     }
 
     pub(crate) async fn child(&self, name: &str, parent: &BranchId, n: u64) -> BranchId {
-        self.create(name, Origin::Branch { parent: parent.clone(), lsn: at(n), at: None }, at(n)).await
+        self.create(
+            name,
+            Origin::Branch { parent: parent.clone(), lsn: at(n), at: None, writer: None },
+            at(n),
+        )
+        .await
     }
 
     /// A new writer begins at record `n`.

@@ -253,7 +253,7 @@ fn what_is_not_understood_is_left_alone() {
         Known {
             record: BranchRecord {
                 format: FORMAT_VERSION,
-                origin: Origin::Branch { parent: id("nobody"), lsn: Lsn(1), at: None },
+                origin: Origin::Branch { parent: id("nobody"), lsn: Lsn(1), at: None, writer: None },
                 ..world.branches[&main].record.clone()
             },
             seq: 1,

@@ -111,7 +111,7 @@ impl World {
     }
 
     pub(crate) fn child(&mut self, name: &str, parent: &BranchId, lsn: Lsn) -> BranchId {
-        self.create(name, Origin::Branch { parent: parent.clone(), lsn, at: None })
+        self.create(name, Origin::Branch { parent: parent.clone(), lsn, at: None, writer: None })
     }
 
     /// A new writer begins a little before the end.
