@@ -20,9 +20,12 @@ const MAX_FILES_PER_PROCESS: u32 = 200;
 /// The WAL that replication slots may hold back.
 const MAX_SLOT_WAL: &str = "4GB";
 
-/// The WAL that is kept whether anybody has read it or not: between a start and the making of the slot that
-/// holds it, a checkpoint must not take away what the store does not have yet.
+/// The WAL that is kept whether anybody has read it or not: where a slot has to be made by a statement, as after the loss
+/// of one, it holds nothing from before the last checkpoint.
 const WAL_KEEP: &str = "128MB";
+
+/// PostgreSQL's default. One of them is the one that holds WAL.
+const MAX_REPLICATION_SLOTS: &str = "10";
 
 /// Connections kept for Dormouse itself.
 const RESERVED: u32 = 3;
@@ -99,6 +102,8 @@ pub fn arguments(
         set("dynamic_shared_memory_type", "mmap");
     }
     set("wal_level", "replica");
+    // The slot that holds WAL lies in the directory: with fewer PostgreSQL would not start, whoever may change that.
+    set("max_replication_slots", MAX_REPLICATION_SLOTS);
     if lz4 {
         // Every page that is written for the first time behind a checkpoint is in the WAL as a whole. What that saves
         // is not written, filed, hashed, stored, fetched and replayed.

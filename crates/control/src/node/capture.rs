@@ -4,6 +4,7 @@
 //! exists anyway how far they may be read. With `--wal-source stream` the bytes come by physical replication
 //! instead. A frozen or stopped compute is asked nothing: what it left is filed from the files.
 
+use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,14 +12,15 @@ use dormouse_base::{EndpointId, Lsn, with_causes};
 use dormouse_compute::State;
 use dormouse_compute::endpoint::Run;
 use dormouse_compute::postgres::SUPERUSER;
+use dormouse_compute::sandbox::identity::Identity;
 use dormouse_runtime::task::{self, Scope};
 use dormouse_storage::wal::filer::{Filer, Limits, Status, Writer};
 use dormouse_storage::wal::page::Major;
-use dormouse_storage::wal::source::Source;
 use dormouse_storage::wal::source::dir::WalDir;
 use dormouse_storage::wal::source::files::Files;
 use dormouse_storage::wal::source::streamed::Streamed;
 use dormouse_storage::wal::source::tap::{ConnectError, Provider, SLOT, SqlTap};
+use dormouse_storage::wal::source::{Source, slot};
 
 use super::home::{Held, Home};
 use super::resident::Resident;
@@ -81,6 +83,20 @@ fn provider(home: &Arc<Home>) -> Box<Provider> {
     })
 }
 
+/// Puts the slot that holds WAL into a directory that is to be written in and has not been started yet: whatever a client
+/// writes first, and whenever the store answers, it stays until it is filed.
+pub(super) async fn hold_wal(data: &Path, resident: &Resident, identity: Identity) -> Result<(), NodeError> {
+    if !resident.writes() {
+        return Ok(());
+    }
+    let (place, major, from) = (data.to_owned(), resident.pg_major, resident.from);
+    let laid_out = task::blocking(move || {
+        let made = slot::lay_out(&place, major, from)?;
+        made.iter().flatten().try_for_each(|path| identity.own(path))
+    });
+    laid_out.await.map_err(NodeError::file("put a replication slot into", data))
+}
+
 /// Whether a compute's directory has the slot that holds WAL. Only a hint: the compute could have put anything there.
 async fn has_slot(home: &Home) -> bool {
     let slot = home.data().join("pg_replslot").join(SLOT);
@@ -98,8 +114,8 @@ impl Node {
         let node = self.clone();
         self.inner.scope.spawn("capture", async move {
             before.wait().await;
-            // The slot of an earlier run holds what it writes. A new directory has none, and `wal_keep_size` alone is soon
-            // used up by somebody who fills it.
+            // A directory from before slots were laid out may have none, and `wal_keep_size` alone is soon used up by
+            // somebody who fills it.
             if has_slot(&home).await {
                 tokio::time::sleep(AFTER_WAKE).await;
             }

@@ -1,8 +1,10 @@
 //! A directory that comes from elsewhere becomes the beginning of a branch.
 
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use dormouse_base::{BranchId, EndpointId, Epoch, Lsn, ProjectId, clock};
+use dormouse_compute::sandbox::identity::Identity;
 use dormouse_runtime::{failpoint, task};
 use dormouse_storage::branch::record::{BranchRecord, Origin, SnapshotRecord, Span};
 use dormouse_storage::branch::register::RegisterError;
@@ -10,6 +12,7 @@ use dormouse_storage::key::{self, FORMAT_VERSION};
 use dormouse_storage::manifest::Owner;
 use dormouse_storage::snapshot::{self, Options, Request};
 
+use super::capture::hold_wal;
 use super::home::Home;
 use super::resident::{Fresh, Purpose, Resident, SNAPSHOT_STATE};
 use super::{Node, NodeError, store_error};
@@ -59,6 +62,9 @@ impl Node {
         let base: (_, Lsn, Lsn) = (snapshot.manifest.clone(), snapshot.redo, snapshot.lsn);
         let mut resident = Resident::new(fresh, Some(base), false);
         resident.epoch = Some(span.epoch);
+        let data = home.data();
+        let owner = std::fs::metadata(&data).map_err(NodeError::file("look at", &data))?;
+        hold_wal(&data, &resident, Identity { uid: owner.uid(), gid: owner.gid() }).await?;
         let (kept, path) = (resident.clone(), home.path.clone());
         let written = task::blocking(move || kept.write(&path)).await;
         written.map_err(NodeError::file("record the import in", &home.path))?;

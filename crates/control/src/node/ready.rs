@@ -29,6 +29,7 @@ use dormouse_storage::snapshot::{self, control_file};
 use dormouse_storage::wal::read::Target;
 use futures_util::future::BoxFuture;
 
+use super::capture::hold_wal;
 use super::home::{Held, Home};
 use super::near::{self, Near};
 use super::resident::{Fresh, Purpose, Resident, SNAPSHOT_STATE};
@@ -180,6 +181,7 @@ impl Node {
             }
             None => self.materialised(home, wish, &draft, &lease, early).await?,
         };
+        hold_wal(&draft, &made.resident, self.inner.identities.for_slot(spec.slot)).await?;
         let directory = self.place(home, &draft, made, spec.slot).await?;
         home.held().await?.lease = Some(lease);
         Ok(directory)

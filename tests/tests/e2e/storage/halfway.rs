@@ -108,7 +108,8 @@ async fn a_promotion_killed_behind_its_history_file_is_made_again() {
     .await;
 }
 
-/// Nothing is filed at first, and nothing but `wal_keep_size` (128 MB) holds the WAL in which a backup began.
+/// Nothing is filed at first, and without the slot nothing but `wal_keep_size` (128 MB) holds the WAL in which a backup
+/// began.
 #[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_whose_wal_is_gone_is_not_published() {
@@ -119,6 +120,7 @@ async fn a_snapshot_whose_wal_is_gone_is_not_published() {
     site.run(&main, FILL).await;
     tokio::time::sleep(BEGINS_WITHIN).await;
     let client = site.open(&main).await;
+    client.batch_execute("select pg_drop_replication_slot('dormouse_wal')").await.unwrap();
     let refused = std::thread::scope(|threads| {
         let taking = threads.spawn(|| site.server.branch_verb(&main, "snapshot", "main", &[]));
         std::thread::sleep(Duration::from_secs(4));

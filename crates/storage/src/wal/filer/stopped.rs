@@ -15,7 +15,7 @@ pub(super) enum Stopped {
     Source(#[source] SourceError),
     #[error("stopped by a failpoint")]
     Failpoint(#[source] io::Error),
-    #[error("the store holds more than the listing said")]
+    #[error("the next WAL is gone, and a listing may not show yet that the store has it")]
     StaleList,
     #[error("the compute's WAL is not the one that was filed")]
     Diverged,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dormouse_base::lsn::WAL_SEGMENT;
-use dormouse_base::{Lsn, Timeline, clock};
+use dormouse_base::{Lsn, Timeline, clock, with_causes};
 use dormouse_runtime::failpoint;
 use dormouse_runtime::task::blocking;
 use parking_lot::Mutex;
@@ -66,7 +66,10 @@ impl Source for Files {
         }
         if matches!(flushed.slot, SlotState::Missing | SlotState::Lost) {
             failpoint::hit("wal.slot.ensure").await.map_err(SourceError::io("make the slot"))?;
-            self.tap.ensure_slot().await?;
+            // Somebody may have taken all slots. What is there can be filed all the same.
+            if let Err(error) = self.tap.ensure_slot().await {
+                tracing::warn!(error = with_causes(&error), "no replication slot holds this compute's WAL");
+            }
         }
         let quiet = marks.iter().all(|mark| mark.modified + TIME_STAMP_STEP < now);
         let at_rest = quiet && flushed.written == flushed.lsn && flushed.lsn.segment() <= from.segment() + 1;

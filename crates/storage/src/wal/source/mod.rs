@@ -17,6 +17,7 @@ use super::reader::Reader;
 
 pub mod dir;
 pub mod files;
+pub mod slot;
 pub mod stream;
 pub mod streamed;
 pub mod tap;

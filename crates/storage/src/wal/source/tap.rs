@@ -16,11 +16,6 @@ use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 /// The slot's name.
 pub const SLOT: &str = "dormouse_wal";
-/// For `max_slot_wal_keep_size`: a compute whose WAL cannot be filed keeps this much, then the slot is lost.
-pub const MAX_SLOT_WAL_KEEP_SIZE: &str = "4GB";
-/// For `wal_keep_size`: between a start and the making of the slot, a checkpoint must not take away the
-/// segment in which this writer began.
-pub const WAL_KEEP_SIZE: &str = "32MB";
 /// A question that takes longer is given up.
 const ASK_WITHIN: Duration = Duration::from_secs(10);
 
