@@ -68,6 +68,9 @@ pub enum NodeError {
     /// A moment that has not come.
     #[error("{0}")]
     Ahead(String),
+    /// A point up to which WAL is missing.
+    #[error("{0}")]
+    Hole(String),
     /// The endpoint does something that stands in the way.
     #[error("{0}")]
     Busy(String),
@@ -178,6 +181,7 @@ impl From<NodeError> for VaultError {
                 (Kind::Invalid, "history-window")
             }
             NodeError::Line(LineError::Ahead { .. }) | NodeError::Ahead(_) => (Kind::Invalid, "point-ahead"),
+            NodeError::Hole(_) => (Kind::Invalid, "history-hole"),
             NodeError::Busy(_) => (Kind::Conflict, "endpoint-state"),
             NodeError::Nothing(_) => (Kind::NotFound, "nothing-to-store"),
             NodeError::Stale { .. } => (Kind::Conflict, "branch-taken-over"),

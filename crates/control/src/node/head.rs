@@ -10,9 +10,10 @@ use dormouse_storage::branch::line::{self, LineError, Records};
 use dormouse_storage::branch::record::{BranchRecord, Origin};
 use dormouse_storage::key::{self, PieceName};
 use dormouse_storage::wal::page::Major;
-use dormouse_storage::wal::read::{AtHand, Line, LocalWal, Moment, Stretch, find_moment};
+use dormouse_storage::wal::read::{AtHand, Line, LocalWal, Moment, ReadError, Stretch, find_moment};
 use dormouse_storage::wal::source::dir::WalDir;
 
+use super::hole::hole;
 use super::home::Home;
 use super::{Node, NodeError, store_error};
 use crate::vault::{Fork, Point};
@@ -159,8 +160,14 @@ impl Node {
         let records = self.inner.registers.family(project, branch).await?;
         let record = &records[branch];
         let now = clock::now();
-        let fork = match point {
-            Point::Head => Fork { lsn: self.head(project, branch, endpoint).await?, at: Some(now) },
+        let (fork, head) = match point {
+            Point::Head => {
+                let lsn = self.head(project, branch, endpoint).await?;
+                if let Some(endpoint) = endpoint {
+                    self.is_whole_now(endpoint).await?;
+                }
+                return in_window(record, Fork { lsn, at: Some(now) });
+            }
             Point::Lsn(lsn) => {
                 let head = self.head(project, branch, endpoint).await?;
                 if lsn > head {
@@ -170,7 +177,7 @@ impl Node {
                         end: head,
                     }));
                 }
-                Fork { lsn, at: None }
+                (Fork { lsn, at: None }, head)
             }
             Point::Time(at) if at > now => {
                 return Err(NodeError::Ahead(format!("{at} has not come yet; it is {now}")));
@@ -181,12 +188,11 @@ impl Node {
             Point::Time(at) => {
                 let head = self.head(project, branch, endpoint).await?;
                 let lsn = self.moment(&records, branch, endpoint, head, at).await?;
-                Fork { lsn, at: Some(at) }
+                (Fork { lsn, at: Some(at) }, head)
             }
         };
-        if fork.lsn < record.history_start {
-            return Err(forgotten(record, &fork.lsn.to_string()));
-        }
+        let fork = in_window(record, fork)?;
+        self.is_whole(project, &records, branch, (fork.lsn, head)).await?;
         Ok(fork)
     }
 
@@ -204,16 +210,22 @@ impl Node {
         let version = u16::try_from(version.pg_version).unwrap_or(0);
         let mut spans = line::line(records, branch, head).map_err(NodeError::Line)?;
         spans.retain(|span| span.to > record.history_start);
+        // What is older may be gone.
+        for span in &mut spans {
+            span.from = span.from.max(record.history_start);
+        }
         let line = reader_line(&record.project, major(version)?, spans);
         let mut hands: Vec<Arc<dyn AtHand>> = Vec::new();
         if let Some(endpoint) = endpoint {
             hands.extend(self.local_wal(&self.home(endpoint), branch, head).await?);
         }
         let found = find_moment(&self.inner.store, &line, postgres_time(at), &hands).await;
-        Ok(match found.map_err(NodeError::part("find a moment in the WAL"))? {
-            Moment::At(lsn) => lsn,
-            Moment::AfterAll { .. } => head,
-        })
+        match found {
+            Ok(Moment::At(lsn)) => Ok(lsn),
+            Ok(Moment::AfterAll { .. }) => Ok(head),
+            Err(ReadError::Missing { from, to }) => Err(hole(records, branch, (from, to))),
+            Err(error) => Err(NodeError::part("find a moment in the WAL")(error)),
+        }
     }
 
     /// The bytes of a branch's WAL that are in a directory of this node, up to `to`.
@@ -233,6 +245,13 @@ impl Node {
         let (timeline, from) = (resident.timeline, resident.from.max(filed));
         Ok(Some(Arc::new(LocalWal { dir: Arc::new(dir), timeline, from, to })))
     }
+}
+
+fn in_window(record: &BranchRecord, fork: Fork) -> Result<Fork, NodeError> {
+    if fork.lsn < record.history_start {
+        return Err(forgotten(record, &fork.lsn.to_string()));
+    }
+    Ok(fork)
 }
 
 fn forgotten(record: &BranchRecord, wanted: &str) -> NodeError {

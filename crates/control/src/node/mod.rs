@@ -43,6 +43,7 @@ pub(crate) mod home;
 pub(crate) mod error;
 pub(crate) mod registers;
 pub(crate) mod head;
+mod hole;
 pub(crate) mod ready;
 pub(crate) mod near;
 pub(crate) mod twin;

@@ -23,12 +23,18 @@ pub(super) struct Near {
     wal: Arc<dyn AtHand>,
 }
 
+impl Near {
+    pub(super) fn wal(&self) -> Arc<dyn AtHand> {
+        Arc::clone(&self.wal)
+    }
+}
+
 impl Node {
     /// Local WAL of a line's writers that the store does not have yet; not of `mine`, which is being made.
-    pub(super) async fn near(&self, mine: &Home, spans: &[LineSpan]) -> Result<Vec<Near>, NodeError> {
+    pub(super) async fn near(&self, mine: Option<&Home>, spans: &[LineSpan]) -> Result<Vec<Near>, NodeError> {
         let mut near = Vec::new();
         for home in self.homes() {
-            if home.endpoint == mine.endpoint {
+            if mine.is_some_and(|mine| home.endpoint == mine.endpoint) {
                 continue;
             }
             // Whatever is being done with a stranger's directory, nobody waits for it here.
@@ -53,7 +59,7 @@ impl Node {
         brought: Option<Arc<dyn AtHand>>,
     ) -> Result<Assembled, ReadError> {
         let store = &self.inner.store;
-        let mut hands: Vec<Arc<dyn AtHand>> = near.iter().map(|near| Arc::clone(&near.wal)).collect();
+        let mut hands: Vec<Arc<dyn AtHand>> = near.iter().map(Near::wal).collect();
         hands.extend(brought.clone());
         match assemble(store, line, target.clone(), &hands).await {
             Err(error) if error.blames_a_hand() && !near.is_empty() => {

@@ -199,7 +199,7 @@ impl Node {
         let spec = wish.spec;
         // What the parent has not filed yet is read from its files, if it is on this node.
         let spans = line::line(&wish.records, &spec.branch, wish.target).map_err(NodeError::Line)?;
-        let near = self.near(home, &spans).await?;
+        let near = self.near(Some(home), &spans).await?;
         let plan = line::plan(&wish.records, &spec.branch, wish.target).map_err(NodeError::Line)?;
         let manifest = plan.snapshot.manifest.clone();
         lease.change(Pin::Snapshot { branch: spec.branch.clone(), manifest });

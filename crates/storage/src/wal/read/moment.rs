@@ -3,6 +3,9 @@
 //! Commit times are not monotonic; what counts is the order in the WAL. The name of each piece holds the
 //! largest commit time up to its end, so the first piece with a larger one than asked for is the first that
 //! can hold such a commit, and usually the only one that is read.
+//!
+//! Where WAL is missing between the last commit that is not later and the first that is, the answer is not known: a
+//! later commit may be in the hole.
 
 use dormouse_base::Lsn;
 
@@ -35,26 +38,32 @@ pub enum Moment {
 /// stretches that are surely older.
 ///
 /// # Errors
-/// When the store cannot be read, or a piece is damaged.
+/// When the store cannot be read, a piece is damaged, or WAL is missing right there.
 pub async fn find_moment(store: &Store, line: &Line, time: u64, hands: &Hands) -> Result<Moment, ReadError> {
-    let (mut end, mut last_commit) = (Lsn::ZERO, 0);
+    let (mut end, mut last_commit, mut hole) = (Lsn::ZERO, 0, None);
     for stretch in &line.stretches {
         let pieces = pieces(store, line, stretch, (stretch.from, stretch.to)).await?;
-        let mut scan = Scan { store, stretch, time, pieces: &pieces, found: None, last_commit };
+        let mut scan = Scan { store, stretch, time, pieces: &pieces, found: None, last_commit, hole };
+        let mut there = stretch.from;
         for (at, (_, name)) in pieces.iter().enumerate() {
+            scan.missing(there, name.start);
+            there = there.max(name.end);
             if name.last_commit > time {
                 scan.piece(at, line).await?;
+            } else if name.last_commit > scan.last_commit {
+                scan.hole = None;
             }
             if let Some(found) = scan.found {
-                return Ok(Moment::At(found));
+                return scan.sure(found);
             }
             scan.last_commit = scan.last_commit.max(name.last_commit);
         }
-        scan.rest(line, hands).await?;
+        there = scan.rest(line, hands).await?.unwrap_or(there);
         if let Some(found) = scan.found {
-            return Ok(Moment::At(found));
+            return scan.sure(found);
         }
-        (end, last_commit) = (stretch.to, scan.last_commit);
+        scan.missing(there, stretch.to);
+        (end, last_commit, hole) = (stretch.to, scan.last_commit, scan.hole);
     }
     Ok(Moment::AfterAll { end, last_commit })
 }
@@ -66,9 +75,21 @@ struct Scan<'a> {
     pieces: &'a [(Key, PieceName)],
     found: Option<Lsn>,
     last_commit: u64,
+    /// What is missing behind the last commit that is not later.
+    hole: Option<(Lsn, Lsn)>,
 }
 
 impl Scan<'_> {
+    fn missing(&mut self, from: Lsn, to: Lsn) {
+        if from < to {
+            self.hole.get_or_insert((from, to));
+        }
+    }
+
+    fn sure(&self, found: Lsn) -> Result<Moment, ReadError> {
+        self.hole.map_or(Ok(Moment::At(found)), |(from, to)| Err(ReadError::Missing { from, to }))
+    }
+
     /// Looks at the records that end in one piece.
     async fn piece(&mut self, at: usize, line: &Line) -> Result<Reader, ReadError> {
         let mut chain = vec![self.read(at).await?];
@@ -102,7 +123,8 @@ impl Scan<'_> {
 
     fn push(&mut self, reader: &mut Reader, bytes: &[u8]) {
         let (stretch, time) = (self.stretch, self.time);
-        let (found, last_commit) = (&mut self.found, &mut self.last_commit);
+        let (found, last_commit, hole) = (&mut self.found, &mut self.last_commit, &mut self.hole);
+        let behind = hole.map_or(Lsn::ZERO, |(_, to)| to);
         // Recovery ends where WAL is not valid, and so does the search.
         let _invalid = reader.push(bytes, |record| {
             let counts = record.start >= stretch.from && record.end <= stretch.to;
@@ -112,19 +134,21 @@ impl Scan<'_> {
                 *last_commit = at.max(*last_commit);
                 if at > time {
                     found.get_or_insert(record.start);
+                } else if found.is_none() && record.start >= behind {
+                    *hole = None;
                 }
             }
         });
     }
 
-    /// Looks at what is at hand behind the last piece.
-    async fn rest(&mut self, line: &Line, hands: &Hands) -> Result<(), ReadError> {
+    /// Looks at what is at hand behind the last piece; tells how far that reaches.
+    async fn rest(&mut self, line: &Line, hands: &Hands) -> Result<Option<Lsn>, ReadError> {
         let filed = self.pieces.iter().map(|(_, name)| name.end).max().unwrap_or(self.stretch.from);
         let Some(hand) = hands.iter().find(|hand| {
             let (low, high) = hand.range();
             low <= filed && filed < high.min(self.stretch.to)
         }) else {
-            return Ok(());
+            return Ok(None);
         };
         let last = (0..self.pieces.len()).max_by_key(|at| self.pieces[*at].1.end);
         let mut reader = match last {
@@ -140,7 +164,7 @@ impl Scan<'_> {
                 break;
             }
         }
-        Ok(())
+        Ok(Some(to))
     }
 }
 
