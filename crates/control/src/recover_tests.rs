@@ -220,7 +220,7 @@ fn a_restore_that_was_not_over_does_not_take_the_branch() {
     let written = |meta: &mut BranchMeta, record: &mut record::BranchRecord| {
         meta.restoring = true;
         let (epoch, timeline, from) = (Epoch(1), dormouse_base::Timeline(2), Lsn(0x200));
-        record.spans.push(record::Span { epoch, timeline, from, to: None });
+        record.spans.push(record::Span { epoch, timeline, from, to: None, mark: None });
     };
     assert_eq!(dev_after(&around_a_restore(written)), "br-line");
 }

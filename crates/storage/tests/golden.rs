@@ -86,8 +86,9 @@ fn main_record() -> BranchRecord {
                 timeline: Timeline(1),
                 from: Lsn(0x100_0000),
                 to: Some(Lsn(0x16_B374_D848)),
+                mark: None,
             },
-            Span { epoch, timeline: Timeline(2), from: Lsn(0x16_B374_D848), to: None },
+            Span { epoch, timeline: Timeline(2), from: Lsn(0x16_B374_D848), to: None, mark: None },
         ],
         snapshots: vec![SnapshotRecord {
             kind: SnapshotKind::Clean,

@@ -91,8 +91,10 @@ fn went_on(record: &BranchRecord, from: Lsn) -> Option<Lsn> {
 
 /// The register with this directory's writer as the newest. The predecessor's span ends where it begins.
 fn with_writer(mut record: BranchRecord, resident: &Resident) -> Result<BranchRecord, Refused> {
-    let mine =
-        |span: &Span| span.timeline == resident.timeline && span.from == resident.from && span.to.is_none();
+    let mine = |span: &Span| {
+        (span.timeline, span.from, span.mark) == (resident.timeline, resident.from, resident.mark)
+            && span.to.is_none()
+    };
     if record.epoch == resident.seen.next() && record.spans.last().is_some_and(mine) {
         // A crash came between the register and our own file.
         return Ok(record);
@@ -117,6 +119,7 @@ fn with_writer(mut record: BranchRecord, resident: &Resident) -> Result<BranchRe
         timeline: resident.timeline,
         from: resident.from,
         to: None,
+        mark: resident.mark,
     });
     Ok(record)
 }
@@ -148,8 +151,19 @@ mod tests {
 
     #[test]
     fn publishing_twice_is_publishing_once() {
-        let first = with_writer(record(&[]), &resident(0, 1, 100)).unwrap();
-        assert_eq!(with_writer(first.clone(), &resident(0, 1, 100)).unwrap(), first);
+        let mine = resident(0, 1, 100);
+        let first = with_writer(record(&[]), &mine).unwrap();
+        assert_eq!(with_writer(first.clone(), &mine).unwrap(), first);
+        // Another server made a directory of the same point, and takes nobody's span for its own.
+        assert!(with_writer(first, &resident(0, 1, 100)).is_err());
+    }
+
+    #[test]
+    fn a_directory_of_an_earlier_program_knows_its_span() {
+        let mut earlier = resident(0, 1, 100);
+        earlier.mark = None;
+        let first = with_writer(record(&[]), &earlier).unwrap();
+        assert_eq!(with_writer(first.clone(), &earlier).unwrap(), first);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use dormouse_base::{BranchId, Epoch, Lsn, ProjectId, Timeline};
+use dormouse_base::{BranchId, Epoch, Lsn, ProjectId, Timeline, rand};
 use dormouse_runtime::failpoint;
 use dormouse_storage::key::Key;
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,9 @@ pub(crate) struct Resident {
     pub(crate) epoch: Option<Epoch>,
     /// The newest epoch in the register when the directory was made: its predecessor.
     pub(crate) seen: Epoch,
+    /// What its span in the register has; `None` in what earlier programs made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mark: Option<u32>,
     /// The timeline that it writes on.
     pub(crate) timeline: Timeline,
     /// Its first own byte.
@@ -140,6 +143,7 @@ impl Resident {
             purpose,
             epoch: None,
             seen,
+            mark: Some(u32::from_le_bytes(rand::bytes())),
             timeline,
             from,
             made_from: base.clone(),

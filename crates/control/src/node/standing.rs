@@ -291,6 +291,7 @@ pub(super) mod tests {
             timeline: Timeline(epoch),
             from: Lsn(from),
             to: to.map(Lsn),
+            mark: None,
         };
         BranchRecord {
             format: 1,

@@ -112,6 +112,10 @@ pub struct Span {
     pub from: Lsn,
     /// Behind its last byte; `None` for the newest writer.
     pub to: Option<Lsn>,
+    /// A random number of the directory in which it was written: it knows its own span by that, and nobody who makes
+    /// another one of the same point takes it for his.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<u32>,
 }
 
 /// How a snapshot was taken.

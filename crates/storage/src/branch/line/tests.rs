@@ -34,7 +34,7 @@ fn snapshot(
 }
 
 fn span(epoch: u32, timeline: u32, from: u64, to: Option<u64>) -> Span {
-    Span { epoch: Epoch(epoch), timeline: Timeline(timeline), from: Lsn(from), to: to.map(Lsn) }
+    Span { epoch: Epoch(epoch), timeline: Timeline(timeline), from: Lsn(from), to: to.map(Lsn), mark: None }
 }
 
 fn record(name: &str, origin: Origin, spans: Vec<Span>, snapshots: Vec<SnapshotRecord>) -> BranchRecord {

@@ -165,7 +165,13 @@ impl Lab {
             if let Some(last) = record.spans.last_mut() {
                 last.to = Some(at(n));
             }
-            record.spans.push(Span { epoch: record.epoch, timeline: Timeline(1), from: at(n), to: None });
+            record.spans.push(Span {
+                epoch: record.epoch,
+                timeline: Timeline(1),
+                from: at(n),
+                to: None,
+                mark: None,
+            });
         })
         .await;
     }

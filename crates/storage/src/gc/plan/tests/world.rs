@@ -123,7 +123,7 @@ impl World {
                 last.to = Some(end);
             }
             let timeline = Timeline(record.epoch.0);
-            record.spans.push(Span { epoch: record.epoch, timeline, from: end, to: None });
+            record.spans.push(Span { epoch: record.epoch, timeline, from: end, to: None, mark: None });
         });
     }
 
