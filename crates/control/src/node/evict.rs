@@ -51,6 +51,11 @@ impl Node {
     }
 
     async fn wants_snapshot(&self, home: &Arc<Home>) -> Result<bool, NodeError> {
+        if home.held().await?.moved {
+            // A snapshot of it would have zeros in the place of data; the store has what they were, and gets the WAL.
+            self.file_all_in_time(home).await?;
+            return Ok(false);
+        }
         // Without a filler it is perhaps the store that lacks something; then this is the only copy.
         home.held().await?.is_sound()?;
         let end = self.file_all_in_time(home).await?;
@@ -125,6 +130,7 @@ impl Node {
         });
         removed.await?;
         held.resident = None;
+        held.moved = false;
         held.standing = Standing::Unknown;
         Ok(())
     }

@@ -9,12 +9,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use dormouse_base::EndpointId;
+use dormouse_compute::sandbox::process;
 use dormouse_compute::spec::{Directory, Spec};
 use dormouse_runtime::task;
 use dormouse_storage::gc::Lease;
 use dormouse_storage::gc::plan::Pin;
 use dormouse_storage::hydrate::{
-    self, HydrateError, Hydration, LazyFile, Place, Plan, Source, SourceError, Tuning, symbols,
+    self, HydrateError, Hydration, LazyFile, Life, Place, Plan, Source, SourceError, Tuning, symbols,
 };
 use dormouse_storage::key::Key;
 use dormouse_storage::manifest::Manifest;
@@ -117,6 +118,9 @@ impl Node {
             return Ok(());
         }
         let Some(resident) = held.resident.clone() else { return Ok(()) };
+        if held.moved {
+            return Err(moved());
+        }
         if !resident.is_whole() {
             // What the disk has of it, the plan included, is anything.
             return self.make_again(home, held).await;
@@ -135,11 +139,18 @@ impl Node {
         };
         let metrics = self.inner.metrics.hydration.clone();
         held.lease = Some(self.keep(&resident, key_of(&resident)?)?);
-        let resumed = Hydration::resume(place, source, tuning(), metrics, &self.inner.scope).await;
+        let life = life_of(home).await;
+        let resumed = Hydration::resume(place, life, source, tuning(), metrics, &self.inner.scope).await;
         match resumed {
             Ok(Some(hydration)) => held.hydration = Some(Arc::new(hydration)),
             Ok(None) => self.note_complete(home, held).await?,
             Err(HydrateError::NotDurable) => self.make_again(home, held).await?,
+            Err(HydrateError::Moved) if held.writer().is_none() => self.make_again(home, held).await?,
+            Err(HydrateError::Moved) => {
+                (held.moved, held.lease) = (true, None);
+                self.trouble(&home.endpoint, moved().to_string());
+                return Err(moved());
+            }
             Err(error) => return Err(NodeError::part("go on filling a directory")(error)),
         }
         Ok(())
@@ -229,6 +240,22 @@ fn numbered(files: &[LazyFile], chunks: &[(String, u32)]) -> Vec<(u32, u32)> {
         *chunk < file.chunks() && !file.present.get(*chunk)
     };
     chunks.iter().filter_map(known).filter(absent).collect()
+}
+
+/// What an adoption would find: nobody who works in the directory means that nothing kept its file system in place.
+async fn life_of(home: &Home) -> Life {
+    let data = home.data();
+    match task::blocking(move || process::of_cluster(&data)).await.is_empty() {
+        true => Life::Rests,
+        false => Life::Runs,
+    }
+}
+
+/// The error of a writer's directory whose zeros may be holes or data.
+pub(super) fn moved() -> NodeError {
+    let text = "the directory was copied or moved while parts of it were in the store only, and cannot be told from what \
+        it lacks: `dormouse endpoint evict` stores its WAL and has it made again (docs/reference/recovery.md)";
+    NodeError::Busy(text.to_owned())
 }
 
 fn tuning() -> Tuning {

@@ -258,8 +258,10 @@ impl Node {
             && let Err(error) = self.resume_filling(&home, &mut held, slot).await
         {
             tracing::error!(endpoint = %home.endpoint, error = &error as &dyn std::error::Error, "not filled");
-            drop(held);
-            self.fill_later(home, slot);
+            if !held.moved {
+                drop(held);
+                self.fill_later(home, slot);
+            }
         }
     }
 
@@ -275,6 +277,7 @@ impl Node {
                 }
                 match node.resume_filling(&home, &mut held, slot).await {
                     Ok(()) => return,
+                    Err(_) if held.moved => return,
                     Err(error) => tracing::debug!(endpoint = %home.endpoint, error = with_causes(&error),
                         "still not filled"),
                 }

@@ -23,6 +23,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::beneath;
 use super::fill::Unfilled;
 use super::filler::Filler;
+use super::handle::HydrateError;
 
 /// How long one chunk steps aside for faults.
 const STEP_ASIDE: Duration = Duration::from_millis(20);
@@ -158,6 +159,9 @@ async fn seal(filler: &Arc<Filler>) -> io::Result<()> {
     hit("hydrate.complete.before_sync").await?;
     let worker = Arc::clone(filler);
     let work = move || {
+        if !worker.is_in_place()? {
+            return Err(io::Error::other(HydrateError::Moved));
+        }
         rustix::fs::syncfs(worker.data.as_ref())?;
         hit_blocking("hydrate.complete.before_seal")?;
         worker.state.note_sealed()?;

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -63,10 +63,20 @@ pub(super) fn look(fd: impl AsFd) -> io::Result<Found> {
         // The nearest that the system has for "not what was planned"; `open` takes it as gone.
         return Err(Errno::ISDIR.into());
     }
+    Ok(Found { identity: identity_of(&stat), size: stat.stx_size })
+}
+
+/// The identity of a directory.
+pub(super) fn look_at_dir(fd: impl AsFd) -> io::Result<Identity> {
+    let mask = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+    Ok(identity_of(&rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, mask)?))
+}
+
+fn identity_of(stat: &Statx) -> Identity {
     let has_birth = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
     let (born, born_nanos) = if has_birth { (stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec) } else { (0, 0) };
     let dev = u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor);
-    Ok(Found { identity: Identity { dev, ino: stat.stx_ino, born, born_nanos }, size: stat.stx_size })
+    Identity { dev, ino: stat.stx_ino, born, born_nanos }
 }
 
 /// Opens a regular file below the data directory for writing, whoever it is.

@@ -14,6 +14,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::ahead::Window;
+use super::anchor::Anchor;
+use super::beneath;
 use super::fill::FillResult;
 use super::handle::{Place, Tuning};
 use super::metrics::Metrics;
@@ -92,6 +94,16 @@ impl Filler {
     /// Whether nothing is absent.
     pub(super) fn all_present(&self) -> bool {
         self.files.iter().all(Sparse::done)
+    }
+
+    /// Whether the path of the data directory still leads to what is filled: its files are read and started on by
+    /// that path. Blocks, for a moment.
+    pub(super) fn is_in_place(&self) -> std::io::Result<bool> {
+        match beneath::open_dir(&self.place.data) {
+            Ok(data) => Ok(Anchor::of(&self.data)?.is(&Anchor::of(&data)?)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Notes a fault for the recorded boot set.

@@ -35,7 +35,7 @@ pub struct Place {
     /// A directory for presence file and socket, best on a tmpfs (`/dev/shm/…`, `/run/…`); made if missing. Its path
     /// is short (a socket's path has 107 bytes) and stays the same as long as PostgreSQL runs. It belongs to the
     /// server; the compute's group may pass through. On another file system it works as well: the bits carry the
-    /// number of the boot they were made in.
+    /// number of the boot they were made in, and count for a PostgreSQL that runs only.
     pub runtime: PathBuf,
     /// The compute's user.
     pub uid: u32,
@@ -59,6 +59,15 @@ impl Default for Tuning {
     fn default() -> Self {
         Self { patience: Duration::from_millis(u64::from(WAIT_MILLIS)), background: 64, rest: Duration::ZERO }
     }
+}
+
+/// Whether PostgreSQL runs on a directory when the server takes it up again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// It does, or some process of it. It keeps the file system where it is, so bits and bytes belong together.
+    Runs,
+    /// Nothing does, and what happened to the file system meanwhile is not known.
+    Rests,
 }
 
 /// A hydration cannot begin or go on.
@@ -87,6 +96,10 @@ pub enum HydrateError {
     /// The machine stopped before the new directory had reached its disk: it has to be made again.
     #[error("hydration: the directory was lost before it was durable; restore it again")]
     NotDurable,
+    /// The directory is another one than was begun with: in a copy nothing tells a hole from zeros that were written.
+    /// Nothing of it may be started on or stored.
+    #[error("hydration: the directory was copied or moved while parts of it were in the store only")]
+    Moved,
 }
 
 pub(super) fn failed(what: &'static str) -> impl FnOnce(io::Error) -> HydrateError {
@@ -148,19 +161,21 @@ impl Hydration {
     }
 
     /// Goes on after a restart of the server (PostgreSQL may be running) or of the machine (it is not). `None`: the
-    /// directory has no holes. `source` must answer for the plan that [`stored_plan`] gives.
+    /// directory has no holes. `source` must answer for the plan that [`stored_plan`] gives. When in doubt `life` is
+    /// what an adoption of PostgreSQL would find: a running one keeps the presence file that it has mapped.
     ///
     /// # Errors
-    /// [`HydrateError::NotDurable`], or when presence file, socket or state cannot be made.
+    /// [`HydrateError::NotDurable`], [`HydrateError::Moved`], or when presence file, socket or state cannot be made.
     pub async fn resume(
         place: Place,
+        life: Life,
         source: Arc<dyn Source>,
         tuning: Tuning,
         metrics: Metrics,
         scope: &Scope,
     ) -> Result<Option<Self>, HydrateError> {
         let opening = Opening { place, source, tuning, metrics, scope: scope.child() };
-        blocking(move || opening.resume()).await?.map(Self::start).transpose()
+        blocking(move || opening.resume(life)).await?.map(Self::start).transpose()
     }
 
     fn start(filler: Filler) -> Result<Self, HydrateError> {
@@ -253,6 +268,18 @@ impl Hydration {
     /// When the disk refuses.
     pub async fn make_durable(&self) -> Result<(), HydrateError> {
         background::make_durable(&self.filler).await.map_err(failed("write the new directory to the disk"))
+    }
+
+    /// Whether the path of the data directory still leads to the directory that is filled. Ask before it is read by that
+    /// path: what [`Self::missing`] says is true of no other one. Blocks, for a moment.
+    ///
+    /// # Errors
+    /// [`HydrateError::Moved`], or when nobody can tell.
+    pub fn in_place(&self) -> Result<(), HydrateError> {
+        match self.filler.is_in_place().map_err(failed("look at the data directory"))? {
+            true => Ok(()),
+            false => Err(HydrateError::Moved),
+        }
     }
 
     /// What a cage has to let PostgreSQL read, besides the front itself.

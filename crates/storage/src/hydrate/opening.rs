@@ -1,8 +1,9 @@
 //! The blocking part of [`super::Hydration::begin`] and [`super::Hydration::resume`]: look at the directory, decide
 //! what is present, make state, presence file and canary.
 //!
-//! What is present after a restart: the presence file says so when it is of this boot (the server alone was
-//! restarted, PostgreSQL may be running); otherwise the file system's map of holes does.
+//! What is present after a restart: the presence file says so when PostgreSQL runs on the directory, because the file
+//! system cannot have gone away under it; otherwise the file system's own map of holes does. Bits would outlive their
+//! bytes where a file system that lost writes is mounted again.
 
 use std::fs::{self, File};
 use std::io;
@@ -19,9 +20,10 @@ use parking_lot::Mutex;
 use rustix::fs::{Gid, OFlags};
 use tokio::sync::{Notify, Semaphore, watch};
 
+use super::anchor::Anchor;
 use super::beneath::{self, Identity, Missing};
 use super::filler::{Canary, Filler};
-use super::handle::{HydrateError, Place, Tuning, failed};
+use super::handle::{HydrateError, Life, Place, Tuning, failed};
 use super::metrics::Metrics;
 use super::plan::{Bits, LazyFile, Plan};
 use super::presence::{Presence, Row, Stamp, flags_of};
@@ -49,16 +51,18 @@ impl Opening {
         let identities: Vec<Identity> =
             plan.files.iter().map(|file| planned(&data, file)).collect::<Result<_, _>>()?;
         let boot = state::boot().map_err(failed("read the number of the boot"))?;
-        let written = Written { version: FORM, nonce: rand::bytes(), boot, plan, identities };
+        let anchor = Anchor::of(&data).map_err(failed("look at the data directory"))?;
+        let (nonce, anchor) = (rand::bytes(), Some(anchor));
+        let written = Written { version: FORM, nonce, boot, plan, identities, anchor };
         let state = State::create(&self.place.state, &written).map_err(failed("write the plan"))?;
-        let Written { plan, identities, nonce, .. } = written;
+        let Written { plan, identities, .. } = written;
         let sparse =
             |(file, identity): (&LazyFile, Identity)| Sparse::new(file, identity, &file.present, file.size);
         let files = plan.files.iter().zip(identities).map(sparse).collect();
         self.assemble(data, state, files, plan.hot, Stamp { nonce, boot }, None)
     }
 
-    pub(super) fn resume(self) -> Result<Option<Filler>, HydrateError> {
+    pub(super) fn resume(self, life: Life) -> Result<Option<Filler>, HydrateError> {
         let Some(written) = state::read(&self.place.state).map_err(failed("read the plan"))? else {
             return Ok(None);
         };
@@ -69,8 +73,12 @@ impl Opening {
             return Ok(None);
         }
         let boot = state::boot().map_err(failed("read the number of the boot"))?;
-        if boot != written.boot && !state.is_durable() {
+        if (boot != written.boot || life == Life::Rests) && !state.is_durable() {
             return Err(HydrateError::NotDurable);
+        }
+        let anchor = Anchor::of(&data).map_err(failed("look at the data directory"))?;
+        if written.anchor.is_some_and(|made| !made.is(&anchor)) {
+            return Err(HydrateError::Moved);
         }
         background::hide_control(&data).map_err(failed("hide the control file"))?;
         let marks = state.watermarks().map_err(failed("read the watermarks"))?;
@@ -78,22 +86,25 @@ impl Opening {
         let stamp = Stamp { nonce, boot };
         let mut chunks: Vec<u32> = plan.files.iter().map(LazyFile::chunks).collect();
         chunks.push(1);
-        let reopened = Presence::reopen(&self.place.runtime, stamp, &chunks);
-        let mut files = Vec::with_capacity(plan.files.len());
-        for (index, (file, identity)) in plan.files.iter().zip(identities).enumerate() {
-            let mark = marks.get(&(index as u32)).copied().unwrap_or(file.size).min(file.size);
-            let sparse = match &reopened {
-                Some((_, bits)) => Sparse::new(file, identity, &bits[index], mark),
-                None => {
-                    by_holes(&data, file, identity, mark).map_err(failed("read a file's map of holes"))?
-                }
-            };
-            files.push(sparse);
-        }
-        let same_boot = reopened.is_some();
+        let reopened = match life {
+            Life::Runs => Presence::reopen(&self.place.runtime, stamp, &chunks),
+            Life::Rests => None,
+        };
+        let with_marks = plan.files.iter().zip(identities).zip(0u32..).map(|((file, identity), index)| {
+            let mark = marks.get(&index).copied().unwrap_or(file.size).min(file.size);
+            (file, identity, mark)
+        });
+        let files = match &reopened {
+            Some((_, bits)) => {
+                let known = |((file, identity, mark), bits)| Sparse::new(file, identity, bits, mark);
+                with_marks.zip(bits).map(known).collect()
+            }
+            None => all_by_holes(&data, with_marks)?,
+        };
+        let runs = reopened.is_some();
         let filler =
             self.assemble(data, state, files, plan.hot, stamp, reopened.map(|(presence, _)| presence))?;
-        if same_boot {
+        if runs {
             settle(&filler).map_err(failed("settle a truncation"))?;
         }
         Ok(Some(filler))
@@ -202,7 +213,23 @@ fn row_of<'a>(file: &Sparse, bits: &'a Bits) -> Row<'a> {
     Row { identity: file.identity, size: file.size, chunks: file.chunks, words: bits.words(), flags }
 }
 
-/// After a restart of the machine: what is absent is what has holes below the watermark.
+/// All files of a plan by the map of holes.
+fn all_by_holes<'a>(
+    data: &OwnedFd,
+    files: impl Iterator<Item = (&'a LazyFile, Identity, u64)>,
+) -> Result<Vec<Sparse>, HydrateError> {
+    let (mut found, mut replaced) = (Vec::new(), 0);
+    for (file, identity, mark) in files {
+        let sparse = by_holes(data, file, identity, mark).map_err(failed("read a file's map of holes"))?;
+        let is_gone = sparse.gone.load(Ordering::Acquire);
+        replaced += usize::from(is_gone && beneath::open_any(data, &file.path).is_ok());
+        found.push(sparse);
+    }
+    // PostgreSQL hardly ever gives a file's name to another one, and never to all.
+    if replaced > 0 && replaced == found.len() { Err(HydrateError::Moved) } else { Ok(found) }
+}
+
+/// While nothing runs: what is absent is what has holes below the watermark.
 fn by_holes(data: &OwnedFd, file: &LazyFile, mut identity: Identity, mark: u64) -> io::Result<Sparse> {
     let (target, found) = match beneath::open(data, &file.path, &identity) {
         Ok(open) => open,

@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
+use super::anchor::Anchor;
 use super::beneath::Identity;
 use super::plan::Plan;
 
@@ -38,6 +39,9 @@ pub(super) struct Written {
     pub(super) boot: [u8; 16],
     pub(super) plan: Plan,
     pub(super) identities: Vec<Identity>,
+    /// What the directory is known by; `None` in what was written before there were anchors.
+    #[serde(default)]
+    pub(super) anchor: Option<Anchor>,
 }
 
 /// The state directory, open, with the watermark log open. It is this directory for ever: what ends late, after it was

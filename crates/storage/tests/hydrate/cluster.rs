@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use dormouse_runtime::task::Scope;
 use dormouse_storage::hydrate::{
-    Bits, Hydration, LazyFile, Metrics, Place, Plan, Source, Tuning, install_front,
+    Bits, Hydration, LazyFile, Life, Metrics, Place, Plan, Source, Tuning, install_front,
 };
 use parking_lot::Mutex;
 use tempfile::TempDir;
@@ -172,9 +172,10 @@ impl Sparse {
         begun.await.unwrap()
     }
 
-    pub(crate) async fn resume(&self, tuning: Tuning) -> Option<Hydration> {
+    pub(crate) async fn resume(&self, life: Life, tuning: Tuning) -> Option<Hydration> {
         let source: Arc<dyn Source> = Arc::clone(&self.source) as _;
-        let resumed = Hydration::resume(self.place.clone(), source, tuning, Metrics::default(), &self.scope);
+        let resumed =
+            Hydration::resume(self.place.clone(), life, source, tuning, Metrics::default(), &self.scope);
         resumed.await.unwrap()
     }
 

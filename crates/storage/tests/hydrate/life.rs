@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dormouse_storage::hydrate::Tuning;
+use dormouse_storage::hydrate::{Life, Tuning};
 
 use super::cluster::{SUM, Server, Sparse, bin, original, sum};
 
@@ -102,7 +102,7 @@ async fn a_complete_directory_needs_no_front() {
     let server = tokio::task::block_in_place(|| sparse.try_start(Vec::new())).unwrap();
     assert_eq!(server.query(SUM).await.unwrap(), sum(version));
     assert_eq!(server.query(VERIFY).await.unwrap(), "0");
-    assert!(sparse.resume(Tuning::default()).await.is_none());
+    assert!(sparse.resume(Life::Rests, Tuning::default()).await.is_none());
 }
 
 /// What PostgreSQL starts gets neither the front nor its variables.

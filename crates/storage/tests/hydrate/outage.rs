@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use dormouse_storage::hydrate::Tuning;
+use dormouse_storage::hydrate::{Life, Tuning};
 
 use super::cluster::{SUM, Sparse, sum};
 
@@ -25,7 +25,7 @@ async fn without_the_filler_reads_fail_and_come_back() {
         let error =
             server.query("DELETE FROM shrinking WHERE id > 20000;\nVACUUM shrinking").await.unwrap_err();
         assert!(error.contains("Input/output error"), "{error}");
-        let hydration = sparse.resume(impatient()).await.unwrap();
+        let hydration = sparse.resume(Life::Runs, impatient()).await.unwrap();
         assert_eq!(server.query(SUM).await.unwrap(), sum(version));
         hydration.stop().await;
     }
@@ -45,7 +45,7 @@ async fn a_short_outage_is_waited_for() {
     let reader = dormouse_runtime::task::thread("reader", move || *result.lock() = Some(reading.sql(SUM)));
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!reader.is_finished());
-    let hydration = sparse.resume(tuning).await.unwrap();
+    let hydration = sparse.resume(Life::Runs, tuning).await.unwrap();
     tokio::task::block_in_place(|| reader.join().unwrap());
     assert_eq!(results.lock().take().unwrap().unwrap(), sum(18));
     drop(server);

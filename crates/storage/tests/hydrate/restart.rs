@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use dormouse_storage::hydrate::{HydrateError, Hydration, Metrics, Tuning, stored_plan};
+use dormouse_storage::hydrate::{HydrateError, Hydration, Life, Metrics, Tuning, stored_plan};
 
 use super::cluster::{SUM, Sparse, sum};
 
@@ -51,7 +51,7 @@ async fn after_a_machine_restart_only_holes_are_filled() {
         let absent = hydration.progress().absent;
         forget_boot(&sparse);
         assert_eq!(stored_plan(&sparse.place.state).unwrap().unwrap(), sparse.plan);
-        let hydration = sparse.resume(no_background()).await.unwrap();
+        let hydration = sparse.resume(Life::Rests, no_background()).await.unwrap();
         assert_eq!(hydration.progress().absent, absent, "the hole map says what the bits said");
         let server = sparse.start(&hydration).await;
         let count = "SELECT count(*) FILTER (WHERE filler = 'new') FROM big";
@@ -83,7 +83,7 @@ async fn lost_blocks_are_filled_again() {
         rustix::fs::fallocate(&target, flags, at, 4096).unwrap();
     }
     forget_boot(&sparse);
-    let hydration = sparse.resume(no_background()).await.unwrap();
+    let hydration = sparse.resume(Life::Rests, no_background()).await.unwrap();
     assert_eq!(hydration.missing(file).iter().collect::<Vec<_>>(), [0, 2]);
     let server = sparse.start(&hydration).await;
     assert_eq!(server.query(SUM).await.unwrap(), sum(18));
@@ -92,20 +92,23 @@ async fn lost_blocks_are_filled_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_directory_that_never_reached_the_disk_is_refused_after_a_machine_restart() {
+async fn a_directory_that_never_reached_the_disk_is_refused_unless_it_runs() {
     let sparse = Sparse::new(18);
     let hydration = sparse.begin(no_background()).await;
     durable(&sparse).await;
     hydration.stop().await;
     fs::remove_file(sparse.place.state.join("durable")).unwrap();
-    // The same boot needs no such mark.
-    let hydration = sparse.resume(no_background()).await.unwrap();
+    // Where PostgreSQL runs, the file system has not gone away.
+    let hydration = sparse.resume(Life::Runs, no_background()).await.unwrap();
     durable(&sparse).await;
     hydration.stop().await;
     fs::remove_file(sparse.place.state.join("durable")).unwrap();
+    let again = || async {
+        let (place, source) = (sparse.place.clone(), sparse.source.clone());
+        Hydration::resume(place, Life::Rests, source, no_background(), Metrics::default(), &sparse.scope)
+            .await
+    };
+    assert!(matches!(again().await, Err(HydrateError::NotDurable)), "nothing kept its file system in place");
     forget_boot(&sparse);
-    let source = sparse.source.clone();
-    let resumed =
-        Hydration::resume(sparse.place.clone(), source, no_background(), Metrics::default(), &sparse.scope);
-    assert!(matches!(resumed.await, Err(HydrateError::NotDurable)));
+    assert!(matches!(again().await, Err(HydrateError::NotDurable)));
 }

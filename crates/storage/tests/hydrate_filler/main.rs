@@ -5,6 +5,7 @@
 
 #[path = "../hydrate/source.rs"]
 mod source;
+mod trust;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -16,7 +17,9 @@ use std::time::Duration;
 use dormouse_hydrate::layout::{CHUNK, FILL, REPLY_LEN, Request, TRUNCATE, TRUNCATED, UNLINKED};
 use dormouse_runtime::failpoint;
 use dormouse_runtime::task::Scope;
-use dormouse_storage::hydrate::{Bits, Hydration, LazyFile, Metrics, Place, Plan, Source, Tuning};
+use dormouse_storage::hydrate::{
+    Bits, HydrateError, Hydration, LazyFile, Life, Metrics, Place, Plan, Source, Tuning,
+};
 use tempfile::TempDir;
 
 use source::Original;
@@ -42,6 +45,7 @@ impl Small {
         for place in [&original, &data] {
             fs::create_dir_all(place.join("global")).unwrap();
             fs::write(place.join("global/pg_control"), "control").unwrap();
+            fs::write(place.join("PG_VERSION"), "18\n").unwrap();
         }
         let bytes: Vec<u8> = (0..SIZE).map(|at| (at / 1000 % 250) as u8 + 1).collect();
         fs::write(original.join("file"), bytes).unwrap();
@@ -63,10 +67,14 @@ impl Small {
     }
 
     async fn resume(&self) -> Hydration {
+        self.try_resume(Life::Runs).await.unwrap().unwrap()
+    }
+
+    async fn try_resume(&self, life: Life) -> Result<Option<Hydration>, HydrateError> {
         let source: Arc<dyn Source> = Arc::clone(&self.source) as _;
         let tuning = Tuning { background: 0, ..Tuning::default() };
-        let resumed = Hydration::resume(self.place.clone(), source, tuning, Metrics::default(), &self.scope);
-        resumed.await.unwrap().unwrap()
+        let (place, metrics) = (self.place.clone(), Metrics::default());
+        Hydration::resume(place, life, source, tuning, metrics, &self.scope).await
     }
 
     fn connect(&self) -> UnixStream {
@@ -248,8 +256,14 @@ async fn completion_may_be_interrupted_anywhere() {
         failpoint::disarm();
         let source: Arc<dyn Source> = Arc::clone(&small.source) as _;
         let tuning = Tuning::default();
-        let resumed =
-            Hydration::resume(small.place.clone(), source, tuning, Metrics::default(), &small.scope);
+        let resumed = Hydration::resume(
+            small.place.clone(),
+            Life::Runs,
+            source,
+            tuning,
+            Metrics::default(),
+            &small.scope,
+        );
         if let Some(hydration) = resumed.await.unwrap() {
             until(|| hydration.is_complete()).await;
             hydration.stop().await;
