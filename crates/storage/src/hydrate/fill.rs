@@ -44,6 +44,16 @@ pub(super) enum Unfilled {
     Stopping,
 }
 
+impl Unfilled {
+    /// What a disk's error means for PostgreSQL.
+    pub(super) fn of(error: &io::Error) -> Self {
+        match Errno::from_io_error(error) {
+            Some(Errno::NOSPC | Errno::DQUOT) => Self::Full,
+            _ => Self::Failed,
+        }
+    }
+}
+
 pub(super) type FillResult = Result<(), Unfilled>;
 
 /// Takes a flight off the list however it ends.
@@ -188,13 +198,11 @@ impl Filler {
     }
 
     fn refused(&self, path: &str, error: &io::Error) -> Unfilled {
-        match Errno::from_io_error(error) {
-            Some(Errno::NOSPC | Errno::DQUOT) => Unfilled::Full,
-            _ => {
-                tracing::error!(path, data = %self.place.data.display(), %error, "a chunk cannot be written");
-                Unfilled::Failed
-            }
+        let unfilled = Unfilled::of(error);
+        if unfilled == Unfilled::Failed {
+            tracing::error!(path, data = %self.place.data.display(), %error, "a chunk cannot be written");
         }
+        unfilled
     }
 }
 

@@ -119,14 +119,18 @@ impl Presence {
         Some((Self { file, bits_at: Mutex::new(bits_at) }, bits))
     }
 
-    /// Sets the bit of a chunk whose bytes are in the file. Gives how many chunks are left, `None` when it was set.
+    /// Sets the bit of a chunk whose bytes are in the file. Gives how many chunks are left, `None` when it was set. What
+    /// the front cannot see is absent: it would be told "present" for ever.
     pub(super) fn set(&self, index: usize, sparse: &Sparse, chunk: u32) -> io::Result<Option<u32>> {
         let bits_at = self.bits_at.lock();
         // The bytes before the bit, also on machines that reorder.
         fence(Ordering::SeqCst);
         let Some(change) = sparse.set(chunk) else { return Ok(None) };
         let at = bits_at[index] + u64::from(change.word) * 8;
-        self.file.write_all_at(&change.value.to_ne_bytes(), at)?;
+        if let Err(error) = self.file.write_all_at(&change.value.to_ne_bytes(), at) {
+            sparse.unset(chunk);
+            return Err(error);
+        }
         Ok(Some(change.left))
     }
 
@@ -215,4 +219,26 @@ fn encode(stamp: Stamp, wait_millis: u32, canary: &[u8; 32], rows: &[Row<'_>]) -
         out.u32(slots_at + slot as usize * 4, index as u32 + 1);
     }
     (out.0, bits_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::LazyFile;
+    use super::*;
+
+    #[test]
+    fn a_bit_that_cannot_be_written_is_not_set() {
+        let file = LazyFile { path: "a".into(), size: 3 * CHUNK, present: Bits::none(3) };
+        let identity = Identity { dev: 0, ino: 1, born: 0, born_nanos: 0 };
+        let sparse = Sparse::new(&file, identity, &file.present, file.size);
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut presence = Presence { file: full, bits_at: Mutex::new(vec![64]) };
+        let error = presence.set(0, &sparse, 1).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(!sparse.present(1) && sparse.absent() == 3, "it is filled again");
+        presence.file = tempfile::tempfile().unwrap();
+        assert_eq!(presence.set(0, &sparse, 1).unwrap(), Some(2));
+        assert_eq!(presence.set(0, &sparse, 1).unwrap(), None);
+        assert!(sparse.present(1));
+    }
 }

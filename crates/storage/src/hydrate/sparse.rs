@@ -73,6 +73,14 @@ impl Sparse {
         Some(Change { word: chunk / 64, value: before | mask, left })
     }
 
+    /// Takes back a bit that nobody was told of.
+    pub(super) fn unset(&self, chunk: u32) {
+        let mask = 1 << (chunk % 64);
+        if self.words[chunk as usize / 64].fetch_and(!mask, Ordering::AcqRel) & mask != 0 {
+            self.absent.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
     /// How many bytes of the original a chunk has.
     pub(super) fn len_of(&self, chunk: u32) -> u64 {
         CHUNK.min(self.size.saturating_sub(u64::from(chunk) * CHUNK))

@@ -66,7 +66,7 @@ impl Filler {
                 tracing::error!(%error, "a truncation cannot be noted");
                 // It may have reached the disk all the same.
                 filler.settle_cut(&cut, Went::Wrong);
-                Err(Unfilled::Failed)
+                Err(Unfilled::of(&error))
             }
         };
         self.scope.blocking(work).await
