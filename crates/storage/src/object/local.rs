@@ -3,12 +3,14 @@
 //! The backend writes `<name>#<n>` beside the place, syncs it, links (create) or renames (put) it to its
 //! name and syncs the directory, so an object is there completely or not at all, and once acknowledged it
 //! survives a loss of power. What a crash leaves behind are `#` files; no listing shows them, and
-//! [`Store::sweep_leftovers`] removes them.
+//! [`Store::sweep_leftovers`] removes them. That the path leads to this directory, and not to what came in its
+//! place, is asked in [`super::root`].
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_base::{Timestamp, clock};
@@ -16,6 +18,7 @@ use dormouse_runtime::spread;
 use dormouse_runtime::task::blocking;
 use object_store::local::LocalFileSystem;
 
+use super::root::{Root, Rooted};
 use super::store::Store;
 use crate::key;
 
@@ -26,7 +29,7 @@ pub(super) const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 const MODE: u32 = 0o700;
 
 /// Opens a directory as a backend; `make` it when it does not exist.
-pub(super) async fn open(path: PathBuf, make: bool) -> io::Result<(LocalFileSystem, PathBuf)> {
+pub(super) async fn open(path: PathBuf, make: bool) -> io::Result<(Rooted, Arc<Root>)> {
     blocking(move || {
         let projects = path.join(key::projects().as_str());
         if make && !path.exists() {
@@ -42,7 +45,8 @@ pub(super) async fn open(path: PathBuf, make: bool) -> io::Result<(LocalFileSyst
             spread::children_of(&projects);
         }
         let backend = LocalFileSystem::new_with_prefix(&path).map_err(io::Error::other)?;
-        Ok((backend.with_fsync(true), path))
+        let root = Arc::new(Root::open(path)?);
+        Ok((Rooted::new(backend.with_fsync(true), Arc::clone(&root)), root))
     })
     .await
 }
@@ -64,9 +68,13 @@ impl Store {
     }
 
     pub(super) async fn sweep_older_than(&self, age: Duration) -> io::Result<u64> {
-        let Some(directory) = self.directory().map(Path::to_owned) else { return Ok(0) };
+        let Some(root) = self.root().cloned() else { return Ok(0) };
         let limit = clock::now() - age;
-        blocking(move || sweep(&directory, limit)).await
+        blocking(move || {
+            root.check().map_err(io::Error::other)?;
+            sweep(root.path(), limit)
+        })
+        .await
     }
 }
 

@@ -6,7 +6,7 @@
 //!      ▼
 //!   FaultStore (fault), only when asked for: errors, delays, truncated bodies, stale lists, flipped bytes
 //!      ▼
-//!   the backend (open): a durable directory (local), memory, S3, GCS, Azure, WebDAV
+//!   the backend (open): a durable directory (local, root), memory, S3, GCS, Azure, WebDAV
 //! ```
 //!
 //! The one thing that decides between two writers is *create if absent*; [`format`] proves at each opening
@@ -22,6 +22,7 @@ mod local;
 mod metrics;
 mod open;
 mod ranges;
+mod root;
 mod store;
 
 #[cfg(test)]

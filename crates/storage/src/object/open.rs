@@ -29,6 +29,7 @@ use url::Url;
 use super::attempt::Limits;
 use super::error::OpenError;
 use super::fault::{self, FaultPlan, FaultStore};
+use super::root::Root;
 use super::store::{Parts, Store};
 use super::{format, local};
 
@@ -121,7 +122,7 @@ fn at_opening(limits: Limits) -> Limits {
 struct Backend {
     backend: Arc<dyn ObjectStore>,
     url: String,
-    directory: Option<PathBuf>,
+    directory: Option<Arc<Root>>,
 }
 
 async fn backend(text: &str, options: &StoreOptions) -> Result<Backend, OpenError> {
@@ -166,9 +167,10 @@ async fn directory(path: PathBuf, options: &StoreOptions) -> Result<Backend, Ope
         return Err(OpenError::Address { url: shown, reason });
     }
     let opened = local::open(path, !options.read_only).await;
-    let (backend, path) = opened.map_err(|source| OpenError::Directory { path: shown, source })?;
-    let url = Url::from_file_path(&path).map_or_else(|()| path.display().to_string(), |url| url.to_string());
-    Ok(Backend { backend: Arc::new(backend), url, directory: Some(path) })
+    let (backend, root) = opened.map_err(|source| OpenError::Directory { path: shown, source })?;
+    let path = root.path();
+    let url = Url::from_file_path(path).map_or_else(|()| path.display().to_string(), |url| url.to_string());
+    Ok(Backend { backend: Arc::new(backend), url, directory: Some(root) })
 }
 
 fn remote(url: &Url, shown: String, options: &StoreOptions) -> Result<Backend, OpenError> {

@@ -7,7 +7,6 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -25,6 +24,7 @@ use super::attempt::{Limits, retry, within};
 use super::error::{Cause, StoreError, Verdict};
 use super::fault::FaultHandle;
 use super::metrics::{Metrics, Op, StoreStats};
+use super::root::Root;
 use crate::key::Key;
 
 /// What became of a [`Store::create`].
@@ -75,7 +75,7 @@ pub(super) struct Inner {
     pub(super) reads: Semaphore,
     pub(super) writes: Semaphore,
     metrics: Metrics,
-    directory: Option<PathBuf>,
+    directory: Option<Arc<Root>>,
     faults: Option<FaultHandle>,
 }
 
@@ -92,7 +92,7 @@ pub(super) struct Parts {
     pub(super) backend: Arc<dyn ObjectStore>,
     pub(super) url: String,
     pub(super) limits: Limits,
-    pub(super) directory: Option<PathBuf>,
+    pub(super) directory: Option<Arc<Root>>,
     pub(super) faults: Option<FaultHandle>,
 }
 
@@ -147,7 +147,11 @@ impl Store {
     /// The directory, when the store is one.
     #[must_use]
     pub fn directory(&self) -> Option<&std::path::Path> {
-        self.inner.directory.as_deref()
+        self.root().map(|root| root.path())
+    }
+
+    pub(super) fn root(&self) -> Option<&Arc<Root>> {
+        self.inner.directory.as_ref()
     }
 
     /// The switch of the injected faults, when the store was opened with some.

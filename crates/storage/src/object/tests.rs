@@ -13,6 +13,7 @@ use super::*;
 use crate::key::{self, Key};
 
 mod opening;
+mod rooted;
 
 pub(crate) fn quick() -> Limits {
     Limits {

@@ -142,3 +142,37 @@ async fn an_endpoint_that_waits_for_the_store_holds_up_no_other() {
     assert_eq!(waking.join_all().await, [Ok(())]);
     assert!(site.server.stop().1);
 }
+
+/// Where the file system of a store is not mounted any more, an empty directory is left: what is written there would
+/// be hidden by the next mount.
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn nothing_counts_as_stored_that_went_where_the_store_is_not() {
+    let mut site = Site::new(&[]);
+    let main = site.server.default_project();
+    site.run(&main, FILL).await;
+    let endpoint = |site: &Site| site.server.ask(&["storage"]).unwrap()["endpoints"][0].clone();
+    site.server.until_true("all is filed", || endpoint(&site)["lag_bytes"] == 0);
+    let aside = site.store.with_extension("aside");
+    std::fs::rename(&site.store, &aside).unwrap();
+    std::fs::create_dir(&site.store).unwrap();
+    site.run(&main, "insert into t select g, md5(g::text) from generate_series(1001, 2000) g").await;
+    site.server.until_true("it says that it cannot be stored, and why", || {
+        let endpoint = endpoint(&site);
+        let said = endpoint["problem"].as_str().is_some_and(|problem| problem.contains("is not there"));
+        said && endpoint["lag_bytes"].as_u64() > Some(0)
+    });
+    let refused = site.server.ask(&["fsck"]).unwrap_err();
+    assert!(refused.text.contains("is not there"), "{refused:?}");
+    std::fs::remove_dir(&site.store).expect("nothing was written there");
+    std::fs::rename(&aside, &site.store).unwrap();
+    site.run(&main, "insert into t select g, md5(g::text) from generate_series(2001, 2010) g").await;
+    site.server.until_true("all is filed", || endpoint(&site)["lag_bytes"] == 0);
+    site.server.fsck();
+    site.server.kill_9();
+    let (mut successor, theirs) = super::recovery::seen_from(&site, &main);
+    let client = successor.try_connect(&theirs.dsn).await.unwrap();
+    assert_eq!(client.query_one(ROWS, &[]).await.unwrap().get::<_, i64>(0), 2010);
+    drop(client);
+    assert!(successor.stop().1);
+}
