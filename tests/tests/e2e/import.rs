@@ -134,6 +134,36 @@ async fn a_running_server_is_imported() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stale_view_and_short_timeouts_of_the_source_are_no_reason_to_fail() {
+    let Some(source) = Foreign::start(15) else { return note("PostgreSQL 15 is not installed") };
+    if !has_tools(15) {
+        return note("the client programs of PostgreSQL 15 are not installed");
+    }
+    let server = Server::start(&[]);
+    let admin = server.try_connect(&source.address("postgres")).await.unwrap();
+    admin.batch_execute("create database shop").await.unwrap();
+    let shop = server.try_connect(&source.address("shop")).await.unwrap();
+    shop.batch_execute(
+        "create table t(id serial, n int); insert into t(n) select n from generate_series(1, 4) n;
+         create materialized view v as select * from t; insert into t(n) values (5)",
+    )
+    .await
+    .unwrap();
+    // A dump takes longer than any of them.
+    for name in
+        ["idle_in_transaction_session_timeout = 20", "idle_session_timeout = 300", "lock_timeout = 300"]
+    {
+        admin.batch_execute(&format!("alter database shop set {name}")).await.unwrap();
+    }
+    let report = server.cli_json(&["import", &source.address("shop")]);
+    assert!(report["databases"][0]["verified"].as_bool().unwrap(), "{report}");
+    assert_eq!(report["databases"][0]["rows"].as_i64(), Some(5), "rows of tables: {report}");
+    let client =
+        server.try_connect(report["databases"][0]["connection_uri"].as_str().unwrap()).await.unwrap();
+    assert_eq!(one(&client, "select count(*) from v").await, "5", "refreshed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_imported_says_why_and_leaves_nothing() {
     let Some(source) = Foreign::start(15) else { return note("PostgreSQL 15 is not installed") };
     if !has_tools(15) {

@@ -12,6 +12,13 @@ use super::program::Login;
 use super::tools::Tools;
 use crate::error::{Class, Error};
 
+/// Lifts the limits that the server, the database or the role has set for this session: it stands in a
+/// transaction for as long as a dump takes, and a count may take longer than any statement of theirs should.
+/// Asked of the server, because older ones do not have all of them.
+const WITHOUT_LIMITS: &str = "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name IN (\
+     'statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', \
+     'transaction_timeout')";
+
 /// Ends an answer. No row begins like this: rows are JSON.
 const MARK: &str = "dormouse: end of answer";
 
@@ -60,7 +67,7 @@ impl Psql {
         };
         let lines = BufReader::new(stdout).lines();
         let mut session = Self { _child: child, stdin, lines, complaints, whose };
-        session.rows("SELECT 1").await?;
+        session.rows(WITHOUT_LIMITS).await?;
         Ok(session)
     }
 

@@ -272,9 +272,7 @@ impl Run<'_> {
     ) -> Result<(Option<Counts>, std::collections::BTreeMap<String, (i64, bool)>), Error> {
         let login = Source::login(&self.source.address, &pair.source);
         let mut session = Psql::open(self.tools, &login, "source", self.scratch).await?;
-        session
-            .rows("SET search_path = pg_catalog; SET row_security = off; SET statement_timeout = 0")
-            .await?;
+        session.rows("SET search_path = pg_catalog; SET row_security = off").await?;
         session.rows("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let snapshot = session.rows("SELECT pg_catalog.pg_export_snapshot()").await?.concat();
         let verify = !self.args.no_verify;
