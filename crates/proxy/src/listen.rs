@@ -126,6 +126,9 @@ impl Proxy {
             operators: Operators::default(),
             listening: Mutex::default(),
         });
+        if let Some(upstream) = &shared.upstream {
+            upstream.serves(&shared.pools);
+        }
         let pooler = Pooler::new(&shared);
         let door = Arc::new(Door::new(shared, shards, config.max_client_conn, config.max_conn_rate));
         let (tcp, unix) = (CancellationToken::new(), CancellationToken::new());

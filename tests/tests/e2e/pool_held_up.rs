@@ -85,6 +85,55 @@ fn pause_does_not_wait_for_a_server_that_is_away() {
     });
 }
 
+#[test]
+fn what_a_database_was_ordered_and_what_everything_was_stand_beside_each_other() {
+    let Some(foreign) = server(15) else { return };
+    let pooler = pooler(&foreign, "dbname=postgres", "pool_mode = transaction\nquery_wait_timeout = 1");
+    let say = |command: &str| pooler.psql(&pooler.dsn("127.0.0.1", "admin", "admin", "pgbouncer"), command);
+    let done = |commands: &[&str]| commands.iter().for_each(|it| drop(say(it).good()));
+    let refused = |command: &str, why: &str| {
+        let said = say(command).bad();
+        assert!(said.contains(why), "{command}: {said}");
+    };
+    let runs = || {
+        let said = pooler.psql(&pooler.dsn("127.0.0.1", "s", "new", "db"), "select 1");
+        assert!(said.ok || said.err.contains("query_wait_timeout"), "{}", said.err);
+        said.ok
+    };
+    const NOT_PAUSED: &str = "pooler is not paused/suspended";
+    done(&["pause db", "pause", "resume"]);
+    assert!(!runs(), "RESUME of everything has ended PAUSE of one");
+    refused("resume", NOT_PAUSED);
+    refused("suspend", "cannot suspend with paused databases");
+    done(&["resume db"]);
+    assert!(runs());
+    done(&["pause"]);
+    refused("resume db", "database db is not paused");
+    for command in ["pause", "pause db", "kill db", "kill", "suspend"] {
+        refused(command, "already suspended/paused");
+    }
+    assert!(!runs());
+    // By the signal, too.
+    pooler.signal(Signal::USR2);
+    pooler.wait_for_log("resumed");
+    assert!(runs());
+    refused("resume", NOT_PAUSED);
+    pooler.signal(Signal::USR1);
+    pooler.wait_for_log("paused: nothing runs");
+    refused("pause db", "already suspended/paused");
+    done(&["resume", "kill db"]);
+    refused("resume", NOT_PAUSED);
+    assert!(!runs());
+    // One RESUME ends KILL of everything, and what was ordered before by name holds on.
+    done(&["kill", "resume"]);
+    assert!(!runs());
+    done(&["resume db", "kill", "resume db"]);
+    assert!(runs());
+    done(&["resume"]);
+    refused("resume", NOT_PAUSED);
+    assert!(runs());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pause_takes_the_servers_of_sessions_that_rest() {
     let Some(foreign) = server(15) else { return };

@@ -9,9 +9,9 @@ use dormouse_pooler::config;
 use super::names;
 use super::rows;
 use super::settings::{self, ChangeError};
-use crate::pooled::{ClientInfo, Order, Pool};
+use crate::pooled::{ClientInfo, Order, Pool, Target};
 use crate::session::Shared;
-use crate::upstream::{Plan, Request};
+use crate::upstream::{Plan, Request, Upstream};
 
 /// How often PAUSE and WAIT_CLOSE look whether they are over.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -80,9 +80,7 @@ impl<'a> Desk<'a> {
     }
 
     async fn pause(&self, name: Option<String>) -> Result<Reply, AdminError> {
-        if name.is_none() && self.shared.pools.all_stopped() {
-            return Err(AdminError::AlreadyPaused);
-        }
+        self.runs()?;
         let (target, pools) = names::pools(self.shared, "pause", name)?;
         self.shared.pools.order(&target, Order::Pause);
         until(&pools, |pool| pool.is_stopped()).await;
@@ -90,25 +88,30 @@ impl<'a> Desk<'a> {
     }
 
     fn resume(&self, name: Option<String>) -> Result<Reply, AdminError> {
-        let mut stopped = name.is_none() && self.shared.pools.all_stopped();
-        if let Some(upstream) = &self.shared.upstream {
-            if upstream.is_ending() {
-                return Err(AdminError::ShuttingDown);
-            }
-            if name.is_none() {
-                stopped |= upstream.resume();
-            }
+        let upstream = self.shared.upstream.as_ref();
+        if upstream.is_some_and(Upstream::is_ending) {
+            return Err(AdminError::ShuttingDown);
         }
         let (target, _) = names::pools(self.shared, "resume", name.clone())?;
-        stopped |= self.shared.pools.is_stopped(&target);
-        match (self.shared.pools.order(&target, Order::Resume), name) {
-            (0, Some(name)) if !stopped => Err(AdminError::NotPaused(name)),
-            (0, None) if !stopped => Err(AdminError::PoolerNotPaused),
-            _ => Ok(Reply::Done),
+        let was_stopped = match (&target, upstream) {
+            (Target::All, Some(upstream)) => upstream.resume(),
+            _ => self.shared.pools.resume(&target),
+        };
+        match name {
+            _ if was_stopped => Ok(Reply::Done),
+            Some(name) => Err(AdminError::NotPaused(name)),
+            None => Err(AdminError::PoolerNotPaused),
         }
     }
 
+    /// Nothing can be paused or cut by itself while everything is held up.
+    fn runs(&self) -> Result<(), AdminError> {
+        let held = self.shared.upstream.as_ref().is_some_and(|it| it.is_paused() || it.is_suspended());
+        if held || self.shared.pools.all_paused() { Err(AdminError::AlreadyPaused) } else { Ok(()) }
+    }
+
     async fn kill(&self, name: Option<String>) -> Result<Reply, AdminError> {
+        self.runs()?;
         let (target, pools) = names::pools(self.shared, "kill", name)?;
         self.shared.pools.order(&target, Order::Kill);
         let gone = until(&pools, |pool| pool.clients().is_empty());
@@ -147,7 +150,11 @@ impl<'a> Desk<'a> {
     /// As PAUSE, but not for longer than `suspend_timeout`.
     async fn suspend(&self) -> Result<Reply, AdminError> {
         let upstream = self.shared.upstream.as_ref().ok_or(AdminError::AlreadyPaused)?;
-        if self.shared.pools.all_stopped() || !upstream.suspend() {
+        self.runs()?;
+        if self.shared.pools.any_stopped() {
+            return Err(AdminError::PausedDatabases);
+        }
+        if !upstream.suspend() {
             return Err(AdminError::AlreadyPaused);
         }
         let limit = self.shared.pools.settings().suspend_timeout;

@@ -110,7 +110,7 @@ pub(super) fn databases(
             load_balance_hosts: entry.balancing().map(str::to_owned),
             current_connections: backends(&here),
             current_client_connections: shared.pools.taken(&key.database_seat()),
-            paused: shared.pools.all_stopped() || shared.pools.is_stopped(&target),
+            paused: shared.pools.all_paused() || shared.pools.is_stopped(&target),
             disabled: shared.pools.is_disabled(&key),
             ..limits(name, &own)
         }

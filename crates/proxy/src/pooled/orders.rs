@@ -1,8 +1,16 @@
 //! What the operator orders: PAUSE, RESUME, KILL, RECONNECT, DISABLE and ENABLE.
 //!
-//! An order holds for pools that are there and for those that come later, so it is remembered; the last one that
-//! means a pool wins. A name in an order is a database (at every endpoint), an endpoint (all of its databases),
-//! or `database@endpoint`.
+//! An order holds for pools that are there and for those that come later, so it is remembered. A name in an order is
+//! a database (at every endpoint), an endpoint (all of its databases), or `database@endpoint`; of orders with a name
+//! the last one that means a pool wins. PAUSE without a name stands beside them, as in PgBouncer:
+//!
+//! ```text
+//!   paused (PAUSE, RESUME)  ─┬─ a pool runs when neither of them stops it
+//!   given  (PAUSE x, KILL x, ┘
+//!           RESUME x, KILL)
+//! ```
+//!
+//! RESUME without a name ends PAUSE and KILL without a name, and nothing that a name stopped.
 
 use std::sync::{Arc, Weak};
 
@@ -52,16 +60,31 @@ pub(crate) enum Order {
 /// All that still holds.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
+    /// PAUSE without a name.
+    paused: bool,
+    /// The pooler ends.
+    drains: bool,
     given: Vec<(Target, Order)>,
     disabled: Vec<Target>,
 }
 
 impl Orders {
     pub(super) fn give(&mut self, target: &Target, order: Order) {
-        if *target == Target::All {
-            self.given.clear();
+        match (target, order) {
+            (Target::All, Order::Pause) => return self.paused = true,
+            (Target::All, Order::Drain) => return self.drains = true,
+            (Target::All, Order::Resume) => self.paused = false,
+            _ => {}
         }
         self.given.retain(|(known, _)| known != target);
+        if order == Order::Resume {
+            if !self.any_given() {
+                self.given.clear();
+            }
+            if *target == Target::All || self.given.is_empty() {
+                return;
+            }
+        }
         if self.given.len() >= MAX_ORDERS {
             self.given.remove(0);
         }
@@ -70,18 +93,39 @@ impl Orders {
 
     /// The one that holds for a pool.
     pub(super) fn of(&self, key: &PoolKey) -> Order {
+        match self.given_to(key) {
+            _ if self.drains => Order::Drain,
+            Order::Resume if self.paused => Order::Pause,
+            order => order,
+        }
+    }
+
+    /// The same, leaving PAUSE without a name out.
+    pub(super) fn given_to(&self, key: &PoolKey) -> Order {
         let last = self.given.iter().rev().find(|(target, _)| target.means(key));
         last.map_or(Order::Resume, |(_, order)| *order)
     }
 
-    /// Whether all pools were stopped.
-    pub(super) fn all_stopped(&self) -> bool {
-        self.stopped(&Target::All)
+    /// Whether PAUSE without a name holds, or the end has begun.
+    pub(super) fn all_paused(&self) -> bool {
+        self.paused || self.drains
     }
 
-    /// Whether these were.
+    /// Whether there is something that RESUME without a name ends.
+    pub(super) fn all_stopped(&self) -> bool {
+        self.all_paused() || self.stopped(&Target::All)
+    }
+
+    /// Whether these were stopped, by their name or by KILL of all.
     pub(super) fn stopped(&self, which: &Target) -> bool {
-        self.given.iter().any(|(target, order)| target == which && *order != Order::Resume)
+        let mut last =
+            self.given.iter().rev().filter(|(target, _)| target == which || *target == Target::All);
+        last.next().is_some_and(|(_, order)| *order != Order::Resume)
+    }
+
+    /// Whether anything but PAUSE without a name stops a pool.
+    pub(super) fn any_given(&self) -> bool {
+        self.given.iter().any(|(_, order)| *order != Order::Resume)
     }
 
     /// Takes no new clients, or takes them again.
@@ -101,13 +145,12 @@ impl Orders {
 }
 
 impl Pool {
-    /// Does what was ordered; false when it changes nothing.
-    pub(super) fn obey(self: &Arc<Self>, order: Order) -> bool {
+    /// Does what was ordered, if it is not so already.
+    pub(super) fn obey(self: &Arc<Self>, order: Order) {
         match order {
             Order::Pause => {
-                let paused = self.pause();
+                self.pause();
                 self.hold_up(true);
-                paused
             }
             Order::Kill => self.kill(),
             Order::Resume => self.resume(),
@@ -115,10 +158,9 @@ impl Pool {
         }
     }
 
-    fn pause(&self) -> bool {
+    fn pause(&self) {
         let closed = self.lock().books.pause(&mut self.gate());
         closed.iter().flatten().for_each(|held| farewell(held, CloseReason::Paused.as_str()));
-        closed.is_some()
     }
 
     /// Whether PAUSE holds: who keeps a backend gives that up when it rests, if it can.
@@ -139,7 +181,7 @@ impl Pool {
         }
     }
 
-    fn drain(&self) -> bool {
+    fn drain(&self) {
         let mut inner = self.lock();
         inner.drains = true;
         let waiting = inner.books.refuse_waiters(&mut self.gate());
@@ -148,23 +190,20 @@ impl Pool {
             let _gone = slot.give(Err(self.told(Farewell::ShuttingDown)));
         }
         self.pause();
-        true
     }
 
-    fn resume(self: &Arc<Self>) -> bool {
+    fn resume(self: &Arc<Self>) {
         let mut inner = self.lock();
         let limits = inner.limits;
         let openings = inner.books.resume(Mono::now(), &limits, &mut self.gate());
         drop(inner);
-        let resumed = openings.is_some();
         self.hold_up(false);
         openings.into_iter().flatten().for_each(|opening| self.open(Some(opening)));
-        resumed
     }
 
-    fn kill(&self) -> bool {
+    fn kill(&self) {
         let mut inner = self.lock();
-        let Some(killed) = inner.books.kill(&mut self.gate()) else { return false };
+        let Some(killed) = inner.books.kill(&mut self.gate()) else { return };
         let clients: Vec<_> = inner.clients.values().cloned().collect();
         drop(inner);
         for slot in killed.refuse {
@@ -172,7 +211,6 @@ impl Pool {
         }
         clients.iter().for_each(|client| client.kill());
         killed.close.iter().for_each(|held| farewell(held, CloseReason::Killed.as_str()));
-        true
     }
 
     /// Has every backend replaced: idle ones now, the others when they are free.
@@ -230,11 +268,41 @@ mod tests {
         orders.give(&named("app@ep-quiet-oak-0123456789"), Order::Resume);
         assert_eq!((orders.of(&app), orders.of(&other)), (Order::Resume, Order::Kill));
         orders.give(&Target::All, Order::Resume);
-        assert_eq!((orders.of(&other), orders.all_stopped(), orders.given.len()), (Order::Resume, false, 1));
+        assert_eq!((orders.of(&app), orders.of(&other)), (Order::Resume, Order::Resume));
+        assert!(!orders.all_stopped());
         for n in 0..2 * MAX_ORDERS {
             orders.give(&named(&n.to_string()), Order::Pause);
         }
         assert_eq!(orders.given.len(), MAX_ORDERS);
+    }
+
+    #[test]
+    fn what_a_name_stopped_and_pause_of_all_stand_beside_each_other() {
+        let (app, other) = (key("app", "ep-quiet-oak-0123456789"), key("other", "ep-quiet-oak-0123456789"));
+        let mut orders = Orders::default();
+        orders.give(&named("app"), Order::Pause);
+        orders.give(&Target::All, Order::Pause);
+        assert_eq!((orders.of(&app), orders.of(&other)), (Order::Pause, Order::Pause));
+        orders.give(&Target::All, Order::Resume);
+        assert_eq!((orders.of(&app), orders.of(&other)), (Order::Pause, Order::Resume));
+        assert!(!orders.all_stopped() && orders.stopped(&named("app")));
+        // And the other way round.
+        orders.give(&Target::All, Order::Pause);
+        orders.give(&named("app"), Order::Resume);
+        assert_eq!((orders.of(&app), orders.given_to(&app)), (Order::Pause, Order::Resume));
+        assert!(orders.all_paused() && !orders.any_given() && orders.given.is_empty());
+        orders.give(&Target::All, Order::Resume);
+        // KILL of all is for each of them, and yet one RESUME ends it.
+        orders.give(&named("app"), Order::Kill);
+        orders.give(&Target::All, Order::Kill);
+        orders.give(&named("other"), Order::Resume);
+        assert!(orders.stopped(&named("app")) && !orders.stopped(&named("other")) && !orders.all_paused());
+        orders.give(&Target::All, Order::Resume);
+        assert_eq!((orders.of(&app), orders.of(&other)), (Order::Kill, Order::Resume));
+        // Nothing ends the end.
+        orders.give(&Target::All, Order::Drain);
+        orders.give(&Target::All, Order::Resume);
+        assert_eq!((orders.of(&app), orders.of(&other)), (Order::Drain, Order::Drain));
     }
 
     #[test]

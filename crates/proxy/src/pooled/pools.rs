@@ -240,11 +240,31 @@ impl Pools {
         self.hall.lock().taken(seat)
     }
 
-    /// Passes an order on to all pools that it means, now and later; tells how many it changed.
-    pub(crate) fn order(&self, target: &Target, order: Order) -> usize {
+    /// Passes an order on to all pools that it means, now and later, as far as no other one keeps them from it.
+    pub(crate) fn order(&self, target: &Target, order: Order) {
         self.orders.lock().give(target, order);
+        for pool in self.list().iter().filter(|pool| target.means(&pool.key)) {
+            pool.obey(self.orders.lock().of(&pool.key));
+        }
+    }
+
+    /// RESUME: false when nothing of the kind holds.
+    pub(crate) fn resume(&self, target: &Target) -> bool {
         let pools = self.list();
-        pools.iter().filter(|pool| target.means(&pool.key)).filter(|pool| pool.obey(order)).count()
+        let mut meant = pools.iter().filter(|pool| target.means(&pool.key));
+        let stopped = {
+            let orders = self.orders.lock();
+            match target {
+                Target::All => orders.all_stopped(),
+                Target::Named(_) => {
+                    orders.stopped(target) || meant.any(|pool| orders.given_to(&pool.key) != Order::Resume)
+                }
+            }
+        };
+        if stopped {
+            self.order(target, Order::Resume);
+        }
+        stopped
     }
 
     /// DISABLE or ENABLE.
@@ -262,9 +282,19 @@ impl Pools {
         self.order(&Target::All, Order::Drain);
     }
 
-    /// Whether PAUSE or KILL of just this holds.
+    /// Whether PAUSE or KILL of just this holds, or KILL of all.
     pub(crate) fn is_stopped(&self, target: &Target) -> bool {
         self.orders.lock().stopped(target)
+    }
+
+    /// Whether PAUSE without a name holds, or the end has begun.
+    pub(crate) fn all_paused(&self) -> bool {
+        self.orders.lock().all_paused()
+    }
+
+    /// Whether any database is stopped by itself: by its name, or by KILL of all.
+    pub(crate) fn any_stopped(&self) -> bool {
+        self.orders.lock().any_given()
     }
 
     /// Whether PAUSE or KILL of all of them holds.

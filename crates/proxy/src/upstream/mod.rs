@@ -34,8 +34,8 @@ mod state;
 mod target;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 use dormouse_base::EndpointId;
 use dormouse_pgwire::ClientError;
@@ -51,7 +51,8 @@ pub(crate) use login::login;
 pub use requests::{Request, Requests, Shutdown};
 pub(crate) use target::NoAddress;
 
-use crate::pooled::pools::PoolKey;
+use crate::pooled::Target as Meant;
+use crate::pooled::pools::{PoolKey, Pools};
 use crate::tls::Tls;
 use crate::wake::{Compute, Wake};
 use state::{State, Users};
@@ -82,6 +83,8 @@ struct Inner {
     suspended: AtomicBool,
     /// What entries led to before they were changed, while work is held up: who waits there goes on when it may.
     retired: Mutex<Vec<Arc<Target>>>,
+    /// Whose PAUSE without a name [`Upstream::resume`] ends, too.
+    pools: OnceLock<Weak<Pools>>,
     /// Databases that came by `*`.
     auto: Mutex<HashSet<String>>,
 }
@@ -107,6 +110,7 @@ impl Upstream {
             paused: AtomicBool::new(false),
             suspended: AtomicBool::new(false),
             retired: Mutex::default(),
+            pools: OnceLock::new(),
             auto: Mutex::default(),
         };
         (Self(Arc::new(inner)), asked)
@@ -168,12 +172,18 @@ impl Upstream {
         }
     }
 
-    /// Undoes [`Upstream::pause`]. False: it was not paused.
+    /// These pools are in front of it.
+    pub(crate) fn serves(&self, pools: &Arc<Pools>) {
+        let _first = self.0.pools.set(Arc::downgrade(pools));
+    }
+
+    /// Undoes [`Upstream::pause`], and PAUSE and KILL of everything on the console. False: nothing of that held.
     pub fn resume(&self) -> bool {
         let suspended = self.0.suspended.swap(false, Ordering::AcqRel);
         let paused = self.0.paused.swap(false, Ordering::AcqRel);
+        let stopped = self.0.pools.get().and_then(Weak::upgrade).is_some_and(|it| it.resume(&Meant::All));
         self.let_in();
-        suspended || paused
+        suspended || paused || stopped
     }
 
     /// Marks it as suspended; false when it was.
