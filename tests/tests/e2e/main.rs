@@ -59,5 +59,6 @@ mod console;
 mod pool_certs;
 mod pool_shown;
 mod pool_standin;
+mod pool_operators;
 mod pool_parting;
 mod pool_replication;

@@ -15,7 +15,7 @@ use dormouse_pgwire::{ClientError, Encode, frame, limit, tag};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::held::Held;
-use super::open::{Failed, Hello, converse, told};
+use super::open::{Failed, Hello, converse};
 use super::pool::Pool;
 use super::prove::Prover;
 use crate::backend_stream::BackendStream;
@@ -97,10 +97,9 @@ async fn try_once(
         }
     }
     if let Some(sql) = &introduction.first_query {
-        run(&mut stream, sql, &mut hello).await.map_err(|error| {
-            journal.warn(format_args!("connect_query failed: {}", error.message));
-            journal.closing("exec_on_connect query failed");
-            Failed::Refused(error)
+        run(&mut stream, sql, &mut hello, journal).await.map_err(|error| {
+            journal.closing("server conn crashed?");
+            unreachable(place, &error)
         })?;
     }
     Ok(hello.into_held(number, stream, backend))
@@ -120,28 +119,32 @@ pub(super) fn binding(stream: &BackendStream) -> Option<ChannelBinding> {
     tls.get_ref().1.peer_certificates()?.first().and_then(|first| ChannelBinding::from_certificate(first))
 }
 
-/// Runs `connect_query`; what it returns is of no interest.
-async fn run(stream: &mut BackendStream, sql: &str, hello: &mut Hello) -> Result<(), ClientError> {
-    let lost = |_| ClientError::connection_lost();
+/// Runs `connect_query`. What it returns is of no interest, and an error in it is only logged, as PgBouncer does: the
+/// server is as good as before. Fails when the connection is lost.
+async fn run(stream: &mut BackendStream, sql: &str, hello: &mut Hello, journal: &Journal) -> io::Result<()> {
     let query = Query::new(sql);
-    stream.write_all(&query.encode()).await.map_err(lost)?;
-    stream.flush().await.map_err(lost)?;
-    let (mut unread, mut failed) = (BytesMut::new(), None);
+    stream.write_all(&query.encode()).await?;
+    stream.flush().await?;
+    let mut unread = BytesMut::new();
     loop {
         unread.reserve(CHUNK);
-        if stream.read_buf(&mut unread).await.map_err(lost)? == 0 {
-            return Err(failed.unwrap_or_else(ClientError::connection_lost));
+        if stream.read_buf(&mut unread).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
         while let Some(frame) = frame::take(&mut unread, limit::MAX_BACKEND_MESSAGE)
-            .map_err(|e| ClientError::protocol_violation(e.to_string()))?
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?
         {
             match frame.tag {
-                tag::backend::READY_FOR_QUERY => return failed.map_or(Ok(()), Err),
+                tag::backend::READY_FOR_QUERY => return Ok(()),
                 tag::backend::ERROR_RESPONSE | tag::backend::PARAMETER_STATUS => {}
                 _ => continue,
             }
             match Handshake::decode(frame.tag, &frame.body) {
-                Ok(Handshake::Error(error)) => failed = Some(told(&error)),
+                Ok(Handshake::Error(error)) => journal.error(format_args!(
+                    "error while executing exec_on_query: {}: {}",
+                    error.fields.severity(),
+                    error.fields.message()
+                )),
                 Ok(Handshake::ParameterStatus(parameter)) => {
                     hello.reported.note(&parameter.name, &parameter.value);
                 }

@@ -53,6 +53,11 @@ impl Journal {
         tracing::warn!("{} {what}", self.prefix);
     }
 
+    /// Something that is wrong.
+    pub(crate) fn error(&self, what: impl Display) {
+        tracing::error!("{} {what}", self.prefix);
+    }
+
     /// It ends.
     pub(crate) fn closing(&self, why: impl Display) {
         self.say(format_args!("closing because: {why} (age={}s)", self.since.elapsed().as_secs()));
