@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_pooler::admin::{AdminError, Command, Reply, ShutdownMode};
+use dormouse_pooler::admin::{AdminError, Command, Reply, Show, ShutdownMode};
 use dormouse_pooler::config;
 
 use super::names;
@@ -32,6 +32,10 @@ impl<'a> Desk<'a> {
     /// Carries one out.
     pub(super) async fn run(&self, command: Command) -> Result<Reply, AdminError> {
         match command {
+            Command::Show(Show::Fds) if self.shared.upstream.is_some() => Err(AdminError::NotHere(
+                "sockets are not handed over to PgBouncer: end this process first (SHUTDOWN), and start PgBouncer \
+                 without -R then",
+            )),
             Command::Show(show) => Ok(Reply::Table(rows::table(self.shared, show))),
             Command::Set { name, value } => self.set(name, value).await,
             Command::Reload if self.shared.upstream.is_some() => self.reload().await,

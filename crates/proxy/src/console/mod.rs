@@ -64,6 +64,7 @@ pub(crate) async fn serve(shared: &Arc<Shared>, client: &mut Client, admin: Admi
     ReadyForQuery(TxStatus::Idle).encode_into(&mut out);
     client.send(&out).await?;
     let (desk, mut console) = (Desk::new(shared), Console::new(admin.may_change));
+    let mut asking = takeover::Asking::new(shared);
     loop {
         let (tag, body) = message(client).await?;
         out.clear();
@@ -73,6 +74,7 @@ pub(crate) async fn serve(shared: &Arc<Shared>, client: &mut Client, admin: Admi
             Action::Close => return Ok(()),
             Action::Run(command) => {
                 shared.operators.commanded();
+                asking.asked(&command);
                 if command.needs_admin() {
                     tracing::info!(user = admin.name, peer = %admin.peer, ?command, "console");
                 }

@@ -1,11 +1,11 @@
 //! Another process of the same account takes the listening sockets over (`dormouse pool -R`): they are sent along with
-//! the answer to its command, on the Unix socket that it came by.
+//! the answer to its command, on the Unix socket that it came by. PgBouncer's own way of asking is refused.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use dormouse_pooler::admin::AdminError;
+use dormouse_pooler::admin::{AdminError, Command, Show};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -13,10 +13,47 @@ use tokio::net::UnixStream;
 use crate::session::Shared;
 use crate::session::io::Client;
 use crate::stream::ClientStream;
-use crate::upstream::Request;
+use crate::upstream::{Request, Upstream};
 
 /// Sockets that one message can carry.
 const MAX_SOCKETS: usize = 64;
+
+/// A PgBouncer that is started with `-R` says SUSPEND, and then SHOW FDS, which is refused: it gives up. What it has held
+/// up goes on when it leaves.
+pub(super) struct Asking<'a> {
+    shared: &'a Shared,
+    suspended: bool,
+    refused: bool,
+}
+
+impl<'a> Asking<'a> {
+    pub(super) fn new(shared: &'a Shared) -> Self {
+        Self { shared, suspended: false, refused: false }
+    }
+
+    /// This was said.
+    pub(super) fn asked(&mut self, command: &Command) {
+        self.suspended |= *command == Command::Suspend && !is_suspended(self.shared);
+        self.refused |= *command == Command::Show(Show::Fds);
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if let Some(upstream) = &self.shared.upstream
+            && self.suspended
+            && self.refused
+            && upstream.is_suspended()
+        {
+            tracing::info!("who said SUSPEND has left without the sockets: resumed");
+            upstream.resume();
+        }
+    }
+}
+
+fn is_suspended(shared: &Shared) -> bool {
+    shared.upstream.as_ref().is_some_and(Upstream::is_suspended)
+}
 
 /// Sends the sockets with the first byte of the answer, and has this process take no new clients any more.
 pub(super) async fn hand_over(shared: &Shared, client: &mut Client, first: u8) -> Result<(), AdminError> {
