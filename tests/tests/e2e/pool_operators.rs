@@ -1,13 +1,23 @@
 //! Operators of `dormouse pool` who come from PgBouncer: what its files and its other process ask for, and who leaves.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
+use dormouse_pgwire::Encode;
+use dormouse_pgwire::frontend::Query;
+use dormouse_pgwire::startup::Startup;
+use dormouse_pgwire::tag::frontend::TERMINATE;
 use dormouse_tests::note;
 
 use crate::pool_ini::{Pooler, server};
 
 const PGBOUNCER: &str = "/usr/sbin/pgbouncer";
+
+/// Answers that nobody reads, many more than a socket keeps.
+const UNREAD: usize = 100;
 
 #[test]
 fn a_first_query_that_fails_is_logged_and_keeps_nobody_out() {
@@ -65,4 +75,30 @@ fn a_pgbouncer_that_would_take_over_gives_up_and_work_goes_on() {
     }
     let ask = |host| pooler.psql(&pooler.dsn(host, "s", "new", "db"), "select 1").good();
     assert_eq!((ask("127.0.0.1").as_str(), ask(&dir).as_str()), ("1", "1"));
+}
+
+#[test]
+fn who_has_left_the_console_takes_no_place_from_others() {
+    let Some(foreign) = server(15) else { return };
+    let mut pooler = Pooler::new();
+    pooler.write(
+        &format!("db = host=127.0.0.1 port={} dbname=postgres", foreign.port()),
+        "auth_type = scram-sha-256\nstats_users = s\nmax_db_client_connections = 1",
+        "\"s\" \"new\"\n",
+    );
+    pooler.start();
+    let path = pooler.path(&format!(".s.PGSQL.{}", pooler.port));
+    let looks = || pooler.psql(&pooler.dsn("127.0.0.1", "s", "new", "pgbouncer"), "show version");
+    // It asks for much, reads nothing and says goodbye, which cannot be heard while the answers are not taken.
+    let mut leaves = UnixStream::connect(&path).unwrap();
+    let hello = Startup::new("pgbouncer").and_then(|it| it.with("database", "pgbouncer")).unwrap();
+    leaves.write_all(&hello.encode()).unwrap();
+    let mut first = [0];
+    leaves.read_exact(&mut first).unwrap();
+    assert_eq!(first, *b"R");
+    leaves.write_all(&Query::new("show config").encode().repeat(UNREAD)).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(looks().bad().contains("max_db_client_connections"));
+    leaves.write_all(&[TERMINATE, 0, 0, 0, 4]).unwrap();
+    looks().good();
 }

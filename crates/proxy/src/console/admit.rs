@@ -36,7 +36,7 @@ pub(crate) struct Admin {
     /// Its number, if it has one already; else zero.
     pub(crate) number: u32,
     /// Its places among the clients.
-    _seated: Option<Seated>,
+    pub(super) seated: Option<Seated>,
 }
 
 /// Whether a login is meant for the console. A database of that name is reached by naming its branch or endpoint.
@@ -71,7 +71,7 @@ pub(crate) async fn admit(
     may_try()?;
     let may_change = may(&shared.pools.settings(), name);
     match may_change.filter(|_| knows(shared, &key)) {
-        Some(may_change) => Ok(Admin { name: name.to_owned(), peer, may_change, number: 0, _seated: None }),
+        Some(may_change) => Ok(Admin { name: name.to_owned(), peer, may_change, number: 0, seated: None }),
         None => {
             shared.throttle.charge(who, Mono::now());
             shared.metrics.auth_failures.inc();
@@ -102,8 +102,10 @@ pub(crate) fn admit_operator(shared: &Shared, name: &str, peer: SocketAddr) -> R
 }
 
 fn seat(shared: &Shared, name: &str, peer: SocketAddr, may_change: bool) -> Result<Admin, ClientError> {
-    let seated = shared.pools.seat_operator(&key(name), may_change)?;
-    Ok(Admin { name: name.to_owned(), peer, may_change, number: 0, _seated: Some(seated) })
+    let take = || shared.pools.seat_operator(&key(name), may_change);
+    // Whoever has left may not have been noticed yet.
+    let seated = take().or_else(|full| if shared.operators.free_seats() { take() } else { Err(full) })?;
+    Ok(Admin { name: name.to_owned(), peer, may_change, number: 0, seated: Some(seated) })
 }
 
 /// The console's own pool, which has no backends.

@@ -56,9 +56,9 @@ pub fn version() -> String {
 const MAX_MESSAGE: usize = 64 * 1024;
 
 /// Speaks with an operator until it leaves.
-pub(crate) async fn serve(shared: &Arc<Shared>, client: &mut Client, admin: Admin) -> Result<(), End> {
+pub(crate) async fn serve(shared: &Arc<Shared>, client: &mut Client, mut admin: Admin) -> Result<(), End> {
     tracing::info!(user = admin.name, peer = %admin.peer, "console opened");
-    let _present = Operators::enter(shared, &admin, &client.stream);
+    let _present = Operators::enter(shared, &mut admin, &client.stream);
     let mut out = AuthenticationOk.encode();
     welcome(VERSION, &mut out);
     ReadyForQuery(TxStatus::Idle).encode_into(&mut out);

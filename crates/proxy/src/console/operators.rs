@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use rustix::net::{RecvFlags, recv};
 
 use super::admit::Admin;
+use crate::pooled::Seated;
 use crate::session::Shared;
 use crate::stream::ClientStream;
 
@@ -33,6 +34,8 @@ pub(super) struct Operator {
     pub(super) tls: String,
     pub(super) since: Timestamp,
     watcher: Option<OwnedFd>,
+    /// Its places among the clients, until it has left.
+    seated: Mutex<Option<Seated>>,
 }
 
 impl Operator {
@@ -54,7 +57,7 @@ pub(super) struct Present<'a> {
 
 impl Operators {
     /// One comes.
-    pub(super) fn enter<'a>(shared: &'a Shared, admin: &Admin, stream: &ClientStream) -> Present<'a> {
+    pub(super) fn enter<'a>(shared: &'a Shared, admin: &mut Admin, stream: &ClientStream) -> Present<'a> {
         let number = if admin.number == 0 { shared.pools.number() } else { admin.number };
         let operator = Operator {
             number,
@@ -64,6 +67,7 @@ impl Operators {
             tls: stream.tls_words(),
             since: clock::now(),
             watcher: stream.watcher(),
+            seated: Mutex::new(admin.seated.take()),
         };
         let this = &shared.operators;
         this.counters.lock().client_login_count += 1;
@@ -82,6 +86,12 @@ impl Operators {
         self.all.lock().values().filter(|it| !it.has_left()).cloned().collect()
     }
 
+    /// Gives the places of those back who have left, which their tasks do not know yet; false if there are none.
+    pub(super) fn free_seats(&self) -> bool {
+        let left: Vec<_> = self.all.lock().values().filter(|it| it.has_left()).cloned().collect();
+        left.iter().filter(|it| it.seated.lock().take().is_some()).count() > 0
+    }
+
     pub(super) fn counters(&self) -> Counters {
         *self.counters.lock()
     }
@@ -89,6 +99,8 @@ impl Operators {
 
 impl Drop for Present<'_> {
     fn drop(&mut self) {
-        self.shared.operators.all.lock().remove(&self.number);
+        let left = self.shared.operators.all.lock().remove(&self.number);
+        // Somebody may look at it just now.
+        drop(left.and_then(|it| it.seated.lock().take()));
     }
 }
