@@ -1,6 +1,7 @@
 //! The command line: what can be typed. The doc comments are the help texts.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -121,6 +122,19 @@ pub(crate) enum Command {
     Completion(commands::completion::Completion),
     #[command(name = "__reference", hide = true)]
     Reference,
+}
+
+/// The file name by which the program is `dormouse pool`: a link of this name takes PgBouncer's place where nothing but
+/// the path of a program can be set.
+const PGBOUNCER: &str = "pgbouncer";
+
+/// The command line, with what the program's own name adds to it.
+pub(crate) fn called(mut arguments: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    let own = arguments.next();
+    let is_pgbouncer =
+        own.as_deref().is_some_and(|own| Path::new(own).file_name() == Some(PGBOUNCER.as_ref()));
+    let first = if is_pgbouncer { vec!["dormouse".into(), "pool".into()] } else { own.into_iter().collect() };
+    first.into_iter().chain(arguments)
 }
 
 /// A name that can stand in an address: `.` and `..` cannot, an empty one names nothing.

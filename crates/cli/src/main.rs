@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let cli = match args::Cli::try_parse() {
+    let cli = match args::Cli::try_parse_from(args::called(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => return ui::command_line(&error),
     };

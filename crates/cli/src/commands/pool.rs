@@ -13,6 +13,7 @@ use crate::error::Error;
 /// them again, SIGUSR1 pauses, SIGUSR2 resumes, SIGINT ends it when nothing runs any more, SIGTERM when nobody is
 /// connected any more, SIGQUIT at once. What differs from PgBouncer is in docs/reference/pgbouncer.md.
 #[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
 #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "only a server reads its options"))]
 pub(crate) struct Pool {
     /// The configuration: a `pgbouncer.ini`.

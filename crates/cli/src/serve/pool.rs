@@ -34,8 +34,9 @@ pub(crate) fn pool(args: &Pool, cx: &Context) -> Result<(), Error> {
             return Err(Error::failed("-d needs `logfile` and `pidfile` in the configuration"));
         }
         let user = match user {
-            Some(user) if rustix::process::geteuid().is_root() => Some(account(&user)?),
-            Some(_) | None => None,
+            Some(user) => become_user(account(&user)?, rustix::process::geteuid().as_raw())
+                .ok_or_else(|| Error::failed(format!("only root can run it as `{user}`")))?,
+            None => None,
         };
         if args.daemon || user.is_some() {
             return start_again(args, &file, user);
@@ -76,7 +77,8 @@ fn start_logging(args: &Pool, file: Option<&Path>) -> Result<LogFile, Error> {
 fn start_again(args: &Pool, file: &Path, user: Option<(u32, u32)>) -> Result<(), Error> {
     let failed = |error| Error::failed("cannot start again").because(error);
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
-    command.args(["pool", "--child"]);
+    // Whatever the file is called: the name could mean `pool` by itself.
+    command.arg0("dormouse").args(["pool", "--child"]);
     command.args(args.quiet.then_some("-q")).args(args.daemon.then_some("-d"));
     command.args(args.reboot.then_some("-R"));
     command.args(std::iter::repeat_n("-v", usize::from(args.verbose)));
@@ -104,6 +106,15 @@ fn start_again(args: &Pool, file: &Path, user: Option<(u32, u32)>) -> Result<(),
     Err(Error::failed("the pooler did not start").hint(why.trim()))
 }
 
+/// Who to become; itself as itself is nothing to do. `None`: it may not.
+fn become_user(wanted: (u32, u32), own: u32) -> Option<Option<(u32, u32)>> {
+    match own {
+        0 => Some(Some(wanted)),
+        _ if own == wanted.0 => Some(None),
+        _ => None,
+    }
+}
+
 /// User and group of an account of this machine.
 fn account(name: &str) -> Result<(u32, u32), Error> {
     let text = std::fs::read_to_string("/etc/passwd")
@@ -119,6 +130,13 @@ fn account(name: &str) -> Result<(u32, u32), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_root_becomes_somebody_else() {
+        assert_eq!(become_user((7, 8), 0), Some(Some((7, 8))));
+        assert_eq!(become_user((7, 8), 7), Some(None));
+        assert_eq!(become_user((7, 8), 9), None);
+    }
 
     #[test]
     fn accounts_are_looked_up() {

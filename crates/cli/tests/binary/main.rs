@@ -109,6 +109,22 @@ fn exit_statuses() {
 }
 
 #[test]
+fn by_the_name_of_pgbouncer_it_is_the_pooler() {
+    let dir = tempfile::tempdir().unwrap();
+    let link = dir.path().join("pgbouncer");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_dormouse"), &link).unwrap();
+    let pgbouncer = |args: &[&str]| Command::new(&link).args(args).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(out(&pgbouncer(&["-V"])), out(&dormouse(dir.path(), &["pool", "-V"])));
+    assert!(out(&pgbouncer(&["-V"])).starts_with("PgBouncer 1."));
+    assert_eq!(out(&pgbouncer(&["--help"])), out(&dormouse(dir.path(), &["pool", "--help"])));
+    // Flags may be said twice, as PgBouncer takes them.
+    let output = pgbouncer(&["-q", "-q", "-R", "-R", "-v", "-v", "/nowhere/p.ini"]);
+    assert_eq!(output.status.code(), Some(1), "{}", talk(&output));
+    assert!(talk(&output).contains("the pooler cannot start"), "{}", talk(&output));
+    assert_eq!(pgbouncer(&["--no-such"]).status.code(), Some(2));
+}
+
+#[test]
 fn nothing_is_destroyed_without_consent() {
     let server = Server::start();
     let data = data_of(&server);
