@@ -293,7 +293,7 @@ impl Proxy {
     /// Ends every pooled client, telling it why.
     pub fn end_clients(&self) {
         for client in self.door.shared.pools.list().iter().flat_map(|pool| pool.clients()) {
-            client.kill();
+            client.dismiss();
         }
     }
 }

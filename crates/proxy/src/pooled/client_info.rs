@@ -23,6 +23,10 @@ const FIRST_PID: u32 = 1 << 30;
 /// Stands for the limit that its pool has.
 const AS_THE_POOL: u64 = u64::MAX;
 
+/// How a client was ended by an operator: by KILL, or because everything ends.
+const KILLED: u8 = 1;
+const DISMISSED: u8 = 2;
+
 /// What a client is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -75,7 +79,8 @@ pub(crate) struct ClientInfo {
     pub(crate) application: String,
     pub(crate) replication: Replication,
     doing: AtomicU8,
-    killed: AtomicBool,
+    /// [`KILLED`], [`DISMISSED`], or neither.
+    ended: AtomicU8,
     /// RECONNECT came, and nobody is to be waited for.
     hurried: AtomicBool,
     /// The compute of its backend begins to end.
@@ -135,7 +140,7 @@ impl ClientInfo {
             application,
             replication: Replication::None,
             doing: AtomicU8::new(0),
-            killed: AtomicBool::new(false),
+            ended: AtomicU8::new(0),
             hurried: AtomicBool::new(false),
             alarmed: AtomicBool::new(false),
             waker: Mutex::new(None),
@@ -345,12 +350,25 @@ impl ClientInfo {
 
     /// Ends its session, as an administrator's wish.
     pub(crate) fn kill(&self) {
-        self.killed.store(true, Ordering::Release);
+        self.end(KILLED);
+    }
+
+    /// The same, because everything ends.
+    pub(crate) fn dismiss(&self) {
+        self.end(DISMISSED);
+    }
+
+    fn end(&self, how: u8) {
+        self.ended.store(how, Ordering::Release);
         self.wake();
     }
 
+    pub(super) fn is_dismissed(&self) -> bool {
+        self.ended.load(Ordering::Acquire) == DISMISSED
+    }
+
     pub(super) fn is_killed(&self) -> bool {
-        self.killed.load(Ordering::Acquire)
+        self.ended.load(Ordering::Acquire) != 0
     }
 
     /// Returns when it is killed.

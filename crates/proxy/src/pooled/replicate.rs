@@ -71,7 +71,7 @@ async fn run(shared: &Arc<Shared>, client: &mut Client, who: &LoggedIn, peer: So
         ended = open(shared, client, who, &present) => opened = Some(ended?),
         () = present.info.until_killed() => {}
     }
-    let Some(mut open) = opened else { return Err(words::killed(pool.stands_in).into()) };
+    let Some(mut open) = opened else { return Err(words::killed(pool.stands_in, &present.info).into()) };
     let unread = client.unread.split();
     let mut stretch = Stretch::new(&mut client.stream, &pool, unread.len());
     let mut killed = false;
@@ -85,7 +85,7 @@ async fn run(shared: &Arc<Shared>, client: &mut Client, who: &LoggedIn, peer: So
     open.journal.closing("replication client was closed");
     match killed {
         false => Ok(()),
-        true if stretch.is_between() => Err(words::killed(pool.stands_in).into()),
+        true if stretch.is_between() => Err(words::killed(pool.stands_in, &present.info).into()),
         // What it would be told would be taken for the rest of a message.
         true => Err(End::Quiet("killed")),
     }

@@ -6,16 +6,22 @@ use dormouse_pgwire::{ClientError, Encode};
 use dormouse_pooler::link::Stateful;
 use dormouse_runtime::gate::Closing;
 
+use super::client_info::ClientInfo;
 use crate::session::{crashed, help, stopping};
 
-/// Why the backend ended, as an error of the statement, not of the connection.
+/// What is the same for all of them.
+const ROLLED_BACK: &str =
+    "The transaction is rolled back, unless its COMMIT was already on the way. The connection goes on.";
+
+/// Why the backend ended, as an error of the statement, not of the connection. What PostgreSQL has said of it stays as
+/// it is: programs compare messages.
 pub(super) fn of_statement(last: Option<&ErrorResponse>, closing: Option<Closing>) -> Vec<u8> {
     let (code, text) = match (last, closing) {
         (_, Some(Closing::Draining | Closing::Now)) => {
             (SqlState::ADMIN_SHUTDOWN, "the statement was ended because the endpoint is stopping".to_owned())
         }
         (Some(last), _) if last.fields.code() == SqlState::ADMIN_SHUTDOWN.as_str() => {
-            (SqlState::ADMIN_SHUTDOWN, format!("the statement was ended: {}", last.fields.message()))
+            (SqlState::ADMIN_SHUTDOWN, last.fields.message().to_owned())
         }
         _ => (
             SqlState::CONNECTION_FAILURE,
@@ -23,8 +29,14 @@ pub(super) fn of_statement(last: Option<&ErrorResponse>, closing: Option<Closing
         ),
     };
     ClientError::error(code, text)
-        .with_detail("The transaction is rolled back, unless its COMMIT was already on the way. The connection goes on.")
-        .with_hint(format!("Run the transaction again: the database comes back by itself. {}", help("pooled-transaction-lost")))
+        .with_detail(match code == SqlState::ADMIN_SHUTDOWN && closing.is_none() {
+            true => format!("The backend of this statement was ended. {ROLLED_BACK}"),
+            false => ROLLED_BACK.to_owned(),
+        })
+        .with_hint(format!(
+            "Run the transaction again: the database comes back by itself. {}",
+            help("pooled-transaction-lost")
+        ))
         .encode()
 }
 
@@ -85,11 +97,12 @@ pub(super) fn not_restored(why: &str) -> ClientError {
         .with_hint(help("session-settings"))
 }
 
-/// An operator ended it.
-pub(super) fn killed(stands_in: bool) -> ClientError {
+/// An operator ended it, or everything.
+pub(super) fn killed(stands_in: bool, client: &ClientInfo) -> ClientError {
     let text = "terminating connection due to administrator command";
     if stands_in {
-        return ClientError::fatal(SqlState::ADMIN_SHUTDOWN, format!("{text} (database removed)"));
+        let why = if client.is_dismissed() { "" } else { " (database removed)" };
+        return ClientError::fatal(SqlState::ADMIN_SHUTDOWN, format!("{text}{why}"));
     }
     ClientError::fatal(SqlState::ADMIN_SHUTDOWN, text).with_hint(help("endpoint-is-stopping"))
 }
@@ -97,6 +110,24 @@ pub(super) fn killed(stands_in: bool) -> ClientError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_statement_the_message_is_postgres_own() {
+        const OWN: &str = "terminating connection due to administrator command";
+        let postgres = ErrorResponse::new(Severity::Fatal, SqlState::ADMIN_SHUTDOWN, OWN);
+        let told = |last, closing| {
+            let bytes = of_statement(last, closing);
+            let fields = ErrorResponse::decode(&bytes[5..]).unwrap().fields;
+            assert!(!fields.is_fatal() && fields.hint().unwrap().contains("pooled-transaction-lost"));
+            assert!(fields.detail().unwrap().ends_with(ROLLED_BACK));
+            [fields.code(), fields.message(), fields.detail().unwrap()].map(str::to_owned)
+        };
+        let [code, text, detail] = told(Some(&postgres), None);
+        assert_eq!((code.as_str(), text.as_str()), ("57P01", OWN));
+        assert!(detail.starts_with("The backend of this statement was ended. "));
+        assert!(told(Some(&postgres), Some(Closing::Draining))[1].contains("endpoint is stopping"));
+        assert_eq!(told(None, None)[0], "08006");
+    }
 
     #[test]
     fn who_loses_what_cannot_be_had_again_is_told_by_whom_and_what() {

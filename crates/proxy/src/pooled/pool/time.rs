@@ -6,7 +6,7 @@ use std::time::Duration;
 use dormouse_base::clock::Mono;
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
-use dormouse_pooler::pool::Farewell;
+use dormouse_pooler::pool::{Farewell, State};
 
 use super::{Pool, farewell};
 use crate::session::help;
@@ -33,12 +33,13 @@ impl Pool {
                 slot.remind();
             }
         }
-        let waited = inner.limits.query_wait_timeout;
+        let (waited, stopped) = (inner.limits.query_wait_timeout, inner.books.state() != State::Running);
         for slot in actions.refuse {
             // Who waited for a server that cannot be reached is told that.
-            let late = || match self.stands_in {
-                true => Farewell::QueryWaitTimeout.as_pgbouncer(),
-                false => waited_too_long(waited),
+            let late = || match (self.stands_in, stopped) {
+                (true, false) => Farewell::QueryWaitTimeout.as_pgbouncer(),
+                (true, true) => Farewell::StoppedWaitTimeout.as_pgbouncer(),
+                (false, _) => waited_too_long(waited, stopped),
             };
             let error = inner.refusal.clone().unwrap_or_else(late);
             let _gone = slot.give(Err(error));
@@ -51,11 +52,13 @@ impl Pool {
     }
 }
 
-fn waited_too_long(limit: Duration) -> ClientError {
+fn waited_too_long(limit: Duration, stopped: bool) -> ClientError {
+    let why = if stopped {
+        "An operator has paused or killed this pool"
+    } else {
+        "All backends of this pool were busy"
+    };
     ClientError::fatal(SqlState::TOO_MANY_CONNECTIONS, "no backend became free in time")
-        .with_detail(format!(
-            "All backends of this pool were busy for {} s (query_wait_timeout).",
-            limit.as_secs()
-        ))
+        .with_detail(format!("{why}; a client waits for {} s (query_wait_timeout).", limit.as_secs()))
         .with_hint(help("query-wait-timeout"))
 }

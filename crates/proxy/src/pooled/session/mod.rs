@@ -215,7 +215,7 @@ impl Session {
             return;
         }
         if self.info.is_killed() {
-            return self.end(&words::killed(self.pool.stands_in).encode());
+            return self.end(&words::killed(self.pool.stands_in, &self.info).encode());
         }
         if self.info.take_alarm() {
             self.compute_ends();
