@@ -11,6 +11,7 @@ use dormouse_pgwire::frontend::Query;
 use dormouse_pgwire::startup::Startup;
 use dormouse_pgwire::tag::frontend::TERMINATE;
 use dormouse_tests::note;
+use rustix::process::Signal;
 
 use crate::pool_ini::{Pooler, server};
 
@@ -101,4 +102,57 @@ fn who_has_left_the_console_takes_no_place_from_others() {
     assert!(looks().bad().contains("max_db_client_connections"));
     leaves.write_all(&[TERMINATE, 0, 0, 0, 4]).unwrap();
     looks().good();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_operators_see_and_what_the_log_has_of_them() {
+    let Some(foreign) = server(15) else { return };
+    let mut pooler = Pooler::new();
+    pooler.write(
+        &format!("db = host=127.0.0.1 port={} dbname=postgres", foreign.port()),
+        "auth_type = scram-sha-256\npool_mode = transaction\nquery_wait_timeout = 1",
+        "\"s\" \"new\"\n",
+    );
+    pooler.start();
+    let dir = pooler.dir.path().display().to_string();
+    let admin = |sql: &str| {
+        let dsn = pooler.dsn(&dir, "pgbouncer", "''", "pgbouncer") + " application_name=watch";
+        pooler.psql(&dsn, sql)
+    };
+    assert!(admin("show clients").good().contains("|watch|"));
+    let dsn = pooler.dsn(&dir, "pgbouncer", "''", "pgbouncer");
+    let sets = [
+        "-X",
+        "-v",
+        "VERBOSITY=verbose",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-d",
+        &dsn,
+        "-c",
+        "set auth_type = 'bogus'",
+    ];
+    let said = dormouse_tests::programs::run(Path::new("psql"), &sets, &[]).bad();
+    assert!(said.contains("08P01: SET failed") && said.contains("DETAIL:"), "{said}");
+    admin("pause db").good();
+    let said = pooler.psql(&pooler.dsn("127.0.0.1", "s", "new", "db"), "select 1").bad();
+    assert!(said.contains("query_wait_timeout") && said.contains("goes on with RESUME"), "{said}");
+    admin("resume db").good();
+    pooler.wait_for_log("PAUSE 'db' command issued");
+    let log = pooler.log();
+    let closed = |line: &str| {
+        line.contains("pgbouncer/pgbouncer@unix(") && line.contains("closing because: client close request")
+    };
+    assert!(log.lines().any(closed), "{log}");
+
+    let client = pooler.connect("s", "new", "db").await;
+    client.batch_execute("select 1").await.unwrap();
+    pooler.signal(Signal::QUIT);
+    assert!(pooler.ended());
+    let log = pooler.log();
+    assert!(
+        log.contains("closing because: terminating connection due to administrator command (age"),
+        "{log}"
+    );
+    assert!(!log.contains("database removed"), "{log}");
 }

@@ -63,6 +63,9 @@ pub enum AdminError {
     /// SET that found one.
     #[error("SET failed")]
     SetFailed(#[source] ConfigError),
+    /// SET of what the rest of the configuration does not go with; why.
+    #[error("SET failed")]
+    SetRefused(String),
 }
 
 impl AdminError {
@@ -79,6 +82,7 @@ impl AdminError {
         let error = ClientError::error(code, self.to_string());
         match self {
             Self::SetFailed(source) => error.with_detail(format!("{source}.")),
+            Self::SetRefused(why) => error.with_detail(format!("{}.", why.trim_end_matches('.'))),
             Self::AdminNeeded => error.with_hint("The roles in admin_users may do this."),
             _ => error,
         }

@@ -21,6 +21,7 @@ use crate::pooled::pools::PoolKey;
 use crate::route::Route;
 use crate::session::io::Client;
 use crate::session::{End, Shared, help, login};
+use crate::upstream::journal::Journal;
 use crate::upstream::{CONSOLE_NAME, Upstream};
 
 /// Where the console would be if it were a server.
@@ -33,10 +34,21 @@ pub(crate) struct Admin {
     pub(super) peer: SocketAddr,
     /// Whether it may run every command, or only SHOW.
     pub(super) may_change: bool,
+    /// What it calls itself.
+    pub(crate) application_name: String,
+    /// Where it is logged.
+    pub(crate) journal: Option<Box<Journal>>,
     /// Its number, if it has one already; else zero.
     pub(crate) number: u32,
     /// Its places among the clients.
     pub(super) seated: Option<Seated>,
+}
+
+impl Admin {
+    fn new(name: &str, peer: SocketAddr, may_change: bool) -> Self {
+        let (name, application_name) = (name.to_owned(), String::new());
+        Self { name, peer, may_change, application_name, journal: None, number: 0, seated: None }
+    }
 }
 
 /// Whether a login is meant for the console. A database of that name is reached by naming its branch or endpoint.
@@ -71,7 +83,7 @@ pub(crate) async fn admit(
     may_try()?;
     let may_change = may(&shared.pools.settings(), name);
     match may_change.filter(|_| knows(shared, &key)) {
-        Some(may_change) => Ok(Admin { name: name.to_owned(), peer, may_change, number: 0, seated: None }),
+        Some(may_change) => Ok(Admin::new(name, peer, may_change)),
         None => {
             shared.throttle.charge(who, Mono::now());
             shared.metrics.auth_failures.inc();
@@ -105,7 +117,7 @@ fn seat(shared: &Shared, name: &str, peer: SocketAddr, may_change: bool) -> Resu
     let take = || shared.pools.seat_operator(&key(name), may_change);
     // Whoever has left may not have been noticed yet.
     let seated = take().or_else(|full| if shared.operators.free_seats() { take() } else { Err(full) })?;
-    Ok(Admin { name: name.to_owned(), peer, may_change, number: 0, seated: Some(seated) })
+    Ok(Admin { seated: Some(seated), ..Admin::new(name, peer, may_change) })
 }
 
 /// The console's own pool, which has no backends.

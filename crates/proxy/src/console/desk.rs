@@ -78,6 +78,10 @@ impl<'a> Desk<'a> {
         let note = config::find(&name).filter(|setting| !setting.used && !honoured);
         settings::change(self.shared, &[(name, Some(value))]).await.map_err(|error| match error {
             ChangeError::Setting(error) => AdminError::SetFailed(error),
+            // The file's own rules have refused it.
+            ChangeError::Keep(error) if self.shared.upstream.is_some() => {
+                AdminError::SetRefused(error.message)
+            }
             ChangeError::Keep(error) => AdminError::NotKept(error.message),
         })?;
         Ok(note.map_or(Reply::Done, |it| Reply::Notice(format!("{} has no effect: {}", it.name, it.note))))

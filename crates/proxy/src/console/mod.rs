@@ -57,6 +57,19 @@ const MAX_MESSAGE: usize = 64 * 1024;
 
 /// Speaks with an operator until it leaves.
 pub(crate) async fn serve(shared: &Arc<Shared>, client: &mut Client, mut admin: Admin) -> Result<(), End> {
+    let journal = admin.journal.take();
+    let ended = converse(shared, client, admin).await;
+    if let Some(journal) = journal.filter(|_| shared.pools.settings().log_disconnections) {
+        journal.closing(match &ended {
+            Ok(()) => "client close request",
+            Err(End::Refuse(error)) => &error.message,
+            Err(End::Passed(_) | End::Quiet(_)) => "client unexpected eof",
+        });
+    }
+    ended
+}
+
+async fn converse(shared: &Arc<Shared>, client: &mut Client, mut admin: Admin) -> Result<(), End> {
     tracing::info!(user = admin.name, peer = %admin.peer, "console opened");
     let _present = Operators::enter(shared, &mut admin, &client.stream);
     let mut out = AuthenticationOk.encode();
@@ -76,7 +89,7 @@ pub(crate) async fn serve(shared: &Arc<Shared>, client: &mut Client, mut admin: 
                 shared.operators.commanded();
                 asking.asked(&command);
                 if command.needs_admin() {
-                    tracing::info!(user = admin.name, peer = %admin.peer, ?command, "console");
+                    tracing::info!(user = admin.name, peer = %admin.peer, "{}", issued(&command));
                 }
                 if command == Command::Takeover {
                     // The answer's first byte goes along with the sockets.
@@ -100,6 +113,24 @@ pub(crate) async fn serve(shared: &Arc<Shared>, client: &mut Client, mut admin: 
         }
         client.send(&out).await?;
     }
+}
+
+/// A command in PgBouncer's log, in its words.
+fn issued(command: &Command) -> String {
+    let name = match command {
+        Command::Pause(name)
+        | Command::Resume(name)
+        | Command::Reconnect(name)
+        | Command::Kill(name)
+        | Command::WaitClose(name) => name.clone(),
+        Command::Disable(name) | Command::Enable(name) => Some(name.clone()),
+        Command::KillClient(id) => Some(id.to_string()),
+        Command::Show(show) => Some(show.word().to_owned()),
+        _ => None,
+    };
+    // On one line, whatever it has in it.
+    let name = name.map(|name| format!(" '{}'", name.escape_debug())).unwrap_or_default();
+    format!("{}{name} command issued", command.tag().escape_debug())
 }
 
 /// Whether a command may take as long as clients like.
@@ -221,5 +252,24 @@ impl Pooler {
             Reply::Notice(text) => Answer::Done(Some(text)),
             Reply::Done => Answer::Done(None),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_logged_in_pgbouncers_words() {
+        for (command, logged) in [
+            ("pause app", "PAUSE 'app' command issued"),
+            ("RESUME;", "RESUME command issued"),
+            ("disable \"a\nb\"", "DISABLE 'a\\nb' command issued"),
+            ("kill_client 7", "KILL_CLIENT '7' command issued"),
+            ("set verbose = 1", "SET verbose=1 command issued"),
+            ("shutdown wait_for_clients", "SHUTDOWN command issued"),
+        ] {
+            assert_eq!(issued(&parse(command).unwrap()), logged);
+        }
     }
 }

@@ -32,6 +32,7 @@ pub(super) struct Operator {
     pub(super) peer: SocketAddr,
     pub(super) process: u32,
     pub(super) tls: String,
+    pub(super) application_name: String,
     pub(super) since: Timestamp,
     watcher: Option<OwnedFd>,
     /// Its places among the clients, until it has left.
@@ -52,7 +53,7 @@ impl Operator {
 /// One of them, until it leaves.
 pub(super) struct Present<'a> {
     shared: &'a Shared,
-    number: u32,
+    pub(super) number: u32,
 }
 
 impl Operators {
@@ -65,6 +66,7 @@ impl Operators {
             peer: admin.peer,
             process: stream.owner().map_or(0, |(_, process)| process),
             tls: stream.tls_words(),
+            application_name: admin.application_name.clone(),
             since: clock::now(),
             watcher: stream.watcher(),
             seated: Mutex::new(admin.seated.take()),

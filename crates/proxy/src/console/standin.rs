@@ -78,7 +78,7 @@ pub(super) fn clients(shared: &Shared) -> Vec<Socket> {
             link: None,
             remote_pid: it.process,
             tls: it.tls.clone(),
-            application_name: String::new(),
+            application_name: it.application_name.clone(),
             prepared_statements: 0,
             id: u64::from(it.number),
             pinned: String::new(),

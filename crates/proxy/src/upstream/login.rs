@@ -63,6 +63,7 @@ pub(crate) async fn login(
 ) -> Result<Login, End> {
     let role = startup.params.user().ok_or_else(ClientError::no_user)?.to_owned();
     let database = startup.params.database().unwrap_or(&role).to_owned();
+    let application = startup.params.get("application_name").unwrap_or_default().to_owned();
     let number = shared.pools.number();
     let process = client.stream.owner().map_or(0, |(_, process)| process);
     let journal = Journal::client(number, (&database, &role), peer, (process, shared.address.port()));
@@ -85,7 +86,11 @@ pub(crate) async fn login(
             who.name = Some(role.clone());
             who.journal = Some(Box::new(attempt.journal));
         }
-        Ok(Login::Console(admin)) => admin.number = number,
+        Ok(Login::Console(admin)) => {
+            admin.number = number;
+            admin.application_name = application;
+            admin.journal = Some(Box::new(attempt.journal));
+        }
         Err(End::Refuse(error)) => {
             if attempt.settings.log_disconnections {
                 attempt.journal.closing(&error.message);
