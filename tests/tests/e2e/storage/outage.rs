@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dormouse_base::Lsn;
 use dormouse_base::clock::Mono;
 use dormouse_tests::Project;
 
@@ -152,7 +153,14 @@ async fn nothing_counts_as_stored_that_went_where_the_store_is_not() {
     let main = site.server.default_project();
     site.run(&main, FILL).await;
     let endpoint = |site: &Site| site.server.ask(&["storage"]).unwrap()["endpoints"][0].clone();
-    site.server.until_true("all is filed", || endpoint(&site)["lag_bytes"] == 0);
+    let all_filed = |site: &Site, place: &str| {
+        let place: Lsn = place.parse().unwrap();
+        site.server.until_true("all is filed", || {
+            let filed = endpoint(site)["filed"].as_str().and_then(|filed| filed.parse::<Lsn>().ok());
+            filed >= Some(place)
+        });
+    };
+    all_filed(&site, &site.place(&main).await);
     let aside = site.store.with_extension("aside");
     std::fs::rename(&site.store, &aside).unwrap();
     std::fs::create_dir(&site.store).unwrap();
@@ -167,7 +175,7 @@ async fn nothing_counts_as_stored_that_went_where_the_store_is_not() {
     std::fs::remove_dir(&site.store).expect("nothing was written there");
     std::fs::rename(&aside, &site.store).unwrap();
     site.run(&main, "insert into t select g, md5(g::text) from generate_series(2001, 2010) g").await;
-    site.server.until_true("all is filed", || endpoint(&site)["lag_bytes"] == 0);
+    all_filed(&site, &site.place(&main).await);
     site.server.fsck();
     site.server.kill_9();
     let (mut successor, theirs) = super::recovery::seen_from(&site, &main);
