@@ -19,7 +19,7 @@ use crate::alerts::Watch;
 use crate::api_key;
 use crate::computes::Computes;
 use crate::config::{Config, StartError};
-use crate::db::{Db, DbError, api_keys, databases, endpoints, sessions, settings};
+use crate::db::{Db, DbError, api_keys, belongs, databases, endpoints, sessions, settings};
 use crate::directory::Directories;
 use crate::first::{self, FirstProject};
 use crate::identity::Oidc;
@@ -74,6 +74,9 @@ impl Foundation {
     /// When one of them cannot be used.
     pub fn open(config: Config) -> Result<Self, StartError> {
         let db = Db::open(&config.data).map_err(StartError::Open)?;
+        if let Some(id) = config.store.id() {
+            belongs::remember(&db, id).map_err(StartError::Metadata)?;
+        }
         let recorder = Recorder::open(&config.data).map_err(StartError::Statistics)?;
         let secrets = Arc::new(Secrets::open(&config.data).map_err(StartError::Key)?);
         let tokens = Tokens::open(&config.data, db.clone()).map_err(StartError::Key)?;

@@ -92,11 +92,11 @@ pub struct Problem {
     pub why: String,
 }
 
-/// Writes the metadata of a new data directory. Blocks.
+/// Writes the metadata of a new data directory, which belongs to the store with that ID from then on. Blocks.
 ///
 /// # Errors
 /// When there is metadata already, or a file cannot be written; then nothing is there that was not before.
-pub fn recover(data: &Path, inventory: &Inventory) -> Result<Recovered, RecoverError> {
+pub fn recover(data: &Path, store: Option<&str>, inventory: &Inventory) -> Result<Recovered, RecoverError> {
     let place = data.join(db::FILE);
     if place.exists() {
         return Err(RecoverError::NotEmpty(place));
@@ -112,6 +112,9 @@ pub fn recover(data: &Path, inventory: &Inventory) -> Result<Recovered, RecoverE
     std::fs::create_dir(&draft).map_err(failed("create", &draft))?;
     let recovered = {
         let db = Db::open(&draft).map_err(RecoverError::Open)?;
+        if let Some(id) = store {
+            db::belongs::remember(&db, id).map_err(RecoverError::Write)?;
+        }
         // The last connection that closes brings everything into the one file.
         fill(&db, inventory).map_err(RecoverError::Write)?
     };

@@ -2,6 +2,7 @@
 
 use dormouse_base::Epoch;
 use dormouse_storage::branch::record::{BranchRecord, ProjectRecord};
+use dormouse_storage::object::Expected;
 
 use super::*;
 use crate::db::{branches, databases, endpoints, roles};
@@ -85,7 +86,7 @@ fn what_was_told_comes_back_and_what_was_not_is_sensible() {
             problem: "no snapshot".to_owned(),
         }],
     };
-    let done = recover(dir.path(), &inventory).unwrap();
+    let done = recover(dir.path(), Some("one"), &inventory).unwrap();
     assert!(!dir.path().join(DRAFT).exists());
     let [shop, new] = &done.projects[..] else { panic!("{done:?}") };
     assert_eq!((shop.name.as_str(), shop.branches[0].name.as_str()), ("shop", "trunk"));
@@ -97,6 +98,7 @@ fn what_was_told_comes_back_and_what_was_not_is_sensible() {
     let about: Vec<&str> = done.problems.iter().map(|problem| problem.what.as_str()).collect();
     assert_eq!(about, ["shop-x/br-b", "shop-x/br-b", "new-y/br-c", "new-y/br-d", "new-y"]);
 
+    assert_eq!(db::belongs::expected(dir.path()).unwrap(), Expected::This("one".to_owned()));
     let db = Db::open(dir.path()).unwrap();
     let main: BranchId = "br-c".parse().unwrap();
     db.read("", |db| {
@@ -114,7 +116,7 @@ fn what_was_told_comes_back_and_what_was_not_is_sensible() {
     .unwrap();
     drop(db);
     assert!(
-        matches!(recover(dir.path(), &inventory), Err(RecoverError::NotEmpty(_))),
+        matches!(recover(dir.path(), Some("one"), &inventory), Err(RecoverError::NotEmpty(_))),
         "not over what is there"
     );
 }
@@ -143,7 +145,7 @@ fn points_that_were_not_stored_are_told() {
     let record = project_record("shop-x", serde_json::to_value(project).unwrap());
     let branches = vec![main, child("br-b", 0x300), child("br-c", 0x301)];
     let projects = vec![FoundProject { record, branches }];
-    let done = recover(dir.path(), &Inventory { projects, problems: Vec::new() }).unwrap();
+    let done = recover(dir.path(), Some("one"), &Inventory { projects, problems: Vec::new() }).unwrap();
     let [endpoint, branch] = &done.problems[..] else { panic!("{:?}", done.problems) };
     assert!(endpoint.what == "shop-x/br-a" && endpoint.why.contains("ep-three"), "{endpoint:?}");
     assert!(branch.what == "shop-x/br-c" && branch.why.contains("reset it"), "{branch:?}");
@@ -164,7 +166,7 @@ fn a_project_of_the_future_does_not_keep_the_others_from_it() {
         project(project_record("newer-x", serde_json::to_value(newer).unwrap())),
         project(project_record("old-y", serde_json::Value::Null)),
     ];
-    let done = recover(dir.path(), &Inventory { projects, problems: Vec::new() }).unwrap();
+    let done = recover(dir.path(), Some("one"), &Inventory { projects, problems: Vec::new() }).unwrap();
     assert_eq!(done.projects.iter().map(|project| project.id.as_str()).collect::<Vec<_>>(), ["old-y"]);
     assert!(
         done.problems.iter().any(|p| p.what == "newer-x" && p.why.contains("newer Dormouse")),
@@ -190,7 +192,7 @@ fn around_a_restore(change: impl Fn(&mut BranchMeta, &mut record::BranchRecord))
 /// Which line `dev` is on after a recovery, after it was seen that nothing else of it changed.
 fn dev_after(inventory: &Inventory) -> String {
     let dir = tempfile::tempdir().unwrap();
-    let done = recover(dir.path(), inventory).unwrap();
+    let done = recover(dir.path(), Some("one"), inventory).unwrap();
     assert_eq!(done.problems, [], "nothing is missing");
     let db = Db::open(dir.path()).unwrap();
     let all = db.read("", |db| branches::of_project(db, &"shop-x".parse().unwrap())).unwrap();
@@ -230,7 +232,7 @@ fn a_restore_that_was_not_over_is_better_than_nothing() {
     let mut inventory = around_a_restore(|meta, _| meta.restoring = true);
     inventory.projects[0].branches.remove(0);
     let dir = tempfile::tempdir().unwrap();
-    let done = recover(dir.path(), &inventory).unwrap();
+    let done = recover(dir.path(), Some("one"), &inventory).unwrap();
     let [dev] = &done.projects[0].branches[..] else { panic!("{done:?}") };
     assert_eq!((dev.name.as_str(), dev.endpoints.len()), ("dev", 1));
 }

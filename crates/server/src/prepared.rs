@@ -13,7 +13,8 @@ use dormouse_compute::postgres::view::View;
 use dormouse_compute::sandbox::cgroup::Cgroups;
 use dormouse_compute::sandbox::identity::Identities;
 use dormouse_compute::{Fleet, FleetConfig, HostChange};
-use dormouse_control::{Address, Config as ControlConfig, Foundation, Timeouts};
+use dormouse_control::db::belongs;
+use dormouse_control::{Address, Config as ControlConfig, Foundation, StartError, Timeouts};
 use dormouse_pricing::Pricing;
 use dormouse_proxy::tls::Tls;
 use dormouse_runtime::task::{self, Scope};
@@ -130,11 +131,15 @@ fn prepare_views(installations: &Installations, cache: &Path) -> Result<BTreeMap
     Ok(views)
 }
 
-/// The object store; without a wish a directory of the server's own.
+/// The object store; without a wish a directory of the server's own. Metadata that is there already belongs to one.
 async fn open_store(config: &ServerConfig, place: &Place) -> Result<Store, ServerError> {
     let own = || format!("file://{}", place.data.join("store").display());
     let url = config.store.clone().unwrap_or_else(own);
+    let data = place.data.clone();
+    let expected = task::blocking(move || belongs::expected(&data)).await;
+    let expected = expected.map_err(|error| ServerError::Control(StartError::Open(error)))?;
     let options = StoreOptions::from_environment().map_err(ServerError::Store)?;
+    let options = StoreOptions { expected, ..options };
     Store::open(&url, options).await.map_err(ServerError::Store)
 }
 

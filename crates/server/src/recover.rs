@@ -46,7 +46,8 @@ pub async fn recover(data: &Path, url: &str) -> Result<Recovered, NotRecovered> 
     let options = StoreOptions { read_only: true, ..options };
     let store = Store::open(url, options).await.map_err(NotRecovered::Store)?;
     let inventory = fsck::inventory(&store).await.map_err(NotRecovered::Inventory)?;
-    let data = place.data.clone();
-    let made = task::blocking(move || dormouse_control::recover::recover(&data, &inventory)).await;
+    let (data, id) = (place.data.clone(), store.id().map(str::to_owned));
+    let made =
+        task::blocking(move || dormouse_control::recover::recover(&data, id.as_deref(), &inventory)).await;
     made.map_err(NotRecovered::Metadata)
 }

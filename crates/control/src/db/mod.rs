@@ -45,6 +45,7 @@ pub mod operations;
 pub mod events;
 pub mod metas;
 pub mod settings;
+pub mod belongs;
 
 /// The file name in the data directory.
 pub const FILE: &str = "metadata.sqlite";

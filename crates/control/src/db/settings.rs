@@ -8,6 +8,9 @@ pub const DEFAULT_PROJECT: &str = "default_project";
 /// The hash of the local command line's API key, once it got its row.
 pub const LOCAL_KEY: &str = "local_key";
 
+/// The ID of the object store ([`super::belongs`]).
+pub const STORE: &str = "store";
+
 /// Settings of the pooler that were changed, as JSON.
 pub const POOLER: &str = "pooler";
 

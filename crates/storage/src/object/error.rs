@@ -133,6 +133,23 @@ pub enum OpenError {
     /// Opened for reading, and there is nothing.
     #[error("{0} holds no Dormouse store: check the address")]
     Absent(String),
+    /// There is nothing, and the server's metadata belongs to a store.
+    #[error(
+        "{0} holds no Dormouse store, and the metadata in the data directory belongs to one: mount it, or check the address (--store). Who wants to begin anew names a new data directory (--data)"
+    )]
+    Gone(String),
+    /// There is a store, and the server's metadata belongs to another one.
+    #[error(
+        "{url} is the Dormouse store {found}, and the metadata in the data directory belongs to the store {expected}: check the address (--store), and what is mounted there. A server for this store needs a data directory of its own (`dormouse recover` makes one)"
+    )]
+    Other {
+        /// The address.
+        url: String,
+        /// The ID of the store that is there.
+        found: String,
+        /// The ID of the one that belongs there.
+        expected: String,
+    },
     /// The bucket does not exist.
     #[error("{url} does not exist: create the bucket, or check its name and the region")]
     NoBucket {

@@ -4,6 +4,9 @@
 //! create-if-absent: it exists, so creating it again (with the very bytes it has) must be refused. A store
 //! that lets it happen does not arbitrate, and [`Store::create`] then checks and writes under a lock of
 //! this process.
+//!
+//! Its ID goes with the store wherever that is copied or moved. A server remembers it beside its metadata and
+//! [expects](Expected) it from then on: the place where nothing is mounted does not become a second store.
 
 use bytes::Bytes;
 use dormouse_base::{Timestamp, clock};
@@ -32,6 +35,18 @@ pub struct FormatMarker {
     pub created_at: Timestamp,
     /// Tells this store from every other.
     pub store: String,
+}
+
+/// What a store must be that is opened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Expected {
+    /// Any, or an empty place, which becomes one.
+    #[default]
+    Any,
+    /// Any that exists.
+    Existing,
+    /// The one with this ID ([`FormatMarker::store`]), wherever it has been moved or copied to.
+    This(String),
 }
 
 /// The part of a marker that every version can read.
@@ -71,16 +86,30 @@ impl Store {
     }
 }
 
-/// Makes sure that the store is ours and of a format that we understand; writes the marker into an empty
-/// one; finds out whether the store arbitrates.
-pub(super) async fn settle(store: &Store, read_only: bool) -> Result<(), OpenError> {
+/// Makes sure that the store is ours, the expected one, and of a format that we understand; writes the marker into
+/// an empty one; finds out whether the store arbitrates. Tells its ID.
+pub(super) async fn settle(
+    store: &Store,
+    read_only: bool,
+    expected: &Expected,
+) -> Result<Option<String>, OpenError> {
     let marker = match store.get(&key::format()).await {
         Ok(marker) => marker,
         Err(StoreError::NotFound(_)) if read_only => return Err(OpenError::Absent(store.url().to_owned())),
+        Err(StoreError::NotFound(_)) if *expected != Expected::Any => {
+            return Err(OpenError::Gone(store.url().to_owned()));
+        }
         Err(StoreError::NotFound(_)) => begin(store).await?,
         Err(error) => return Err(opening(store, error)),
     };
     check(store, &marker)?;
+    let id = serde_json::from_slice(&marker).ok().map(|FormatMarker { store, .. }| store);
+    if let Expected::This(wanted) = expected
+        && id.as_ref() != Some(wanted)
+    {
+        let found = id.unwrap_or_else(|| "without an ID".to_owned());
+        return Err(OpenError::Other { url: store.url().to_owned(), found, expected: wanted.clone() });
+    }
     if !read_only && !honours_create(store, &marker).await? {
         store.does_not_arbitrate();
         tracing::warn!(
@@ -89,7 +118,7 @@ pub(super) async fn settle(store: &Store, read_only: bool) -> Result<(), OpenErr
              so never let two servers use it"
         );
     }
-    Ok(())
+    Ok(id)
 }
 
 /// Writes the marker where there is nothing yet.

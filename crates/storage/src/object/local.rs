@@ -28,8 +28,8 @@ pub(super) const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 /// Only the owner may look into a new store.
 const MODE: u32 = 0o700;
 
-/// Opens a directory as a backend; `make` it when it does not exist.
-pub(super) async fn open(path: PathBuf, make: bool) -> io::Result<(Rooted, Arc<Root>)> {
+/// Opens a directory as a backend, which somebody `writes` to; `make` it when it does not exist.
+pub(super) async fn open(path: PathBuf, writes: bool, make: bool) -> io::Result<(Rooted, Arc<Root>)> {
     blocking(move || {
         let projects = path.join(key::projects().as_str());
         if make && !path.exists() {
@@ -41,7 +41,7 @@ pub(super) async fn open(path: PathBuf, make: bool) -> io::Result<(Rooted, Arc<R
             }
         }
         let path = path.canonicalize()?;
-        if make {
+        if writes {
             spread::children_of(&projects);
         }
         let backend = LocalFileSystem::new_with_prefix(&path).map_err(io::Error::other)?;
@@ -116,7 +116,7 @@ mod tests {
     #[tokio::test]
     async fn the_backend_syncs_what_it_writes() {
         let dir = tempfile::tempdir().unwrap();
-        let (backend, _) = open(dir.path().join("new"), true).await.unwrap();
+        let (backend, _) = open(dir.path().join("new"), true, true).await.unwrap();
         // Nothing short of cutting the power shows it; at least it was asked for.
         assert!(format!("{backend:?}").contains("fsync: true"), "{backend:?}");
         use std::os::unix::fs::PermissionsExt;

@@ -31,6 +31,7 @@ mod tests;
 pub use attempt::Limits;
 pub use error::{OpenError, StoreError};
 pub use fault::{FaultHandle, FaultPlan, FaultStore};
+pub use format::Expected;
 pub use metrics::StoreStats;
 pub use open::StoreOptions;
 pub use ranges::{RANGE_GAP, RANGE_MAX, RANGES_AT_ONCE};

@@ -12,6 +12,7 @@
 //! Secrets come from the environment only: an address ends up in logs.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,7 @@ use url::Url;
 use super::attempt::Limits;
 use super::error::OpenError;
 use super::fault::{self, FaultPlan, FaultStore};
+use super::format::Expected;
 use super::root::Root;
 use super::store::{Parts, Store};
 use super::{format, local};
@@ -59,6 +61,8 @@ pub struct StoreOptions {
     pub faults: Option<FaultPlan>,
     /// Open an existing store without writing to it.
     pub read_only: bool,
+    /// Which store it must be.
+    pub expected: Expected,
 }
 
 impl StoreOptions {
@@ -84,7 +88,7 @@ impl StoreOptions {
 
 impl Store {
     /// Opens the store at an address (see the table at the head of this file's module), writes the format
-    /// marker into an empty one, and finds out whether the store honours create-if-absent.
+    /// marker into an empty one (unless a store is [expected](Expected)), and finds out whether the store honours create-if-absent.
     ///
     /// # Errors
     /// With what is wrong and what to do; never with a secret.
@@ -99,10 +103,10 @@ impl Store {
             }
             None => (backend, None),
         };
-        let parts = Parts { backend, url, limits: options.limits, directory, faults };
+        let parts = Parts { backend, url, limits: options.limits, id: None, directory, faults };
         let opening = Store::of(Parts { limits: at_opening(options.limits), ..parts.clone() });
-        format::settle(&opening, options.read_only).await?;
-        let store = Store::of(parts);
+        let id = format::settle(&opening, options.read_only, &options.expected).await?;
+        let store = Store::of(Parts { id, ..parts });
         if !opening.arbitrates() {
             store.does_not_arbitrate();
         }
@@ -166,8 +170,17 @@ async fn directory(path: PathBuf, options: &StoreOptions) -> Result<Backend, Ope
         let reason = "write a directory, or an address such as s3://bucket/prefix".to_owned();
         return Err(OpenError::Address { url: shown, reason });
     }
-    let opened = local::open(path, !options.read_only).await;
-    let (backend, root) = opened.map_err(|source| OpenError::Directory { path: shown, source })?;
+    let writes = !options.read_only;
+    let opened =
+        local::open(path, writes, writes && options.expected == Expected::Any).await.map_err(|source| {
+            match source.kind() {
+                io::ErrorKind::NotFound if options.expected != Expected::Any => {
+                    OpenError::Gone(shown.clone())
+                }
+                _ => OpenError::Directory { path: shown.clone(), source },
+            }
+        });
+    let (backend, root) = opened?;
     let path = root.path();
     let url = Url::from_file_path(path).map_or_else(|()| path.display().to_string(), |url| url.to_string());
     Ok(Backend { backend: Arc::new(backend), url, directory: Some(root) })

@@ -68,6 +68,7 @@ pub(super) struct Inner {
     pub(super) backend: Arc<dyn ObjectStore>,
     /// The address without secrets, for people.
     url: String,
+    id: Option<String>,
     pub(super) limits: Limits,
     arbitrates: AtomicBool,
     /// Held from the check to the write of a create, where the store itself does not arbitrate.
@@ -92,6 +93,7 @@ pub(super) struct Parts {
     pub(super) backend: Arc<dyn ObjectStore>,
     pub(super) url: String,
     pub(super) limits: Limits,
+    pub(super) id: Option<String>,
     pub(super) directory: Option<Arc<Root>>,
     pub(super) faults: Option<FaultHandle>,
 }
@@ -108,16 +110,27 @@ impl Store {
     #[must_use]
     pub fn with_limits(backend: Arc<dyn ObjectStore>, limits: Limits) -> Self {
         let url = backend.to_string();
-        Self::of(Parts { backend, url, limits, directory: None, faults: None })
+        Self::of(Parts { backend, url, limits, id: None, directory: None, faults: None })
     }
 
     pub(super) fn of(parts: Parts) -> Self {
-        let Parts { backend, url, limits, directory, faults } = parts;
+        let Parts { backend, url, limits, id, directory, faults } = parts;
         let (reads, writes) = (Semaphore::new(limits.reads), Semaphore::new(limits.writes));
         let arbitrates = AtomicBool::new(true);
         let (creating, metrics) = (Mutex::new(()), Metrics::default());
-        let inner =
-            Inner { backend, url, limits, arbitrates, creating, reads, writes, metrics, directory, faults };
+        let inner = Inner {
+            backend,
+            url,
+            id,
+            limits,
+            arbitrates,
+            creating,
+            reads,
+            writes,
+            metrics,
+            directory,
+            faults,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -125,6 +138,12 @@ impl Store {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.inner.url
+    }
+
+    /// What tells it from every other store, as its marker says; nothing when it was not opened by its address.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.inner.id.as_deref()
     }
 
     /// The limits that it works with.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use dormouse_base::Lsn;
 use dormouse_base::clock::Mono;
-use dormouse_tests::Project;
+use dormouse_tests::storage::url_of;
+use dormouse_tests::{Project, Server};
 
 use super::{FILL, ROWS, Site};
 
@@ -183,4 +184,35 @@ async fn nothing_counts_as_stored_that_went_where_the_store_is_not() {
     assert_eq!(client.query_one(ROWS, &[]).await.unwrap().get::<_, i64>(0), 2010);
     drop(client);
     assert!(successor.stop().1);
+}
+
+/// The metadata belongs to one store, wherever that is; with any other place nothing starts and nothing is made.
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn a_server_starts_with_its_own_store_only() {
+    let (mut site, mut stranger) = (Site::new(&[]), Site::new(&[]));
+    let main = site.server.default_project();
+    site.run(&main, FILL).await;
+    assert!(site.server.stop().1);
+    assert!(stranger.server.stop().1);
+    let moved = site.store.with_extension("moved");
+    std::fs::rename(&site.store, &moved).unwrap();
+    let nothing = site.server.try_start_again(&[]).unwrap_err();
+    assert!(nothing.contains("holds no Dormouse store") && !site.store.exists(), "{nothing}");
+    std::fs::create_dir(&site.store).unwrap();
+    let empty = site.server.try_start_again(&[]).unwrap_err();
+    assert!(empty.contains("mount it, or check the address"), "{empty}");
+    std::fs::remove_dir(&site.store).expect("nothing was begun there");
+    std::fs::rename(&stranger.store, &site.store).unwrap();
+    let other = site.server.try_start_again(&[]).unwrap_err();
+    assert!(other.contains("is the Dormouse store"), "{other}");
+    // Moved on purpose, and named.
+    let mut server = Server::start_on(site.server.data(), &["--store", &url_of(&moved)]);
+    let main = server.default_project();
+    server.evict(&main);
+    let client = server.try_connect(&main.dsn).await.unwrap();
+    assert_eq!(client.query_one(ROWS, &[]).await.unwrap().get::<_, i64>(0), 1000);
+    drop(client);
+    server.fsck();
+    assert!(server.stop().1);
 }

@@ -60,8 +60,8 @@ impl ObjectStore for Careless {
 
 async fn settled(backend: Arc<dyn ObjectStore>) -> Result<Store, OpenError> {
     let url = backend.to_string();
-    let store = Store::of(Parts { backend, url, limits: quick(), directory: None, faults: None });
-    crate::object::format::settle(&store, false).await.map(|()| store)
+    let store = Store::of(Parts { backend, url, limits: quick(), id: None, directory: None, faults: None });
+    crate::object::format::settle(&store, false, &Expected::Any).await.map(|_| store)
 }
 
 #[tokio::test]
@@ -102,6 +102,39 @@ async fn the_marker_is_written_once_and_kept() {
     std::fs::rename(dir.path().join("deep"), dir.path().join("lost+found")).unwrap();
     std::fs::remove_dir_all(dir.path().join("lost+found")).unwrap();
     assert!(matches!(Store::open(empty, reading).await, Err(OpenError::Absent(_))));
+}
+
+#[tokio::test]
+async fn an_expected_store_is_never_begun_and_another_one_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (place, copy) = (dir.path().join("store"), dir.path().join("copy"));
+    let opened = async |place: &std::path::Path, expected: Expected| {
+        let options = StoreOptions { expected, ..StoreOptions::default() };
+        Store::open(place.to_str().unwrap(), options).await
+    };
+    for round in 0..2 {
+        for expected in [Expected::Existing, Expected::This("one".to_owned())] {
+            let refused = opened(&place, expected).await.unwrap_err();
+            assert!(matches!(refused, OpenError::Gone(_)), "{refused}");
+        }
+        if round == 0 {
+            assert!(!place.exists(), "nothing is made");
+            std::fs::create_dir(&place).unwrap();
+        }
+    }
+    assert_eq!(std::fs::read_dir(&place).unwrap().count(), 0, "nothing is begun");
+    let store = opened(&place, Expected::Any).await.unwrap();
+    let id = store.id().unwrap().to_owned();
+    assert_eq!(store.format().await.unwrap().store, id);
+    for expected in [Expected::Existing, Expected::This(id.clone())] {
+        assert_eq!(opened(&place, expected).await.unwrap().id(), Some(&*id));
+    }
+    let refused = opened(&place, Expected::This("one".to_owned())).await.unwrap_err();
+    assert!(matches!(&refused, OpenError::Other { found, .. } if *found == id), "{refused}");
+    // A copy is the same store.
+    std::fs::create_dir(&copy).unwrap();
+    std::fs::copy(place.join("format"), copy.join("format")).unwrap();
+    assert!(opened(&copy, Expected::This(id)).await.is_ok());
 }
 
 #[tokio::test]
