@@ -51,7 +51,12 @@ impl Node {
     }
 
     async fn wants_snapshot(&self, home: &Arc<Home>) -> Result<bool, NodeError> {
-        if home.held().await?.moved {
+        let spoilt = {
+            let mut held = home.held().await?;
+            self.note_spoilt(home, &mut held);
+            held.spoilt.is_some()
+        };
+        if spoilt {
             // A snapshot of it would have zeros in the place of data; the store has what they were, and gets the WAL.
             self.file_all_in_time(home).await?;
             return Ok(false);
@@ -130,7 +135,7 @@ impl Node {
         });
         removed.await?;
         held.resident = None;
-        held.moved = false;
+        held.spoilt = None;
         held.standing = Standing::Unknown;
         Ok(())
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use dormouse_base::EndpointId;
+use dormouse_compute::event::SleepReason;
 use dormouse_compute::sandbox::process;
 use dormouse_compute::spec::{Directory, Spec};
 use dormouse_runtime::task;
@@ -114,13 +115,14 @@ impl Node {
         held: &mut Held,
         slot: u32,
     ) -> Result<(), NodeError> {
+        self.note_spoilt(home, held);
+        if let Some(spoilt) = held.spoilt {
+            return self.give_up(home, held, spoilt).await;
+        }
         if held.hydration.is_some() {
             return Ok(());
         }
         let Some(resident) = held.resident.clone() else { return Ok(()) };
-        if held.moved {
-            return Err(moved());
-        }
         if !resident.is_whole() {
             // What the disk has of it, the plan included, is anything.
             return self.make_again(home, held).await;
@@ -145,15 +147,37 @@ impl Node {
             Ok(Some(hydration)) => held.hydration = Some(Arc::new(hydration)),
             Ok(None) => self.note_complete(home, held).await?,
             Err(HydrateError::NotDurable) => self.make_again(home, held).await?,
-            Err(HydrateError::Moved) if held.writer().is_none() => self.make_again(home, held).await?,
-            Err(HydrateError::Moved) => {
-                (held.moved, held.lease) = (true, None);
-                self.trouble(&home.endpoint, moved().to_string());
-                return Err(moved());
-            }
+            Err(HydrateError::Moved) => self.give_up(home, held, Spoilt::Moved).await?,
+            Err(HydrateError::Suspect) => self.give_up(home, held, Spoilt::Refused).await?,
             Err(error) => return Err(NodeError::part("go on filling a directory")(error)),
         }
         Ok(())
+    }
+
+    /// A directory that cannot be trusted is made again when nobody was ever let into it.
+    async fn give_up(&self, home: &Arc<Home>, held: &mut Held, why: Spoilt) -> Result<(), NodeError> {
+        if held.writer().is_none() {
+            return self.make_again(home, held).await;
+        }
+        held.lease = None;
+        if held.spoilt.replace(why).is_none() {
+            self.trouble(&home.endpoint, why.error().to_string());
+        }
+        Err(why.error())
+    }
+
+    /// Looks whether the disk has refused a part of the directory meanwhile.
+    pub(super) fn note_spoilt(&self, home: &Home, held: &mut Held) {
+        if held.spoilt.is_none() && held.hydration.as_ref().is_some_and(|hydration| hydration.is_suspect()) {
+            held.spoilt = Some(Spoilt::Refused);
+            self.trouble(&home.endpoint, Spoilt::Refused.error().to_string());
+        }
+    }
+
+    /// Stops the compute of a directory that cannot be trusted; it cannot start again.
+    pub(super) async fn stop_spoilt(&self, home: &Home) -> Result<(), NodeError> {
+        let stopped = self.computes()?.suspend(&home.endpoint, SleepReason::Request).await;
+        stopped.map_err(NodeError::part("stop the compute of a spoilt directory"))
     }
 
     async fn make_again(&self, home: &Arc<Home>, held: &mut Held) -> Result<(), NodeError> {
@@ -251,11 +275,29 @@ async fn life_of(home: &Home) -> Life {
     }
 }
 
-/// The error of a writer's directory whose zeros may be holes or data.
-pub(super) fn moved() -> NodeError {
-    let text = "the directory was copied or moved while parts of it were in the store only, and cannot be told from what \
-        it lacks: `dormouse endpoint evict` stores its WAL and has it made again (docs/reference/recovery.md)";
-    NodeError::Busy(text.to_owned())
+/// Why a directory is no longer what was made: nothing is started on it, and only its WAL is of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spoilt {
+    /// It is a copy of what had holes.
+    Moved,
+    /// The disk did not take a part of it, and nobody can tell which.
+    Refused,
+}
+
+impl Spoilt {
+    /// What whoever wants to use it is told.
+    pub(super) fn error(self) -> NodeError {
+        let why = match self {
+            Self::Moved => {
+                "the directory was copied or moved while parts of it were in the store only, and cannot be told from \
+                    what it lacks"
+            }
+            Self::Refused => "the disk refused a part of the directory while it was filled from the store",
+        };
+        NodeError::Busy(format!(
+            "{why}: `dormouse endpoint evict` stores its WAL and has it made again (docs/reference/recovery.md)"
+        ))
+    }
 }
 
 fn tuning() -> Tuning {

@@ -22,12 +22,13 @@ use tokio::sync::{MutexGuard, Notify};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::NodeError;
 use super::capture::Capture;
+use super::filling::Spoilt;
 use super::resident::{Resident, data_of};
 use super::shots::Shots;
 use super::standing::Standing;
 use super::watch::Seen;
-use super::{NodeError, filling};
 
 /// Whoever asks for something of another endpoint's directory waits so long for it: it may be held until the store
 /// answers.
@@ -65,8 +66,8 @@ pub(super) struct Held {
     pub(super) capture: Option<Capture>,
     /// What fills its holes.
     pub(super) hydration: Option<Arc<Hydration>>,
-    /// It is a copy of what had holes: nobody can fill it, and only its WAL is of use.
-    pub(super) moved: bool,
+    /// It cannot be trusted any more.
+    pub(super) spoilt: Option<Spoilt>,
     /// Keeps what it is filled from in the store.
     pub(super) lease: Option<Lease>,
     /// Whether its writer is still the branch's newest.
@@ -285,10 +286,13 @@ impl Held {
     /// When it has holes and is not being filled: nothing tells then which of its zeros are data. The filling is tried
     /// again meanwhile.
     pub(super) fn is_sound(&self) -> Result<(), NodeError> {
-        if self.moved {
-            return Err(filling::moved());
+        if let Some(spoilt) = self.spoilt {
+            return Err(spoilt.error());
         }
         if let Some(hydration) = self.hydration.as_ref().filter(|hydration| !hydration.is_complete()) {
+            if hydration.is_suspect() {
+                return Err(Spoilt::Refused.error());
+            }
             hydration.in_place().map_err(NodeError::part("use a directory with holes"))?;
         }
         if self.writer().is_some_and(|resident| resident.lazy) && self.hydration.is_none() {

@@ -258,7 +258,7 @@ impl Node {
             && let Err(error) = self.resume_filling(&home, &mut held, slot).await
         {
             tracing::error!(endpoint = %home.endpoint, error = &error as &dyn std::error::Error, "not filled");
-            if !held.moved {
+            if held.spoilt.is_none() {
                 drop(held);
                 self.fill_later(home, slot);
             }
@@ -277,7 +277,7 @@ impl Node {
                 }
                 match node.resume_filling(&home, &mut held, slot).await {
                     Ok(()) => return,
-                    Err(_) if held.moved => return,
+                    Err(_) if held.spoilt.is_some() => return,
                     Err(error) => tracing::debug!(endpoint = %home.endpoint, error = with_causes(&error),
                         "still not filled"),
                 }

@@ -43,7 +43,13 @@ impl Node {
         let wanted = resident.clone();
         let update = register.update(move |record| with_writer(record, &wanted));
         let (stored, updated) = tokio::join!(durable, update);
-        stored?;
+        if let Err(error) = stored {
+            // What the disk refused once it takes the next time without having it: the next start makes it again.
+            resident.forsake();
+            let (resident, path) = (resident.clone(), home.path.clone());
+            let _for_this_server = dormouse_runtime::task::blocking(move || resident.write(&path)).await;
+            return Err(error);
+        }
         let (_, record) = match updated {
             Ok(updated) => updated,
             Err(UpdateError::Refused(refused)) => {

@@ -171,8 +171,8 @@ impl Resident {
         self.epoch.is_some() || (!self.made_in.is_empty() && self.made_in == boot())
     }
 
-    /// What the register refused is not to be tried again as it is. For this server only: the next one is refused once
-    /// more.
+    /// What the register or the disk refused is not to be tried again as it is. For this server only, unless it is
+    /// written: the register refuses the next one once more.
     pub(crate) fn forsake(&mut self) {
         self.made_in.clear();
     }

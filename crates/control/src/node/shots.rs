@@ -158,6 +158,15 @@ impl Node {
         if held.hydration.as_ref().is_some_and(|hydration| hydration.is_complete()) {
             self.note_complete(home, &mut held).await?;
         }
+        self.note_spoilt(home, &mut held);
+        if held.spoilt.is_some() {
+            drop(held);
+            if matches!(state, State::Active | State::Paused) {
+                // It may read zeros where there is data.
+                self.stop_spoilt(home).await?;
+            }
+            return Ok(false);
+        }
         let Some(resident) = held.writer().filter(|_| held.overtaken().is_none()) else { return Ok(false) };
         Ok(match state {
             State::Stopped => held.stopped_at.is_some_and(|end| end.since(resident.base_lsn) >= MIN_WAL),

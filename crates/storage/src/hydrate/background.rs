@@ -1,6 +1,7 @@
 //! Everything that nobody asked for yet, hot chunks first; and the end of the hydration.
 //!
-//! Nothing here gives up: a full disk or a store that is away means to wait and to go on. Faults come first: no
+//! A full disk or a store that is away means to wait and to go on; only what the disk refused to synchronise is given
+//! up. Faults come first: no
 //! further chunk is begun while one is served (for a moment at most, or a busy database would never be done).
 //!
 //! Hot chunks are different: they are what a recovery is about to touch, in its order. They are fetched at once,
@@ -62,7 +63,8 @@ async fn finish(filler: &Arc<Filler>) {
     };
     tokio::join!(rested, hot(filler));
     let mut pause = FIRST_PAUSE;
-    loop {
+    // What the disk refused once is not worth a chunk more than somebody waits for.
+    while !filler.state.is_suspect() {
         let round = if filler.tuning.background > 0 { round(filler).await } else { Round::Clean };
         if filler.all_present() {
             match seal(filler).await {
@@ -79,19 +81,18 @@ async fn finish(filler: &Arc<Filler>) {
             Round::Full => (pause * 2).min(LONGEST_PAUSE_FULL),
         };
     }
+    tracing::error!(data = %filler.place.data.display(), "the disk refused a part of a directory; it is never completed");
 }
 
 /// The directory as it was made goes to the disk, which nobody has to wait for.
 pub(super) async fn make_durable(filler: &Arc<Filler>) -> io::Result<()> {
-    if filler.state.is_durable() {
+    if filler.state.is_durable() && !filler.state.is_suspect() {
         return Ok(());
     }
     let worker = Arc::clone(filler);
     let work = move || {
         hit_blocking("hydrate.durable.before_sync")?;
-        rustix::fs::syncfs(worker.data.as_ref())?;
-        hit_blocking("hydrate.durable.after_sync")?;
-        worker.state.note_durable()
+        worker.state.make_durable(&worker.data)
     };
     filler.scope.blocking(work).await
 }
@@ -162,7 +163,7 @@ async fn seal(filler: &Arc<Filler>) -> io::Result<()> {
         if !worker.is_in_place()? {
             return Err(io::Error::other(HydrateError::Moved));
         }
-        rustix::fs::syncfs(worker.data.as_ref())?;
+        worker.state.synchronise(&worker.data)?;
         hit_blocking("hydrate.complete.before_seal")?;
         worker.state.note_sealed()?;
         release(&worker.data, &worker.state)?;

@@ -100,6 +100,9 @@ pub enum HydrateError {
     /// Nothing of it may be started on or stored.
     #[error("hydration: the directory was copied or moved while parts of it were in the store only")]
     Moved,
+    /// The disk refused a part of the directory, and nobody can tell which: it has to be made again.
+    #[error("hydration: the disk refused a part of the directory")]
+    Suspect,
 }
 
 pub(super) fn failed(what: &'static str) -> impl FnOnce(io::Error) -> HydrateError {
@@ -165,7 +168,7 @@ impl Hydration {
     /// what an adoption of PostgreSQL would find: a running one keeps the presence file that it has mapped.
     ///
     /// # Errors
-    /// [`HydrateError::NotDurable`], [`HydrateError::Moved`], or when presence file, socket or state cannot be made.
+    /// [`HydrateError::NotDurable`], [`HydrateError::Moved`], [`HydrateError::Suspect`], or when presence file, socket or state cannot be made.
     pub async fn resume(
         place: Place,
         life: Life,
@@ -280,6 +283,12 @@ impl Hydration {
             true => Ok(()),
             false => Err(HydrateError::Moved),
         }
+    }
+
+    /// Whether the disk refused a part of the directory: it is never completed, and nothing of it may be stored.
+    #[must_use]
+    pub fn is_suspect(&self) -> bool {
+        self.filler.state.is_suspect()
     }
 
     /// What a cage has to let PostgreSQL read, besides the front itself.

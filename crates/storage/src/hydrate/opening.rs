@@ -68,6 +68,9 @@ impl Opening {
         };
         let state = State::open(&self.place.state).map_err(failed("open the state"))?;
         let data = beneath::open_dir(&self.place.data).map_err(failed("open the data directory"))?;
+        if state.is_suspect() {
+            return Err(HydrateError::Suspect);
+        }
         if state.is_sealed() {
             background::release(&data, &state).map_err(failed("complete the directory"))?;
             return Ok(None);

@@ -6,11 +6,15 @@
 //! * `sealed`: all is present and on the disk; only the control file's name and this directory are to be tidied.
 //! * `durable`: the directory as it was made has reached the disk, and the plan with it. Without it a machine that lost its power has
 //!   nothing to go on with, and the directory has to be made again.
+//! * `suspect`: the disk refused a synchronisation. The kernel takes what it could not write for written, so that the
+//!   next synchronisation says yes: nothing after the first refusal is believed, and the directory is made again.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dormouse_runtime::failpoint::hit_blocking;
 use parking_lot::Mutex;
@@ -19,12 +23,14 @@ use serde::{Deserialize, Serialize};
 
 use super::anchor::Anchor;
 use super::beneath::Identity;
+use super::handle::HydrateError;
 use super::plan::Plan;
 
 const PLAN: &str = "plan";
 const WATERMARKS: &str = "watermarks";
 const DURABLE: &str = "durable";
 const SEALED: &str = "sealed";
+const SUSPECT: &str = "suspect";
 
 /// The largest plan that is read: about sixteen million chunks.
 const MAX_PLAN: u64 = 256 * 1024 * 1024;
@@ -50,6 +56,9 @@ pub(super) struct Written {
 pub(super) struct State {
     dir: File,
     log: Mutex<File>,
+    /// A refusal is told to one of those who ask at once, so one asks at a time.
+    sync: Mutex<()>,
+    suspect: AtomicBool,
 }
 
 /// The form of `plan`.
@@ -84,7 +93,7 @@ impl State {
     /// start would wait for the disk twice for nothing.
     pub(super) fn create(dir: &Path, written: &Written) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
-        for old in [DURABLE, SEALED, WATERMARKS] {
+        for old in [DURABLE, SEALED, SUSPECT, WATERMARKS] {
             match fs::remove_file(dir.join(old)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -103,7 +112,14 @@ impl State {
 
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         let log = File::options().append(true).create(true).open(dir.join(WATERMARKS))?;
-        Ok(Self { dir: File::open(dir)?, log: Mutex::new(log) })
+        let state = Self {
+            dir: File::open(dir)?,
+            log: Mutex::new(log),
+            sync: Mutex::default(),
+            suspect: AtomicBool::new(false),
+        };
+        state.suspect.store(state.has(SUSPECT), Ordering::Release);
+        Ok(state)
     }
 
     fn make(&self, name: &str) -> io::Result<File> {
@@ -141,8 +157,47 @@ impl State {
         hit_blocking("hydrate.watermark.after_sync")
     }
 
+    /// Writes all of a directory's file system to the disk, unless it was refused before.
+    pub(super) fn synchronise(&self, data: &OwnedFd) -> io::Result<()> {
+        let _alone = self.sync.lock();
+        self.ask(data)
+    }
+
+    /// Writes a new directory to the disk and notes that. Who comes second has nothing left to do.
+    pub(super) fn make_durable(&self, data: &OwnedFd) -> io::Result<()> {
+        let _alone = self.sync.lock();
+        if self.is_durable() && !self.is_suspect() {
+            return Ok(());
+        }
+        self.ask(data)?;
+        hit_blocking("hydrate.durable.after_sync")?;
+        self.note_durable()
+    }
+
+    fn ask(&self, data: &OwnedFd) -> io::Result<()> {
+        if self.is_suspect() {
+            return Err(io::Error::other(HydrateError::Suspect));
+        }
+        let synced = hit_blocking("hydrate.sync.asks").and_then(|()| Ok(rustix::fs::syncfs(data)?));
+        if synced.is_err() {
+            self.suspect.store(true, Ordering::Release);
+            // For the next server. A disk that does not take this either is lost with its machine's memory.
+            let noted =
+                self.make(SUSPECT).and_then(|file| file.sync_all()).and_then(|()| self.dir.sync_all());
+            if let Err(error) = noted {
+                tracing::error!(%error, "a refusal of the disk cannot be noted");
+            }
+        }
+        synced
+    }
+
+    /// Whether the disk refused something once.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.suspect.load(Ordering::Acquire)
+    }
+
     /// Notes that the directory as it was made is on the disk.
-    pub(super) fn note_durable(&self) -> io::Result<()> {
+    fn note_durable(&self) -> io::Result<()> {
         self.make(DURABLE)?.sync_all()?;
         self.dir.sync_all()
     }

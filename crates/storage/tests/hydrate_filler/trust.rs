@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use dormouse_hydrate::layout::{CHUNK, FILL, HIDDEN_CONTROL};
+use dormouse_runtime::failpoint;
 use dormouse_storage::hydrate::{HydrateError, Hydration, Life, Place};
 
 use super::{ALONE, Small, ask, until};
@@ -124,6 +125,41 @@ async fn bits_do_not_outlive_their_bytes() {
             assert_eq!(ask(&mut small.connect(), FILL, 0, 4), 0);
             assert!(small.is_original(0, 5 * CHUNK as usize));
         }
+        hydration.stop().await;
+    }
+}
+
+/// The kernel takes what a disk refused for written: the second answer is always yes.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_disk_refused_once_is_never_completed() {
+    let _alone = ALONE.lock().await;
+    for refused in ["made", "filled"] {
+        let small = Small::new();
+        let first = "hydrate.sync.asks=error@1";
+        if refused == "made" {
+            failpoint::arm(first).unwrap();
+        }
+        let hydration = small.begin().await;
+        if refused == "filled" {
+            until(|| small.place.state.join("durable").exists()).await;
+            failpoint::arm(first).unwrap();
+        }
+        assert_eq!(ask(&mut small.connect(), FILL, 0, 5), 0);
+        until(|| hydration.is_suspect()).await;
+        tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+        assert!(hydration.make_durable().await.is_err());
+        hydration.stop().await;
+        failpoint::disarm();
+        let has = |name| small.place.state.join(name).exists();
+        assert!(!has("sealed") && has("durable") == (refused == "filled"), "{refused}");
+        assert!(!hydration.is_complete() && !small.place.data.join("global/pg_control").exists());
+        for life in [Life::Rests, Life::Runs] {
+            assert!(matches!(small.try_resume(life).await, Err(HydrateError::Suspect)), "{refused} {life:?}");
+        }
+        // Made again, it is as good as any.
+        let hydration = small.begin().await;
+        assert_eq!(ask(&mut small.connect(), FILL, 0, 5), 0);
+        until(|| hydration.is_complete()).await;
         hydration.stop().await;
     }
 }

@@ -7,7 +7,8 @@
 //! [`sleep`] is suspend, evict and wake, [`streams`] the same with the other source of WAL; [`branches`],
 //! [`past`], [`reset`], [`readers`] and [`deletion`] are what people do with branches, [`clones`] how some begin;
 //! [`contents`] is what a database may hold; [`holes`] is WAL that is held, or was lost; [`damage`], [`disk`],
-//! [`copies`], [`outage`], [`kills`], [`crashes`], [`halfway`] and [`failpoints`] are what goes wrong; [`imports`] is a
+//! [`copies`], [`refusals`], [`outage`], [`kills`], [`crashes`], [`halfway`] and [`failpoints`] are what goes wrong;
+//! [`imports`] is a
 //! branch that begins with a foreign directory; [`upkeep`] is fsck, gc and the status of the store; [`recovery`] begins
 //! with the store alone; [`s3`] with another one.
 
@@ -28,6 +29,7 @@ mod outage;
 mod past;
 mod readers;
 mod recovery;
+mod refusals;
 mod reset;
 mod s3;
 mod sleep;
