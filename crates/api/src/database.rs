@@ -60,6 +60,43 @@ pub struct NewDatabase {
     pub name: String,
     /// The role that will own it.
     pub owner_name: String,
+    /// How it sorts and compares text; as the project's other databases when absent. It cannot be changed
+    /// later *(extension)*.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locale: Option<DatabaseLocale>,
+}
+
+/// How a database sorts and compares text, as `CREATE DATABASE` takes it. What is absent is as in the project's
+/// other databases. The encoding is always UTF-8.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DatabaseLocale {
+    /// Whose rules these are.
+    pub provider: LocaleProvider,
+    /// The locale, such as `de-AT` (`icu`), `de_AT.UTF-8` (`libc`) or `C` (`builtin`). With `libc` it stands for
+    /// both `lc_collate` and `lc_ctype`; the others need it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The operating system's locale for sorting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lc_collate: Option<String>,
+    /// The operating system's locale for kinds of characters, such as upper and lower case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lc_ctype: Option<String>,
+    /// Further rules of sorting, with `icu` and PostgreSQL 16 and newer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icu_rules: Option<String>,
+}
+
+/// Whose rules of text a database follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LocaleProvider {
+    /// The operating system of the server's machine.
+    Libc,
+    /// The ICU library, if PostgreSQL was built with it.
+    Icu,
+    /// PostgreSQL itself, from 17 on.
+    Builtin,
 }
 
 /// `PATCH …/databases/{database_name}`, the request.

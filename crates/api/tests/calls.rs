@@ -102,7 +102,8 @@ fn every_call() -> Vec<Line> {
         pooled: Some(true),
     };
     let new_role = CreateRole { role: NewRole { name: "r".into(), no_login: None } };
-    let new_database = CreateDatabase { database: NewDatabase { name: "d".into(), owner_name: "r".into() } };
+    let new_database =
+        CreateDatabase { database: NewDatabase { name: "d".into(), owner_name: "r".into(), locale: None } };
     let mut calls = branch_calls();
     calls.extend([
         line(&client::project::list(page)),

@@ -116,6 +116,7 @@ fn of_database(row: Database) -> DatabaseMeta {
         owner: row.owner,
         pending: row.pending,
         rename_from: row.rename_from,
+        locale: row.locale,
         created_at: row.created_at,
     }
 }
@@ -223,9 +224,12 @@ fn restore_branch(
         roles::put(db, &row)?;
     }
     for database in &meta.databases {
-        let DatabaseMeta { name, owner, pending, rename_from, created_at } = database.clone();
+        let DatabaseMeta { name, owner, pending, rename_from, locale, created_at } = database.clone();
         let (branch_id, updated_at) = (meta.id.clone(), now);
-        let row = Database { id: 0, branch_id, name, owner, pending, rename_from, created_at, updated_at };
+        #[rustfmt::skip]
+        let row = Database {
+            id: 0, branch_id, name, owner, pending, rename_from, locale, created_at, updated_at,
+        };
         databases::insert(db, &row)?;
     }
     Ok(())

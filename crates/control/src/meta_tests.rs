@@ -19,6 +19,7 @@ fn everything_but_what_is_secret_or_local_comes_back() {
     let now = Timestamp::from_microsecond(clock::now().as_microsecond()).unwrap();
     let wish = Wish { role: Some("boss".into()), ..Wish::default() };
     let mut plan = wish.plan(&Installations::discover(&[]), &secrets, now).unwrap();
+    plan.database.locale = Some(serde_json::from_str(r#"{"provider": "icu", "name": "de"}"#).unwrap());
     let root = plan.branch.clone();
     let parent = Some(Origin { storage_id: root.id.clone(), lsn: Lsn(77), at: Some(now) });
     let child = Branch {

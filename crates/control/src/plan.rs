@@ -109,6 +109,7 @@ impl Wish {
                 pending: renamed(&database_name, defaults::DATABASE).map(|_| Pending::Create),
                 name: database_name,
                 owner,
+                locale: None,
                 created_at,
                 updated_at,
             },

@@ -324,6 +324,7 @@ fn new_branch(record: &record::BranchRecord) -> BranchMeta {
         owner: owner.clone(),
         pending: None,
         rename_from: None,
+        locale: None,
         created_at: at,
     };
     BranchMeta {

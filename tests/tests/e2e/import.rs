@@ -14,12 +14,12 @@ use tokio_postgres::Client;
 /// Tables besides the special ones.
 const TABLES: i64 = 200;
 
-fn talk(output: &Output) -> String {
+pub(super) fn talk(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Whether there are client programs that can write what this version reads.
-fn has_tools(major: u16) -> bool {
+pub(super) fn has_tools(major: u16) -> bool {
     Installations::discover(&[]).get(major).is_some_and(|i| i.bin.join("pg_dump").is_file())
 }
 
@@ -56,7 +56,7 @@ async fn fill(server: &Server, source: &Foreign) {
     shop.batch_execute(&sql).await.unwrap();
 }
 
-async fn one(client: &Client, sql: &str) -> String {
+pub(super) async fn one(client: &Client, sql: &str) -> String {
     client.query_one(&format!("select ({sql})::text"), &[]).await.unwrap().get(0)
 }
 

@@ -28,6 +28,7 @@ mod versions;
 mod disk;
 mod storage;
 mod import;
+mod import_locale;
 mod pool_held_up;
 mod pool_house;
 mod pool_drivers;

@@ -72,7 +72,8 @@ pub(crate) async fn run(command: Database, cx: &Context) -> Result<(), Error> {
                 Some(owner) => owner,
                 None => owner(&session.call(client::database::list(project, branch)).await?.databases)?,
             };
-            let request = CreateDatabase { database: NewDatabase { name: args.database, owner_name } };
+            let request =
+                CreateDatabase { database: NewDatabase { name: args.database, owner_name, locale: None } };
             let made = session.call(client::database::create(project, branch, &request)).await?;
             cx.ui.show(&made, |made| table(std::slice::from_ref(&made.database)))
         }

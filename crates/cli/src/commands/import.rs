@@ -8,9 +8,10 @@
 //! The work on a running source is done by PostgreSQL's own programs, found by [`tools`]: they speak
 //! every option of every address and every version's catalogs. [`address`] keeps passwords out of
 //! their arguments, [`program`] runs them so that an interrupt ends them, [`psql`] asks questions.
-//! [`source`] and [`target`] are the two ends, [`transfer`] is between them, [`verify`] compares.
+//! [`source`] and [`target`] are the two ends, [`transfer`] is between them, [`verify`] compares. What a dump
+//! of a database does not say of it is in [`locale`] and [`settings`].
 //!
-//! A new check belongs to [`plan`], before anything is made.
+//! A new check belongs to [`plan`], before anything is made, or to [`check`], when it needs the target.
 
 use std::path::PathBuf;
 
@@ -19,9 +20,11 @@ use crate::args::name;
 use crate::error::Error;
 
 mod address;
+mod check;
 mod databases;
 mod directory;
 mod failures;
+mod locale;
 mod plan;
 mod program;
 mod psql;
@@ -29,6 +32,7 @@ mod report;
 mod roles;
 mod scratch;
 mod server;
+mod settings;
 mod source;
 mod target;
 mod tools;
@@ -84,6 +88,10 @@ pub(crate) struct Import {
     /// Make the source's roles, with new passwords, and keep what belongs to them and their rights.
     #[arg(long)]
     roles: bool,
+
+    /// Where the server does not have the source's locale, import under its own: text is sorted differently.
+    #[arg(long)]
+    any_locale: bool,
 
     /// Do not compare rows and sequences at the end.
     #[arg(long)]

@@ -3,10 +3,10 @@
 use dormouse_base::BranchId;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use super::column::{id, micros, time};
+use super::column::{id, maybe_json, micros, time, to_json};
 use crate::model::record::{Database, Pending};
 
-const COLUMNS: &str = "id, branch_id, name, owner, pending, rename_from, created_at, updated_at";
+const COLUMNS: &str = "id, branch_id, name, owner, pending, rename_from, created_at, updated_at, locale";
 
 fn read(row: &Row<'_>) -> Result<Database> {
     let pending: Option<String> = row.get(4)?;
@@ -19,14 +19,15 @@ fn read(row: &Row<'_>) -> Result<Database> {
         rename_from: row.get(5)?,
         created_at: time(row, 6)?,
         updated_at: time(row, 7)?,
+        locale: maybe_json(row, 8)?,
     })
 }
 
 /// Adds a database (its `id` is ignored) and returns the ID that it got.
 pub fn insert(db: &Connection, database: &Database) -> Result<i64> {
     db.prepare_cached(
-        "INSERT INTO databases (branch_id, name, owner, pending, rename_from, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO databases (branch_id, name, owner, pending, rename_from, created_at, updated_at, locale)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?
     .execute(params![
         database.branch_id.as_str(),
@@ -35,7 +36,8 @@ pub fn insert(db: &Connection, database: &Database) -> Result<i64> {
         database.pending.map(Pending::name),
         database.rename_from,
         micros(database.created_at),
-        micros(database.updated_at)
+        micros(database.updated_at),
+        database.locale.as_ref().map(to_json).transpose()?
     ])?;
     Ok(db.last_insert_rowid())
 }
@@ -43,7 +45,7 @@ pub fn insert(db: &Connection, database: &Database) -> Result<i64> {
 /// Stores a database under the ID that it has, new or changed.
 pub fn put(db: &Connection, database: &Database) -> Result<()> {
     db.prepare_cached(&format!(
-        "INSERT OR REPLACE INTO databases ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+        "INSERT OR REPLACE INTO databases ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
     ))?
     .execute(params![
         database.id,
@@ -53,7 +55,8 @@ pub fn put(db: &Connection, database: &Database) -> Result<()> {
         database.pending.map(Pending::name),
         database.rename_from,
         micros(database.created_at),
-        micros(database.updated_at)
+        micros(database.updated_at),
+        database.locale.as_ref().map(to_json).transpose()?
     ])?;
     Ok(())
 }

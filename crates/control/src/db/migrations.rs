@@ -20,6 +20,7 @@ const STEPS: &[&str] = &[
     schema::WARM,
     schema::ALERTS,
     schema::SIGNED_IN,
+    schema::LOCALES,
 ];
 
 /// What went wrong, before the path is known.

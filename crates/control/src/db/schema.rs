@@ -357,3 +357,8 @@ pub const SIGNED_IN: &str = "
 ALTER TABLE sessions ADD COLUMN from_addr TEXT NOT NULL DEFAULT '';
 ALTER TABLE sessions ADD COLUMN agent TEXT NOT NULL DEFAULT '';
 ";
+
+/// A database that is to be made may have a locale of its own.
+pub const LOCALES: &str = "
+ALTER TABLE databases ADD COLUMN locale TEXT;
+";

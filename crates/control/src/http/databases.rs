@@ -14,8 +14,8 @@ use super::submit::Decided;
 use super::{find, shape};
 use crate::control::Control;
 use crate::db::{databases, roles};
-use crate::model::name;
 use crate::model::record::{Database, Pending};
+use crate::model::{locale, name};
 use crate::operation::apply_config::Change;
 
 /// The most databases of one branch.
@@ -54,6 +54,9 @@ pub(super) async fn create(
     let place = control.branch(&project, &branch)?;
     let wanted = request.database;
     name::database(&wanted.name)?;
+    if let Some(locale) = &wanted.locale {
+        locale::check(locale, place.project.pg_version)?;
+    }
     let now = clock::now();
     let new = Database {
         id: 0,
@@ -62,6 +65,7 @@ pub(super) async fn create(
         owner: wanted.owner_name,
         pending: Some(Pending::Create),
         rename_from: None,
+        locale: wanted.locale.map(Box::new),
         created_at: now,
         updated_at: now,
     };

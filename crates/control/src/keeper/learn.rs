@@ -108,6 +108,7 @@ pub(super) fn store(db: &Connection, endpoint: &EndpointId, learned: &Learned, n
                     owner,
                     pending,
                     rename_from,
+                    locale: None,
                     created_at: now,
                     updated_at: now,
                 };

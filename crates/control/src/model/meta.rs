@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use dormouse_api::database::DatabaseLocale;
 use dormouse_base::{BranchId, EndpointId, Lsn, ProjectId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -158,6 +159,9 @@ pub struct DatabaseMeta {
     /// The name that PostgreSQL still knows it by.
     #[serde(default)]
     pub rename_from: Option<String>,
+    /// How it is to sort and compare text when it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locale: Option<Box<DatabaseLocale>>,
     /// When it was made.
     pub created_at: Timestamp,
 }

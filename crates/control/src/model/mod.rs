@@ -15,6 +15,7 @@
 
 pub mod record;
 pub mod name;
+pub mod locale;
 pub mod settings;
 pub mod defaults;
 pub mod branch;

@@ -3,6 +3,7 @@
 //! These are not the HTTP types (those live in `dormouse-api`): a row knows secrets and plans that
 //! never leave the server.
 
+use dormouse_api::database::DatabaseLocale;
 use dormouse_api::endpoint::KeepWarm;
 use dormouse_base::{ApiKeyId, BranchId, EndpointId, Lsn, OperationId, ProjectId, Timestamp};
 use dormouse_compute::spec::Mode;
@@ -304,6 +305,9 @@ pub struct Database {
     pub pending: Option<Pending>,
     /// The name that PostgreSQL still knows it by.
     pub rename_from: Option<String>,
+    /// How it is to sort and compare text when it is made; `None` = as the cluster does, or it is not known.
+    #[serde(default)]
+    pub locale: Option<Box<DatabaseLocale>>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.

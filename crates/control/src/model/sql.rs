@@ -1,6 +1,8 @@
 //! SQL text for roles and databases. Every name and value goes through [`ident`] or [`literal`];
 //! nothing else in this crate quotes.
 
+use dormouse_api::database::LocaleProvider;
+
 use super::record::{Database, Role};
 
 /// Predefined roles that a branch's owner is a member of, with the first major version that has it.
@@ -95,10 +97,31 @@ pub fn drop_role(name: &str) -> String {
     format!("DROP ROLE IF EXISTS {}", ident(name))
 }
 
-/// `CREATE DATABASE` with its owner.
+/// `CREATE DATABASE` with its owner, and the locale if it has one of its own. Then the template is the one that
+/// PostgreSQL lets be copied with another locale, because nothing in it is sorted.
 #[must_use]
 pub fn create_database(database: &Database) -> String {
-    format!("CREATE DATABASE {} OWNER {}", ident(&database.name), ident(&database.owner))
+    let mut sql = format!("CREATE DATABASE {} OWNER {}", ident(&database.name), ident(&database.owner));
+    let Some(locale) = &database.locale else { return sql };
+    let (provider, name) = match locale.provider {
+        LocaleProvider::Libc => ("libc", "LOCALE"),
+        LocaleProvider::Icu => ("icu", "ICU_LOCALE"),
+        LocaleProvider::Builtin => ("builtin", "BUILTIN_LOCALE"),
+    };
+    sql.push_str(" TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER ");
+    sql.push_str(provider);
+    let options = [
+        (name, &locale.name),
+        ("LC_COLLATE", &locale.lc_collate),
+        ("LC_CTYPE", &locale.lc_ctype),
+        ("ICU_RULES", &locale.icu_rules),
+    ];
+    for (option, value) in options {
+        if let Some(value) = value {
+            sql.push_str(&format!(" {option} {}", literal(value)));
+        }
+    }
+    sql
 }
 
 /// `ALTER DATABASE … OWNER TO …`.
@@ -122,6 +145,40 @@ mod tests {
         assert_eq!(ident("a\"; DROP ROLE x; --"), "\"a\"\"; DROP ROLE x; --\"");
         assert_eq!(literal("it's"), "'it''s'");
         assert_eq!(literal(r"\'"), r" E'\\'''");
+    }
+
+    #[test]
+    fn a_locale_of_its_own() {
+        let at = dormouse_base::Timestamp::UNIX_EPOCH;
+        let mut database = Database {
+            id: 1,
+            branch_id: dormouse_base::BranchId::generate(),
+            name: "d".into(),
+            owner: "o".into(),
+            pending: None,
+            rename_from: None,
+            locale: None,
+            created_at: at,
+            updated_at: at,
+        };
+        assert_eq!(create_database(&database), "CREATE DATABASE \"d\" OWNER \"o\"");
+        for (locale, wanted) in [
+            (
+                r#"{"provider": "icu", "name": "de'x", "icu_rules": "&a<b"}"#,
+                "icu ICU_LOCALE 'de''x' ICU_RULES '&a<b'",
+            ),
+            (
+                r#"{"provider": "libc", "lc_collate": "C", "lc_ctype": "x"}"#,
+                "libc LC_COLLATE 'C' LC_CTYPE 'x'",
+            ),
+            (r#"{"provider": "builtin", "name": "C"}"#, "builtin BUILTIN_LOCALE 'C'"),
+        ] {
+            database.locale = Some(serde_json::from_str(locale).unwrap());
+            let all = format!(
+                "CREATE DATABASE \"d\" OWNER \"o\" TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER {wanted}"
+            );
+            assert_eq!(create_database(&database), all);
+        }
     }
 
     #[test]

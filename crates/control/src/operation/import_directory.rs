@@ -87,6 +87,7 @@ impl ImportDirectory {
                     owner,
                     pending,
                     rename_from,
+                    locale: None,
                     created_at: now,
                     updated_at: now,
                 };

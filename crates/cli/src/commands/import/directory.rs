@@ -63,6 +63,7 @@ fn only_for_addresses(args: &Import) -> Result<(), Error> {
         (args.into.is_some(), "--into"),
         (args.schema_only, "--schema-only"),
         (args.roles, "--roles"),
+        (args.any_locale, "--any-locale"),
         (args.no_verify, "--no-verify"),
         (args.temp.is_some(), "--temp"),
         (args.tools.is_some(), "--tools"),

@@ -50,6 +50,19 @@ pub(super) fn extensions(
     .hint("Or drop them in the source, if nothing uses them. Nothing was imported."))
 }
 
+/// Refuses when the server does not have a locale of the source: says all of them at once.
+pub(super) fn locales(unknown: &[String], version: u16) -> Result<(), Error> {
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    Err(Error::failed(format!(
+        "PostgreSQL {version} here cannot sort text as the source does: {}",
+        unknown.join("; ")
+    ))
+    .hint("Install the operating system's locale on the server's machine; for ICU's, try another `--pg-version`: not every PostgreSQL is built with ICU.")
+    .hint("To import all the same, so that text is sorted differently: `--any-locale`. Nothing was imported."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,7 +17,7 @@ use crate::error::{Class, Error};
 /// Asked of the server, because older ones do not have all of them.
 const WITHOUT_LIMITS: &str = "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name IN (\
      'statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', \
-     'transaction_timeout')";
+     'transaction_timeout', 'default_transaction_read_only')";
 
 /// Ends an answer. No row begins like this: rows are JSON.
 const MARK: &str = "dormouse: end of answer";
@@ -105,6 +105,17 @@ pub(super) fn ident(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// `'value'`. A backslash is doubled, whatever the server thinks of one.
+pub(super) fn literal(value: &str) -> String {
+    let value = value.replace('\'', "''");
+    if value.contains('\\') { format!(" E'{}'", value.replace('\\', r"\\")) } else { format!("'{value}'") }
+}
+
+/// PostgreSQL's own words in what psql said.
+pub(super) fn words(said: &str) -> &str {
+    said.rsplit_once("ERROR:").map_or(said, |(_, words)| words).trim()
+}
+
 /// What psql's words mean: which exit class, and what to do.
 pub(super) fn failed(whose: &str, said: &str) -> Error {
     let said = said.trim();
@@ -168,5 +179,8 @@ mod tests {
     #[test]
     fn quoting() {
         assert_eq!(ident("a\"b"), "\"a\"\"b\"");
+        assert_eq!(literal("it's"), "'it''s'");
+        assert_eq!(literal(r"\'"), r" E'\\'''");
+        assert_eq!(words("the target says: psql:<stdin>:7: ERROR:  no such thing"), "no such thing");
     }
 }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use super::address::Address;
+use super::check::Making;
 use super::databases::{self, Pair};
 use super::program::Login;
-use super::psql::Psql;
+use super::psql::{self, Psql};
 use super::report::{Done, Report};
 use super::scratch::Scratch;
 use super::source::{Contents, Facts, Party};
@@ -16,19 +17,19 @@ use super::target::Target;
 use super::tools::{self, Tools};
 use super::transfer::Transfer;
 use super::verify::{self, Counts};
-use super::{Import, plan, report, roles};
+use super::{Import, plan, report, roles, settings};
 use crate::commands::Context;
-use crate::error::Error;
+use crate::error::{Class, Error};
 
 /// The most tables at a time when nobody says.
 const DEFAULT_JOBS: usize = 4;
 
 /// What is known of the source.
-struct Source {
+pub(super) struct Source {
     address: Address,
     facts: Facts,
     /// What comes over, and what is in it.
-    databases: Vec<(Pair, Contents)>,
+    pub(super) databases: Vec<(Pair, Contents)>,
 }
 
 impl Source {
@@ -86,12 +87,15 @@ pub(super) async fn run(args: &Import, cx: &Context) -> Result<(), Error> {
     let target = find_target(args, cx, &source, &versions).await?;
     let tools = tools::choose(&all_tools, major, target.project.pg_version)?;
     let run = Run { args, cx, source: &source, target: &target, tools, scratch: scratch.path() };
-    if let Err(error) = run.check().await {
-        target.take_back().await;
-        return Err(error);
-    }
+    let makings = match run.check().await {
+        Ok(makings) => makings,
+        Err(error) => {
+            target.take_back().await;
+            return Err(error);
+        }
+    };
     run.summary();
-    run.all().await.map_err(|error| target.how_to_go_on(error))
+    run.all(&makings).await.map_err(|error| target.how_to_go_on(error))
 }
 
 async fn find_target(
@@ -117,48 +121,17 @@ async fn find_target(
     made
 }
 
-struct Run<'a> {
-    args: &'a Import,
+/// One import.
+pub(super) struct Run<'a> {
+    pub(super) args: &'a Import,
     cx: &'a Context,
-    source: &'a Source,
-    target: &'a Target,
-    tools: &'a Tools,
-    scratch: &'a Path,
+    pub(super) source: &'a Source,
+    pub(super) target: &'a Target,
+    pub(super) tools: &'a Tools,
+    pub(super) scratch: &'a Path,
 }
 
 impl Run<'_> {
-    /// What can be checked only with a target; nothing has been imported yet.
-    async fn check(&self) -> Result<(), Error> {
-        let mut available: Option<Vec<String>> = None;
-        for (pair, _) in &self.source.databases {
-            // What is in it does not matter then.
-            let fresh = self.args.clean || self.target.made;
-            if fresh && available.is_some() {
-                continue;
-            }
-            self.target.database(&pair.target, false).await?;
-            let login = self.target.login(&pair.target).await?;
-            let mut session = Psql::open(self.tools, &login, "target", self.scratch).await?;
-            if !fresh && !Contents::ask(&mut session).await?.is_empty() {
-                return Err(Error::usage(format!(
-                    "database `{}` of project `{}` is not empty",
-                    pair.target, self.target.project.name
-                ))
-                .hint("To remove it first, with everything in it: `--clean`.")
-                .hint(format!("To import under another name: `--database {}=NAME`.", pair.source)));
-            }
-            let sql = "SELECT json_agg(name) FROM pg_catalog.pg_available_extensions";
-            available = Some(session.ask(sql).await?);
-        }
-        let wanted: Vec<(String, Vec<String>)> = self
-            .source
-            .databases
-            .iter()
-            .map(|(pair, contents)| (pair.source.clone(), contents.extensions.clone()))
-            .collect();
-        plan::extensions(&wanted, &available.unwrap_or_default(), self.target.project.pg_version)
-    }
-
     /// Tells what is about to happen.
     fn summary(&self) {
         let tables: usize = self.source.databases.iter().map(|(_, contents)| contents.tables.len()).sum();
@@ -186,7 +159,7 @@ impl Run<'_> {
         }
     }
 
-    async fn all(&self) -> Result<(), Error> {
+    async fn all(&self, makings: &[Making]) -> Result<(), Error> {
         let project = &self.target.project;
         let mut report = Report {
             project_id: project.id.to_string(),
@@ -204,8 +177,8 @@ impl Run<'_> {
                 ));
             }
         }
-        for (pair, contents) in &self.source.databases {
-            self.one(pair, contents, &mut report).await?;
+        for ((pair, contents), making) in self.source.databases.iter().zip(makings) {
+            self.one((pair, making), contents, &mut report).await?;
         }
         for note in &report.notes {
             self.cx.ui.note(&format!("note: {note}"));
@@ -213,9 +186,15 @@ impl Run<'_> {
         self.cx.ui.show(&report, Report::table)
     }
 
-    async fn one(&self, pair: &Pair, contents: &Contents, report: &mut Report) -> Result<(), Error> {
+    async fn one(
+        &self,
+        (pair, making): (&Pair, &Making),
+        contents: &Contents,
+        report: &mut Report,
+    ) -> Result<(), Error> {
         let name = &pair.target;
-        self.target.database(name, self.args.clean).await?;
+        self.target.database(name, making).await?;
+        report.notes.extend(making.notes.iter().map(|note| format!("`{name}`: {note}")));
         let dump = self.scratch.join("dump");
         let transfer = Transfer {
             ui: self.cx.ui,
@@ -249,6 +228,7 @@ impl Run<'_> {
         if !fatal.is_empty() || !differences.is_empty() {
             return Err(report::incomplete(name, &fatal, &differences, self.args.temp.as_deref()));
         }
+        report.notes.extend(self.settings(name, contents).await?);
         let rows =
             counts.as_ref().filter(|_| !self.args.schema_only).map(|counts| counts.rows.values().sum());
         report.databases.push(Done {
@@ -261,6 +241,36 @@ impl Run<'_> {
             connection_uri: self.target.uri(name).await?,
         });
         Ok(())
+    }
+
+    /// Sets what the source has set for the database, at the end, because it counts for every session from then
+    /// on. Returns what stays behind.
+    async fn settings(&self, name: &str, contents: &Contents) -> Result<Vec<String>, Error> {
+        let parties = if self.args.roles { self.source.parties() } else { Vec::new() };
+        let roles: Vec<&str> = parties.iter().map(|party| party.name.as_str()).collect();
+        let mut notes = Vec::new();
+        let mut note = |what: &str, why: &str| notes.push(format!("`{name}`: stays behind: {what} [{why}]"));
+        let mut open = None;
+        for step in settings::steps(&contents.settings, name, &roles) {
+            let sql = match &step.sql {
+                Ok(sql) => sql,
+                Err(why) => {
+                    note(&step.shown, why);
+                    continue;
+                }
+            };
+            let mut session = match open.take() {
+                Some(session) => session,
+                None => self.session(name).await?,
+            };
+            match session.rows(sql).await {
+                Ok(_) => open = Some(session),
+                Err(error) if error.class() == Class::Unreachable => return Err(error),
+                // The session has ended with it.
+                Err(error) => note(&step.shown, psql::words(&error.to_string())),
+            }
+        }
+        Ok(notes)
     }
 
     /// Dumps, and counts in the same snapshot. Returns the counts and where sequences were afterwards.

@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
+use super::locale::Locale;
 use super::psql::Psql;
+use super::settings::{self, Settings};
 use crate::error::Error;
 
 /// The oldest source: what today's pg_dump can read and these questions work on.
@@ -85,6 +87,8 @@ pub(super) struct Party {
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct Contents {
     pub(super) encoding: String,
+    pub(super) locale: Locale,
+    pub(super) settings: Vec<Settings>,
     pub(super) tables: Vec<Relation>,
     pub(super) sequences: Vec<Relation>,
     pub(super) extensions: Vec<String>,
@@ -129,9 +133,11 @@ impl Contents {
         session
             .ask(&format!(
                 "SELECT json_build_object('encoding', (SELECT pg_encoding_to_char(encoding) FROM pg_database \
-                 WHERE datname = current_database()), 'tables', {}, 'sequences', {}, \
+                 WHERE datname = current_database()), 'locale', {}, 'settings', {}, 'tables', {}, 'sequences', {}, \
                  'extensions', (SELECT coalesce(json_agg(extname ORDER BY extname), '[]') FROM pg_catalog.pg_extension WHERE extname <> 'plpgsql'), \
                  'parties', {parties}, 'large', (SELECT count(*) FROM pg_catalog.pg_largeobject_metadata), 'others', {others})",
+                Locale::question("current_database()"),
+                settings::QUESTION,
                 relations("'r', 'm'", "AND c.relispopulated AND c.relpersistence <> 't'"),
                 relations("'S'", "")
             ))

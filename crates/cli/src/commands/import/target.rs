@@ -9,6 +9,7 @@ use dormouse_api::project::{CreateProject, NewProject, NewProjectBranch};
 use dormouse_api::{Project, client};
 use dormouse_base::BranchId;
 
+use super::check::Making;
 use super::databases::Pair;
 use super::program::Login;
 use crate::commands::psql;
@@ -99,9 +100,18 @@ impl Target {
         }
     }
 
-    /// Makes sure that the database is there. With `clean` it is a new one.
-    pub(super) async fn database(&self, name: &str, clean: bool) -> Result<(), Error> {
-        if clean && self.has(name).await? {
+    /// The names of its databases.
+    pub(super) async fn databases(&self) -> Result<Vec<String>, Error> {
+        let list = self.session.call(client::database::list(&self.project.id, &self.branch)).await?;
+        Ok(list.databases.into_iter().map(|database| database.name).collect())
+    }
+
+    /// Makes sure that the database is there, as it should be.
+    pub(super) async fn database(&self, name: &str, making: &Making) -> Result<(), Error> {
+        if self.has(name).await? {
+            if !making.replace {
+                return Ok(());
+            }
             // Asleep it would only be marked, and its name would stay taken.
             self.wake().await?;
             self.session.call(client::database::delete(&self.project.id, &self.branch, name)).await?;
@@ -111,11 +121,15 @@ impl Target {
                 }
                 tokio::time::sleep(GONE_PAUSE).await;
             }
+        } else if making.locale.is_some() {
+            // Asleep it would be made later, and nobody would hear what PostgreSQL says of the locale.
+            self.wake().await?;
         }
-        if self.has(name).await? {
-            return Ok(());
-        }
-        let database = NewDatabase { name: name.to_owned(), owner_name: self.owner.clone() };
+        let database = NewDatabase {
+            name: name.to_owned(),
+            owner_name: self.owner.clone(),
+            locale: making.locale.clone(),
+        };
         self.session
             .call(client::database::create(&self.project.id, &self.branch, &CreateDatabase { database }))
             .await?;
@@ -123,8 +137,7 @@ impl Target {
     }
 
     async fn has(&self, name: &str) -> Result<bool, Error> {
-        let list = self.session.call(client::database::list(&self.project.id, &self.branch)).await?;
-        Ok(list.databases.iter().any(|database| database.name == name))
+        Ok(self.databases().await?.iter().any(|known| known == name))
     }
 
     async fn wake(&self) -> Result<(), Error> {
