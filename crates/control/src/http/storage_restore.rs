@@ -1,8 +1,9 @@
 //! The last word on a branch: it is started, and PostgreSQL looks at it.
 //!
 //! Each branch gets a temporary child with an endpoint of its own, because the checks of amcheck need an
-//! extension, and a reader cannot make one. So what is proved is the way that a new server would go: from the
-//! store, through recovery, to a running database. The child is removed again; if the server dies, it expires.
+//! extension, and a reader cannot make one. Its directory takes nothing from its parent's on this node. So what is
+//! proved is the way that a new server would go: from the store, through recovery, to a running database. The
+//! child is removed again; if the server dies, it expires.
 
 use std::time::Duration;
 
@@ -106,7 +107,10 @@ impl Control {
 
     async fn check_restored(&self, branch: &Branch) -> Result<(RestoredBranch, Vec<StorageFinding>), Error> {
         let (temporary, endpoint) = self.temporary(branch).await?;
-        let looked = self.look_at(&endpoint).await;
+        let looked = {
+            let _taking_nothing_from_here = self.foundation.node.home(&endpoint).of_store_alone();
+            self.look_at(&endpoint).await
+        };
         self.remove_temporary(&temporary).await;
         let looked = looked?;
         let findings = looked.problems.into_iter().map(|(object, why)| finding(branch, &object, why));

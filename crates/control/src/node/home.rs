@@ -54,7 +54,15 @@ pub(crate) struct Home {
     since: Mono,
     /// It stopped, and nobody has looked since whether a snapshot is due.
     stirred: AtomicBool,
+    /// Whoever asked for its directory to be made of the store alone, if somebody did.
+    from_store: Mutex<Weak<FromStore>>,
 }
+
+/// As long as this is held, a directory that is made for an endpoint takes nothing from its ancestors' on this
+/// node, neither files nor WAL: what is to be proved is the store. In memory only, because whoever asks is the
+/// process that starts it.
+#[derive(Debug)]
+pub(crate) struct FromStore(());
 
 /// What is true of the directory.
 #[derive(Debug, Default)]
@@ -143,7 +151,21 @@ impl Home {
             seen: Mutex::default(),
             since: Mono::now(),
             stirred: AtomicBool::new(false),
+            from_store: Mutex::default(),
         }
+    }
+
+    /// See [`FromStore`].
+    #[must_use = "it counts until it is dropped"]
+    pub(crate) fn of_store_alone(&self) -> Arc<FromStore> {
+        let kept = Arc::new(FromStore(()));
+        *self.from_store.lock() = Arc::downgrade(&kept);
+        kept
+    }
+
+    /// Whether somebody asked for that.
+    pub(super) fn is_of_store_alone(&self) -> bool {
+        self.from_store.lock().strong_count() > 0
     }
 
     /// The cluster.

@@ -12,7 +12,8 @@ use dormouse_storage::wal::read::{Assembled, AtHand, Line, ReadError, Target, as
 use super::home::Home;
 use super::{Node, NodeError};
 
-/// When bytes of an ancestor's files are of no use, the store has them within this time, or the start fails.
+/// When bytes of an ancestor's files are of no use or not wanted, the store has them within this time, or the
+/// start fails.
 const FILE_WITHIN: Duration = Duration::from_secs(30);
 
 /// What an ancestor's directory on this node has, up to where the line leaves it.
@@ -30,7 +31,8 @@ impl Near {
 }
 
 impl Node {
-    /// Local WAL of a line's writers that the store does not have yet; not of `mine`, which is being made.
+    /// Local WAL of a line's writers that the store does not have yet; not of `mine`, which is being made. If `mine`
+    /// is to be made of the store alone, the store gets that WAL first, and there is none.
     pub(super) async fn near(&self, mine: Option<&Home>, spans: &[LineSpan]) -> Result<Vec<Near>, NodeError> {
         let mut near = Vec::new();
         for home in self.homes() {
@@ -44,6 +46,12 @@ impl Node {
             };
             if let Some(wal) = self.local_wal(&home, &branch, span.to).await? {
                 near.push(Near { home, upto: span.to, wal });
+            }
+        }
+        if mine.is_some_and(Home::is_of_store_alone) {
+            for Near { home, upto, .. } in near.drain(..) {
+                let filed = tokio::time::timeout(FILE_WITHIN, self.file_all(&home, Some(upto))).await;
+                filed.map_err(|_| NodeError::Late("file the WAL that a check of the store needs"))??;
             }
         }
         Ok(near)

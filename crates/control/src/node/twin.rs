@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   the branch never had a writer                          else: the store
+//!   nobody asked for the store alone                       else: the store
 //!   whoever wrote the last byte before its first one …
 //!      has its directory on this node, without holes       else: the store
 //!      stands still, cleanly, exactly there, all filed     else: the store
@@ -66,7 +67,7 @@ impl Node {
     ) -> Result<Option<Twin>, NodeError> {
         let record = wish.records.get(&wish.spec.branch);
         let is_new = record.is_some_and(|record| record.spans.is_empty());
-        if wish.purpose != Purpose::Write || !is_new {
+        if wish.purpose != Purpose::Write || !is_new || home.is_of_store_alone() {
             return Ok(None);
         }
         let spans = line::line(&wish.records, &wish.spec.branch, wish.target).map_err(NodeError::Line)?;

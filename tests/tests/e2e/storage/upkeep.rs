@@ -160,3 +160,26 @@ async fn a_branch_is_started_and_looked_at() {
     );
     assert!(site.server.stop().1);
 }
+
+#[tokio::test]
+async fn what_is_started_and_looked_at_comes_from_the_store() {
+    let mut site = Site::new(&["--local-clone", "always"]);
+    let main = site.server.default_project();
+    site.run(&main, FILL).await;
+    let cloned = || site.server.log().matches("cloned the directory of a stopped parent").count();
+    let looked_at = || {
+        let (status, reply) = fsck(&site, &["--restore", "--branch", "main"]);
+        assert_eq!((status, &reply["findings"]), (Some(0), &serde_json::json!([])), "{reply}");
+    };
+    // What is acknowledged and perhaps not filed yet comes from the store as well.
+    looked_at();
+    assert_eq!(site.server.act(&main, "suspend").0, 200);
+    site.server.until_true("it is stored", || site.server.log().contains("kind=Clean"));
+    looked_at();
+    assert_eq!(cloned(), 0, "{}", site.server.log());
+    // An ordinary branch would have been a clone.
+    let branch = site.server.branch(&main, "child", &[]);
+    assert_eq!(site.number(&branch.at, ROWS).await, 1000);
+    assert_eq!(cloned(), 1);
+    assert!(site.server.stop().1);
+}
