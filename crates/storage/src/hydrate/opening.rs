@@ -5,6 +5,7 @@
 //! system cannot have gone away under it; otherwise the file system's own map of holes does. Bits would outlive their
 //! bytes where a file system that lost writes is mounted again.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -29,7 +30,7 @@ use super::plan::{Bits, LazyFile, Plan};
 use super::presence::{Presence, Row, Stamp, flags_of};
 use super::source::Source;
 use super::sparse::Sparse;
-use super::state::{self, FORM, State, Written};
+use super::state::{self, FORM, Mark, State, Written};
 use super::{background, fill};
 use crate::chunk::CHUNK;
 
@@ -94,7 +95,7 @@ impl Opening {
             Life::Rests => None,
         };
         let with_marks = plan.files.iter().zip(identities).zip(0u32..).map(|((file, identity), index)| {
-            let mark = marks.get(&index).copied().unwrap_or(file.size).min(file.size);
+            let mark = marks.get(&index).map_or(file.size, |mark| mark.bytes.min(file.size));
             (file, identity, mark)
         });
         let files = match &reopened {
@@ -108,7 +109,7 @@ impl Opening {
         let filler =
             self.assemble(data, state, files, plan.hot, stamp, reopened.map(|(presence, _)| presence))?;
         if runs {
-            settle(&filler).map_err(failed("settle a truncation"))?;
+            settle(&filler, &marks).map_err(failed("settle a truncation"))?;
         }
         Ok(Some(filler))
     }
@@ -258,7 +259,7 @@ fn by_holes(data: &OwnedFd, file: &LazyFile, mut identity: Identity, mark: u64) 
 }
 
 /// After a restart of the server alone: truncations that were allowed and not reported.
-fn settle(filler: &Filler) -> io::Result<()> {
+fn settle(filler: &Filler, marks: &BTreeMap<u32, Mark>) -> io::Result<()> {
     for (index, file) in (0u32..).zip(&filler.files) {
         let mark = file.watermark.load(Ordering::Acquire);
         let open = (file.first_behind(mark)..file.chunks).any(|chunk| !file.present(chunk));
@@ -268,8 +269,10 @@ fn settle(filler: &Filler) -> io::Result<()> {
         if filler.is_cut(index, mark) {
             filler.own_behind(index, mark)?;
         } else {
-            filler.state.mark(index, file.size)?;
-            file.watermark.store(file.size, Ordering::Release);
+            // What an earlier truncation cut off is PostgreSQL's own all the same.
+            let before = marks.get(&index).and_then(|mark| mark.before).unwrap_or(file.size).min(file.size);
+            filler.state.mark(index, before)?;
+            file.watermark.store(before, Ordering::Release);
         }
     }
     Ok(())

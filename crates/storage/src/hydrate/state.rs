@@ -61,6 +61,20 @@ pub(super) struct State {
     suspect: AtomicBool,
 }
 
+/// A file's watermark, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) bytes: u64,
+    /// The last one that was another; `None`: the file as it was planned.
+    pub(super) before: Option<u64>,
+}
+
+impl Mark {
+    fn before_another(self, bytes: u64) -> Option<u64> {
+        if self.bytes == bytes { self.before } else { Some(self.bytes) }
+    }
+}
+
 /// The form of `plan`.
 pub(super) const FORM: u32 = 1;
 
@@ -136,12 +150,17 @@ impl State {
     }
 
     /// The watermarks that were set, by file.
-    pub(super) fn watermarks(&self) -> io::Result<BTreeMap<u32, u64>> {
+    pub(super) fn watermarks(&self) -> io::Result<BTreeMap<u32, Mark>> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let mut text = Vec::new();
         File::from(rustix::fs::openat(&self.dir, WATERMARKS, flags, Mode::empty())?)
             .read_to_end(&mut text)?;
-        Ok(text.split_inclusive(|byte| *byte == b'\n').filter_map(parse).collect())
+        let mut marks = BTreeMap::<u32, Mark>::new();
+        for (file, bytes) in text.split_inclusive(|byte| *byte == b'\n').filter_map(parse) {
+            let before = marks.get(&file).and_then(|mark| mark.before_another(bytes));
+            marks.insert(file, Mark { bytes, before });
+        }
+        Ok(marks)
     }
 
     /// Makes a watermark durable.
@@ -248,10 +267,12 @@ mod tests {
         let state = State::open(dir.path()).unwrap();
         state.mark(3, 8192).unwrap();
         state.log.lock().write_all(b"\n3 0 123").unwrap();
-        assert_eq!(state.watermarks().unwrap(), BTreeMap::from([(3, 8192)]));
+        assert_eq!(state.watermarks().unwrap(), BTreeMap::from([(3, Mark { bytes: 8192, before: None })]));
         state.mark(3, 4096).unwrap();
         state.mark(4, 0).unwrap();
-        assert_eq!(state.watermarks().unwrap(), BTreeMap::from([(3, 4096), (4, 0)]));
+        state.mark(3, 4096).unwrap();
+        let (third, fourth) = (Mark { bytes: 4096, before: Some(8192) }, Mark { bytes: 0, before: None });
+        assert_eq!(state.watermarks().unwrap(), BTreeMap::from([(3, third), (4, fourth)]));
     }
 
     #[test]

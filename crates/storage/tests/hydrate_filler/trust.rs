@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use dormouse_hydrate::layout::{CHUNK, FILL, HIDDEN_CONTROL};
+use dormouse_hydrate::layout::{CHUNK, FILL, HIDDEN_CONTROL, TRUNCATE, TRUNCATED};
 use dormouse_runtime::failpoint;
 use dormouse_storage::hydrate::{HydrateError, Hydration, Life, Place};
 
@@ -127,6 +127,28 @@ async fn bits_do_not_outlive_their_bytes() {
         }
         hydration.stop().await;
     }
+}
+
+/// What an earlier truncation cut off stays PostgreSQL's own when a later one did not happen.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_that_did_not_happen_leaves_the_one_before() {
+    let _alone = ALONE.lock().await;
+    let small = Small::new();
+    let hydration = small.begin().await;
+    let mut stream = small.connect();
+    assert_eq!(ask(&mut stream, TRUNCATE, 4 * CHUNK, 0), 0);
+    small.file().set_len(4 * CHUNK).unwrap();
+    assert_eq!(ask(&mut stream, TRUNCATED, 0, 0), 0);
+    small.file().set_len(6 * CHUNK).unwrap();
+    until(|| small.place.state.join("durable").exists()).await;
+    assert_eq!(ask(&mut stream, TRUNCATE, 2 * CHUNK, 0), 0);
+    failpoint::arm("hydrate.truncate.before_settle=error").unwrap();
+    hydration.stop().await;
+    failpoint::disarm();
+    small.try_resume(Life::Runs).await.unwrap().unwrap().stop().await;
+    let hydration = small.try_resume(Life::Rests).await.unwrap().unwrap();
+    assert_eq!(hydration.missing(0).iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
+    hydration.stop().await;
 }
 
 /// The kernel takes what a disk refused for written: the second answer is always yes.
