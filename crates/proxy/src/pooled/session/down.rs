@@ -103,7 +103,7 @@ impl Session {
             return Ok(());
         }
         match self.outbox.poll_chunk(cx, &mut self.stream, bytes) {
-            Poll::Ready(Err(_)) => Err(Ended::ClientLeft),
+            Poll::Ready(Err(_)) => self.has_gone().map(drop),
             Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
         }
     }

@@ -189,11 +189,12 @@ impl Session {
         for _ in 0..MAX_TURNS {
             // What its login has left over goes along with its greeting, if that is known.
             let begins = self.greet && matches!(self.phase, Phase::Idle);
-            if !self.outbox.is_empty()
-                && !begins
-                && self.outbox.poll_send(cx, &mut self.stream).map_err(gone)?.is_ready()
-            {
-                self.settle(cx);
+            if !self.outbox.is_empty() && !begins {
+                match self.outbox.poll_send(cx, &mut self.stream) {
+                    Poll::Ready(Ok(())) => self.settle(cx),
+                    Poll::Ready(Err(_)) => return self.has_gone().map(drop),
+                    Poll::Pending => {}
+                }
             }
             if matches!(self.phase, Phase::Farewell) {
                 let over = self.outbox.is_empty() || self.clocks.last_call(cx);
@@ -281,10 +282,6 @@ impl Session {
             other => self.phase = other,
         }
     }
-}
-
-fn gone(_: io::Error) -> Ended {
-    Ended::ClientLeft
 }
 
 impl Future for Session {

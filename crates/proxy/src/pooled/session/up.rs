@@ -67,7 +67,7 @@ impl Session {
     }
 
     /// The client has gone without a goodbye.
-    fn has_gone(&mut self) -> Step {
+    pub(super) fn has_gone(&mut self) -> Step {
         self.log_end("client unexpected eof");
         Err(Ended::ClientLeft)
     }
