@@ -227,7 +227,7 @@ mod tests {
         };
         assert_eq!(last("wal_level"), Some("logical"));
         assert_eq!(last("idle_replication_slot_timeout"), Some("0"));
-        assert_eq!((last("max_replication_slots"), last("max_wal_senders")), (None, None));
+        assert_eq!((last("max_replication_slots"), last("max_wal_senders")), (Some("10"), None));
     }
 
     #[test]
