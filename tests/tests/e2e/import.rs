@@ -23,6 +23,19 @@ pub(super) fn has_tools(major: u16) -> bool {
     Installations::discover(&[]).get(major).is_some_and(|i| i.bin.join("pg_dump").is_file())
 }
 
+/// A source with an empty database `shop`, and a server; nothing where the programs of PostgreSQL 15 are missing.
+async fn shop() -> Option<(Foreign, Server)> {
+    let source = Foreign::start(15).filter(|_| has_tools(15));
+    let Some(source) = source else {
+        note("PostgreSQL 15 and its client programs are not installed");
+        return None;
+    };
+    let server = Server::start(&[]);
+    let admin = server.try_connect(&source.address("postgres")).await.unwrap();
+    admin.batch_execute("create database shop").await.unwrap();
+    Some((source, server))
+}
+
 /// A database `shop` with something of everything.
 async fn fill(server: &Server, source: &Foreign) {
     let admin = server.try_connect(&source.address("postgres")).await.unwrap();
@@ -135,13 +148,8 @@ async fn a_running_server_is_imported() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stale_view_and_short_timeouts_of_the_source_are_no_reason_to_fail() {
-    let Some(source) = Foreign::start(15) else { return note("PostgreSQL 15 is not installed") };
-    if !has_tools(15) {
-        return note("the client programs of PostgreSQL 15 are not installed");
-    }
-    let server = Server::start(&[]);
+    let Some((source, server)) = shop().await else { return };
     let admin = server.try_connect(&source.address("postgres")).await.unwrap();
-    admin.batch_execute("create database shop").await.unwrap();
     let shop = server.try_connect(&source.address("shop")).await.unwrap();
     shop.batch_execute(
         "create table t(id serial, n int); insert into t(n) select n from generate_series(1, 4) n;
@@ -237,13 +245,7 @@ async fn what_cannot_be_imported_says_why_and_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupt_ends_the_programs_and_removes_the_dump() {
-    let Some(source) = Foreign::start(15) else { return note("PostgreSQL 15 is not installed") };
-    if !has_tools(15) {
-        return note("the client programs of PostgreSQL 15 are not installed");
-    }
-    let server = Server::start(&[]);
-    let admin = server.try_connect(&source.address("postgres")).await.unwrap();
-    admin.batch_execute("create database shop").await.unwrap();
+    let Some((source, server)) = shop().await else { return };
     // A pg_dump that takes its time.
     let (tools, temp) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     fake_tools(tools.path(), 15);

@@ -205,16 +205,13 @@ impl Node {
         at: Timestamp,
     ) -> Result<Lsn, NodeError> {
         let record = &records[branch];
-        let version =
-            self.inner.registers.project(&record.project).read().await.map_err(NodeError::Register)?.1;
-        let version = u16::try_from(version.pg_version).unwrap_or(0);
         let mut spans = line::line(records, branch, head).map_err(NodeError::Line)?;
         spans.retain(|span| span.to > record.history_start);
         // What is older may be gone.
         for span in &mut spans {
             span.from = span.from.max(record.history_start);
         }
-        let line = reader_line(&record.project, major(version)?, spans);
+        let line = self.line_for(&record.project, spans).await?;
         let mut hands: Vec<Arc<dyn AtHand>> = Vec::new();
         if let Some(endpoint) = endpoint {
             hands.extend(self.local_wal(&self.home(endpoint), branch, head).await?);
@@ -226,6 +223,16 @@ impl Node {
             Err(ReadError::Missing { from, to }) => Err(hole(records, branch, (from, to))),
             Err(error) => Err(NodeError::part("find a moment in the WAL")(error)),
         }
+    }
+
+    /// A line for the reader of WAL, of whatever version the project is.
+    pub(super) async fn line_for(
+        &self,
+        project: &ProjectId,
+        spans: Vec<line::LineSpan>,
+    ) -> Result<Line, NodeError> {
+        let version = self.inner.registers.project(project).read().await.map_err(NodeError::Register)?.1;
+        Ok(reader_line(project, major(u16::try_from(version.pg_version).unwrap_or(0))?, spans))
     }
 
     /// The bytes of a branch's WAL that are in a directory of this node, up to `to`.

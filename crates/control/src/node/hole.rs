@@ -9,7 +9,6 @@ use dormouse_storage::branch::record::{SnapshotKind, SnapshotRecord};
 use dormouse_storage::wal::filer::Gap;
 use dormouse_storage::wal::read::{self, AtHand, ReadError};
 
-use super::head::{major, reader_line};
 use super::near::Near;
 use super::{Node, NodeError};
 
@@ -52,9 +51,7 @@ impl Node {
         }
         let near = self.near(None, &spans).await?;
         let hands: Vec<Arc<dyn AtHand>> = near.iter().map(Near::wal).collect();
-        let version = self.inner.registers.project(project).read().await.map_err(NodeError::Register)?.1;
-        let version = u16::try_from(version.pg_version).unwrap_or(0);
-        let line = reader_line(project, major(version)?, spans);
+        let line = self.line_for(project, spans).await?;
         match read::plan(&self.inner.store, &line, (from, head), &hands).await {
             Err(ReadError::Missing { from, to }) if from < point && to < head => {
                 Err(hole(records, branch, (from, to)))

@@ -44,6 +44,7 @@ pub(crate) mod error;
 pub(crate) mod registers;
 pub(crate) mod head;
 mod hole;
+mod reader;
 pub(crate) mod ready;
 pub(crate) mod near;
 pub(crate) mod twin;

@@ -49,12 +49,16 @@ impl Node {
             }
         }
         if mine.is_some_and(Home::is_of_store_alone) {
-            for Near { home, upto, .. } in near.drain(..) {
-                let filed = tokio::time::timeout(FILE_WITHIN, self.file_all(&home, Some(upto))).await;
-                filed.map_err(|_| NodeError::Late("file the WAL that a check of the store needs"))??;
+            for near in near.drain(..) {
+                self.file_near(&near).await?;
             }
         }
         Ok(near)
+    }
+
+    async fn file_near(&self, near: &Near) -> Result<(), NodeError> {
+        let filed = tokio::time::timeout(FILE_WITHIN, self.file_all(&near.home, Some(near.upto))).await;
+        filed.map_err(|_| NodeError::Late("file the WAL of an ancestor"))?.map(drop)
     }
 
     /// Puts the WAL of a plan into `target`, from what is near as far as possible. Bytes of a running compute that turn
@@ -78,10 +82,9 @@ impl Node {
             }
             other => return other,
         }
-        for Near { home, upto, .. } in near {
-            let filed = tokio::time::timeout(FILE_WITHIN, self.file_all(home, Some(*upto))).await;
-            if let Ok(Err(error)) = filed {
-                tracing::warn!(endpoint = %home.endpoint, error = with_causes(&error), "not filed");
+        for near in near {
+            if let Err(error) = self.file_near(near).await {
+                tracing::warn!(endpoint = %near.home.endpoint, error = with_causes(&error), "not filed");
             }
         }
         let brought: Vec<Arc<dyn AtHand>> = brought.into_iter().collect();

@@ -9,7 +9,6 @@
 //!     resident   written, then the directory gets its name
 //! ```
 
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,7 +24,7 @@ use dormouse_storage::gc::plan::Pin;
 use dormouse_storage::manifest::Manifest;
 use dormouse_storage::pack::boot::BootPack;
 use dormouse_storage::restore::{self, Materialised};
-use dormouse_storage::snapshot::{self, control_file};
+use dormouse_storage::snapshot;
 use dormouse_storage::wal::read::Target;
 use futures_util::future::BoxFuture;
 
@@ -33,7 +32,7 @@ use super::capture::hold_wal;
 use super::home::{Held, Home};
 use super::near::{self, Near};
 use super::resident::{Fresh, Purpose, Resident, SNAPSHOT_STATE};
-use super::{Node, NodeError, head, left};
+use super::{Node, NodeError, head, left, reader};
 
 /// What a directory is to be made for.
 pub(super) struct Wish<'a> {
@@ -305,7 +304,7 @@ impl Node {
             own_files(assembled.files, identity).await?;
             if !writes {
                 let on = line.timeline_at(Lsn(end.0.saturating_sub(1))).unwrap_or(assembled.timeline);
-                not_before(draft.to_owned(), end, on).await?;
+                reader::not_before(draft.to_owned(), end, on).await?;
             }
         }
         let signal = draft.join(RECOVERS);
@@ -365,26 +364,6 @@ fn purpose_of(spec: &Spec) -> Purpose {
         Mode::ReadWrite => Purpose::Write,
         Mode::ReadOnly => Purpose::Read { pinned: spec.pinned },
     }
-}
-
-/// The standby that starts on this draft lets nobody in before it has replayed to the end.
-async fn not_before(draft: PathBuf, end: Lsn, timeline: Timeline) -> Result<(), NodeError> {
-    let files = [control_file::PATH, control_file::HIDDEN_PATH].map(|name| draft.join(name));
-    task::blocking(move || {
-        for file in files.iter().filter(|file| file.exists()) {
-            let mut page = std::fs::read(file).map_err(NodeError::file("read", file))?;
-            control_file::wait_for(&mut page, end, timeline)
-                .map_err(NodeError::part("name the point that a reader waits for"))?;
-            // In place: it keeps its owner, and a crash makes the draft anew.
-            std::fs::OpenOptions::new()
-                .write(true)
-                .open(file)
-                .and_then(|opened| opened.write_all_at(&page, 0))
-                .map_err(NodeError::file("write", file))?;
-        }
-        Ok(())
-    })
-    .await
 }
 
 async fn own_files(files: Vec<PathBuf>, identity: Identity) -> Result<(), NodeError> {
