@@ -2,6 +2,7 @@
 //!
 //! * [`task`]: the only door to `tokio::spawn`: every task has a name, and ends with its scope.
 //! * [`shard`]: single-threaded executors for the data path.
+//! * [`batch`]: threads that let who woke them finish first.
 //! * [`gate`]: who is working with an endpoint right now, in one atomic word.
 //! * [`shutdown`]: signals and deadlines.
 //! * [`telemetry`]: logs and metrics.
@@ -9,6 +10,7 @@
 //! * [`handoff`]: open files, from one process to the next.
 //! * [`failpoint`]: named places where a test makes the process die, fail or wait.
 
+pub mod batch;
 pub mod failpoint;
 pub mod gate;
 pub mod handoff;

@@ -2,7 +2,8 @@
 //!
 //! A client's session lives its whole life on one shard. Compared with one work-stealing runtime
 //! this saves the cross-thread wake-ups (a futex and a context switch each) that otherwise cost
-//! more than relaying a small query does.
+//! more than relaying a small query does. Nor does a shard interrupt the client or the backend that has just woken it
+//! ([`batch`]).
 
 use std::future::Future;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 
-use crate::task;
+use crate::{batch, task};
 
 /// Each shard wakes up so often by itself. A timer that is due before all others of its thread has to interrupt that
 /// thread's wait, also from within (an eventfd is written, and the next wait is none); behind this one nearly all
@@ -34,7 +35,7 @@ pub struct Shards {
 }
 
 impl Shards {
-    /// Starts `count` threads named `shard-N`.
+    /// Starts `count` threads named `shard-N`, of the batch policy.
     ///
     /// # Errors
     /// When the operating system refuses an epoll instance or a thread.
@@ -46,7 +47,10 @@ impl Shards {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let handle = runtime.handle().clone();
             let stop = stop.clone();
-            let thread = task::thread(&format!("shard-{index}"), move || runtime.block_on(pulse(stop)));
+            let thread = task::thread(&format!("shard-{index}"), move || {
+                batch::enter();
+                runtime.block_on(pulse(stop));
+            });
             all.push(Shard {
                 handle,
                 thread: thread.thread().id(),

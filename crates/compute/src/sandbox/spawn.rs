@@ -170,6 +170,9 @@ unsafe fn child(command: &Command, pointers: &Pointers, stdin: RawFd, failure: R
     // SAFETY: every call below is a plain system call on values that live in this process's copy of memory.
     unsafe {
         libc::syscall(libc::SYS_setsid);
+        // Whoever started it may be of the batch policy.
+        let ordinary = libc::sched_param { sched_priority: 0 };
+        libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_OTHER, &raw const ordinary);
         if command.urgent {
             let parameter = libc::sched_param { sched_priority: 1 };
             // Not allowed everywhere; it is only a speed-up.
