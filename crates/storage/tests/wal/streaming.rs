@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use dormouse_base::{Lsn, Timeline};
 use dormouse_runtime::task::Scope;
 use dormouse_storage::wal::read::{Target, assemble, check};
+use dormouse_storage::wal::source::files::Files;
 use dormouse_storage::wal::source::stream::{Acknowledge, Connect, Duplex, Settings, Stream};
+use dormouse_storage::wal::source::streamed::Streamed;
 
 use crate::cluster::Cluster;
 use crate::load::{file, line, lsn, store, work, writer};
@@ -29,6 +31,17 @@ async fn stream(cluster: &Cluster, from: Lsn, acknowledge: Acknowledge, scope: &
     let connect = Arc::new(Socket(cluster.socket()));
     let dir = cluster.root.path().join("spool");
     Arc::new(Stream::start(connect, settings, &dir, scope).await.unwrap())
+}
+
+/// Waits until a walsender is beyond its handshake: before that, a stop ends it and sends nothing.
+async fn until_streaming(client: &tokio_postgres::Client) {
+    let sql = "select count(*) from pg_stat_replication where state = 'streaming'";
+    let wait = async {
+        while client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap();
 }
 
 async fn captured(major: u32, acknowledge: Acknowledge) {
@@ -73,7 +86,9 @@ async fn captured(major: u32, acknowledge: Acknowledge) {
     // Files that are filed as a whole are gone; the one that is being written may hold some of it.
     assert!(filed >= flushed && spooled < 32 << 20, "{spooled}");
 
-    // A clean stop waits until the receiver has everything.
+    // A clean stop waits until the receiver has everything, if there is one: what was asked for above may be filed
+    // since before this stream was opened.
+    until_streaming(&client).await;
     cluster.stop("fast");
     let end = filer.finish().await.unwrap();
     assert_eq!(end, cluster.stopped_at().2);
@@ -103,6 +118,36 @@ async fn captured_15() {
 #[tokio::test(flavor = "multi_thread")]
 async fn captured_18() {
     captured(18, Acknowledge::Filed).await;
+}
+
+/// A compute that stops while no stream is open, or before one has begun.
+#[derive(Debug)]
+struct Nobody;
+
+#[async_trait]
+impl Connect for Nobody {
+    async fn connect(&self) -> io::Result<Box<dyn Duplex>> {
+        Err(io::ErrorKind::ConnectionRefused.into())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_stream_brought_before_the_stop_is_filed_from_the_files() {
+    let Some(cluster) = Cluster::new(15) else { return };
+    let (_, one, from) = cluster.stopped_at();
+    cluster.start();
+    let client = cluster.client().await;
+    client.batch_execute("create table t (note text); insert into t values ('last')").await.unwrap();
+    let (store, scope) = (store(), Scope::new());
+    let (files, spool) = (Files::new(cluster.wal(), one, cluster.tap()), cluster.root.path().join("spool"));
+    let source = Streamed::new(files, one, Arc::new(Nobody), "postgres", spool, scope.child());
+    let filer = file(&store, writer(&cluster, 1, one, from), Arc::new(source), &scope);
+    cluster.stop("fast");
+    let end = tokio::time::timeout(Duration::from_secs(20), filer.finish()).await.unwrap().unwrap();
+    assert_eq!(end, cluster.stopped_at().2, "the shutdown checkpoint is part of it");
+    let report = check(&store, &line(&cluster, &[(1, one, from, end)]), (from, end)).await.unwrap();
+    assert!(report.problems.is_empty(), "{report:?}");
+    scope.close(Duration::from_secs(5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,11 @@
 //!      └────────── flushed: spooled ◄─────┘        (or filed: nothing is acknowledged before it is in the store)
 //! ```
 //!
+//! A server that stops waits until a session has got everything, its shutdown checkpoint too; but when no session is
+//! open at that moment, or none is beyond its handshake, it waits for nobody, and its last bytes are in its files only.
+//! So this source alone knows the end of what came, not of what there is: whoever has the files at hand uses
+//! [`streamed`](super::streamed), which looks there for the rest.
+//!
 //! The session is opened again for ever, with pauses; it continues behind the last spooled byte. When the
 //! server has removed that WAL, its slot is made anew and a hole stays in the spool, which the filer sees as
 //! lost bytes. The end of a timeline is followed to the next one.
@@ -350,6 +355,7 @@ impl Source for Stream {
         Ok(())
     }
 
+    /// The end of what came. Without an open session at the stop that is before the end of what there is, see above.
     async fn rest(&self, reader: Reader) -> Result<Lsn, SourceError> {
         Ok(self.shared.end().max(reader.position()))
     }
