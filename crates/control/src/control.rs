@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 
 use crate::alerts::Watch;
 use crate::api_key;
+use crate::calendar::Calendar;
 use crate::computes::Computes;
 use crate::config::{Config, StartError};
 use crate::db::{Db, DbError, api_keys, belongs, databases, endpoints, sessions, settings};
@@ -51,6 +52,7 @@ pub const LOCAL_KEY_FILE: &str = "api.key";
 pub struct Foundation {
     pub(crate) config: Arc<Config>,
     pub(crate) db: Db,
+    pub(crate) calendar: Calendar,
     pub(crate) known: Known,
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) tokens: Tokens,
@@ -83,12 +85,13 @@ impl Foundation {
         let directories = Directories::open(&config.data, config.installations.clone(), config.identities)
             .map_err(StartError::Directory)?;
         let metrics = Arc::new(Metrics::default());
+        let calendar = Calendar::new(db.clone());
         let node = Node::new(
             config.store.clone(),
             directories.clone(),
             config.identities,
             (config.data.clone(), config.run_root.clone()),
-            Arc::new(Retention { db: db.clone() }),
+            Arc::new(Retention { db: db.clone(), calendar: calendar.clone() }),
             config.ways,
             &Scope::new(),
         );
@@ -102,6 +105,7 @@ impl Foundation {
         Ok(Self {
             config: Arc::new(config),
             db,
+            calendar,
             known,
             secrets,
             tokens,

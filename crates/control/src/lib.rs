@@ -7,7 +7,8 @@
 //!                              reconcile: looks at all of it again, now and then
 //! ```
 //!
-//! Read in this order. [`model`] is the domain without I/O; [`db`] is the metadata; [`secrets`] keeps
+//! Read in this order. [`model`] is the domain without I/O; [`db`] is the metadata; [`calendar`] tells
+//! the date as far as it is believed; [`secrets`] keeps
 //! passwords sealed; [`directory`] makes clusters; [`keeper`] is this crate's side of
 //! [`dormouse_compute::Host`]; [`computes`] and [`vault`] are what is
 //! asked of computes and of storage; [`meta`] is what storage keeps for a disaster, [`descent`] what a branch
@@ -21,6 +22,7 @@
 
 pub mod model;
 pub mod db;
+pub mod calendar;
 pub mod secrets;
 pub mod directory;
 pub mod keeper;

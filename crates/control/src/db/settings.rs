@@ -11,6 +11,9 @@ pub const LOCAL_KEY: &str = "local_key";
 /// The ID of the object store ([`super::belongs`]).
 pub const STORE: &str = "store";
 
+/// What time it was, as JSON ([`crate::calendar`]).
+pub const CALENDAR: &str = "calendar";
+
 /// Settings of the pooler that were changed, as JSON.
 pub const POOLER: &str = "pooler";
 

@@ -34,6 +34,11 @@ static THIS_BOOT: LazyLock<u64> = LazyLock::new(|| {
     u64::from_str_radix(&digits, 16).unwrap_or_else(|_| u64::from_le_bytes(rand::bytes()))
 });
 
+/// Which boot of the machine this is.
+pub(crate) fn this_boot() -> u64 {
+    *THIS_BOOT
+}
+
 impl Moment {
     /// Now.
     #[must_use]

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use dormouse_base::{BranchId, Lsn, ProjectId};
+use dormouse_base::{BranchId, Lsn, ProjectId, Timestamp};
 use dormouse_storage::branch::record::BranchRecord;
 use dormouse_storage::gc::Windows;
 
 use super::{Node, NodeError};
+use crate::calendar::Calendar;
 use crate::db::{Db, endpoints, projects};
 use crate::model::defaults;
 use crate::vault::Sizes;
@@ -16,9 +17,16 @@ use crate::vault::Sizes;
 pub(crate) struct Retention {
     /// The metadata.
     pub(crate) db: Db,
+    /// What time it is.
+    pub(crate) calendar: Calendar,
 }
 
+#[async_trait::async_trait]
 impl Windows for Retention {
+    async fn now(&self) -> Timestamp {
+        self.calendar.today().await
+    }
+
     fn window(&self, project: &ProjectId, _: &BranchRecord) -> Option<Duration> {
         let row = self.db.read("read a project", |db| projects::get(db, project));
         // What cannot be read, or is not known here, keeps everything.
@@ -100,7 +108,7 @@ mod tests {
             history_start_at: now,
             meta: serde_json::Value::Null,
         };
-        let points = Retention { db }.points(&project, &record);
+        let points = Retention { calendar: Calendar::new(db.clone()), db }.points(&project, &record);
         assert_eq!(points, Some(vec![Lsn(0x20_0000_0001)]));
     }
 }

@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-use dormouse_base::clock;
-
 use super::{Reconciler, Report, Trouble};
 use crate::control::Control;
 use crate::db::{branches, endpoints};
@@ -33,7 +31,8 @@ impl Reconciler for Expire {
 
     async fn run(&mut self) -> Result<Report, Trouble> {
         let db = &self.control.foundation.db;
-        let now = clock::now();
+        // What is deleted does not come back when a clock that was ahead is put right.
+        let now = self.control.foundation.calendar.today().await;
         let (old_branches, old_endpoints) = db
             .read("list what expired", |db| Ok((branches::expired(db, now)?, endpoints::expired(db, now)?)))
             .map_err(Trouble::in_doing("list what expired"))?;
@@ -58,7 +57,7 @@ impl Reconciler for Expire {
         }
         let next = db.read("read the next expiry", branches::next_expiry);
         let next = next.map_err(Trouble::in_doing("read the next expiry"))?;
-        let left = next.map(|at| Duration::try_from(at.duration_since(clock::now())).unwrap_or_default());
+        let left = next.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
         let next = left.filter(|_| held == 0).unwrap_or(PERIOD).clamp(SHORTEST, PERIOD);
         Ok(Report { text: format!("{gone} deleted, {held} held back"), next })
     }

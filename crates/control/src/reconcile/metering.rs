@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use dormouse_base::clock::{self, Mono};
 use dormouse_base::{EndpointId, Lsn, Timestamp};
-use jiff::SignedDuration;
 
 use super::quotas::Quotas;
 use super::{Reconciler, Report, Trouble};
+use crate::calendar::Calendar;
 use crate::computes::Computes;
 use crate::db::{Db, usage};
 use crate::metering::{HEARTBEAT, Meter};
@@ -27,17 +27,6 @@ const MAX_WRITERS: usize = 20_000;
 /// How often old rows go.
 const PRUNE_EVERY: Duration = Duration::from_secs(300);
 
-/// The wall clock may be ahead of the time that really passed since the start by so much: it is put right now and then.
-const AHEAD: SignedDuration = SignedDuration::from_hours(1);
-
-/// Now, as far as it is believed when something is removed for its age: a wall clock that is set ahead for a moment must
-/// not cost what cannot be had again. A server that starts under a wrong clock believes it.
-fn not_ahead(now: Timestamp, (mono, wall): (Mono, Timestamp)) -> Timestamp {
-    let passed = SignedDuration::try_from(mono.elapsed()).unwrap_or(SignedDuration::MAX);
-    let believed = wall.checked_add(passed).and_then(|at| at.checked_add(AHEAD));
-    now.min(believed.unwrap_or(Timestamp::MAX))
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct Metering {
@@ -47,8 +36,7 @@ pub struct Metering {
     /// The metadata's generation of which deleted branches are known.
     pub(super) seen: Option<u64>,
     pub(super) pruned: Option<Mono>,
-    /// When this server began, by both clocks.
-    pub(super) began: (Mono, Timestamp),
+    pub(super) calendar: Calendar,
     pub(super) quotas: Quotas,
     pub(super) vault: Arc<dyn Vault>,
     /// How far each writer's WAL was in the store.
@@ -97,13 +85,14 @@ impl Metering {
     }
 
     async fn write(&mut self, all: bool) -> Result<usize, Trouble> {
+        let prune = self.pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY);
+        // Asked whether or not there is anything to store: that is how the calendar knows the clocks.
+        let today = if prune { self.calendar.today().await } else { Timestamp::UNIX_EPOCH };
         self.compare();
         self.count_written();
         self.clear()?;
         let Some(batch) = self.meter.beat(all) else { return Ok(0) };
         let (sent, now) = (Arc::clone(&batch), clock::now());
-        let prune = self.pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY);
-        let today = not_ahead(now, self.began);
         let before = self.db.generation();
         let stored = self.db.write("store what was used", move |db| {
             usage::store(db, &sent, now)?;
@@ -152,20 +141,5 @@ impl Reconciler for Metering {
                 tracing::warn!(error = &trouble as &dyn std::error::Error, "the last usage is lost");
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clock_that_is_set_ahead_removes_nothing() {
-        let began = (Mono::now(), "2026-11-26T00:00:00Z".parse().unwrap());
-        let at = |text: &str| not_ahead(text.parse().unwrap(), began).as_second();
-        let early: Timestamp = "2026-11-25T00:00:00Z".parse().unwrap();
-        assert_eq!(at("2026-11-25T00:00:00Z"), early.as_second());
-        let late: Timestamp = "2026-11-26T01:00:00Z".parse().unwrap();
-        assert!((at("2036-11-26T00:00:00Z") - late.as_second()).abs() < 60);
     }
 }

@@ -9,7 +9,6 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_base::clock::Mono;
 use dormouse_base::{Timestamp, clock};
 use dormouse_runtime::task::Scope;
 use parking_lot::Mutex;
@@ -157,7 +156,7 @@ pub(crate) fn start_all(control: &Control, scope: &Scope) {
             computes: Arc::clone(computes),
             seen: None,
             pruned: None,
-            began: (Mono::now(), clock::now()),
+            calendar: foundation.calendar.clone(),
             vault: Arc::clone(&control.vault),
             filed: HashMap::new(),
             quotas: quotas::Quotas {

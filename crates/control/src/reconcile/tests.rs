@@ -203,7 +203,7 @@ fn metering(scene: &Scene) -> metering::Metering {
         computes: Arc::clone(&computes),
         seen: None,
         pruned: None,
-        began: (Mono::now(), clock::now()),
+        calendar: crate::calendar::Calendar::new(scene.db.clone()),
         vault: Arc::new(crate::vault::recorder::Recorder::default()),
         filed: HashMap::new(),
         quotas: quotas::Quotas {

@@ -33,7 +33,7 @@ impl Collector {
     /// # Errors
     /// When the projects cannot be listed, or the last failure of a project, when all others are done.
     pub async fn collect(&self) -> Result<Collected, GcError> {
-        self.collect_at(clock::now()).await
+        self.collect_at(self.windows.now().await).await
     }
 
     pub(crate) async fn collect_at(&self, now: Timestamp) -> Result<Collected, GcError> {
@@ -63,7 +63,7 @@ impl Collector {
     /// # Errors
     /// When the store or a register fails.
     pub async fn collect_project(&self, project: &ProjectId) -> Result<Collected, GcError> {
-        let mut run = Run::new(self, clock::now());
+        let mut run = Run::new(self, self.windows.now().await);
         run.project(project).await?;
         Ok(run.report)
     }
@@ -113,7 +113,7 @@ impl<'a> Run<'a> {
 
     async fn attempt(&mut self, project: &ProjectId, registers: &mut Registers) -> Result<Attempt, GcError> {
         // Other projects may have taken hours of this run: what is taken off a list is taken off now.
-        self.now = self.now.max(clock::now());
+        self.now = self.now.max(self.collector.windows.now().await);
         let options = &self.collector.options;
         let Seen { mut look, .. } = registers.look(Some((&*self.collector.windows, self.now))).await?;
         look.pins = self.collector.leases.of(project);
@@ -153,6 +153,9 @@ impl<'a> Run<'a> {
             {
                 wanted.history_start_at = wanted.history_start_at.max(self.now - window);
             }
+            // Whoever found it listed until now has the whole grace period, also when time that stood still goes on.
+            let taken_off = wanted.retired.iter_mut().filter(|retired| !before.retired.contains(retired));
+            taken_off.for_each(|retired| retired.at = retired.at.max(clock::now()));
             hit("gc.register.before").await?;
             if self.passes_a_point(before, &wanted) {
                 continue;

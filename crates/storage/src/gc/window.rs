@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dormouse_base::{BranchId, Epoch, Lsn, ProjectId, Timestamp};
+use async_trait::async_trait;
+use dormouse_base::{BranchId, Epoch, Lsn, ProjectId, Timestamp, clock};
 
 use crate::branch::record::{BranchRecord, Origin};
 use crate::key::{Key, PieceName};
@@ -12,7 +13,14 @@ use crate::key::{Key, PieceName};
 const POSTGRES_EPOCH: i64 = 946_684_800;
 
 /// How long the past of each branch is kept.
+#[async_trait]
 pub trait Windows: Send + Sync {
+    /// Now, as far as it is believed when something goes for its age: what a clock that is ahead for an hour costs is not
+    /// to be had again. Never later than the wall clock.
+    async fn now(&self) -> Timestamp {
+        clock::now()
+    }
+
     /// The window of a branch; `None` keeps everything that is there.
     fn window(&self, project: &ProjectId, record: &BranchRecord) -> Option<Duration>;
 

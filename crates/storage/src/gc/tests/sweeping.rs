@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_base::{Lsn, ProjectId};
+use dormouse_base::{Lsn, ProjectId, Timestamp, clock};
 
 use super::super::*;
 use super::lab::{Files, Lab, at, content, id, later, project};
@@ -204,4 +204,40 @@ async fn a_lasting_point_is_kept_however_old_it_is() {
         assert_eq!((first.from, last.to), (plan.snapshot.redo, at(13)));
         assert_eq!(lab.keys(".wal").await.len(), 4, "but for what is older");
     }
+}
+
+/// Keeps an hour, counted from this moment, whatever the wall clock says.
+#[derive(Debug)]
+struct Believing(Timestamp);
+
+#[async_trait::async_trait]
+impl Windows for Believing {
+    async fn now(&self) -> Timestamp {
+        self.0
+    }
+
+    fn window(&self, _: &ProjectId, _: &BranchRecord) -> Option<Duration> {
+        Some(HOUR)
+    }
+}
+
+#[tokio::test]
+async fn history_is_as_old_as_the_time_that_is_believed_and_the_grace_period_by_the_clock() {
+    let lab = Lab::new();
+    let (main, _) = lab.family().await;
+    let days_ago = |days: u32| clock::now() - HOUR * (24 * days);
+    lab.update(&main, |record| record.snapshots.iter_mut().for_each(|s| s.taken_at = days_ago(3))).await;
+    let collect = async |now| {
+        let collector = Collector { windows: Arc::new(Believing(now)), ..lab.collector(HOUR) };
+        collector.collect().await.unwrap()
+    };
+    // The wall clock is four days ahead, and what it would end began a moment ago.
+    assert_eq!(collect(days_ago(4)).await.retired, 0);
+    assert_eq!(lab.record(&main).await.history_start, at(0));
+    assert_eq!(collect(days_ago(2)).await.retired, 1);
+    let record = lab.record(&main).await;
+    assert!(record.history_start_at < days_ago(2) && record.history_start > at(0));
+    // The wall clock is believed from here on: what was taken off the list just now is not two days old by that.
+    collect(clock::now()).await;
+    assert!(lab.record(&main).await.retired.iter().any(|retired| retired.snapshot.lsn < at(10)));
 }
