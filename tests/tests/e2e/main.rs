@@ -46,6 +46,7 @@ mod pool_fuzz;
 mod pool_stale;
 mod pool_behind;
 mod pool_read;
+mod pool_role;
 mod pool_crowd;
 mod pool_left;
 mod pool_cancel;

@@ -86,6 +86,32 @@ async fn who_prepared_before_gets_what_it_was_told_or_an_error() {
     exchange(&mut other, &all_of_it("u"), "1 2 T:a D:1 C:SELECT_1 Z:I").await;
 }
 
+/// The same for drivers that ask what a portal returns, the first time that they run a statement, and never again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_told_of_a_portal_holds_as_well() {
+    let pooler = Pooler::start(&[("default_pool_size", "2")]);
+    pooler.foreign.sql("postgres", "create table stale as select 1 as a");
+    let (mut one, mut other) = (pooler.client("transaction").await, pooler.client("transaction").await);
+    exchange(&mut one, &all_of_it("s"), "1 2 T:a D:1 C:SELECT_1 Z:I").await;
+    pooler.foreign.sql("postgres", "alter table stale alter a type text using 'x' || a");
+    let run = Say::new().bind("", "s", &[]).execute("", 0).sync();
+    exchange(&mut one, &run, "E:0A000 Z:I").await;
+    // On a backend where it was never prepared; and where another has prepared it since, and asked nothing.
+    exchange(&mut other, &Say::new().query("begin"), "C:BEGIN Z:T").await;
+    exchange(&mut one, &run, "E:0A000 Z:I").await;
+    let anew = Say::new().parse("s", "select * from stale").bind("", "s", &[]).execute("", 0).sync();
+    let mut third = pooler.client("transaction").await;
+    exchange(&mut third, &anew, "1 2 D:x1 C:SELECT_1 Z:I").await;
+    exchange(&mut one, &run, "E:0A000 Z:I").await;
+    exchange(&mut third, &run, "2 D:x1 C:SELECT_1 Z:I").await;
+    exchange(&mut one, &Say::new().close_statement("s").sync(), "3 Z:I").await;
+    exchange(&mut one, &all_of_it("s"), "1 2 T:a D:x1 C:SELECT_1 Z:I").await;
+    exchange(&mut other, &Say::new().query("rollback"), "C:ROLLBACK Z:I").await;
+    for _ in 0..2 {
+        exchange(&mut one, &run, "2 D:x1 C:SELECT_1 Z:I").await;
+    }
+}
+
 /// The length of a value that is far beyond every buffer.
 const LONG: usize = 6 << 20;
 

@@ -12,7 +12,7 @@
 use super::Common;
 use super::client::Client;
 use super::stateful::Stateful;
-use crate::settings::{Reported, Settings};
+use crate::settings::{ROLE, Reported, Settings};
 use crate::statement::Reading;
 
 /// The format that is written.
@@ -152,6 +152,7 @@ impl Client {
             return Err(Unreadable);
         }
         let mut client = Self { wanted: from.settings()?, startup: from.settings()?, ..Self::default() };
+        client.plays = client.startup.get(ROLE).is_some();
         if client.wanted == client.startup {
             // One list for both, as it was.
             client.wanted = client.startup.clone();

@@ -1,7 +1,7 @@
 //! What is known of a client. Small: ten thousand of them do nothing most of the time.
 
 use super::server::Server;
-use crate::settings::{Reported, Settings};
+use crate::settings::{ROLE, Reported, Settings};
 use crate::statement::{Names, ReadAs};
 
 /// One client of a pool.
@@ -12,6 +12,8 @@ pub struct Client {
     pub(super) wanted: Settings,
     /// What it began with, to which `RESET` goes back.
     pub(super) startup: Settings,
+    /// It began with a role. Whether it still has that no backend can tell: see [`super::down`].
+    pub(super) plays: bool,
     /// The parameters that it was told.
     pub(super) reported: Reported,
     /// How its texts are read.
@@ -40,7 +42,8 @@ impl Client {
     /// A client that has just logged in.
     #[must_use]
     pub fn new(startup: Settings, reported: Reported, keeps: bool) -> Self {
-        Self { wanted: startup.clone(), startup, reported, keeps, ..Self::default() }
+        let plays = startup.get(ROLE).is_some();
+        Self { wanted: startup.clone(), startup, plays, reported, keeps, ..Self::default() }
     }
 
     /// The same with the process number that it was told, which it expects in its own notifications.

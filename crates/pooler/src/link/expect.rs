@@ -87,6 +87,8 @@ pub(super) struct Asked {
     pub(super) unnamed: Option<Arc<Statement>>,
     /// All that have names, if it may end those.
     pub(super) forgotten: Option<Forgotten>,
+    /// How many of its statements have ended well so far.
+    pub(super) done: u32,
 }
 
 /// What to put back when a Parse or Close did not happen after all.

@@ -19,12 +19,15 @@
 //! Of what only keeps a client on its backend one row is enough, however much of it there is. Channels, of which there
 //! may be many, come last: a limit on rows must not hide anything else.
 //!
+//! Why no role is played cannot be asked either: see [`super::down`].
+//!
 //! One thing cannot be asked for: custom settings (`my.name`) under names that nobody told us. After code that may
 //! have made some, all settings are reset before another client has the backend ([`super::replay`]).
 
 use std::fmt::Write;
 
 use super::client::Client;
+use super::down::role_meant;
 use super::server::Server;
 use super::stateful::Stateful;
 use crate::settings::{
@@ -86,7 +89,7 @@ impl Findings {
 }
 
 /// What settings are asked for by.
-const SETTINGS: Stateful = Stateful::SETTING.with(Stateful::UNKNOWN_SETTING);
+pub(super) const SETTINGS: Stateful = Stateful::SETTING.with(Stateful::UNKNOWN_SETTING);
 
 const PREPARED: &str =
     "SELECT 'p', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql)";
@@ -158,7 +161,6 @@ pub(super) fn take(client: &mut Client, server: &mut Server, findings: &Findings
 
 /// Takes over what was found of settings.
 fn take_settings(client: &mut Client, server: &mut Server, findings: &Findings) {
-    let asked = findings.asked;
     let mut settings = Settings::default();
     let rows = findings.rows.iter();
     let found = rows.filter_map(|(kind, name, value)| match kind {
@@ -177,12 +179,14 @@ fn take_settings(client: &mut Client, server: &mut Server, findings: &Findings) 
     let veiled = hidden || settings.get(SESSION_AUTHORIZATION).is_some();
     server.process.unlisted |= veiled && !client.keeps;
     server.applied = settings.clone();
-    let said = client.wanted.get(ROLE).filter(|_| !asked.any(Stateful::RESET)) == Some(NO_ROLE);
-    let no_role = said || asked.any(Stateful::NO_ROLE);
-    // Whatever is not set goes back to what the session began with, unless the client will have none of it.
+    let here = findings.rows.iter().find(|row| row.0 == b'r').map_or(NO_ROLE, |row| row.1.as_str());
+    let followed = server.under_way.role.take();
+    // Whatever is not set goes back to what the session began with, but for a role that the client took itself.
     for (name, value) in client.startup.clone().iter() {
         if settings.get(name).is_none() {
-            let value = if no_role && name == ROLE { NO_ROLE } else { value };
+            let is_role = name == ROLE;
+            let value =
+                if is_role { role_meant(followed.as_deref(), &client.wanted, value, here) } else { value };
             if settings.set(name, value).is_err() {
                 client.keep(server);
             }

@@ -10,7 +10,7 @@ use super::client::Client;
 use super::expect::Expect;
 use super::inspect::Findings;
 use super::stateful::Stateful;
-use crate::settings::{Reported, Settings};
+use crate::settings::{Reported, Settings, Tracker};
 use crate::statement::{Prepared, Statement};
 
 /// Bytes of texts that what is expected may keep in memory or have sent again, the last one apart.
@@ -87,6 +87,19 @@ pub(super) struct UnderWay {
     pub(super) held: usize,
     /// How texts are read on it meanwhile.
     pub(super) reads: Reads,
+    /// The role of a client that began with one, as long as a transaction may change it: see [`super::down`].
+    pub(super) role: Option<Box<Tracker>>,
+    /// What its client has bound last in this series, if nobody was told yet what that returns.
+    pub(super) bound: Bound,
+}
+
+/// A portal.
+#[derive(Debug, Default)]
+pub(super) struct Bound {
+    /// Its statement, if there is one.
+    pub(super) statement: Option<Arc<Statement>>,
+    /// Its name and its client's name of the statement, each with a zero byte behind it.
+    pub(super) names: Vec<u8>,
 }
 
 /// How texts are read on a backend, apart from what it reported and its client wants.
@@ -111,6 +124,24 @@ pub(super) struct Process {
     pub(super) latent: bool,
     /// What every transaction may do now, whatever its text says.
     pub(super) watched: Stateful,
+}
+
+impl Bound {
+    /// It is this one now, or none that matters.
+    pub(super) fn is(&mut self, statement: Option<&Arc<Statement>>, names: &[u8]) {
+        if statement.is_some() || self.statement.is_some() {
+            self.statement = statement.map(Arc::clone);
+            self.names.clear();
+            self.names.extend_from_slice(names);
+        }
+    }
+
+    /// The statement of this portal and what its client calls it, if that is the one.
+    pub(super) fn of(&self, portal: &[u8]) -> Option<(&Arc<Statement>, &[u8])> {
+        let statement = self.statement.as_ref()?;
+        let name = self.names.strip_prefix(portal)?.strip_prefix(&[0])?.strip_suffix(&[0])?;
+        Some((statement, name))
+    }
 }
 
 impl Server {

@@ -1,7 +1,7 @@
 //! What a statement may do to its session, as a small set.
 
 use super::watch;
-use crate::settings::{DATE_STYLE, NO_ROLE, ROLE, is_whole_style};
+use crate::settings::{DATE_STYLE, is_whole_style};
 use crate::sql::{Effect, Value, classify};
 use crate::statement::{is_others, is_read};
 
@@ -51,8 +51,8 @@ impl Stateful {
     /// Tables, types or the like may change, and with them what other statements return.
     pub const DEFINES: Self = Self(1 << 18);
 
-    /// No role is played any more, whatever the session began with.
-    pub const NO_ROLE: Self = Self(1 << 19);
+    /// A cursor is read, which may be a portal of the protocol's: then its statement is executed.
+    pub const FETCHES: Self = Self(1 << 20);
 
     /// Texts are read in another way from now on, if only up to the end of the transaction.
     pub const READS: Self = Self(1 << 30);
@@ -75,10 +75,11 @@ impl Stateful {
         self.0 == 0
     }
 
-    /// Whether it holds more than the beginning or end of a transaction, and definitions, which replies tell.
+    /// Whether it holds more than the beginning or end of a transaction and definitions, which replies tell, and reading
+    /// from a cursor, which was noted when that was made.
     #[must_use]
     pub const fn outlives(self) -> bool {
-        self.0 & !(Self::TRANSACTION.0 | Self::DEFINES.0) != 0
+        self.0 & !(Self::TRANSACTION.0 | Self::DEFINES.0 | Self::FETCHES.0) != 0
     }
 
     /// Whether the two have something in common.
@@ -149,14 +150,12 @@ fn of_effect(effect: &Effect<'_>) -> Stateful {
         }
         Effect::Set { value: Value::Plain(_), .. } => Stateful::SETTING,
         Effect::Set { .. } => Stateful::UNKNOWN_SETTING,
-        Effect::SetRole { value: None, .. } => Stateful::SETTING.with(Stateful::RESET),
-        Effect::SetRole { value: Some(role), .. } => of_role(role),
-        // With the role that the session began with.
-        Effect::SetSessionAuthorization { value: None, .. } => Stateful::SETTING.with(Stateful::RESET),
-        Effect::SetSessionAuthorization { .. } => of_role(NO_ROLE),
-        Effect::SetConfig { name: Some(name), value: Some(value), local: Some(false) } => {
-            if name.eq_ignore_ascii_case(ROLE) { of_role(value) } else { Stateful::SETTING }
+        // That of the session comes with the role that it began with.
+        Effect::SetRole { value: None, .. } | Effect::SetSessionAuthorization { value: None, .. } => {
+            Stateful::SETTING.with(Stateful::RESET)
         }
+        Effect::SetRole { .. } | Effect::SetSessionAuthorization { .. } => Stateful::SETTING,
+        Effect::SetConfig { name: Some(_), value: Some(_), local: Some(false) } => Stateful::SETTING,
         Effect::SetConfig { name: Some(_), .. } => Stateful::UNKNOWN_SETTING,
         Effect::SetConfig { name: None, .. } => Stateful::HIDDEN_SETTING.with(Stateful::UNKNOWN_SETTING),
         Effect::Prepare(_) => Stateful::PREPARE,
@@ -184,13 +183,10 @@ fn of_effect(effect: &Effect<'_>) -> Stateful {
         | Effect::RollbackTo(_)
         | Effect::Release(_) => Stateful::TRANSACTION,
         Effect::Load => Stateful::SPOILS,
+        Effect::Fetch => Stateful::FETCHES,
         Effect::Do | Effect::Call => Stateful::ANYTHING.with(Stateful::COMMITS),
         Effect::NextStatement | Effect::Notify | Effect::Copy => Stateful::default(),
     }
-}
-
-fn of_role(role: &str) -> Stateful {
-    if role == NO_ROLE { Stateful::SETTING.with(Stateful::NO_ROLE) } else { Stateful::SETTING }
 }
 
 /// What an effect does to the reading of texts. Roles do nothing to it.

@@ -91,6 +91,7 @@ impl<'a> Statement<'a, '_> {
             b"discard" => self.discard(),
             b"close" => self.close(),
             b"declare" => object::declare(self),
+            b"fetch" | b"move" => self.emit(Effect::Fetch),
             b"create" => object::create(self),
             b"import" => object::import(self),
             b"copy" => object::copy(self),

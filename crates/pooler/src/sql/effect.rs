@@ -64,6 +64,8 @@ pub enum Effect<'a> {
     TempObject,
     /// `DECLARE … WITH HOLD`: a cursor that outlives the transaction.
     HoldCursor,
+    /// `FETCH` and `MOVE`: a cursor is read, or a portal of the protocol's, which goes by a name of the same kind.
+    Fetch,
     /// `CLOSE name`; `CLOSE ALL` is `None`.
     CloseCursor(Option<Cow<'a, str>>),
     /// A session-level advisory lock is asked for, and perhaps got (`pg_try_…`).

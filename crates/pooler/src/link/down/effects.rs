@@ -5,16 +5,13 @@ use std::sync::Arc;
 use dormouse_pgwire::backend::TxStatus;
 
 use super::Down;
+use crate::link::client::Client;
 use crate::link::expect::{Asked, Expect, UNREAD};
+use crate::link::inspect::SETTINGS;
+use crate::link::server::Server;
 use crate::link::stateful::Stateful;
 use crate::settings::{Change, Settings, Tracker, Uncertain, may_be_hidden};
 use crate::sql::{Effect, classify};
-
-/// What tells of a session without a role whether it is to have that of its startup.
-const ROLES: Stateful = Stateful::NO_ROLE.with(Stateful::RESET);
-
-/// Whatever settings there are.
-const SETTINGS: Stateful = Stateful::SETTING.with(Stateful::UNKNOWN_SETTING);
 
 /// What is seen to when the transaction is over.
 const LATER: Stateful = Stateful::ANYTHING.with(Stateful::RELEASE).with(Stateful::EXECUTES);
@@ -22,10 +19,11 @@ const LATER: Stateful = Stateful::ANYTHING.with(Stateful::RELEASE).with(Stateful
 impl Down<'_> {
     /// Changed tables make plans old; so do names that mean something else.
     pub(super) fn note_command(&mut self, body: &[u8]) {
-        if (body.starts_with(b"DEALLOCATE ALL") || body.starts_with(b"DISCARD ALL"))
-            && let Some(Expect::Query(asked)) = self.server.expect.front_mut()
-        {
-            asked.forgotten = None;
+        if let Some(Expect::Query(asked)) = self.server.expect.front_mut() {
+            asked.done += 1;
+            if body.starts_with(b"DEALLOCATE ALL") || body.starts_with(b"DISCARD ALL") {
+                asked.forgotten = None;
+            }
         }
         if body.starts_with(b"COPY ") {
             // The data was read, and the Syncs before it ignored.
@@ -83,8 +81,9 @@ impl Down<'_> {
         }
     }
 
-    /// A simple query that may have left something behind is over.
-    pub(super) fn queried(&mut self, text: &[u8], before: TxStatus, after: TxStatus) {
+    /// A simple query that may have left something behind is over, of which so many statements ended well.
+    pub(super) fn queried(&mut self, text: &[u8], done: u32, before: TxStatus, after: TxStatus) {
+        self.follow_role(text, Some(done));
         let stateful = Stateful::of(text);
         let alone =
             before == TxStatus::Idle && after == TxStatus::Idle && !stateful.any(Stateful::TRANSACTION);
@@ -102,6 +101,7 @@ impl Down<'_> {
 
     /// An execution that may have left something behind is over.
     pub(super) fn executed(&mut self, stateful: Stateful, text: &[u8]) {
+        self.follow_role(text, None);
         // Whether an error follows before Sync is not known yet, so only the backend can tell in the end, except
         // that most series end well: then the text tells.
         let alone = self.server.status == TxStatus::Idle
@@ -115,11 +115,13 @@ impl Down<'_> {
     /// An execution stopped at its limit of rows. Whether it goes on is not known, nor what it has done so far: many
     /// drivers ask for one row and leave it at that.
     pub(super) fn suspended(&mut self, stateful: Stateful, text: &[u8]) {
+        self.follow_role(text, None);
         self.leaves(stateful, text, false);
     }
 
     /// What comes next fails.
     pub(super) fn failing(&mut self) {
+        self.role_may_fail();
         match self.server.expect.front() {
             Some(Expect::Execute(Some(statement), _)) => {
                 let statement = Arc::clone(statement);
@@ -133,39 +135,19 @@ impl Down<'_> {
 
     /// Notes what was left behind: at once when the text tells all, else to be asked about.
     fn leaves(&mut self, stateful: Stateful, text: &[u8], alone: bool) {
-        if stateful.any(Stateful::TEMP) {
-            // From now on names may mean what only this backend has.
-            self.server.prepared.outdate_all();
-        }
-        if stateful.any(Stateful::SPOILS) {
-            self.server.spoiled = true;
-        }
         if stateful.any(Stateful::DISCARD_ALL) {
             self.server.applied.clear();
             self.server.process.unlisted = false;
             self.server.watch_settings();
             self.client.wanted = self.client.startup.clone();
         }
-        if stateful.any(Stateful::UNKNOWN_SETTING) {
-            self.note_names(text);
+        let may_be_more = stateful.with(self.server.touched).with(self.server.process.watched);
+        let certain = alone && !may_be_more.any(Stateful::UNKNOWN_SETTING);
+        if certain && stateful.any(Stateful::SETTING) {
+            self.set(text);
         }
-        if stateful.any(Stateful::SETTING) {
-            let may_be_more = stateful.with(self.server.touched).with(self.server.process.watched);
-            if alone && !may_be_more.any(Stateful::UNKNOWN_SETTING) {
-                self.set(text);
-            } else {
-                self.unsure_of_settings(stateful);
-                self.note_names(text);
-            }
-        }
-        self.server.touched = self.server.touched.with(stateful.and(LATER));
-    }
-
-    /// Settings may have changed, or not: the last that is said of the role counts.
-    fn unsure_of_settings(&mut self, stateful: Stateful) {
-        let touched = self.server.touched.with(Stateful::SETTING);
-        let role = stateful.and(ROLES);
-        self.server.touched = if role.is_empty() { touched } else { touched.without(ROLES).with(role) };
+        let unsure = if certain { stateful.without(Stateful::SETTING) } else { stateful };
+        may_have_run(self.client, self.server, unsure, text);
     }
 
     /// Settings that a text certainly changed.
@@ -184,25 +166,6 @@ impl Down<'_> {
             client.keep(server);
         }
         server.watch_settings();
-    }
-
-    /// So that settings which cannot be listed are asked for by name, or reset.
-    fn note_names(&mut self, text: &[u8]) {
-        let (client, server) = (&mut *self.client, &mut *self.server);
-        classify(text, &mut |effect| {
-            let (Effect::Set { name, .. } | Effect::SetConfig { name: Some(name), .. }) = effect else {
-                return;
-            };
-            // A name that was not read at all may be one of those.
-            let hidden = name.is_empty() || may_be_hidden(&name);
-            server.process.unlisted |= hidden && !client.keeps;
-            if server.reads_as_another(&name) {
-                client.keep(server);
-            }
-            if name.contains('.') {
-                client.ask_by_name(server, &name);
-            }
-        });
     }
 
     /// The backend is idle: what is left of the transaction?
@@ -225,9 +188,45 @@ impl Down<'_> {
         let pins = touched.and(Stateful::PINS);
         // Something may be over only for who has something.
         let over = if touched.any(Stateful::RELEASE) { self.server.pinned } else { Stateful::default() };
-        let settings = touched.and(Stateful::SETTING.with(Stateful::UNKNOWN_SETTING).with(ROLES));
+        let settings = touched.and(SETTINGS);
         self.server.ask = self.server.ask.with(pins).with(over).with(settings);
     }
+}
+
+/// A text may have been executed, or not: what it leaves behind is asked about.
+pub(in crate::link) fn may_have_run(
+    client: &mut Client,
+    server: &mut Server,
+    stateful: Stateful,
+    text: &[u8],
+) {
+    if stateful.any(Stateful::TEMP) {
+        // From now on names may mean what only this backend has.
+        server.prepared.outdate_all();
+    }
+    server.spoiled |= stateful.any(Stateful::SPOILS);
+    if stateful.any(SETTINGS) {
+        note_names(client, server, text);
+    }
+    server.touched = server.touched.with(stateful.and(LATER.with(Stateful::SETTING)));
+}
+
+/// So that settings which cannot be listed are asked for by name, or reset.
+fn note_names(client: &mut Client, server: &mut Server, text: &[u8]) {
+    classify(text, &mut |effect| {
+        let (Effect::Set { name, .. } | Effect::SetConfig { name: Some(name), .. }) = effect else {
+            return;
+        };
+        // A name that was not read at all may be one of those.
+        let hidden = name.is_empty() || may_be_hidden(&name);
+        server.process.unlisted |= hidden && !client.keeps;
+        if server.reads_as_another(&name) {
+            client.keep(server);
+        }
+        if name.contains('.') {
+            client.ask_by_name(server, &name);
+        }
+    });
 }
 
 /// Does to settings what a statement did outside a transaction.

@@ -4,9 +4,9 @@
 //! what is known is read as a whole: a few bytes of ReadyForQuery, a command's tag, a parameter, an error.
 //!
 //! ```text
-//!  mod.rs      a chunk, message by message, each held against what is expected
-//!  effects.rs  what a statement left behind        answers.rs  answers of our own
-//!  stale.rs    statements older than their tables      copy.rs     Syncs in front of COPY data
+//!  mod.rs      each message, held against what is expected      answers.rs  answers of our own
+//!  effects.rs  what a statement left behind                     role.rs     the role that a client began with
+//!  stale.rs    statements older than their tables               copy.rs     Syncs in front of COPY data
 //! ```
 
 use dormouse_pgwire::backend::{ErrorResponse, TxStatus};
@@ -23,10 +23,12 @@ use super::{Common, failure, inspect, parts, watch};
 mod answers;
 mod copy;
 mod effects;
+mod role;
 mod stale;
 
 pub use answers::answers;
 use answers::give_answers;
+pub(super) use {effects::may_have_run, role::meant as role_meant};
 
 /// ParseComplete, CloseComplete, ParameterDescription, NoData, BindComplete, PortalSuspended, CopyIn, FunctionCall.
 const PARSE_COMPLETE: u8 = b'1';
@@ -64,7 +66,7 @@ pub struct Broken {
     pub what: &'static str,
 }
 
-/// Takes bytes of a backend for its client. All of `input` is taken; what cannot be sent yet is kept.
+/// Takes bytes of a backend for its client, all of them; what cannot be sent yet is kept.
 ///
 /// # Errors
 /// When the backend sent something that was not expected.
@@ -305,7 +307,7 @@ impl Down<'_> {
                     self.client.names.remember(forgotten);
                 }
                 if let Some(text) = asked.text {
-                    self.queried(&text, before, status);
+                    self.queried(&text, asked.done, before, status);
                 }
             }
             Some(Expect::Function(effect)) => self.server.touched = self.server.touched.with(effect),
@@ -330,6 +332,7 @@ impl Down<'_> {
             self.transaction_ended();
             self.server.settle();
         }
+        self.role_stays(status);
         Ok(true)
     }
 

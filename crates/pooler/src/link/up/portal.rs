@@ -7,6 +7,7 @@ use dormouse_pgwire::tag::frontend as tag;
 
 use super::read::invalid;
 use super::{Fate, MAX_NAME, MAX_OUTSTANDING, Up, Violation};
+use crate::link::down::may_have_run;
 use crate::link::expect::Expect;
 use crate::link::parts;
 use crate::link::stateful::Stateful;
@@ -63,9 +64,11 @@ impl Up<'_> {
             // The unnamed one; or not ours: prepared by SQL, or a mistake that PostgreSQL will tell.
             None => None,
         };
+        let names = portal.len() + 1 + name.len() + 1;
+        let untold = by_number.filter(|statement| statement.shape().is_none());
+        self.server.under_way.bound.is(untold, &body[..names]);
         let fate = match named_there {
             Some(named_there) => {
-                let names = portal.len() + 1 + name.len() + 1;
                 parts::bind(write.put_at(at), portal, named_there, header.body_len - names);
                 Fate::Rest(HEADER_LEN + names)
             }
@@ -95,7 +98,24 @@ impl Up<'_> {
     /// it takes back what it has defined.
     fn is_noted(&self, stateful: Stateful) -> bool {
         let transaction = stateful.any(Stateful::TRANSACTION) && self.server.under_way.defining;
-        stateful.outlives() || transaction || self.server.may_define(stateful)
+        let here = transaction || stateful.any(Stateful::FETCHES) || self.may_unplay(stateful);
+        stateful.outlives() || here || self.server.may_define(stateful)
+    }
+
+    /// Whether it may take back what became of the role with which its client began.
+    pub(super) fn may_unplay(&self, stateful: Stateful) -> bool {
+        stateful.any(Stateful::TRANSACTION) && self.client.plays
+    }
+
+    /// SQL reads from a cursor. If that is a portal of the protocol's, its statement is executed, of which no reply tells:
+    /// each that may leave something behind counts as executed, perhaps.
+    pub(super) fn fetches(&mut self) {
+        let portals: Vec<_> = self.server.under_way.portals.values().map(Arc::clone).collect();
+        for statement in portals {
+            self.begins(statement.stateful());
+            self.rereads(statement.stateful(), statement.text());
+            may_have_run(self.client, self.server, statement.stateful(), statement.text());
+        }
     }
 
     /// Remembers a portal whose statement may leave something behind.
@@ -132,6 +152,9 @@ impl Up<'_> {
         if let Some(statement) = &statement {
             self.begins(statement.stateful());
             self.rereads(statement.stateful(), statement.text());
+            if statement.stateful().any(Stateful::FETCHES) {
+                self.fetches();
+            }
         }
         let forgotten =
             statement.as_ref().and_then(|statement| self.deallocates(statement.stateful(), statement.text()));
@@ -153,6 +176,7 @@ impl Up<'_> {
         }
         self.server.unsynced = false;
         self.server.skipping = false;
+        self.server.under_way.bound.statement = None;
         self.server.prepared.say(None);
         self.server.push(Expect::Sync);
         Fate::Pass

@@ -52,8 +52,12 @@ impl Up<'_> {
         self.begins(stateful);
         self.rereads(stateful, text);
         let forgotten = self.deallocates(stateful, text);
-        let text = stateful.without(Stateful::READS).outlives().then(|| text.into());
-        self.server.push(Expect::Query(Asked { stateful, text, unnamed, forgotten }));
+        if stateful.any(Stateful::FETCHES) {
+            self.fetches();
+        }
+        let noted = stateful.without(Stateful::READS).outlives() || self.may_unplay(stateful);
+        let text = noted.then(|| text.into());
+        self.server.push(Expect::Query(Asked { stateful, text, unnamed, forgotten, done: 0 }));
         Ok(Fate::Pass)
     }
 

@@ -83,7 +83,9 @@ impl Up<'_> {
 
     /// The backend parses a statement as its client said it: is that what others were told?
     fn compare(&mut self, name: &[u8], statement: Arc<Statement>, out: &mut Vec<u8>) {
-        if statement.types().is_none() || self.server.status == TxStatus::Failed {
+        // Who describes portals only is told nothing of parameters.
+        let untold = statement.types().is_none() && statement.shape().is_none();
+        if untold || self.server.status == TxStatus::Failed {
             return;
         }
         parts::of_statement(out, tag::DESCRIBE, statement.name());
@@ -208,7 +210,14 @@ impl Up<'_> {
             }
             None => Fate::Pass,
         };
-        let described = statement.map(|statement| Described { name: name.into(), statement });
+        let described =
+            match statement {
+                Some(statement) => Some(Described { name: name.into(), statement }),
+                None if kind == b'P' => self.server.under_way.bound.of(name).map(|(statement, name)| {
+                    Described { name: name.into(), statement: Arc::clone(statement) }
+                }),
+                None => None,
+            };
         self.server.push(if fit == Fit::Bad { Expect::Stale } else { Expect::Describe(described) });
         self.server.unsynced = true;
         Ok(fate)
