@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use dormouse_base::EndpointId;
 use dormouse_compute::import::{self, Imported};
+use dormouse_runtime::failpoint;
 
 use super::import::{Importable, Walk, examine, no, not_running, open_dir};
 use super::{Directories, DirectoryError, clone, failed, remove, sync_dir};
@@ -19,6 +20,9 @@ const SHARING: [u64; 2] = [0x9123_683E, 0x5846_5342];
 
 /// The draft beside the endpoint's cluster.
 const DRAFT: &str = "data.import";
+
+/// A draft that is on its way out.
+const REFUSED: &str = "data.refused";
 
 impl Directories {
     /// Looks at a directory that is to be imported.
@@ -68,21 +72,51 @@ impl Directories {
         import::prepare(install, identity, &draft, owner).map_err(|source| DirectoryError::Import { source })
     }
 
+    /// Whether there is a draft, or a cluster that was one.
+    #[must_use]
+    pub fn has_import(&self, endpoint: &EndpointId) -> bool {
+        self.draft_of(endpoint).exists() || self.data_of(endpoint).join("PG_VERSION").is_file()
+    }
+
     /// Puts the draft into the endpoint's place. May be done again.
     ///
     /// # Errors
-    /// When the disk does not play along.
+    /// When the disk does not play along. If it would not store what was copied, the copy is gone: a kernel tells once that
+    /// something is lost, and asked again it says that all is well.
     pub fn place_import(&self, endpoint: &EndpointId, slot: u32) -> Result<(), DirectoryError> {
         let (draft, data) = (self.draft_of(endpoint), self.data_of(endpoint));
         if !draft.exists() && data.join("PG_VERSION").is_file() {
             return Ok(());
         }
         self.inner.identities.for_slot(slot).own(&draft).map_err(failed("give away", &draft))?;
-        clone::sync(&draft)?;
-        fs::rename(&draft, &data).map_err(failed("place", &data))?;
-        sync_dir(&self.inner.computes.join(endpoint.as_str()))?;
-        sync_dir(&self.inner.computes)
+        let home = self.inner.computes.join(endpoint.as_str());
+        let placed = stored(&draft, clone::sync)
+            .and_then(|()| fs::rename(&draft, &data).map_err(failed("place", &data)))
+            .and_then(|()| stored(&home, sync_dir))
+            .and_then(|()| stored(&self.inner.computes, sync_dir));
+        if placed.is_err() {
+            throw_away(&home, &[&draft, &data])?;
+        }
+        placed
     }
+}
+
+fn stored(path: &Path, sync: fn(&Path) -> Result<(), DirectoryError>) -> Result<(), DirectoryError> {
+    failpoint::hit_blocking("import.place.sync").map_err(failed("store", path))?;
+    sync(path)
+}
+
+/// Removes what the disk refused; a crash on the way leaves no part of it under its name.
+fn throw_away(home: &Path, refused: &[&Path]) -> Result<(), DirectoryError> {
+    let trash = home.join(REFUSED);
+    for path in refused.iter().filter(|path| path.exists()) {
+        remove(&trash)?;
+        fs::rename(path, &trash).map_err(failed("set aside", path))?;
+        // The disk that refused the rest may refuse this as well.
+        let _as_far_as_it_may_be = sync_dir(home);
+        remove(&trash)?;
+    }
+    Ok(())
 }
 
 /// Checks that a copy fits. A copy that shares its blocks needs no room.
@@ -102,4 +136,33 @@ fn room_for(found: &Importable, home: &Path) -> Result<(), DirectoryError> {
         )));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draft_that_the_disk_refused_is_not_asked_about_a_second_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let (directories, endpoint) = (Directories::for_test(dir.path()), EndpointId::generate());
+        let make = || {
+            fs::create_dir_all(directories.draft_of(&endpoint)).unwrap();
+            fs::write(directories.draft_of(&endpoint).join("PG_VERSION"), "18\n").unwrap();
+        };
+        // Its files, and its name after it was given one.
+        for refused in 1..=3 {
+            make();
+            failpoint::arm(&format!("import.place.sync=error@{refused}")).unwrap();
+            directories.place_import(&endpoint, 0).unwrap_err();
+            assert!(!directories.has_import(&endpoint), "{refused}");
+            let home = directories.inner.computes.join(endpoint.as_str());
+            assert_eq!(fs::read_dir(home).unwrap().count(), 0, "{refused}");
+            directories.place_import(&endpoint, 0).unwrap_err();
+        }
+        make();
+        directories.place_import(&endpoint, 0).unwrap();
+        assert!(directories.has_import(&endpoint));
+        directories.place_import(&endpoint, 0).unwrap();
+    }
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 0 copy | the directory to a draft beside the endpoint's cluster |
 //! | 1 prepare | the draft becomes a cluster of ours; its databases become rows |
-//! | 2 place | the draft becomes the endpoint's cluster |
+//! | 2 place | the draft becomes the endpoint's cluster; one that the disk refused is copied and prepared again |
 //! | 3 adopt | storage takes it as the beginning of the branch ([`Vault::import`]) |
 //! | 4 ready | the branch may be woken; roles are learned at its first wake |
 //!
@@ -70,6 +70,22 @@ impl ImportDirectory {
         rows.map(|((project, branch), endpoint)| (project, branch, endpoint)).ok_or_else(gone)
     }
 
+    async fn copy(&self, operation: &Operation, endpoint: EndpointId) -> Result<(), StepFailure> {
+        let source = operation.args[DIRECTORY].as_str().unwrap_or_default().to_owned();
+        let directories = self.directories.clone();
+        failpoint::hit("import.copy.before").await.map_err(interrupted)?;
+        task::blocking(move || directories.copy_import(&endpoint, Path::new(&source))).await?;
+        failpoint::hit("import.copy.after").await.map_err(interrupted)
+    }
+
+    async fn prepare(&self, branch: Branch, endpoint: EndpointId, major: u16) -> Result<(), StepFailure> {
+        let (directories, owner) = (self.directories.clone(), branch.owner);
+        failpoint::hit("import.prepare.before").await.map_err(interrupted)?;
+        let found = task::blocking(move || directories.prepare_import(&endpoint, major, &owner)).await?;
+        failpoint::hit("import.prepare.after").await.map_err(interrupted)?;
+        self.store(branch.id, found).await
+    }
+
     /// Rows of the databases that came along; those of an earlier try go.
     async fn store(&self, branch: BranchId, found: Vec<Imported>) -> Result<(), StepFailure> {
         let store = move |db: &rusqlite::Transaction<'_>| {
@@ -124,20 +140,15 @@ impl Work for ImportDirectory {
         let (project, branch, endpoint) = self.rows(operation)?;
         let (directories, id, major) = (self.directories.clone(), endpoint.id.clone(), project.pg_version);
         match step {
-            0 => {
-                let source = operation.args[DIRECTORY].as_str().unwrap_or_default().to_owned();
-                failpoint::hit("import.copy.before").await.map_err(interrupted)?;
-                task::blocking(move || directories.copy_import(&id, Path::new(&source))).await?;
-                failpoint::hit("import.copy.after").await.map_err(interrupted)?;
-            }
-            1 => {
-                let owner = branch.owner.clone();
-                failpoint::hit("import.prepare.before").await.map_err(interrupted)?;
-                let found = task::blocking(move || directories.prepare_import(&id, major, &owner)).await?;
-                failpoint::hit("import.prepare.after").await.map_err(interrupted)?;
-                self.store(branch.id, found).await?;
-            }
+            0 => self.copy(operation, id).await?,
+            1 => self.prepare(branch, id, major).await?,
             2 => {
+                // The disk refused what an earlier try had made.
+                let (directories_too, same) = (directories.clone(), id.clone());
+                if !task::blocking(move || directories_too.has_import(&same)).await {
+                    self.copy(operation, id.clone()).await?;
+                    self.prepare(branch, id.clone(), major).await?;
+                }
                 failpoint::hit("import.place.before").await.map_err(interrupted)?;
                 task::blocking(move || directories.place_import(&id, endpoint.slot)).await?;
                 failpoint::hit("import.place.after").await.map_err(interrupted)?;
