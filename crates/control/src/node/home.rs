@@ -291,13 +291,22 @@ pub(super) fn missing(hydration: &Arc<Hydration>) -> Missing {
 }
 
 impl Held {
-    /// Ends what is being done with the directory.
+    /// Ends what is being done with the directory, and waits some seconds for it. What does not end in that time hangs in
+    /// the kernel, on a disk that does not answer, and whoever takes the directory away need not wait for it either: it
+    /// cannot reach what comes in its place.
+    ///
+    /// A filler has the data, the directory of its state and the file of what is present open since it began, so it writes
+    /// into what was removed, and before it takes a directory for complete it looks whether that still has its name. A
+    /// filer reads the `pg_wal` that it opened, and files under its own epoch, which nobody reads behind the end of its span;
+    /// the slot of a later run it could only move to where that is already. Its spool is below its epoch.
     pub(super) async fn end(&mut self) {
         if let Some(capture) = self.capture.take() {
             capture.end().await;
         }
-        if let Some(hydration) = self.hydration.take() {
-            hydration.stop().await;
+        if let Some(hydration) = self.hydration.take()
+            && !hydration.stop().await
+        {
+            tracing::warn!("what fills a directory did not end in time");
         }
         self.lease = None;
     }
