@@ -41,6 +41,15 @@ pub const ALPN: &[u8] = b"postgresql";
 /// The protocol's name in TLS, on the HTTP port.
 pub const HTTP_ALPN: &[u8] = b"http/1.1";
 
+/// Bytes of text in one TLS record to a client: as many as PostgreSQL puts into one.
+///
+/// libpq makes room for this many before each read, and a read takes from one record only. What is left of a larger one stays
+/// in the client's TLS library, and a client that waits for its socket to become readable waits for ever.
+pub const MAX_RECORD: usize = 8192;
+
+/// What rustls counts as part of a record's size beside its text: the header.
+const RECORD_HEADER: usize = 5;
+
 /// How often the files are looked at.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -215,6 +224,7 @@ impl Files {
         // Browsers would ask their users for a certificate.
         let mut http = self.build(Arc::new(NoClientAuth), HTTP_ALPN, chain.clone(), private.clone_key())?;
         let mut config = self.build(verifier, ALPN, chain, private)?;
+        config.max_fragment_size = Some(MAX_RECORD + RECORD_HEADER);
         if self.clients.is_some() {
             // A resumed session would bring its client's certificate back without a look at its dates or its CA.
             config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -377,6 +387,52 @@ mod tests {
         Tls::load_or_make(dir.path(), "db.example", None).unwrap();
         assert_eq!(before, fs::read(dir.path().join("server.crt")).unwrap());
         assert_eq!(fs::metadata(dir.path().join("server.key")).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    /// The sizes of the records, without their headers, in what was written to a socket.
+    fn records(mut sent: &[u8]) -> Vec<usize> {
+        let mut sizes = Vec::new();
+        while let [_kind, _major, _minor, high, low, rest @ ..] = sent {
+            let size = usize::from(u16::from_be_bytes([*high, *low]));
+            sizes.push(size);
+            sent = &rest[size..];
+        }
+        sizes
+    }
+
+    #[test]
+    fn a_record_is_no_larger_than_what_libpq_has_room_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let tls = Tls::load_or_make(dir.path(), "db.example", None).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificates(&dir.path().join("server.crt")).unwrap().remove(0)).unwrap();
+        let client =
+            rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+        let mut client =
+            rustls::ClientConnection::new(Arc::new(client), "db.example".try_into().unwrap()).unwrap();
+        let mut server = rustls::ServerConnection::new(Arc::clone(tls.current().acceptor.config())).unwrap();
+        while client.is_handshaking() || server.is_handshaking() {
+            let (mut up, mut down) = (Vec::new(), Vec::new());
+            client.write_tls(&mut up).unwrap();
+            server.read_tls(&mut up.as_slice()).unwrap();
+            server.process_new_packets().unwrap();
+            server.write_tls(&mut down).unwrap();
+            client.read_tls(&mut down.as_slice()).unwrap();
+            client.process_new_packets().unwrap();
+        }
+        let mut before = Vec::new();
+        server.write_tls(&mut before).unwrap();
+        server.writer().write_all(&[b'x'; 4 * MAX_RECORD]).unwrap();
+        let mut sent = Vec::new();
+        while server.wants_write() {
+            server.write_tls(&mut sent).unwrap();
+        }
+        // Each has the kind of its text and the seal of 16 bytes behind it.
+        assert_eq!(records(&sent), [MAX_RECORD + 17; 4]);
     }
 
     #[test]
