@@ -92,7 +92,7 @@ impl Player {
         Self {
             number,
             mode,
-            script: Script::new(seed, &tag),
+            script: Script::new(seed, &tag, mode == "session"),
             weather,
             pooled: Side { port: pooler.port(), password: PASSWORD, schema: 'p', wire: None },
             direct: Side {

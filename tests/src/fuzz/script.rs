@@ -28,11 +28,13 @@ pub(super) struct Script {
     pub(super) tag: String,
     count: u64,
     in_copy: bool,
+    /// In session mode SQL may name what the protocol prepared.
+    session: bool,
 }
 
 impl Script {
-    pub(super) fn new(seed: Seed, tag: &str) -> Self {
-        Self { seed, tag: tag.to_owned(), count: 0, in_copy: false }
+    pub(super) fn new(seed: Seed, tag: &str, session: bool) -> Self {
+        Self { seed, tag: tag.to_owned(), count: 0, in_copy: false, session }
     }
 
     /// The next round.
@@ -99,7 +101,9 @@ impl Script {
 
     fn parse(&mut self, name: &str, round: &mut Round) {
         let mut text = self.any_text();
-        if text.starts_with("execute") || text.starts_with("fetch") {
+        // Who executes by SQL does not go on with data.
+        let data = self.session && name == "s2" && text.starts_with("copy");
+        if text.starts_with("execute") || text.starts_with("fetch") || data {
             // What these return is known when they are parsed, and then once for all sessions of a backend.
             text = "select $1::text || '' as v".into();
         }
@@ -185,6 +189,19 @@ impl Script {
         text
     }
 
+    /// The protocol's names in SQL.
+    fn by_sql(&mut self) -> String {
+        match self.seed.below(8) {
+            0 => "execute s2".into(),
+            1 | 2 => "execute s2('by sql')".into(),
+            3 => "deallocate s1".into(),
+            4 => "deallocate s2".into(),
+            5 => "deallocate all".into(),
+            _ => "select name, from_sql from pg_prepared_statements where name in ('s1', 's2', 'S 3') order by 1"
+                .into(),
+        }
+    }
+
     fn any_text(&mut self) -> String {
         let (mark, tag) = (self.mark(), self.tag.clone());
         let name = *self.seed.one_of(&["a", "b"]);
@@ -215,6 +232,7 @@ impl Script {
             30 => format!("select set_config('my.{name}', '{mark}', $1::text is null)"),
             31 => format!("do $$ begin perform set_config('my.{name}', '{mark}', false); end $$"),
             32 => format!("prepare q_{name} as select '{mark}' as v"),
+            33 | 34 if self.session && self.seed.percent(70) => self.by_sql(),
             33 => format!("execute q_{name}"),
             34 => format!("deallocate q_{name}"),
             35 => format!("create temp table tt_{name} as select '{mark}'::text as v"),

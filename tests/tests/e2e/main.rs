@@ -49,6 +49,7 @@ mod pool_read;
 mod pool_role;
 mod pool_crowd;
 mod pool_left;
+mod pool_session;
 mod pool_cancel;
 mod pool_copy;
 mod pool_console;

@@ -135,7 +135,7 @@ settings! {
     server_round_robin: bool = "0", "0", Pool now;
     /// After RECONNECT, close backends of session mode without waiting for their clients.
     server_fast_close: bool = "0", "0", Pool now;
-    /// Prepared statements kept on one backend; at least one is.
+    /// Prepared statements kept on one backend; at least one is. Session mode has no such limit.
     max_prepared_statements: u32 = "200", "200", Pool now;
     /// Refuse the simple query protocol.
     disable_pqexec: bool = "0", "0", Pool now;

@@ -162,18 +162,23 @@ impl Client {
             reported.note(from.text()?, from.text()?);
         }
         (client.reported, client.keeps, client.pid) = (reported, from.number()? != 0, from.number()?);
+        // Who keeps its backend for another reason does not get here.
+        client.verbatim = client.keeps;
         for _ in 0..from.count()? {
             client.channels.push(from.text()?.into());
         }
         // Backends of this process parse them anew, under these settings.
         let reading = Reading::of(&client.reported, &client.wanted);
+        let mut statement = |name: &[u8], body: &[u8]| match client.verbatim {
+            true => common.registry.verbatim(name, body, Stateful::of),
+            false => common.registry.intern_as(body, reading, Stateful::of),
+        };
         if from.number()? != 0 {
-            let statement = common.registry.intern_as(from.bytes()?, reading, Stateful::of);
-            client.names.put(b"", Some(statement));
+            client.names.put(b"", Some(statement(b"", from.bytes()?)));
         }
         for _ in 0..from.count()? {
             let (name, body) = (from.bytes()?, from.bytes()?);
-            client.names.put(name, Some(common.registry.intern_as(body, reading, Stateful::of)));
+            client.names.put(name, Some(statement(name, body)));
         }
         if version != u32::from(UNTOLD) {
             client.unpack_types(from, common)?;

@@ -32,6 +32,8 @@ pub struct Client {
     pub(super) left: bool,
     /// The session keeps its backend until it ends.
     pub(super) keeps: bool,
+    /// Its statements have its own names on the backend: its mode is `session`.
+    pub(super) verbatim: bool,
     /// Channels it listens on.
     pub(super) channels: Vec<Box<str>>,
     /// The process number that it was told.
@@ -39,11 +41,12 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that has just logged in.
+    /// A client that has just logged in. In session mode it keeps its backend, and names its statements there itself.
     #[must_use]
-    pub fn new(startup: Settings, reported: Reported, keeps: bool) -> Self {
+    pub fn new(startup: Settings, reported: Reported, session: bool) -> Self {
         let plays = startup.get(ROLE).is_some();
-        Self { wanted: startup.clone(), startup, plays, reported, keeps, ..Self::default() }
+        let wanted = startup.clone();
+        Self { wanted, startup, plays, reported, keeps: session, verbatim: session, ..Self::default() }
     }
 
     /// The same with the process number that it was told, which it expects in its own notifications.

@@ -52,6 +52,9 @@ pub(super) enum Expect {
     Again,
     /// A query of our own: up to ReadyForQuery, of which the client sees nothing.
     Own,
+    /// A statement that the client had on another backend, and gets under its own name here: up to ReadyForQuery, of which
+    /// it sees nothing.
+    Restore(Arc<Statement>),
     /// Nothing from the backend: this is the place of an answer that we give.
     Answer(Answer),
     /// Nothing: here the client ended its COPY data, before we knew that the backend waits for any.
@@ -89,6 +92,8 @@ pub(super) struct Asked {
     pub(super) forgotten: Option<Forgotten>,
     /// How many of its statements have ended well so far.
     pub(super) done: u32,
+    /// So many of them it has ended one by one.
+    pub(super) deallocated: usize,
 }
 
 /// What to put back when a Parse or Close did not happen after all.
@@ -126,6 +131,8 @@ pub(super) enum Answer {
     Closed(Undo),
     /// CommandComplete of a `DEALLOCATE` that was executed.
     Deallocated(Undo),
+    /// Nothing: what the backend has just done takes the name away.
+    Gone(Undo),
     /// CommandComplete and ReadyForQuery for a simple query that only concerns names.
     Command(&'static str),
 }
@@ -135,7 +142,9 @@ impl Expect {
     pub(super) fn definition(&self) -> Option<Definition<'_>> {
         match self {
             Self::Parse(undo)
-            | Self::Answer(Answer::Parsed(undo) | Answer::Closed(undo) | Answer::Deallocated(undo)) => {
+            | Self::Answer(
+                Answer::Parsed(undo) | Answer::Closed(undo) | Answer::Deallocated(undo) | Answer::Gone(undo),
+            ) => {
                 Some(Definition { name: Some(undo.name()), id: undo.added.as_ref().map(|added| added.id()) })
             }
             Self::Query(_) | Self::Execute(_, Some(_)) => Some(Definition { name: Some(b""), id: None }),
@@ -154,9 +163,9 @@ impl Expect {
         let body = |statement: &Option<Arc<Statement>>| statement.as_ref().map_or(0, |s| s.bytes());
         match self {
             Self::Parse(undo)
-            | Self::Answer(Answer::Parsed(undo) | Answer::Closed(undo) | Answer::Deallocated(undo)) => {
-                body(&undo.old)
-            }
+            | Self::Answer(
+                Answer::Parsed(undo) | Answer::Closed(undo) | Answer::Deallocated(undo) | Answer::Gone(undo),
+            ) => body(&undo.old),
             Self::Query(asked) => body(&asked.unnamed) + asked.text.as_ref().map_or(0, |text| text.len()),
             Self::Execute(statement, _) => body(statement),
             // Sent once more each time, whatever its client said for that.

@@ -78,7 +78,9 @@ fn doubt(client: &mut Client, server: &mut Server, at: usize) {
 fn undo(client: &mut Client, server: &mut Server, expect: Expect) {
     match expect {
         Expect::Parse(undo)
-        | Expect::Answer(Answer::Parsed(undo) | Answer::Closed(undo) | Answer::Deallocated(undo)) => {
+        | Expect::Answer(
+            Answer::Parsed(undo) | Answer::Closed(undo) | Answer::Deallocated(undo) | Answer::Gone(undo),
+        ) => {
             if let Some(added) = &undo.added {
                 server.prepared.remove(added.id());
             }
@@ -106,9 +108,9 @@ fn put_back(client: &mut Client, server: &mut Server, name: &[u8], old: Option<A
     for later in &mut server.expect {
         match later {
             Expect::Parse(undo)
-            | Expect::Answer(Answer::Parsed(undo) | Answer::Closed(undo) | Answer::Deallocated(undo))
-                if undo.name() == name =>
-            {
+            | Expect::Answer(
+                Answer::Parsed(undo) | Answer::Closed(undo) | Answer::Deallocated(undo) | Answer::Gone(undo),
+            ) if undo.name() == name => {
                 undo.old = old;
                 return;
             }
@@ -119,7 +121,7 @@ fn put_back(client: &mut Client, server: &mut Server, name: &[u8], old: Option<A
             Expect::Query(Asked { forgotten: Some(forgotten), .. }) | Expect::Execute(_, Some(forgotten))
                 if !name.is_empty() =>
             {
-                forgotten.put(name, old);
+                let _corrected = forgotten.put(name, old);
                 return;
             }
             _ => {}

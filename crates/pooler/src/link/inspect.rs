@@ -143,7 +143,7 @@ pub(super) fn take(client: &mut Client, server: &mut Server, findings: &Findings
         }
     }
     server.pinned = pinned;
-    server.process.latent &= pinned.any(Stateful::PREPARE);
+    server.process.latent &= pinned.any(Stateful::PREPARE) || client.verbatim;
     if asked.any(Stateful::LISTEN) {
         let channels = findings.rows.iter().filter(|row| row.0 == b'l').map(|row| row.1.as_str());
         client.channels = channels.map(Into::into).collect();

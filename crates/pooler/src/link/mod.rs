@@ -17,7 +17,7 @@
 //! Most messages pass as they are: a chunk in which nothing has to change is not copied ([`Sent::AsItIs`]).
 //!
 //! In reading order: [`expect`], [`client`], [`server`], [`up`], [`down`], [`failure`] (an error in a pipeline),
-//! [`replay`] (settings), [`inspect`] (what did this transaction leave behind?), `baggage` (a client moves to another
+//! `naming` (in session mode statements have the client's own names), [`replay`] (settings), [`inspect`] (what did this transaction leave behind?), `baggage` (a client moves to another
 //! process).
 
 mod again;
@@ -28,6 +28,7 @@ mod expect;
 mod failure;
 mod inspect;
 mod lost;
+mod naming;
 mod own;
 mod parts;
 mod server;
@@ -44,7 +45,7 @@ pub use client::Client;
 pub use down::{Broken, Got, answers, down};
 pub use inspect::Findings;
 pub use lost::{Loss, Lost, after_loss};
-pub use own::{catch_up, check, fail, greet, inspect, replay, reset, roll_back};
+pub use own::{catch_up, check, fail, forget, greet, inspect, replay, reset, roll_back};
 pub use server::Server;
 pub use stateful::Stateful;
 pub use up::{Sent, Violation, up};

@@ -9,31 +9,46 @@ use std::fmt::Write;
 use super::client::Client;
 use super::expect::Expect;
 use super::inspect::{Findings, question};
+use super::naming::NamedBy;
 use super::parts;
 use super::server::Server;
 use super::stateful::Stateful;
 use crate::settings::{self, Reported, Settings};
 
-/// What to send so that the backend has the settings that the client wants, and listens on its channels; `None`
-/// when that is so.
+/// Ends all statements that have a name.
+const FORGET: &str = "DEALLOCATE ALL";
+
+/// What to send so that the backend has the settings that the client wants, listens on its channels, and in session mode
+/// has its statements; `None` when that is so. To be asked again when that was answered.
 #[must_use]
 pub fn replay(client: &Client, server: &mut Server) -> Option<Vec<u8>> {
     // Whoever prepared something there without using it may be another.
     server.prepared.say(None);
     // Who is pinned has made them itself, and keeps them.
+    let others = match client.verbatim {
+        true => server.named_by(client),
+        false => {
+            server.process.naming.by = NamedBy::Pool;
+            false
+        }
+    };
     let afresh = server.process.unlisted && server.pinned.is_empty();
     let settings = match afresh {
         true => Some(settings::replay_afresh(&server.applied, &client.wanted)),
         false => settings::replay(&server.applied, &client.wanted),
     };
     let deaf = !client.channels.is_empty() && !server.pinned.any(Stateful::LISTEN);
-    if settings.is_none() && !deaf {
-        return None;
+    if settings.is_none() && !deaf && !others {
+        return restore(server);
     }
     let mut sql = settings.unwrap_or_default();
     server.applied = client.wanted.clone();
     server.process.unlisted &= !afresh;
     server.watch_settings();
+    if others {
+        let before = if sql.is_empty() { "" } else { "; " };
+        let _infallible = write!(sql, "{before}{FORGET}");
+    }
     if deaf {
         for channel in &client.channels {
             let before = if sql.is_empty() { "" } else { "; " };
@@ -42,6 +57,20 @@ pub fn replay(client: &Client, server: &mut Server) -> Option<Vec<u8>> {
         server.pinned = server.pinned.with(Stateful::LISTEN);
     }
     Some(own(server, &sql))
+}
+
+/// The next of a client's statements, when all else is as it should be.
+fn restore(server: &mut Server) -> Option<Vec<u8>> {
+    let out = server.restore()?;
+    debug_assert!(!server.is_at_rest(), "each of them is answered");
+    server.own = Some(Findings::default());
+    Some(out)
+}
+
+/// What to send so that nothing is left of statements under a client's own names, whatever the reset query was.
+pub fn forget(server: &mut Server) -> Vec<u8> {
+    server.forget();
+    own(server, FORGET)
 }
 
 /// What to send to see whether the backend answers: `server_check_query`.
@@ -75,7 +104,7 @@ pub fn reset(server: &mut Server, sql: &str) -> Vec<u8> {
     (server.pinned, server.ask, server.touched) = Default::default();
     let all = Stateful::of(sql.as_bytes()).any(Stateful::DISCARD_ALL);
     if all {
-        server.prepared.clear();
+        server.forget();
         server.applied = Settings::default();
         server.watch_settings();
     } else {

@@ -18,24 +18,24 @@ fn text(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// Parse; `rest` is the body behind the name.
-pub(super) fn parse(out: &mut Vec<u8>, name: &str, rest: &[u8]) {
+pub(super) fn parse(out: &mut Vec<u8>, name: &[u8], rest: &[u8]) {
     header(out, tag::PARSE, name.len() + 1 + rest.len());
-    text(out, name.as_bytes());
+    text(out, name);
     out.extend_from_slice(rest);
 }
 
 /// The beginning of a Bind of `body` bytes with the statement's name changed; the rest of the body follows.
-pub(super) fn bind(out: &mut Vec<u8>, portal: &[u8], name: &str, rest: usize) {
+pub(super) fn bind(out: &mut Vec<u8>, portal: &[u8], name: &[u8], rest: usize) {
     header(out, tag::BIND, portal.len() + 1 + name.len() + 1 + rest);
     text(out, portal);
-    text(out, name.as_bytes());
+    text(out, name);
 }
 
 /// Describe or Close of a statement.
-pub(super) fn of_statement(out: &mut Vec<u8>, tag: u8, name: &str) {
+pub(super) fn of_statement(out: &mut Vec<u8>, tag: u8, name: &[u8]) {
     header(out, tag, 1 + name.len() + 1);
     out.push(b'S');
-    text(out, name.as_bytes());
+    text(out, name);
 }
 
 /// A simple query.

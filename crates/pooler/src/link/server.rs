@@ -9,6 +9,7 @@ use super::again::Series;
 use super::client::Client;
 use super::expect::Expect;
 use super::inspect::Findings;
+use super::naming::Naming;
 use super::stateful::Stateful;
 use crate::settings::{Reported, Settings, Tracker};
 use crate::statement::{Prepared, Statement};
@@ -124,6 +125,8 @@ pub(super) struct Process {
     pub(super) latent: bool,
     /// What every transaction may do now, whatever its text says.
     pub(super) watched: Stateful,
+    /// Who names the statements on it.
+    pub(super) naming: Naming,
 }
 
 impl Bound {
@@ -311,6 +314,7 @@ impl Server {
             && !client.keeps
             && self.pinned.is_empty()
             && self.ask.is_empty()
+            && !self.process.naming.is_clients()
     }
 
     /// What has to be found out before it is free, if it is idle otherwise: see [`super::inspect`].

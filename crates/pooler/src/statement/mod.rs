@@ -10,6 +10,9 @@
 //! pool. So a statement is parsed once per backend, however many clients prepare it under whatever names, and a
 //! client's Bind finds it on whatever backend it gets.
 //!
+//! A client in session mode has a backend for itself, and names its statements there: those are *verbatim*, and nobody
+//! else's.
+//!
 //! [`Registry`] finds equal statements, [`Names`] is one client's side, [`Prepared`] one backend's. Equal are statements
 //! whose text is read in the same way ([`Reading`]).
 
@@ -36,7 +39,7 @@ use crate::link::Stateful;
 const PREFIX: &str = "dormouse_";
 
 /// A name that no backend has a statement under.
-pub(crate) const NOBODYS: &str = "dormouse_none";
+pub(crate) const NOBODYS: &[u8] = b"dormouse_none";
 
 /// Whether a name that means nothing to its client could mean something on the backend that is not the client's:
 /// the unnamed statement of another client, or one of the pool.
@@ -53,11 +56,13 @@ fn name_of(id: u64) -> String {
 #[derive(Debug)]
 pub struct Statement {
     id: u64,
-    name: Box<str>,
+    name: Box<[u8]>,
     body: Arc<[u8]>,
     reading: Reading,
     stateful: Stateful,
     shared: bool,
+    /// Its name is its client's.
+    verbatim: bool,
     again: AtomicBool,
     /// What its clients were told of its columns: a [`Shape`], or 0.
     told: AtomicU64,
@@ -70,7 +75,7 @@ pub struct Statement {
 
 impl Statement {
     fn new(id: u64, body: Arc<[u8]>, reading: Reading, stateful: Stateful) -> Self {
-        let name = name_of(id).into_boxed_str();
+        let name = name_of(id).into_bytes().into_boxed_slice();
         let room = types::room(&body);
         Self {
             id,
@@ -79,6 +84,7 @@ impl Statement {
             reading,
             stateful,
             shared: false,
+            verbatim: false,
             again: AtomicBool::new(false),
             told: AtomicU64::new(0),
             types: OnceLock::new(),
@@ -91,6 +97,24 @@ impl Statement {
     fn like(other: &Self, id: u64, reading: Reading) -> Self {
         let new = Self::new(id, Arc::clone(&other.body), reading, other.stateful);
         if other.shared { new.shared() } else { new }
+    }
+
+    /// Another with the same text, which only one client has, under that client's own name.
+    fn under(name: &[u8], other: &Self, id: u64) -> Self {
+        Self {
+            id,
+            name: name.into(),
+            body: Arc::clone(&other.body),
+            reading: other.reading,
+            stateful: other.stateful,
+            shared: false,
+            verbatim: true,
+            again: AtomicBool::new(false),
+            told: AtomicU64::new(0),
+            types: OnceLock::new(),
+            room: other.room,
+            counted: None,
+        }
     }
 
     /// Every client that prepares the same gets it.
@@ -118,8 +142,14 @@ impl Statement {
 
     /// What backends call it.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &[u8] {
         &self.name
+    }
+
+    /// Whether that is its client's own name for it.
+    #[must_use]
+    pub fn is_verbatim(&self) -> bool {
+        self.verbatim
     }
 
     /// The body of its Parse message behind the name: text, zero byte, types of its parameters.

@@ -36,12 +36,17 @@ impl Named {
 pub struct Forgotten(Option<Box<Named>>);
 
 impl Forgotten {
-    /// Corrects what a name meant; the empty one is never among them.
-    pub(crate) fn put(&mut self, name: &[u8], statement: Option<Arc<Statement>>) {
+    /// Corrects what a name meant, and tells what that was; the empty one is never among them.
+    pub(crate) fn put(&mut self, name: &[u8], statement: Option<Arc<Statement>>) -> Option<Arc<Statement>> {
         match statement {
-            Some(statement) => _ = self.0.get_or_insert_default().put(name, Some(statement)),
-            None => _ = self.0.as_mut().and_then(|named| named.put(name, None)),
+            Some(statement) => self.0.get_or_insert_default().put(name, Some(statement)),
+            None => self.0.as_mut().and_then(|named| named.put(name, None)),
         }
+    }
+
+    /// What they meant.
+    pub(crate) fn statements(&self) -> impl Iterator<Item = &Arc<Statement>> {
+        self.0.iter().flat_map(|named| named.all.values())
     }
 }
 

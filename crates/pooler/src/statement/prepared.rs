@@ -21,9 +21,10 @@ struct Known {
 }
 
 /// Whether a statement returns what its clients were told, where it was parsed for one of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum Fit {
     /// It does, as far as anybody was told.
+    #[default]
     Good,
     /// The backend was asked.
     Asked,
@@ -37,6 +38,8 @@ pub struct Prepared {
     known: HashMap<u64, Known>,
     clock: u64,
     unnamed: Option<u64>,
+    /// Of one that its client had elsewhere, and for which it was parsed here.
+    unnamed_fit: Fit,
     /// The statement that the client prepared last in the series under way.
     said: Option<u64>,
 }
@@ -103,6 +106,35 @@ impl Prepared {
         Need::Parse
     }
 
+    /// The same for one whose name is its client's: it is what it is until PostgreSQL is told otherwise.
+    pub fn want_verbatim(&mut self, statement: &Arc<Statement>) -> Need {
+        let need = match self.known.get(&statement.id()) {
+            Some(known) if !known.outdated => return Need::Nothing,
+            Some(_) => Need::Renew,
+            None if self.unnamed_is(statement) => return Need::Nothing,
+            None => Need::Parse,
+        };
+        match statement.name().is_empty() {
+            true => self.set_unnamed(Some(statement)),
+            false => self.put(statement),
+        }
+        need
+    }
+
+    /// Its client prepares it.
+    pub fn put(&mut self, statement: &Arc<Statement>) {
+        self.add(Place::of(statement), Reading::default());
+    }
+
+    /// Whether one whose name is its client's can be used as it is.
+    #[must_use]
+    pub fn is_ready(&self, statement: &Statement) -> bool {
+        match self.known.get(&statement.id()) {
+            Some(known) => !known.outdated && known.fit == Fit::Good,
+            None => self.unnamed_is(statement) && self.unnamed_fit == Fit::Good,
+        }
+    }
+
     fn add(&mut self, place: Place, reading: Reading) {
         self.clock += 1;
         let Place { id, statement } = place;
@@ -113,13 +145,19 @@ impl Prepared {
     /// Whether it returns what its clients were told.
     #[must_use]
     pub fn fit(&self, id: u64) -> Fit {
-        self.known.get(&id).map_or(Fit::Good, |known| known.fit)
+        match self.known.get(&id) {
+            Some(known) => known.fit,
+            None if self.unnamed == Some(id) => self.unnamed_fit,
+            None => Fit::Good,
+        }
     }
 
     /// Notes that.
     pub fn set_fit(&mut self, id: u64, fit: Fit) {
-        if let Some(known) = self.known.get_mut(&id) {
-            known.fit = fit;
+        match self.known.get_mut(&id) {
+            Some(known) => known.fit = fit,
+            None if self.unnamed == Some(id) => self.unnamed_fit = fit,
+            None => {}
         }
     }
 
@@ -193,7 +231,7 @@ impl Prepared {
 
     /// The backend's unnamed statement becomes another one, or none.
     pub fn set_unnamed(&mut self, statement: Option<&Statement>) {
-        self.unnamed = statement.map(Statement::id);
+        (self.unnamed, self.unnamed_fit) = (statement.map(Statement::id), Fit::Good);
     }
 
     /// Nothing is there any more.
@@ -268,7 +306,7 @@ mod tests {
         prepared.set_unnamed(Some(&statement));
         assert_eq!(Arc::strong_count(&statement), 1);
         assert_eq!(
-            prepared.take(statement.id()).map(|place| place.name()),
+            prepared.take(statement.id()).map(|place| place.name().into_bytes()),
             Some(statement.name().to_owned())
         );
     }

@@ -132,6 +132,19 @@ impl Registry {
         Arc::new(new)
     }
 
+    /// A statement of a client that names its statements itself. Texts are known all the same, so that what they may do
+    /// is looked at once.
+    pub(crate) fn verbatim(
+        &mut self,
+        name: &[u8],
+        body: &[u8],
+        look: impl FnOnce(&[u8]) -> Stateful,
+    ) -> Arc<Statement> {
+        let known = self.intern(body, look);
+        let new = Statement::under(name, &known, self.unique());
+        Arc::new(if known.counted.is_some() { new.counted_in(&self.long) } else { new })
+    }
+
     /// Tables have changed, or may have: who prepares a text now gets what it means now. Who prepared it before keeps
     /// the statement of that time, and PostgreSQL tells if it cannot be had any more.
     pub fn outdate(&mut self) {

@@ -22,6 +22,7 @@ const CHUNK: usize = 4096;
 enum Step {
     RollBack,
     Reset,
+    Forget,
     Ask,
 }
 
@@ -29,13 +30,15 @@ enum Step {
 pub(super) async fn retire(pool: Arc<Pool>, leased: Leased, session: Option<String>) {
     let Leased { mut held, receipt, .. } = leased;
     let cleaned = tokio::time::timeout(WITHIN, async {
-        for step in [Step::RollBack, Step::Reset, Step::Ask] {
+        for step in [Step::RollBack, Step::Reset, Step::Forget, Step::Ask] {
             let server = &mut held.server;
             let message = match (step, &session) {
                 (Step::RollBack, _) if server.status() != TxStatus::Idle => link::roll_back(server),
                 (Step::Reset, Some(sql)) if !sql.is_empty() => link::reset(server, sql),
                 // Nothing would take away what is there.
                 (Step::Reset, Some(_)) if server.is_tainted() => return None,
+                // The query did not end the statements to which the client gave their names, or there is none.
+                (Step::Forget, _) if server.must_forget() => link::forget(server),
                 // What the query has left.
                 (Step::Ask, _) if server.must_ask() => link::inspect(&Client::default(), server),
                 _ => continue,

@@ -25,6 +25,10 @@ pub(super) fn give_answers(_client: &mut Client, server: &mut Server, out: &mut 
     while let Some(Expect::Answer(_) | Expect::CopyEnd) = server.expect.front() {
         let answer = server.pop();
         let Some(Expect::Answer(answer)) = answer else { continue };
+        if let Answer::Gone(undo) = &answer {
+            undo.old.iter().for_each(|old| server.prepared.remove(old.id()));
+            continue;
+        }
         if !server.under_way.series.tells(matches!(answer, Answer::Parsed(_) | Answer::Closed(_))) {
             continue;
         }
@@ -32,6 +36,7 @@ pub(super) fn give_answers(_client: &mut Client, server: &mut Server, out: &mut 
             Answer::Parsed(_) => parts::empty(out, PARSE_COMPLETE),
             Answer::Closed(_) => parts::empty(out, CLOSE_COMPLETE),
             Answer::Deallocated(_) => parts::command_complete(out, "DEALLOCATE"),
+            Answer::Gone(_) => {}
             Answer::Command(command) => {
                 if server.status == TxStatus::Failed {
                     out.extend_from_slice(&in_failed_transaction().encode());

@@ -10,6 +10,7 @@ use crate::link::expect::{Asked, Expect, UNREAD};
 use crate::link::inspect::SETTINGS;
 use crate::link::server::Server;
 use crate::link::stateful::Stateful;
+use crate::link::up::deallocated_in;
 use crate::settings::{Change, Settings, Tracker, Uncertain, may_be_hidden};
 use crate::sql::{Effect, classify};
 
@@ -21,10 +22,8 @@ impl Down<'_> {
     pub(super) fn note_command(&mut self, body: &[u8]) {
         if let Some(Expect::Query(asked)) = self.server.expect.front_mut() {
             asked.done += 1;
-            if body.starts_with(b"DEALLOCATE ALL") || body.starts_with(b"DISCARD ALL") {
-                asked.forgotten = None;
-            }
         }
+        self.note_forgotten(body);
         if body.starts_with(b"COPY ") {
             // The data was read, and the Syncs before it ignored.
             let at = self.server.behind_answers();
@@ -45,6 +44,27 @@ impl Down<'_> {
         }
         if dropped && self.server.pinned.any(Stateful::TEMP) {
             self.server.touched = self.server.touched.with(Stateful::RELEASE);
+        }
+    }
+
+    /// Statements have ended, all or one.
+    fn note_forgotten(&mut self, body: &[u8]) {
+        let verbatim = self.client.verbatim;
+        let all = body.starts_with(b"DEALLOCATE ALL") || body.starts_with(b"DISCARD ALL");
+        let gone = match self.server.expect.front_mut() {
+            Some(Expect::Query(asked)) if all => asked.forgotten.take(),
+            Some(Expect::Execute(_, forgotten)) if all && verbatim => forgotten.take(),
+            Some(Expect::Query(asked)) if verbatim && body.starts_with(b"DEALLOCATE") => {
+                let name = asked.text.as_ref().and_then(|text| deallocated_in(text, asked.deallocated));
+                asked.deallocated += 1;
+                let old = name.zip(asked.forgotten.as_mut()).and_then(|(name, left)| left.put(&name, None));
+                old.iter().for_each(|old| self.server.prepared.remove(old.id()));
+                None
+            }
+            _ => None,
+        };
+        if let Some(gone) = gone.filter(|_| verbatim) {
+            gone.statements().for_each(|old| self.server.prepared.remove(old.id()));
         }
     }
 
@@ -200,7 +220,7 @@ pub(in crate::link) fn may_have_run(
     stateful: Stateful,
     text: &[u8],
 ) {
-    if stateful.any(Stateful::TEMP) {
+    if stateful.any(Stateful::TEMP) && !client.verbatim {
         // From now on names may mean what only this backend has.
         server.prepared.outdate_all();
     }

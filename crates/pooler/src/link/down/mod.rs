@@ -191,14 +191,26 @@ impl Down<'_> {
                 let mut expected = self.server.expect.iter();
                 // Behind what it may leave out, and what we say.
                 let next = expected.find(|expect| !expect.is_ours_to_say());
-                matches!(next, Some(Expect::Describe(Some(_)) | Expect::Learn(_) | Expect::Compare(_)))
+                matches!(
+                    next,
+                    Some(
+                        Expect::Describe(Some(_))
+                            | Expect::Learn(_)
+                            | Expect::Compare(_)
+                            | Expect::Restore(_)
+                    )
+                )
             }
             _ => false,
         }
     }
 
     fn own(&self) -> bool {
-        matches!(self.server.expect.front(), Some(Expect::Own))
+        matches!(self.server.expect.front(), Some(Expect::Own | Expect::Restore(_)))
+    }
+
+    fn restores(&self) -> bool {
+        matches!(self.server.expect.front(), Some(Expect::Restore(_)))
     }
 
     /// Reads one message; true when the client gets it.
@@ -212,6 +224,9 @@ impl Down<'_> {
             _ => {}
         }
         if self.own() {
+            if self.restores() && !self.server.restored(header.tag, body) {
+                return Err(broken(header.tag, "was not expected"));
+            }
             if header.tag == tag::DATA_ROW
                 && let Some(findings) = &mut self.server.own
             {
@@ -301,6 +316,10 @@ impl Down<'_> {
                 self.server.settle();
                 return Ok(false);
             }
+            Some(Expect::Restore(_)) => {
+                self.own_ended = self.server.expect.is_empty();
+                return Ok(false);
+            }
             Some(Expect::Query(asked)) => {
                 if let Some(forgotten) = asked.forgotten {
                     // It did not come to that.
@@ -342,6 +361,10 @@ impl Down<'_> {
         if fields.is_some_and(|fields| fields.is_fatal()) {
             // The end follows. What the client is told depends on whether its connection can go on.
             self.server.process.last_words = error.map(Box::new);
+            return false;
+        }
+        if self.restores() {
+            // Told where it is used.
             return false;
         }
         if self.own() {

@@ -55,7 +55,7 @@ impl Down<'_> {
     /// The client is told what a statement returns.
     pub(super) fn described(&mut self, described: &Described, description: &[u8]) {
         let shape = Shape::of(description);
-        if described.statement.tell(shape) {
+        if described.statement.tell(shape) || described.statement.is_verbatim() {
             return;
         }
         let own = apart(self.common, self.client, described);
@@ -133,7 +133,7 @@ impl Down<'_> {
                     // It is not told again: its statement is the one of which it was told.
                     self.client.names.replace(&described.name, &described.statement, &before);
                 }
-                if described.statement.tell_types(types) {
+                if described.statement.tell_types(types) || described.statement.is_verbatim() {
                     let id = described.statement.id();
                     self.is_as_told(id);
                     return;

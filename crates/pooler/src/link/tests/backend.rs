@@ -42,6 +42,14 @@ fn error(code: &str) -> Vec<u8> {
 }
 
 impl Fake {
+    /// Statements that have a name.
+    pub(super) fn names(&self) -> Vec<String> {
+        let named = self.statements.keys().filter(|name| !name.is_empty());
+        let mut names: Vec<_> = named.map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        names.sort();
+        names
+    }
+
     /// Reads bytes and answers.
     pub(super) fn answer(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.unread.extend_from_slice(bytes);
@@ -151,9 +159,18 @@ impl Fake {
                 b"ROLLBACK\0"
             }
             _ if self.status == b'E' => return Err("25P02"),
-            b"deallocate all" => {
-                self.statements.clear();
+            b"deallocate all" | b"DEALLOCATE ALL" => {
+                self.statements.retain(|name, _| name.is_empty());
                 b"DEALLOCATE ALL\0"
+            }
+            text if text.starts_with(b"deallocate ") => {
+                self.statements.remove(&text[b"deallocate ".len()..]).ok_or("26000")?;
+                b"DEALLOCATE\0"
+            }
+            text if text.starts_with(b"execute ") => {
+                let found = self.statements.get(&text[b"execute ".len()..]).ok_or("26000")?;
+                out.extend(message(b'D', found));
+                b"SELECT 1\0"
             }
             b"" => {
                 out.extend(message(b'I', b""));

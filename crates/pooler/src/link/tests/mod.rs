@@ -12,6 +12,7 @@ mod left;
 mod memory;
 mod pair;
 mod reading;
+mod session;
 mod settings;
 mod stale;
 mod strict;
@@ -55,10 +56,14 @@ fn text(number: u8, who: usize) -> String {
 }
 
 fn encode(say: &Say, who: usize) -> Vec<u8> {
+    encode_as(say, &|n| text(n, who))
+}
+
+fn encode_as(say: &Say, text: &dyn Fn(u8) -> String) -> Vec<u8> {
     let name = |n: &u8| NAMES[usize::from(*n) % NAMES.len()];
     match say {
-        Say::Query(n) => message(b'Q', format!("{}\0", text(*n, who)).as_bytes()),
-        Say::Parse(s, n) => message(b'P', format!("{}\0{}\0\0\0", name(s), text(*n, who)).as_bytes()),
+        Say::Query(n) => message(b'Q', format!("{}\0", text(*n)).as_bytes()),
+        Say::Parse(s, n) => message(b'P', format!("{}\0{}\0\0\0", name(s), text(*n)).as_bytes()),
         Say::Bind(s) => message(b'B', format!("\0{}\0\0\0\0\0\0\0", name(s)).as_bytes()),
         Say::DescribeStatement(s) => message(b'D', format!("S{}\0", name(s)).as_bytes()),
         Say::DescribePortal => message(b'D', b"P\0"),

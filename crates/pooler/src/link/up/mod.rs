@@ -7,6 +7,7 @@
 //!  mod.rs        a chunk, message by message      statement.rs  Parse, Describe, Close
 //!  read.rs       how much of one is needed        portal.rs     Bind, Execute, Sync
 //!  query.rs      simple queries                   reading.rs    under which settings texts are read
+//!                                                 verbatim.rs   session mode: names go on as they are
 //! ```
 
 use dormouse_pgwire::frame::{self, HEADER_LEN, Header};
@@ -24,7 +25,9 @@ mod query;
 mod read;
 mod reading;
 mod statement;
+mod verbatim;
 
+pub(super) use query::deallocated_in;
 use read::{There, invalid, wanted};
 
 /// Replies that a backend may owe to one client. Who sends more without taking any waits.
@@ -166,7 +169,7 @@ impl Up<'_> {
             let Some(header) = frame::header(rest) else { break };
             let header = header.map_err(|_| invalid(rest[0], "impossible length"))?;
             let whole = HEADER_LEN + header.body_len;
-            let there = match wanted(header, rest, self.common.strict)? {
+            let there = match wanted(header, rest, self.common.strict && !self.client.verbatim)? {
                 There::Enough(there) => there,
                 There::Needs(needs) => {
                     self.client.needs = needs;
@@ -175,8 +178,9 @@ impl Up<'_> {
             };
             let rested = self.server.expect.is_empty() && !self.server.unsynced;
             let fate = self.message(header, &rest[..there.min(rest.len())], at, &mut write)?;
-            let holds =
-                !matches!(fate, Fate::Stall) && self.server.remember(header.tag, rest.get(..whole), rested);
+            let holds = !matches!(fate, Fate::Stall)
+                && !self.client.verbatim
+                && self.server.remember(header.tag, rest.get(..whole), rested);
             let end = at + whole.min(rest.len());
             let to_come = (at + whole).saturating_sub(input.len());
             match fate {

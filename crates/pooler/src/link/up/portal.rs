@@ -12,7 +12,7 @@ use crate::link::expect::Expect;
 use crate::link::parts;
 use crate::link::stateful::Stateful;
 use crate::link::write::Write;
-use crate::statement::{Fit, NOBODYS, Statement, is_others};
+use crate::statement::{Fit, NOBODYS, Statement};
 
 /// Portals that are remembered at the same time. Who pipelines more has each of them asked about.
 const MAX_PORTALS: usize = 1024;
@@ -36,19 +36,18 @@ impl Up<'_> {
             return Ok(Fate::Stall);
         }
         let statement = self.client.names.get(name).cloned();
-        if self.server.is_unsure(Some(name), statement.as_ref().map(|statement| statement.id())) {
+        if self.is_open(Some(name), statement.as_deref()) {
             return Ok(Fate::Stall);
         }
         self.must_exist(name, statement.as_deref())?;
-        let by_number =
-            statement.as_ref().filter(|statement| !(name.is_empty() && self.is_unnamed_there(statement)));
+        let by_number = statement.as_ref().filter(|statement| self.needs_more(name, statement));
         let fit = by_number.map_or(Fit::Good, |statement| self.fit(statement, at, write));
         if fit == Fit::Asked {
             return Ok(Fate::Stall);
         }
         self.common.counters.bind_count += u64::from(self.common.counts_statements());
         match &statement {
-            None if !is_others(name) => {
+            None if !self.is_others(name) => {
                 let by_sql = self.common.registry.intern(PREPARED_BY_SQL, Stateful::of);
                 self.note_portal(portal, Some(&by_sql));
             }
@@ -59,8 +58,9 @@ impl Up<'_> {
         }
         let named_there = match by_number {
             Some(_) if fit == Fit::Bad => Some(NOBODYS),
+            Some(statement) if statement.is_verbatim() => None,
             Some(statement) => Some(statement.name()),
-            None if statement.is_none() && is_others(name) => Some(NOBODYS),
+            None if statement.is_none() && self.is_others(name) => Some(NOBODYS),
             // The unnamed one; or not ours: prepared by SQL, or a mistake that PostgreSQL will tell.
             None => None,
         };
@@ -146,6 +146,9 @@ impl Up<'_> {
         } else {
             self.server.under_way.portals.get(portal).cloned()
         };
+        if self.client.verbatim {
+            return Ok(self.execute_verbatim(statement, at, write));
+        }
         if let Some(name) = statement.as_ref().and_then(|statement| self.deallocated(statement)) {
             return Ok(self.deallocate(&name, at, write));
         }

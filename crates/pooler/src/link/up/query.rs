@@ -36,6 +36,9 @@ impl Up<'_> {
         }
         // As in PostgreSQL: a simple query ends the unnamed statement.
         let unnamed = self.client.names.put(b"", None);
+        if self.client.verbatim {
+            return Ok(self.query_verbatim(stateful, text, unnamed));
+        }
         // In the middle of a series it does more than that: it ends the series' transaction.
         let refused = self.server.status == TxStatus::Failed;
         if names
@@ -57,7 +60,14 @@ impl Up<'_> {
         }
         let noted = stateful.without(Stateful::READS).outlives() || self.may_unplay(stateful);
         let text = noted.then(|| text.into());
-        self.server.push(Expect::Query(Asked { stateful, text, unnamed, forgotten, done: 0 }));
+        self.server.push(Expect::Query(Asked {
+            stateful,
+            text,
+            unnamed,
+            forgotten,
+            done: 0,
+            deallocated: 0,
+        }));
         Ok(Fate::Pass)
     }
 
@@ -117,14 +127,8 @@ impl Up<'_> {
         if !statement.stateful().any(Stateful::DEALLOCATE) {
             return None;
         }
-        let mut named: Option<Box<[u8]>> = None;
-        classify(statement.text(), &mut |effect| {
-            if let Effect::Deallocate(name) = effect {
-                named = Some(Box::from(name.as_bytes()));
-            }
-        });
         let own = self.server.pinned.any(Stateful::PREPARE) || self.server.touched.any(Stateful::PREPARE);
-        let name = named?;
+        let name = deallocated_in(statement.text(), 0)?;
         let ours =
             self.client.names.get(&name).is_some() || (!own && self.server.is_unsure(Some(&name), None));
         ours.then_some(name)
@@ -141,4 +145,18 @@ impl Up<'_> {
         self.server.push(Expect::Answer(Answer::Deallocated(undo)));
         Fate::Drop
     }
+}
+
+/// The name in the so-manyth `DEALLOCATE` of one in a text.
+pub(in crate::link) fn deallocated_in(text: &[u8], at: usize) -> Option<Box<[u8]>> {
+    let (mut before, mut found) = (0, None);
+    classify(text, &mut |effect| {
+        if let Effect::Deallocate(name) = effect {
+            if before == at {
+                found = Some(Box::from(name.as_bytes()));
+            }
+            before += 1;
+        }
+    });
+    found
 }

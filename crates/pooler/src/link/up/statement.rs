@@ -26,6 +26,9 @@ impl Up<'_> {
         if !self.common.registry.has_room(rest.len()) {
             return Err(Violation::TooMuchText);
         }
+        if self.client.verbatim {
+            return Ok(self.parse_verbatim(name, rest));
+        }
         let statement = self.meant(rest);
         if self.server.is_unsure((!name.is_empty()).then_some(name), Some(statement.id())) {
             return Ok(Fate::Stall);
@@ -101,8 +104,12 @@ impl Up<'_> {
         out: &mut Vec<u8>,
         parsed_next: bool,
     ) -> bool {
-        let reading = self.reading();
-        let need = self.server.prepared.want(statement, reading);
+        let need = if statement.is_verbatim() {
+            self.server.prepared.want_verbatim(statement)
+        } else {
+            let reading = self.reading();
+            self.server.prepared.want(statement, reading)
+        };
         if need == Need::Nothing {
             return false;
         }
@@ -119,8 +126,11 @@ impl Up<'_> {
                 self.server.prepared.is_as_told(statement.id());
             }
         }
-        while let Some(old) = self.server.prepared.surplus(self.common.max_prepared.max(1)) {
-            parts::of_statement(out, tag::CLOSE, &old.name());
+        // Of its own names a client may have as many as without a pool.
+        while !statement.is_verbatim()
+            && let Some(old) = self.server.prepared.surplus(self.common.max_prepared.max(1))
+        {
+            parts::of_statement(out, tag::CLOSE, old.name().as_bytes());
             self.server.push(Expect::Evict(old));
         }
         true
@@ -156,10 +166,32 @@ impl Up<'_> {
     /// With strict names: whether there may be such a statement, prepared by a message or by SQL.
     pub(super) fn must_exist(&self, name: &[u8], statement: Option<&Statement>) -> Result<(), Violation> {
         let by_sql = self.server.pinned.with(self.server.touched).any(Stateful::PREPARE);
-        if self.common.strict && statement.is_none() && !name.is_empty() && !by_sql {
+        let strict = self.common.strict && !self.client.verbatim;
+        if strict && statement.is_none() && !name.is_empty() && !by_sql {
             return Err(Violation::Unknown);
         }
         Ok(())
+    }
+
+    /// Whether it is open what a name means when the backend reads what is sent now.
+    pub(super) fn is_open(&self, name: Option<&[u8]>, statement: Option<&Statement>) -> bool {
+        // One of the client's own is what its name is.
+        let number = statement.filter(|statement| !statement.is_verbatim()).map(Statement::id);
+        self.server.is_unsure(name, number)
+    }
+
+    /// Whether a name that means nothing to this client could mean something on the backend that is not the client's.
+    pub(super) fn is_others(&self, name: &[u8]) -> bool {
+        !self.client.verbatim && is_others(name)
+    }
+
+    /// Whether a client's statement cannot be used without a look at what the backend has: under its number, or, in session
+    /// mode, because it is not there.
+    pub(super) fn needs_more(&self, name: &[u8], statement: &Statement) -> bool {
+        match self.client.verbatim {
+            true => !self.server.prepared.is_ready(statement),
+            false => !(name.is_empty() && self.is_unnamed_there(statement)),
+        }
     }
 
     /// Whether a client's unnamed statement is the backend's unnamed one. One that has a number there is used under
@@ -181,15 +213,14 @@ impl Up<'_> {
         }
         let statement = (kind == b'S').then(|| self.client.names.get(name).cloned()).flatten();
         let named = (kind == b'S').then_some(name);
-        if self.server.is_unsure(named, statement.as_ref().map(|statement| statement.id())) {
+        if self.is_open(named, statement.as_deref()) {
             return Ok(Fate::Stall);
         }
         if kind == b'S' {
             self.must_exist(name, statement.as_deref())?;
         }
         let is_known = statement.is_some();
-        let by_number =
-            statement.as_ref().filter(|statement| !(name.is_empty() && self.is_unnamed_there(statement)));
+        let by_number = statement.as_ref().filter(|statement| self.needs_more(name, statement));
         // It is told what is there, so that may be anything.
         let said = self.server.prepared.say(by_number.map(|statement| statement.id()));
         let fit = by_number.map_or(Fit::Good, |statement| self.fit(statement, at, write));
@@ -199,8 +230,9 @@ impl Up<'_> {
         }
         let named_there = match by_number {
             Some(_) if fit == Fit::Bad => Some(NOBODYS),
+            Some(statement) if statement.is_verbatim() => None,
             Some(statement) => Some(statement.name()),
-            None if kind == b'S' && !is_known && is_others(name) => Some(NOBODYS),
+            None if kind == b'S' && !is_known && self.is_others(name) => Some(NOBODYS),
             None => None,
         };
         let fate = match named_there {
@@ -225,6 +257,9 @@ impl Up<'_> {
 
     pub(super) fn close(&mut self, body: &[u8], at: usize, write: &mut Write<'_>) -> Result<Fate, Violation> {
         let (kind, name) = kind_and_name(tag::CLOSE, body)?;
+        if kind == b'S' && self.client.verbatim {
+            return Ok(self.close_verbatim(name));
+        }
         if kind == b'S' && self.server.is_unsure(Some(name), None) {
             return Ok(Fate::Stall);
         }
