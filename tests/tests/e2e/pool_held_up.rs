@@ -65,6 +65,31 @@ async fn a_new_configuration_does_not_end_the_pause_and_holds_for_who_waits() {
 }
 
 #[test]
+fn the_signal_closes_servers_that_rest_and_suspend_does_not() {
+    let Some(foreign) = server(15) else { return };
+    let pooler = pooler(&foreign, "dbname=postgres", "pool_mode = transaction\nquery_wait_timeout = 1");
+    let dsn = pooler.dsn("127.0.0.1", "s", "new", "db");
+    let servers = || foreign.sql("postgres", "select count(*) from pg_stat_activity where usename = 's'");
+    assert_eq!(pooler.psql(&dsn, "select 1").good(), "1");
+    assert_eq!(servers(), "1");
+    // It is over with its operator, as with PgBouncer.
+    console(&pooler, "suspend");
+    pooler.wait_for_log("admin disappeared when suspended, doing RESUME");
+    assert_eq!(servers(), "1");
+    assert_eq!(pooler.psql(&dsn, "select 1").good(), "1");
+    pooler.signal(Signal::USR1);
+    pooler.wait_for_log("paused: nothing runs");
+    let start = Mono::now();
+    while servers() != "0" {
+        assert!(start.elapsed() < WITHIN, "they are closed");
+    }
+    // PAUSE is not.
+    assert!(pooler.psql(&dsn, "select 1").bad().contains("query_wait_timeout"));
+    console(&pooler, "resume");
+    assert_eq!(pooler.psql(&dsn, "select 1").good(), "1");
+}
+
+#[test]
 fn pause_does_not_wait_for_a_server_that_is_away() {
     let Some(mut foreign) = server(15) else { return };
     let pooler = pooler(&foreign, "dbname=postgres", "pool_mode = transaction\nserver_login_retry = 15");

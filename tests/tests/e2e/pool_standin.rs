@@ -177,9 +177,11 @@ async fn the_console_by_socket_shows_what_there_is_and_ends_the_pooler() {
     let version = Command::new(dormouse_tests::binary()).args(["pool", "--version"]).output().unwrap();
     assert_eq!(admin("show version").good(), String::from_utf8_lossy(&version.stdout).trim());
     assert!(admin("kill nonsense").bad().contains("no such database: nonsense"));
-    admin("suspend").good();
-    assert!(admin("show state").good().contains("suspended|yes"));
-    admin("resume").good();
+    // By one operator, with whom it ends.
+    let dsn = pooler.dsn(&dir, "pgbouncer", "''", "pgbouncer");
+    let suspends = ["-XAtq", "-d", &dsn, "-c", "suspend", "-c", "show state", "-c", "resume"];
+    let said = dormouse_tests::programs::run(std::path::Path::new("psql"), &suspends, &[]).good();
+    assert!(said.contains("suspended|yes"), "{said}");
     assert!(admin("resume").bad().contains("not paused"));
     // Only when everybody has left; meanwhile nobody else comes in, but for the console.
     admin("shutdown wait_for_clients").good();

@@ -71,13 +71,13 @@ pub(crate) async fn serve(shared: &Arc<Shared>, client: &mut Client, mut admin: 
 
 async fn converse(shared: &Arc<Shared>, client: &mut Client, mut admin: Admin) -> Result<(), End> {
     tracing::info!(user = admin.name, peer = %admin.peer, "console opened");
-    let _present = Operators::enter(shared, &mut admin, &client.stream);
+    let present = Operators::enter(shared, &mut admin, &client.stream);
     let mut out = AuthenticationOk.encode();
     welcome(VERSION, &mut out);
     ReadyForQuery(TxStatus::Idle).encode_into(&mut out);
     client.send(&out).await?;
     let (desk, mut console) = (Desk::new(shared), Console::new(admin.may_change));
-    let mut asking = takeover::Asking::new(shared);
+    let mut asking = takeover::Asking::new(shared, present.number);
     loop {
         let (tag, body) = message(client).await?;
         out.clear();

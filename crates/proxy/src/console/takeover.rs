@@ -18,17 +18,19 @@ use crate::upstream::{Request, Upstream};
 /// Sockets that one message can carry.
 const MAX_SOCKETS: usize = 64;
 
-/// A PgBouncer that is started with `-R` says SUSPEND, and then SHOW FDS, which is refused: it gives up. What it has held
-/// up goes on when it leaves.
+/// SUSPEND lasts as long as an operator is there, as with PgBouncer. One that is started with `-R` says it, and then SHOW FDS,
+/// which is refused: it gives up. What it has held up goes on when it leaves, whoever else is there.
 pub(super) struct Asking<'a> {
     shared: &'a Shared,
+    /// The operator.
+    number: u32,
     suspended: bool,
     refused: bool,
 }
 
 impl<'a> Asking<'a> {
-    pub(super) fn new(shared: &'a Shared) -> Self {
-        Self { shared, suspended: false, refused: false }
+    pub(super) fn new(shared: &'a Shared, number: u32) -> Self {
+        Self { shared, number, suspended: false, refused: false }
     }
 
     /// This was said.
@@ -40,12 +42,12 @@ impl<'a> Asking<'a> {
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        if let Some(upstream) = &self.shared.upstream
-            && self.suspended
-            && self.refused
-            && upstream.is_suspended()
-        {
-            tracing::info!("who said SUSPEND has left without the sockets: resumed");
+        let Some(upstream) = self.shared.upstream.as_ref().filter(|upstream| upstream.is_suspended()) else {
+            return;
+        };
+        let alone = || self.shared.operators.list().iter().all(|it| it.number == self.number);
+        if self.suspended && self.refused || alone() {
+            tracing::info!("admin disappeared when suspended, doing RESUME");
             upstream.resume();
         }
     }

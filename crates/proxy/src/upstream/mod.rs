@@ -51,8 +51,8 @@ pub(crate) use login::login;
 pub use requests::{Request, Requests, Shutdown};
 pub(crate) use target::NoAddress;
 
-use crate::pooled::Target as Meant;
 use crate::pooled::pools::{PoolKey, Pools};
+use crate::pooled::{Order, Target as Meant};
 use crate::tls::Tls;
 use crate::wake::{Compute, Wake};
 use state::{State, Users};
@@ -162,8 +162,16 @@ impl Upstream {
         self.state().encryption.tls.clone()
     }
 
-    /// Lets no work begin; returns when nothing runs any more.
-    pub async fn pause(&self) {
+    /// The same as PAUSE of everything on the console, as far as nothing else holds: servers that rest are closed.
+    pub async fn pause_all(&self) {
+        if let Some(pools) = self.0.pools.get().and_then(Weak::upgrade) {
+            pools.order(&Meant::All, Order::Pause);
+        }
+        self.pause().await;
+    }
+
+    /// Lets no work begin, and leaves servers as they are; returns when nothing runs any more.
+    pub(crate) async fn pause(&self) {
         self.0.paused.store(true, Ordering::Release);
         let state = self.state();
         state.all().for_each(Target::pause);

@@ -238,7 +238,7 @@ impl Pooler {
         tracing::info!("pausing");
         let upstream = self.upstream.clone();
         paused.spawn("pause", async move {
-            upstream.pause().await;
+            upstream.pause_all().await;
             tracing::info!("paused: nothing runs");
         });
     }
