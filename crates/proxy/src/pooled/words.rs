@@ -13,31 +13,29 @@ use crate::session::{crashed, help, stopping};
 const ROLLED_BACK: &str =
     "The transaction is rolled back, unless its COMMIT was already on the way. The connection goes on.";
 
-/// Why the backend ended, as an error of the statement, not of the connection. What PostgreSQL has said of it stays as
-/// it is: programs compare messages.
+/// Why the backend ended, as an error of the statement, not of the connection. What PostgreSQL has said of it (somebody
+/// ended it, a timeout, a conflict with recovery) keeps its code and its words: programs compare them.
 pub(super) fn of_statement(last: Option<&ErrorResponse>, closing: Option<Closing>) -> Vec<u8> {
-    let (code, text) = match (last, closing) {
-        (_, Some(Closing::Draining | Closing::Now)) => {
-            (SqlState::ADMIN_SHUTDOWN, "the statement was ended because the endpoint is stopping".to_owned())
-        }
-        (Some(last), _) if last.fields.code() == SqlState::ADMIN_SHUTDOWN.as_str() => {
-            (SqlState::ADMIN_SHUTDOWN, last.fields.message().to_owned())
-        }
-        _ => (
+    let stops = matches!(closing, Some(Closing::Draining | Closing::Now));
+    let hint = format!(
+        "Run the transaction again: the database comes back by itself. {}",
+        help("pooled-transaction-lost")
+    );
+    // The words of a crash are of a whole server that ends, with everybody's connection.
+    if let Some(last) = last.filter(|last| !stops && last.fields.code() != SqlState::CRASH_SHUTDOWN.as_str())
+    {
+        let error = Severity::Error.as_str();
+        let detail = format!("The backend of this statement was ended. {ROLLED_BACK}");
+        return last.clone().field(b'S', error).field(b'V', error).detail(&detail).hint(&hint).encode();
+    }
+    let (code, text) = match stops {
+        true => (SqlState::ADMIN_SHUTDOWN, "the statement was ended because the endpoint is stopping"),
+        false => (
             SqlState::CONNECTION_FAILURE,
-            "PostgreSQL ended unexpectedly while the statement or its transaction ran".to_owned(),
+            "PostgreSQL ended unexpectedly while the statement or its transaction ran",
         ),
     };
-    ClientError::error(code, text)
-        .with_detail(match code == SqlState::ADMIN_SHUTDOWN && closing.is_none() {
-            true => format!("The backend of this statement was ended. {ROLLED_BACK}"),
-            false => ROLLED_BACK.to_owned(),
-        })
-        .with_hint(format!(
-            "Run the transaction again: the database comes back by itself. {}",
-            help("pooled-transaction-lost")
-        ))
-        .encode()
+    ClientError::error(code, text).with_detail(ROLLED_BACK).with_hint(hint).encode()
 }
 
 /// Why the connection ends.
@@ -127,6 +125,13 @@ mod tests {
         assert!(detail.starts_with("The backend of this statement was ended. "));
         assert!(told(Some(&postgres), Some(Closing::Draining))[1].contains("endpoint is stopping"));
         assert_eq!(told(None, None)[0], "08006");
+        let crash =
+            ErrorResponse::new(Severity::Fatal, SqlState::CRASH_SHUTDOWN, "because of crash of another");
+        assert_eq!(told(Some(&crash), None)[0], "08006");
+        let late = |code| ErrorResponse::new(Severity::Fatal, code, "due to a timeout");
+        let [idle, long] = [SqlState::IDLE_IN_TRANSACTION_TIMEOUT, SqlState::TRANSACTION_TIMEOUT].map(late);
+        assert_eq!(told(Some(&idle), None)[..2], ["25P03", "due to a timeout"]);
+        assert_eq!(told(Some(&long), None)[..2], ["25P04", "due to a timeout"]);
     }
 
     #[test]
