@@ -13,17 +13,21 @@ use crate::session::{crashed, help, stopping};
 const ROLLED_BACK: &str =
     "The transaction is rolled back, unless its COMMIT was already on the way. The connection goes on.";
 
-/// Why the backend ended, as an error of the statement, not of the connection. What PostgreSQL has said of it (somebody
-/// ended it, a timeout, a conflict with recovery) keeps its code and its words: programs compare them.
+/// What PostgreSQL ends one backend for on purpose: somebody asked, or a transaction's time was over.
+const ON_PURPOSE: [SqlState; 3] =
+    [SqlState::ADMIN_SHUTDOWN, SqlState::IDLE_IN_TRANSACTION_TIMEOUT, SqlState::TRANSACTION_TIMEOUT];
+
+/// Why the backend ended, as an error of the statement, not of the connection. What PostgreSQL has said of it when that
+/// was on purpose keeps its code and its words: programs compare them.
 pub(super) fn of_statement(last: Option<&ErrorResponse>, closing: Option<Closing>) -> Vec<u8> {
     let stops = matches!(closing, Some(Closing::Draining | Closing::Now));
     let hint = format!(
         "Run the transaction again: the database comes back by itself. {}",
         help("pooled-transaction-lost")
     );
-    // The words of a crash are of a whole server that ends, with everybody's connection.
-    if let Some(last) = last.filter(|last| !stops && last.fields.code() != SqlState::CRASH_SHUTDOWN.as_str())
-    {
+    let on_purpose =
+        |last: &&ErrorResponse| ON_PURPOSE.iter().any(|code| code.as_str() == last.fields.code());
+    if let Some(last) = last.filter(|last| !stops && on_purpose(last)) {
         let error = Severity::Error.as_str();
         let detail = format!("The backend of this statement was ended. {ROLLED_BACK}");
         return last.clone().field(b'S', error).field(b'V', error).detail(&detail).hint(&hint).encode();
