@@ -7,9 +7,10 @@
 //!  mod.rs      each message, held against what is expected      answers.rs  answers of our own
 //!  effects.rs  what a statement left behind                     role.rs     the role that a client began with
 //!  stale.rs    statements older than their tables               copy.rs     Syncs in front of COPY data
+//!  errors.rs   who is told of an error
 //! ```
 
-use dormouse_pgwire::backend::{ErrorResponse, TxStatus};
+use dormouse_pgwire::backend::TxStatus;
 use dormouse_pgwire::frame::{self, HEADER_LEN, Header};
 use dormouse_pgwire::tag::backend as tag;
 
@@ -18,11 +19,12 @@ use super::expect::Expect;
 use super::server::Server;
 use super::stateful::Stateful;
 use super::write::Write;
-use super::{Common, failure, inspect, parts, watch};
+use super::{Common, inspect, parts, watch};
 
 mod answers;
 mod copy;
 mod effects;
+mod errors;
 mod role;
 mod stale;
 
@@ -353,47 +355,6 @@ impl Down<'_> {
         }
         self.role_stays(status);
         Ok(true)
-    }
-
-    fn error(&mut self, body: &[u8]) -> bool {
-        let error = ErrorResponse::decode(body).ok();
-        let fields = error.as_ref().map(|error| &error.fields);
-        if fields.is_some_and(|fields| fields.is_fatal()) {
-            // The end follows. What the client is told depends on whether its connection can go on.
-            self.server.process.last_words = error.map(Box::new);
-            return false;
-        }
-        if self.restores() {
-            // Told where it is used.
-            return false;
-        }
-        if self.own() {
-            let message = fields.map_or("unreadable", |fields| fields.message()).to_owned();
-            if let Some(findings) = &mut self.server.own {
-                findings.fail(message);
-            }
-            return false;
-        }
-        if matches!(self.server.expect.front(), Some(Expect::Mark)) {
-            // A cancel request that came too late.
-            return false;
-        }
-        if matches!(self.server.expect.front(), Some(Expect::Stale)) {
-            failure::failed(self.client, self.server);
-            self.stale = true;
-            return false;
-        }
-        self.failing();
-        if fields.is_some_and(stale::is_told) {
-            self.common.registry.outdate();
-            if self.server.can_say_again(self.client) {
-                failure::failed(self.client, self.server);
-                self.server.will_say_again();
-                return false;
-            }
-        }
-        failure::failed(self.client, self.server);
-        true
     }
 
     fn parameter(&mut self, body: &[u8]) -> bool {

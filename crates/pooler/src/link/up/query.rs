@@ -1,5 +1,7 @@
 //! Simple queries, and what SQL does to the protocol's prepared statements.
 
+use std::sync::Arc;
+
 use dormouse_pgwire::backend::TxStatus;
 use dormouse_pgwire::frame::Header;
 use dormouse_pgwire::tag::frontend as tag;
@@ -55,6 +57,18 @@ impl Up<'_> {
         self.begins(stateful);
         self.rereads(stateful, text);
         let forgotten = self.deallocates(stateful, text);
+        self.asks(stateful, text, unnamed, forgotten);
+        Ok(Fate::Pass)
+    }
+
+    /// A simple query goes to the backend; of its text is kept what its end will be held against.
+    pub(super) fn asks(
+        &mut self,
+        stateful: Stateful,
+        text: &[u8],
+        unnamed: Option<Arc<Statement>>,
+        forgotten: Option<Forgotten>,
+    ) {
         if stateful.any(Stateful::FETCHES) {
             self.fetches();
         }
@@ -68,7 +82,6 @@ impl Up<'_> {
             done: 0,
             deallocated: 0,
         }));
-        Ok(Fate::Pass)
     }
 
     /// The backend may drop statements when it comes to this: whatever is used from now on is parsed again. The

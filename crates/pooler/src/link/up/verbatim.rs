@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::query::deallocated_in;
 use super::{Fate, Up};
-use crate::link::expect::{Answer, Asked, Expect, Undo};
+use crate::link::expect::{Answer, Expect, Undo};
 use crate::link::stateful::Stateful;
 use crate::link::write::Write;
 use crate::statement::{Forgotten, Statement};
@@ -104,19 +104,7 @@ impl Up<'_> {
         self.rereads(stateful, text);
         // Which of those that it names it comes to is told by its answer.
         let forgotten = self.forgets(stateful.and(ENDS));
-        if stateful.any(Stateful::FETCHES) {
-            self.fetches();
-        }
-        let noted = stateful.without(Stateful::READS).outlives() || self.may_unplay(stateful);
-        let text = noted.then(|| text.into());
-        self.server.push(Expect::Query(Asked {
-            stateful,
-            text,
-            unnamed,
-            forgotten,
-            done: 0,
-            deallocated: 0,
-        }));
+        self.asks(stateful, text, unnamed, forgotten);
         Fate::Pass
     }
 
