@@ -37,7 +37,8 @@ const RETRIES: usize = 10;
 const TOLD: usize = 6;
 
 /// What a connection may end with in bad weather.
-const ENDS: [&str; 8] = ["57P01", "57P02", "57P03", "08006", "08P01", "53300", "22023", "08001"];
+const ENDS: [&str; 9] =
+    ["57P01", "57P02", "57P03", "08006", "08P01", "53300", "22023", "08001", "XX000"];
 
 /// What was wrong.
 pub(super) struct Failure {
@@ -61,7 +62,9 @@ struct Answer {
 }
 
 /// PostgreSQL 18 (18.4 at least) answers so to the first statement after Parse, Bind, Execute, Query, Sync: it believes
-/// that a transaction is open. Which of the two sides meets it depends on what the pool answers by itself.
+/// that a transaction is open. Which of the two sides meets it depends on what the pool answers by itself. PostgreSQL 15
+/// ends a session so, "RollbackToSavepoint: unexpected state STARTED", that says ROLLBACK TO where no savepoint is, in a
+/// pipeline.
 const CONFUSED: &str = "E:XX000";
 
 /// It.
