@@ -21,6 +21,7 @@ pub mod backend_stream;
 pub mod throttle;
 pub(crate) mod lookups;
 pub(crate) mod proofs;
+mod raw;
 pub mod arrivals;
 pub mod peer;
 pub mod cancel;

@@ -14,6 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
+use crate::raw;
+
 /// A client's transport.
 #[derive(Debug)]
 pub enum ClientStream {
@@ -226,7 +228,7 @@ pub(crate) fn suite_name(suite: CipherSuite) -> String {
 impl AsyncRead for ClientStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Plain(stream) => raw::poll_recv(stream, cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(tls) => Pin::new(&mut tls.stream).poll_read(cx, buf),
             Self::Carried(carried) => Pin::new(&mut carried.stream).poll_read(cx, buf),
@@ -237,7 +239,7 @@ impl AsyncRead for ClientStream {
 impl AsyncWrite for ClientStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Plain(stream) => raw::poll_send(stream, cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(tls) => Pin::new(&mut tls.stream).poll_write(cx, buf),
             Self::Carried(carried) => Pin::new(&mut carried.stream).poll_write(cx, buf),

@@ -37,8 +37,7 @@ const RETRIES: usize = 10;
 const TOLD: usize = 6;
 
 /// What a connection may end with in bad weather.
-const ENDS: [&str; 9] =
-    ["57P01", "57P02", "57P03", "08006", "08P01", "53300", "22023", "08001", "XX000"];
+const ENDS: [&str; 9] = ["57P01", "57P02", "57P03", "08006", "08P01", "53300", "22023", "08001", "XX000"];
 
 /// What was wrong.
 pub(super) struct Failure {

@@ -9,7 +9,7 @@
     reason = "watching a descriptor that is not Tokio's own is a promise about who closes it"
 )]
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -18,6 +18,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+
+use crate::raw;
 
 /// See the module.
 #[derive(Debug)]
@@ -45,18 +47,12 @@ impl Quiet {
 
     /// Reads if something has come. Costs no system call when nothing has.
     pub(super) fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
-        self.socket.try_io(Interest::READABLE, |mut socket| socket.read(into))
+        self.socket.try_io(Interest::READABLE, |socket| raw::recv(socket, into))
     }
 
     /// Writes what there is room for.
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let mut socket = self.socket.get_ref();
-        loop {
-            match socket.write(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                done => return done,
-            }
-        }
+        raw::send(self.socket.get_ref(), bytes)
     }
 }
 
@@ -72,8 +68,7 @@ impl AsyncRead for Quiet {
             let mut ready = ready!(self.socket.poll_read_ready(cx))?;
             let into = buf.initialize_unfilled();
             let wanted = into.len();
-            let mut socket = self.socket.get_ref();
-            match socket.read(into) {
+            match raw::recv(self.socket.get_ref(), into) {
                 Ok(count) => {
                     if 0 < count && count < wanted {
                         // That was all: the next call need not ask the system. An end of file is not forgotten so.
@@ -83,7 +78,6 @@ impl AsyncRead for Quiet {
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
