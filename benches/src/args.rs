@@ -30,6 +30,14 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) quick: bool,
 
+    /// Of `pool`, only pgbench cases whose name in the table contains this.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) only: Option<String>,
+
+    /// Rounds of `pool`'s cases; 3 by default, 2 where 1,000 clients log in each time.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub(crate) rounds: Option<u16>,
+
     /// 10 adds a database of 10 GiB to what `storage` measures of starts and branches.
     #[arg(long, default_value_t = 1, value_name = "GIB", value_parser = clap::builder::PossibleValuesParser::new(["1", "10"]).map(|text| if text == "10" { 10_u32 } else { 1 }))]
     pub(crate) size: u32,

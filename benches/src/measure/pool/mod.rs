@@ -65,6 +65,17 @@ struct Plan {
 
 impl Plan {
     fn of(args: &Args) -> Self {
+        let mut plan = Self::usual(args);
+        if let Some(only) = &args.only {
+            plan.cases.retain(|case| case.name().contains(only.as_str()));
+        }
+        if let Some(rounds) = args.rounds {
+            (plan.rounds, plan.crowd_rounds) = (rounds.into(), rounds.into());
+        }
+        plan
+    }
+
+    fn usual(args: &Args) -> Self {
         if args.quick {
             return Self {
                 scale: 5,
@@ -113,13 +124,20 @@ impl Found {
 pub(crate) fn run(binary: &Path, args: &Args) -> Result<PartReport, Error> {
     raise_open_files();
     let plan = Plan::of(args);
+    if plan.cases.is_empty() {
+        return Err(Error::unexpected("no case of `pool` has a name that contains what `--only` says"));
+    }
     let stage = Stage::set(binary, plan.scale)?;
     let mut found = Found::default();
-    found.extend(idle::measure(&stage, &plan)?);
-    found.extend(matrix::measure(&stage, &plan)?);
-    found.extend(syscalls::measure(&stage, &plan)?);
-    found.extend(wait::measure(&stage, &plan)?);
-    found.extend(woken::measure(&stage, &plan)?);
+    if args.only.is_some() {
+        found.extend(matrix::measure(&stage, &plan)?);
+    } else {
+        found.extend(idle::measure(&stage, &plan)?);
+        found.extend(matrix::measure(&stage, &plan)?);
+        found.extend(syscalls::measure(&stage, &plan)?);
+        found.extend(wait::measure(&stage, &plan)?);
+        found.extend(woken::measure(&stage, &plan)?);
+    }
     found.notes.extend([
         format!("direct: TCP to a bare PostgreSQL; PgBouncer {}: transaction mode, in front of the same", stage.bouncer.version),
         "everybody logs in with SCRAM, once per pgbench client but with one connection per transaction; both poolers reach their server by its Unix socket, trusted".into(),
