@@ -101,6 +101,9 @@ pub trait Computes: Send + Sync + Debug + 'static {
     /// Drops what is known of a deleted endpoint, which must be Stopped.
     async fn forget(&self, endpoint: &EndpointId);
 
+    /// Its data or its settings were exchanged: its next start does not wait for what the last one failed with.
+    fn renew(&self, endpoint: &EndpointId);
+
     /// What its owner allows changed: holds at once while it runs, and else from the next start on.
     fn retune(&self, _endpoint: &EndpointId, _tuning: Tuning) {}
 
@@ -169,6 +172,12 @@ impl Computes for Fleet {
 
     async fn forget(&self, endpoint: &EndpointId) {
         Fleet::forget(self, endpoint).await;
+    }
+
+    fn renew(&self, endpoint: &EndpointId) {
+        if let Some(endpoint) = self.get(endpoint) {
+            endpoint.renew();
+        }
     }
 
     fn retune(&self, endpoint: &EndpointId, tuning: Tuning) {

@@ -2,6 +2,7 @@
 //! machine of [`crate::state`]. One thing at a time: while it boots or stops, commands wait in line.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
@@ -198,6 +199,9 @@ impl Actor {
     async fn wake(&mut self, cause: Cause) -> Result<Option<Ticket>, WakeError> {
         if self.state == State::Stopped && self.around.stopping.is_cancelled() {
             return Err(WakeError::ServerStopping);
+        }
+        if self.shared.renewed.swap(false, Ordering::AcqRel) {
+            (self.backoff, self.unstable) = (None, 0);
         }
         if self.state == State::Stopped
             && let Some(wait) =

@@ -86,6 +86,8 @@ struct Shared {
     tuned: Notify,
     /// It does not fall asleep by itself before.
     awake_until: Mutex<Option<Timestamp>>,
+    /// Why it did not start is past.
+    renewed: AtomicBool,
     /// Another server has it.
     given_away: AtomicBool,
 }
@@ -152,6 +154,7 @@ impl Endpoint {
             tuning: Mutex::default(),
             tuned: Notify::new(),
             awake_until: Mutex::default(),
+            renewed: AtomicBool::new(false),
             given_away: AtomicBool::new(false),
         });
         let watcher = surroundings.watcher.clone();
@@ -214,6 +217,11 @@ impl Endpoint {
     /// done all the same.
     pub fn keep_awake(&self, until: Option<Timestamp>) {
         *self.shared.awake_until.lock() = until;
+    }
+
+    /// Its data or its settings were exchanged: the next start does not wait for what the last one failed with.
+    pub fn renew(&self) {
+        self.shared.renewed.store(true, Ordering::Release);
     }
 
     /// The gate that sessions enter while they work.

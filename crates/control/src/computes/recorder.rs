@@ -13,6 +13,8 @@ use super::{
 pub(crate) struct Recorder {
     pub(crate) states: Mutex<HashMap<EndpointId, State>>,
     pub(crate) wakes: Mutex<Vec<(EndpointId, Cause)>>,
+    /// Those with new data.
+    pub(crate) renewed: Mutex<Vec<EndpointId>>,
     /// Until when each shall stay awake, as it was said last.
     pub(crate) kept: Mutex<HashMap<EndpointId, Option<Timestamp>>>,
 }
@@ -52,6 +54,9 @@ impl Computes for Recorder {
         self.admin(endpoint, "").await.map(|_| unreachable!("it never gives one"))
     }
     async fn forget(&self, _: &EndpointId) {}
+    fn renew(&self, endpoint: &EndpointId) {
+        self.renewed.lock().push(endpoint.clone());
+    }
     fn keep_awake(&self, endpoint: &EndpointId, until: Option<Timestamp>) {
         self.kept.lock().insert(endpoint.clone(), until);
     }

@@ -103,6 +103,7 @@ pub(super) async fn update(
     control.foundation.keeper.signals().mirror.notify_one();
     let endpoint = control.endpoint(&project, id.as_str())?.endpoint;
     control.computes.retune(&endpoint.id, control.foundation.keeper.tuning(&endpoint));
+    control.computes.renew(&endpoint.id);
     control.foundation.keeper.signals().warm.notify_one();
     Ok(Json(EndpointChanged { endpoint: control.show_endpoint(endpoint), operations: Vec::new() }))
 }

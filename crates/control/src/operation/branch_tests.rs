@@ -302,6 +302,7 @@ fn assert_restored(scene: &Scene, args: &restore_branch::Args) {
     let endpoint = scene.db.read("", |db| endpoints::of_branch(db, &scene.dev)).unwrap().unwrap();
     assert_eq!((endpoint.id.clone(), endpoint.roles_stale), (scene.dev_endpoint.clone(), false));
     assert!(scene.keeper.has_pending(&endpoint.id), "roles are written before a client gets in");
+    assert!(scene.computes.renewed.lock().contains(&endpoint.id), "its next start waits for nothing");
     let owner = &scene.plan.role.name;
     let role = scene.db.read("", |db| roles::get(db, &scene.dev, owner)).unwrap().unwrap();
     assert_eq!((role.pending, &role.verifier), (Some(Pending::Alter), &scene.plan.role.verifier));

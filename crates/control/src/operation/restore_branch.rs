@@ -84,6 +84,14 @@ impl RestoreBranch {
         Ok((branch, endpoints, args))
     }
 
+    /// What the server keeps in memory of the old line is past.
+    fn moved_underneath(&self, endpoints: &[Endpoint]) {
+        for endpoint in endpoints {
+            self.keeper.changed_underneath(endpoint);
+            self.computes.renew(&endpoint.id);
+        }
+    }
+
     async fn new_line(&self, branch: &Branch, args: &Args) -> Result<(), StepFailure> {
         let after = moved(branch, args, clock::now());
         let meta = self.db.read("read a branch", |db| meta::branch(db, &after))?;
@@ -114,7 +122,7 @@ impl Work for RestoreBranch {
         let (branch, endpoints, args) = self.rows(operation)?;
         if branch.storage_id == args.line {
             // Moved already: only what the server keeps in memory may be missing.
-            endpoints.iter().for_each(|endpoint| self.keeper.changed_underneath(endpoint));
+            self.moved_underneath(&endpoints);
             return Ok(());
         }
         match step {
@@ -147,7 +155,7 @@ impl Work for RestoreBranch {
                     })
                     .await?;
                 super::interrupted(failpoint::hit("control.restore.moved").await)?;
-                endpoints.iter().for_each(|endpoint| self.keeper.changed_underneath(endpoint));
+                self.moved_underneath(&endpoints);
             }
         }
         Ok(())

@@ -68,6 +68,7 @@ impl Computes for Asleep {
         no("compute-did-not-start")
     }
     async fn forget(&self, _: &EndpointId) {}
+    fn renew(&self, _: &EndpointId) {}
 }
 
 pub struct Scene {

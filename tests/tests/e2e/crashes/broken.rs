@@ -47,8 +47,8 @@ async fn a_bad_setting_is_reported_and_can_be_taken_back() {
         failures(&server, &project).iter().map(|e| e["retry_in_ms"].as_u64().unwrap()).collect();
     assert!(waits[0] > waits[1], "newest first, each waits longer: {waits:?}");
 
+    // What was wrong may be right now: nobody waits.
     server.change_endpoint(&project, &json!({ "settings": { "pg_settings": {} } }));
-    assert_eq!(server.act(&project, "start").0, 200);
     let client = server.try_connect(&project.dsn).await.unwrap();
     assert_eq!(client.query_one("select 1", &[]).await.unwrap().get::<_, i32>(0), 1);
     drop(client);

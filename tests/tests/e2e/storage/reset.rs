@@ -66,3 +66,25 @@ async fn restores_from_another_branch_and_twice() {
     site.server.fsck();
     assert!(site.server.stop().1);
 }
+
+/// What a broken branch failed with is the old data's: nobody waits for it after the restore.
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn a_branch_that_cannot_start_is_restored_and_starts_at_once() {
+    let mut site = Site::new(&[]);
+    let main = site.server.default_project();
+    site.run(&main, FILL).await;
+    let place = site.place(&main).await;
+    assert_eq!(site.server.act(&main, "suspend").0, 200);
+    let settings = site.server.cluster_of(&main).join("postgresql.auto.conf");
+    std::fs::write(&settings, "this is no setting\n").unwrap();
+    // Whoever asks for it gets a try, and each makes the wait longer: 16 s after the fifth.
+    for _ in 0..5 {
+        assert_eq!(site.server.act(&main, "start").0, 503);
+    }
+    let refused = site.server.try_connect(&main.dsn).await.unwrap_err();
+    assert_eq!(refused.code().map(tokio_postgres::error::SqlState::code), Some("57P03"), "{refused:?}");
+    site.server.branch_verb(&main, "restore", "main", &["--at", &place]).unwrap();
+    assert_eq!(site.number(&main, ROWS).await, 1000);
+    assert!(site.server.stop().1);
+}
