@@ -171,6 +171,11 @@ async fn a_database_with_a_locale_is_made_awake_or_at_the_next_wake() {
     let (status, reply) = make("nowhere", json!({ "provider": "libc", "name": "xx_XX" }));
     assert_eq!((status, &reply["code"]), (409, &"refused-by-postgres".into()), "{reply}");
     assert_eq!(make("awake", json!({ "provider": "icu", "name": "de" })).0, 201);
+    let create = ["database", "create", "typed", "--project", &project.id, "--locale"];
+    let made = server.cli(&[&create[..], &["de-AT", "--locale-provider", "icu"]].concat());
+    assert!(made.status.success(), "{}", talk(&made));
+    let refused = server.cli(&[&create[..], &["C", "--icu-rules", "&a < b"]].concat());
+    assert!(!refused.status.success() && talk(&refused).contains("icu_rules"), "{}", talk(&refused));
     drop(client);
     assert_eq!(server.act(&project, "suspend").0, 200);
     assert_eq!(
@@ -179,6 +184,9 @@ async fn a_database_with_a_locale_is_made_awake_or_at_the_next_wake() {
     );
     let client = server.try_connect(&project.dsn).await.unwrap();
     let found = "select string_agg(concat_ws(' ', datname, datlocprovider, daticulocale, datcollate, datctype), ', ' \
-         order by datname) from pg_database where datname in ('awake', 'asleep', 'nowhere')";
-    assert_eq!(one(&client, found).await, "asleep c C C.UTF-8, awake i de C.UTF-8 C.UTF-8");
+         order by datname) from pg_database where datname in ('awake', 'asleep', 'nowhere', 'typed')";
+    assert_eq!(
+        one(&client, found).await,
+        "asleep c C C.UTF-8, awake i de C.UTF-8 C.UTF-8, typed i de-AT C.UTF-8 C.UTF-8"
+    );
 }
