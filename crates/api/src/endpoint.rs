@@ -251,7 +251,7 @@ pub struct EndpointReply {
 }
 
 /// `POST …/endpoints` (201), `PATCH` and `DELETE …/endpoints/{endpoint_id}`, and
-/// `POST …/start|suspend|pause|restart|evict`.
+/// `POST …/start|suspend|pause|restart|evict|set-aside`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointChanged {
     /// The endpoint after the change.

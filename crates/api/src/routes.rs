@@ -86,6 +86,8 @@ pub const ENDPOINT_PAUSE: &str = "/projects/{project_id}/endpoints/{endpoint_id}
 pub const ENDPOINT_RESTART: &str = "/projects/{project_id}/endpoints/{endpoint_id}/restart";
 /// `POST` *(extension)*: stop it and remove its local files; the store has everything.
 pub const ENDPOINT_EVICT: &str = "/projects/{project_id}/endpoints/{endpoint_id}/evict";
+/// Have an endpoint's directory made from the store, and keep the old one *(extension)*.
+pub const ENDPOINT_SET_ASIDE: &str = "/projects/{project_id}/endpoints/{endpoint_id}/set-aside";
 /// `GET` *(extension)*: what happened to it, newest first.
 pub const ENDPOINT_EVENTS: &str = "/projects/{project_id}/endpoints/{endpoint_id}/events";
 /// `GET` list.
@@ -292,6 +294,7 @@ pub const ALL: &[Route] = &[
     route(Method::Post, ENDPOINT_PAUSE, "pauseProjectEndpoint", Access::Project),
     route(Method::Post, ENDPOINT_RESTART, "restartProjectEndpoint", Access::Project),
     route(Method::Post, ENDPOINT_EVICT, "evictProjectEndpoint", Access::Project),
+    route(Method::Post, ENDPOINT_SET_ASIDE, "setAsideProjectEndpoint", Access::Project),
     route(Method::Get, ENDPOINT_EVENTS, "listProjectEndpointEvents", Access::Project),
     route(Method::Get, OPERATIONS, "listProjectOperations", Access::Project),
     route(Method::Get, OPERATION, "getProjectOperation", Access::Project),

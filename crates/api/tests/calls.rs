@@ -118,6 +118,7 @@ fn every_call() -> Vec<Line> {
         line(&client::endpoint::create(p, &new_endpoint())),
         line(&client::endpoint::delete(p, e)),
         line(&client::endpoint::evict(p, e)),
+        line(&client::endpoint::set_aside(p, e)),
         line(&client::endpoint::list_of_branch(p, b)),
         line(&client::endpoint::get(p, e)),
         line(&client::endpoint::update(p, e, &UpdateEndpoint::default())),

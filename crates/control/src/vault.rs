@@ -157,6 +157,9 @@ pub trait Vault: Send + Sync + Debug + 'static {
     /// Removes an endpoint's local directory; what only it holds is stored first. It is Stopped.
     async fn evict(&self, endpoint: &EndpointId) -> Result<(), VaultError>;
 
+    /// Moves an endpoint's local directory aside as it is, and forgets it. It is Stopped. Nothing there is no error.
+    async fn set_aside(&self, endpoint: &EndpointId) -> Result<(), VaultError>;
+
     /// An endpoint's local directory is about to be removed together with its branch: nothing of it is worth
     /// storing. Ends what is being done with it. It is Stopped and does not start any more.
     async fn abandon(&self, endpoint: &EndpointId) -> Result<(), VaultError> {

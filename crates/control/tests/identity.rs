@@ -88,6 +88,7 @@ const TABLE: &[(&str, Who)] = &[
     ("pauseProjectEndpoint", OwnProject),
     ("restartProjectEndpoint", OwnProject),
     ("evictProjectEndpoint", OwnProject),
+    ("setAsideProjectEndpoint", OwnProject),
     ("listProjectEndpointEvents", OwnProject),
     ("listProjectOperations", OwnProject),
     ("getProjectOperation", OwnProject),

@@ -67,3 +67,8 @@ pub fn delete(project: &ProjectId, endpoint: &EndpointId) -> Call<EndpointChange
 pub fn evict(project: &ProjectId, endpoint: &EndpointId) -> Call<EndpointChanged> {
     Call::new(Method::Post, routes::ENDPOINT_EVICT, &[project.as_str(), endpoint.as_str()])
 }
+
+/// Stops it and moves its local files aside as they are; the next wake makes them from the store.
+pub fn set_aside(project: &ProjectId, endpoint: &EndpointId) -> Call<EndpointChanged> {
+    Call::new(Method::Post, routes::ENDPOINT_SET_ASIDE, &[project.as_str(), endpoint.as_str()])
+}

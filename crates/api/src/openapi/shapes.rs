@@ -112,6 +112,7 @@ const ALL: &[Row] = &[
     ("pauseProjectEndpoint", || reply("Freeze an endpoint (extension)", of::<endpoint::EndpointChanged>)),
     ("restartProjectEndpoint", || reply("Stop an endpoint and wake it", of::<endpoint::EndpointChanged>)),
     ("evictProjectEndpoint", || reply("Stop an endpoint and remove its local files; the store has everything (extension)", of::<endpoint::EndpointChanged>)),
+    ("setAsideProjectEndpoint", || reply("Stop an endpoint and move its local files aside as they are; what the store lacks of them is not in the branch (extension)", of::<endpoint::EndpointChanged>)),
     ("listProjectEndpointEvents", || reply("List what happened to an endpoint (extension)", of::<Events>).query(of::<event::EventsQuery>)),
     ("listProjectOperations", || reply("List the operations of a project", of::<Operations>).query(of::<PageQuery>)),
     ("getProjectOperation", || reply("Show an operation", of::<operation::OperationReply>)),

@@ -35,6 +35,8 @@ pub(crate) enum Endpoint {
     Wake(Which),
     /// Stop an endpoint and remove its local files; the store has everything
     Evict(Which),
+    /// Stop an endpoint and move its local files aside, for a directory that is damaged
+    SetAside(manage::SetAside),
     /// Show what happened to an endpoint, newest first
     Events(events::Events),
     /// Change an endpoint's size, when it sleeps, and its PostgreSQL settings
@@ -96,6 +98,7 @@ pub(crate) async fn run(command: Endpoint, cx: &Context) -> Result<(), Error> {
         Endpoint::Create(args) => manage::create(&args, &session, cx).await,
         Endpoint::Delete(args) => manage::delete(&args, &session, cx).await,
         Endpoint::Evict(which) => manage::evict(&which, &session, cx).await,
+        Endpoint::SetAside(args) => manage::set_aside(&args, &session, cx).await,
         Endpoint::Events(args) => events::run(&args, &session, cx).await,
         Endpoint::Update(args) => update::run(&args, &session, cx).await,
     }

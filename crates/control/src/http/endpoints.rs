@@ -27,7 +27,8 @@ use crate::model::branch::MAX_ENDPOINTS;
 use crate::model::record::{Endpoint, Operation, Target};
 use crate::model::{settings, warm};
 use crate::operation::{
-    create_endpoint, delete_endpoint, draft, evict_compute, restart_compute, start_compute, suspend_compute,
+    create_endpoint, delete_endpoint, draft, evict_compute, restart_compute, set_aside_compute,
+    start_compute, suspend_compute,
 };
 use crate::vault::Point;
 
@@ -258,6 +259,14 @@ pub(super) async fn evict(
     path: EndpointPath,
 ) -> Result<Json<EndpointChanged>, Error> {
     act(control, path, evict_compute::KIND).await
+}
+
+/// `POST …/set-aside`.
+pub(super) async fn set_aside(
+    control: State<Control>,
+    path: EndpointPath,
+) -> Result<Json<EndpointChanged>, Error> {
+    act(control, path, set_aside_compute::KIND).await
 }
 
 /// `POST …/start`.

@@ -104,6 +104,7 @@ pub(crate) fn router(control: &Control) -> Router {
         .route(routes::ENDPOINT_PAUSE, post(endpoints::pause))
         .route(routes::ENDPOINT_RESTART, post(endpoints::restart))
         .route(routes::ENDPOINT_EVICT, post(endpoints::evict))
+        .route(routes::ENDPOINT_SET_ASIDE, post(endpoints::set_aside))
         .route(routes::ENDPOINT_EVENTS, get(endpoints::events))
         .route(routes::OPERATIONS, get(operations::list))
         .route(routes::OPERATION, get(operations::get))

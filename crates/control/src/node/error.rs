@@ -34,6 +34,15 @@ pub enum NodeError {
         #[source]
         source: io::Error,
     },
+    /// A directory that PostgreSQL could not start on either.
+    #[error("the directory {} is damaged: `dormouse endpoint set-aside` has it made again from the store", path.display())]
+    Damaged {
+        /// Where.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
     /// A directory.
     #[error(transparent)]
     Directory(DirectoryError),
@@ -185,6 +194,7 @@ impl From<NodeError> for VaultError {
             NodeError::Busy(_) => (Kind::Conflict, "endpoint-state"),
             NodeError::Nothing(_) => (Kind::NotFound, "nothing-to-store"),
             NodeError::Stale { .. } => (Kind::Conflict, "branch-taken-over"),
+            NodeError::Damaged { .. } => (Kind::Conflict, "directory-damaged"),
             NodeError::NotYet => (Kind::Unavailable, "storage-unavailable"),
             NodeError::Register(RegisterError::Missing(_) | RegisterError::Deleted { .. }) => {
                 (Kind::NotFound, "branch-not-in-store")

@@ -1,8 +1,8 @@
-//! Taking a directory away: only when the store has all of it.
+//! Taking a directory away: only when the store has all of it, or to a place where it is kept.
 
 use std::sync::Arc;
 
-use dormouse_base::{EndpointId, Lsn};
+use dormouse_base::{EndpointId, Lsn, clock};
 use dormouse_compute::State;
 use dormouse_runtime::{failpoint, task};
 use dormouse_storage::branch::record::BranchRecord;
@@ -40,6 +40,28 @@ impl Node {
         // the directory, and that needs this lock.
         self.stopped(endpoint, self.computes()?.state(endpoint))?;
         self.leave(&home, &mut held).await
+    }
+
+    /// Moves a directory aside, whatever is in it, and forgets it. Nothing there is no error.
+    ///
+    /// # Errors
+    /// When the endpoint is not Stopped, or the directory cannot be moved.
+    pub(crate) async fn set_aside_endpoint(&self, endpoint: &EndpointId) -> Result<(), NodeError> {
+        let home = self.home(endpoint);
+        self.stopped(endpoint, self.computes()?.settled(endpoint).await)?;
+        home.quiet().await;
+        let mut held = home.held().await?;
+        self.stopped(endpoint, self.computes()?.state(endpoint))?;
+        self.let_go(&home, &mut held).await;
+        let (directories, endpoint) = (self.inner.directories.clone(), endpoint.clone());
+        let moved = task::blocking(move || directories.set_aside(&endpoint, clock::now())).await;
+        let place = moved.map_err(NodeError::Directory)?;
+        forgotten(&mut held);
+        if let Some(place) = place {
+            let message = format!("the directory was set aside, and is kept in {}", place.display());
+            self.trouble(&home.endpoint, message);
+        }
+        Ok(())
     }
 
     fn stopped(&self, endpoint: &EndpointId, state: State) -> Result<(), NodeError> {
@@ -123,9 +145,7 @@ impl Node {
     /// # Errors
     /// When a file cannot be removed; calling again goes on.
     pub(super) async fn discard(&self, home: &Arc<Home>, held: &mut Held) -> Result<(), NodeError> {
-        self.count_last(home, held);
-        held.end().await;
-        held.stopped_at = None;
+        self.let_go(home, held).await;
         let (path, directories) = (home.path.clone(), self.inner.directories.clone());
         let endpoint = home.endpoint.clone();
         let removed = task::blocking(move || {
@@ -134,11 +154,23 @@ impl Node {
             directories.remove_data(&endpoint).map_err(NodeError::Directory)
         });
         removed.await?;
-        held.resident = None;
-        held.spoilt = None;
-        held.standing = Standing::Unknown;
+        forgotten(held);
         Ok(())
     }
+
+    /// Nothing is done with a directory any more.
+    async fn let_go(&self, home: &Arc<Home>, held: &mut Held) {
+        self.count_last(home, held);
+        held.end().await;
+        held.stopped_at = None;
+    }
+}
+
+/// There is no directory.
+fn forgotten(held: &mut Held) {
+    held.resident = None;
+    held.spoilt = None;
+    held.standing = Standing::Unknown;
 }
 
 /// Proves that the store has all WAL from the position on at which a replay on top of a snapshot begins.

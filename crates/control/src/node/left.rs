@@ -32,7 +32,7 @@ impl Node {
         // Not afterwards: one that is woken meanwhile writes on.
         let data = home.data();
         let control = task::blocking(move || read(&data)).await;
-        let control = control.map_err(NodeError::file("read the control file of", &home.path))?;
+        let control = control.map_err(|source| damaged(home, source))?;
         let end = filer.finish().await.map_err(NodeError::part("file the WAL of a compute"))?;
         if control.checkpoint >= end {
             return Err(NodeError::Nothing(format!(
@@ -44,10 +44,17 @@ impl Node {
     }
 }
 
+fn damaged(home: &Home, source: io::Error) -> NodeError {
+    if source.kind() == io::ErrorKind::InvalidData || source.kind() == io::ErrorKind::NotFound {
+        return NodeError::Damaged { path: home.path.clone(), source };
+    }
+    NodeError::file("read the control file of", &home.path)(source)
+}
+
 fn read(data: &Path) -> io::Result<ControlFile> {
     let page = std::fs::read(data.join(control_file::PATH));
     let page = page.or_else(|_| std::fs::read(data.join(control_file::HIDDEN_PATH)))?;
-    ControlFile::parse(&page).map_err(io::Error::other)
+    ControlFile::parse(&page).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// Whether a start on this writer's directory would not go on on its timeline, because a crash interrupted its

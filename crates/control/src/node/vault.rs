@@ -258,6 +258,10 @@ impl Vault for Node {
         Ok(self.evict_endpoint(endpoint).await?)
     }
 
+    async fn set_aside(&self, endpoint: &EndpointId) -> Result<(), VaultError> {
+        Ok(self.set_aside_endpoint(endpoint).await?)
+    }
+
     async fn abandon(&self, endpoint: &EndpointId) -> Result<(), VaultError> {
         let home = self.home(endpoint);
         home.quiet().await;

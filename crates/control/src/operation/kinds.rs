@@ -14,6 +14,7 @@ use super::evict_compute::EvictCompute;
 use super::import_directory::ImportDirectory;
 use super::restart_compute::RestartCompute;
 use super::restore_branch::RestoreBranch;
+use super::set_aside_compute::SetAsideCompute;
 use super::start_compute::StartCompute;
 use super::suspend_compute::SuspendCompute;
 use crate::computes::Computes;
@@ -66,6 +67,7 @@ pub(crate) fn all(
             keeper: keeper(),
         }),
         Arc::new(EvictCompute { computes: computes(), vault: vault() }),
+        Arc::new(SetAsideCompute { computes: computes(), vault: vault() }),
         Arc::new(StartCompute { computes: computes() }),
         Arc::new(SuspendCompute { computes: computes() }),
         Arc::new(RestartCompute { computes: computes() }),

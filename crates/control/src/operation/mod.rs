@@ -12,7 +12,7 @@
 //! | [`create_branch`] | line in the store (ready with its end) |
 //! | [`delete_branch`] | stop · remove files · remove from the store · remove rows (never gives up) |
 //! | [`restore_branch`] | new line in the store · stop · evict · move |
-//! | [`create_endpoint`], [`delete_endpoint`], [`evict_compute`] | a compute's row and files |
+//! | [`create_endpoint`], [`delete_endpoint`], [`evict_compute`], [`set_aside_compute`] | a compute's row and files |
 //! | [`import_directory`] | copy · prepare · place · adopt · ready |
 //! | [`start_compute`], [`suspend_compute`], [`restart_compute`] | the compute's own |
 //! | [`apply_config`] | make PostgreSQL agree with the metadata, if it is awake |
@@ -43,6 +43,7 @@ pub mod create_endpoint;
 pub mod delete_endpoint;
 pub mod evict_compute;
 pub mod import_directory;
+pub mod set_aside_compute;
 pub mod start_compute;
 pub mod suspend_compute;
 pub mod restart_compute;

@@ -196,6 +196,10 @@ impl Vault for Recorder {
         Ok(())
     }
 
+    async fn set_aside(&self, endpoint: &EndpointId) -> Result<(), VaultError> {
+        self.called("set_aside", endpoint.as_str()).await
+    }
+
     async fn check(&self, wish: &CheckWish) -> Result<Checked, VaultError> {
         let of = wish.branch.as_ref().map_or("everything", BranchId::as_str);
         self.called("check", &format!("{of} quick={}", wish.quick)).await?;

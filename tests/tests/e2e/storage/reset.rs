@@ -1,5 +1,7 @@
 //! Restore and reset put other data under the same connection string.
 
+use std::os::unix::fs::FileExt;
+
 use super::{FILL, ROWS, Site};
 
 #[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
@@ -86,5 +88,47 @@ async fn a_branch_that_cannot_start_is_restored_and_starts_at_once() {
     assert_eq!(refused.code().map(tokio_postgres::error::SqlState::code), Some("57P03"), "{refused:?}");
     site.server.branch_verb(&main, "restore", "main", &["--at", &place]).unwrap();
     assert_eq!(site.number(&main, ROWS).await, 1000);
+    assert!(site.server.stop().1);
+}
+
+/// What a damaged directory holds cannot be stored, so nothing takes it away by itself; it is moved aside by hand.
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn a_damaged_directory_is_set_aside_and_made_again() {
+    let mut site = Site::new(&[]);
+    let main = site.server.default_project();
+    site.run(&main, FILL).await;
+    let place = site.place(&main).await;
+    site.run(&main, "insert into t values (-1, 'later')").await;
+    assert_eq!(site.server.act(&main, "suspend").0, 200);
+    site.server.ask(&["branch", "snapshot", "main", "--project", &main.id]).unwrap();
+    let control = site.server.cluster_of(&main).join("global/pg_control");
+    std::fs::File::options().write(true).open(&control).unwrap().write_all_at(&[0xff; 64], 64).unwrap();
+    for _ in 0..5 {
+        assert_eq!(site.server.act(&main, "start").0, 503);
+    }
+    let refused = site.server.branch_verb(&main, "restore", "main", &["--at", &place]).unwrap_err();
+    assert!(refused.text.contains("endpoint set-aside"), "{refused:?}");
+    let (status, reply) = site.server.act(&main, "evict");
+    assert!(status == 409 && reply.to_string().contains("directory-damaged"), "{status} {reply}");
+
+    let asked = site.server.cli(&["endpoint", "set-aside", &main.endpoint, "--project", &main.id]);
+    assert!(!asked.status.success(), "nobody was there to say yes");
+    let moved = site.server.cli(&["endpoint", "set-aside", &main.endpoint, "--project", &main.id, "--yes"]);
+    assert!(moved.status.success(), "{}", String::from_utf8_lossy(&moved.stderr));
+    let event = site.server.until_event(&main, "trouble");
+    let kept = event["message"].as_str().unwrap().rsplit(' ').next().unwrap().to_owned();
+    assert!(std::path::Path::new(&kept).join("data/global/pg_control").is_file(), "{event}");
+
+    assert_eq!(site.number(&main, "select count(*) from t").await, 1001, "at once, and all that was stored");
+    site.server.branch_verb(&main, "restore", "main", &["--at", &place]).unwrap();
+    assert_eq!(site.number(&main, ROWS).await, 1000);
+    // Where there is nothing, nothing is moved.
+    let (status, reply) = site.server.act(&main, "suspend");
+    assert_eq!(status, 200, "{reply}");
+    assert_eq!(site.server.act(&main, "evict").0, 200);
+    assert_eq!(site.server.act(&main, "set-aside").0, 200);
+    assert_eq!(site.number(&main, ROWS).await, 1000);
+    site.server.fsck();
     assert!(site.server.stop().1);
 }

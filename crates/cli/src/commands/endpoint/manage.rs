@@ -1,4 +1,4 @@
-//! `dormouse endpoint create`, `delete` and `evict`.
+//! `dormouse endpoint create`, `delete`, `evict` and `set-aside`.
 
 use dormouse_api::client;
 use dormouse_api::endpoint::{CreateEndpoint, EndpointType, NewEndpoint, NewEndpointLimits};
@@ -36,6 +36,17 @@ pub(crate) struct Create {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Delete {
+    #[command(flatten)]
+    which: Which,
+
+    #[command(flatten)]
+    consent: Consent,
+}
+
+/// The next connection makes the directory from the store. What only the old one has, the last seconds of a database that
+/// was busy at most, is not in the branch then; the old one is kept on the server, and the endpoint's events say where.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SetAside {
     #[command(flatten)]
     which: Which,
 
@@ -83,4 +94,19 @@ pub(super) async fn evict(which: &Which, session: &Session, cx: &Context) -> Res
     let evicted = session.call(client::endpoint::evict(&endpoint.project_id, &endpoint.id)).await?;
     drop(progress);
     done(evicted.endpoint, cx)
+}
+
+pub(super) async fn set_aside(args: &SetAside, session: &Session, cx: &Context) -> Result<(), Error> {
+    let endpoint = args.which.find(session).await?;
+    let question = format!(
+        "The directory of endpoint {} will be made again from the store. What the store lacks of it will not be in the branch; \
+         the old directory is kept.",
+        endpoint.id
+    );
+    cx.ui.confirm(&question, args.consent.yes)?;
+    let progress = cx.ui.progress("Moving local files aside");
+    let call = client::endpoint::set_aside(&endpoint.project_id, &endpoint.id);
+    let changed = session.call(call).await?;
+    drop(progress);
+    done(changed.endpoint, cx)
 }
