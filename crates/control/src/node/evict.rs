@@ -55,8 +55,11 @@ impl Node {
         self.let_go(&home, &mut held).await;
         let (directories, endpoint) = (self.inner.directories.clone(), endpoint.clone());
         let moved = task::blocking(move || directories.set_aside(&endpoint, clock::now())).await;
+        // Moved, but perhaps not durably: then too it is not here.
+        if !home.path.exists() {
+            gone(&mut held);
+        }
         let place = moved.map_err(NodeError::Directory)?;
-        forgotten(&mut held);
         if let Some(place) = place {
             let message = format!("the directory was set aside, and is kept in {}", place.display());
             self.trouble(&home.endpoint, message);
@@ -147,15 +150,16 @@ impl Node {
     pub(super) async fn discard(&self, home: &Arc<Home>, held: &mut Held) -> Result<(), NodeError> {
         self.let_go(home, held).await;
         let (path, directories) = (home.path.clone(), self.inner.directories.clone());
-        let endpoint = home.endpoint.clone();
-        let removed = task::blocking(move || {
-            Resident::remove(&path).map_err(NodeError::file("forget", &path))?;
+        let (endpoint, forgotten) = (home.endpoint.clone(), path.clone());
+        let forgetting = task::blocking(move || Resident::remove(&forgotten));
+        forgetting.await.map_err(NodeError::file("forget", &path))?;
+        // From here on it is a leftover, also when only a part of it can be removed.
+        gone(held);
+        let removing = task::blocking(move || {
             failpoint::hit_blocking("node.evict.forgotten").map_err(NodeError::file("remove", &path))?;
             directories.remove_data(&endpoint).map_err(NodeError::Directory)
         });
-        removed.await?;
-        forgotten(held);
-        Ok(())
+        removing.await
     }
 
     /// Nothing is done with a directory any more.
@@ -167,8 +171,8 @@ impl Node {
 }
 
 /// There is no directory.
-fn forgotten(held: &mut Held) {
-    held.resident = None;
+fn gone(held: &mut Held) {
+    (held.resident, held.made) = (None, false);
     held.spoilt = None;
     held.standing = Standing::Unknown;
 }
@@ -192,5 +196,37 @@ fn with_end(mut branch: BranchRecord, resident: &Resident, end: Lsn) -> Result<B
             Ok(branch)
         }
         _ => Err(TakenOver::of(&branch, resident, end)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dormouse_base::Epoch;
+    use dormouse_compute::postgres::discover::Installations;
+    use dormouse_compute::sandbox::identity::{Identities, Identity};
+
+    use super::super::resident::Fresh;
+    use super::*;
+    use crate::directory::Directories;
+
+    #[tokio::test]
+    async fn what_is_removed_in_part_is_nothing_to_start_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let identity = Identities::Own(Identity { uid: 1, gid: 1 });
+        let directories = Directories::open(dir.path(), Installations::default(), identity).unwrap();
+        let (node, endpoint) = (Node::in_memory(dir.path(), directories), EndpointId::generate());
+        let home = node.home(&endpoint);
+        std::fs::create_dir_all(home.data()).unwrap();
+        let mut resident = Resident::new(Fresh::sample(0, 100), None, false);
+        resident.epoch = Some(Epoch(1));
+        resident.write(&home.path).unwrap();
+        failpoint::arm("node.evict.forgotten=error@1").unwrap();
+        let mut held = home.held().await.unwrap();
+        assert!(held.writer().is_some());
+        node.discard(&home, &mut held).await.unwrap_err();
+        assert!(home.data().is_dir() && !node.is_here(&endpoint));
+        assert!(held.writer().is_none(), "in this server as in the next");
+        node.discard(&home, &mut held).await.unwrap();
+        assert!(!home.data().exists());
     }
 }

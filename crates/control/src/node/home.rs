@@ -70,6 +70,8 @@ pub(super) struct Held {
     loaded: bool,
     /// What the directory is a copy of; `None` = there is none.
     pub(super) resident: Option<Resident>,
+    /// This server made it, and has its file system in use since.
+    pub(super) made: bool,
     /// What files its WAL.
     pub(super) capture: Option<Capture>,
     /// What fills its holes.
@@ -311,6 +313,15 @@ impl Held {
         self.lease = None;
     }
 
+    /// Whether the directory, on which nothing runs, is what it was made as, as far as anybody knows. A copy that was not
+    /// published is perhaps not on the disk, and what an earlier server left of it may come from a file system that was
+    /// mounted again since. One with holes knows itself whether it was stored ([`Hydration::resume`]), and a reader
+    /// acknowledges nothing.
+    pub(super) fn is_whole(&self) -> bool {
+        let known = |r: &Resident| r.epoch.is_some() || self.made || r.lazy || !r.writes();
+        self.resident.as_ref().is_some_and(|resident| resident.is_whole() && known(resident))
+    }
+
     /// Whether the directory is something that the store may be told of, or be left alone with.
     ///
     /// # Errors
@@ -352,5 +363,30 @@ impl Held {
 
     fn writes_what(&self) -> Option<(BranchId, Epoch)> {
         self.writer().and_then(|resident| Some((resident.branch.clone(), resident.epoch?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::resident::{Fresh, Purpose};
+    use super::*;
+
+    #[test]
+    fn a_copy_that_an_earlier_server_left_at_rest_is_made_again() {
+        let held = |resident: &Resident| Held { resident: Some(resident.clone()), ..Held::default() };
+        let copy = Resident::new(Fresh::sample(0, 100), None, false);
+        assert!(Held { made: true, ..held(&copy) }.is_whole(), "of this server");
+        assert!(!held(&copy).is_whole());
+        let but = |change: fn(&mut Resident)| {
+            let mut other = copy.clone();
+            change(&mut other);
+            held(&other).is_whole()
+        };
+        assert!(but(|published| published.epoch = Some(Epoch(1))));
+        assert!(but(|with_holes| with_holes.lazy = true), "it has a plan that says more");
+        assert!(but(|reader| reader.purpose = Purpose::Read { pinned: None }));
+        let mut refused = copy;
+        refused.forsake();
+        assert!(!Held { made: true, ..held(&refused) }.is_whole());
     }
 }

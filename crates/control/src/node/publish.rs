@@ -25,8 +25,13 @@ impl Node {
         if held.writer().is_some() {
             return self.confirm_before_clients(&home, &mut held).await;
         }
-        let held_hydration = held.hydration.clone();
+        let (held_hydration, made) = (held.hydration.clone(), held.made);
         let Some(resident) = held.resident.as_mut().filter(|r| r.writes()) else { return Ok(()) };
+        if !made && !resident.is_whole() {
+            // The compute of a server that died when it heard that: the disk would say yes this time.
+            let text = "its directory was refused before: the next start makes it again";
+            return Err(NodeError::Busy(text.to_owned()));
+        }
         // What the machine's disk does not have yet must not be lost together with an acknowledged commit. A
         // machine that loses it after the register was written leaves a writer that never wrote.
         let data = home.data();
@@ -60,10 +65,14 @@ impl Node {
             Err(UpdateError::Register(error)) => return Err(NodeError::Register(error)),
         };
         failpoint::hit("publish.register.after").await.map_err(NodeError::file("publish", &home.path))?;
-        resident.epoch = Some(record.epoch);
-        let (resident, path) = (resident.clone(), home.path.clone());
-        let written = dormouse_runtime::task::blocking(move || resident.write(&path)).await;
+        let mut known = resident.clone();
+        known.epoch = Some(record.epoch);
+        let (kept, path) = (known.clone(), home.path.clone());
+        let written = dormouse_runtime::task::blocking(move || kept.write(&path)).await;
+        // Not before the disk has it: the next start of this server would let clients in, and after the loss of power
+        // the directory would count for nothing.
         written.map_err(NodeError::file("record the writer in", &home.path))?;
+        *resident = known;
         held.standing = Standing::Named(Mono::now());
         Ok(())
     }
@@ -136,9 +145,13 @@ mod tests {
     use dormouse_storage::branch::record::{SnapshotKind, SnapshotRecord};
     use dormouse_storage::key;
 
+    use dormouse_compute::postgres::discover::Installations;
+    use dormouse_compute::sandbox::identity::{Identities, Identity};
+
     use super::super::resident::Fresh;
     use super::super::standing::tests::record;
     use super::*;
+    use crate::directory::Directories;
 
     fn resident(seen: u32, timeline: u32, from: u64) -> Resident {
         Resident::new(Fresh { timeline: Timeline(timeline), ..Fresh::sample(seen, from) }, None, false)
@@ -202,6 +215,52 @@ mod tests {
         assert!(refused.is_whole());
         refused.forsake();
         assert!(!refused.is_whole());
+    }
+
+    /// A node, the home of a directory that nothing was let into yet, and its branch in the store.
+    async fn unpublished(dir: &std::path::Path) -> (Node, EndpointId) {
+        let identity = Identities::Own(Identity { uid: 1, gid: 1 });
+        let directories = Directories::open(dir, Installations::default(), identity).unwrap();
+        let (node, endpoint) = (Node::in_memory(dir, directories), EndpointId::generate());
+        let record = record(&[]);
+        let register = node.inner.registers.branch(&record.project, &record.branch);
+        register.create_first(record).await.unwrap();
+        let home = node.home(&endpoint);
+        std::fs::create_dir_all(home.data()).unwrap();
+        resident(0, 1, 100).note(&home.path).unwrap();
+        (node, endpoint)
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_the_disk_does_not_know_is_published_once_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let (node, endpoint) = unpublished(dir.path()).await;
+        let home = node.home(&endpoint);
+        // The node's own note cannot be written when the register knows the writer already.
+        let in_the_way = home.path.join(".resident.json");
+        std::fs::create_dir(&in_the_way).unwrap();
+        node.publish(&endpoint).await.unwrap_err();
+        node.publish(&endpoint).await.unwrap_err();
+        assert!(home.held().await.unwrap().writer().is_none(), "nobody is let in");
+        std::fs::remove_dir(&in_the_way).unwrap();
+        node.publish(&endpoint).await.unwrap();
+        assert_eq!(
+            Resident::read(&home.path).unwrap().unwrap().epoch,
+            Some(Epoch(1)),
+            "also after the power is lost"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_the_disk_refused_is_not_published_by_the_next_server() {
+        let dir = tempfile::tempdir().unwrap();
+        let (node, endpoint) = unpublished(dir.path()).await;
+        let home = node.home(&endpoint);
+        let mut refused = resident(0, 1, 100);
+        refused.forsake();
+        refused.note(&home.path).unwrap();
+        node.publish(&endpoint).await.unwrap_err();
+        assert!(home.held().await.unwrap().writer().is_none());
     }
 
     fn snapshot(epoch: u32, lsn: u64) -> SnapshotRecord {

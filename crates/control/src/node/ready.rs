@@ -95,7 +95,7 @@ impl Node {
         if let Some(resident) = &held.resident {
             if resident.branch == spec.branch
                 && resident.purpose == purpose
-                && resident.is_whole()
+                && held.is_whole()
                 && data.join("PG_VERSION").is_file()
             {
                 if let Some(directory) = self.existing(&home, &mut held, spec).await? {
@@ -340,7 +340,7 @@ impl Node {
             failpoint::hit_blocking("ready.place.after")
         });
         placed.await.map_err(NodeError::file("place the directory of", &home.path))?;
-        held.resident = Some(resident);
+        (held.resident, held.made) = (Some(resident), true);
         held.stopped_at = None;
         let mut directory = Directory { recovery, ..Directory::plain(home.data()) };
         if let Some(holes) = holes {

@@ -10,7 +10,8 @@
 //! *materialised* and *published* the writer is not in the branch's register yet; publishing happens while
 //! PostgreSQL boots, before any client gets in. Until then nothing of the directory need be on the disk, so
 //! neither is this file: what a machine that lost its power finds of it does not count
-//! ([`Resident::is_whole`]), and the directory is made again.
+//! ([`Resident::is_whole`]), and the directory is made again. So it is with a copy that a later server finds at rest:
+//! its file system may have been mounted again meanwhile, without what it had not written.
 
 use std::fs;
 use std::io::{self, Write};
