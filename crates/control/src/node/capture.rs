@@ -222,12 +222,7 @@ impl Node {
                     capture.filer.clone()
                 };
                 let end = node.file_rest(&home, &filer).await?;
-                if stopped {
-                    home.held().await?.stopped_at = Some(end);
-                    home.stir();
-                    node.inner.look.notify_one();
-                }
-                Ok::<(), NodeError>(())
+                if stopped { node.note_stopped(&home, end).await } else { Ok(()) }
             };
             let looking = async {
                 if let Err(error) = node.look_up(&home).await {
@@ -244,6 +239,19 @@ impl Node {
             }
         };
         self.inner.scope.spawn("at-rest", tracker.track_future(work));
+    }
+
+    /// Notes where the WAL of a compute ends that has stopped, unless it is on its way again: what is read of its files
+    /// then is the end of nothing. Whoever starts it says so before he asks for the directory, and that needs this lock.
+    async fn note_stopped(&self, home: &Home, end: Lsn) -> Result<(), NodeError> {
+        let mut held = home.held().await?;
+        let state = self.inner.computes.get().map(|computes| computes.state(&home.endpoint));
+        if state == Some(State::Stopped) {
+            held.stopped_at = Some(end);
+            home.stir();
+            self.inner.look.notify_one();
+        }
+        Ok(())
     }
 }
 
@@ -269,6 +277,7 @@ mod tests {
 
     use super::super::resident::Fresh;
     use super::*;
+    use crate::computes::recorder::Recorder;
     use crate::directory::Directories;
 
     /// A compute that has less than it had.
@@ -294,6 +303,26 @@ mod tests {
         }
         async fn rest(&self, reader: Reader) -> Result<Lsn, SourceError> {
             Ok(reader.position())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_on_its_way_again_has_no_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let identity = dormouse_compute::sandbox::identity::Identity { uid: 1, gid: 1 };
+        let identities = dormouse_compute::sandbox::identity::Identities::Own(identity);
+        let installations = dormouse_compute::postgres::discover::Installations::default();
+        let directories = Directories::open(dir.path(), installations, identities).unwrap();
+        let (node, computes) = (Node::in_memory(dir.path(), directories), Arc::new(Recorder::default()));
+        node.attach(Arc::clone(&computes) as Arc<dyn crate::computes::Computes>);
+        let endpoint = EndpointId::generate();
+        let home = node.home(&endpoint);
+        for (state, known) in
+            [(State::Starting, None), (State::Active, None), (State::Stopped, Some(Lsn(100)))]
+        {
+            computes.states.lock().insert(endpoint.clone(), state);
+            node.note_stopped(&home, Lsn(100)).await.unwrap();
+            assert_eq!(home.held().await.unwrap().stopped_at, known, "{state:?}");
         }
     }
 
