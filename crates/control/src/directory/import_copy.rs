@@ -1,5 +1,14 @@
 //! The copy of a foreign data directory on its way to being an endpoint's cluster. Whether it may be
 //! copied is decided in [`super::import`]; every step here can be done again.
+//!
+//! A kernel tells once that something of a draft is lost, and asked again it says that all is well. So the question is
+//! asked once for each draft, whatever is killed:
+//!
+//! ```text
+//!   draft ─► in doubt, durably ─► stored? ─┬─ yes: has its name ─► no doubt any more
+//!     ▲                                    └─ no, or nobody heard the answer
+//!     └── copied and prepared again, then no doubt any more ◄──┘
+//! ```
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -21,8 +30,8 @@ const SHARING: [u64; 2] = [0x9123_683E, 0x5846_5342];
 /// The draft beside the endpoint's cluster.
 const DRAFT: &str = "data.import";
 
-/// A draft that is on its way out.
-const REFUSED: &str = "data.refused";
+/// Beside a draft, or a cluster that was one, of which nobody knows whether the disk has it.
+const DOUBT: &str = "import.doubt";
 
 impl Directories {
     /// Looks at a directory that is to be imported.
@@ -48,6 +57,9 @@ impl Directories {
         fs::DirBuilder::new().recursive(true).mode(0o711).create(&home).map_err(failed("create", &home))?;
         let draft = self.draft_of(endpoint);
         remove(&draft)?;
+        if self.doubts_import(endpoint) {
+            remove(&self.data_of(endpoint))?;
+        }
         room_for(&found, &home)?;
         let root = open_dir(&found.path)?;
         Walk { source: &found.path, copy: true }.directory(&root, Path::new(""), &draft, 0)?;
@@ -72,30 +84,59 @@ impl Directories {
         import::prepare(install, identity, &draft, owner).map_err(|source| DirectoryError::Import { source })
     }
 
-    /// Whether there is a draft, or a cluster that was one.
-    #[must_use]
-    pub fn has_import(&self, endpoint: &EndpointId) -> bool {
-        self.draft_of(endpoint).exists() || self.data_of(endpoint).join("PG_VERSION").is_file()
+    fn doubt_of(&self, endpoint: &EndpointId) -> PathBuf {
+        self.inner.computes.join(endpoint.as_str()).join(DOUBT)
     }
 
-    /// Puts the draft into the endpoint's place. May be done again.
+    fn doubts_import(&self, endpoint: &EndpointId) -> bool {
+        self.doubt_of(endpoint).try_exists().unwrap_or(true)
+    }
+
+    /// Whether there is a draft, or a cluster that was one, that may be placed. What is in doubt is to be copied again.
+    #[must_use]
+    pub fn has_import(&self, endpoint: &EndpointId) -> bool {
+        let is_there =
+            self.draft_of(endpoint).exists() || self.data_of(endpoint).join("PG_VERSION").is_file();
+        is_there && !self.doubts_import(endpoint)
+    }
+
+    /// The draft was copied and prepared once more: what an earlier one was refused says nothing of it.
     ///
     /// # Errors
-    /// When the disk does not play along. If it would not store what was copied, the copy is gone: a kernel tells once that
-    /// something is lost, and asked again it says that all is well.
+    /// When the disk does not play along.
+    pub fn believe_import(&self, endpoint: &EndpointId) -> Result<(), DirectoryError> {
+        let doubt = self.doubt_of(endpoint);
+        match fs::remove_file(&doubt) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(failed("remove", &doubt)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts the draft into the endpoint's place. May be done again, as long as [`Self::has_import`].
+    ///
+    /// # Errors
+    /// When the disk does not play along. If it would not store what was copied, the copy is gone.
     pub fn place_import(&self, endpoint: &EndpointId, slot: u32) -> Result<(), DirectoryError> {
         let (draft, data) = (self.draft_of(endpoint), self.data_of(endpoint));
         if !draft.exists() && data.join("PG_VERSION").is_file() {
             return Ok(());
         }
         self.inner.identities.for_slot(slot).own(&draft).map_err(failed("give away", &draft))?;
-        let home = self.inner.computes.join(endpoint.as_str());
+        let (home, doubt) = (self.inner.computes.join(endpoint.as_str()), self.doubt_of(endpoint));
+        fs::File::create(&doubt).and_then(|file| file.sync_all()).map_err(failed("write", &doubt))?;
+        sync_dir(&home)?;
         let placed = stored(&draft, clone::sync)
             .and_then(|()| fs::rename(&draft, &data).map_err(failed("place", &data)))
             .and_then(|()| stored(&home, sync_dir))
             .and_then(|()| stored(&self.inner.computes, sync_dir));
         if placed.is_err() {
-            throw_away(&home, &[&draft, &data])?;
+            failpoint::hit_blocking("import.place.refused").map_err(failed("remove", &draft))?;
+            remove(&draft)?;
+            remove(&data)?;
+        } else {
+            self.believe_import(endpoint)?;
         }
         placed
     }
@@ -104,19 +145,6 @@ impl Directories {
 fn stored(path: &Path, sync: fn(&Path) -> Result<(), DirectoryError>) -> Result<(), DirectoryError> {
     failpoint::hit_blocking("import.place.sync").map_err(failed("store", path))?;
     sync(path)
-}
-
-/// Removes what the disk refused; a crash on the way leaves no part of it under its name.
-fn throw_away(home: &Path, refused: &[&Path]) -> Result<(), DirectoryError> {
-    let trash = home.join(REFUSED);
-    for path in refused.iter().filter(|path| path.exists()) {
-        remove(&trash)?;
-        fs::rename(path, &trash).map_err(failed("set aside", path))?;
-        // The disk that refused the rest may refuse this as well.
-        let _as_far_as_it_may_be = sync_dir(home);
-        remove(&trash)?;
-    }
-    Ok(())
 }
 
 /// Checks that a copy fits. A copy that shares its blocks needs no room.
@@ -146,23 +174,40 @@ mod tests {
     fn a_draft_that_the_disk_refused_is_not_asked_about_a_second_time() {
         let dir = tempfile::tempdir().unwrap();
         let (directories, endpoint) = (Directories::for_test(dir.path()), EndpointId::generate());
+        let home = directories.inner.computes.join(endpoint.as_str());
+        let draft = directories.draft_of(&endpoint);
         let make = || {
-            fs::create_dir_all(directories.draft_of(&endpoint)).unwrap();
-            fs::write(directories.draft_of(&endpoint).join("PG_VERSION"), "18\n").unwrap();
+            fs::create_dir_all(&draft).unwrap();
+            fs::write(draft.join("PG_VERSION"), "18\n").unwrap();
         };
+        let again = || {
+            make();
+            assert!(!directories.has_import(&endpoint), "it is not prepared yet");
+            directories.believe_import(&endpoint).unwrap();
+            assert!(directories.has_import(&endpoint));
+        };
+        make();
         // Its files, and its name after it was given one.
         for refused in 1..=3 {
-            make();
             failpoint::arm(&format!("import.place.sync=error@{refused}")).unwrap();
             directories.place_import(&endpoint, 0).unwrap_err();
             assert!(!directories.has_import(&endpoint), "{refused}");
-            let home = directories.inner.computes.join(endpoint.as_str());
-            assert_eq!(fs::read_dir(home).unwrap().count(), 0, "{refused}");
-            directories.place_import(&endpoint, 0).unwrap_err();
+            assert_eq!(fs::read_dir(&home).unwrap().count(), 1, "{refused}: the doubt");
+            again();
         }
-        make();
+        // Killed before what was refused is gone, and while it is copied again.
+        for refused in 1..=3 {
+            failpoint::arm(&format!("import.place.sync=error@{refused};import.place.refused=error")).unwrap();
+            directories.place_import(&endpoint, 0).unwrap_err();
+            assert!(draft.exists() || directories.data_of(&endpoint).exists(), "{refused}");
+            assert!(!directories.has_import(&endpoint), "{refused}");
+            let _as_a_copy_does =
+                (fs::remove_dir_all(&draft), fs::remove_dir_all(directories.data_of(&endpoint)));
+            again();
+        }
         directories.place_import(&endpoint, 0).unwrap();
         assert!(directories.has_import(&endpoint));
+        assert_eq!(fs::read_dir(&home).unwrap().count(), 1, "the cluster");
         directories.place_import(&endpoint, 0).unwrap();
     }
 }

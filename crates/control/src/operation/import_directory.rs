@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 0 copy | the directory to a draft beside the endpoint's cluster |
 //! | 1 prepare | the draft becomes a cluster of ours; its databases become rows |
-//! | 2 place | the draft becomes the endpoint's cluster; one that the disk refused is copied and prepared again |
+//! | 2 place | the draft becomes the endpoint's cluster; one that the disk refused, or may have, is copied and prepared again |
 //! | 3 adopt | storage takes it as the beginning of the branch ([`Vault::import`]) |
 //! | 4 ready | the branch may be woken; roles are learned at its first wake |
 //!
@@ -86,6 +86,19 @@ impl ImportDirectory {
         self.store(branch.id, found).await
     }
 
+    /// The disk refused what an earlier try had made, or nobody heard its answer. Until all of this is done that is known.
+    async fn make_again(
+        &self,
+        operation: &Operation,
+        branch: Branch,
+        (endpoint, major): (EndpointId, u16),
+    ) -> Result<(), StepFailure> {
+        self.copy(operation, endpoint.clone()).await?;
+        self.prepare(branch, endpoint.clone(), major).await?;
+        let directories = self.directories.clone();
+        Ok(task::blocking(move || directories.believe_import(&endpoint)).await?)
+    }
+
     /// Rows of the databases that came along; those of an earlier try go.
     async fn store(&self, branch: BranchId, found: Vec<Imported>) -> Result<(), StepFailure> {
         let store = move |db: &rusqlite::Transaction<'_>| {
@@ -143,11 +156,9 @@ impl Work for ImportDirectory {
             0 => self.copy(operation, id).await?,
             1 => self.prepare(branch, id, major).await?,
             2 => {
-                // The disk refused what an earlier try had made.
                 let (directories_too, same) = (directories.clone(), id.clone());
                 if !task::blocking(move || directories_too.has_import(&same)).await {
-                    self.copy(operation, id.clone()).await?;
-                    self.prepare(branch, id.clone(), major).await?;
+                    self.make_again(operation, branch, (id.clone(), major)).await?;
                 }
                 failpoint::hit("import.place.before").await.map_err(interrupted)?;
                 task::blocking(move || directories.place_import(&id, endpoint.slot)).await?;
