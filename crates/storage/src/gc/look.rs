@@ -81,7 +81,7 @@ impl Registers {
                         let window = windows.window(&self.project_id, &record)?;
                         let limit = now.checked_sub(window).unwrap_or(Timestamp::MIN);
                         let points = windows.points(&self.project_id, &record)?;
-                        Some(points.into_iter().fold(keep_from(&record, &pieces, limit), Lsn::min))
+                        Some(points.into_iter().fold(keep_from(&record, &pieces, limit, now), Lsn::min))
                     });
                     branches.insert(id, Known { record, seq, deleted_at, keep_from });
                 }

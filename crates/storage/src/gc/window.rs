@@ -51,30 +51,59 @@ pub(crate) fn piece_of(key: &Key) -> Option<(BranchId, Epoch, PieceName)> {
     Some((branch.parse().ok()?, epoch, PieceName::parse(key)?))
 }
 
+/// Microseconds since 2000, as PostgreSQL counts; 0 for what was before.
+fn since_2000(at: Timestamp) -> u64 {
+    u64::try_from(at.as_microsecond().saturating_sub(POSTGRES_EPOCH * 1_000_000)).unwrap_or_default()
+}
+
+/// Something of a history that has a time of its own.
+struct Dated {
+    /// Nothing of what has that time is before this position.
+    from: Lsn,
+    /// Everything up to this position is as old, or older.
+    upto: Lsn,
+    /// Whether that time is at or before the limit.
+    old: bool,
+}
+
 /// The newest position that everything up to the moment `limit` is known to be before or at; zero when
 /// nothing is known. Never too late: what is not known keeps more.
-pub(crate) fn keep_from(record: &BranchRecord, pieces: &Pieces, limit: Timestamp) -> Lsn {
-    let since_2000 = limit.as_microsecond().saturating_sub(POSTGRES_EPOCH * 1_000_000);
-    let limit_there = u64::try_from(since_2000).unwrap_or_default();
-    let mut known = Lsn::ZERO;
-    for span in &record.spans {
+///
+/// Times are those of clocks, which were wrong now and then: what a clock that was behind calls old is as young as what
+/// comes before it in the history. What is dated later than `now` says nothing.
+pub(crate) fn keep_from(record: &BranchRecord, pieces: &Pieces, limit: Timestamp, now: Timestamp) -> Lsn {
+    let (limit_there, now_there) = (since_2000(limit), since_2000(now));
+    let of_snapshots = record.snapshots.iter().filter(|s| s.taken_at <= now).map(|s| Dated {
+        from: s.lsn,
+        upto: s.lsn,
+        old: s.taken_at <= limit,
+    });
+    let of_spans = record.spans.iter().flat_map(|span| {
         let of_writer = pieces.get(&(record.branch.clone(), span.epoch)).into_iter().flatten();
-        for piece in of_writer.filter(|p| p.last_commit > 0 && p.last_commit <= limit_there) {
-            // What a replaced writer wrote behind its span's end does not count.
-            known = known.max(span.to.map_or(piece.end, |to| to.min(piece.end)));
-        }
-    }
-    let snapshots = record.snapshots.iter().filter(|s| s.taken_at <= limit).map(|s| s.lsn);
+        // What a replaced writer wrote behind its span's end does not count.
+        let to = span.to.unwrap_or(Lsn(u64::MAX));
+        let counts =
+            move |piece: &&PieceName| (1..=now_there).contains(&piece.last_commit) && piece.start < to;
+        of_writer.filter(counts).map(move |piece| Dated {
+            from: piece.start,
+            upto: piece.end.min(to),
+            old: piece.last_commit <= limit_there,
+        })
+    });
+    let dated: Vec<Dated> = of_snapshots.chain(of_spans).collect();
+    let young = dated.iter().filter(|dated| !dated.old).map(|dated| dated.from).min();
+    let before = dated.iter().filter(|dated| dated.old && young.is_none_or(|young| dated.upto <= young));
     let fork = match &record.origin {
         Origin::Branch { lsn, .. } if record.created_at <= limit => *lsn,
         _ => Lsn::ZERO,
     };
-    snapshots.fold(known.max(fork), Lsn::max)
+    before.map(|dated| dated.upto).fold(fork, Lsn::max)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::branch::record::SnapshotKind;
     use crate::gc::plan::tests::world::{World, seconds};
     use crate::key;
 
@@ -93,10 +122,24 @@ mod tests {
         let writer = (main.clone(), record.epoch);
         let pieces =
             Pieces::from([(writer, vec![piece(100, 150, 10), piece(150, 180, 10), piece(180, 200, 20)])]);
-        assert_eq!(keep_from(&record, &pieces, at(9)), Lsn(100), "the snapshot is older");
-        assert_eq!(keep_from(&record, &pieces, at(10)), Lsn(180));
-        assert_eq!(keep_from(&record, &pieces, at(30)), Lsn(200));
-        assert_eq!(keep_from(&record, &pieces, seconds(0)), Lsn(0));
+        let kept = |record: &BranchRecord, pieces: &Pieces, limit| keep_from(record, pieces, limit, at(1000));
+        assert_eq!(kept(&record, &pieces, at(9)), Lsn(100), "the snapshot is older");
+        assert_eq!(kept(&record, &pieces, at(10)), Lsn(180));
+        assert_eq!(kept(&record, &pieces, at(30)), Lsn(200));
+        assert_eq!(kept(&record, &pieces, seconds(0)), Lsn(0));
+        // A writer and a snapshot under a clock that was years behind.
+        world.ends.insert(main.clone(), Lsn(200));
+        world.open(&main);
+        world.publish(&main, SnapshotKind::Clean, Lsn(200), Lsn(200));
+        let later = world.branches[&main].record.clone();
+        let mut wrong = pieces.clone();
+        wrong.insert((main.clone(), later.epoch), vec![piece(200, 230, 1)]);
+        assert_eq!(kept(&later, &wrong, at(10)), Lsn(180), "what comes before them is younger");
+        assert_eq!(kept(&later, &wrong, at(30)), Lsn(230));
+        // One that was ahead does not keep all that follows until it comes true.
+        let ahead = Pieces::from([((main.clone(), record.epoch), vec![piece(100, 150, 2000)])]);
+        assert_eq!(kept(&later, &ahead, at(30)), Lsn(200));
+        assert_eq!(keep_from(&later, &ahead, at(30), at(2000)), Lsn(100), "it has come true");
         let prefix = key::wal(&record.project, &main, record.epoch);
         let (branch, epoch, name) = piece_of(&piece(1, 2, 3).key(&prefix)).unwrap();
         assert_eq!((branch, epoch, name), (main, record.epoch, piece(1, 2, 3)));
