@@ -81,18 +81,22 @@ impl Spool {
         let file = Arc::new(File::open(path)?);
         (&*file).read_to_end(&mut bytes)?;
         let path = Arc::new(path.to_owned());
-        let mut at = 0;
+        let (mut at, mut counts) = (0, false);
         while let Some((start, timeline, len)) = frame(&bytes[at..]) {
-            // A hole is where the server had removed WAL; overlapping frames cannot be.
-            if self.end().is_some_and(|end| end > start) {
-                break;
+            let (offset, len) = ((at + HEADER) as u64, len as u64);
+            at += HEADER + len as usize;
+            // A hole is where the server had removed WAL. A frame that the disk did not take when it was to, and that
+            // was received again, may be there all the same: its bytes are those of the second one.
+            let known = self.end().map_or(0, |end| end.since(start));
+            if known >= len {
+                continue;
             }
-            let offset = (at + HEADER) as u64;
             let (file, path) = (Arc::clone(&file), Arc::clone(&path));
-            self.extents.push_back(Extent { start, len: len as u64, timeline, file, offset, path });
-            at += HEADER + len;
+            let (start, len, offset) = (start.plus(known), len - known, offset + known);
+            self.extents.push_back(Extent { start, len, timeline, file, offset, path });
+            counts = true;
         }
-        Ok(at > 0)
+        Ok(counts)
     }
 
     /// Behind the last byte; `None` when there is none.
@@ -251,6 +255,23 @@ mod tests {
         assert_eq!((spool.start(), spool.read(Lsn(100), 9).unwrap()), (Some(Lsn(106)), None));
         spool.release(Lsn(111)).unwrap();
         assert_eq!((spool.end(), std::fs::read_dir(dir.path()).unwrap().count()), (None, 0));
+    }
+
+    #[test]
+    fn a_frame_that_was_refused_and_is_there_hides_nothing_behind_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(dir.path()).unwrap();
+        spool.append(Lsn(100), ONE, b"hello ").unwrap();
+        // Written, but the disk said no when it was asked to keep it.
+        let mut refused = Vec::new();
+        write_frame(&mut refused, Lsn(106), ONE, b"wor");
+        let current = spool.current.take().unwrap();
+        (&*current.file).write_all(&refused).unwrap();
+        spool.append(Lsn(106), ONE, b"world").unwrap();
+        spool.append(Lsn(111), ONE, b"!").unwrap();
+        drop(spool);
+        let spool = Spool::open(dir.path()).unwrap();
+        assert_eq!((all(&spool), spool.end()), (b"hello world!".to_vec(), Some(Lsn(112))));
     }
 
     #[test]
