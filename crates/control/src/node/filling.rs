@@ -132,7 +132,11 @@ impl Node {
         let plan = task::blocking(move || hydrate::stored_plan(&state)).await;
         let plan = plan.map_err(NodeError::part("read what a directory lacks"))?;
         let source = match &plan {
-            Some(plan) => self.source_of(&resident, plan).await?,
+            Some(plan) => {
+                // Also while the store does not answer: what it is filled from may be off every list by now.
+                held.lease = Some(self.keep(&resident, key_of(&resident)?)?);
+                self.source_of(&resident, plan).await?
+            }
             None if home.data().join(control_file::PATH).is_file() => {
                 return self.note_complete(home, held).await;
             }
@@ -140,7 +144,6 @@ impl Node {
             None => return self.make_again(home, held).await,
         };
         let metrics = self.inner.metrics.hydration.clone();
-        held.lease = Some(self.keep(&resident, key_of(&resident)?)?);
         let life = life_of(home).await;
         let resumed = Hydration::resume(place, life, source, tuning(), metrics, &self.inner.scope).await;
         match resumed {
@@ -321,7 +324,7 @@ fn short_name(endpoint: &EndpointId) -> String {
 
 #[cfg(test)]
 mod tests {
-    use dormouse_base::Epoch;
+    use dormouse_base::{Epoch, Lsn};
     use dormouse_compute::postgres::discover::Installations;
     use dormouse_compute::sandbox::identity::{Identities, Identity};
 
@@ -329,6 +332,49 @@ mod tests {
     use super::*;
     use crate::computes::recorder::Recorder;
     use crate::directory::Directories;
+
+    /// A store that is away.
+    #[derive(Debug)]
+    struct Away;
+
+    #[async_trait]
+    impl Source for Away {
+        async fn chunk(&self, _: u32, _: u32) -> Result<Bytes, SourceError> {
+            Err(SourceError::Temporary(Arc::new(std::io::Error::other("away"))))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_directory_is_filled_from_stays_while_the_store_does_not_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let me =
+            Identity { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
+        let directories =
+            Directories::open(dir.path(), Installations::default(), Identities::Own(me)).unwrap();
+        let node = Node::in_memory(dir.path(), directories);
+        let key = dormouse_storage::key::manifest(
+            &"p".parse().unwrap(),
+            &"br-a".parse().unwrap(),
+            Lsn(1),
+            Epoch(1),
+        );
+        let resident = Resident::new(Fresh::sample(0, 100), Some((key, Lsn(1), Lsn(1))), true);
+        let endpoint = EndpointId::generate();
+        let home = node.home(&endpoint);
+        std::fs::create_dir_all(home.data().join("global")).unwrap();
+        std::fs::create_dir_all(&node.inner.run_root).unwrap();
+        let file = std::fs::File::create(home.data().join("file")).unwrap();
+        file.set_len(100).unwrap();
+        let lazy = LazyFile { path: "file".to_owned(), size: 100, present: hydrate::Bits::none(1) };
+        let (place, plan) = (node.filler_place(&home, 0), Plan { files: vec![lazy], hot: Vec::new() });
+        let (metrics, scope) = (node.inner.metrics.hydration.clone(), &node.inner.scope);
+        let begun = Hydration::begin(place, plan, Arc::new(Away), tuning(), metrics, scope).await.unwrap();
+        assert!(begun.stop().await);
+        let mut held = home.held().await.unwrap();
+        held.resident = Some(resident);
+        node.resume_filling(&home, &mut held, 0).await.unwrap_err();
+        assert_eq!(node.inner.leases.len(), 1);
+    }
 
     #[tokio::test]
     async fn what_has_holes_that_nobody_fills_is_neither_stored_nor_removed() {
