@@ -336,7 +336,7 @@ impl Node {
             Err(UpdateError::Register(error)) => return Err(NodeError::Register(error)),
         }
         failpoint::hit("snapshot.publish.after").await.map_err(NodeError::file("publish", &home.path))?;
-        self.remember(home, &taken).await?;
+        self.remember(home, resident, &taken.record).await?;
         let stats = taken.stats;
         home.shots.lock().taken(&taken.record, stats.time);
         self.inner.metrics.snapshot(taken.record.kind, stats.written_bytes(), stats.time);
@@ -345,11 +345,18 @@ impl Node {
         Ok(taken.record.lsn)
     }
 
-    /// The next snapshot of this directory builds on this one.
-    async fn remember(&self, home: &Arc<Home>, taken: &Taken) -> Result<(), NodeError> {
+    /// The next snapshot of this directory builds on this one, unless another directory is in its place meanwhile: what
+    /// that lacks would be taken for what this one had.
+    async fn remember(
+        &self,
+        home: &Arc<Home>,
+        of: &Resident,
+        record: &SnapshotRecord,
+    ) -> Result<(), NodeError> {
         let mut held = home.held().await?;
-        let Some(resident) = held.resident.as_mut() else { return Ok(()) };
-        let record = &taken.record;
+        let is_it =
+            |now: &&mut Resident| (&now.branch, now.epoch, now.mark) == (&of.branch, of.epoch, of.mark);
+        let Some(resident) = held.resident.as_mut().filter(is_it) else { return Ok(()) };
         resident.base = Some(record.manifest.clone());
         (resident.base_redo, resident.base_lsn) = (record.redo, record.lsn);
         let (resident, path) = (resident.clone(), home.path.clone());
@@ -411,6 +418,40 @@ mod tests {
         let next = 8 * WAL_SEGMENT;
         assert!(!shots(next + 100, next).is_far_behind(redo));
         assert!(shots(next + FORK_WAL, next).is_far_behind(redo));
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_that_ends_late_is_no_base_of_what_came_in_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let identity = Identities::Own(Identity { uid: 1, gid: 1 });
+        let directories = Directories::open(dir.path(), Installations::default(), identity).unwrap();
+        let node = Node::in_memory(dir.path(), directories);
+        let home = node.home(&dormouse_base::EndpointId::generate());
+        std::fs::create_dir_all(&home.path).unwrap();
+        let made = |epoch: u32| {
+            let mut made = Resident::new(Fresh::sample(epoch - 1, 100), None, true);
+            made.epoch = Some(Epoch(epoch));
+            made
+        };
+        let (first, next) = (made(1), made(2));
+        let (project, branch) = (first.project.clone(), first.branch.clone());
+        let taken = SnapshotRecord {
+            kind: SnapshotKind::Online,
+            lsn: Lsn(300),
+            redo: Lsn(200),
+            timeline: Timeline(1),
+            epoch: Epoch(1),
+            manifest: key::manifest(&project, &branch, Lsn(300), Epoch(1)),
+            boot: key::boot(&project, &branch, Lsn(300), Epoch(1)),
+            taken_at: clock::now(),
+            logical_bytes: 0,
+            added_bytes: 0,
+        };
+        for (there, base) in [(&next, None), (&first, Some(taken.manifest.clone()))] {
+            home.held().await.unwrap().resident = Some(there.clone());
+            node.remember(&home, &first, &taken).await.unwrap();
+            assert_eq!(home.held().await.unwrap().resident.as_ref().unwrap().base, base);
+        }
     }
 
     #[tokio::test]
