@@ -12,7 +12,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
-use dormouse_base::{BranchId, EndpointId, Epoch, Lsn};
+use dormouse_base::{BranchId, EndpointId, Epoch, Lsn, ProjectId};
 use dormouse_compute::endpoint::Run;
 use dormouse_storage::gc::Lease;
 use dormouse_storage::hydrate::Hydration;
@@ -112,7 +112,9 @@ impl DerefMut for Holding<'_> {
 impl Drop for Holding<'_> {
     fn drop(&mut self) {
         if self.held.loaded {
-            *self.glance.lock() = Glance::Read(self.held.writes_what());
+            let taken = self.held.writer().filter(|_| self.held.overtaken().is_some());
+            let taken = taken.map(|resident| resident.project.clone());
+            *self.glance.lock() = Glance::Read(self.held.writes_what(), taken);
         }
     }
 }
@@ -123,8 +125,8 @@ enum Glance {
     /// Nobody has looked yet.
     #[default]
     Unread,
-    /// This writer, if any.
-    Read(Option<(BranchId, Epoch)>),
+    /// This writer, if any; and the project, if another server is known to have taken its branch over.
+    Read(Option<(BranchId, Epoch)>, Option<ProjectId>),
 }
 
 #[derive(Debug)]
@@ -214,7 +216,15 @@ impl Home {
         let seen = self.glance.lock().clone();
         match seen {
             Glance::Unread => Ok(self.held_soon().await?.writes_what()),
-            Glance::Read(writer) => Ok(writer),
+            Glance::Read(writer, _) => Ok(writer),
+        }
+    }
+
+    /// The project of a branch that another server is known to have taken over from this directory's writer.
+    pub(super) fn taken_over(&self) -> Option<ProjectId> {
+        match &*self.glance.lock() {
+            Glance::Read(_, taken) => taken.clone(),
+            Glance::Unread => None,
         }
     }
 

@@ -42,7 +42,9 @@ impl Node {
         let _one_at_a_time = self.inner.collecting.lock().await;
         let templates = self.templates().await?;
         let limits = limits(wish.grace);
-        let options = Options { templates, limits, dry_run: wish.dry_run, ..Options::default() };
+        // Its windows and leases are not known here.
+        let others = self.homes().iter().filter_map(|home| home.taken_over()).collect();
+        let options = Options { templates, limits, others, dry_run: wish.dry_run, ..Options::default() };
         let (store, leases) = (self.inner.store.clone(), self.inner.leases.clone());
         let collector = Collector::new(store, leases, Arc::clone(&self.inner.windows), options);
         let collector = collector.counting(self.inner.metrics.garbage.clone());
@@ -74,4 +76,39 @@ impl Node {
 fn limits(grace: Option<Duration>) -> Limits {
     let usual = Limits::default();
     Limits { grace: grace.unwrap_or(usual.grace), ..usual }
+}
+
+#[cfg(test)]
+mod tests {
+    use dormouse_base::{EndpointId, Epoch, ProjectId};
+    use dormouse_compute::postgres::discover::Installations;
+    use dormouse_compute::sandbox::identity::{Identities, Identity};
+
+    use super::super::resident::{Fresh, Resident};
+    use super::super::standing::tests::record;
+    use super::*;
+    use crate::directory::Directories;
+
+    #[tokio::test]
+    async fn garbage_of_what_another_server_took_over_is_left_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let identity = Identities::Own(Identity { uid: 1, gid: 1 });
+        let directories = Directories::open(dir.path(), Installations::default(), identity).unwrap();
+        let node = Node::in_memory(dir.path(), directories);
+        let branch = record(&[(1, 0, Some(100)), (2, 100, None)]);
+        let project: ProjectId = branch.project.clone();
+        node.make_project(&project, 18).await.unwrap();
+        node.inner.registers.branch(&project, &branch.branch).create_first(branch).await.unwrap();
+        let home = node.home(&EndpointId::generate());
+        for epoch in [2, 1] {
+            let mut resident = Resident::new(Fresh::sample(epoch - 1, 0), None, false);
+            resident.epoch = Some(Epoch(epoch));
+            home.held().await.unwrap().resident = Some(resident);
+            node.look_up(&home).await.unwrap();
+            let frozen = node.collect_garbage(CollectWish::default()).await.unwrap().frozen;
+            let named = frozen.iter().any(|(which, why)| *which == project && why.contains("another server"));
+            assert_eq!(named, epoch == 1, "{frozen:?}");
+            home.held().await.unwrap().standing = super::super::standing::Standing::Unknown;
+        }
+    }
 }

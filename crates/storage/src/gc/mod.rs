@@ -93,6 +93,8 @@ pub struct Options {
     pub rewrite: bool,
     /// Templates that new projects are made of.
     pub templates: BTreeSet<String>,
+    /// Projects that another server looks after: what that uses, and how far back it keeps, is not known here.
+    pub others: BTreeSet<ProjectId>,
     /// Look and count, but change nothing.
     pub dry_run: bool,
 }
@@ -104,6 +106,7 @@ impl Default for Options {
             max_deletes: MAX_DELETES,
             rewrite: true,
             templates: BTreeSet::new(),
+            others: BTreeSet::new(),
             dry_run: false,
         }
     }

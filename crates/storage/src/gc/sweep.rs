@@ -89,6 +89,10 @@ impl<'a> Run<'a> {
 
     async fn project(&mut self, project: &ProjectId) -> Result<(), GcError> {
         self.report.projects += 1;
+        if self.collector.options.others.contains(project) {
+            self.freeze(project, "another server has taken over a branch of it".to_owned());
+            return Ok(());
+        }
         let mut registers = Registers::new(&self.collector.store, project);
         for _ in 0..MAX_LOOKS {
             if let Attempt::Done = self.attempt(project, &mut registers).await? {

@@ -206,6 +206,17 @@ async fn a_lasting_point_is_kept_however_old_it_is() {
     }
 }
 
+#[tokio::test]
+async fn what_another_server_looks_after_is_left_alone() {
+    let lab = Lab::new();
+    let (main, _) = lab.family().await;
+    let mut collector = lab.collector(HOUR);
+    collector.options.others.insert(project());
+    let report = collector.collect_at(later(2)).await.unwrap();
+    assert!(report.frozen[0].1.contains("another server"), "{report:?}");
+    assert_eq!((report.retired, lab.record(&main).await.history_start), (0, at(0)));
+}
+
 /// Keeps an hour, counted from this moment, whatever the wall clock says.
 #[derive(Debug)]
 struct Believing(Timestamp);
