@@ -46,7 +46,7 @@ impl Tail {
         Self { timeline: header.timeline, start, bytes: plain[skip.min(plain.len())..].to_vec() }
     }
 
-    /// Whether the compute's files have other bytes there. What they do not have any more says nothing.
+    /// Whether the compute's files have other bytes there, or end before. What they do not have any more says nothing.
     pub(super) async fn differs(&self, source: &dyn Source) -> bool {
         let own = source.own(self.timeline, self.start, self.bytes.len()).await;
         own.is_some_and(|own| own != self.bytes)

@@ -97,8 +97,12 @@ impl Source for Files {
 
     async fn own(&self, timeline: Timeline, from: Lsn, len: usize) -> Option<Vec<u8>> {
         let dir = Arc::clone(&self.dir);
-        let read = blocking(move || dir.read(timeline, from, len)).await;
-        read.ok().flatten().filter(|bytes| bytes.len() == len)
+        let read = blocking(move || match dir.read(timeline, from, len)? {
+            Some(bytes) => Ok(Some(bytes).filter(|bytes| bytes.len() == len)),
+            // The segment that PostgreSQL is in is always there, and older ones go only when there are newer ones.
+            None => Ok::<_, std::io::Error>(dir.oldest_behind(timeline, from)?.is_none().then(Vec::new)),
+        });
+        read.await.ok().flatten()
     }
 
     async fn release(&self, upto: Lsn) -> Result<(), SourceError> {
@@ -160,5 +164,44 @@ pub fn end_of(
             Some(next) => reader = Reader::seek(reader.major(), next),
             None => return Ok(end),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tap::{Flushed, TapError};
+    use super::*;
+
+    /// A compute that does not run.
+    #[derive(Debug)]
+    struct Stopped;
+
+    #[async_trait]
+    impl Tap for Stopped {
+        async fn flushed(&self) -> Result<Flushed, TapError> {
+            Err(TapError::Answer)
+        }
+        async fn release(&self, _: Lsn) -> Result<(), TapError> {
+            Err(TapError::Answer)
+        }
+        async fn ensure_slot(&self) -> Result<(), TapError> {
+            Err(TapError::Answer)
+        }
+    }
+
+    #[tokio::test]
+    async fn files_that_end_before_a_place_have_nothing_there() {
+        let (root, one) = (tempfile::tempdir().unwrap(), Timeline(1));
+        let wal = root.path().join("pg_wal");
+        std::fs::create_dir(&wal).unwrap();
+        let name = |n: u64| wal.join(one.segment_name(Lsn(n * WAL_SEGMENT)));
+        std::fs::write(name(3), vec![7; 1 << 24]).unwrap();
+        let files = Files::new(Arc::new(WalDir::open(root.path()).unwrap()), one, Arc::new(Stopped));
+        let own = async |n: u64| files.own(one, Lsn(n * WAL_SEGMENT + 100), 4).await;
+        assert_eq!(own(3).await, Some(vec![7; 4]));
+        assert_eq!(own(2).await, None, "PostgreSQL has removed it");
+        assert_eq!(own(5).await, Some(Vec::new()), "they went back: what is filed is not theirs");
+        std::fs::write(name(6), vec![0; 1 << 24]).unwrap();
+        assert_eq!(own(5).await, None);
     }
 }

@@ -100,7 +100,7 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     async fn read(&self, from: Lsn, upto: Lsn) -> Result<Chunk, SourceError>;
 
     /// What the compute's own files have from `from` on, `len` bytes in one segment; `None` when they do not have all
-    /// of it, or cannot be read.
+    /// of it any more, or cannot be read. Nothing when they end before.
     async fn own(&self, timeline: Timeline, from: Lsn, len: usize) -> Option<Vec<u8>>;
 
     /// Everything before `upto` is safe elsewhere and may be forgotten.
