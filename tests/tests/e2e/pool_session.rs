@@ -6,6 +6,13 @@ use dormouse_tests::say::{Say, exchange};
 
 use crate::pool_house::{House, pooled, python, skipped};
 
+/// A session leaves these, of which its texts do not tell.
+const LEAVES: &str = "do $$ begin perform set_config('my.' || 'x', 'secret', false); end $$;
+    create or replace function leaves() returns text language sql as $$ select set_config('work_mem', '77MB', false) $$;
+    select leaves()";
+
+const LEFT: &str = "select coalesce(current_setting('my.x', true), '') || ' ' || current_setting('work_mem')";
+
 const NAMES: &str = "select coalesce(string_agg(name || ' ' || from_sql, ', ' order by name), '') from pg_prepared_statements";
 
 async fn ask(client: &mut Raw, sql: &str) -> String {
@@ -54,9 +61,9 @@ async fn sql_and_the_protocol_have_one_namespace() {
     one_namespace(&pooler).await;
 }
 
-/// Only one backend, and a reset query that ends no statement: clients of both modes come one after the other.
+/// Only one backend, and a reset query that ends nothing: clients of both modes come one after the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_next_client_meets_no_foreign_name() {
+async fn the_next_client_meets_nothing_foreign() {
     for reset in ["select 1", "", "reset all"] {
         let pooler = Pooler::start(&[("default_pool_size", "1"), ("server_reset_query", reset)]);
         let mut pids = Vec::new();
@@ -67,9 +74,12 @@ async fn the_next_client_meets_no_foreign_name() {
             assert_eq!(ask(&mut raw, NAMES).await, "", "{reset}");
             exchange(&mut raw, &prepare("s1", &text), "1 Z:I").await;
             exchange(&mut raw, &uses("s1", &[]), &format!("2 D:round_{round} C:SELECT_1 Z:I")).await;
+            assert_eq!(ask(&mut raw, LEFT).await, " 4MB", "{reset}");
+            assert_eq!(ask(&mut raw, LEAVES).await, "77MB");
             raw.send(&Say::new().terminate().0).await;
             drop(raw);
             let mut other = pooler.client("transaction").await;
+            assert_eq!(ask(&mut other, LEFT).await, " 4MB", "{reset}");
             exchange(&mut other, &uses("s1", &[]), "E:26000 Z:I").await;
             exchange(&mut other, &prepare("s1", "select 'pooled'"), "1 Z:I").await;
             exchange(&mut other, &uses("s1", &[]), "2 D:pooled C:SELECT_1 Z:I").await;

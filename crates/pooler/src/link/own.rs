@@ -18,6 +18,9 @@ use crate::settings::{self, Reported, Settings};
 /// Ends all statements that have a name.
 const FORGET: &str = "DEALLOCATE ALL";
 
+/// What a session may have left that nobody has noticed.
+const LEFT: Stateful = Stateful::PINS.with(Stateful::SETTING);
+
 /// What to send so that the backend has the settings that the client wants, listens on its channels, and in session mode
 /// has its statements; `None` when that is so. To be asked again when that was answered.
 #[must_use]
@@ -67,9 +70,12 @@ fn restore(server: &mut Server) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// What to send so that nothing is left of statements under a client's own names, whatever the reset query was.
+/// What to send so that nothing is left of statements under a client's own names, whatever the reset query was, or if there
+/// is none. What else the session has left is asked for, and its settings are reset for the next client.
 pub fn forget(server: &mut Server) -> Vec<u8> {
     server.forget();
+    server.ask = server.ask.with(LEFT);
+    server.process.unlisted = true;
     own(server, FORGET)
 }
 
@@ -109,7 +115,7 @@ pub fn reset(server: &mut Server, sql: &str) -> Vec<u8> {
         server.watch_settings();
     } else {
         server.prepared.outdate_all();
-        server.ask = Stateful::PINS.with(Stateful::SETTING);
+        server.ask = LEFT;
     }
     server.process.unlisted = !all;
     own(server, sql)
