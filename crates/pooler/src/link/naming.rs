@@ -11,7 +11,7 @@
 //! ```
 //!
 //! As long as it is a client's nobody else gets it ([`Server::is_free`]). A session that comes from another backend brings
-//! its statements along: they are parsed under their names before anything else of it is sent, each in a series of its own,
+//! its statements along: they are parsed under their names before anything else of it is sent, in their order, each in a series of its own,
 //! because one that cannot be parsed any more (its table is gone) must not keep the others from it. That one is parsed
 //! once more where the client uses it, and the error is PostgreSQL's.
 //!
@@ -22,6 +22,7 @@
 //!
 //! The unnamed statement ends with any simple query of ours, so it is parsed where it is used.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use dormouse_pgwire::tag::backend::ROW_DESCRIPTION;
@@ -72,6 +73,8 @@ impl Server {
         self.prepared.clear();
         self.process.naming.missing =
             client.names.named().map(|(_, statement)| Arc::clone(statement)).collect();
+        // The last one is taken first. What one of them executes by its name was there before it.
+        self.process.naming.missing.sort_unstable_by_key(|statement| Reverse(statement.id()));
         for statement in &self.process.naming.missing {
             self.process.latent |= statement.stateful().outlives();
         }

@@ -65,7 +65,12 @@ impl Up<'_> {
             None => None,
         };
         let names = portal.len() + 1 + name.len() + 1;
-        let untold = by_number.filter(|statement| statement.shape().is_none());
+        // Its own ones are there under their names, and may be told in the same way.
+        let told_by_portal = match self.client.verbatim {
+            true => statement.as_ref().filter(|_| !name.is_empty()),
+            false => by_number,
+        };
+        let untold = told_by_portal.filter(|statement| statement.shape().is_none());
         self.server.under_way.bound.is(untold, &body[..names]);
         let fate = match named_there {
             Some(named_there) => {
