@@ -125,13 +125,14 @@ impl Drop for Psql {
 async fn clients_do_not_notice_a_new_server() {
     let mut server = Server::start(&[]);
     let setup = server.connect().await;
-    setup.batch_execute("create table t(n int8)").await.unwrap();
+    setup.batch_execute("create table t(n int8); create table told(n int8)").await.unwrap();
     let (postmaster, old_pid) = (server.postmaster(), server.pid());
     let key = server.ready()["api_key"].as_str().unwrap().to_owned();
 
     let rests = server.try_connect(&pooled(&server)).await.unwrap();
     rests.batch_execute("set app.who = 'anna'; set timezone = 'Asia/Tokyo'").await.unwrap();
     let prepared = rests.prepare("select count(*) + $1::int8 from t").await.unwrap();
+    let told = rests.prepare("select * from told").await.unwrap();
     let session = server.try_connect(&format!("{}&pool_mode=session", server.dsn())).await;
     let direct = server.connect().await;
     direct.batch_execute("create temp table mine as select 42::int8 as n; listen news").await.unwrap();
@@ -156,6 +157,9 @@ async fn clients_do_not_notice_a_new_server() {
     assert_eq!(counted, 10);
     assert_eq!(number(&direct, "select n from mine").await, 42);
     assert_eq!(number(&direct, "select pg_backend_pid()::int8").await, backend);
+    direct.batch_execute("alter table told add also text").await.unwrap();
+    let other = rests.query(&told, &[]).await.unwrap_err();
+    assert_eq!(other.code().unwrap().code(), "0A000", "it was told of one column");
     drop(session);
     // At work: with the old one until they rest.
     assert!(old.lives(), "it has clients at work");

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  u16 version | wanted, startup, reported: pairs | flags | pid | channels | unnamed? | named: (name, body)…
-//!  | told of parameters: (name, types)…
+//!  | told of parameters: (name, types)… | told of columns: (name, shape)…
 //! ```
 //!
 //! Numbers are big-endian, texts have their length in front. A newer version may add to the end, with a new number;
@@ -13,12 +13,15 @@ use super::Common;
 use super::client::Client;
 use super::stateful::Stateful;
 use crate::settings::{ROLE, Reported, Settings};
-use crate::statement::Reading;
+use crate::statement::{Reading, Shape};
 
 /// The format that is written.
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 
-/// The one before it: without what was told of parameters.
+/// The one before it: without what was told of columns.
+const NO_COLUMNS: u16 = 2;
+
+/// The one before that: without what was told of parameters, too.
 const UNTOLD: u16 = 1;
 
 /// Pairs, channels or statements in one list: more than any limit on them allows.
@@ -140,6 +143,13 @@ impl Client {
             out.bytes(name);
             out.bytes(types);
         }
+        let every = unnamed.map(|statement| (&b""[..], statement)).into_iter().chain(self.names.named());
+        let told: Vec<_> = every.filter_map(|(name, statement)| Some((name, statement.shape()?))).collect();
+        out.number(u32::try_from(told.len()).unwrap_or(u32::MAX));
+        for (name, shape) in told {
+            out.bytes(name);
+            out.bytes(&shape.number().to_be_bytes());
+        }
     }
 
     /// The client that was described, among those of a pool.
@@ -148,7 +158,7 @@ impl Client {
     /// When the description is damaged, or of a version to come.
     pub fn unpack(from: &mut Reader<'_>, common: &mut Common) -> Result<Self, Unreadable> {
         let version = from.number()?;
-        if version != u32::from(VERSION) && version != u32::from(UNTOLD) {
+        if ![VERSION, NO_COLUMNS, UNTOLD].map(u32::from).contains(&version) {
             return Err(Unreadable);
         }
         let mut client = Self { wanted: from.settings()?, startup: from.settings()?, ..Self::default() };
@@ -183,6 +193,9 @@ impl Client {
         if version != u32::from(UNTOLD) {
             client.unpack_types(from, common)?;
         }
+        if version == u32::from(VERSION) {
+            client.unpack_shapes(from, common)?;
+        }
         Ok(client)
     }
 
@@ -194,6 +207,25 @@ impl Client {
             if !statement.tell_types(types) {
                 let own = common.registry.apart(statement);
                 own.tell_types(types);
+                self.names.put(name, Some(own));
+            }
+        }
+        Ok(())
+    }
+
+    /// The same of what they return.
+    fn unpack_shapes(&mut self, from: &mut Reader<'_>, common: &mut Common) -> Result<(), Unreadable> {
+        for _ in 0..from.count()? {
+            let (name, number) = (from.bytes()?, from.bytes()?);
+            let number = u64::from_be_bytes(number.try_into().map_err(|_| Unreadable)?);
+            let shape = Shape::of_number(number).ok_or(Unreadable)?;
+            let statement = self.names.get(name).ok_or(Unreadable)?;
+            if !statement.tell(shape) {
+                let own = common.registry.apart(statement);
+                own.tell(shape);
+                if let Some(types) = statement.types() {
+                    own.tell_types(types);
+                }
                 self.names.put(name, Some(own));
             }
         }
@@ -220,6 +252,8 @@ mod tests {
             client.names.put(name, Some(statement));
         }
         client.names.get(b"a").unwrap().tell_types(b"\0\0\0\x17");
+        let (one, other_columns) = (Shape::of(b""), Shape::of(&[&b"\0\x01a\0"[..], &[0; 18]].concat()));
+        client.names.get(b"a").unwrap().tell(one);
         let mut out = Writer::default();
         client.pack(&mut out);
         let packed = out.finish();
@@ -233,17 +267,29 @@ mod tests {
         assert_eq!((moved.prepared(), moved.pid, moved.keeps()), (1, 7, true));
         assert_eq!(moved.names.get(b"a").unwrap().body(), client.names.get(b"a").unwrap().body());
         let types = |client: &Client| client.names.get(b"a").unwrap().types().map(<[u8]>::to_vec);
-        assert_eq!(types(&moved), Some(vec![0, 0, 0, 0x17]));
+        let shape = |client: &Client| client.names.get(b"a").unwrap().shape();
+        assert_eq!((types(&moved), shape(&moved)), (Some(vec![0, 0, 0, 0x17]), Some(one)));
         // Others were told something else there.
         let mut taken = Common::new(10);
         let other = taken.registry.intern(b"select $1\0\0\x01\0\0\0\x17", Stateful::of);
         other.tell_types(&[0, 0, 0, 0x14]);
         let moved = Client::unpack(&mut Reader(&packed), &mut taken).unwrap();
         assert_eq!(types(&moved), Some(vec![0, 0, 0, 0x17]));
-        // From one who does not tell.
-        let untold = [&[0, 0, 0, 1], &packed[4..]].concat();
-        let untold = Client::unpack(&mut Reader(&untold), &mut Common::new(10)).unwrap();
-        assert_eq!((untold.prepared(), types(&untold)), (1, None));
+        let mut changed = Common::new(10);
+        let body = b"select $1\0\0\x01\0\0\0\x17";
+        let reading = Reading::of(&client.reported, &client.wanted);
+        changed.registry.intern_as(body, reading, Stateful::of).tell(other_columns);
+        client.keeps = false;
+        let mut out = Writer::default();
+        client.pack(&mut out);
+        let moved = Client::unpack(&mut Reader(&out.finish()), &mut changed).unwrap();
+        assert_eq!((types(&moved), shape(&moved)), (Some(vec![0, 0, 0, 0x17]), Some(one)));
+        // From those who do not tell.
+        for (version, known) in [(1, None), (2, Some(vec![0, 0, 0, 0x17]))] {
+            let untold = [&[0, 0, 0, version], &packed[4..]].concat();
+            let untold = Client::unpack(&mut Reader(&untold), &mut Common::new(10)).unwrap();
+            assert_eq!((untold.prepared(), types(&untold), shape(&untold)), (1, known, None));
+        }
         for cut in 0..packed.len() {
             assert!(Client::unpack(&mut Reader(&packed[..cut]), &mut elsewhere).is_err(), "{cut}");
         }
