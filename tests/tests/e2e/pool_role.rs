@@ -6,7 +6,7 @@ use dormouse_tests::pooled::{PASSWORD, Pooler};
 use dormouse_tests::raw::{PROTOCOL_3_0, Raw, startup};
 use dormouse_tests::say::{Say, exchange};
 
-const MADE: &str = "create role anna; create role bob; grant anna to bob";
+const MADE: &str = "create role anna; create role bob; grant anna to bob; create role carl";
 
 const WHO: &str = "select session_user || ' ' || current_user";
 
@@ -35,6 +35,10 @@ const SESSIONS: &[&[&str]] = &[
     &["begin", "set session authorization bob; reset session authorization", "commit"],
     &["begin", "set session authorization bob", "commit", "begin", "reset session authorization", "rollback"],
     &["begin", "set session authorization bob; set role none; reset role", "commit"],
+    // PostgreSQL does not ask whether one may go back to the role of the startup.
+    &["set session authorization carl; reset role"],
+    &["set session authorization carl", "reset role"],
+    &["begin", "set session authorization carl", "reset role", "commit"],
     &["set role none", "do 'begin perform set_config(''work_mem'', ''9MB'', false); end'"],
     &["set role none; discard all"],
     &["set role none", "discard all"],

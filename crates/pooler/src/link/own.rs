@@ -37,8 +37,8 @@ pub fn replay(client: &Client, server: &mut Server) -> Option<Vec<u8>> {
     };
     let afresh = server.process.unlisted && server.pinned.is_empty();
     let settings = match afresh {
-        true => Some(settings::replay_afresh(&server.applied, &client.wanted)),
-        false => settings::replay(&server.applied, &client.wanted),
+        true => Some(settings::replay_afresh(&server.applied, &client.wanted, &server.reported)),
+        false => settings::replay(&server.applied, &client.wanted, &server.reported),
     };
     let deaf = !client.channels.is_empty() && !server.pinned.any(Stateful::LISTEN);
     if settings.is_none() && !deaf && !others {
@@ -100,6 +100,7 @@ pub fn inspect(client: &Client, server: &mut Server) -> Vec<u8> {
 
 /// What to send so that no transaction is open.
 pub fn roll_back(server: &mut Server) -> Vec<u8> {
+    server.under_way.role = None;
     own(server, "ROLLBACK")
 }
 
@@ -107,6 +108,7 @@ pub fn roll_back(server: &mut Server) -> Vec<u8> {
 /// after another text statements are parsed anew, settings are reset for the next client, and the rest is asked for.
 pub fn reset(server: &mut Server, sql: &str) -> Vec<u8> {
     server.under_way.portals.clear();
+    server.under_way.role = None;
     (server.pinned, server.ask, server.touched) = Default::default();
     let all = Stateful::of(sql.as_bytes()).any(Stateful::DISCARD_ALL);
     if all {

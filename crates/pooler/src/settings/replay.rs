@@ -10,10 +10,15 @@
 //!
 //! It is one simple Query without transaction control, so PostgreSQL does all or nothing. It is ASCII whatever
 //! the values are: the backend's `client_encoding` may be anything when it arrives, and something else after it.
+//!
+//! A role beside a session authorization may be one that PostgreSQL would not give to that: `RESET ROLE` goes back to
+//! the role that a session began with without asking whether it may. So it is set by the one that logged in, who is
+//! the session's authorization up to the end of the text once more (`SET LOCAL`).
 
 use super::map::Settings;
+use super::reported::Reported;
 use super::style::is_whole_style;
-use super::{DATE_STYLE, ROLE, SESSION_AUTHORIZATION};
+use super::{DATE_STYLE, NO_ROLE, ROLE, SESSION_AUTHORIZATION};
 
 /// From so many settings to reset, and none to set, `RESET ALL` is the shorter way.
 const RESET_ALL_FROM: usize = 2;
@@ -21,19 +26,23 @@ const RESET_ALL_FROM: usize = 2;
 /// The bytes of a name in quotes that PostgreSQL keeps (NAMEDATALEN - 1). Settings with a dot may have more.
 const MAX_NAME: usize = 63;
 
-/// The text that brings a backend with the settings `from` to `to`; `None` when they are equal.
+/// Before these of their major versions a role ends with a session authorization that is `LOCAL`.
+const ROLES_STAY_SINCE: [(u32, u32); 3] = [(15, 10), (16, 6), (17, 2)];
+
+/// The text that brings a backend with the settings `from` to `to`; `None` when they are equal. What it has reported
+/// tells its version.
 #[must_use]
-pub fn replay(from: &Settings, to: &Settings) -> Option<String> {
-    (from != to).then(|| text(from, to, false))
+pub fn replay(from: &Settings, to: &Settings, backend: &Reported) -> Option<String> {
+    (from != to).then(|| text(from, to, backend, false))
 }
 
 /// The same for a backend that may have more settings than those in `from`: it is rid of all first.
 #[must_use]
-pub fn replay_afresh(from: &Settings, to: &Settings) -> String {
-    text(from, to, true)
+pub fn replay_afresh(from: &Settings, to: &Settings, backend: &Reported) -> String {
+    text(from, to, backend, true)
 }
 
-fn text(from: &Settings, to: &Settings, afresh: bool) -> String {
+fn text(from: &Settings, to: &Settings, backend: &Reported, afresh: bool) -> String {
     let same = |name: &str| from.get(name) == to.get(name);
     let ordinary_differ = !from
         .iter()
@@ -56,15 +65,27 @@ fn text(from: &Settings, to: &Settings, afresh: bool) -> String {
     } else {
         ordinary(&mut out, from, to);
     }
-    for (needed, what, name) in
-        [(authorization, "SET SESSION AUTHORIZATION ", SESSION_AUTHORIZATION), (role, "SET ROLE ", ROLE)]
-    {
-        if let Some(to) = to.get(name).filter(|_| needed) {
-            statement(&mut out, what);
-            literal(&mut out, to);
+    if let Some(to) = to.get(SESSION_AUTHORIZATION).filter(|_| authorization) {
+        statement(&mut out, "SET SESSION AUTHORIZATION ");
+        literal(&mut out, to);
+    }
+    if let Some(played) = to.get(ROLE).filter(|_| role) {
+        if played != NO_ROLE && to.get(SESSION_AUTHORIZATION).is_some() && roles_stay(backend) {
+            statement(&mut out, "SET LOCAL SESSION AUTHORIZATION DEFAULT");
         }
+        statement(&mut out, "SET ROLE ");
+        literal(&mut out, played);
     }
     out
+}
+
+/// Whether a role is not ended by a session authorization that ends with its transaction.
+fn roles_stay(backend: &Reported) -> bool {
+    let version = backend.get("server_version").unwrap_or_default();
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse().unwrap_or(0));
+    let (major, minor): (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    let since = ROLES_STAY_SINCE.iter().find(|(of, _)| *of == major).map(|(_, since)| *since);
+    since.map_or(major > ROLES_STAY_SINCE[2].0, |since| minor >= since)
 }
 
 /// All but the two that are roles.

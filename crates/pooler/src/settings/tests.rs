@@ -241,7 +241,32 @@ fn a_replay_has_the_difference_only() {
         ),
     ];
     for (from, to, expected) in cases {
-        assert_eq!(replay(&from, &to).as_deref(), expected);
+        assert_eq!(replay(&from, &to, &Reported::new()).as_deref(), expected);
+    }
+}
+
+#[test]
+fn a_role_that_the_session_authorization_may_not_play_is_set_by_the_one_that_logged_in() {
+    let of = |role| settings(&[("role", role), ("session_authorization", "s")]);
+    let (plain, by_another) = ("SET ROLE 'r'", "SET LOCAL SESSION AUTHORIZATION DEFAULT; SET ROLE 'r'");
+    for (version, expected) in [
+        ("", plain),
+        ("15.9", plain),
+        ("15.18 (Debian 15.18-0+deb12u1)", by_another),
+        ("16.5", plain),
+        ("17.2", by_another),
+        ("18beta1", by_another),
+        ("19devel", by_another),
+    ] {
+        let mut backend = Reported::new();
+        backend.note("server_version", version);
+        let text = |from: Settings, to: Settings| replay(&from, &to, &backend);
+        assert_eq!(text(of("none"), of("r")).as_deref(), Some(&*format!("RESET ROLE; {expected}")));
+        let whole = format!("SET SESSION AUTHORIZATION 's'; {expected}");
+        assert_eq!(text(settings(&[]), of("r")), Some(whole), "{version}");
+        let none = "SET SESSION AUTHORIZATION 's'; SET ROLE 'none'";
+        assert_eq!(text(settings(&[]), of("none")).as_deref(), Some(none));
+        assert_eq!(text(settings(&[]), settings(&[("role", "r")])).as_deref(), Some("SET ROLE 'r'"));
     }
 }
 
@@ -252,7 +277,7 @@ fn a_name_that_would_be_cut_is_reset_by_a_call() {
     let to = settings(&[("a", "1")]);
     let call =
         format!("SELECT pg_catalog.set_config('{longer}',NULL,false),pg_catalog.set_config('a','1',false)");
-    assert_eq!(replay(&from, &to), Some(format!("RESET \"{fits}\"; {call}")));
+    assert_eq!(replay(&from, &to, &Reported::new()), Some(format!("RESET \"{fits}\"; {call}")));
 }
 
 #[test]
@@ -340,7 +365,7 @@ proptest! {
         let (from, to) = (make(&from, roles.0.as_ref()), make(&to, roles.1.as_ref()));
         let mut tracker = Tracker::default();
         tracker.replace(from.clone());
-        let text = replay(&from, &to);
+        let text = replay(&from, &to, &Reported::new());
         prop_assert_eq!(text.is_none(), from == to);
         let text = text.unwrap_or_default();
         prop_assert!(text.is_ascii());

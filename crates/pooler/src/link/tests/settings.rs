@@ -128,3 +128,27 @@ fn who_began_with_a_role_may_have_none() {
         assert_eq!(replay(&pair.client, &mut pair.server), None);
     }
 }
+
+#[test]
+fn the_role_of_who_has_left_in_a_transaction_is_not_what_the_next_one_means() {
+    let mut pair = begun_with("role", "anna");
+    for (text, tag) in [("begin", "BEGIN"), ("set role none", "SET")] {
+        pair.up(&query(text)).unwrap();
+        pair.down(&[complete(&[tag]), ready(b'T')].concat());
+    }
+    roll_back(&mut pair.server);
+    pair.down(&[complete(&["ROLLBACK"]), ready(b'I')].concat());
+    reset(&mut pair.server, "discard all");
+    pair.down(&[complete(&["DISCARD ALL"]), ready(b'I')].concat());
+    let Pair { mut server, .. } = pair;
+    pair = begun_with("role", "anna");
+    std::mem::swap(&mut pair.server, &mut server);
+    assert!(replay(&pair.client, &mut pair.server).is_some());
+    pair.down(&ready(b'I'));
+    // Code that has left no role.
+    pair.up(&query("do 'begin reset role; end'")).unwrap();
+    pair.down(&[complete(&["DO"]), ready(b'I')].concat());
+    inspect(&pair.client, &mut pair.server);
+    pair.down(&ready(b'I'));
+    assert_eq!(pair.client.wanted.get("role"), Some("anna"));
+}
