@@ -112,6 +112,15 @@ async fn a_session_that_slept_has_its_statements() {
     exchange(&mut raw, &uses("told", &[]), "2 D:1 C:SELECT_1 Z:I").await;
     house.suspend();
     let direct = house.server.try_connect(house.direct()).await.unwrap();
+    // Who has locked its tables may wait for it.
+    direct.batch_execute("begin; lock table t; lock table gone").await.unwrap();
+    assert_eq!(ask(&mut raw, "show lock_timeout").await, "0");
+    assert_eq!(ask(&mut raw, NAMES).await, "s1 false");
+    direct.batch_execute("rollback").await.unwrap();
+    drop(direct);
+    exchange(&mut raw, &uses("told", &[]), "2 D:1 C:SELECT_1 Z:I").await;
+    house.suspend();
+    let direct = house.server.try_connect(house.direct()).await.unwrap();
     direct.batch_execute("alter table t add b int; drop table gone").await.unwrap();
     drop(direct);
     exchange(&mut raw, &uses("s1", &["still"]), "2 D:still C:SELECT_1 Z:I").await;

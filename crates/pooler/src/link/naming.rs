@@ -12,12 +12,14 @@
 //!
 //! As long as it is a client's nobody else gets it ([`Server::is_free`]). A session that comes from another backend brings
 //! its statements along: they are parsed under their names before anything else of it is sent, in their order, each in a series of its own,
-//! because one that cannot be parsed any more (its table is gone) must not keep the others from it. That one is parsed
-//! once more where the client uses it, and the error is PostgreSQL's.
+//! because one that cannot be parsed any more (its table is gone, or locked) must not keep the others from it. That one is
+//! parsed once more where the client uses it, and the error is PostgreSQL's. Around them `lock_timeout` is short.
 //!
 //! ```text
+//!   set lock_timeout          ──►     with whatever else the client has set
 //!   P s1 S P s2 D s2 S P s3 S ──►     what s2 returns was told: it is asked again
 //!                             ◄── 1 Z, 1 t T Z, E Z: all left out
+//!   reset lock_timeout        ──►
 //! ```
 //!
 //! The unnamed statement ends with any simple query of ours, so it is parsed where it is used.
@@ -32,10 +34,23 @@ use super::client::Client;
 use super::expect::Expect;
 use super::parts;
 use super::server::Server;
+use crate::settings::Settings;
 use crate::statement::{Fit, Shape, Statement};
 
 /// Bytes after which statements to be restored wait for the next turn.
 const MAX_BATCH: usize = 256 << 10;
+
+/// So long one of them waits for a table that somebody has locked: what the client says may not need that table, and
+/// whoever has it may wait for the client.
+const LOCK_TIMEOUT: &str = "10ms";
+
+/// The settings of a client while its statements are restored.
+pub(super) fn hasty(wanted: &Settings) -> Settings {
+    let mut hasty = wanted.clone();
+    // Who has as many settings as may be waits.
+    let _set = hasty.set("lock_timeout", LOCK_TIMEOUT);
+    hasty
+}
 
 /// Whose the names are.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +94,11 @@ impl Server {
             self.process.latent |= statement.stateful().outlives();
         }
         before == NamedBy::Pool
+    }
+
+    /// Whether it has yet to get some of its client's statements.
+    pub(super) fn restores(&self) -> bool {
+        !self.process.naming.missing.is_empty()
     }
 
     /// What to send so that it has the next of its client's statements; `None` when it has all of them.

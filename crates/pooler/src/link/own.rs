@@ -9,7 +9,7 @@ use std::fmt::Write;
 use super::client::Client;
 use super::expect::Expect;
 use super::inspect::{Findings, question};
-use super::naming::NamedBy;
+use super::naming::{self, NamedBy};
 use super::parts;
 use super::server::Server;
 use super::stateful::Stateful;
@@ -35,17 +35,19 @@ pub fn replay(client: &Client, server: &mut Server) -> Option<Vec<u8>> {
             false
         }
     };
+    let hasty = server.restores().then(|| naming::hasty(&client.wanted));
+    let wanted = hasty.as_ref().unwrap_or(&client.wanted);
     let afresh = server.process.unlisted && server.pinned.is_empty();
     let settings = match afresh {
-        true => Some(settings::replay_afresh(&server.applied, &client.wanted, &server.reported)),
-        false => settings::replay(&server.applied, &client.wanted, &server.reported),
+        true => Some(settings::replay_afresh(&server.applied, wanted, &server.reported)),
+        false => settings::replay(&server.applied, wanted, &server.reported),
     };
     let deaf = !client.channels.is_empty() && !server.pinned.any(Stateful::LISTEN);
     if settings.is_none() && !deaf && !others {
         return restore(server);
     }
     let mut sql = settings.unwrap_or_default();
-    server.applied = client.wanted.clone();
+    server.applied = wanted.clone();
     server.process.unlisted &= !afresh;
     server.watch_settings();
     if others {

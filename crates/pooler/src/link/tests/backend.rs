@@ -159,7 +159,8 @@ impl Fake {
                 b"ROLLBACK\0"
             }
             _ if self.status == b'E' => return Err("25P02"),
-            b"deallocate all" | b"DEALLOCATE ALL" => {
+            // Of the pool's own, perhaps behind settings.
+            text if text == b"deallocate all" || text.ends_with(b"DEALLOCATE ALL") => {
                 self.statements.retain(|name, _| name.is_empty());
                 b"DEALLOCATE ALL\0"
             }

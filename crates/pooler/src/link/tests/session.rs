@@ -82,6 +82,23 @@ impl Session {
         }
     }
 
+    /// On a backend that has nothing of it: what is sent so that it has its statements.
+    fn restored(&mut self) -> Vec<u8> {
+        self.pair.server = Server::new(TxStatus::Idle, Reported::new());
+        let first = replay(&self.pair.client, &mut self.pair.server).unwrap();
+        assert_eq!(first, query("SELECT pg_catalog.set_config('lock_timeout','10ms',false)"));
+        self.pair.down(&message(b'Z', b"I"));
+        replay(&self.pair.client, &mut self.pair.server).unwrap()
+    }
+
+    /// They were answered: its settings are its own again.
+    fn has_all(&mut self) {
+        let last = replay(&self.pair.client, &mut self.pair.server).unwrap();
+        assert_eq!(last, query("RESET \"lock_timeout\""));
+        self.pair.down(&message(b'Z', b"I"));
+        assert_eq!(replay(&self.pair.client, &mut self.pair.server), None);
+    }
+
     /// Its backend goes, and takes along whatever it has; the next one has something of a pool.
     fn moves(&mut self) {
         let rests = self.wire.is_empty() && self.pair.client.is_between() && self.pair.server.is_idle();
@@ -199,16 +216,15 @@ fn one_that_cannot_be_parsed_any_more_does_not_keep_the_others_away() {
     let parse = [message(b'P', b"s2\0select of t\0\0\0"), message(b'S', b"")].concat();
     session.up(&parse);
     session.down(usize::MAX);
-    session.pair.server = Server::new(TxStatus::Idle, Reported::new());
-    assert!(replay(&session.pair.client, &mut session.pair.server).is_some());
+    session.restored();
     let error = message(b'E', b"SERROR\0VERROR\0C42P01\0Mno\0\0");
     let ready = message(b'Z', b"I");
     let good =
         [&message(b'1', b"")[..], &message(b't', b"\0\0"), &message(b'T', b"select 1"), &ready].concat();
     let bad = [&error[..], &ready].concat();
     assert_eq!(session.pair.down(&[good, bad].concat()), b"");
-    assert_eq!(replay(&session.pair.client, &mut session.pair.server), None);
     assert_eq!((session.pair.server.own_error(), session.pair.server.prepared()), (None, 1));
+    session.has_all();
     assert_eq!(session.pair.up(&uses()).unwrap(), uses());
     session.pair.down(&[&message(b'2', b"")[..], &message(b'C', b"SELECT 1\0"), &ready].concat());
     let bind = message(b'B', b"\0s2\0\0\0\0\0\0\0");
@@ -230,9 +246,7 @@ fn they_come_back_in_the_order_in_which_they_were_prepared() {
         session.up(&parse(name));
         session.down(usize::MAX);
     }
-    session.pair.server = Server::new(TxStatus::Idle, Reported::new());
-    let sent = replay(&session.pair.client, &mut session.pair.server).unwrap();
-    assert_eq!(sent, names.map(parse).concat());
+    assert_eq!(session.restored(), names.map(parse).concat());
 }
 
 /// The same by its portal, as libpq and pgjdbc ask.
@@ -256,8 +270,7 @@ fn who_was_told_what_it_returns_is_not_given_anything_else() {
 fn is_not_given_anything_else(told: fn(&mut Session)) {
     let mut session = Session::new();
     told(&mut session);
-    session.pair.server = Server::new(TxStatus::Idle, Reported::new());
-    let sent = replay(&session.pair.client, &mut session.pair.server).unwrap();
+    let sent = session.restored();
     assert!(sent.windows(5).any(|bytes| bytes == b"Ss1\0S"), "asked again");
     let other = [b"\0\x01a\0".as_slice(), &[0; 18]].concat();
     let reply =
@@ -265,6 +278,7 @@ fn is_not_given_anything_else(told: fn(&mut Session)) {
     for piece in reply.chunks(3) {
         assert_eq!(session.pair.down(piece), b"");
     }
+    session.has_all();
     let sent = session.pair.up(&uses()).unwrap();
     assert!(sent.windows(13).any(|name| name == b"dormouse_none"));
     let error = message(b'E', b"SERROR\0VERROR\0C26000\0Mno\0\0");
