@@ -39,6 +39,7 @@ const SESSIONS: &[&[&str]] = &[
     &["set session authorization carl; reset role"],
     &["set session authorization carl", "reset role"],
     &["begin", "set session authorization carl", "reset role", "commit"],
+    &["do 'begin perform set_config(''session_authorization'', ''carl'', false); end'"],
     &["set role none", "do 'begin perform set_config(''work_mem'', ''9MB'', false); end'"],
     &["set role none; discard all"],
     &["set role none", "discard all"],

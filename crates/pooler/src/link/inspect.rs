@@ -184,9 +184,11 @@ fn take_settings(client: &mut Client, server: &mut Server, findings: &Findings) 
     // Whatever is not set goes back to what the session began with, but for a role that the client took itself.
     for (name, value) in client.startup.clone().iter() {
         if settings.get(name).is_none() {
-            let is_role = name == ROLE;
-            let value =
-                if is_role { role_meant(followed.as_deref(), &client.wanted, value, here) } else { value };
+            let authorization = server.applied.get(SESSION_AUTHORIZATION);
+            let value = match name {
+                ROLE => role_meant(followed.as_deref(), &client.wanted, authorization, value, here),
+                _ => value,
+            };
             if settings.set(name, value).is_err() {
                 client.keep(server);
             }

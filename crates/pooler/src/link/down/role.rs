@@ -66,15 +66,19 @@ impl Down<'_> {
     }
 }
 
-/// The role that is to be played where a backend says that this one is, as where it began.
+/// The role that is to be played where a backend says that this one is, as where it began, under that session
+/// authorization.
 pub(in crate::link) fn meant<'a>(
     followed: Option<&'a Tracker>,
     wanted: &'a Settings,
+    authorization: Option<&str>,
     startup: &'a str,
     there: &'a str,
 ) -> &'a str {
-    let believed = followed.map_or(wanted, Tracker::current).get(ROLE);
-    if believed == Some(there) { there } else { startup }
+    let believed = followed.map_or(wanted, Tracker::current);
+    // One that no text has told of has ended the role.
+    let untold = authorization.is_some() && authorization != believed.get(SESSION_AUTHORIZATION);
+    if untold || believed.get(ROLE) == Some(there) { there } else { startup }
 }
 
 fn is_of_role(change: &Change) -> bool {

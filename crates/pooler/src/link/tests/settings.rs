@@ -152,3 +152,18 @@ fn the_role_of_who_has_left_in_a_transaction_is_not_what_the_next_one_means() {
     pair.down(&ready(b'I'));
     assert_eq!(pair.client.wanted.get("role"), Some("anna"));
 }
+
+#[test]
+fn a_session_authorization_that_code_has_set_ends_the_role() {
+    let mut pair = begun_with("role", "anna");
+    pair.up(&query("do 'begin perform f(); end'")).unwrap();
+    pair.down(&[complete(&["DO"]), ready(b'I')].concat());
+    inspect(&pair.client, &mut pair.server);
+    let row = ["s", "session_authorization", "carl"].map(|text| {
+        let length = u32::try_from(text.len()).unwrap().to_be_bytes();
+        [&length[..], text.as_bytes()].concat()
+    });
+    pair.down(&[message(b'D', &[&[0, 3], &row.concat()[..]].concat()), ready(b'I')].concat());
+    assert_eq!(pair.client.wanted.get("session_authorization"), Some("carl"));
+    assert_eq!(pair.client.wanted.get("role"), Some("none"));
+}
