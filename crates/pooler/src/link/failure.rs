@@ -31,6 +31,8 @@ pub(super) fn failed(client: &mut Client, server: &mut Server) {
         Expect::Parse(undo) if undo.name.is_none() => Some(()),
         _ => None,
     });
+    // Else a session's unnamed one is there as before.
+    let unsure = !client.verbatim || undone.iter().any(parses_unnamed);
     while let Some(expect) = undone.pop() {
         undo(client, server, expect);
     }
@@ -38,8 +40,19 @@ pub(super) fn failed(client: &mut Client, server: &mut Server) {
         // The Parse that failed ended the unnamed statement before it.
         put_back(client, server, b"", None);
     }
-    server.prepared.set_unnamed(None);
+    if unsure {
+        server.prepared.set_unnamed(None);
+    }
     doubt(client, server, 0);
+}
+
+/// Whether it would have made another statement the unnamed one.
+fn parses_unnamed(expect: &Expect) -> bool {
+    match expect {
+        Expect::Parse(undo) => undo.name.is_none(),
+        Expect::Inject(statement) => statement.name().is_empty(),
+        _ => false,
+    }
 }
 
 /// The backend is gone, and its client is told that whatever was not answered has failed.

@@ -156,6 +156,24 @@ proptest! {
     }
 }
 
+#[test]
+fn the_unnamed_statement_outlives_an_error_of_another() {
+    let mut session = Session::new();
+    let sync = message(b'S', b"");
+    let parse = [message(b'P', b"\0select 1\0\0\0"), sync.clone()].concat();
+    for bytes in [query("begin"), parse, uses(), b"".to_vec()] {
+        session.up(&bytes);
+        session.down(usize::MAX);
+    }
+    assert!(session.got.ends_with(&message(b'Z', b"E")));
+    let unnamed = message(b'B', b"\0\0\0\0\0\0\0\0");
+    assert_eq!(
+        session.pair.up(&unnamed).unwrap(),
+        unnamed,
+        "the transaction has failed: it could not be parsed again"
+    );
+}
+
 /// A statement that its client has asked about, and what it was told.
 fn told(session: &mut Session) {
     let asks = [message(b'P', b"s1\0select 1\0\0\0"), message(b'D', b"Ss1\0"), message(b'S', b"")].concat();
