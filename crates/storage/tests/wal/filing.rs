@@ -1,7 +1,7 @@
 //! The filer: restarts, gaps, failing stores, idle computes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -50,14 +50,16 @@ async fn killed_again_and_again_without_gap_or_double() {
     let Some((cluster, client, from)) = running(18).await else { return };
     let store = store();
     let end = {
+        let over = AtomicBool::new(false);
         let load = async {
             for _ in 0..3 {
                 work(&client).await;
             }
+            over.store(true, Ordering::Relaxed);
         };
         let churn = async {
             let mut rounds = 0;
-            loop {
+            while !over.load(Ordering::Relaxed) {
                 let scope = Scope::new();
                 let filer = file(&store, writer(&cluster, 1, ONE, from), files(&cluster, ONE), &scope);
                 tokio::time::sleep(Duration::from_millis(60 + rounds * 37 % 200)).await;
@@ -67,7 +69,8 @@ async fn killed_again_and_again_without_gap_or_double() {
                 rounds += 1;
             }
         };
-        tokio::select! { () = load => {}, () = churn => {} }
+        // The last one has ended too: two at once are two servers, which have epochs of their own.
+        tokio::join!(load, churn);
         let filer = file(&store, writer(&cluster, 1, ONE, from), files(&cluster, ONE), &cluster.scope);
         filer.file_now(None).await.unwrap()
     };
