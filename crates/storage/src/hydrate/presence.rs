@@ -119,18 +119,17 @@ impl Presence {
         Some((Self { file, bits_at: Mutex::new(bits_at) }, bits))
     }
 
-    /// Sets the bit of a chunk whose bytes are in the file. Gives how many chunks are left, `None` when it was set. What
-    /// the front cannot see is absent: it would be told "present" for ever.
+    /// Sets the bit of a chunk whose bytes are in the file. Gives how many chunks are left, `None` when it was set.
+    ///
+    /// Not before the front can see it: who is told that a chunk is present, and does not see that, fails.
     pub(super) fn set(&self, index: usize, sparse: &Sparse, chunk: u32) -> io::Result<Option<u32>> {
         let bits_at = self.bits_at.lock();
         // The bytes before the bit, also on machines that reorder.
         fence(Ordering::SeqCst);
-        let Some(change) = sparse.set(chunk) else { return Ok(None) };
+        let Some(change) = sparse.change(chunk) else { return Ok(None) };
         let at = bits_at[index] + u64::from(change.word) * 8;
-        if let Err(error) = self.file.write_all_at(&change.value.to_ne_bytes(), at) {
-            sparse.unset(chunk);
-            return Err(error);
-        }
+        self.file.write_all_at(&change.value.to_ne_bytes(), at)?;
+        sparse.set(&change);
         Ok(Some(change.left))
     }
 
@@ -223,6 +222,8 @@ fn encode(stamp: Stamp, wait_millis: u32, canary: &[u8; 32], rows: &[Row<'_>]) -
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::super::plan::LazyFile;
     use super::*;
 
@@ -240,5 +241,24 @@ mod tests {
         assert_eq!(presence.set(0, &sparse, 1).unwrap(), Some(2));
         assert_eq!(presence.set(0, &sparse, 1).unwrap(), None);
         assert!(sparse.present(1));
+    }
+
+    #[test]
+    fn what_the_filler_calls_present_the_front_can_see() {
+        let file = LazyFile { path: "a".into(), size: CHUNK, present: Bits::none(1) };
+        let identity = Identity { dev: 0, ino: 1, born: 0, born_nanos: 0 };
+        let sparse = Sparse::new(&file, identity, &file.present, file.size);
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let presence = Presence { file: full, bits_at: Mutex::new(vec![0]) };
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                (0..20_000).for_each(|_| assert!(presence.set(0, &sparse, 0).is_err()));
+                over.store(true, Ordering::Relaxed);
+            });
+            while !over.load(Ordering::Relaxed) {
+                assert!(!sparse.present(0), "the front will never see it");
+            }
+        });
     }
 }

@@ -62,23 +62,17 @@ impl Sparse {
         Bits::from_words(self.chunks, &words)
     }
 
-    /// Sets a bit in memory; the caller publishes the word. `None` when it was set already.
-    pub(super) fn set(&self, chunk: u32) -> Option<Change> {
-        let mask = 1 << (chunk % 64);
-        let before = self.words[chunk as usize / 64].fetch_or(mask, Ordering::AcqRel);
-        if before & mask != 0 {
-            return None;
-        }
-        let left = self.absent.fetch_sub(1, Ordering::AcqRel) - 1;
-        Some(Change { word: chunk / 64, value: before | mask, left })
+    /// What setting a bit would change; `None` when it is set. Only one at a time may ask, and set it.
+    pub(super) fn change(&self, chunk: u32) -> Option<Change> {
+        let before = self.words[chunk as usize / 64].load(Ordering::Acquire);
+        let value = before | 1 << (chunk % 64);
+        (value != before).then(|| Change { word: chunk / 64, value, left: self.absent() - 1 })
     }
 
-    /// Takes back a bit that nobody was told of.
-    pub(super) fn unset(&self, chunk: u32) {
-        let mask = 1 << (chunk % 64);
-        if self.words[chunk as usize / 64].fetch_and(!mask, Ordering::AcqRel) & mask != 0 {
-            self.absent.fetch_add(1, Ordering::AcqRel);
-        }
+    /// Makes a change that the front can see.
+    pub(super) fn set(&self, change: &Change) {
+        self.words[change.word as usize].store(change.value, Ordering::Release);
+        self.absent.store(change.left, Ordering::Release);
     }
 
     /// How many bytes of the original a chunk has.
@@ -92,7 +86,7 @@ impl Sparse {
     }
 }
 
-/// A bit that was set.
+/// A bit that is set.
 pub(super) struct Change {
     /// Which word of the file's bits.
     pub(super) word: u32,
@@ -112,8 +106,12 @@ mod tests {
         let identity = Identity { dev: 0, ino: 1, born: 0, born_nanos: 0 };
         let sparse = Sparse::new(&file, identity, &file.present, file.size);
         assert_eq!((sparse.len_of(0), sparse.len_of(2), sparse.absent()), (CHUNK, 1, 3));
-        assert_eq!(sparse.set(1).map(|change| (change.word, change.value, change.left)), Some((0, 2, 2)));
-        assert!(sparse.set(1).is_none() && sparse.present(1) && !sparse.present(0));
+        let change = sparse.change(1).unwrap();
+        assert_eq!((change.word, change.value, change.left, sparse.present(1)), (0, 2, 2, false));
+        sparse.set(&change);
+        assert!(
+            sparse.change(1).is_none() && sparse.present(1) && !sparse.present(0) && sparse.absent() == 2
+        );
         assert_eq!((sparse.first_behind(CHUNK), sparse.first_behind(CHUNK + 1)), (1, 2));
     }
 }
