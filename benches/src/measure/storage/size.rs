@@ -33,10 +33,9 @@ impl Size {
         std::iter::once(Self::of(args)).chain(large).collect()
     }
 
-    /// How often something is measured of this size that is measured so often of the usual one: each time, all of it is
-    /// read again.
-    pub(super) fn rounds(self, usual: u32) -> u32 {
-        if self.scale >= SCALES[2].1 { usual.div_ceil(3) } else { usual }
+    /// In how many of these rounds all of it is read.
+    pub(super) fn full_rounds(self, rounds: u32) -> u32 {
+        if self.scale >= SCALES[2].1 { rounds.div_ceil(3) } else { rounds }
     }
 
     /// Its rows of accounts.
