@@ -16,13 +16,14 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dormouse_base::{EndpointId, Timestamp};
+use dormouse_base::EndpointId;
 use dormouse_compute::postgres::discover::{Installation, Installations};
 use dormouse_compute::sandbox::identity::Identities;
 use dormouse_compute::template::TemplateError;
 use dormouse_runtime::spread;
 use parking_lot::Mutex;
 
+mod aside;
 pub mod clone;
 pub mod import;
 pub mod import_copy;
@@ -95,9 +96,6 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Director
     let path = path.to_owned();
     move |source| DirectoryError::File { what, path, source }
 }
-
-/// Below the endpoints' directories: those that were set aside. Nobody but their owner removes them.
-const ASIDE: &str = "set-aside";
 
 /// The clusters of one data directory. Cheap to clone. Its methods block.
 #[derive(Clone, Debug)]
@@ -199,29 +197,6 @@ impl Directories {
             sync_dir(&self.inner.computes)?;
         }
         remove(&trash)
-    }
-
-    /// Moves all that an endpoint has on disk to a directory of its own beside the endpoints', and tells where that is.
-    /// Its compute must not run. `None`: there was nothing.
-    ///
-    /// # Errors
-    /// When it cannot be moved; then it is where it was.
-    pub fn set_aside(
-        &self,
-        endpoint: &EndpointId,
-        now: Timestamp,
-    ) -> Result<Option<PathBuf>, DirectoryError> {
-        let home = self.inner.computes.join(endpoint.as_str());
-        if !home.exists() {
-            return Ok(None);
-        }
-        let all = self.inner.computes.join(ASIDE);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&all).map_err(failed("create", &all))?;
-        let place = all.join(format!("{endpoint}-{}", now.as_millisecond()));
-        fs::rename(&home, &place).map_err(failed("set aside", &home))?;
-        sync_dir(&all)?;
-        sync_dir(&self.inner.computes)?;
-        Ok(Some(place))
     }
 
     fn installation(&self, major: u16) -> Result<&Installation, DirectoryError> {

@@ -20,7 +20,7 @@ pub(super) async fn stop(computes: &Arc<dyn Computes>, endpoints: &[Endpoint]) -
     Ok(())
 }
 
-/// Removes their files; nothing in them is worth storing.
+/// Removes their files, also what was set aside of them; nothing in them is worth storing.
 pub(super) async fn remove_files(
     vault: &Arc<dyn Vault>,
     directories: &Directories,
@@ -30,5 +30,9 @@ pub(super) async fn remove_files(
         vault.abandon(&endpoint.id).await?;
     }
     let directories = directories.clone();
-    Ok(task::blocking(move || endpoints.iter().try_for_each(|e| directories.remove(&e.id))).await?)
+    let remove = move |endpoint: &Endpoint| {
+        directories.remove(&endpoint.id)?;
+        directories.remove_set_aside(&endpoint.id)
+    };
+    Ok(task::blocking(move || endpoints.iter().try_for_each(remove)).await?)
 }
