@@ -70,6 +70,11 @@ impl Series {
         self.described = None;
     }
 
+    /// Whether no series is remembered, so that no reply is to be held against one.
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.stage == Stage::Forgotten
+    }
+
     /// The client is about to get a reply; false when it has got it before.
     pub(super) fn tells(&mut self, is_completion: bool) -> bool {
         match self.stage {
