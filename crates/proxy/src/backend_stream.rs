@@ -54,6 +54,15 @@ impl BackendStream {
         matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
+    /// False when reading would only wait, as far as the executor knows.
+    pub(crate) fn may_have_come(&self) -> bool {
+        match self {
+            Self::Unix(stream) => stream.has_come(),
+            Self::Tcp(stream) => raw::has_come(stream),
+            Self::Tls(_) => true,
+        }
+    }
+
     /// Another handle of its socket, for another process.
     pub(crate) fn movable(&self) -> Option<OwnedFd> {
         match self {

@@ -1,17 +1,20 @@
-//! `recv` and `send` straight to the kernel.
+//! `recv` and `send` straight to the kernel, and only when there may be something to do.
 //!
 //! The C library's own are points where a thread may be cancelled. In a process with threads each call switches that on
 //! and off again, by two locked instructions; with the calls around them that is a twentieth of what a small query costs
 //! outside of the kernel. Nothing here is ever cancelled so.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::task::{Context, Poll, ready};
 
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendFlags};
+use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::coop::has_budget_remaining;
 
 /// Reads what has come.
 ///
@@ -30,43 +33,103 @@ pub(crate) fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     Ok(retry_on_intr(|| rustix::net::send(&socket, bytes, SendFlags::NOSIGNAL))?)
 }
 
-/// As `poll_read` of a TCP stream.
-pub(crate) fn poll_recv(
-    stream: &TcpStream,
+/// A socket of which the executor knows whether there is something to read.
+pub(crate) trait Watched {
+    /// Runs `read` unless nothing is known to have come. When that says `WouldBlock`, nothing has.
+    ///
+    /// # Errors
+    /// Those of `read`, or `WouldBlock`.
+    fn try_read<T>(&self, read: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T>;
+
+    /// Whether something is known to have come; else wakes who asks when it does.
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+impl Watched for TcpStream {
+    fn try_read<T>(&self, read: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
+        self.try_io(Interest::READABLE, || read(self.as_fd()))
+    }
+
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_read_ready(cx)
+    }
+}
+
+impl Watched for AsyncFd<UnixStream> {
+    fn try_read<T>(&self, read: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
+        self.try_io(Interest::READABLE, |socket| read(socket.as_fd()))
+    }
+
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_read_ready(cx).map_ok(drop)
+    }
+}
+
+/// As `poll_read` of a stream. What has come is taken before it is asked whether something has: mostly it has, or
+/// nobody would have woken who reads.
+pub(crate) fn poll_recv<W: Watched>(
+    socket: &W,
     cx: &mut Context<'_>,
     buf: &mut ReadBuf<'_>,
 ) -> Poll<io::Result<()>> {
     loop {
-        ready!(stream.poll_read_ready(cx))?;
-        let into = buf.initialize_unfilled();
-        let mut all = None;
-        let received = stream.try_io(Interest::READABLE, || match recv(stream, into)? {
-            // That was all: the next call need not ask the system. An end of file is not forgotten so.
-            count if 0 < count && count < into.len() => {
-                all = Some(count);
-                Err(Errno::WOULDBLOCK.into())
+        // Who has had its share of the thread waits its turn below.
+        if has_budget_remaining() {
+            match recv_known(socket, buf) {
+                Ok(Amount::All) => return Poll::Ready(Ok(())),
+                Ok(Amount::Some) => {
+                    // There may be more, without end: it counts.
+                    let _counted = socket.poll_readable(cx)?;
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
             }
-            count => Ok(count),
-        });
-        match (all, received) {
-            (Some(count), _) | (None, Ok(count)) => {
-                buf.advance(count);
-                return Poll::Ready(Ok(()));
-            }
-            (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
-            (None, Err(error)) => return Poll::Ready(Err(error)),
         }
+        ready!(socket.poll_readable(cx))?;
     }
 }
 
-/// As `poll_write` of a TCP stream.
+/// How much of what had come was read.
+enum Amount {
+    /// Everything: the next call need not ask the system.
+    All,
+    /// As much as there was room for, or the end, which is not forgotten.
+    Some,
+}
+
+fn recv_known(socket: &impl Watched, buf: &mut ReadBuf<'_>) -> io::Result<Amount> {
+    let into = buf.initialize_unfilled();
+    let wanted = into.len();
+    let mut all = 0;
+    let received = socket.try_read(|socket| match recv(socket, into)? {
+        count if 0 < count && count < wanted => {
+            all = count;
+            Err(Errno::WOULDBLOCK.into())
+        }
+        count => Ok(count),
+    });
+    if all > 0 {
+        buf.advance(all);
+        return Ok(Amount::All);
+    }
+    buf.advance(received?);
+    Ok(Amount::Some)
+}
+
+/// Whether the executor knows of something to read that nobody has taken. No system call, and nobody will be woken.
+pub(crate) fn has_come(socket: &impl Watched) -> bool {
+    socket.try_read(|_| Ok(())).is_ok()
+}
+
+/// As `poll_write` of a TCP stream. Does not count as work, as what is written was mostly read before.
 pub(crate) fn poll_send(stream: &TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
     loop {
-        ready!(stream.poll_write_ready(cx))?;
         match stream.try_io(Interest::WRITABLE, || send(stream, bytes)) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             done => return Poll::Ready(done),
         }
+        ready!(stream.poll_write_ready(cx))?;
     }
 }
 

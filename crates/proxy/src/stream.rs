@@ -100,6 +100,14 @@ impl ClientStream {
         }
     }
 
+    /// False when reading would only wait, as far as the executor knows.
+    pub(crate) fn may_have_come(&self) -> bool {
+        match self {
+            Self::Plain(stream) => raw::has_come(stream),
+            Self::Unix(_) | Self::Tls(_) | Self::Carried(_) => true,
+        }
+    }
+
     /// Whether the other end has closed it, without reading: what was said before may wait for its turn. Always false
     /// of what the gateway carries, whose socket is not here. A system call.
     pub(crate) fn is_closed(&self) -> bool {

@@ -50,6 +50,11 @@ impl Quiet {
         self.socket.try_io(Interest::READABLE, |socket| raw::recv(socket, into))
     }
 
+    /// As [`raw::has_come`].
+    pub(super) fn has_come(&self) -> bool {
+        raw::has_come(&self.socket)
+    }
+
     /// Writes what there is room for.
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         raw::send(self.socket.get_ref(), bytes)
@@ -64,23 +69,7 @@ impl AsFd for Quiet {
 
 impl AsyncRead for Quiet {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        loop {
-            let mut ready = ready!(self.socket.poll_read_ready(cx))?;
-            let into = buf.initialize_unfilled();
-            let wanted = into.len();
-            match raw::recv(self.socket.get_ref(), into) {
-                Ok(count) => {
-                    if 0 < count && count < wanted {
-                        // That was all: the next call need not ask the system. An end of file is not forgotten so.
-                        ready.clear_ready();
-                    }
-                    buf.advance(count);
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
+        raw::poll_recv(&self.socket, cx, buf)
     }
 }
 

@@ -19,10 +19,10 @@ const READY: [u8; 5] = [b'Z', 0, 0, 0, 5];
 impl Session {
     /// Backend → client.
     pub(super) fn down(&mut self, cx: &mut Context<'_>) -> Step {
-        if self.leased.is_none()
-            || self.dry.backend
-            || !self.outbox.is_empty()
+        let Some(Leased { held, .. }) = &self.leased else { return Ok(false) };
+        if !self.outbox.is_empty()
             || matches!(self.phase, Phase::Entering(_) | Phase::Farewell)
+            || !self.ears.backend.is_worth_it(|| held.stream.may_have_come())
         {
             return Ok(false);
         }
@@ -31,7 +31,7 @@ impl Session {
             let mut read = ReadBuf::new(buffer);
             let alive = match Pin::new(&mut held.stream).poll_read(cx, &mut read) {
                 Poll::Pending => {
-                    self.dry.backend = true;
+                    self.ears.backend.was_pending();
                     return Ok(None);
                 }
                 Poll::Ready(read) => read.is_ok(),

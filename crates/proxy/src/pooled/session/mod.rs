@@ -5,7 +5,7 @@
 //!   leave.rs  giving the backend back          down.rs   backend → client
 //!   lost.rs   the backend or compute ends      greet.rs  what a new client is told
 //!   times.rs  limits of time, and the counters          depart.rs  it goes on in another process
-//!   linger.rs its last words reach it
+//!   linger.rs its last words reach it                   ear.rs     which of its sockets are worth reading
 //! ```
 //!
 //! It owns its socket, its share of the link's state, and a backend only while it needs one. It never owns a
@@ -38,6 +38,7 @@ use crate::upstream::journal::{self, Journal};
 
 mod depart;
 mod down;
+mod ear;
 mod greet;
 mod leave;
 mod linger;
@@ -45,6 +46,8 @@ mod lost;
 mod own;
 mod times;
 mod up;
+
+use ear::Ear;
 
 /// So many steps in a row, then others get their turn.
 const MAX_TURNS: usize = 32;
@@ -120,15 +123,15 @@ pub(super) struct Session {
     /// What is logged of it, if anything.
     journal: Option<Box<Journal>>,
     clocks: times::Clocks,
-    dry: Dry,
+    ears: Ears,
     _cancel: Entry,
 }
 
-/// Which sockets had nothing more to read in this poll: they will wake us, and are not asked again before that.
+/// What is known of the sockets that it reads.
 #[derive(Debug, Default)]
-struct Dry {
-    client: bool,
-    backend: bool,
+struct Ears {
+    client: Ear,
+    backend: Ear,
 }
 
 impl Session {
@@ -157,7 +160,7 @@ impl Session {
             listening: None,
             journal: None,
             clocks: times::Clocks::new(),
-            dry: Dry::default(),
+            ears: Ears::default(),
             _cancel: cancel,
         }
     }
@@ -183,7 +186,8 @@ impl Session {
             self.info.watch(cx.waker());
         }
         self.clocks.moved();
-        self.dry = Dry::default();
+        self.ears.client.next_poll();
+        self.ears.backend.next_poll();
         self.settle_again(cx)?;
         self.look_around();
         for _ in 0..MAX_TURNS {

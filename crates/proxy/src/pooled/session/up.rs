@@ -10,7 +10,7 @@ use dormouse_pooler::pool::Lease;
 use dormouse_runtime::gate::Pass;
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::{Ended, Phase, Purpose, Session, Step};
+use super::{Ear, Ended, Phase, Purpose, Session, Step};
 use crate::pooled::client_info::Doing;
 use crate::pooled::held::{Held, Leased};
 use crate::pooled::io::with_buffers;
@@ -89,14 +89,14 @@ impl Session {
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Step {
-        if self.dry.client {
+        if !self.ears.client.is_worth_it(|| self.stream.may_have_come()) {
             return Ok(false);
         }
         with_buffers(|buffer, out| {
             let mut read = ReadBuf::new(buffer);
             match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
                 Poll::Pending => {
-                    self.dry.client = true;
+                    self.ears.client.was_pending();
                     return Ok(false);
                 }
                 Poll::Ready(Err(_)) => return self.has_gone(),
@@ -182,7 +182,7 @@ impl Session {
         out: &mut Vec<u8>,
     ) -> Step {
         self.info.link(&lease.backend.key, self.clocks.now());
-        self.dry.backend = false;
+        self.ears.backend = Ear::default();
         self.leased = Some(Leased { held: lease.backend, receipt: lease.receipt, check: lease.check });
         self.phase = Phase::Linked;
         self.link(cx, chunk, out)
