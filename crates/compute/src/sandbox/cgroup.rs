@@ -118,7 +118,12 @@ impl Cgroups {
             // The parent may be gone: somebody tidied up while all endpoints were asleep.
             fs::create_dir_all(dir)?;
         }
-        Ok(Group { way: self.clone(), dir, data: data.to_owned() })
+        let group = Group { way: self.clone(), dir, data: data.to_owned() };
+        // Left so by who was frozen in it and killed: what is born into it would stand still for ever.
+        if group.dir.is_some() && group.is_empty() && group.is_frozen(0) {
+            group.thaw()?;
+        }
+        Ok(group)
     }
 }
 

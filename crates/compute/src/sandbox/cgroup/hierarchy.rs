@@ -72,6 +72,7 @@ pub(super) fn groups_of(pid: u32) -> Vec<(bool, String)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Cgroups;
     use super::*;
 
     #[test]
@@ -100,5 +101,21 @@ mod tests {
         );
         assert_eq!(v2_places(mounts, "0::/x/server\n").len(), 2, "its own is the second best");
         assert_eq!(first("/"), at(""));
+    }
+
+    /// A compute that was killed while it was frozen leaves its group frozen, and the next one is born into it.
+    #[test]
+    fn an_empty_group_does_not_stay_frozen() {
+        let dir = tempfile::tempdir().unwrap();
+        let groups = Cgroups::V2(dir.path().to_owned());
+        let group = dir.path().join("ep-one");
+        std::fs::create_dir(&group).unwrap();
+        let frozen = |members: &str| {
+            std::fs::write(group.join("cgroup.freeze"), "1\n").unwrap();
+            std::fs::write(group.join("cgroup.procs"), members).unwrap();
+            groups.group("ep-one", Path::new("/nowhere")).unwrap().is_frozen(0)
+        };
+        assert!(!frozen(""), "nobody is in it");
+        assert!(frozen("4711\n"), "who is in it stays as he is");
     }
 }
