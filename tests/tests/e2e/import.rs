@@ -294,6 +294,8 @@ async fn prepare(server: &Server, source: &Foreign) {
          create function s.who() returns text language sql security definer as 'select current_user::text';
          create function s.spy() returns event_trigger language plpgsql as 'begin perform 1; end';
          create event trigger watch on ddl_command_end execute function s.spy();
+         create table s.parted(k int, n int) partition by range (k, (n + 1));
+         create table s.part partition of s.parted default;
          create table s.clerks_own(n int); alter table s.clerks_own owner to clerk; grant usage on schema s to clerk;
          select lo_from_bytea(4711, 'large')",
     )
@@ -351,7 +353,7 @@ async fn owner_checks(server: &Server, uri: &str) {
         ("select convert_from(lo_get(4711), 'UTF8')", "large"),
         ("select pg_get_userbyid(datdba) from pg_database where datname = current_database()", "postgres"),
         (
-            "select count(*) from pg_class where relowner = 10 and oid >= 16384 and relkind in ('r', 'v', 'S')",
+            "select count(*) from pg_class where relowner = 10 and oid >= 16384 and relkind in ('r', 'p', 'v', 'S')",
             "0",
         ),
         ("select current_setting('archive_mode')", "off"),
@@ -359,7 +361,7 @@ async fn owner_checks(server: &Server, uri: &str) {
     ] {
         assert_eq!(one(&client, sql).await, wanted, "{sql}");
     }
-    let changes = "alter table s.t add x int; drop view s.v; alter type s.colour add value 'blue';
+    let changes = "alter table s.t add x int; alter table s.parted add x int; drop view s.v; alter type s.colour add value 'blue';
         alter domain s.small drop not null; drop function s.who(); create schema mine; create table mine.t(n int);
         alter role clerk password 'old'; select lo_unlink(4711)";
     for change in changes.split(';') {

@@ -119,7 +119,7 @@ pub(super) fn database(owner: &str) -> String {
         })
         .collect();
     // Members of extensions stay with their extension; parts (such as the sequence of an identity
-    // column) follow their whole.
+    // column) follow their whole. The columns of a partition key are parts, too, and their table is not.
     format!(
         "CREATE EXTENSION IF NOT EXISTS plpgsql;\n\n\
          UPDATE pg_catalog.pg_event_trigger SET evtenabled = 'D' WHERE evtenabled <> 'D';\n\n\
@@ -129,7 +129,7 @@ pub(super) fn database(owner: &str) -> String {
                o.class, o.object \
              FROM ({}) o, LATERAL pg_catalog.pg_identify_object(o.class, o.object, 0) i \
              WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = o.class AND d.objid = o.object \
-               AND (d.deptype IN ('e', 'i') OR (d.deptype = 'a' AND o.catalog = 'pg_class' AND i.type = 'sequence'))) LOOP \
+               AND d.objsubid = 0 AND (d.deptype IN ('e', 'i') OR (d.deptype = 'a' AND o.catalog = 'pg_class' AND i.type = 'sequence'))) LOOP \
              BEGIN EXECUTE pg_catalog.format('ALTER %s %s OWNER TO %I', r.kind, r.identity, {name}); \
              EXCEPTION WHEN OTHERS THEN RAISE WARNING 'dormouse: % % keeps its owner: %', r.kind, r.identity, SQLERRM; END; \
            END LOOP; \
