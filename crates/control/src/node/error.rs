@@ -9,6 +9,7 @@ use dormouse_storage::StoreError;
 use dormouse_storage::branch::line::LineError;
 use dormouse_storage::branch::register::RegisterError;
 use dormouse_storage::pack::DataError;
+use dormouse_storage::snapshot::SnapshotError;
 use dormouse_storage::wal::read::ReadError;
 
 use crate::directory::DirectoryError;
@@ -119,6 +120,15 @@ impl NodeError {
         }
     }
 
+    /// Whether the cluster has a tablespace, of which the store can have nothing.
+    #[must_use]
+    pub fn is_of_tablespace(&self) -> bool {
+        let is_it = |error: &(dyn std::error::Error + 'static)| {
+            matches!(error.downcast_ref(), Some(SnapshotError::Tablespace { .. }))
+        };
+        matches!(self, Self::Part { source, .. } if is_it(source.as_ref()))
+    }
+
     /// Whether it is the object store that failed, or what is in it.
     #[must_use]
     pub fn is_of_store(&self) -> bool {
@@ -199,6 +209,7 @@ impl From<NodeError> for VaultError {
             NodeError::Register(RegisterError::Missing(_) | RegisterError::Deleted { .. }) => {
                 (Kind::NotFound, "branch-not-in-store")
             }
+            error if error.is_of_tablespace() => (Kind::Conflict, "tablespace"),
             error if error.is_full() => (Kind::Unavailable, "storage-full"),
             _ => (Kind::Unavailable, "storage-unavailable"),
         };

@@ -21,7 +21,7 @@ impl Node {
     /// Stores what only this directory has, then removes it. Nothing there is no error.
     ///
     /// # Errors
-    /// When the endpoint is not Stopped, or the store cannot take what is left.
+    /// When the endpoint is not Stopped, the store cannot take what is left, or there is a tablespace.
     pub(crate) async fn evict_endpoint(&self, endpoint: &EndpointId) -> Result<(), NodeError> {
         let home = self.home(endpoint);
         self.stopped(endpoint, self.computes()?.settled(endpoint).await)?;
@@ -32,6 +32,10 @@ impl Node {
             () = self.until_it_answers(&home) => return self.stopped(endpoint, State::Active),
         };
         if wanted && let Err(error) = self.shoot(&home).await {
+            if error.is_of_tablespace() {
+                // Its WAL could be replayed nowhere else.
+                return Err(error);
+            }
             tracing::warn!(%endpoint, error = &error as &dyn std::error::Error, "evicted without a snapshot");
         }
         home.quiet().await;

@@ -120,6 +120,11 @@ async fn a_tablespace_is_refused_in_words_and_harms_nothing() {
     let refused = site.server.branch_verb(&main, "snapshot", "main", &[]).unwrap_err();
     assert!(refused.text.contains("tablespace"), "{refused:?}");
     assert_eq!(site.number(&main, super::ROWS).await, 1000, "it works on");
+    // PostgreSQL could not replay that anywhere else: the files here are the only ones.
+    assert_eq!(site.server.act(&main, "suspend").0, 200);
+    let (status, reply) = site.server.act(&main, "evict");
+    assert!(status == 409 && reply.to_string().contains("tablespace"), "{status} {reply}");
+    assert_eq!(site.number(&main, super::ROWS).await, 1000);
     site.run(&main, "drop tablespace elsewhere").await;
     site.server.branch_verb(&main, "snapshot", "main", &[]).unwrap();
     assert!(site.server.stop().1);
