@@ -5,13 +5,14 @@
 
 use std::collections::BTreeSet;
 
-use dormouse_base::{BranchId, Lsn, ProjectId, with_causes};
+use dormouse_base::{BranchId, Epoch, Lsn, ProjectId, with_causes};
 
 use super::wal::{Coverage, coverage, window_line};
 use super::{Finding, FsckError};
 use crate::branch::line::{MAX_DEPTH, Records};
 use crate::branch::record::{BranchRecord, Origin, ProjectRecord, SnapshotKind};
 use crate::branch::register::{BranchRegister, ProjectRegister, RegisterError, kinds};
+use crate::gc::look::stranger;
 use crate::gc::plan::Reach;
 use crate::gc::window::{Pieces, piece_of};
 use crate::key;
@@ -148,10 +149,44 @@ async fn branches(
                 problem,
             });
         }
+        if let Some(epoch) = forgotten_writer(store, project, &records[&id], &pieces).await? {
+            problems.push(Finding {
+                project: Some(project.clone()),
+                branch: Some(id.clone()),
+                object: key::branch_register(project, &id).to_string(),
+                problem: missing_version(epoch),
+            });
+        }
         let record = records[&id].clone();
         found.push(FoundBranch { record, stored: stored.unwrap_or_default() });
     }
     Ok(found)
+}
+
+/// What to say of a register that does not know who has written.
+pub(super) fn missing_version(epoch: Epoch) -> String {
+    format!(
+        "WAL of writer {epoch} is stored, which the register does not know: its newest version is missing, \
+         and what that writer stored is in no point of the branch"
+    )
+}
+
+/// A writer that the register does not know, though it wrote. It was read before the WAL was listed, so it is asked
+/// again.
+async fn forgotten_writer(
+    store: &Store,
+    project: &ProjectId,
+    record: &BranchRecord,
+    pieces: &Pieces,
+) -> Result<Option<Epoch>, FsckError> {
+    if stranger(record, pieces).is_none() {
+        return Ok(None);
+    }
+    match BranchRegister::of(store, project, &record.branch).version().await {
+        Ok(version) => Ok(stranger(&version.value, pieces)),
+        Err(RegisterError::Store(error)) => Err(FsckError::Store(error)),
+        Err(_) => Ok(None),
+    }
 }
 
 /// The newest position of a branch that snapshots and WAL in the store make, by listings alone.

@@ -136,11 +136,12 @@ async fn check_project(
         problem,
     };
     for register in &look.opaque {
-        checked.findings.push(find(
-            None,
-            register.to_string(),
-            "the register cannot be understood".to_owned(),
-        ));
+        let owner = seen.strangers.keys().find(|id| key::branch_register(&look.project, id) == *register);
+        let problem = match owner {
+            Some(id) => inventory::missing_version(seen.strangers[id]),
+            None => "the register cannot be understood".to_owned(),
+        };
+        checked.findings.push(find(owner, register.to_string(), problem));
     }
     data.begin(&look.objects);
     let records = look.records();

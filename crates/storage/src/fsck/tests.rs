@@ -32,6 +32,25 @@ fn is_send<T: Send>(future: T) -> T {
     future
 }
 
+/// The newest version of a register is an object as others are, and can be lost as they can.
+#[tokio::test]
+async fn a_register_that_lost_its_newest_version_is_found() {
+    let lab = Lab::new();
+    let (main, _) = lab.family().await;
+    // The next writer claims the branch, and writes.
+    lab.open(&main, 30).await;
+    lab.file(&main, 30, 40, clock::now()).await;
+    let about = key::branch_register(&project(), &main).to_string();
+    assert_eq!(checked(&lab, true).await.findings, []);
+    let versions = lab.store.list(&key::branch_register(&project(), &main), None).await.unwrap();
+    lab.store.delete(&versions.into_iter().map(|version| version.key).max().unwrap()).await.unwrap();
+    assert!(complaints(&lab, true).await.contains(&about));
+    let found = inventory(&lab.store).await.unwrap();
+    assert!(found.problems.iter().any(|problem| problem.object == about), "{:?}", found.problems);
+    let collected = lab.collector(Duration::ZERO).collect().await.unwrap();
+    assert_eq!((collected.deleted, collected.frozen.len()), (0, 1), "what that writer stored is no garbage");
+}
+
 #[tokio::test]
 async fn a_whole_family_is_whole() {
     let lab = Lab::new();

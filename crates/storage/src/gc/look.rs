@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dormouse_base::{BranchId, Lsn, ProjectId, Timestamp};
+use dormouse_base::{BranchId, Epoch, Lsn, ProjectId, Timestamp};
 
 use super::GcError;
 use super::plan::{Known, Look};
 use super::window::{Pieces, Windows, keep_from, piece_of};
+use crate::branch::record::BranchRecord;
 use crate::branch::register::{BranchRegister, ProjectRegister, RegisterError};
 use crate::key::{self, FORMAT_VERSION, Key};
 use crate::object::{Listed, Store};
@@ -24,6 +25,15 @@ pub(crate) struct Registers {
 pub(crate) struct Seen {
     pub(crate) look: Look,
     pub(crate) pieces: Pieces,
+    /// Writers whose WAL is there, and which their branch's register does not know, by branch.
+    pub(crate) strangers: BTreeMap<BranchId, Epoch>,
+}
+
+/// The newest writer with WAL in the store, if it is newer than all that a branch's register knows of. Each claims the
+/// register before it writes: the version that says so must have been there, and is missing.
+pub(crate) fn stranger(record: &BranchRecord, pieces: &Pieces) -> Option<Epoch> {
+    let of = |epoch| (record.branch.clone(), epoch);
+    pieces.range(of(record.epoch.next())..=of(Epoch(u32::MAX))).map(|((_, epoch), _)| *epoch).next_back()
 }
 
 /// A register that cannot be understood, or fails for another reason.
@@ -70,13 +80,18 @@ impl Registers {
             Err(error) => opaque_keys.extend(opaque(error)?),
         }
         let pieces = pieces(&objects);
-        let mut branches = BTreeMap::new();
+        let (mut branches, mut strangers) = (BTreeMap::new(), BTreeMap::new());
         for id in branch_ids(&self.project_id, &objects) {
             let register = self.branch(&id);
             let prefix = register.prefix().clone();
             match register.version().await {
                 Ok(version) if version.value.format <= FORMAT_VERSION && version.value.branch == id => {
                     let (record, seq, deleted_at) = (version.value, version.seq, version.deleted_at);
+                    // What was listed before the register was read is no news that it lacks.
+                    if let Some(epoch) = stranger(&record, &pieces) {
+                        opaque_keys.push(prefix);
+                        strangers.insert(id.clone(), epoch);
+                    }
                     let keep_from = windows.map_or(Some(Lsn::ZERO), |(windows, now)| {
                         let window = windows.window(&self.project_id, &record)?;
                         let limit = now.checked_sub(window).unwrap_or(Timestamp::MIN);
@@ -91,7 +106,7 @@ impl Registers {
         }
         let (project_id, pins) = (self.project_id.clone(), Vec::new());
         let look = Look { project: project_id, deleted_at, opaque: opaque_keys, branches, objects, pins };
-        Ok(Seen { look, pieces })
+        Ok(Seen { look, pieces, strangers })
     }
 
     /// Whether no register has changed since a look.
