@@ -61,6 +61,10 @@ async fn fill(server: &Server, source: &Foreign) {
          select lo_from_bytea(4711, 'a large object');
          create table public.sold(n int); insert into public.sold values (1), (2);
          alter table public.sold owner to seller; grant select on public.sold to auditor;
+         create publication everything for all tables; comment on publication everything is 'stays behind';
+         create publication of_sold for table public.sold;
+         create statistics public.together on k, v from public.parts;
+         comment on statistics public.together is 'comes along';
          do $$ begin for n in 1..{TABLES} loop
            execute format('create table public.t%s as select i, i * %s as x from generate_series(1, %s) i', n, n, n % 10);
            execute format('create index on public.t%s(i)', n);
@@ -87,6 +91,9 @@ async fn check_shop(server: &Server, report: &Value) {
         ("select count(*) from parts_low", "100"),
         ("select convert_from(lo_get(4711), 'UTF8')", "a large object"),
         ("select sum(x) from t9", "405"),
+        ("select string_agg(pubname, ',') from pg_publication", "of_sold"),
+        ("select obj_description(oid, 'pg_statistic_ext') from pg_statistic_ext", "comes along"),
+        ("select count(*) from pg_indexes where tablename ~ '^t[0-9]+$'", &TABLES.to_string()),
         ("select count(*) from pg_tables where schemaname = 'public'", &(TABLES + 3).to_string()),
     ] {
         assert_eq!(one(&client, sql).await, wanted, "{sql}");
@@ -107,6 +114,8 @@ async fn a_running_server_is_imported() {
     // Into the same version, as the address says.
     let report = server.cli_json(&["import", &source.address("shop"), "--jobs", "2", "--temp", place]);
     assert_eq!((report["pg_version"].as_u64(), report["project"].as_str()), (Some(15), Some("shop")));
+    let notes = report["notes"].to_string();
+    assert!(notes.contains("PUBLICATION everything"), "{notes}");
     check_shop(&server, &report).await;
     let client =
         server.try_connect(report["databases"][0]["connection_uri"].as_str().unwrap()).await.unwrap();

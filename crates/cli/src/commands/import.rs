@@ -8,8 +8,9 @@
 //! The work on a running source is done by PostgreSQL's own programs, found by [`tools`]: they speak
 //! every option of every address and every version's catalogs. [`address`] keeps passwords out of
 //! their arguments, [`program`] runs them so that an interrupt ends them, [`psql`] asks questions.
-//! [`source`] and [`target`] are the two ends, [`transfer`] is between them, [`verify`] compares. What a dump
-//! of a database does not say of it is in [`locale`] and [`settings`].
+//! [`source`] and [`target`] are the two ends, [`transfer`] is between them (in the [`order`] that keeps
+//! complaints readable), [`verify`] compares. What a dump of a database does not say of it is in [`locale`] and
+//! [`settings`].
 //!
 //! A new check belongs to [`plan`], before anything is made, or to [`check`], when it needs the target.
 
@@ -25,6 +26,7 @@ mod databases;
 mod directory;
 mod failures;
 mod locale;
+mod order;
 mod plan;
 mod program;
 mod psql;

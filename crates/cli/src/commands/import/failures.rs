@@ -129,7 +129,9 @@ fn weigh(failure: &Failure) -> Weight {
         return Weight::Note;
     }
     let entry = format!(" {} ", failure.entry);
-    if forbidden && ONLY_SUPERUSER.iter().any(|kind| entry.contains(kind)) {
+    // What is said of such a thing cannot be said of nothing.
+    let about_it = entry.contains(" COMMENT ") && message.contains("does not exist");
+    if (forbidden || about_it) && ONLY_SUPERUSER.iter().any(|kind| entry.contains(kind)) {
         return Weight::Note;
     }
     Weight::Fatal
@@ -159,13 +161,16 @@ mod tests {
              pg_restore: error: could not execute query: ERROR:  permission denied to create event trigger \"e\"\n\
              HINT:  Must be superuser to create an event trigger.\n\
              Command was: CREATE EVENT TRIGGER e ON ddl_command_end\n   EXECUTE FUNCTION public.f();\n\
+             pg_restore: from TOC entry 10; 0 0 COMMENT EVENT TRIGGER e postgres\n\
+             pg_restore: error: could not execute query: ERROR:  event trigger \"e\" does not exist\n\
+             Command was: COMMENT ON EVENT TRIGGER e IS 'x';\n\
              pg_restore: from TOC entry 7; 0 16390 TABLE DATA orders postgres\n\
              pg_restore: error: COPY failed for table \"orders\": ERROR:  new row violates check constraint\n\
              DETAIL:  Failing row contains (1).\n\
              CONTEXT:  COPY orders, line 1\n\
              pg_restore: warning: errors ignored on restore: 4\n",
         );
-        assert_eq!(notes.len(), 2, "{notes:?}");
+        assert_eq!(notes.len(), 3, "{notes:?}");
         assert_eq!(fatal.len(), 1, "{fatal:?}");
         let shown = fatal[0].shown();
         assert!(

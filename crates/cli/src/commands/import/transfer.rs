@@ -1,9 +1,12 @@
 //! One database from there to here: pg_dump into the scratch directory, pg_restore out of it.
 
 use std::collections::{HashMap, VecDeque};
+use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 
 use super::failures::{Failure, Failures};
+use super::order::Order;
 use super::program::{self, Login};
 use super::source::Contents;
 use super::tools::Tools;
@@ -49,8 +52,9 @@ impl Transfer<'_> {
         if self.schema_only {
             command.arg("--schema-only");
         }
-        let (ok, (notes, mut fatal)) =
-            self.watch(command, contents, "pg_dump", &format!("Reading {shown}")).await?;
+        let bar = self.ui.bar(&format!("Reading {shown}"), contents.bytes());
+        let (ok, (notes, mut fatal)) = self.watch(command, contents, "pg_dump", &bar).await?;
+        drop(bar);
         fatal.extend(notes);
         match fatal.first() {
             None if ok => Ok(()),
@@ -62,21 +66,58 @@ impl Transfer<'_> {
         }
     }
 
-    /// Restores the dump. Returns what stays behind and what failed.
+    /// Restores the dump, in the order of [`Order`]. Returns what stays behind and what failed.
     pub(super) async fn restore(
         &self,
         to: &Login,
         contents: &Contents,
         shown: &str,
     ) -> Result<(Vec<Failure>, Vec<Failure>), Error> {
-        let mut command = to.command(&self.tools.program("pg_restore"));
-        command.args(["--format=directory", "--verbose", "--no-subscriptions", "--no-tablespaces"]);
-        command.arg(format!("--jobs={}", self.jobs));
-        if !self.roles {
-            command.args(["--no-owner", "--no-privileges"]);
+        let bar = self.ui.bar(&format!("Writing {shown}"), contents.bytes());
+        let order = self.order().await?;
+        let (mut notes, mut fatal) = (Vec::new(), Vec::new());
+        let behind = ["--section=data", "--section=post-data"];
+        for (sections, list, jobs) in [
+            (&["--section=pre-data"][..], None, 1),
+            (&behind, Some(("together", order.together)), self.jobs),
+            (&behind, Some(("apart", order.apart)), 1),
+        ] {
+            let mut command = to.command(&self.tools.program("pg_restore"));
+            command.args(["--format=directory", "--verbose", "--no-subscriptions", "--no-tablespaces"]);
+            command.args(sections).arg(format!("--jobs={jobs}"));
+            if !self.roles {
+                command.args(["--no-owner", "--no-privileges"]);
+            }
+            if let Some((name, entries)) = list {
+                if entries.is_empty() {
+                    continue;
+                }
+                let file = self.dump.join(format!("{name}.list"));
+                fs::write(&file, entries).map_err(cannot_write(&file))?;
+                command.arg("--use-list").arg(file);
+            }
+            command.arg(self.dump);
+            let (stays, failed) = self.watch(command, contents, "pg_restore", &bar).await?.1;
+            notes.extend(stays);
+            fatal.extend(failed);
         }
-        command.arg(self.dump);
-        Ok(self.watch(command, contents, "pg_restore", &format!("Writing {shown}")).await?.1)
+        Ok((notes, fatal))
+    }
+
+    /// Reads the dump's table of contents.
+    async fn order(&self) -> Result<Order, Error> {
+        let file = self.dump.join("contents.list");
+        let mut command = tokio::process::Command::new(self.tools.program("pg_restore"));
+        command.args(["--format=directory", "--list", "--file"]).arg(&file).arg(self.dump);
+        command.env("LC_ALL", "C").kill_on_drop(true).stdin(Stdio::null());
+        let mut said = String::new();
+        let status = program::run(command, |line| line.clone_into(&mut said)).await?;
+        if !status.success() {
+            return Err(Error::failed(format!("cannot list what was dumped: {said}")));
+        }
+        let list = fs::read(&file)
+            .map_err(|error| Error::failed(format!("cannot read {}", file.display())).because(error))?;
+        Ok(Order::of(&String::from_utf8_lossy(&list)))
     }
 
     async fn watch(
@@ -84,18 +125,20 @@ impl Transfer<'_> {
         command: tokio::process::Command,
         contents: &Contents,
         name: &str,
-        what: &str,
+        bar: &Bar,
     ) -> Result<(bool, (Vec<Failure>, Vec<Failure>)), Error> {
-        let bar = self.ui.bar(what, contents.bytes());
         let (mut flow, mut failures) = (Flow::new(contents, self.jobs), Failures::default());
         let status = program::run(command, |line| {
             failures.line(line);
-            flow.line(line, &bar);
+            flow.line(line, bar);
         })
         .await?;
-        drop(bar);
         Ok((status.success(), failures.finish(status.success(), name)))
     }
+}
+
+fn cannot_write(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    move |error| Error::failed(format!("cannot write {}", path.display())).because(error)
 }
 
 /// How far it is. The programs say when they begin with a table; it is done when as many others have
