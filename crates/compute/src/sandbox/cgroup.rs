@@ -8,10 +8,9 @@
 //! | `cgroup1` | `freezer.state` | by writing `cgroup.procs` after the first row |
 //! | `signal` | SIGSTOP to every process | not needed |
 //!
-//! Entering by `cgroup.procs` takes a system-wide lock that waits for an RCU grace period (measured:
-//! 5–20 ms), which would double the price of a wake. So on version 1 a compute enters its cgroup
-//! when its first client has been served. A version-2 hierarchy without controllers, as hybrid
-//! systems mount it, is enough to freeze and to kill.
+//! Entering by `cgroup.procs` takes a system-wide lock that waits for an RCU grace period (measured: 5–20 ms), which
+//! would double the price of a wake. So on version 1 a compute enters its cgroup when its first client has been served.
+//! A version-2 hierarchy without controllers, as hybrid systems mount it, is enough to freeze and to kill.
 
 pub(crate) mod hierarchy;
 
@@ -327,9 +326,8 @@ impl Group {
         }
     }
 
-    /// Ends every process of the compute with SIGKILL. Tells whether all are gone. The group is new
-    /// afterwards: kernels (seen in 6.18) also kill whatever is *born into* a group that has ever
-    /// been killed, because `CLONE_INTO_CGROUP` compares the wrong group's kill counter.
+    /// Kills every process of the compute; tells whether all are gone. The group is new then: kernels (6.18) also
+    /// kill what is *born into* a group that was ever killed: `CLONE_INTO_CGROUP` compares the wrong group's counter.
     #[must_use]
     pub fn kill(&self) -> bool {
         if let (Cgroups::V2(_), Some(dir)) = (&self.way, &self.dir)

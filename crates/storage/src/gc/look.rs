@@ -2,6 +2,7 @@
 //! stored when it was read and whatever is stored and not listed was so at the time of the listing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use dormouse_base::{BranchId, Epoch, Lsn, ProjectId, Timestamp};
 
@@ -33,7 +34,8 @@ pub(crate) struct Seen {
 /// register before it writes: the version that says so must have been there, and is missing.
 pub(crate) fn stranger(record: &BranchRecord, pieces: &Pieces) -> Option<Epoch> {
     let of = |epoch| (record.branch.clone(), epoch);
-    pieces.range(of(record.epoch.next())..=of(Epoch(u32::MAX))).map(|((_, epoch), _)| *epoch).next_back()
+    let later = (Bound::Excluded(of(record.epoch)), Bound::Included(of(Epoch(u32::MAX))));
+    pieces.range(later).map(|((_, epoch), _)| *epoch).next_back()
 }
 
 /// A register that cannot be understood, or fails for another reason.

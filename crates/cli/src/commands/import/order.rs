@@ -8,10 +8,10 @@
 //!
 //! Several processes of pg_restore write to one standard error, and their lines are torn and mixed there: which entry a
 //! complaint belongs to cannot be known then. So what people may have to do without is not among what is done at the
-//! same time, where every complaint means that the import is not complete.
+//! same time: a complaint there is about rows, indexes and constraints.
 
 /// Behind the data, and with owners of their own or for superusers alone.
-const APART: [&str; 4] = ["EVENT TRIGGER ", "PUBLICATION ", "STATISTICS ", "SUBSCRIPTION "];
+const APART: [&str; 5] = ["DEFAULT ACL ", "EVENT TRIGGER ", "PUBLICATION ", "STATISTICS ", "SUBSCRIPTION "];
 
 /// The same, as what is said of such an object names it.
 const ABOUT: [&str; 3] = ["COMMENT ", "SECURITY LABEL ", "ACL "];
@@ -63,7 +63,8 @@ mod tests {
                      3603; 3381 16503 STATISTICS public of_t postgres\n\
                      3604; 0 0 COMMENT public STATISTICS of_t postgres\n\
                      3701; 3466 16500 EVENT TRIGGER - watch postgres\n\
-                     3702; 0 0 COMMENT - EVENT TRIGGER watch postgres\n";
+                     3702; 0 0 COMMENT - EVENT TRIGGER watch postgres\n\
+                     3703; 826 16504 DEFAULT ACL public DEFAULT PRIVILEGES FOR TABLES seller\n";
         let list = format!(";\n; Archive created at …\n;\n{together}\n{apart}");
         assert_eq!(Order::of(&list), Order { together: together.into(), apart: apart.into() });
     }
