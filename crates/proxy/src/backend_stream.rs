@@ -9,6 +9,7 @@ pub use quiet::Quiet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -17,6 +18,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::pooled::Ends;
 use crate::raw;
+use crate::wire::{self, Line, Wire};
 
 /// Read from a backend that should be silent.
 const SCRAP: usize = 16;
@@ -27,7 +29,7 @@ pub enum BackendStream {
     /// A socket of this machine.
     Unix(Quiet),
     /// In the clear.
-    Tcp(TcpStream),
+    Tcp(Wire<TcpStream>),
     /// Encrypted.
     Tls(Box<TlsStream<TcpStream>>),
 }
@@ -39,6 +41,30 @@ impl BackendStream {
     /// When the system cannot watch it.
     pub fn unix(socket: UnixStream) -> io::Result<Self> {
         Quiet::new(socket).map(Self::Unix)
+    }
+
+    /// In the clear, over a socket of the executor that runs this.
+    pub(crate) fn tcp(socket: TcpStream) -> Self {
+        Self::Tcp(Wire::new(socket))
+    }
+
+    /// Has `bytes` sent in this turn: see [`crate::wire`]. False when they have to be written, behind what was posted
+    /// before; nothing has been taken then.
+    pub(crate) fn post(&self, cx: &Context<'_>, bytes: &[u8]) -> bool {
+        match self {
+            Self::Unix(stream) => stream.post(cx, bytes),
+            Self::Tcp(stream) => stream.post(cx, bytes),
+            Self::Tls(_) => false,
+        }
+    }
+
+    /// What stands between a post and the socket, if anything can.
+    pub(crate) fn line(&self) -> Option<&Arc<Line>> {
+        match self {
+            Self::Unix(stream) => Some(stream.line()),
+            Self::Tcp(stream) => Some(stream.line()),
+            Self::Tls(_) => None,
+        }
     }
 
     /// Whether it is open and nothing has come on it. What had come is lost: then it cannot be used any more.
@@ -58,7 +84,7 @@ impl BackendStream {
     pub(crate) fn may_have_come(&self) -> bool {
         match self {
             Self::Unix(stream) => stream.has_come(),
-            Self::Tcp(stream) => raw::has_come(stream),
+            Self::Tcp(stream) => raw::has_come(&**stream),
             Self::Tls(_) => true,
         }
     }
@@ -90,6 +116,9 @@ impl BackendStream {
 
     /// Writes a few bytes if that is possible at once. What is encrypted is left unsaid.
     pub(crate) fn say_if_possible(&self, bytes: &[u8]) {
+        if self.line().is_some_and(|line| !line.settle()) {
+            return;
+        }
         // Whether it hears that or only sees the socket close makes little difference.
         let _polite = match self {
             Self::Unix(stream) => stream.try_write(bytes),
@@ -103,7 +132,7 @@ impl AsyncRead for BackendStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tcp(stream) => raw::poll_recv(stream, cx, buf),
+            Self::Tcp(stream) => raw::poll_recv(&**stream, cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
@@ -113,7 +142,7 @@ impl AsyncWrite for BackendStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tcp(stream) => raw::poll_send(stream, cx, buf),
+            Self::Tcp(stream) => wire::poll_write(stream, cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
@@ -121,7 +150,7 @@ impl AsyncWrite for BackendStream {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tcp(stream) => wire::poll_flush(stream, cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -129,7 +158,7 @@ impl AsyncWrite for BackendStream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tcp(stream) => wire::poll_shutdown(stream, cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }

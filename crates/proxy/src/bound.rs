@@ -256,7 +256,7 @@ impl Incoming {
     /// Gives it to the executor that runs this.
     pub(crate) fn into_stream(self) -> io::Result<ClientStream> {
         match self {
-            Self::Tcp(stream) => TcpStream::from_std(stream).map(ClientStream::Plain),
+            Self::Tcp(stream) => TcpStream::from_std(stream).map(ClientStream::plain),
             Self::Unix(stream) => UnixStream::from_std(stream).map(ClientStream::Unix),
         }
     }

@@ -22,6 +22,7 @@ pub mod throttle;
 pub(crate) mod lookups;
 pub(crate) mod proofs;
 mod raw;
+mod wire;
 pub mod arrivals;
 pub mod peer;
 pub mod cancel;

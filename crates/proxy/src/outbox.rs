@@ -32,6 +32,12 @@ impl Outbox {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Bytes that come before all others.
+    pub(crate) fn put_first(&mut self, bytes: Vec<u8>) {
+        self.bytes.splice(..self.sent, bytes);
+        self.sent = 0;
+    }
+
     /// Sends what is there. Ready when all is taken.
     pub(crate) fn poll_send<W: AsyncWrite + Unpin>(
         &mut self,

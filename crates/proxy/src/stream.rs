@@ -15,12 +15,13 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
 use crate::raw;
+use crate::wire::{self, Wire};
 
 /// A client's transport.
 #[derive(Debug)]
 pub enum ClientStream {
     /// In the clear.
-    Plain(TcpStream),
+    Plain(Wire<TcpStream>),
     /// Encrypted.
     Tls(Box<Encrypted>),
     /// On this machine.
@@ -63,6 +64,36 @@ fn unix_again(socket: &UnixStream) -> io::Result<UnixStream> {
 }
 
 impl ClientStream {
+    /// In the clear, over a socket of the executor that runs this.
+    pub(crate) fn plain(socket: TcpStream) -> Self {
+        Self::Plain(Wire::new(socket))
+    }
+
+    /// Has `bytes` sent in this turn: see [`crate::wire`]. False when they have to be written, behind what was posted
+    /// before; nothing has been taken then.
+    pub(crate) fn post(&self, cx: &Context<'_>, bytes: &[u8]) -> bool {
+        match self {
+            Self::Plain(stream) => stream.post(cx, bytes),
+            Self::Unix(_) | Self::Tls(_) | Self::Carried(_) => false,
+        }
+    }
+
+    /// What was posted and could not be sent: it comes before everything else.
+    pub(crate) fn take_left(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Plain(stream) => stream.line().take_left(),
+            Self::Unix(_) | Self::Tls(_) | Self::Carried(_) => None,
+        }
+    }
+
+    /// Sends what is posted now. False when it could not be.
+    pub(crate) fn settle(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.line().settle(),
+            Self::Unix(_) | Self::Tls(_) | Self::Carried(_) => true,
+        }
+    }
+
     /// Whether it is encrypted.
     #[must_use]
     pub fn is_tls(&self) -> bool {
@@ -103,7 +134,7 @@ impl ClientStream {
     /// False when reading would only wait, as far as the executor knows.
     pub(crate) fn may_have_come(&self) -> bool {
         match self {
-            Self::Plain(stream) => raw::has_come(stream),
+            Self::Plain(stream) => raw::has_come(&**stream),
             Self::Unix(_) | Self::Tls(_) | Self::Carried(_) => true,
         }
     }
@@ -154,17 +185,16 @@ impl ClientStream {
     /// # Errors
     /// When the system has no descriptor left.
     pub fn rehome(&mut self) -> io::Result<()> {
-        let socket = match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(tls) => tls.stream.get_mut().0,
-            Self::Unix(stream) => {
-                *stream = unix_again(stream)?;
-                return Ok(());
+        match self {
+            Self::Plain(stream) => *stream = Wire::new(tcp_again(stream)?),
+            Self::Tls(tls) => {
+                let socket = tls.stream.get_mut().0;
+                *socket = tcp_again(socket)?;
             }
+            Self::Unix(stream) => *stream = unix_again(stream)?,
             // Its socket stays with the executor that serves HTTP, which wakes whoever waits for it.
-            Self::Carried(_) => return Ok(()),
-        };
-        *socket = tcp_again(socket)?;
+            Self::Carried(_) => {}
+        }
         Ok(())
     }
 
@@ -172,8 +202,8 @@ impl ClientStream {
     /// the gateway carries, or when the system has no descriptor left.
     pub(crate) fn again(&self) -> Option<Self> {
         match self {
-            Self::Plain(stream) => tcp_again(stream).ok().map(Self::Plain),
-            Self::Tls(tls) => tcp_again(tls.stream.get_ref().0).ok().map(Self::Plain),
+            Self::Plain(stream) => tcp_again(stream).ok().map(Self::plain),
+            Self::Tls(tls) => tcp_again(tls.stream.get_ref().0).ok().map(Self::plain),
             Self::Unix(stream) => unix_again(stream).ok().map(Self::Unix),
             Self::Carried(_) => None,
         }
@@ -236,7 +266,7 @@ pub(crate) fn suite_name(suite: CipherSuite) -> String {
 impl AsyncRead for ClientStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => raw::poll_recv(stream, cx, buf),
+            Self::Plain(stream) => raw::poll_recv(&**stream, cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(tls) => Pin::new(&mut tls.stream).poll_read(cx, buf),
             Self::Carried(carried) => Pin::new(&mut carried.stream).poll_read(cx, buf),
@@ -247,7 +277,7 @@ impl AsyncRead for ClientStream {
 impl AsyncWrite for ClientStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(stream) => raw::poll_send(stream, cx, buf),
+            Self::Plain(stream) => wire::poll_write(stream, cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(tls) => Pin::new(&mut tls.stream).poll_write(cx, buf),
             Self::Carried(carried) => Pin::new(&mut carried.stream).poll_write(cx, buf),
@@ -256,7 +286,7 @@ impl AsyncWrite for ClientStream {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Plain(stream) => wire::poll_flush(stream, cx),
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(tls) => Pin::new(&mut tls.stream).poll_flush(cx),
             Self::Carried(carried) => Pin::new(&mut carried.stream).poll_flush(cx),
@@ -265,7 +295,7 @@ impl AsyncWrite for ClientStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Plain(stream) => wire::poll_shutdown(stream, cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(tls) => Pin::new(&mut tls.stream).poll_shutdown(cx),
             Self::Carried(carried) => Pin::new(&mut carried.stream).poll_shutdown(cx),

@@ -3,6 +3,7 @@
 //! * [`task`]: the only door to `tokio::spawn`: every task has a name, and ends with its scope.
 //! * [`shard`]: single-threaded executors for the data path.
 //! * [`batch`]: threads that let who woke them finish first.
+//! * [`sends`]: what a shard's tasks send in one turn, by one system call.
 //! * [`gate`]: who is working with an endpoint right now, in one atomic word.
 //! * [`shutdown`]: signals and deadlines.
 //! * [`telemetry`]: logs and metrics.
@@ -14,6 +15,7 @@ pub mod batch;
 pub mod failpoint;
 pub mod gate;
 pub mod handoff;
+pub mod sends;
 pub mod shard;
 pub mod shutdown;
 pub mod spread;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 
-use crate::{batch, task};
+use crate::{batch, sends, task};
 
 /// Each shard wakes up so often by itself. A timer that is due before all others of its thread has to interrupt that
 /// thread's wait, also from within (an eventfd is written, and the next wait is none); behind this one nearly all
@@ -49,7 +49,7 @@ impl Shards {
             let stop = stop.clone();
             let thread = task::thread(&format!("shard-{index}"), move || {
                 batch::enter();
-                runtime.block_on(pulse(stop));
+                runtime.block_on(live(stop));
             });
             all.push(Shard {
                 handle,
@@ -139,6 +139,17 @@ impl Shard {
     pub fn is_here(&self) -> bool {
         std::thread::current().id() == self.thread
     }
+}
+
+/// The life of a shard.
+#[allow(clippy::disallowed_methods, reason = "it ends with the executor, of which it is a part")]
+async fn live(stop: CancellationToken) {
+    match sends::begin() {
+        // A task, and not a part of this: it has to stand in the queue, behind who posts.
+        Ok(()) => drop(tokio::spawn(sends::end_turns())),
+        Err(error) => tracing::debug!(%error, "no io_uring: every send is a call"),
+    }
+    pulse(stop).await;
 }
 
 async fn pulse(stop: CancellationToken) {

@@ -35,6 +35,7 @@ Environment:
 | `DORMOUSE_API_HOST` | address of the API of a server elsewhere, such as `http://10.0.0.5:5480/api/v2` |
 | `DORMOUSE_API_KEY` | an API key for that server |
 | `DORMOUSE_LOG` | log filter of `dormouse up`, such as `info,dormouse_proxy=debug` |
+| `DORMOUSE_IO_URING` | `off`: `dormouse up` and `dormouse pool` use no io_uring, and send each message by a call of its own |
 ";
 
 pub(crate) fn run(cx: &Context) -> Result<(), Error> {

@@ -14,17 +14,19 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
 use crate::raw;
+use crate::wire::{Line, Wire};
 
 /// See the module.
 #[derive(Debug)]
 pub struct Quiet {
-    socket: AsyncFd<UnixStream>,
+    socket: Wire<AsyncFd<UnixStream>>,
     /// Present while a write waits for room.
     room: Option<AsyncFd<OwnedFd>>,
 }
@@ -42,7 +44,7 @@ impl Quiet {
     /// # Errors
     /// When the system cannot watch it.
     pub fn new(socket: tokio::net::UnixStream) -> io::Result<Self> {
-        Ok(Self { socket: watch(socket.into_std()?, Interest::READABLE)?, room: None })
+        Ok(Self { socket: Wire::new(watch(socket.into_std()?, Interest::READABLE)?), room: None })
     }
 
     /// Reads if something has come. Costs no system call when nothing has.
@@ -52,12 +54,55 @@ impl Quiet {
 
     /// As [`raw::has_come`].
     pub(super) fn has_come(&self) -> bool {
-        raw::has_come(&self.socket)
+        raw::has_come(&*self.socket)
+    }
+
+    fn poll_clear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { socket, room } = self;
+        socket.line().poll_clear(cx, |cx, left| poll_room(socket, room, cx, left))
+    }
+
+    /// As [`Wire::post`].
+    pub(super) fn post(&self, cx: &Context<'_>, bytes: &[u8]) -> bool {
+        self.socket.post(cx, bytes)
+    }
+
+    /// What stands between a post and the socket.
+    pub(super) fn line(&self) -> &Arc<Line> {
+        self.socket.line()
     }
 
     /// Writes what there is room for.
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         raw::send(self.socket.get_ref(), bytes)
+    }
+}
+
+/// Writes when there is room, which `room` watches for meanwhile.
+fn poll_room(
+    socket: &AsyncFd<UnixStream>,
+    room: &mut Option<AsyncFd<OwnedFd>>,
+    cx: &mut Context<'_>,
+    bytes: &[u8],
+) -> Poll<io::Result<usize>> {
+    loop {
+        let mut ready = match &*room {
+            Some(room) => Some(ready!(room.poll_write_ready(cx))?),
+            None => None,
+        };
+        match raw::send(socket.get_ref(), bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => match &mut ready {
+                Some(ready) => ready.clear_ready(),
+                // The same descriptor cannot be watched twice.
+                None => *room = Some(watch(socket.as_fd().try_clone_to_owned()?, Interest::WRITABLE)?),
+            },
+            done => {
+                if done.as_ref().is_ok_and(|count| *count == bytes.len()) {
+                    *room = None;
+                }
+                return Poll::Ready(done);
+            }
+        }
     }
 }
 
@@ -69,40 +114,25 @@ impl AsFd for Quiet {
 
 impl AsyncRead for Quiet {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        raw::poll_recv(&self.socket, cx, buf)
+        raw::poll_recv(&*self.socket, cx, buf)
     }
 }
 
 impl AsyncWrite for Quiet {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        loop {
-            let mut ready = match &this.room {
-                Some(room) => Some(ready!(room.poll_write_ready(cx))?),
-                None => None,
-            };
-            match this.try_write(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match &mut ready {
-                    Some(ready) => ready.clear_ready(),
-                    // The same descriptor cannot be watched twice.
-                    None => this.room = Some(watch(this.as_fd().try_clone_to_owned()?, Interest::WRITABLE)?),
-                },
-                done => {
-                    if done.as_ref().is_ok_and(|count| *count == bytes.len()) {
-                        this.room = None;
-                    }
-                    return Poll::Ready(done);
-                }
-            }
-        }
+        ready!(this.poll_clear(cx))?;
+        poll_room(&this.socket, &mut this.room, cx, bytes)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().poll_clear(cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.socket.get_ref().shutdown(Shutdown::Write))
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_clear(cx))?;
+        Poll::Ready(this.socket.get_ref().shutdown(Shutdown::Write))
     }
 }
 

@@ -112,7 +112,7 @@ pub(crate) struct Connection {
 pub(crate) enum Aim {
     /// Nothing: it has no backend.
     Nothing,
-    /// Its statement, which comes when its backend has answered us.
+    /// Its statement, which is about to be sent, or comes when its backend has answered us.
     Later,
     /// What this backend does. [`ClientInfo::end_cancel`] is owed.
     Now(Arc<Key>),
@@ -300,7 +300,7 @@ impl ClientInfo {
         let link = self.link.lock();
         match &link.target {
             None => Aim::Nothing,
-            Some(_) if !self.shown.load(Ordering::Acquire) => Aim::Later,
+            Some(target) if !self.shown.load(Ordering::Acquire) || target.is_awaited() => Aim::Later,
             Some(target) => {
                 self.flying.fetch_add(1, Ordering::AcqRel);
                 Aim::Now(Arc::clone(target))

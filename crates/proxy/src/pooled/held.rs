@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::task::Context;
 
 use dormouse_base::Timestamp;
 use dormouse_base::clock;
@@ -15,6 +16,7 @@ use crate::backend_stream::BackendStream;
 use crate::outbox::Outbox;
 use crate::upstream::journal::Journal;
 use crate::wake::{Compute, End, WakeTicket, same_run};
+use crate::wire::Line;
 
 /// What can pin a client to its backend, as operators read it.
 pub(crate) const PINS: [(Stateful, &str); 5] = [
@@ -38,6 +40,8 @@ pub(crate) struct Key {
     pub(crate) since: Timestamp,
     /// Where it leads.
     pub(crate) ends: Ends,
+    /// What is posted to it.
+    line: Option<Arc<Line>>,
     pub(crate) replication: Replication,
     prepared: AtomicUsize,
     /// What pinned its client when it rested last: one bit for each of [`PINS`].
@@ -66,6 +70,7 @@ impl Key {
             end,
             since: clock::now(),
             ends,
+            line: None,
             replication: Replication::None,
             prepared: AtomicUsize::new(0),
             pins: AtomicU8::new(0),
@@ -76,6 +81,16 @@ impl Key {
     /// The same, of one that sends this log.
     pub(super) fn replicating(self, replication: Replication) -> Self {
         Self { replication, ..self }
+    }
+
+    /// The same, of one that is posted to by this.
+    pub(super) fn posted_by(self, line: Option<&Arc<Line>>) -> Self {
+        Self { line: line.cloned(), ..self }
+    }
+
+    /// Whether something is about to be sent to it, which has to arrive before a request to cancel it.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.line.as_ref().is_some_and(|line| line.is_posted())
     }
 
     /// Whether it is closed when it is free: it is to be replaced, or leads to what is there no more.
@@ -165,6 +180,21 @@ impl Held {
     /// What it calls itself, as far as PostgreSQL has told.
     pub(super) fn application(&self) -> String {
         self.server.reported().get("application_name").unwrap_or_default().to_owned()
+    }
+
+    /// Sends bytes to it, and keeps what cannot be sent now. Whether it is still there is told by reading.
+    pub(super) fn say(&mut self, cx: &mut Context<'_>, bytes: &[u8]) {
+        if self.outbox.is_empty() && self.stream.post(cx, bytes) {
+            return;
+        }
+        let _told_by_reading = self.outbox.poll_chunk(cx, &mut self.stream, bytes);
+    }
+
+    /// What was posted and could not be sent waits for room in front of everything else.
+    pub(super) fn take_left(&mut self) {
+        if let Some(left) = self.stream.line().and_then(|line| line.take_left()) {
+            self.outbox.put_first(left);
+        }
     }
 
     /// Begins to count as work, if the compute is awake.

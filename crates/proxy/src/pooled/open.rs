@@ -170,13 +170,14 @@ impl Hello {
         let pid = self.key.0;
         let ends = stream.ends();
         let gate = pass.into_gate();
+        let key = Key::new(number, self.key, compute, ends).posted_by(stream.line());
         Box::new(Held {
             stream,
             server: Server::new(self.status.unwrap_or(TxStatus::Idle), self.reported).with_pid(pid),
             gate,
             inside: true,
             outbox: Outbox::default(),
-            key: Arc::new(Key::new(number, self.key, compute, ends)),
+            key: Arc::new(key),
             journal: None,
             ticket,
         })

@@ -65,12 +65,12 @@ impl ServerTls {
 
     /// Encrypts a new connection, if that is wanted and the server can.
     pub(super) async fn wrap(&self, mut stream: TcpStream, host: &str) -> io::Result<BackendStream> {
-        let Some(client) = &self.client else { return Ok(BackendStream::Tcp(stream)) };
+        let Some(client) = &self.client else { return Ok(BackendStream::tcp(stream)) };
         stream.write_all(&encode_ssl_request()).await?;
         // One byte and no more: what a third party put behind it must not pass for encrypted.
         match stream.read_u8().await? {
             b'S' => {}
-            b'N' if !self.mode.is_demanded() => return Ok(BackendStream::Tcp(stream)),
+            b'N' if !self.mode.is_demanded() => return Ok(BackendStream::tcp(stream)),
             b'N' => return Err(io::Error::other("the server has no TLS, which server_tls_sslmode asks for")),
             _ => return Err(io::Error::other("the server does not speak PostgreSQL's protocol")),
         }

@@ -36,7 +36,8 @@ impl Session {
             && !self.failed
             && !self.greet
             && self.client.is_between()
-            && self.client.channels().is_empty();
+            && self.client.channels().is_empty()
+            && self.stream.settle();
         rests
             && self.pool.wake.departure.take(|| {
                 let (unix, socket) = self.stream.movable()?;

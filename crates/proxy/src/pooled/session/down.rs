@@ -102,6 +102,9 @@ impl Session {
         if bytes.is_empty() {
             return Ok(());
         }
+        if self.outbox.is_empty() && self.stream.post(cx, bytes) {
+            return Ok(());
+        }
         match self.outbox.poll_chunk(cx, &mut self.stream, bytes) {
             Poll::Ready(Err(_)) => self.has_gone().map(drop),
             Poll::Ready(Ok(())) | Poll::Pending => Ok(()),

@@ -188,6 +188,7 @@ impl Session {
         self.clocks.moved();
         self.ears.client.next_poll();
         self.ears.backend.next_poll();
+        self.take_left();
         self.settle_again(cx)?;
         self.look_around();
         for _ in 0..MAX_TURNS {
@@ -201,6 +202,8 @@ impl Session {
                 }
             }
             if matches!(self.phase, Phase::Farewell) {
+                self.stream.settle();
+                self.take_left();
                 let over = self.outbox.is_empty() || self.clocks.last_call(cx);
                 return if over { Err(Ended::Told) } else { Ok(()) };
             }
@@ -212,6 +215,16 @@ impl Session {
         }
         cx.waker().wake_by_ref();
         Ok(())
+    }
+
+    /// What was posted and could not be sent waits for room in front of everything else.
+    fn take_left(&mut self) {
+        if let Some(left) = self.stream.take_left() {
+            self.outbox.put_first(left);
+        }
+        if let Some(Leased { held, .. }) = &mut self.leased {
+            held.take_left();
+        }
     }
 
     /// Takes notice of what others have said about it.

@@ -23,7 +23,7 @@ impl Session {
         let Some(Leased { held, .. }) = &mut self.leased else { return };
         self.phase = Phase::Own(purpose);
         self.input = input.to_vec();
-        let _told_by_reading = held.outbox.poll_chunk(cx, &mut held.stream, question);
+        held.say(cx, question);
     }
 
     /// Whether a question of ours would meet no cancel request. If it would, this goes on when that has arrived.

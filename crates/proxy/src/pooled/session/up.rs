@@ -277,7 +277,7 @@ impl Session {
         };
         if !bytes.is_empty() {
             self.clocks.asked();
-            let _told_by_reading = held.outbox.poll_chunk(cx, &mut held.stream, bytes);
+            held.say(cx, bytes);
             // A request that waited for this comes after it.
             self.info.show();
         }
