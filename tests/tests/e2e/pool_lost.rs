@@ -76,3 +76,28 @@ async fn half_a_message_is_not_completed_by_other_words() {
         String::from_utf8_lossy(&got[got.len() - 80..])
     );
 }
+
+/// More than is kept of a text until it is whole.
+const UNREAD: usize = 65 << 20;
+
+#[tokio::test]
+async fn who_breaks_off_in_a_message_has_not_said_it() {
+    let house = House::new();
+    let mut raw = house.raw(&[]).await;
+    exchange(&mut raw, &Say::new().query("create table pool_broken (v int)"), "C:CREATE_TABLE Z:I").await;
+    let long = format!("insert into pool_broken values (1) -- {}", "z".repeat(UNREAD));
+    let message = Say::new().query(&long).0;
+    // A goodbye of ours, behind this, would be its end: the first two bytes of one are a letter and a zero.
+    raw.send(&message[..message.len() - 2]).await;
+    drop(raw);
+    let mut other = house.raw(&[]).await;
+    let waits = "select count(*) from pg_stat_activity where state = 'active' and pid <> pg_backend_pid()
+        and query like 'insert into pool_broken%'";
+    for _ in 0..20 {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        other.query("select count(*) from pool_broken").await;
+        assert_eq!(other.rows().await.unwrap(), ["0"], "it was never said whole");
+    }
+    other.query(waits).await;
+    assert_eq!(other.rows().await.unwrap(), ["0"], "nor is it under way");
+}

@@ -62,6 +62,12 @@ impl Client {
         self.passing == 0 && self.dropping == 0 && self.partial.is_empty()
     }
 
+    /// Whether its backend has a part of a message of it: what anybody else said there would be taken for the rest.
+    #[must_use]
+    pub fn is_half_passed(&self) -> bool {
+        self.passing > 0
+    }
+
     /// Whether what it said waits for the backend's next answer: then nothing more is read from it, and
     /// [`super::up`] is called again, without input, after that answer.
     #[must_use]

@@ -146,6 +146,8 @@ pub(crate) struct Held {
     pub(super) inside: bool,
     /// Not yet taken by it.
     pub(super) outbox: Outbox,
+    /// Its client broke off in the middle of a message: whatever followed would be taken for the rest.
+    pub(super) half_told: bool,
     /// What a cancel request for it says.
     pub(super) key: Arc<Key>,
     /// What is logged of it, if anything.

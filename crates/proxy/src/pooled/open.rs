@@ -177,6 +177,7 @@ impl Hello {
             gate,
             inside: true,
             outbox: Outbox::default(),
+            half_told: false,
             key: Arc::new(key),
             journal: None,
             ticket,

@@ -378,5 +378,7 @@ pub(in crate::pooled) fn farewell(backend: &Held, why: &str) {
     if let Some(journal) = &backend.journal {
         journal.closing(why);
     }
-    backend.stream.say_if_possible(&TERMINATE);
+    if !backend.half_told && backend.outbox.is_empty() {
+        backend.stream.say_if_possible(&TERMINATE);
+    }
 }

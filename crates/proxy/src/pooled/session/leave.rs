@@ -90,9 +90,11 @@ impl Session {
     pub(super) fn give_up_backend(&mut self) {
         let now = self.clocks.now();
         let flying = !self.info.unlink(now);
-        let Some(leased) = self.leased.take() else { return };
+        let Some(mut leased) = self.leased.take() else { return };
+        leased.held.half_told = self.client.is_half_passed();
         let server = &leased.held.server;
-        if flying || server.is_spoiled() || !server.is_at_rest() || !leased.held.outbox.is_empty() {
+        let rests = server.is_at_rest() && leased.held.outbox.is_empty() && !leased.held.half_told;
+        if flying || server.is_spoiled() || !rests {
             // PostgreSQL finishes what it was sent, then sees that nobody is there.
             let why = if server.is_spoiled() { CRASHED } else { CLIENT_LEFT };
             self.pool.discard_because(leased.held, &leased.receipt, why);
