@@ -128,7 +128,7 @@ impl Line {
             return Poll::Ready(Ok(()));
         }
         if self.is_posted() {
-            // By another thread, whose turn is short.
+            // By another thread, whose turn ends soon. Never seen: what shares a socket lives on one.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }

@@ -150,6 +150,8 @@ async fn live(stop: CancellationToken) {
         Err(error) => tracing::debug!(%error, "no io_uring: every send is a call"),
     }
     pulse(stop).await;
+    // There is no other turn.
+    sends::flush();
 }
 
 async fn pulse(stop: CancellationToken) {

@@ -5,10 +5,11 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use dormouse_runtime::shard::Shards;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::net::{TcpListener, UnixStream};
 
 use super::*;
+use crate::backend_stream::BackendStream;
 use crate::outbox::Outbox;
 use crate::stream::ClientStream;
 
@@ -27,17 +28,43 @@ fn on_a_shard<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static)
     told.recv_timeout(Duration::from_secs(60)).expect("it came to its end")
 }
 
+/// The two kinds of sockets that sessions post to.
+trait Posts: AsyncWrite + Unpin {
+    fn post(&self, cx: &Context<'_>, bytes: &[u8]) -> bool;
+    fn take_left(&self) -> Option<Vec<u8>>;
+}
+
+impl Posts for ClientStream {
+    fn post(&self, cx: &Context<'_>, bytes: &[u8]) -> bool {
+        self.post(cx, bytes)
+    }
+
+    fn take_left(&self) -> Option<Vec<u8>> {
+        self.take_left()
+    }
+}
+
+impl Posts for BackendStream {
+    fn post(&self, cx: &Context<'_>, bytes: &[u8]) -> bool {
+        self.post(cx, bytes)
+    }
+
+    fn take_left(&self) -> Option<Vec<u8>> {
+        self.line().and_then(|line| line.take_left())
+    }
+}
+
 /// Says things as a session does: posted if possible, else written, and what was left over first.
-struct Speaker {
-    stream: ClientStream,
+struct Speaker<S> {
+    stream: S,
     outbox: Outbox,
     posted: usize,
     left: usize,
 }
 
-impl Speaker {
-    fn new(socket: TcpStream) -> Self {
-        Self { stream: ClientStream::plain(socket), outbox: Outbox::default(), posted: 0, left: 0 }
+impl<S: Posts> Speaker<S> {
+    fn new(stream: S) -> Self {
+        Self { stream, outbox: Outbox::default(), posted: 0, left: 0 }
     }
 
     async fn say(&mut self, bytes: &[u8]) {
@@ -71,10 +98,13 @@ fn numbers(from: u32, count: u32) -> Vec<u8> {
 }
 
 /// Two speakers at once, so that there is company; one of them is heard slowly.
-async fn speak(many: u32, slowly: bool) -> (usize, usize) {
-    let (ours, mut theirs) = pair().await;
+async fn speak(
+    many: u32,
+    slowly: bool,
+    (ours, mut theirs): (impl Posts, impl AsyncRead + Unpin),
+) -> (usize, usize) {
     let (others, mut silent) = pair().await;
-    let (mut speaker, mut other) = (Speaker::new(ours), Speaker::new(others));
+    let (mut speaker, mut other) = (Speaker::new(ours), Speaker::new(ClientStream::plain(others)));
     let speaks = async {
         let mut at = 0;
         for length in [1, 7, 900, 3000].into_iter().cycle() {
@@ -117,16 +147,29 @@ async fn speak(many: u32, slowly: bool) -> (usize, usize) {
 
 #[test]
 fn bytes_stay_in_their_order_on_every_way() {
-    let (posted, _) = on_a_shard(speak(200_000, false));
-    let (_, left) = on_a_shard(speak(400_000, true));
-    assert!(posted == 0 || left > 0, "{posted} messages were posted, and each of them was taken");
+    for unix in [false, true] {
+        let said = |many, slowly| async move {
+            if unix {
+                let (ours, theirs) = UnixStream::pair().unwrap();
+                socket2::SockRef::from(&ours).set_send_buffer_size(16 << 10).unwrap();
+                speak(many, slowly, (BackendStream::unix(ours).unwrap(), theirs)).await
+            } else {
+                let (ours, theirs) = pair().await;
+                speak(many, slowly, (ClientStream::plain(ours), theirs)).await
+            }
+        };
+        let (posted, _) = on_a_shard(said(200_000, false));
+        let (_, left) = on_a_shard(said(400_000, true));
+        assert!(posted == 0 || left > 0, "{posted} messages were posted, and each of them was taken");
+    }
 }
 
 #[test]
 fn what_was_posted_goes_before_the_end() {
     let heard = on_a_shard(async {
         let ((ours, mut theirs), (others, _silent)) = (pair().await, pair().await);
-        let (mut speaker, mut other) = (Speaker::new(ours), Speaker::new(others));
+        let (mut speaker, mut other) =
+            (Speaker::new(ClientStream::plain(ours)), Speaker::new(ClientStream::plain(others)));
         speaker.say(b"last words").await;
         other.say(b"x").await;
         poll_fn(|cx| {

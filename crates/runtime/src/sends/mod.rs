@@ -5,7 +5,7 @@
 //!   task B ── post ──┤  copied here         ┌─ one: send
 //!   task C ── post ──┘  until the turn ends ┤
 //!        ▲              or MOST are here    └─ more: one call for all (`ring`, io_uring)
-//!        └── woken, with what the kernel did not take: `Sender::left`
+//!        └── woken, with what the kernel did not take: `Sender::sent`
 //! ```
 //!
 //! A relay's messages are small and many: a call of `send` each costs more than to find out what to send. The turn ends
@@ -40,7 +40,7 @@ pub const LONGEST: usize = 4096;
 /// it instead of refusing.
 pub const SWITCH: &str = "DORMOUSE_IO_URING";
 
-/// After so many turns in a row with one message nobody is held up for company that does not come ...
+/// After more turns than this in a row with one message nobody is held up for company that does not come ...
 const LONELY: u32 = 4;
 
 /// ... for so many messages. Then it is tried again.
@@ -130,7 +130,10 @@ pub(crate) fn begin() -> io::Result<()> {
 /// Ends each turn of this thread. Never ready.
 pub(crate) async fn end_turns() {
     poll_fn::<(), _>(|cx| {
-        let _there_is_one = with_turn(|turn| turn.end.replace(cx.waker().clone()));
+        let _there_is_one = with_turn(|turn| {
+            turn.company.turn_ends(turn.post.messages.len());
+            turn.end.replace(cx.waker().clone())
+        });
         flush();
         Poll::Pending
     })
@@ -145,7 +148,11 @@ pub fn post(sender: Arc<dyn Sender>, bytes: &[u8], waker: &Waker) -> bool {
         if turn.post.messages.is_empty() {
             end.wake_by_ref();
         }
-        Some(turn.post.add(sender, bytes, waker))
+        let messages = turn.post.add(sender, bytes, waker);
+        if messages == MOST {
+            turn.company.turn_ends(messages);
+        }
+        Some(messages)
     });
     if posted == Some(MOST) {
         flush();
@@ -157,7 +164,6 @@ pub fn post(sender: Arc<dyn Sender>, bytes: &[u8], waker: &Waker) -> bool {
 pub fn flush() {
     let sent = with_turn(|turn| {
         let mut post = std::mem::take(&mut turn.post);
-        turn.company.turn_ends(post.messages.len());
         let taken = post.send(&mut turn.ring);
         Some((post, taken))
     });

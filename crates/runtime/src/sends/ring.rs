@@ -39,9 +39,9 @@ impl Ring {
             && let Some(uring) = &mut self.uring
             && let Err(error) = together(uring, bytes, all, &mut taken)
         {
-            tracing::warn!(%error, "io_uring failed; from now on every send is a call");
             give_up(uring, bytes, all, &mut taken);
             self.uring = None;
+            tracing::warn!(%error, "io_uring failed; from now on every send is a call");
         }
         let alone = |(taken, outgoing): (Option<usize>, &Outgoing<'_>)| {
             taken.unwrap_or_else(|| send_alone(outgoing.0, &bytes[outgoing.1.clone()]))
@@ -56,13 +56,14 @@ fn send_alone(socket: BorrowedFd<'_>, bytes: &[u8]) -> usize {
     retry_on_intr(|| send(socket, bytes, flags)).unwrap_or_default()
 }
 
-/// Fills in `taken`.
+/// Fills in `taken`. There is room for all of them, as nothing waits in the ring between two calls.
 fn together(
     uring: &mut IoUring,
     bytes: &[u8],
     all: &[Outgoing<'_>],
     taken: &mut [Option<usize>],
 ) -> io::Result<()> {
+    debug_assert!(all.len() <= uring.params().sq_entries() as usize, "one for each message");
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
     let flags = i32::from_ne_bytes(flags.bits().to_ne_bytes());
     for (index, (socket, range)) in all.iter().enumerate() {

@@ -26,7 +26,8 @@ impl Session {
     /// Client → backend.
     pub(super) fn up(&mut self, cx: &mut Context<'_>) -> Step {
         if self.must_hold() {
-            return Ok(false);
+            // What it has said already is what the request means.
+            return self.flush_backend(cx);
         }
         match &mut self.phase {
             Phase::Waiting(_, slot) | Phase::Returning(slot) => match slot.poll(cx) {
