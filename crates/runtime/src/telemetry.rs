@@ -23,7 +23,7 @@ use tracing_subscriber::{EnvFilter, Registry as Spans, reload};
 
 mod lines;
 
-use lines::Classic;
+use lines::{Classic, Plain};
 
 /// The environment variable with the log filter, for example `info,dormouse_proxy=debug`.
 pub const LOG_FILTER_VARIABLE: &str = "DORMOUSE_LOG";
@@ -86,8 +86,11 @@ pub fn start_logging_to(path: Option<&Path>, also_stderr: bool, default_filter: 
         EnvFilter::try_from_env(LOG_FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new(default_filter));
     let (filter, handle) = reload::Layer::new(filter);
     let log = LogFile(Arc::new(LogFileInner { file, also_stderr, filter: handle }));
-    let lines =
-        tracing_subscriber::fmt::layer().with_ansi(false).event_format(Classic).with_writer(log.clone());
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(false)
+        .event_format(Classic)
+        .fmt_fields(Plain)
+        .with_writer(log.clone());
     // A logger that is installed already (in tests) stays.
     let _already_installed = Spans::default().with(filter).with(CountLines).with(lines).try_init();
     Ok(log)

@@ -18,6 +18,9 @@ use crate::settings::{self, Reported, Settings};
 /// Ends all statements that have a name.
 const FORGET: &str = "DEALLOCATE ALL";
 
+/// Room for what most servers report, and for the key behind it: bytes.
+const GREETING: usize = 512;
+
 /// What a session may have left that nobody has noticed.
 const LEFT: Stateful = Stateful::PINS.with(Stateful::SETTING);
 
@@ -140,6 +143,7 @@ pub fn catch_up(client: &mut Client, server: &mut Server, out: &mut Vec<u8>) {
 
 /// What a new client is told, in front of its key: every parameter.
 pub fn greet(client: &mut Client, reported: &Reported, out: &mut Vec<u8>) {
+    out.reserve(GREETING);
     for (name, value) in reported.iter() {
         parts::parameter_status(out, name, value);
     }

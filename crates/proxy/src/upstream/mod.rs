@@ -320,6 +320,6 @@ impl Upstream {
                 tracing::info!(database, "registered new auto-database");
             }
         }
-        Ok(target::id(&entry.name))
+        Ok(state.id(&entry.name))
     }
 }

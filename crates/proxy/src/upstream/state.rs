@@ -23,6 +23,8 @@ pub(super) struct State {
     pub(super) plan: Plan,
     pub(super) encryption: Encryption,
     pub(super) targets: HashMap<EndpointId, Targets>,
+    /// The IDs of entries by their names: each login asks, and to make one takes a hash.
+    ids: HashMap<String, EndpointId>,
 }
 
 impl State {
@@ -48,14 +50,20 @@ impl State {
         }
         *users.list.write() = list;
         users.verifiers.lock().clear();
-        let mut targets = HashMap::new();
+        let (mut targets, mut ids) = (HashMap::new(), HashMap::new());
         for entry in &plan.ini.databases {
             let id = target::id(&entry.name);
+            ids.insert(entry.name.clone(), id.clone());
             let made = Targets::new(entry, &plan, &encryption, users);
             let kept = known.get(&id).filter(|known| known.is_same(&made)).cloned();
             targets.insert(id, kept.unwrap_or(made));
         }
-        Self { plan, encryption, targets }
+        Self { plan, encryption, targets, ids }
+    }
+
+    /// The ID of an entry.
+    pub(super) fn id(&self, entry: &str) -> EndpointId {
+        self.ids.get(entry).cloned().unwrap_or_else(|| target::id(entry))
     }
 
     /// The servers of all entries.
