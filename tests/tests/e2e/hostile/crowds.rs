@@ -9,7 +9,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Witness, cpu, descriptors, memory};
+use super::{Witness, are_given_back, cpu, descriptors, memory};
 
 /// Half-open connections, if the limit of descriptors allows.
 const HALF_OPEN: u64 = 10_000;
@@ -74,7 +74,7 @@ async fn thousands_of_half_open_connections() {
     }
     assert!(busy < 50, "half a second of CPU in a second: {busy} ticks");
     drop(crowd);
-    server.until_true("the descriptors are given back", || descriptors(&server) <= files + 8);
+    are_given_back(&server, files + 8);
     witness.is_well(&server).await;
     server.assert_clean_log(&[]);
 }
@@ -101,7 +101,7 @@ async fn ten_thousand_connects_and_closes() {
             witness.is_well(&server).await;
         }
     }
-    server.until_true("the descriptors are given back", || descriptors(&server) <= files + 8);
+    are_given_back(&server, files + 8);
     let grown = memory(&server).saturating_sub(held);
     assert!(grown < GROWTH, "nothing of them is left, but {grown} KiB more are used");
     witness.is_well(&server).await;

@@ -8,7 +8,7 @@ use dormouse_pgwire::backend::{Authentication, Handshake};
 use dormouse_tests::Server;
 use dormouse_tests::raw::{PROTOCOL_3_0, Raw, startup};
 
-use super::{Witness, descriptors};
+use super::{Witness, are_given_back, descriptors};
 
 /// How many logins are bent.
 const TRIES: u64 = 500;
@@ -112,6 +112,6 @@ async fn bent_logins_harm_nobody() {
         }
     }
     witness.is_well(&server).await;
-    server.until_true("the descriptors are given back", || descriptors(&server) <= before + 4);
+    are_given_back(&server, before + 4);
     server.assert_clean_log(&[]);
 }

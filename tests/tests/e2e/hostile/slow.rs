@@ -7,7 +7,7 @@ use dormouse_tests::Server;
 use dormouse_tests::raw::{PROTOCOL_3_0, Raw, prefixed, startup};
 use tokio::io::AsyncWriteExt;
 
-use super::{Witness, cpu, descriptors, memory};
+use super::{Witness, are_given_back, cpu, descriptors, memory};
 
 /// The time for a login is 15 s.
 const LOGIN_ENDS: std::ops::Range<Duration> = Duration::from_secs(13)..Duration::from_secs(19);
@@ -109,6 +109,6 @@ async fn readers_that_do_not_read() {
     assert!(cpu(&server) - before < 100, "a second of CPU for nothing");
     drop(readers);
     stuck(0).await;
-    server.until_true("the descriptors are given back", || descriptors(&server) <= files + 4);
+    are_given_back(&server, files + 4);
     server.assert_clean_log(&[]);
 }
