@@ -2,10 +2,12 @@
 //!
 //! In reading order: [`listen`] accepts and limits; [`session`] is the life of one connection:
 //! negotiation, login, backend, relay; [`route`] (pure) finds which endpoint is meant; [`tls`] and
-//! [`stream`] are the two kinds of transport; [`throttle`] slows down guessing, [`arrivals`] floods;
-//! [`peer`] knows whose certificate a client showed; [`cancel`] finds the backend a cancel request means; `pooled` shares backends among clients, and
-//! [`console`] is where the operator looks at them. Everything the proxy needs from the rest of the product goes
-//! through one trait, [`wake::Wake`], so that it runs and is tested without a control plane.
+//! [`stream`] are the two kinds of transport, `wire` is a socket whose small messages go out with
+//! those of others; [`throttle`] slows down guessing, [`arrivals`] floods; [`peer`] knows whose
+//! certificate a client showed; [`cancel`] finds the backend a cancel request means; `pooled` shares
+//! backends among clients, and [`console`] is where the operator looks at them. Everything the proxy
+//! needs from the rest of the product goes through one trait, [`wake::Wake`], so that it runs and is
+//! tested without a control plane.
 //!
 //! [`handover`] moves clients to the next process, when a server takes over from another.
 //! [`upstream`] is the other way to run it: in front of ordinary servers, as PgBouncer does.

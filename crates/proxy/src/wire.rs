@@ -38,15 +38,16 @@ pub(crate) struct Line {
 
 /// A socket with its line.
 #[derive(Debug)]
-pub struct Wire<S>(Arc<Ends<S>>);
+pub struct Wire<S>(Arc<Shared<S>>);
 
+/// What a message that is posted holds, too.
 #[derive(Debug)]
-struct Ends<S> {
+struct Shared<S> {
     socket: S,
     line: Arc<Line>,
 }
 
-impl<S: AsFd + Send + Sync> sends::Sender for Ends<S> {
+impl<S: AsFd + Send + Sync> sends::Sender for Shared<S> {
     fn socket(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
@@ -63,7 +64,7 @@ impl<S: AsFd + Send + Sync> sends::Sender for Ends<S> {
 
 impl<S> Wire<S> {
     pub(crate) fn new(socket: S) -> Self {
-        Self(Arc::new(Ends { socket, line: Arc::default() }))
+        Self(Arc::new(Shared { socket, line: Arc::default() }))
     }
 
     /// Its line alone, which does not keep the socket open.
@@ -73,7 +74,7 @@ impl<S> Wire<S> {
 
     /// The socket alone; none while something of it is posted.
     pub(crate) fn into_socket(self) -> Option<S> {
-        Arc::into_inner(self.0).map(|ends| ends.socket)
+        Arc::into_inner(self.0).map(|shared| shared.socket)
     }
 }
 

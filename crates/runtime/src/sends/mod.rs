@@ -34,11 +34,11 @@ use ring::{Outgoing, Ring};
 const MOST: usize = 16;
 
 /// What is longer costs more to copy than the call it saves.
-pub const LONGEST: usize = 4096;
+const LONGEST: usize = 4096;
 
 /// `off` in the environment: every send is a call of its own. For who suspects io_uring of something, or ends what uses
 /// it instead of refusing.
-pub const SWITCH: &str = "DORMOUSE_IO_URING";
+const SWITCH: &str = "DORMOUSE_IO_URING";
 
 /// After more turns than this in a row with one message nobody is held up for company that does not come ...
 const LONELY: u32 = 4;
