@@ -22,6 +22,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// A server with many short connections asks for small pieces and aligned tasks again and again, which is what the
+/// allocator of glibc is slowest at (docs/decisions/2026-11-28-memory-is-allocated-by-jemalloc.md).
+#[cfg(feature = "server")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = match args::Cli::try_parse_from(args::called(std::env::args_os())) {
         Ok(cli) => cli,
