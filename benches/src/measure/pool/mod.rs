@@ -91,7 +91,7 @@ impl Plan {
         Self {
             scale: 10,
             seconds: args.seconds_or(SECONDS),
-            rounds: 3,
+            rounds: 4,
             crowd_rounds: 2,
             cases: case::all(),
             idle_clients: 10_000,

@@ -176,6 +176,16 @@ impl Stage {
         plain.salted(self.address(way), &self.place.password)
     }
 
+    /// Removes the rows that runs before this have left dead, of which the next one would find as many as there were runs
+    /// before it.
+    ///
+    /// # Errors
+    /// When pgbench fails.
+    pub(super) fn vacuum(&self, way: Way) -> Result<(), Error> {
+        let to = if way == Way::Dormouse { Way::Dormouse } else { Way::Direct };
+        self.pgbench(to, &["-i".into(), "-q".into(), "-Iv".into()], &mut || {}).map(drop)
+    }
+
     /// Waits until what ran before has no consequences any more: after transactions that wrote, Dormouse files WAL and
     /// takes snapshots, which is not what the next case is about, whoever's it is. Not for ever: PostgreSQL has
     /// upkeep of its own.
