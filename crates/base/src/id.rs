@@ -2,10 +2,11 @@
 //!
 //! Shapes follow what Neon's public clients test for (`br-` and `ep-` prefixes, three groups of
 //! `[a-z0-9]`), because `neonctl` decides by shape whether an argument is an ID or a name. All IDs
-//! match `^[a-z0-9-]{1,60}$`, so they are safe in host names, file names and object keys.
+//! match `^[a-z0-9-]{1,60}$`, so they are safe in host names, file names and object keys. A clone shares the text.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -54,13 +55,13 @@ macro_rules! id {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// A fresh random identifier (40 random bits behind two words).
             #[must_use]
             pub fn generate() -> Self {
-                Self(format!(concat!($prefix, "{}"), words()))
+                Self(format!(concat!($prefix, "{}"), words()).into())
             }
 
             /// The identifier as text.
@@ -86,7 +87,7 @@ macro_rules! id {
             type Err = ParseIdError;
             fn from_str(text: &str) -> Result<Self, ParseIdError> {
                 if text.starts_with($prefix) && well_formed(text) {
-                    Ok(Self(text.to_owned()))
+                    Ok(Self(text.into()))
                 } else {
                     let given = text.chars().take(80).collect();
                     Err(ParseIdError { given, wanted: $wanted, example: $example })
@@ -103,7 +104,7 @@ macro_rules! id {
 
         impl From<$name> for String {
             fn from(id: $name) -> String {
-                id.0
+                id.as_str().to_owned()
             }
         }
 

@@ -10,6 +10,7 @@ pub mod cu;
 pub mod id;
 pub mod lsn;
 pub mod epoch;
+pub mod hash;
 pub mod kind;
 pub mod causes;
 pub mod rand;

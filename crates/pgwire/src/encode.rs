@@ -6,6 +6,9 @@
 //!  └─────┴──────────────────┴──────────────┘
 //! ```
 
+/// Room for most messages that are encoded on their own: bytes.
+const MOSTLY: usize = 64;
+
 /// A message that can be written to the wire.
 pub trait Encode {
     /// Appends the whole message, tag and length included.
@@ -13,7 +16,7 @@ pub trait Encode {
 
     /// The whole message on its own.
     fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(MOSTLY);
         self.encode_into(&mut out);
         out
     }

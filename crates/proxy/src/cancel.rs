@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
+use dormouse_base::hash::QuickMap;
 use dormouse_pgwire::startup;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -55,7 +56,7 @@ struct Clients {
     direct: HashMap<Key, Arc<dyn Compute>>,
     /// Those of a pool, by their key, which is ours: the backend they have now, if any, has another. There are many,
     /// so it takes no memory of its own.
-    pooled: HashMap<PooledKey, Arc<ClientInfo>>,
+    pooled: QuickMap<PooledKey, Arc<ClientInfo>>,
 }
 
 impl std::fmt::Debug for Registry {

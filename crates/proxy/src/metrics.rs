@@ -58,6 +58,8 @@ pub struct Metrics {
     pub connections: Family<Outcome, Counter>,
     /// `dormouse_client_sessions`: clients past login now.
     pub sessions: Gauge,
+    /// Those of them that came through: of each login, so it is not looked for again.
+    served: Counter,
     /// `dormouse_client_handshakes`: clients before login now.
     pub handshakes: Gauge,
     /// `dormouse_auth_failures_total`.
@@ -76,8 +78,10 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
+        let connections = Family::<Outcome, Counter>::default();
         Self {
-            connections: Family::default(),
+            served: connections.get_or_create_owned(&Outcome { outcome: "served".to_owned() }),
+            connections,
             sessions: Gauge::default(),
             handshakes: Gauge::default(),
             auth_failures: Counter::default(),
@@ -125,7 +129,12 @@ impl Metrics {
         OpenSocket(self.websockets.clone())
     }
 
-    /// Counts the end of a connection's start.
+    /// Counts a client that came through its login.
+    pub(crate) fn served(&self) {
+        self.served.inc();
+    }
+
+    /// Counts another end of a connection's start.
     pub fn ended(&self, outcome: &str) {
         self.connections.get_or_create(&Outcome { outcome: outcome.to_owned() }).inc();
     }

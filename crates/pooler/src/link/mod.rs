@@ -45,7 +45,7 @@ pub use client::Client;
 pub use down::{Broken, Got, answers, down};
 pub use inspect::Findings;
 pub use lost::{Loss, Lost, after_loss};
-pub use own::{catch_up, check, fail, forget, greet, inspect, replay, reset, roll_back};
+pub use own::{Greeting, catch_up, check, fail, forget, greet, inspect, replay, reset, roll_back};
 pub use server::Server;
 pub use stateful::Stateful;
 pub use up::{Sent, Violation, up};

@@ -5,6 +5,7 @@
 //! statement must not run with another client's settings because a replay failed.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use super::client::Client;
 use super::expect::Expect;
@@ -18,8 +19,8 @@ use crate::settings::{self, Reported, Settings};
 /// Ends all statements that have a name.
 const FORGET: &str = "DEALLOCATE ALL";
 
-/// Room for what most servers report, and for the key behind it: bytes.
-const GREETING: usize = 512;
+/// Room for the key and the rest of what a new client is told, behind the parameters: bytes.
+const REST_OF_GREETING: usize = 64;
 
 /// What a session may have left that nobody has noticed.
 const LEFT: Stateful = Stateful::PINS.with(Stateful::SETTING);
@@ -141,13 +142,30 @@ pub fn catch_up(client: &mut Client, server: &mut Server, out: &mut Vec<u8>) {
     client.reported = server.reported.clone();
 }
 
-/// What a new client is told, in front of its key: every parameter.
-pub fn greet(client: &mut Client, reported: &Reported, out: &mut Vec<u8>) {
-    out.reserve(GREETING);
-    for (name, value) in reported.iter() {
-        parts::parameter_status(out, name, value);
+/// What new clients are told in front of their keys: every parameter, and the same for thousands of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Greeting {
+    reported: Reported,
+    messages: Arc<[u8]>,
+}
+
+impl Greeting {
+    /// Tells what a server has reported.
+    #[must_use]
+    pub fn of(reported: &Reported) -> Self {
+        let mut messages = Vec::new();
+        for (name, value) in reported.iter() {
+            parts::parameter_status(&mut messages, name, value);
+        }
+        Self { reported: reported.clone(), messages: messages.into() }
     }
-    client.reported = reported.clone();
+}
+
+/// Greets a client.
+pub fn greet(client: &mut Client, greeting: &Greeting, out: &mut Vec<u8>) {
+    out.reserve(greeting.messages.len() + REST_OF_GREETING);
+    out.extend_from_slice(&greeting.messages);
+    client.reported = greeting.reported.clone();
 }
 
 fn own(server: &mut Server, sql: &str) -> Vec<u8> {

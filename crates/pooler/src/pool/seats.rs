@@ -1,7 +1,8 @@
 //! How many clients may be connected: in all, to a database, with a role.
 
-use std::collections::HashMap;
 use std::hash::Hash;
+
+use dormouse_base::hash::QuickMap;
 
 /// A limit that is reached.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -16,12 +17,12 @@ pub struct Full<K> {
 /// Clients by what their number is limited for: `K` names the pooler, a database or a role.
 #[derive(Debug)]
 pub struct Seats<K> {
-    taken: HashMap<K, u32>,
+    taken: QuickMap<K, u32>,
 }
 
 impl<K> Default for Seats<K> {
     fn default() -> Self {
-        Self { taken: HashMap::new() }
+        Self { taken: QuickMap::default() }
     }
 }
 

@@ -131,20 +131,19 @@ impl Door {
     /// `stream` is called on the shard that will serve the client.
     fn let_in(&self, stream: impl FnOnce() -> Option<ClientStream> + Send + 'static, peer: SocketAddr) {
         let (before, counted) = self.count();
-        let refusal = self.refusal(before, peer);
-        // Whoever is turned away must not push somebody out who is just logging in.
-        let place = refusal.is_none().then(|| self.handshakes.enter());
         let shared = Arc::clone(&self.shared);
+        if let Some(error) = self.refusal(before, peer) {
+            // Whoever is turned away must not push somebody out who is just logging in.
+            return self.shards.spawn(async move {
+                let Some(stream) = stream() else { return };
+                turn_away(&shared, stream, &error).await;
+                drop(counted);
+            });
+        }
+        let place = self.handshakes.enter();
         self.shards.spawn(async move {
             let Some(stream) = stream() else { return };
-            match (refusal, place) {
-                (Some(error), _) => {
-                    turn_away(&shared, stream, &error).await;
-                    drop(counted);
-                }
-                (None, Some(place)) => session::serve(shared, stream, peer, place, Box::new(counted)).await,
-                (None, None) => {}
-            }
+            session::serve(shared, stream, peer, place, Box::new(counted)).await;
         });
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use dormouse_base::EndpointId;
 use dormouse_base::clock::Mono;
+use dormouse_base::hash::QuickMap;
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::client_error::quoted;
 use dormouse_pgwire::sqlstate::SqlState;
@@ -73,7 +74,7 @@ fn log(pools: &[Arc<Pool>], stands_in: bool) {
 
 /// All pools.
 pub(crate) struct Pools {
-    all: Mutex<HashMap<PoolKey, Arc<Pool>>>,
+    all: Mutex<QuickMap<PoolKey, Arc<Pool>>>,
     shards: Vec<Shard>,
     wake: Arc<Listeners>,
     settings: RwLock<Arc<Settings>>,

@@ -102,17 +102,17 @@ pub(super) async fn login(
     shared.wake.admit(&endpoint, peer.ip())?;
     let asked = Asked { route: &routed.route, endpoint: &endpoint, database: &database };
     let proved = if certified {
-        let stored = known_role(shared, &endpoint, &role).await?;
+        let stored = Box::pin(known_role(shared, &endpoint, &role)).await?;
         Proved { endpoint, stored: Some(stored), mode: None }
     } else {
         let mut attempt = Attempt::begin(shared, peer.ip(), &endpoint, &role)?;
         if shows_password(client).await? {
             let secret = ask_in_the_clear(client).await?;
-            attempt.prove_by_showing(secret.expose(), &asked).await
+            Box::pin(attempt.prove_by_showing(secret.expose(), &asked)).await
         } else if sign {
-            attempt.prove_by_token(client, &asked).await
+            Box::pin(attempt.prove_by_token(client, &asked)).await
         } else {
-            attempt.prove(client, &asked).await
+            Box::pin(attempt.prove(client, &asked)).await
         }?
     };
     permitted(&role, proved.stored.as_ref())?;

@@ -122,6 +122,9 @@ impl From<ClientError> for End {
 
 /// Serves one connection to its end.
 /// `counted` is dropped when it ends.
+///
+/// Every step has its room in this future, which is copied when it is born: the large ones that few connections come to
+/// are in boxes of their own.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     stream: ClientStream,
@@ -142,16 +145,18 @@ pub(crate) async fn serve(
         Some(Opened::Pooled(client, who)) => return pool(&shared, client, who, peer, counted).await,
         Some(Opened::Replication(client, who)) => {
             let _counted = counted;
-            if let (client, Err(end)) = pooled::replicate(&shared, client, who, peer).await {
+            if let (client, Err(end)) = Box::pin(pooled::replicate(&shared, client, who, peer)).await {
                 finish(&shared, client, end).await;
             }
             return;
         }
-        Some(Opened::Console(client, admin)) => return console(&shared, client, admin, counted).await,
+        Some(Opened::Console(client, admin)) => {
+            return Box::pin(console(&shared, client, admin, counted)).await;
+        }
     };
     let _counted = counted;
     shared.metrics.sessions.inc();
-    let ended = moving::run(&shared, endpoint, relay).await;
+    let ended = Box::pin(moving::run(&shared, endpoint, relay)).await;
     shared.metrics.sessions.dec();
     tracing::debug!(?ended, "session ended");
 }
@@ -224,25 +229,25 @@ async fn open(
     let logged_in = match logged_in {
         Login::Role(logged_in) => logged_in,
         Login::Replication(logged_in) => {
-            shared.metrics.ended("served");
+            shared.metrics.served();
             return Some(Opened::Replication(client, logged_in));
         }
         Login::Console(admin) => {
-            shared.metrics.ended("served");
+            shared.metrics.served();
             return Some(Opened::Console(client, admin));
         }
     };
     if logged_in.mode.is_some() {
-        shared.metrics.ended("served");
+        shared.metrics.served();
         shared.logged_in(&logged_in.endpoint, start);
         return Some(Opened::Pooled(client, logged_in));
     }
     let span = tracing::info_span!("session", endpoint = %logged_in.endpoint, role = logged_in.role());
     let endpoint = logged_in.endpoint.clone();
-    let connected = backend::connect(shared, &mut client, logged_in).instrument(span).await;
+    let connected = Box::pin(backend::connect(shared, &mut client, logged_in)).instrument(span).await;
     match connected {
         Ok(connected) => {
-            shared.metrics.ended("served");
+            shared.metrics.served();
             shared.logged_in(&endpoint, start);
             Some(Opened::Direct(client, Box::new(connected), endpoint))
         }
@@ -269,7 +274,7 @@ async fn finish(shared: &Shared, client: Option<io::Client>, end: End) {
         End::Refuse(error) => {
             shared.metrics.ended(error.code.as_str());
             tracing::debug!(code = error.code.as_str(), message = error.message, "refused");
-            say_goodbye(client, &error.encode()).await;
+            Box::pin(say_goodbye(client, error.encode())).await;
         }
         End::Passed(error) => {
             shared.metrics.ended("postgres_refused");
@@ -278,15 +283,15 @@ async fn finish(shared: &Shared, client: Option<io::Client>, end: End) {
                 message = error.fields.message(),
                 "refused by PostgreSQL"
             );
-            say_goodbye(client, &error.encode()).await;
+            Box::pin(say_goodbye(client, error.encode())).await;
         }
     }
 }
 
-async fn say_goodbye(client: Option<io::Client>, last_words: &[u8]) {
+async fn say_goodbye(client: Option<io::Client>, last_words: Vec<u8>) {
     let Some(mut client) = client else { return };
     let say = async {
-        client.hold(last_words);
+        client.hold(&last_words);
         client.stream.write_all(&client.unsent).await?;
         client.stream.shutdown().await
     };

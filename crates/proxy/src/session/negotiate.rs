@@ -144,7 +144,7 @@ async fn handshake(shared: &Shared, client: Client) -> Result<Client, End> {
     };
     let Some(stream) = stream.into_socket() else { return Err(End::Quiet("tls_failed")) };
     let current = tls.current();
-    let stream = current.acceptor.accept(stream).await.map_err(|error| {
+    let stream = Box::pin(current.acceptor.accept(stream)).await.map_err(|error| {
         tracing::debug!(%error, "TLS handshake failed");
         End::Quiet("tls_failed")
     })?;

@@ -5,7 +5,7 @@
 //!  S-0x2b: app/anna@10.0.0.1:5432 new connection to server (from 10.0.0.9:51402)
 //! ```
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::net::SocketAddr;
 
 use dormouse_base::clock::Mono;
@@ -13,49 +13,82 @@ use dormouse_pgwire::backend::ErrorResponse;
 
 use crate::bound::UNIX_PEER;
 
-/// One connection, as the log calls it.
+/// One connection, as the log calls it. Most are never written of, so the words are put together when they are.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    prefix: String,
+    kind: char,
+    number: u32,
+    /// `database/user`.
+    names: Box<str>,
+    place: Place,
     since: Mono,
+}
+
+/// Where the other end is.
+#[derive(Debug)]
+enum Place {
+    /// An address of the network.
+    Peer(SocketAddr),
+    /// A process at the other end of a Unix socket, and our port.
+    Local(u32, u16),
+    /// A server, in words.
+    Server(Box<str>),
+}
+
+impl Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Peer(peer) => peer.fmt(f),
+            Self::Local(process, port) => write!(f, "unix({process}):{port}"),
+            Self::Server(place) => f.write_str(place),
+        }
+    }
+}
+
+/// What each of its lines begins with.
+impl Display for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, number, names, place, .. } = self;
+        write!(f, "{kind}-{number:#x}: {names}@{place}")
+    }
 }
 
 impl Journal {
     /// A client. `process` is the one at the other end of a Unix socket; `port` is then ours.
     pub(crate) fn client(
         number: u32,
-        (database, user): (&str, &str),
+        names: (&str, &str),
         peer: SocketAddr,
         (process, port): (u32, u16),
     ) -> Self {
-        let from = if peer == UNIX_PEER { format!("unix({process}):{port}") } else { peer.to_string() };
-        Self {
-            prefix: format!("C-{number:#x}: {}/{}@{from}", clean(database), clean(user)),
-            since: Mono::now(),
-        }
+        let place = if peer == UNIX_PEER { Place::Local(process, port) } else { Place::Peer(peer) };
+        Self { kind: 'C', number, names: clean(names), place, since: Mono::now() }
     }
 
     /// A connection to a server at `place`.
-    pub(crate) fn server(number: u32, (database, user): (&str, &str), place: &str) -> Self {
+    pub(crate) fn server(number: u32, names: (&str, &str), place: &str) -> Self {
         Self {
-            prefix: format!("S-{number:#x}: {}/{}@{place}", clean(database), clean(user)),
+            kind: 'S',
+            number,
+            names: clean(names),
+            place: Place::Server(place.into()),
             since: Mono::now(),
         }
     }
 
     /// Something to know.
     pub(crate) fn say(&self, what: impl Display) {
-        tracing::info!("{} {what}", self.prefix);
+        tracing::info!("{self} {what}");
     }
 
     /// Something to look after.
     pub(crate) fn warn(&self, what: impl Display) {
-        tracing::warn!("{} {what}", self.prefix);
+        tracing::warn!("{self} {what}");
     }
 
     /// Something that is wrong.
     pub(crate) fn error(&self, what: impl Display) {
-        tracing::error!("{} {what}", self.prefix);
+        tracing::error!("{self} {what}");
     }
 
     /// It ends.
@@ -64,9 +97,17 @@ impl Journal {
     }
 }
 
-/// A name from outside, on one line.
-fn clean(name: &str) -> String {
-    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+/// Names from outside, on one line.
+fn clean((database, user): (&str, &str)) -> Box<str> {
+    let mut names = String::with_capacity(database.len() + 1 + user.len());
+    for part in [database, "/", user] {
+        if part.chars().any(char::is_control) {
+            names.extend(part.chars().map(|c| if c.is_control() { '?' } else { c }));
+        } else {
+            names.push_str(part);
+        }
+    }
+    names.into_boxed_str()
 }
 
 /// The text of an encoded ErrorResponse.
@@ -85,11 +126,14 @@ mod tests {
     fn connections_are_called_as_pgbouncer_does() {
         let here = "127.0.0.1:4000".parse().unwrap();
         assert_eq!(
-            Journal::client(42, ("db", "an\nna"), here, (0, 1)).prefix,
+            Journal::client(42, ("db", "an\nna"), here, (0, 1)).to_string(),
             "C-0x2a: db/an?na@127.0.0.1:4000"
         );
-        assert_eq!(Journal::client(1, ("db", "x"), UNIX_PEER, (7, 6432)).prefix, "C-0x1: db/x@unix(7):6432");
-        assert_eq!(Journal::server(2, ("db", "x"), "h:5").prefix, "S-0x2: db/x@h:5");
+        assert_eq!(
+            Journal::client(1, ("db", "x"), UNIX_PEER, (7, 6432)).to_string(),
+            "C-0x1: db/x@unix(7):6432"
+        );
+        assert_eq!(Journal::server(2, ("db", "x"), "h:5").to_string(), "S-0x2: db/x@h:5");
         assert_eq!(words(&ClientError::tls_required().encode()), Some(ClientError::tls_required().message));
         assert_eq!(words(b"Z"), None);
     }

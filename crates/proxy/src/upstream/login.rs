@@ -7,8 +7,9 @@
 //! That a database does not exist is told after the proof only, as nobody else needs to know.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use dormouse_base::EndpointId;
 use dormouse_base::clock::Mono;
 use dormouse_pgwire::backend::AuthenticationOk;
 use dormouse_pgwire::client_error::quoted;
@@ -36,7 +37,7 @@ use crate::stream::ClientStream;
 use crate::throttle::Who;
 
 /// Stands for the whole pooler where guesses are counted.
-const EVERYTHING: &str = "ep-pool";
+static EVERYTHING: LazyLock<EndpointId> = LazyLock::new(|| "ep-pool".parse().expect("it is an ID"));
 
 /// Who may use the console from the pooler's own account, on a Unix socket.
 const OPERATOR: &str = "pgbouncer";
@@ -123,9 +124,10 @@ impl Attempt<'_> {
             let text = "pooler is shutting down";
             return Err(ClientError::fatal(SqlState::CANNOT_CONNECT_NOW, text).into());
         }
-        let forced = self.upstream.database(self.database).and_then(|entry| entry.user);
-        let role = forced.as_deref().unwrap_or(self.role);
-        let layers = self.state.plan.ini.settings_of(self.database, role);
+        let ini = &self.state.plan.ini;
+        let forced = ini.database(self.database).and_then(|entry| entry.user.as_deref());
+        let role = forced.unwrap_or(self.role);
+        let layers = ini.settings_of(self.database, role);
         if replication {
             startup.params.set("user", role).map_err(|e| ClientError::protocol_violation(e.to_string()))?;
         } else {
@@ -165,15 +167,14 @@ impl Attempt<'_> {
     async fn prove(&self, client: &mut Client, is_console: bool, physical: bool) -> Result<(), End> {
         let Self { shared, upstream, state, role, .. } = *self;
         if state.plan.auth == AuthType::Any {
-            if upstream.database(self.database).is_some_and(|entry| entry.user.is_none()) {
+            if state.plan.ini.database(self.database).is_some_and(|entry| entry.user.is_none()) {
                 self.journal.warn("auth_type=any requires forced user");
                 return Err(misconfigured().into());
             }
             return Ok(());
         }
         // Before a server is asked anything.
-        let everything = EVERYTHING.parse().expect("it is an ID");
-        let guesses = shared.throttle.who(self.peer.ip(), &everything, role);
+        let guesses = shared.throttle.who(self.peer.ip(), &EVERYTHING, role);
         may_try(shared, guesses, role)?;
         let known = self.known(is_console).await?;
         let visitor = Visitor {

@@ -35,7 +35,7 @@ mod target;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, LazyLock, OnceLock, Weak};
 
 use dormouse_base::EndpointId;
 use dormouse_pgwire::ClientError;
@@ -62,7 +62,7 @@ use target::Target;
 pub(crate) const CONSOLE_NAME: &str = "pgbouncer";
 
 /// Whose limits of clients and backends the roles are: those of all databases together.
-const EVERYBODY: &str = "ep-everybody";
+static EVERYBODY: LazyLock<EndpointId> = LazyLock::new(|| "ep-everybody".parse().expect("it is an ID"));
 
 /// Names of databases that only `*` has an entry for that are remembered.
 const MAX_AUTO: usize = 10_000;
@@ -301,7 +301,7 @@ impl Upstream {
 
     /// Whose the limits of roles are.
     pub(crate) fn everybody() -> EndpointId {
-        EVERYBODY.parse().expect("it is an ID")
+        EVERYBODY.clone()
     }
 
     /// The entry of `[databases]` for a database.

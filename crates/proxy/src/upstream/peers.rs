@@ -18,7 +18,7 @@ use super::Upstream;
 const PEER_SHIFT: u32 = 16;
 
 /// The largest number of a process.
-const MAX_PEER: u32 = 0x3fff;
+pub(super) const MAX_PEER: u32 = 0x3fff;
 
 /// What is left of a client's number beside it.
 const NUMBER_MASK: u32 = 0xffff;
@@ -45,7 +45,7 @@ pub(crate) fn unmark(pid: u32) -> (u32, bool) {
 impl Upstream {
     /// The number of this process; 0: it has none.
     pub(crate) fn peer_id(&self) -> u32 {
-        self.state().plan.number("peer_id").min(MAX_PEER)
+        self.state().peer_id
     }
 
     /// Passes a cancel request on to whose it is.

@@ -86,12 +86,12 @@ pub(super) async fn prove(
                 Err(refused("certificate authentication failed"))
             };
         }
-        Method::Scram => ("SASL", by_scram(shared, upstream, client, who).await?),
+        Method::Scram => ("SASL", Box::pin(by_scram(shared, upstream, client, who)).await?),
         Method::Md5 if matches!(who.known, Some(Password::Scram(_))) => {
-            ("SASL", by_scram(shared, upstream, client, who).await?)
+            ("SASL", Box::pin(by_scram(shared, upstream, client, who)).await?)
         }
-        Method::Md5 => ("password", by_md5(shared, client, who).await?),
-        Method::Password => ("password", by_plain(shared, client, who).await?),
+        Method::Md5 => ("password", Box::pin(by_md5(shared, client, who)).await?),
+        Method::Password => ("password", Box::pin(by_plain(shared, client, who)).await?),
     };
     Ok(if right { Ok(()) } else { Err(what) })
 }

@@ -13,6 +13,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::Plan;
 use super::encryption::Encryption;
+use super::peers::MAX_PEER;
 use super::target::{self, Target, Targets};
 
 /// Roles whose passwords were looked up that are remembered.
@@ -25,6 +26,8 @@ pub(super) struct State {
     pub(super) targets: HashMap<EndpointId, Targets>,
     /// The IDs of entries by their names: each login asks, and to make one takes a hash.
     ids: HashMap<String, EndpointId>,
+    /// The number of this process among its peers; 0: it has none.
+    pub(super) peer_id: u32,
 }
 
 impl State {
@@ -58,7 +61,8 @@ impl State {
             let kept = known.get(&id).filter(|known| known.is_same(&made)).cloned();
             targets.insert(id, kept.unwrap_or(made));
         }
-        Self { plan, encryption, targets, ids }
+        let peer_id = plan.number("peer_id").min(MAX_PEER);
+        Self { plan, encryption, targets, ids, peer_id }
     }
 
     /// The ID of an entry.

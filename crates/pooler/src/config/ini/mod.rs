@@ -14,6 +14,7 @@ mod entries;
 pub(super) mod lines;
 mod pairs;
 
+use std::borrow::Cow;
 use std::fmt;
 
 pub use entries::{Database, Peer, User};
@@ -194,12 +195,17 @@ impl Ini {
         self.users.iter().find(|entry| entry.name == name)
     }
 
-    /// The settings of a pool: global, then the database's, then the role's.
+    /// The settings of a pool: global, then the database's, then the role's. The global ones themselves where nothing
+    /// lies above them: each login asks.
     #[must_use]
-    pub fn settings_of(&self, database: &str, user: &str) -> Settings {
+    pub fn settings_of(&self, database: &str, user: &str) -> Cow<'_, Settings> {
         let database = self.database(database).map(|entry| &entry.layer);
         let user = self.user(user).map(|entry| &entry.layer);
-        self.settings.with(database.into_iter().chain(user))
+        let mut layers = database.into_iter().chain(user).filter(|layer| !layer.is_empty()).peekable();
+        match layers.peek() {
+            None => Cow::Borrowed(&self.settings),
+            Some(_) => Cow::Owned(self.settings.with(layers)),
+        }
     }
 }
 

@@ -59,7 +59,8 @@ fn a_whole_file() {
 
     assert_eq!(ini.settings.get("listen_port").as_deref(), Some("6543"));
     assert_eq!(ini.settings.min_pool_size, 2);
-    let bare = read("[databases]\nx =").unwrap().settings_of("x", "y");
+    let bare = read("[databases]\nx =").unwrap();
+    let bare = bare.settings_of("x", "y");
     assert_eq!((bare.pool_mode, bare.default_pool_size), (PoolMode::Session, 20));
     let pool = ini.settings_of("my \"db\" x", "bob");
     assert_eq!((pool.default_pool_size, pool.pool_mode), (4, PoolMode::Session));

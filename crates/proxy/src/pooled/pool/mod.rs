@@ -14,20 +14,20 @@ mod time;
 pub(in crate::pooled) use exchange::{CRASHED, Taken};
 pub(crate) use look::Resting;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dormouse_base::Timestamp;
 use dormouse_base::clock::Mono;
+use dormouse_base::hash::QuickMap;
 use dormouse_pgwire::backend::{NoticeResponse, Severity};
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pgwire::{ClientError, Encode};
 use dormouse_pooler::config::{Limits, PoolMode, Settings as Config, Times};
-use dormouse_pooler::link::Common;
+use dormouse_pooler::link::{Common, Greeting};
 use dormouse_pooler::pool::{Books, CloseReason, Farewell, MemberId, Opening};
-use dormouse_pooler::settings::{Reported, Settings};
+use dormouse_pooler::settings::Settings;
 use dormouse_runtime::shard::Shard;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
@@ -84,8 +84,8 @@ pub(in crate::pooled) struct Inner {
     pub(in crate::pooled) common: Common,
     pub(in crate::pooled) limits: Limits,
     config: Arc<Config>,
-    greetings: HashMap<Settings, Reported>,
-    pub(in crate::pooled) clients: HashMap<u32, Arc<ClientInfo>>,
+    greetings: QuickMap<Settings, Greeting>,
+    pub(in crate::pooled) clients: QuickMap<u32, Arc<ClientInfo>>,
     /// The pooler ends: no work begins any more.
     pub(in crate::pooled) drains: bool,
     /// Since when nobody needs it.
@@ -122,8 +122,8 @@ impl Pool {
             config: Arc::new(config.clone()),
             drains: false,
             unused: None,
-            greetings: HashMap::new(),
-            clients: HashMap::new(),
+            greetings: QuickMap::default(),
+            clients: QuickMap::default(),
             refusal: None,
             runs: Vec::new(),
             backends: Vec::new(),
@@ -295,17 +295,17 @@ impl Pool {
     }
 
     /// What a client with these settings is greeted with, if one came before.
-    pub(in crate::pooled) fn greeting(&self, startup: &Settings) -> Option<Reported> {
+    pub(in crate::pooled) fn greeting(&self, startup: &Settings) -> Option<Greeting> {
         self.inner.lock().greetings.get(startup).cloned()
     }
 
     /// Remembers it for the next.
-    pub(in crate::pooled) fn remember(&self, startup: &Settings, reported: &Reported) {
+    pub(in crate::pooled) fn remember(&self, startup: &Settings, greeting: &Greeting) {
         let mut inner = self.inner.lock();
         if inner.greetings.len() >= MAX_GREETINGS {
             inner.greetings.clear();
         }
-        inner.greetings.insert(startup.clone(), reported.clone());
+        inner.greetings.insert(startup.clone(), greeting.clone());
     }
 
     pub(in crate::pooled) fn join(&self, client: &Arc<ClientInfo>) {
