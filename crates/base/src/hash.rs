@@ -1,10 +1,11 @@
 //! Maps on the path of a login, where the standard library's hash is a tenth of what a login costs.
 //!
-//! SipHash is made for keys that an attacker chooses freely. The keys of these maps are made here, or name what exists
-//! (an endpoint, a pool, a role that has proved itself), and their number has a limit; they are hashed by foldhash,
-//! seeded anew in each process. What strangers choose keeps the standard map.
+//! SipHash is made for keys that an attacker chooses freely and in numbers. foldhash, seeded anew in each process, is
+//! not. So it is for keys that are made here, and for those that a client names after its login, with at most one entry
+//! for each connection that it holds: whoever found names that collide would make a lookup among some thousand entries
+//! as slow as a search. What can be sent without a login (addresses, roles that are tried) keeps the standard map.
 
 use std::collections::HashMap;
 
-/// A map whose keys no stranger chooses.
+/// A map whose keys nobody chooses who has not logged in.
 pub type QuickMap<K, V> = HashMap<K, V, foldhash::fast::RandomState>;

@@ -56,10 +56,10 @@ impl Drop for OpenSocket {
 pub struct Metrics {
     /// `dormouse_client_connections_total{outcome}`.
     pub connections: Family<Outcome, Counter>,
+    /// Those of them that came through. Each login counts here, so it is not looked for by its label.
+    served: Counter,
     /// `dormouse_client_sessions`: clients past login now.
     pub sessions: Gauge,
-    /// Those of them that came through: of each login, so it is not looked for again.
-    served: Counter,
     /// `dormouse_client_handshakes`: clients before login now.
     pub handshakes: Gauge,
     /// `dormouse_auth_failures_total`.

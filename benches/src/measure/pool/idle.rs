@@ -23,6 +23,11 @@ const OTHER_FILES: usize = 300;
 /// Time for work that follows a login or a query.
 const SETTLE: Duration = Duration::from_secs(1);
 
+/// Memory that has not become less for so long is what is needed; not looked at for longer than that.
+const STILL: Duration = Duration::from_secs(4);
+const REST_WITHIN: Duration = Duration::from_secs(40);
+const NOTEWORTHY_MIB: f64 = 0.1;
+
 /// Targets.
 const CLIENT_KB: f64 = 2.0;
 const CPU_PERCENT: f64 = 0.5;
@@ -78,8 +83,7 @@ fn cost(stage: &Stage, way: Way, clients: usize, watched: u64) -> Result<Cost, E
     let (login, address) = (stage.login(way)?, stage.address(way));
     // What the first client costs, the hundredth does not.
     session::over_tcp(address, &login)?.first_row()?;
-    pass(SETTLE)?;
-    let empty_mib = cpu::resident_mib(pid);
+    let empty_mib = at_rest(pid)?;
     let each_kb = || (cpu::resident_mib(pid) - empty_mib) * 1024.0 * 1024.0 / 1000.0 / clients as f64;
     let start = Mono::now();
     let numbers: Vec<usize> = (0..clients).collect();
@@ -102,6 +106,21 @@ fn cost(stage: &Stage, way: Way, clients: usize, watched: u64) -> Result<Cost, E
     pass(SETTLE)?;
     let queried_kb = each_kb();
     Ok(Cost { way, clients, empty_mib, logged_in_kb, queried_kb, cpu_percent, logins })
+}
+
+/// The memory of a process that does nothing, MiB, when it has given back what it had used before: that takes an
+/// allocator some seconds.
+fn at_rest(pid: u32) -> Result<f64, Error> {
+    let start = Mono::now();
+    let (mut least, mut since) = (f64::INFINITY, start);
+    while since.elapsed() < STILL && start.elapsed() < REST_WITHIN {
+        let now = cpu::resident_mib(pid);
+        if now < least - NOTEWORTHY_MIB {
+            (least, since) = (now, Mono::now());
+        }
+        pass(SETTLE / 4)?;
+    }
+    Ok(least.min(cpu::resident_mib(pid)))
 }
 
 /// Lets time pass, unless the end is asked for.

@@ -140,7 +140,7 @@ pub(crate) fn run(binary: &Path, args: &Args) -> Result<PartReport, Error> {
     }
     found.notes.extend([
         format!("direct: TCP to a bare PostgreSQL; PgBouncer {}: transaction mode, in front of the same", stage.bouncer.version),
-        "everybody logs in with SCRAM, once per pgbench client but with one connection per transaction; both poolers reach their server by its Unix socket, trusted".into(),
+        "everybody logs in with SCRAM (of one round, from PostgreSQL 16 on), once per pgbench client but with one connection per transaction; both poolers reach their server by its Unix socket, trusted".into(),
         "pgbench, pooler and server share the processors; ratios are medians of those within a round; CPU is counted from when all had logged in".into(),
     ]);
     Ok(PartReport { name: "pool", sections: found.sections, targets: found.targets, notes: found.notes })

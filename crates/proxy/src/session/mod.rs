@@ -123,8 +123,8 @@ impl From<ClientError> for End {
 /// Serves one connection to its end.
 /// `counted` is dropped when it ends.
 ///
-/// Every step has its room in this future, which is copied when it is born: the large ones that few connections come to
-/// are in boxes of their own.
+/// Every step has its room in this future, which is copied when it is born, and again when it ends. So the large steps
+/// that a client of a pool does not come to are in boxes of their own, and so are proofs.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     stream: ClientStream,

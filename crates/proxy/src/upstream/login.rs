@@ -124,7 +124,9 @@ impl Attempt<'_> {
             let text = "pooler is shutting down";
             return Err(ClientError::fatal(SqlState::CANNOT_CONNECT_NOW, text).into());
         }
-        let ini = &self.state.plan.ini;
+        // As the file is now: it may have been read again while the client was asked for proof.
+        let state = self.upstream.state();
+        let ini = &state.plan.ini;
         let forced = ini.database(self.database).and_then(|entry| entry.user.as_deref());
         let role = forced.unwrap_or(self.role);
         let layers = ini.settings_of(self.database, role);

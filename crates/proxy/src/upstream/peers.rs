@@ -52,7 +52,7 @@ impl Upstream {
     pub(crate) async fn pass_on(&self, pid: u32, secret: &[u8]) {
         let state = self.state();
         let id = pid >> PEER_SHIFT & MAX_PEER;
-        let own = self.peer_id();
+        let own = state.peer_id;
         let peer = state.plan.ini.peers.iter().find(|peer| u32::from(peer.id) == id);
         let Some(peer) = peer.filter(|_| own != 0 && id != own) else { return };
         let message = encode_cancel(pid | PASSED_ON, secret);
