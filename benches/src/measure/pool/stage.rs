@@ -252,7 +252,7 @@ impl Stage {
 }
 
 /// Sets a role's password with one round of SCRAM. A client does the usual 4,096 again for each connection, which takes
-/// pgbench thirty times as long as a pooler takes for the whole login, on the same processors. Before PostgreSQL 16
+/// pgbench tens of times as long as a pooler takes for the whole login, on the same processors. Before PostgreSQL 16
 /// they cannot be chosen.
 fn ease_password<S: Read + Write>(session: &mut Session<S>, role: &str, password: &str) -> Result<(), Error> {
     let quick = "select pg_catalog.set_config(name, '1', false) from pg_catalog.pg_settings where name = 'scram_iterations'";
