@@ -13,9 +13,10 @@ const TPS_RATIO: f64 = 1.0;
 const CPU_RATIO: f64 = 1.0;
 const P99_RATIO: f64 = 1.0;
 
-/// The order of the ways in the first round; each next one turns it on by one. What a run leaves behind (dirty pages, WAL
-/// to write whole pages to) is the next one's, so in four rounds, or a multiple, every way comes once at each place and
-/// once behind each other way. With fewer rounds, as crowds have, that is so in part.
+/// The order of the ways in the first round; in each next one every way is replaced by the one behind it. A run leaves
+/// something to the next (pages that are not written yet, a checkpoint that is due), so in four rounds, or a multiple,
+/// every way comes once at each place and once behind each other way. With fewer rounds, as crowds have, that is so in
+/// part.
 const ORDER: [usize; WAYS.len()] = [0, 1, 3, 2];
 
 /// Ours.

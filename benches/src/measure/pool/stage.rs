@@ -181,8 +181,7 @@ impl Stage {
         plain.salted(self.address(way), &self.place.password)
     }
 
-    /// Removes the rows that runs before this have left dead, of which the next one would find as many as there were runs
-    /// before it.
+    /// Removes dead rows: without it a run finds those of all runs before it.
     ///
     /// # Errors
     /// When pgbench fails.

@@ -99,15 +99,8 @@ impl Journal {
 
 /// Names from outside, on one line.
 fn clean((database, user): (&str, &str)) -> Box<str> {
-    let mut names = String::with_capacity(database.len() + 1 + user.len());
-    for part in [database, "/", user] {
-        if part.chars().any(char::is_control) {
-            names.extend(part.chars().map(|c| if c.is_control() { '?' } else { c }));
-        } else {
-            names.push_str(part);
-        }
-    }
-    names.into_boxed_str()
+    let names = [database, "/", user].concat();
+    if names.contains(char::is_control) { names.replace(char::is_control, "?").into() } else { names.into() }
 }
 
 /// The text of an encoded ErrorResponse.
