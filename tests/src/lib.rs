@@ -153,7 +153,8 @@ impl Server {
         String::from_utf8(self.config().get_password().unwrap().to_vec()).unwrap()
     }
 
-    fn config(&self) -> tokio_postgres::Config {
+    /// As its owner logs in.
+    pub fn config(&self) -> tokio_postgres::Config {
         self.dsn().parse().unwrap()
     }
 

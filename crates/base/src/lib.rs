@@ -14,6 +14,7 @@ pub mod hash;
 pub mod kind;
 pub mod causes;
 pub mod rand;
+pub mod role_changes;
 pub mod secret;
 pub mod span;
 
@@ -24,4 +25,5 @@ pub use epoch::Epoch;
 pub use id::{AlertRuleId, ApiKeyId, BranchId, EndpointId, OperationId, ProjectId, WebhookId};
 pub use kind::Kind;
 pub use lsn::{Lsn, Timeline};
+pub use role_changes::RoleChanges;
 pub use secret::Secret;

@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dormouse_base::{EndpointId, Kind, Timestamp};
+use dormouse_base::{EndpointId, Kind, RoleChanges, Timestamp};
 use dormouse_compute::event::{Cause, SleepReason};
 use dormouse_compute::limits::Live;
 use dormouse_compute::postgres::SUPERUSER;
@@ -107,6 +107,11 @@ pub trait Computes: Send + Sync + Debug + 'static {
     /// What its owner allows changed: holds at once while it runs, and else from the next start on.
     fn retune(&self, _endpoint: &EndpointId, _tuning: Tuning) {}
 
+    /// Counts what may have changed its roles. `None`: it was never touched.
+    fn role_changes(&self, _endpoint: &EndpointId) -> Option<RoleChanges> {
+        None
+    }
+
     /// Does not let it fall asleep by itself before this moment; `None` takes that back.
     fn keep_awake(&self, _endpoint: &EndpointId, _until: Option<Timestamp>) {}
 }
@@ -141,6 +146,10 @@ impl Computes for Fleet {
             }
             None => State::Stopped,
         }
+    }
+
+    fn role_changes(&self, endpoint: &EndpointId) -> Option<RoleChanges> {
+        self.get(endpoint).map(|endpoint| endpoint.role_changes().clone())
     }
 
     async fn wake(&self, endpoint: &EndpointId, cause: Cause) -> Result<(), ComputeError> {

@@ -39,6 +39,7 @@ use crate::operation::{Executor, kinds};
 use crate::password::{PasswordError, Passwords, StoredRole};
 use crate::pooler::Attached;
 use crate::reconcile::{self, Statuses};
+use crate::remembered::Remembered;
 use crate::replies::Replies;
 use crate::secrets::{Secrets, private_file};
 use crate::token::Tokens;
@@ -58,6 +59,8 @@ pub struct Foundation {
     pub(crate) tokens: Tokens,
     pub(crate) directories: Directories,
     pub(crate) keeper: Keeper,
+    /// What roles must prove.
+    pub(crate) remembered: Arc<Remembered>,
     pub(crate) node: Node,
     pub(crate) recorder: Recorder,
     pub(crate) exported: Exported,
@@ -111,6 +114,7 @@ impl Foundation {
             tokens,
             directories,
             keeper,
+            remembered: Arc::default(),
             node,
             exported: Exported::new(recorder.clone(), Arc::clone(&watch), db_of_metrics),
             recorder,
@@ -241,6 +245,7 @@ impl Control {
             db: self.foundation.db.clone(),
             known: self.foundation.known.clone(),
             keeper: self.foundation.keeper.clone(),
+            remembered: Arc::clone(&self.foundation.remembered),
             computes: Arc::clone(&self.computes),
         };
         passwords.stored(endpoint, role).await

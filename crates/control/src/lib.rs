@@ -50,6 +50,7 @@ pub mod plan;
 pub mod schema;
 pub(crate) mod amcheck;
 pub mod first;
+mod remembered;
 pub(crate) mod replies;
 pub mod http;
 pub mod metrics;

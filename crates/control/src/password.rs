@@ -1,8 +1,9 @@
-//! What a role must prove to log in, such that a changed or revoked password stops working at once.
+//! What a role must prove to log in, such that a changed or revoked password stops working at once, as far as anybody sees
+//! the change.
 //!
 //! ```text
 //!  endpoint            who knows
-//!  Active              PostgreSQL: ask its catalog
+//!  Active              PostgreSQL: ask its catalog, or have asked milliseconds ago ([`crate::remembered`])
 //!  Starting, Stopping  nobody yet: wait until it is one of the others
 //!  Paused, Stopped     the metadata, when it is exact
 //!  read-only           its branch's writer is asked in its place
@@ -24,6 +25,7 @@ use crate::keeper::Keeper;
 use crate::known::Known;
 use crate::model::name::{ADMIN_ROLE, MAX_SQL_NAME};
 use crate::model::record::{Endpoint, Pending};
+use crate::remembered::{Asked, Remembered};
 
 /// How often an endpoint may change its state between question and answer.
 const MAX_ROUNDS: u32 = 8;
@@ -101,6 +103,7 @@ pub(crate) struct Passwords {
     pub(crate) db: Db,
     pub(crate) known: Known,
     pub(crate) keeper: Keeper,
+    pub(crate) remembered: Arc<Remembered>,
     pub(crate) computes: Arc<dyn Computes>,
 }
 
@@ -123,7 +126,7 @@ impl Passwords {
         let mut last = None;
         for round in 0..MAX_ROUNDS {
             match self.computes.settled(id).await {
-                State::Active => match self.ask(id, role).await {
+                State::Active => match self.lately(id, role).await {
                     Ok(answer) => return Ok(answer),
                     Err(error) => {
                         last = Some(error);
@@ -179,6 +182,20 @@ impl Passwords {
             can_login: row.can_login,
             valid_until: row.valid_until,
         }))
+    }
+
+    /// Asks, unless the answer is known.
+    async fn lately(&self, id: &EndpointId, role: &str) -> Result<Option<StoredRole>, ComputeError> {
+        let Some(changes) = self.computes.role_changes(id) else { return self.ask(id, role).await };
+        let asked = Asked::now(&changes);
+        if let Some(known) = self.remembered.get(id, role, asked) {
+            return Ok(Some(known));
+        }
+        let answer = self.ask(id, role).await?;
+        if let Some(stored) = &answer {
+            self.remembered.put(id, role, asked, stored);
+        }
+        Ok(answer)
     }
 
     async fn ask(&self, id: &EndpointId, role: &str) -> Result<Option<StoredRole>, ComputeError> {

@@ -45,9 +45,11 @@ fn awake() -> Scene {
     Scene::with(|foundation, scope, root| Arc::new(fleet(foundation, scope, root)))
 }
 
+/// As through the proxy, which counts what may have changed roles.
 async fn run_sql(scene: &Scene, endpoint: &EndpointId, database: &str, sql: &str) {
     let client = scene.computes.admin(endpoint, database).await.unwrap();
     client.batch_execute(sql).await.unwrap();
+    scene.computes.role_changes(endpoint).unwrap().happened();
 }
 
 async fn ask_one(scene: &Scene, endpoint: &EndpointId, database: &str, sql: &str) -> String {
@@ -222,8 +224,11 @@ async fn a_paused_endpoint_answers_from_the_metadata_and_is_thawed_for_a_change(
     assert!(knows(&scene.control, &endpoint, "app_owner", &j!("changed")).await);
     assert_eq!(scene.computes.state(&endpoint), State::Paused, "a question does not thaw it");
 
+    let changes = scene.computes.role_changes(&endpoint).unwrap();
+    let before = changes.count();
     let (_, reset) = scene.post(&format!("{branch}/roles/app_owner/reset_password"), Value::Null).await;
     assert_eq!(scene.computes.state(&endpoint), State::Active);
+    assert_ne!(changes.count(), before, "what is remembered of roles is void");
     assert!(knows(&scene.control, &endpoint, "app_owner", &reset["role"]["password"]).await);
     assert!(!knows(&scene.control, &endpoint, "app_owner", &j!("changed")).await);
     let (_, revealed) = scene.get(&format!("{branch}/roles/app_owner/reveal_password")).await;

@@ -1,8 +1,7 @@
 //! What roles must prove, asked once for all who want to know it in the same moment.
 //!
-//! An awake PostgreSQL is asked at each login, so that a changed password stops working at once. A request over HTTP
-//! is a login, and thousands of them come in a second, as do clients with a connection for each transaction. Whoever comes while a question is under way may not use its
-//! answer, which can be older than the request; but all those share the next question.
+//! Whoever comes while a question is under way may not use its answer, which can be older than the request; but all those
+//! share the next question. What answers may know it by heart for moments; that is its business.
 //!
 //! ```text
 //!  request   a        b c d       e

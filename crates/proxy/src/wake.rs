@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_base::{EndpointId, Secret, Timestamp};
+use dormouse_base::{EndpointId, RoleChanges, Secret, Timestamp};
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::auth::scram::LoginKeys;
 use dormouse_pooler::config::Settings;
@@ -213,6 +213,11 @@ pub trait Compute: Send + Sync + 'static {
 
     /// The gate that sessions enter while they work.
     fn gate(&self) -> Arc<Gate>;
+
+    /// Is told when its roles may have changed, before whoever did that is told that it is done.
+    fn role_changes(&self) -> RoleChanges {
+        RoleChanges::default()
+    }
 
     /// Tells when and how this run ends. All handles of one run have the same channel, and no other run has it:
     /// see [`same_run`].

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_base::EndpointId;
+use dormouse_base::{EndpointId, RoleChanges};
 use dormouse_compute::endpoint::{Endpoint, Run, Ticket};
 use dormouse_compute::{Fleet, State, WakeError};
 use dormouse_control::{Control, LocateError, Locator, PasswordError, TokenError};
@@ -259,6 +259,10 @@ impl Compute for RunOf {
 
     fn gate(&self) -> Arc<Gate> {
         self.endpoint.gate()
+    }
+
+    fn role_changes(&self) -> RoleChanges {
+        self.endpoint.role_changes().clone()
     }
 
     fn closing(&self) -> watch::Receiver<Option<Closing>> {

@@ -1,6 +1,7 @@
 //! Who gets in, with which password, and when a changed one counts: awake, asleep, and after every
 //! kind of death. And what the owner of a database may do, without being superuser.
 
+mod busy;
 mod catalog;
 mod changes;
 mod guessing;

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use dormouse_base::{EndpointId, Timestamp, clock};
+use dormouse_base::{EndpointId, RoleChanges, Timestamp, clock};
 use dormouse_runtime::gate::{Gate, Pass};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -77,6 +77,7 @@ enum Command {
 struct Shared {
     id: EndpointId,
     gate: Arc<Gate>,
+    role_changes: RoleChanges,
     state: watch::Sender<State>,
     run: Mutex<Option<Arc<Run>>>,
     /// Runs look at them too.
@@ -148,6 +149,7 @@ impl Endpoint {
         let shared = Arc::new(Shared {
             id,
             gate: Arc::new(Gate::default()),
+            role_changes: RoleChanges::default(),
             state: watch::Sender::new(State::Stopped),
             run: Mutex::new(None),
             bounds: Arc::default(),
@@ -221,6 +223,7 @@ impl Endpoint {
 
     /// Its data or its settings were exchanged: the next start does not wait for what the last one failed with.
     pub fn renew(&self) {
+        self.shared.role_changes.happened();
         self.shared.renewed.store(true, Ordering::Release);
     }
 
@@ -228,6 +231,12 @@ impl Endpoint {
     #[must_use]
     pub fn gate(&self) -> Arc<Gate> {
         Arc::clone(&self.shared.gate)
+    }
+
+    /// Counts what may have changed its roles.
+    #[must_use]
+    pub fn role_changes(&self) -> &RoleChanges {
+        &self.shared.role_changes
     }
 
     /// Another server has it from now on: nobody enters any more. Questions of our own, which enter nothing, are still

@@ -239,7 +239,11 @@ impl Keeper {
         let _one_at_a_time = lock.lock().await;
         let todo = apply::Todo::read(&self.inner.db, endpoint)?;
         apply::disown_dropped(computes, endpoint, &client, &todo).await?;
-        let done = apply::run(&client, &todo).await?;
+        let done = apply::run(&client, &todo).await;
+        if let Some(changes) = computes.role_changes(endpoint) {
+            changes.happened();
+        }
+        let done = done?;
         self.settle(endpoint, done).await
     }
 

@@ -19,14 +19,19 @@
 //! rest only when nothing was sent since, and every ReadyForQuery has come that was asked for. That number is not always
 //! known: PostgreSQL ignores a Sync while it waits for COPY data, and skips what follows an error. Where that may have
 //! happened the next ReadyForQuery is taken for the last one. Too early is better than never.
+//!
+//! Of a CommandComplete the beginning is read, to know when roles may have changed ([`RoleWatch`]).
 
 mod client;
+mod roles;
 
 pub use client::{ClientScan, Said};
+pub use roles::{RoleWatch, may_change_roles};
 
 use crate::backend::TxStatus;
 use crate::frame::HEADER_LEN;
 use crate::tag::backend as tag;
+use roles::TAG_LEN;
 
 /// Where in the stream of messages we are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +84,10 @@ pub struct BackendScan {
     due: u32,
     /// Or perhaps fewer.
     doubtful: bool,
+    /// How a command's tag begins, and how much of it has come.
+    command: ([u8; TAG_LEN], u8),
+    roles: RoleWatch,
+    roles_changed: bool,
 }
 
 impl Default for BackendScan {
@@ -100,6 +109,9 @@ impl BackendScan {
             readies: 0,
             due: 0,
             doubtful: false,
+            command: ([0; TAG_LEN], 0),
+            roles: RoleWatch::new(),
+            roles_changed: false,
         }
     }
 
@@ -135,11 +147,14 @@ impl BackendScan {
                 }
                 Place::Body { tag, left } => {
                     let used = chunk.len().min(left);
+                    if tag == tag::COMMAND_COMPLETE {
+                        self.read_command(&chunk[..used]);
+                    }
                     chunk = &chunk[used..];
                     if used < left {
                         self.place = Place::Body { tag, left: left - used };
                     } else {
-                        // Only ReadyForQuery's body matters; it is one byte, so `first` is all of it.
+                        // Of ReadyForQuery's body `first` is all.
                         self.settle(tag, first);
                     }
                 }
@@ -164,6 +179,15 @@ impl BackendScan {
         }
     }
 
+    /// More of a command's tag.
+    fn read_command(&mut self, bytes: &[u8]) {
+        let (command, have) = &mut self.command;
+        let room = &mut command[usize::from(*have)..];
+        let used = bytes.len().min(room.len());
+        room[..used].copy_from_slice(&bytes[..used]);
+        *have += used as u8;
+    }
+
     /// A message is complete: the one place where knowledge changes.
     fn settle(&mut self, tag: u8, status: u8) {
         self.place = Place::Header { have: 0 };
@@ -177,6 +201,7 @@ impl BackendScan {
             tag::READY_FOR_QUERY => match TxStatus::from_byte(status) {
                 Some(status) => {
                     self.last = Last::Rest(status);
+                    self.roles_changed |= self.roles.ready(status);
                     self.readies += 1;
                     self.due = if self.doubtful { 0 } else { self.due.saturating_sub(1) };
                     self.doubtful = false;
@@ -186,6 +211,11 @@ impl BackendScan {
             tag::COPY_IN_RESPONSE | tag::COPY_BOTH_RESPONSE => {
                 self.last = Last::Busy;
                 self.doubtful = true;
+            }
+            tag::COMMAND_COMPLETE => {
+                self.last = Last::Busy;
+                let (command, have) = std::mem::take(&mut self.command);
+                self.roles_changed |= self.roles.completed(&command[..usize::from(have)]);
             }
             _ => self.last = Last::Busy,
         }
@@ -218,6 +248,17 @@ impl BackendScan {
     #[must_use]
     pub fn readies(&self) -> u64 {
         self.readies
+    }
+
+    /// True once after roles may have changed.
+    pub fn take_roles_changed(&mut self) -> bool {
+        std::mem::take(&mut self.roles_changed)
+    }
+
+    /// Whether a transaction that may change roles is under way. If the connection ends now, nobody knows how that ended.
+    #[must_use]
+    pub fn is_changing_roles(&self) -> bool {
+        self.roles.is_under_way()
     }
 
     /// Whether an error was the last thing to come. If the connection now ends, the client has been told why.

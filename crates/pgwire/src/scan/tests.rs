@@ -154,7 +154,7 @@ fn a_big_row_is_skipped_by_length() {
         left -= used;
     }
     assert!(scan.at_boundary() && scan.take_first_reply());
-    assert!(std::mem::size_of::<BackendScan>() <= 48, "one per connection, and no buffer");
+    assert!(std::mem::size_of::<BackendScan>() <= 64, "one per connection, and no buffer");
 }
 
 fn stream() -> impl Strategy<Value = Vec<u8>> {
@@ -278,4 +278,24 @@ fn what_is_no_protocol_is_waited_for_once() {
     let said = client.feed(b"S\0\0\0\x04");
     assert_eq!(said, Said { asks: 0, doubtful: true, mute: false });
     assert!(!client.at_boundary());
+}
+
+#[test]
+fn a_change_of_roles_is_noticed_however_it_is_cut() {
+    let change = [message(b'C', b"ALTER ROLE\0"), ready(TxStatus::InTransaction)].concat();
+    let commit = [message(b'C', b"COMMIT\0"), ready(TxStatus::Idle)].concat();
+    let rows =
+        [message(b'D', b"ALTER ROLE\0"), message(b'C', b"SELECT 12345678\0"), ready(TxStatus::Idle)].concat();
+    for size in 1..change.len() {
+        let mut scan = BackendScan::new();
+        let feed = |scan: &mut BackendScan, stream: &[u8]| {
+            stream.chunks(size).for_each(|chunk| scan.feed(chunk));
+            (scan.take_roles_changed(), scan.is_changing_roles())
+        };
+        assert_eq!(feed(&mut scan, &rows), (false, false));
+        assert_eq!(feed(&mut scan, &change), (true, true));
+        assert!(!scan.take_roles_changed());
+        assert_eq!(feed(&mut scan, &commit), (true, false));
+        assert_eq!(feed(&mut scan, &commit), (false, false));
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use dormouse_pgwire::backend::{ErrorResponse, TxStatus};
+use dormouse_pgwire::scan::RoleWatch;
 
 use super::again::Series;
 use super::client::Client;
@@ -90,6 +91,8 @@ pub(super) struct UnderWay {
     pub(super) reads: Reads,
     /// The role of a client that began with one, as long as a transaction may change it: see [`super::down`].
     pub(super) role: Option<Box<Tracker>>,
+    /// Whether this transaction may change what roles must prove.
+    pub(super) roles: RoleWatch,
     /// What its client has bound last in this series, if nobody was told yet what that returns.
     pub(super) bound: Bound,
 }
@@ -327,6 +330,12 @@ impl Server {
     #[must_use]
     pub fn status(&self) -> TxStatus {
         self.status
+    }
+
+    /// Whether a transaction that may change roles is under way. If the connection ends now, nobody knows how that ended.
+    #[must_use]
+    pub fn is_changing_roles(&self) -> bool {
+        self.under_way.roles.is_under_way()
     }
 
     /// What keeps its client on it.

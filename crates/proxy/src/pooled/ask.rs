@@ -107,6 +107,7 @@ async fn exchange(pool: &Pool, held: &mut Held, client: &mut Client, message: &[
         let mut out = Vec::new();
         let got =
             link::down(client, &mut held.server, &mut pool.lock().common, &chunk[..count], &mut out).ok()?;
+        held.note_roles(&got);
         answer.extend_from_slice(if got.as_it_is { &chunk[..count] } else { &out });
         if answer.len() > MAX_ANSWER {
             return None;

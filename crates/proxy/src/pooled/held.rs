@@ -7,7 +7,7 @@ use std::task::Context;
 
 use dormouse_base::Timestamp;
 use dormouse_base::clock;
-use dormouse_pooler::link::{Server, Stateful};
+use dormouse_pooler::link::{Got, Server, Stateful};
 use dormouse_pooler::pool::Receipt;
 use dormouse_runtime::gate::{Closing, Gate};
 
@@ -205,6 +205,13 @@ impl Held {
         self.inside
     }
 
+    /// Before anybody is told what came of it.
+    pub(super) fn note_roles(&self, got: &Got) {
+        if got.roles_changed {
+            self.key.compute.role_changes().happened();
+        }
+    }
+
     /// Does not count as work any more.
     pub(super) fn leave(&mut self) {
         self.key.rests(self.server.pinned());
@@ -231,6 +238,9 @@ pub(super) struct Leased {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        if self.server.is_changing_roles() {
+            self.key.compute.role_changes().happened();
+        }
         self.leave();
     }
 }

@@ -54,6 +54,7 @@ pub(super) async fn retire(pool: Arc<Pool>, leased: Leased, session: Option<Stri
                     link::down(&mut nobody, &mut held.server, &mut inner.common, &chunk[..count], &mut out)
                         .ok()?
                 };
+                held.note_roles(&got);
                 if got.own_ended {
                     held.server.own_error().is_none().then_some(())?;
                     break;

@@ -277,6 +277,9 @@ impl Future for Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
+        if self.scan.is_changing_roles() {
+            self.compute.role_changes().happened();
+        }
         if self.inside {
             self.gate.leave();
         }

@@ -11,6 +11,7 @@ use crate::link::inspect::SETTINGS;
 use crate::link::server::Server;
 use crate::link::stateful::Stateful;
 use crate::link::up::deallocated_in;
+use crate::link::{parts, watch};
 use crate::settings::{Change, Settings, Tracker, Uncertain, may_be_hidden};
 use crate::sql::{Effect, classify};
 
@@ -21,8 +22,9 @@ const LATER: Stateful = Stateful::ANYTHING.with(Stateful::RELEASE).with(Stateful
 const ROWS: [&[u8]; 4] = [b"SELECT ", b"INSERT ", b"UPDATE ", b"DELETE "];
 
 impl Down<'_> {
-    /// Changed tables make plans old; so do names that mean something else.
+    /// Changed tables make plans old; so do names that mean something else. Changed roles may have to prove something else.
     pub(super) fn note_command(&mut self, body: &[u8]) {
+        self.roles_changed |= self.server.under_way.roles.completed(body);
         if let Some(Expect::Query(asked)) = self.server.expect.front_mut() {
             asked.done += 1;
         }
@@ -91,6 +93,28 @@ impl Down<'_> {
             }
             _ => false,
         }
+    }
+
+    /// A setting changed. True when the client is told.
+    pub(super) fn parameter(&mut self, body: &[u8]) -> bool {
+        let Some((name, rest)) = parts::cut(body) else { return !self.own() };
+        let value = parts::cut(rest).map_or(rest, |(value, _)| value);
+        let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+        let before = self.server.reads_otherwise();
+        self.server.reported.note(&name, &value);
+        if [watch::STRINGS, watch::ENCODING].contains(&&*name) {
+            self.server.watch_settings();
+        }
+        if self.own() {
+            // Told when its next statement goes to the backend, if it is news then.
+            return false;
+        }
+        if before != self.server.reads_otherwise() {
+            // Nobody knows by which of the two the texts up to here were read.
+            self.server.touched = self.server.touched.with(Stateful::ANYTHING);
+        }
+        self.client.reported.note(&name, &value);
+        true
     }
 
     /// A transaction is over. What it defined is gone if it was rolled back.

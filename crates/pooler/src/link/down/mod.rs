@@ -17,9 +17,8 @@ use dormouse_pgwire::tag::backend as tag;
 use super::client::Client;
 use super::expect::Expect;
 use super::server::Server;
-use super::stateful::Stateful;
 use super::write::Write;
-use super::{Common, inspect, parts, watch};
+use super::{Common, inspect};
 
 mod answers;
 mod copy;
@@ -56,6 +55,8 @@ pub struct Got {
     pub ready: u32,
     /// A query of our own ended.
     pub own_ended: bool,
+    /// Roles may have changed.
+    pub roles_changed: bool,
 }
 
 /// The backend broke the protocol: both connections must end.
@@ -79,7 +80,8 @@ pub fn down(
     input: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<Got, Broken> {
-    let mut down = Down { client, server, common, ready: 0, own_ended: false, stale: false };
+    let mut down =
+        Down { client, server, common, ready: 0, own_ended: false, roles_changed: false, stale: false };
     let as_it_is = if down.server.partial.is_empty() {
         down.run(input, out)?
     } else if down.server.partial.len() + input.len() < down.server.under_way.needs {
@@ -95,7 +97,8 @@ pub fn down(
         }
         false
     };
-    Ok(Got { as_it_is, ready: down.ready, own_ended: down.own_ended })
+    let Down { ready, own_ended, roles_changed, .. } = down;
+    Ok(Got { as_it_is, ready, own_ended, roles_changed })
 }
 
 struct Down<'a> {
@@ -104,6 +107,7 @@ struct Down<'a> {
     common: &'a mut Common,
     ready: u32,
     own_ended: bool,
+    roles_changed: bool,
     /// The client is told that a statement is older than its tables, instead of what the backend says.
     stale: bool,
 }
@@ -309,6 +313,7 @@ impl Down<'_> {
         let status = body.first().copied().and_then(TxStatus::from_byte);
         let status = status.ok_or_else(|| broken(tag::READY_FOR_QUERY, "has no status"))?;
         let before = std::mem::replace(&mut self.server.status, status);
+        self.roles_changed |= self.server.under_way.roles.ready(status);
         let mut ended = self.server.pop();
         // COPY data that ended after its COPY had failed.
         while let Some(Expect::CopyEnd) = ended {
@@ -367,27 +372,6 @@ impl Down<'_> {
         }
         self.role_stays(status);
         Ok(true)
-    }
-
-    fn parameter(&mut self, body: &[u8]) -> bool {
-        let Some((name, rest)) = parts::cut(body) else { return !self.own() };
-        let value = parts::cut(rest).map_or(rest, |(value, _)| value);
-        let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
-        let before = self.server.reads_otherwise();
-        self.server.reported.note(&name, &value);
-        if [watch::STRINGS, watch::ENCODING].contains(&&*name) {
-            self.server.watch_settings();
-        }
-        if self.own() {
-            // Told when its next statement goes to the backend, if it is news then.
-            return false;
-        }
-        if before != self.server.reads_otherwise() {
-            // Nobody knows by which of the two the texts up to here were read.
-            self.server.touched = self.server.touched.with(Stateful::ANYTHING);
-        }
-        self.client.reported.note(&name, &value);
-        true
     }
 }
 

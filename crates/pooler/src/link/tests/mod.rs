@@ -12,6 +12,7 @@ mod left;
 mod memory;
 mod pair;
 mod reading;
+mod roles;
 mod session;
 mod settings;
 mod stale;

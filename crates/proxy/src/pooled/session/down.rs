@@ -46,6 +46,7 @@ impl Session {
                 let mut inner = self.pool.lock();
                 let got = link::down(&mut self.client, &mut held.server, &mut inner.common, chunk, out);
                 if let Ok(got) = &got {
+                    held.note_roles(got);
                     let told = if got.as_it_is { chunk.len() } else { out.len() };
                     self.clocks.answered(&mut inner.common.counters, got.ready, told, &held.server);
                 }

@@ -57,6 +57,9 @@ impl Relay {
             }
             let chunk = read.filled();
             self.scan.feed(chunk);
+            if self.scan.take_roles_changed() {
+                self.compute.role_changes().happened();
+            }
             self.tally.down(chunk.len(), self.scan.readies());
             self.rest_or_work();
             // What the client does not take now is kept; the caller waits for it before reading on.

@@ -1,0 +1,130 @@
+//! What roles must prove, remembered for milliseconds, so that thousands of logins in a second need not all ask.
+//!
+//! ```text
+//!  login     a        b  c  d             e                     f
+//!  asks      ├── a ──┤                    ├── e ──┤             ├─ f …
+//!  valid     └─ at most FRESH ───┘   ALTER ROLE ▲       FRESH is over
+//!                     b  c  d: from memory      └ counted: all that was asked before is void
+//! ```
+//!
+//! A change that the proxy or control sees is counted ([`RoleChanges`]) before whoever made it is told that it is done, so
+//! it holds for the next login. What nobody sees, because a function did it while rows were read, or a program inside the
+//! database, holds after [`FRESH`]. (docs/decisions/2026-11-28-verifiers-are-remembered-for-milliseconds.md)
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use dormouse_base::clock::Mono;
+use dormouse_base::{EndpointId, RoleChanges};
+use parking_lot::Mutex;
+
+use crate::password::StoredRole;
+
+/// An answer is used for so long after it was asked for. It bounds how long a change counts for nothing that nobody saw, and
+/// lets a busy role ask two hundred times in a second.
+const FRESH: Duration = Duration::from_millis(5);
+
+/// So many roles are remembered; then all are forgotten.
+const MAX_KEPT: usize = 1_000;
+
+/// Answers about roles that there are.
+#[derive(Debug, Default)]
+pub(crate) struct Remembered {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    answers: HashMap<EndpointId, HashMap<String, Answer>>,
+    roles: usize,
+}
+
+#[derive(Debug)]
+struct Answer {
+    asked: Asked,
+    role: StoredRole,
+}
+
+/// When something was asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    at: Mono,
+    changes: u64,
+}
+
+impl Asked {
+    /// The question is asked after this.
+    pub(crate) fn now(changes: &RoleChanges) -> Self {
+        Self { at: Mono::now(), changes: changes.count() }
+    }
+}
+
+impl Remembered {
+    /// What is known of a role, as if it were asked now.
+    pub(crate) fn get(&self, endpoint: &EndpointId, role: &str, now: Asked) -> Option<StoredRole> {
+        let kept = self.kept.lock();
+        let answer = kept.answers.get(endpoint)?.get(role)?;
+        let holds = answer.asked.changes == now.changes && now.at.since(answer.asked.at) < FRESH;
+        holds.then(|| answer.role.clone())
+    }
+
+    /// What was asked has been answered. That there is no such role is not remembered: strangers may try any name.
+    pub(crate) fn put(&self, endpoint: &EndpointId, name: &str, asked: Asked, role: &StoredRole) {
+        let mut kept = self.kept.lock();
+        let answer = Answer { asked, role: role.clone() };
+        if let Some(old) = kept.answers.get_mut(endpoint).and_then(|roles| roles.get_mut(name)) {
+            *old = answer;
+            return;
+        }
+        if kept.roles >= MAX_KEPT {
+            *kept = Kept::default();
+        }
+        kept.roles += 1;
+        kept.answers.entry(endpoint.clone()).or_default().insert(name.to_owned(), answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn role(verifier: &str) -> StoredRole {
+        StoredRole { verifier: Some(verifier.to_owned()), can_login: true, valid_until: None }
+    }
+
+    #[test]
+    fn an_answer_holds_until_roles_may_have_changed_or_time_has_passed() {
+        let (remembered, changes) = (Remembered::default(), RoleChanges::default());
+        let (here, there) = ("ep-a-a-a".parse().unwrap(), "ep-b-b-b".parse().unwrap());
+        let asked = Asked::now(&changes);
+        remembered.put(&here, "anna", asked, &role("one"));
+        assert_eq!(remembered.get(&here, "anna", asked), Some(role("one")));
+        assert_eq!(remembered.get(&here, "bert", asked), None);
+        assert_eq!(remembered.get(&there, "anna", asked), None);
+        let late = Asked { at: asked.at.plus(FRESH), ..asked };
+        assert_eq!(remembered.get(&here, "anna", late), None);
+        changes.happened();
+        assert_eq!(remembered.get(&here, "anna", Asked { at: asked.at, ..Asked::now(&changes) }), None);
+    }
+
+    #[test]
+    fn an_answer_to_a_question_from_before_a_change_is_void() {
+        let (remembered, changes, here) =
+            (Remembered::default(), RoleChanges::default(), "ep-a-a-a".parse().unwrap());
+        let asked = Asked::now(&changes);
+        changes.happened();
+        remembered.put(&here, "anna", asked, &role("old"));
+        assert_eq!(remembered.get(&here, "anna", Asked::now(&changes)), None);
+    }
+
+    #[test]
+    fn it_does_not_grow_for_ever() {
+        let (remembered, changes, here) =
+            (Remembered::default(), RoleChanges::default(), "ep-a-a-a".parse().unwrap());
+        let asked = Asked::now(&changes);
+        for i in 0..3 * MAX_KEPT {
+            remembered.put(&here, &format!("role {i}"), asked, &role("x"));
+        }
+        assert!(remembered.kept.lock().answers.values().map(HashMap::len).sum::<usize>() <= MAX_KEPT);
+    }
+}
