@@ -11,13 +11,14 @@ use std::sync::Arc;
 use dormouse_base::EndpointId;
 use dormouse_pgwire::ClientError;
 use dormouse_pooler::config::Settings;
-use dormouse_runtime::shard::Shards;
+use dormouse_runtime::shard::{Shard, Shards};
 use dormouse_runtime::task::Scope;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::bound::Bound;
+use crate::bound::Listening;
 use crate::census::Census;
 use crate::console::{Operators, Pooler};
 use crate::gateway::Gateway;
@@ -155,15 +156,8 @@ impl Proxy {
         });
         for (listening, shard) in listening.into_iter().zip(shared.pools.shards().iter().cycle()) {
             let left = if listening.is_tcp() { self.tcp.clone() } else { self.unix.clone() };
-            let (door, token) = (Arc::clone(&self.door), token.clone());
-            let accept = shard.run(async move {
-                tokio::select! {
-                    failed = door.accept(listening) => tracing::error!(?failed, "a listening socket cannot be watched"),
-                    () = token.cancelled() => {}
-                    () = left.cancelled() => {}
-                }
-            });
-            scope.spawn("accept", accept);
+            let ends = [token.clone(), left];
+            scope.spawn("accept", keep_accepting(Arc::clone(&self.door), listening, shard.clone(), ends));
         }
         self.keep_up();
         Ok(())
@@ -309,6 +303,31 @@ async fn follow_tls_files(shared: &Shared) {
         tokio::time::sleep(crate::tls::LOOK_EVERY).await;
         if let Some(tls) = shared.tls() {
             tls.look().await;
+        }
+    }
+}
+
+/// Takes clients of a socket in until one of these is cancelled, on one shard after the other.
+async fn keep_accepting(
+    door: Arc<Door>,
+    listening: Arc<Listening>,
+    mut shard: Shard,
+    ends: [CancellationToken; 2],
+) {
+    loop {
+        let accept = Arc::clone(&door).accept(Arc::clone(&listening));
+        let [one, other] = ends.clone();
+        let accepted = shard.run(async move {
+            tokio::select! {
+                accepted = accept => Some(accepted),
+                () = one.cancelled() => None,
+                () = other.cancelled() => None,
+            }
+        });
+        match accepted.await.flatten() {
+            Some(Ok(next)) => shard = next,
+            Some(Err(failed)) => return tracing::error!(%failed, "a listening socket cannot be watched"),
+            None => return,
         }
     }
 }

@@ -24,13 +24,25 @@ const PULSE: Duration = Duration::from_secs(10);
 /// No shard in particular.
 const ANY: usize = usize::MAX;
 
+/// So many in a row must have ended on the same shard until it is preferred by itself.
+const HABIT: usize = 32;
+
+/// Where the next one goes, and why.
+#[derive(Debug)]
+struct Choice {
+    /// The shard of this index; or [`ANY`].
+    preferred: AtomicUsize,
+    /// Where the last one ended, and how many did so in a row. Two numbers that need not fit: this is about speed alone.
+    last: AtomicUsize,
+    row: AtomicUsize,
+}
+
 /// A fixed set of single-threaded executors.
 #[derive(Debug)]
 pub struct Shards {
     all: Vec<Shard>,
     next: AtomicUsize,
-    /// Where the next one goes, by [`Shard::prefer`]; or [`ANY`].
-    preferred: Arc<AtomicUsize>,
+    choice: Arc<Choice>,
     stop: CancellationToken,
 }
 
@@ -41,7 +53,11 @@ impl Shards {
     /// When the operating system refuses an epoll instance or a thread.
     pub fn start(count: usize) -> std::io::Result<Self> {
         let stop = CancellationToken::new();
-        let preferred = Arc::new(AtomicUsize::new(ANY));
+        let choice = Arc::new(Choice {
+            preferred: AtomicUsize::new(ANY),
+            last: AtomicUsize::new(ANY),
+            row: AtomicUsize::new(0),
+        });
         let mut all = Vec::with_capacity(count);
         for index in 0..count.max(1) {
             let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -51,23 +67,25 @@ impl Shards {
                 batch::enter();
                 runtime.block_on(live(stop));
             });
-            all.push(Shard {
-                handle,
-                thread: thread.thread().id(),
-                index,
-                preferred: Arc::clone(&preferred),
-            });
+            all.push(Shard { handle, thread: thread.thread().id(), index, choice: Arc::clone(&choice) });
         }
-        Ok(Self { all, next: AtomicUsize::new(0), preferred, stop })
+        Ok(Self { all, next: AtomicUsize::new(0), choice, stop })
     }
 
     /// The shard that is preferred, or whose turn it is.
     fn pick(&self) -> &Shard {
-        if let Some(preferred) = self.all.get(self.preferred.load(Ordering::Relaxed)) {
+        if let Some(preferred) = self.all.get(self.choice.preferred.load(Ordering::Relaxed)) {
             return preferred;
         }
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         &self.all[turn % self.all.len()]
+    }
+
+    /// Where so many ended in a row that who comes next should be taken in there, too.
+    #[must_use]
+    pub fn habit(&self) -> Option<&Shard> {
+        let last = self.all.get(self.choice.last.load(Ordering::Relaxed))?;
+        (self.choice.row.load(Ordering::Relaxed) >= HABIT).then_some(last)
     }
 
     /// All of them, at least one. They do not keep the shards alive.
@@ -91,7 +109,7 @@ pub struct Shard {
     handle: Handle,
     thread: ThreadId,
     index: usize,
-    preferred: Arc<AtomicUsize>,
+    choice: Arc<Choice>,
 }
 
 impl Shard {
@@ -107,31 +125,53 @@ impl Shard {
         self.handle.spawn(future);
     }
 
-    /// Runs a future on it, for who waits for its end.
+    /// Runs a future on it, for who waits for what it says. `None`: the shards ended.
     #[allow(clippy::disallowed_methods, reason = "whoever waits owns it")]
-    pub fn run<F>(&self, future: F) -> impl Future<Output = ()> + Send + use<F>
+    pub fn run<F>(&self, future: F) -> impl Future<Output = Option<F::Output>> + Send + use<F>
     where
-        F: Future<Output = ()> + Send + 'static,
+        F: Future + Send + 'static,
+        F::Output: Send,
     {
         let running = self.handle.spawn(future);
         async move {
-            if let Err(error) = running.await
-                && error.is_panic()
-            {
-                std::panic::resume_unwind(error.into_panic());
+            match running.await {
+                Ok(said) => Some(said),
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(_cancelled) => None,
             }
         }
     }
 
-    /// Has [`Shards::spawn`] choose it until another is preferred: what came last ended here, so what comes next
-    /// probably will, and needs not move then.
+    /// What came last ended here. Has [`Shards::spawn`] choose it until another is preferred: what comes next will
+    /// probably end here, too, and needs not move then.
     pub fn prefer(&self) {
-        self.preferred.store(self.index, Ordering::Relaxed);
+        self.note();
+        self.choice.preferred.store(self.index, Ordering::Relaxed);
+    }
+
+    /// What came last ended here. Has [`Shards::spawn`] choose it when that was so many times in a row, and choose by turns
+    /// when it was elsewhere.
+    pub fn lean(&self) {
+        match self.note() {
+            1 => self.choice.preferred.store(ANY, Ordering::Relaxed),
+            HABIT => self.choice.preferred.store(self.index, Ordering::Relaxed),
+            _ => {}
+        }
+    }
+
+    /// How many in a row have ended here now.
+    fn note(&self) -> usize {
+        if self.choice.last.swap(self.index, Ordering::Relaxed) == self.index {
+            return self.choice.row.fetch_add(1, Ordering::Relaxed) + 1;
+        }
+        self.choice.row.store(1, Ordering::Relaxed);
+        1
     }
 
     /// Has [`Shards::spawn`] choose by turns again: what comes is work enough for all of them.
     pub fn prefer_none(&self) {
-        self.preferred.store(ANY, Ordering::Relaxed);
+        self.choice.last.store(ANY, Ordering::Relaxed);
+        self.choice.preferred.store(ANY, Ordering::Relaxed);
     }
 
     /// Whether the caller runs on it.
@@ -161,5 +201,46 @@ async fn pulse(stop: CancellationToken) {
 impl Drop for Shards {
     fn drop(&mut self) {
         self.stop.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the next four go.
+    fn next(shards: &Shards) -> Vec<usize> {
+        (0..4).map(|_| shards.pick().index).collect()
+    }
+
+    #[test]
+    fn a_shard_where_all_end_is_chosen_until_one_ends_elsewhere() {
+        let shards = Shards::start(2).unwrap();
+        let all = shards.all();
+        (1..HABIT).for_each(|_| all[1].lean());
+        assert_eq!(next(&shards), [0, 1, 0, 1]);
+        all[1].lean();
+        assert_eq!(next(&shards), [1; 4]);
+        all[1].lean();
+        assert_eq!(next(&shards), [1; 4]);
+        all[0].lean();
+        assert_eq!(next(&shards), [0, 1, 0, 1]);
+        (0..HABIT).for_each(|_| all[1].lean());
+        assert_eq!(next(&shards), [1; 4]);
+        all[1].prefer_none();
+        (1..HABIT).for_each(|_| all[1].lean());
+        assert_eq!(next(&shards), [0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn a_preferred_shard_is_chosen_at_once() {
+        let shards = Shards::start(2).unwrap();
+        let all = shards.all();
+        all[1].prefer();
+        assert_eq!(next(&shards), [1; 4]);
+        all[0].prefer();
+        assert_eq!(next(&shards), [0; 4]);
+        all[0].prefer_none();
+        assert_eq!(next(&shards), [0, 1, 0, 1]);
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use dormouse_base::clock::Mono;
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
-use dormouse_runtime::shard::Shards;
+use dormouse_runtime::shard::{Shard, Shards};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::watch::watch;
@@ -81,17 +81,23 @@ impl Door {
         self.max_clients.store(max_clients, Ordering::Relaxed);
     }
 
-    /// Takes clients in for ever. Runs on a shard, as waking one is cheaper than waking the workers of the server's
-    /// own executor.
+    /// Takes clients in, until another shard had better do so: that one is returned. Runs on a shard, as waking one is
+    /// cheaper than waking the workers of the server's own executor.
     ///
     /// # Errors
     /// When the executor cannot watch the socket.
-    pub(super) async fn accept(self: Arc<Self>, listening: Arc<Listening>) -> io::Result<()> {
+    pub(super) async fn accept(self: Arc<Self>, listening: Arc<Listening>) -> io::Result<Shard> {
         let listening = watch(listening)?;
         loop {
             let mut ready = listening.readable().await?;
             match ready.try_io(|listening| listening.get_ref().take()) {
-                Ok(Ok((incoming, peer))) => self.let_in(move || incoming.into_stream().ok(), peer),
+                Ok(Ok((incoming, peer))) => {
+                    self.let_in(move || incoming.into_stream().ok(), peer);
+                    // A client that is served where it was accepted wakes one thread less.
+                    if let Some(other) = self.shards.habit().filter(|shard| !shard.is_here()) {
+                        return Ok(other.clone());
+                    }
+                }
                 Ok(Err(error)) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -66,10 +66,11 @@ pub(crate) fn enter(
     let cancel = shared.cancels.add_pooled(Arc::clone(&info));
     pool.join(&info);
     let home = pool.home().clone();
-    // Where all clients are pooled; a direct one would stay where it logs in. A TLS handshake is more than a move.
+    // A TLS handshake is more than a move. Where not all clients are pooled, a direct one stays where it logs in.
     match (&shared.upstream, encrypted) {
         (Some(_), false) => home.prefer(),
-        _ => home.prefer_none(),
+        (None, false) => home.lean(),
+        (_, true) => home.prefer_none(),
     }
     let client = Client::new(startup.settings, Default::default(), keeps).with_pid(info.key().0);
     let mut session = Session::new(pool, connection, client, info, cancel);

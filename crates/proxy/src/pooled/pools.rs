@@ -338,6 +338,13 @@ impl Pools {
         &self.shards
     }
 
+    /// A client came that is not pooled, and stays on the shard where it logged in: others like it shall get others.
+    pub(crate) fn spread(&self) {
+        if let Some(shard) = self.shards.first() {
+            shard.prefer_none();
+        }
+    }
+
     /// The shard of an endpoint's pools: always the same.
     fn home(&self, endpoint: &EndpointId) -> usize {
         let mut hasher = DefaultHasher::new();

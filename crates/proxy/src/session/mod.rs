@@ -242,6 +242,7 @@ async fn open(
         shared.logged_in(&logged_in.endpoint, start);
         return Some(Opened::Pooled(client, logged_in));
     }
+    shared.pools.spread();
     let span = tracing::info_span!("session", endpoint = %logged_in.endpoint, role = logged_in.role());
     let endpoint = logged_in.endpoint.clone();
     let connected = Box::pin(backend::connect(shared, &mut client, logged_in)).instrument(span).await;
