@@ -130,7 +130,8 @@ impl Watcher {
         let sizing = match sizing {
             Ok(sizing) => Some(sizing),
             Err(error) => {
-                if !matches!(controllers, Controllers::Missing(_)) {
+                // Whoever ends it takes its groups away meanwhile.
+                if !matches!(controllers, Controllers::Missing(_)) && !run.is_closing() {
                     tracing::warn!(%endpoint, %error, "a compute cannot be limited");
                 }
                 None
@@ -146,7 +147,9 @@ impl Watcher {
             fit = match sizing.apply(cu, bounds.max) {
                 Ok(fit) => Some(fit),
                 Err(error) => {
-                    tracing::warn!(%endpoint, %error, "a compute cannot be limited");
+                    if !run.is_closing() {
+                        tracing::warn!(%endpoint, %error, "a compute cannot be limited");
+                    }
                     None
                 }
             };
