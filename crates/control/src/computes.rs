@@ -107,7 +107,7 @@ pub trait Computes: Send + Sync + Debug + 'static {
     /// What its owner allows changed: holds at once while it runs, and else from the next start on.
     fn retune(&self, _endpoint: &EndpointId, _tuning: Tuning) {}
 
-    /// Counts what may have changed its roles. `None`: it was never touched.
+    /// Counts what may have changed its roles. `None`: nobody does, because it was never touched, or is another server's.
     fn role_changes(&self, _endpoint: &EndpointId) -> Option<RoleChanges> {
         None
     }
@@ -149,7 +149,9 @@ impl Computes for Fleet {
     }
 
     fn role_changes(&self, endpoint: &EndpointId) -> Option<RoleChanges> {
-        self.get(endpoint).map(|endpoint| endpoint.role_changes().clone())
+        // What clients of the server do that has it now is not seen here.
+        let endpoint = self.get(endpoint).filter(|endpoint| !endpoint.is_given_away())?;
+        Some(endpoint.role_changes().clone())
     }
 
     async fn wake(&self, endpoint: &EndpointId, cause: Cause) -> Result<(), ComputeError> {

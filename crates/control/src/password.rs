@@ -1,5 +1,5 @@
-//! What a role must prove to log in, such that a changed or revoked password stops working at once, as far as anybody sees
-//! the change.
+//! What a role must prove to log in, such that a changed or revoked password stops working at once, if Dormouse sees the
+//! change.
 //!
 //! ```text
 //!  endpoint            who knows

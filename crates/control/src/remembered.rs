@@ -20,8 +20,8 @@ use parking_lot::Mutex;
 
 use crate::password::StoredRole;
 
-/// An answer is used for so long after it was asked for. It bounds how long a change counts for nothing that nobody saw, and
-/// lets a busy role ask two hundred times in a second.
+/// An answer is used for so long after it was asked for. A change that nobody saw takes effect after this long at the latest;
+/// a busy role asks two hundred times in a second.
 const FRESH: Duration = Duration::from_millis(5);
 
 /// So many roles are remembered; then all are forgotten.
@@ -79,8 +79,14 @@ impl Remembered {
         if kept.roles >= MAX_KEPT {
             *kept = Kept::default();
         }
-        kept.roles += 1;
-        kept.answers.entry(endpoint.clone()).or_default().insert(name.to_owned(), answer);
+        let (mut gone, roles) = (0, kept.answers.entry(endpoint.clone()).or_default());
+        roles.retain(|_, old| {
+            let holds = asked.at.since(old.asked.at) < FRESH;
+            gone += usize::from(!holds);
+            holds
+        });
+        roles.insert(name.to_owned(), answer);
+        kept.roles = kept.roles + 1 - gone;
     }
 }
 
@@ -125,6 +131,12 @@ mod tests {
         for i in 0..3 * MAX_KEPT {
             remembered.put(&here, &format!("role {i}"), asked, &role("x"));
         }
-        assert!(remembered.kept.lock().answers.values().map(HashMap::len).sum::<usize>() <= MAX_KEPT);
+        let kept = |remembered: &Remembered| -> usize {
+            remembered.kept.lock().answers.values().map(HashMap::len).sum()
+        };
+        assert!(kept(&remembered) <= MAX_KEPT);
+        let later = Asked { at: asked.at.plus(FRESH), ..asked };
+        remembered.put(&here, "the last one", later, &role("x"));
+        assert_eq!((kept(&remembered), remembered.kept.lock().roles), (1, 1));
     }
 }

@@ -7,6 +7,7 @@ mod watch;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use dormouse_base::EndpointId;
 use dormouse_pgwire::ClientError;
@@ -36,6 +37,9 @@ pub use door::MAX_HANDSHAKES;
 
 /// What the console shows as the proxy's address when it listens on Unix sockets only, whose names have its port.
 const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// After a listening socket could not be watched.
+const WATCH_PAUSE: Duration = Duration::from_secs(1);
 
 /// How the proxy listens.
 #[derive(Debug)]
@@ -311,11 +315,12 @@ async fn follow_tls_files(shared: &Shared) {
 async fn keep_accepting(
     door: Arc<Door>,
     listening: Arc<Listening>,
-    mut shard: Shard,
+    first: Shard,
     ends: [CancellationToken; 2],
 ) {
+    let mut shard = first.clone();
     loop {
-        let accept = Arc::clone(&door).accept(Arc::clone(&listening));
+        let accept = Arc::clone(&door).accept(Arc::clone(&listening), first.clone());
         let [one, other] = ends.clone();
         let accepted = shard.run(async move {
             tokio::select! {
@@ -326,7 +331,11 @@ async fn keep_accepting(
         });
         match accepted.await.flatten() {
             Some(Ok(next)) => shard = next,
-            Some(Err(failed)) => return tracing::error!(%failed, "a listening socket cannot be watched"),
+            Some(Err(failed)) => {
+                tracing::error!(%failed, "a listening socket cannot be watched");
+                tokio::time::sleep(WATCH_PAUSE).await;
+                shard = first.clone();
+            }
             None => return,
         }
     }

@@ -1,7 +1,7 @@
 //! What roles must prove, asked once for all who want to know it in the same moment.
 //!
 //! Whoever comes while a question is under way may not use its answer, which can be older than the request; but all those
-//! share the next question. What answers may know it by heart for moments; that is its business.
+//! share the next question. Whoever answers may do so from memory for a few milliseconds.
 //!
 //! ```text
 //!  request   a        b c d       e
@@ -47,7 +47,7 @@ struct Question {
 }
 
 impl Lookups {
-    /// What a role must prove, as it is at some moment between this call and its return.
+    /// What a role must prove, as [`Wake::stored_password`] tells at some moment between this call and its return.
     pub(crate) async fn stored(&self, wake: &dyn Wake, endpoint: &EndpointId, role: &str) -> Answer {
         let subject = self.subject(endpoint, role);
         let question = {

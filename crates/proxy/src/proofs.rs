@@ -1,8 +1,8 @@
 //! Passwords that were found right, so that the next request with the same one does not cost 4,096 rounds of SHA-256.
 //!
 //! What is remembered is a hash, under a key of this process, of endpoint, role, verifier and password together. The
-//! verifier is what PostgreSQL has at this moment, so a password that was changed or taken away is unknown here at
-//! once: it is never looked up with the verifier that it was right for.
+//! verifier is what the role must prove now (see `control::password`), so a password that was changed or taken away is
+//! unknown here from then on: it is never looked up with the verifier that it was right for.
 
 use std::collections::HashMap;
 

@@ -27,21 +27,33 @@ const ANY: usize = usize::MAX;
 /// So many in a row must have ended on the same shard until it is preferred by itself.
 const HABIT: usize = 32;
 
+/// With more shards none is preferred by itself: what one more wake-up costs is paid by processors that have time, and the
+/// shard where all end has less to do.
+const FEW: usize = 2;
+
 /// Where the next one goes, and why.
 #[derive(Debug)]
 struct Choice {
+    shards: usize,
+    /// How many were placed by turns.
+    turns: AtomicUsize,
     /// The shard of this index; or [`ANY`].
     preferred: AtomicUsize,
-    /// Where the last one ended, and how many did so in a row. Two numbers that need not fit: this is about speed alone.
+    /// Where the last one ended, and how many did so in a row. Two numbers that need not match: this is about speed alone.
     last: AtomicUsize,
     row: AtomicUsize,
+}
+
+impl Choice {
+    fn turn(&self) -> usize {
+        self.turns.fetch_add(1, Ordering::Relaxed) % self.shards
+    }
 }
 
 /// A fixed set of single-threaded executors.
 #[derive(Debug)]
 pub struct Shards {
     all: Vec<Shard>,
-    next: AtomicUsize,
     choice: Arc<Choice>,
     stop: CancellationToken,
 }
@@ -54,6 +66,8 @@ impl Shards {
     pub fn start(count: usize) -> std::io::Result<Self> {
         let stop = CancellationToken::new();
         let choice = Arc::new(Choice {
+            shards: count.max(1),
+            turns: AtomicUsize::new(0),
             preferred: AtomicUsize::new(ANY),
             last: AtomicUsize::new(ANY),
             row: AtomicUsize::new(0),
@@ -69,23 +83,30 @@ impl Shards {
             });
             all.push(Shard { handle, thread: thread.thread().id(), index, choice: Arc::clone(&choice) });
         }
-        Ok(Self { all, next: AtomicUsize::new(0), choice, stop })
+        Ok(Self { all, choice, stop })
     }
 
-    /// The shard that is preferred, or whose turn it is.
-    fn pick(&self) -> &Shard {
-        if let Some(preferred) = self.all.get(self.choice.preferred.load(Ordering::Relaxed)) {
-            return preferred;
+    /// The shard that is preferred, or whose turn it is, and whether it is its turn.
+    #[must_use]
+    pub fn choose(&self) -> (&Shard, bool) {
+        match self.all.get(self.choice.preferred.load(Ordering::Relaxed)) {
+            Some(preferred) => (preferred, false),
+            None => (self.by_turn(), true),
         }
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        &self.all[turn % self.all.len()]
+    }
+
+    /// The shard whose turn it is, for what stays there.
+    #[must_use]
+    pub fn by_turn(&self) -> &Shard {
+        &self.all[self.choice.turn()]
     }
 
     /// Where so many ended in a row that who comes next should be taken in there, too.
     #[must_use]
     pub fn habit(&self) -> Option<&Shard> {
         let last = self.all.get(self.choice.last.load(Ordering::Relaxed))?;
-        (self.choice.row.load(Ordering::Relaxed) >= HABIT).then_some(last)
+        let is_habit = self.choice.shards <= FEW && self.choice.row.load(Ordering::Relaxed) >= HABIT;
+        is_habit.then_some(last)
     }
 
     /// All of them, at least one. They do not keep the shards alive.
@@ -94,12 +115,12 @@ impl Shards {
         self.all.clone()
     }
 
-    /// Runs a future on the shard whose turn it is. It ends with the shards if not before.
+    /// Runs a future on the shard that is preferred, or whose turn it is. It ends with the shards if not before.
     pub fn spawn<F>(&self, future: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.pick().spawn(future);
+        self.choose().0.spawn(future);
     }
 }
 
@@ -125,7 +146,7 @@ impl Shard {
         self.handle.spawn(future);
     }
 
-    /// Runs a future on it, for who waits for what it says. `None`: the shards ended.
+    /// Runs a future on it, and returns its result. `None`: the shards ended.
     #[allow(clippy::disallowed_methods, reason = "whoever waits owns it")]
     pub fn run<F>(&self, future: F) -> impl Future<Output = Option<F::Output>> + Send + use<F>
     where
@@ -154,7 +175,9 @@ impl Shard {
     pub fn lean(&self) {
         match self.note() {
             1 => self.choice.preferred.store(ANY, Ordering::Relaxed),
-            HABIT => self.choice.preferred.store(self.index, Ordering::Relaxed),
+            HABIT.. if self.choice.shards <= FEW => {
+                self.choice.preferred.store(self.index, Ordering::Relaxed);
+            }
             _ => {}
         }
     }
@@ -172,6 +195,11 @@ impl Shard {
     pub fn prefer_none(&self) {
         self.choice.last.store(ANY, Ordering::Relaxed);
         self.choice.preferred.store(ANY, Ordering::Relaxed);
+    }
+
+    /// Whose turn it is among all shards, by its place.
+    pub fn turn(&self) -> usize {
+        self.choice.turn()
     }
 
     /// Whether the caller runs on it.
@@ -210,7 +238,7 @@ mod tests {
 
     /// Where the next four go.
     fn next(shards: &Shards) -> Vec<usize> {
-        (0..4).map(|_| shards.pick().index).collect()
+        (0..4).map(|_| shards.choose().0.index).collect()
     }
 
     #[test]
@@ -230,6 +258,21 @@ mod tests {
         all[1].prefer_none();
         (1..HABIT).for_each(|_| all[1].lean());
         assert_eq!(next(&shards), [0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn many_shards_have_no_habit() {
+        let shards = Shards::start(3).unwrap();
+        (0..2 * HABIT).for_each(|_| shards.all()[1].lean());
+        assert!(shards.habit().is_none());
+        assert_eq!(next(&shards), [0, 1, 2, 0]);
+    }
+
+    #[test]
+    fn a_turn_is_a_turn_whatever_is_preferred() {
+        let shards = Shards::start(2).unwrap();
+        shards.all()[1].prefer();
+        assert_eq!([shards.by_turn().index, shards.by_turn().index, shards.choose().0.index], [0, 1, 1]);
     }
 
     #[test]

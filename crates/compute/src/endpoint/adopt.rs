@@ -112,7 +112,9 @@ impl Actor {
         self.around.host.opened(id).await.map_err(|e| e.to_string())?;
         if self.around.host.has_pending(id) {
             let client = run.admin(ADMIN_DATABASE).await.map_err(|e| e.to_string())?;
-            self.around.host.apply(id, &client).await.map_err(|e| e.to_string())?;
+            let applied = self.around.host.apply(id, &client).await;
+            self.shared.role_changes.happened();
+            applied.map_err(|e| e.to_string())?;
         }
         Ok(())
     }

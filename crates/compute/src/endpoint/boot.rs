@@ -148,6 +148,7 @@ impl Actor {
         let client = run.admin(ADMIN_DATABASE).await;
         let client = client.map_err(|e| Failure::of("changes cannot be applied", with_causes(&e)))?;
         let applied = self.around.host.apply(&self.shared.id, &client).await;
+        self.shared.role_changes.happened();
         applied.map_err(|e| Failure::host("changes cannot be applied", &e))
     }
 

@@ -239,6 +239,12 @@ impl Endpoint {
         &self.shared.role_changes
     }
 
+    /// Whether another server has it.
+    #[must_use]
+    pub fn is_given_away(&self) -> bool {
+        self.shared.given_away.load(Ordering::Acquire)
+    }
+
     /// Another server has it from now on: nobody enters any more. Questions of our own, which enter nothing, are still
     /// answered for as long as its run lives.
     pub fn give_away(&self) {
@@ -323,7 +329,7 @@ impl Endpoint {
     /// When it is not Active, or PostgreSQL refuses.
     pub async fn admin(&self, database: &str) -> Result<AdminClient, WakeError> {
         let pass = self.shared.gate.pass_quietly();
-        if pass.is_none() && !self.shared.given_away.load(Ordering::Acquire) {
+        if pass.is_none() && !self.is_given_away() {
             return Err(WakeError::NotActive);
         }
         let run = self.current().ok_or(WakeError::NotActive)?;

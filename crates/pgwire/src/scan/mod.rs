@@ -197,7 +197,10 @@ impl BackendScan {
         );
         match tag {
             tag::NOTICE_RESPONSE | tag::PARAMETER_STATUS | tag::NOTIFICATION_RESPONSE => (),
-            tag::ERROR_RESPONSE => self.last = Last::Failed,
+            tag::ERROR_RESPONSE => {
+                self.last = Last::Failed;
+                self.roles_changed |= self.roles.failed();
+            }
             tag::READY_FOR_QUERY => match TxStatus::from_byte(status) {
                 Some(status) => {
                     self.last = Last::Rest(status);
@@ -250,15 +253,15 @@ impl BackendScan {
         self.readies
     }
 
-    /// True once after roles may have changed.
+    /// True once after roles may have changed; always when that cannot be followed any more.
     pub fn take_roles_changed(&mut self) -> bool {
-        std::mem::take(&mut self.roles_changed)
+        std::mem::take(&mut self.roles_changed) || self.error().is_some()
     }
 
-    /// Whether a transaction that may change roles is under way. If the connection ends now, nobody knows how that ended.
+    /// Whether something is under way that may change roles. If the connection ends now, nobody knows how that ended.
     #[must_use]
-    pub fn is_changing_roles(&self) -> bool {
-        self.roles.is_under_way()
+    pub fn may_change_roles(&self) -> bool {
+        self.roles.is_under_way() || self.at_rest() != Some(TxStatus::Idle)
     }
 
     /// Whether an error was the last thing to come. If the connection now ends, the client has been told why.

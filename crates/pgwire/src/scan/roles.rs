@@ -1,7 +1,8 @@
 //! Which commands may change what a role must prove, told by their tags.
 //!
 //! ```text
-//!            CommandComplete: may change roles            ReadyForQuery: idle
+//!            CommandComplete: may change roles,
+//!            ErrorResponse                          ReadyForQuery: idle
 //!   nothing ───────────────────────────────► under way ─────────────────────► nothing
 //!                                              │    ▲
 //!                                              └────┘ any completion, any ReadyForQuery: may be committed
@@ -72,6 +73,13 @@ impl RoleWatch {
         self.under_way
     }
 
+    /// ErrorResponse. A block or a procedure may have committed before it failed, and has no completion then; so roles
+    /// may always have changed.
+    pub fn failed(&mut self) -> bool {
+        self.under_way = true;
+        true
+    }
+
     /// ReadyForQuery. True when roles may have changed since the one before.
     pub fn ready(&mut self, status: TxStatus) -> bool {
         let before = self.under_way;
@@ -124,5 +132,6 @@ mod tests {
         assert!(watch.completed(b"SELECT 1\0") && watch.is_under_way());
         assert!(watch.completed(b"COMMIT\0") && watch.ready(TxStatus::Idle));
         assert!(!watch.is_under_way() && !watch.ready(TxStatus::Idle) && !watch.completed(b"SELECT 1\0"));
+        assert!(watch.failed() && watch.ready(TxStatus::Idle) && !watch.is_under_way());
     }
 }

@@ -290,12 +290,19 @@ fn a_change_of_roles_is_noticed_however_it_is_cut() {
         let mut scan = BackendScan::new();
         let feed = |scan: &mut BackendScan, stream: &[u8]| {
             stream.chunks(size).for_each(|chunk| scan.feed(chunk));
-            (scan.take_roles_changed(), scan.is_changing_roles())
+            (scan.take_roles_changed(), scan.may_change_roles())
         };
         assert_eq!(feed(&mut scan, &rows), (false, false));
         assert_eq!(feed(&mut scan, &change), (true, true));
         assert!(!scan.take_roles_changed());
         assert_eq!(feed(&mut scan, &commit), (true, false));
         assert_eq!(feed(&mut scan, &commit), (false, false));
+        // A block that committed and failed then.
+        assert_eq!(feed(&mut scan, &message(b'E', b"SERROR\0\0")), (true, true));
+        assert_eq!(feed(&mut scan, &ready(TxStatus::Idle)), (true, false));
+        // Nobody knows what is under way.
+        scan.client_sent(Said { asks: 1, doubtful: false, mute: false });
+        assert!(scan.may_change_roles());
+        assert_eq!(feed(&mut scan, &rows), (false, false));
     }
 }

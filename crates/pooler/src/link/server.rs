@@ -332,10 +332,10 @@ impl Server {
         self.status
     }
 
-    /// Whether a transaction that may change roles is under way. If the connection ends now, nobody knows how that ended.
+    /// Whether something is under way that may change roles. If the connection ends now, nobody knows how that ended.
     #[must_use]
-    pub fn is_changing_roles(&self) -> bool {
-        self.under_way.roles.is_under_way()
+    pub fn may_change_roles(&self) -> bool {
+        self.under_way.roles.is_under_way() || self.status != TxStatus::Idle || !self.expect.is_empty()
     }
 
     /// What keeps its client on it.

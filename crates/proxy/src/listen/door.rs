@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  accepted by a socket ─┐                    ┌─ refused: told, in the clear
-//!  carried by HTTP ──────┴─► counted, judged ─┴─► session::serve, on the shard whose turn it is
+//!  carried by HTTP ──────┴─► counted, judged ─┴─► session::serve, on the shard whose turn it is,
+//!                                                  or where the last ones went
 //!  from another process ───► counted ───────────► goes on where it was
 //! ```
 
@@ -81,12 +82,17 @@ impl Door {
         self.max_clients.store(max_clients, Ordering::Relaxed);
     }
 
-    /// Takes clients in, until another shard had better do so: that one is returned. Runs on a shard, as waking one is
+    /// Takes clients in, until another shard had better do so: that one is returned. It is `first` unless nearly all
+    /// clients go to another. Runs on a shard, as waking one is
     /// cheaper than waking the workers of the server's own executor.
     ///
     /// # Errors
     /// When the executor cannot watch the socket.
-    pub(super) async fn accept(self: Arc<Self>, listening: Arc<Listening>) -> io::Result<Shard> {
+    pub(super) async fn accept(
+        self: Arc<Self>,
+        listening: Arc<Listening>,
+        first: Shard,
+    ) -> io::Result<Shard> {
         let listening = watch(listening)?;
         loop {
             let mut ready = listening.readable().await?;
@@ -94,8 +100,9 @@ impl Door {
                 Ok(Ok((incoming, peer))) => {
                     self.let_in(move || incoming.into_stream().ok(), peer);
                     // A client that is served where it was accepted wakes one thread less.
-                    if let Some(other) = self.shards.habit().filter(|shard| !shard.is_here()) {
-                        return Ok(other.clone());
+                    let wanted = self.shards.habit().unwrap_or(&first);
+                    if !wanted.is_here() {
+                        return Ok(wanted.clone());
                     }
                 }
                 Ok(Err(error)) => {
@@ -147,9 +154,10 @@ impl Door {
             });
         }
         let place = self.handshakes.enter();
-        self.shards.spawn(async move {
+        let (shard, by_turn) = self.shards.choose();
+        shard.spawn(async move {
             let Some(stream) = stream() else { return };
-            session::serve(shared, stream, peer, place, Box::new(counted)).await;
+            session::serve(shared, stream, peer, (place, by_turn), Box::new(counted)).await;
         });
     }
 

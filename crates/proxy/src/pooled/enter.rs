@@ -58,7 +58,7 @@ pub(crate) fn enter(
     let number = who.number.unwrap_or_else(|| shared.pools.number());
     let application = who.startup.params.get("application_name").unwrap_or_default().to_owned();
     let tls = connection.stream.tls_words();
-    let encrypted = !tls.is_empty();
+    let (encrypted, carried) = (!tls.is_empty(), connection.stream.is_carried());
     let peering = shared.upstream.as_ref().map_or(0, Upstream::peer_id);
     let info = ClientInfo::new(number, peer, application).at_peer(peering).named(name.as_deref()).over(tls);
     let info = Arc::new(info.at(&connection.stream));
@@ -66,11 +66,12 @@ pub(crate) fn enter(
     let cancel = shared.cancels.add_pooled(Arc::clone(&info));
     pool.join(&info);
     let home = pool.home().clone();
-    // A TLS handshake is more than a move. Where not all clients are pooled, a direct one stays where it logs in.
-    match (&shared.upstream, encrypted) {
+    // A TLS handshake is more than a move, and who is carried by HTTP stays where that is served.
+    match (&shared.upstream, encrypted || carried) {
         (Some(_), false) => home.prefer(),
         (None, false) => home.lean(),
-        (_, true) => home.prefer_none(),
+        (_, true) if encrypted && !carried => home.prefer_none(),
+        (_, true) => {}
     }
     let client = Client::new(startup.settings, Default::default(), keeps).with_pid(info.key().0);
     let mut session = Session::new(pool, connection, client, info, cancel);

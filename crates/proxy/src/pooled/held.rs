@@ -238,7 +238,7 @@ pub(super) struct Leased {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if self.server.is_changing_roles() {
+        if self.server.may_change_roles() {
             self.key.compute.role_changes().happened();
         }
         self.leave();

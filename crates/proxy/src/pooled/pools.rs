@@ -338,11 +338,14 @@ impl Pools {
         &self.shards
     }
 
-    /// A client came that is not pooled, and stays on the shard where it logged in: others like it shall get others.
+    /// A client came that is no reason to serve the next one where the last ones went.
     pub(crate) fn spread(&self) {
-        if let Some(shard) = self.shards.first() {
-            shard.prefer_none();
-        }
+        self.shards[0].prefer_none();
+    }
+
+    /// The shard whose turn it is, for a client that stays there.
+    pub(crate) fn by_turn(&self) -> &Shard {
+        &self.shards[self.shards[0].turn()]
     }
 
     /// The shard of an endpoint's pools: always the same.

@@ -129,32 +129,58 @@ pub(crate) async fn serve(
     shared: Arc<Shared>,
     stream: ClientStream,
     peer: SocketAddr,
-    place: Place,
+    (place, by_turn): (Place, bool),
     counted: Box<dyn Send>,
 ) {
     let start = Mono::now();
     shared.metrics.handshakes.inc();
     let opened = open(&shared, stream, peer, place, start).await;
     shared.metrics.handshakes.dec();
-    let (relay, endpoint) = match opened {
-        None => return,
-        Some(Opened::Direct(client, backend, endpoint)) => {
-            let tally = shared.pools.traffic().session(&endpoint);
-            (relay::Relay::new(client, *backend, tally), endpoint)
+    match opened {
+        None => {}
+        Some(Opened::Direct(client, who)) => {
+            shared.pools.spread();
+            let there = (!by_turn).then(|| shared.pools.by_turn().clone()).filter(|shard| !shard.is_here());
+            match there {
+                // It stays where it goes now, which must not be where all the others go.
+                Some(shard) => shard.spawn(direct(shared, client, who, (start, true), counted)),
+                None => Box::pin(direct(shared, client, who, (start, false), counted)).await,
+            }
         }
-        Some(Opened::Pooled(client, who)) => return pool(&shared, client, who, peer, counted).await,
+        Some(Opened::Pooled(client, who)) => pool(&shared, client, who, peer, counted).await,
         Some(Opened::Replication(client, who)) => {
             let _counted = counted;
             if let (client, Err(end)) = Box::pin(pooled::replicate(&shared, client, who, peer)).await {
                 finish(&shared, client, end).await;
             }
-            return;
         }
-        Some(Opened::Console(client, admin)) => {
-            return Box::pin(console(&shared, client, admin, counted)).await;
-        }
-    };
+        Some(Opened::Console(client, admin)) => Box::pin(console(&shared, client, admin, counted)).await,
+    }
+}
+
+/// A client gets a backend of its own, on the shard that runs this; `moved` when it logged in on another.
+async fn direct(
+    shared: Arc<Shared>,
+    mut client: io::Client,
+    who: login::LoggedIn,
+    (start, moved): (Mono, bool),
+    counted: Box<dyn Send>,
+) {
     let _counted = counted;
+    if moved && let Err(error) = client.stream.rehome() {
+        return tracing::warn!(%error, "a client could not be moved to another thread");
+    }
+    let span = tracing::info_span!("session", endpoint = %who.endpoint, role = who.role());
+    let endpoint = who.endpoint.clone();
+    let connected = Box::pin(backend::connect(&shared, &mut client, who)).instrument(span).await;
+    let backend = match connected {
+        Ok(backend) => backend,
+        Err(end) => return finish(&shared, Some(client), end).await,
+    };
+    shared.metrics.served();
+    shared.logged_in(&endpoint, start);
+    let tally = shared.pools.traffic().session(&endpoint);
+    let relay = relay::Relay::new(client, backend, tally);
     shared.metrics.sessions.inc();
     let ended = Box::pin(moving::run(&shared, endpoint, relay)).await;
     shared.metrics.sessions.dec();
@@ -163,8 +189,8 @@ pub(crate) async fn serve(
 
 /// A client past its login.
 enum Opened {
-    /// With a backend of its own.
-    Direct(io::Client, Box<backend::Connected>, EndpointId),
+    /// One that gets a backend of its own.
+    Direct(io::Client, login::LoggedIn),
     /// One of many of a pool.
     Pooled(io::Client, login::LoggedIn),
     /// One that wants the write-ahead log of an ordinary server.
@@ -225,7 +251,7 @@ async fn open(
             return None;
         }
     };
-    let mut client = client?;
+    let client = client?;
     let logged_in = match logged_in {
         Login::Role(logged_in) => logged_in,
         Login::Replication(logged_in) => {
@@ -242,21 +268,7 @@ async fn open(
         shared.logged_in(&logged_in.endpoint, start);
         return Some(Opened::Pooled(client, logged_in));
     }
-    shared.pools.spread();
-    let span = tracing::info_span!("session", endpoint = %logged_in.endpoint, role = logged_in.role());
-    let endpoint = logged_in.endpoint.clone();
-    let connected = Box::pin(backend::connect(shared, &mut client, logged_in)).instrument(span).await;
-    match connected {
-        Ok(connected) => {
-            shared.metrics.served();
-            shared.logged_in(&endpoint, start);
-            Some(Opened::Direct(client, Box::new(connected), endpoint))
-        }
-        Err(end) => {
-            finish(shared, Some(client), end).await;
-            None
-        }
-    }
+    Some(Opened::Direct(client, logged_in))
 }
 
 pub(crate) fn too_slow() -> ClientError {

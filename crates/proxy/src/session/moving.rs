@@ -87,7 +87,8 @@ pub(crate) fn arrive(
 ) -> Result<(), Unfit> {
     let compute = shared.wake.running(&who.endpoint, &who.run).ok_or(Unfit::Gone)?;
     let shared = Arc::clone(shared);
-    shards.spawn(async move {
+    // They stay there, and many come at once.
+    shards.by_turn().spawn(async move {
         let _kept = kept;
         let sockets = incoming(client, who.unix)
             .into_stream()

@@ -143,6 +143,8 @@ async fn handshake(shared: &Shared, client: Client) -> Result<Client, End> {
         return Err(End::Quiet("tls_off"));
     };
     let Some(stream) = stream.into_socket() else { return Err(End::Quiet("tls_failed")) };
+    // All shards have time for such work.
+    shared.pools.spread();
     let current = tls.current();
     let stream = Box::pin(current.acceptor.accept(stream)).await.map_err(|error| {
         tracing::debug!(%error, "TLS handshake failed");

@@ -277,7 +277,7 @@ impl Future for Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        if self.scan.is_changing_roles() {
+        if self.scan.may_change_roles() {
             self.compute.role_changes().happened();
         }
         if self.inside {

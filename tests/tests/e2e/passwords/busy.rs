@@ -65,6 +65,7 @@ enum By {
     Statement,
     Transaction,
     Block,
+    FailedBlock,
     Renaming,
 }
 
@@ -81,6 +82,11 @@ async fn change(by: By, crowd: &Crowd, session: &Client, role: &str) {
             run("commit".to_owned()).await;
         }
         By::Block => run(format!("do $$begin alter role {role} password 'new'; end$$")).await,
+        By::FailedBlock => {
+            let block =
+                format!("begin alter role {role} password 'new'; commit; raise exception 'too late'; end");
+            session.batch_execute(&format!("do $${block}$$")).await.unwrap_err();
+        }
         By::Renaming => {
             run(format!("create role {role}_next login password 'new'")).await;
             run(format!("begin; alter role {role} rename to {role}_was; alter role {role}_next rename to {role}; commit"))
@@ -97,7 +103,7 @@ async fn a_change_counts_for_the_next_login() {
     pooled.dbname(format!("app@{}-pooler", server.default_project().endpoint));
     let pooled = server.connect_with(&pooled).await.unwrap();
     let crowd = Crowd::new(&server);
-    for by in [By::Statement, By::Transaction, By::Block, By::Renaming] {
+    for by in [By::Statement, By::Transaction, By::Block, By::FailedBlock, By::Renaming] {
         for round in 0..ROUNDS {
             let session = if round % 2 == 0 { &owner } else { &pooled };
             // Another role each time, so that this is not taken for guessing.

@@ -9,6 +9,7 @@ use crate::link::failure;
 impl Down<'_> {
     /// True when the client gets it.
     pub(super) fn error(&mut self, body: &[u8]) -> bool {
+        self.roles_changed |= self.server.under_way.roles.failed();
         let error = ErrorResponse::decode(body).ok();
         let fields = error.as_ref().map(|error| &error.fields);
         if fields.is_some_and(|fields| fields.is_fatal()) {

@@ -57,6 +57,7 @@ impl Session {
                 Err(broken) => {
                     tracing::error!(error = %broken, pool = ?self.pool.key, "the backend broke the protocol");
                     held.server.spoil();
+                    held.key.compute.role_changes().happened();
                     self.end(&ClientError::connection_lost().encode());
                     return Ok(Some((0, false)));
                 }
