@@ -128,7 +128,7 @@ mod tests {
         let (remembered, changes, here) =
             (Remembered::default(), RoleChanges::default(), "ep-a-a-a".parse().unwrap());
         let asked = Asked::now(&changes);
-        for i in 0..3 * MAX_KEPT {
+        for i in 0..3 * MAX_KEPT - 1 {
             remembered.put(&here, &format!("role {i}"), asked, &role("x"));
         }
         let kept = |remembered: &Remembered| -> usize {

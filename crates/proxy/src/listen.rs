@@ -324,9 +324,10 @@ async fn keep_accepting(
         let [one, other] = ends.clone();
         let accepted = shard.run(async move {
             tokio::select! {
-                accepted = accept => Some(accepted),
+                biased;
                 () = one.cancelled() => None,
                 () = other.cancelled() => None,
+                accepted = accept => Some(accepted),
             }
         });
         match accepted.await.flatten() {

@@ -101,7 +101,7 @@ impl Shards {
         &self.all[self.choice.turn()]
     }
 
-    /// Where so many ended in a row that who comes next should be taken in there, too.
+    /// Where, of two shards, so many ended in a row that who comes next should be taken in there, too.
     #[must_use]
     pub fn habit(&self) -> Option<&Shard> {
         let last = self.all.get(self.choice.last.load(Ordering::Relaxed))?;
@@ -170,8 +170,8 @@ impl Shard {
         self.choice.preferred.store(self.index, Ordering::Relaxed);
     }
 
-    /// What came last ended here. Has [`Shards::spawn`] choose it when that was so many times in a row, and choose by turns
-    /// when it was elsewhere.
+    /// What came last ended here. Where there are two shards, has [`Shards::spawn`] choose it when that was so many times in a
+    /// row, and choose by turns when it was elsewhere.
     pub fn lean(&self) {
         match self.note() {
             1 => self.choice.preferred.store(ANY, Ordering::Relaxed),

@@ -212,6 +212,13 @@ impl Held {
         }
     }
 
+    /// Its connection ends: nobody will tell what became of what is under way.
+    pub(super) fn note_loss(&self) {
+        if self.server.may_change_roles() {
+            self.key.compute.role_changes().happened();
+        }
+    }
+
     /// Does not count as work any more.
     pub(super) fn leave(&mut self) {
         self.key.rests(self.server.pinned());
@@ -238,9 +245,7 @@ pub(super) struct Leased {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if self.server.may_change_roles() {
-            self.key.compute.role_changes().happened();
-        }
+        self.note_loss();
         self.leave();
     }
 }

@@ -139,7 +139,9 @@ pub(crate) async fn serve(
     match opened {
         None => {}
         Some(Opened::Direct(client, who)) => {
-            shared.pools.spread();
+            if !client.stream.is_carried() {
+                shared.pools.spread();
+            }
             let there = (!by_turn).then(|| shared.pools.by_turn().clone()).filter(|shard| !shard.is_here());
             match there {
                 // It stays where it goes now, which must not be where all the others go.
@@ -172,7 +174,9 @@ async fn direct(
     }
     let span = tracing::info_span!("session", endpoint = %who.endpoint, role = who.role());
     let endpoint = who.endpoint.clone();
+    shared.metrics.handshakes.inc();
     let connected = Box::pin(backend::connect(&shared, &mut client, who)).instrument(span).await;
+    shared.metrics.handshakes.dec();
     let backend = match connected {
         Ok(backend) => backend,
         Err(end) => return finish(&shared, Some(client), end).await,

@@ -72,6 +72,8 @@ impl Session {
     /// The backend is gone. What its client is told depends on what it loses.
     pub(super) fn backend_lost(&mut self) {
         let Some(Leased { mut held, receipt, .. }) = self.leased.take() else { return };
+        // Before what it was doing is given up.
+        held.note_loss();
         self.info.lose(self.clocks.now());
         let closing = *held.key.end.borrow();
         // What it rests on is known, and its statement, if there is one, has not been sent: another backend will do.
