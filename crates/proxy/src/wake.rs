@@ -214,7 +214,8 @@ pub trait Compute: Send + Sync + 'static {
     /// The gate that sessions enter while they work.
     fn gate(&self) -> Arc<Gate>;
 
-    /// Is told when its roles may have changed, before whoever did that is told that it is done.
+    /// Is told when its roles may have changed, before whoever did that is told that it is done. Nobody looks at the one
+    /// that is given here: for computes of whose roles nothing is remembered.
     fn role_changes(&self) -> RoleChanges {
         RoleChanges::default()
     }

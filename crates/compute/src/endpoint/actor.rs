@@ -238,8 +238,7 @@ impl Actor {
                 let storage = failure.error == WakeError::Storage;
                 let retry_in = self.back_off(failure.error.to_string(), storage);
                 self.around.metrics.start_failures.inc();
-                let said = failure.log_tail.last().map_or("", String::as_str);
-                tracing::warn!(reason = %failure.error, detail = failure.detail, said, ?retry_in, "start failed");
+                tracing::warn!(reason = %failure.error, said = failure.said, ?retry_in, "start failed");
                 let happening = Happening::StartFailed {
                     message: failure.detail,
                     log_tail: failure.log_tail,

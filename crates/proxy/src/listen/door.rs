@@ -83,8 +83,8 @@ impl Door {
     }
 
     /// Takes clients in, until another shard had better do so: that one is returned. It is `first` unless nearly all
-    /// clients go to another. Runs on a shard, as waking one is
-    /// cheaper than waking the workers of the server's own executor.
+    /// clients go to another. Runs on a shard, as waking one is cheaper than waking the workers of the server's own
+    /// executor.
     ///
     /// # Errors
     /// When the executor cannot watch the socket.

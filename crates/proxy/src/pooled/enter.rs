@@ -67,11 +67,11 @@ pub(crate) fn enter(
     pool.join(&info);
     let home = pool.home().clone();
     // A TLS handshake is more than a move, and who is carried by HTTP stays where that is served.
-    match (&shared.upstream, encrypted || carried) {
-        (Some(_), false) => home.prefer(),
-        (None, false) => home.lean(),
-        (_, true) if encrypted && !carried => home.prefer_none(),
-        (_, true) => {}
+    match &shared.upstream {
+        _ if carried => {}
+        _ if encrypted => home.prefer_none(),
+        Some(_) => home.prefer(),
+        None => home.lean(),
     }
     let client = Client::new(startup.settings, Default::default(), keeps).with_pid(info.key().0);
     let mut session = Session::new(pool, connection, client, info, cancel);
