@@ -140,7 +140,7 @@ impl Actor {
             ending = run.held().ended() => Err(match failure.report() {
                 Some(error) => Failure::of("PostgreSQL cannot be executed", with_causes(&error)),
                 None => Failure {
-                    said: self.log_tail(run.log_start()).pop().unwrap_or_default(),
+                    said: self.log_tail(run.log_start()).pop().unwrap_or_default().into(),
                     ..Failure::of("PostgreSQL ended while starting", format!("postmaster: {ending}"))
                 },
             }),

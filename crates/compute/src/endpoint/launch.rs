@@ -37,13 +37,13 @@ pub(super) struct Failure {
     pub(super) detail: String,
     pub(super) log_tail: Vec<String>,
     /// PostgreSQL's last words from before it took any statement, whose text would be no business of our log.
-    pub(super) said: String,
+    pub(super) said: Box<str>,
 }
 
 impl Failure {
     pub(super) fn of(reason: &str, detail: impl std::fmt::Display) -> Self {
         let error = WakeError::Start { reason: reason.to_owned() };
-        Self { error, detail: detail.to_string(), log_tail: Vec::new(), said: String::new() }
+        Self { error, detail: detail.to_string(), log_tail: Vec::new(), said: Box::default() }
     }
 
     pub(super) fn host(reason: &str, error: &HostError) -> Self {
