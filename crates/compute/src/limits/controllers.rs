@@ -195,9 +195,7 @@ impl Controllers {
     /// Removes the server's own groups at its end. They stay while computes are left running in them.
     pub fn remove(&self) {
         if let Self::V1(base) = self {
-            for dir in base.all() {
-                let _in_use = fs::remove_dir(dir);
-            }
+            base.all().into_iter().for_each(|dir| cgroup::remove_tree(dir));
         }
     }
 }

@@ -24,7 +24,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::Signal;
 
 use super::process;
-pub(crate) use hierarchy::{PREFIX, SERVER, v1_base, v2_places};
+pub(crate) use hierarchy::{PREFIX, SERVER, remove_tree, v1_base, v2_places};
 use hierarchy::{group_dir, groups_of};
 
 /// How long killed processes may take to be gone: one that waits for a slow disk ends later.
@@ -100,7 +100,7 @@ impl Cgroups {
     /// Removes this server's own group at its end. It stays while computes are left running in it.
     pub fn remove(&self) {
         if let Self::V2(base) | Self::V1(base) = self {
-            let _in_use = fs::remove_dir(base);
+            remove_tree(base);
         }
     }
 

@@ -65,6 +65,25 @@ fn version_1_has_a_group_in_each_hierarchy_and_shared_ones_once() {
 }
 
 #[test]
+fn what_a_killed_server_left_goes_with_the_end_of_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let cpu = dir.path().join("dormouse-test");
+    let found = V1 { cpu: cpu.clone(), cpuacct: None, memory: Some(dir.path().join("memory/dormouse-test")) };
+    let controllers = Controllers::V1(found.clone());
+    controllers.make("ep-left").unwrap();
+    controllers.make("ep-in-use").unwrap();
+    // A directory in a directory that cannot go stands for a process.
+    let process = found.of("ep-in-use").cpu.join("process");
+    fs::create_dir(&process).unwrap();
+    controllers.remove();
+    assert!(!found.of("ep-left").cpu.exists() && !found.memory.unwrap().exists());
+    assert!(process.exists(), "what is in use stays");
+    fs::remove_dir(&process).unwrap();
+    controllers.remove();
+    assert!(!cpu.exists());
+}
+
+#[test]
 fn a_process_that_is_refused_is_tried_again() {
     let dir = tempfile::tempdir().unwrap();
     let list = dir.path().join("cgroup.procs");

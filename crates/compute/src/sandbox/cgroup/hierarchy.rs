@@ -48,6 +48,16 @@ pub(crate) fn v1_base(mounts: &str, own: &str, controller: &str) -> Option<PathB
     Some(Path::new(&mount).join(place.trim_start_matches('/')))
 }
 
+/// Removes a server's group and the endpoints' groups in it; those with processes stay, and then it stays as well. An
+/// endpoint that was killed together with an earlier server has left its group, if it was not woken again since.
+pub(crate) fn remove_tree(base: &Path) {
+    let groups = fs::read_dir(base).into_iter().flatten().flatten();
+    for group in groups.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        let _in_use = fs::remove_dir(group.path());
+    }
+    let _in_use = fs::remove_dir(base);
+}
+
 /// The directory of a group that the kernel names by its path below the mount.
 pub(super) fn group_dir(mounts: &str, is_v2: bool, path: &str) -> Option<PathBuf> {
     if is_v2 {
