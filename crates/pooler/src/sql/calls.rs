@@ -11,6 +11,10 @@ use super::spelling;
 /// Room for the longest name that is looked for, `pg_try_advisory_lock_shared`.
 const MAX_FUNCTION: usize = 28;
 
+/// The parts that a name can have: a database, a schema, a table, a column. In a longer one nothing is looked for, for it
+/// would be read again behind each of its dots.
+const MAX_PARTS: usize = 4;
+
 /// The view that can be updated.
 const SETTINGS: &str = "pg_settings";
 
@@ -74,7 +78,8 @@ fn into(statement: &mut Statement<'_, '_>, previous: Token<'_>) {
 /// Reads a name up to the dot behind `pg_temp`, or nothing.
 pub(super) fn names_temp_schema(lexer: &mut Lexer<'_>) -> bool {
     let mut look = *lexer;
-    while let Some(name) = spelling::name(&mut look) {
+    for _ in 0..MAX_PARTS {
+        let Some(name) = spelling::name(&mut look) else { return false };
         if !look.symbol(b'.') {
             return false;
         }

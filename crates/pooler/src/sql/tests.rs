@@ -397,8 +397,11 @@ fn long_texts_take_as_long_as_they_are_long() {
         ("set a.", "b = 1"),
         ("do $$ set a.b; $$ ", ""),
         ("create table pg_temp.", ""),
+        ("a.", "a"),
+        ("into.", "a"),
+        ("into a.", "a"),
     ] {
-        for first in ["", "select ", "set ", "explain analyze "] {
+        for first in ["", "select ", "set ", "explain analyze ", "create view ", "create table ", "import "] {
             let text = format!("{first}{}{end}", piece.repeat(PIECES));
             let began = Mono::now();
             classify(text.as_bytes(), &mut |_| {});
