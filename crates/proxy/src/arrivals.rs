@@ -81,7 +81,7 @@ fn make_room(full_at: &mut HashMap<IpAddr, Mono>, now: Mono) {
 }
 
 /// What counts as one source.
-fn source(address: IpAddr) -> IpAddr {
+pub(crate) fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(six) => Ipv6Addr::from_bits(six.to_bits() & NETWORK).into(),
         four @ IpAddr::V4(_) => four,

@@ -1,4 +1,5 @@
-//! Slows down password guessing, per source address, endpoint and role.
+//! Slows down password guessing, per source address, endpoint and role. As a source counts what one customer of a
+//! provider has ([`source`]): an address of IPv4, a network of IPv6.
 //!
 //! Only wrong passwords are charged. A bucket of [`BURST`] charges refills with one every [`REFILL`];
 //! while it is full, logins are refused without looking at the password. The bucket is looked at
@@ -15,6 +16,8 @@ use std::time::Duration;
 use dormouse_base::EndpointId;
 use dormouse_base::clock::Mono;
 use parking_lot::Mutex;
+
+use crate::arrivals::source;
 
 /// Failures in a row before logins are refused.
 pub const BURST: u32 = 10;
@@ -57,13 +60,13 @@ impl Throttle {
     /// Names a bucket.
     #[must_use]
     pub fn who(&self, from: IpAddr, endpoint: &EndpointId, role: &str) -> Who {
-        Who(from, self.hasher.hash_one((endpoint, role)))
+        Who(source(from), self.hasher.hash_one((endpoint, role)))
     }
 
     /// Names the bucket of an address that tries the console.
     #[must_use]
     pub fn console(&self, from: IpAddr) -> Who {
-        Who(from, self.hasher.hash_one("the console"))
+        Who(source(from), self.hasher.hash_one("the console"))
     }
 
     /// Whether a password may be tried now.
@@ -124,6 +127,19 @@ mod tests {
         assert!(throttle.check(guesser, later).is_ok(), "one try after a while");
         throttle.charge(guesser, later);
         assert!(throttle.check(guesser, later).is_err(), "and not two");
+    }
+
+    #[test]
+    fn whoever_has_a_network_is_one_guesser() {
+        let (throttle, now) = (Throttle::default(), Mono::now());
+        let endpoint = "ep-a-a-a".parse().unwrap();
+        let from = |address: String| throttle.who(address.parse().unwrap(), &endpoint, "anna");
+        for n in 0..BURST {
+            throttle.charge(from(format!("2001:db8:1:2::{n:x}")), now);
+        }
+        assert!(throttle.check(from("2001:db8:1:2:9::9".to_owned()), now).is_err());
+        assert!(throttle.check(from("2001:db8:1:3::9".to_owned()), now).is_ok());
+        assert_eq!(from("::ffff:192.0.2.1".to_owned()), from("192.0.2.1".to_owned()));
     }
 
     #[test]
