@@ -11,6 +11,9 @@
 //! It is one simple Query without transaction control, so PostgreSQL does all or nothing. It is ASCII whatever
 //! the values are: the backend's `client_encoding` may be anything when it arrives, and something else after it.
 //!
+//! Until it comes to the new ones, the settings of whoever had the backend before hold: of these a time limit must not
+//! count.
+//!
 //! A role beside a session authorization may be one that PostgreSQL would not give to that: `RESET ROLE` goes back to
 //! the role that a session began with without asking whether it may. So it is set by the one that logged in, who is
 //! the session's authorization up to the end of the text once more (`SET LOCAL`).
@@ -22,6 +25,9 @@ use super::{DATE_STYLE, NO_ROLE, ROLE, SESSION_AUTHORIZATION};
 
 /// From so many settings to reset, and none to set, `RESET ALL` is the shorter way.
 const RESET_ALL_FROM: usize = 2;
+
+/// The setting that limits this text as any other.
+const TIMEOUT: &str = "statement_timeout";
 
 /// The bytes of a name in quotes that PostgreSQL keeps (NAMEDATALEN - 1). Settings with a dot may have more.
 const MAX_NAME: usize = 63;
@@ -52,6 +58,10 @@ fn text(from: &Settings, to: &Settings, backend: &Reported, afresh: bool) -> Str
     let authorization = afresh || ordinary_differ || !same(SESSION_AUTHORIZATION);
     let role = authorization || !same(ROLE);
     let mut out = String::with_capacity(128);
+    if from.get(TIMEOUT).is_some_and(|timeout| timeout != "0") {
+        // The one who had the backend before may have left this itself hardly any time.
+        statement(&mut out, "SET LOCAL statement_timeout=0");
+    }
     if role && from.get(ROLE).is_some() {
         statement(&mut out, "RESET ROLE");
     }
