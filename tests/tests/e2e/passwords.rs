@@ -7,6 +7,7 @@ mod changes;
 mod guessing;
 mod managed;
 mod owner;
+mod renamed;
 
 use dormouse_tests::Server;
 

@@ -7,6 +7,7 @@
 //! | another user                | `SET SESSION AUTHORIZATION` in a transaction                             |
 //! | a temporary table           | code that commits and fails, a `search_path` that makes it one           |
 //! | what a literal seemed to be | `standard_conforming_strings = off`                                      |
+//! | a setting that is reported  | a function                                                               |
 //! | any of these                | a text of more than 64 MiB, which nobody reads                           |
 
 use dormouse_tests::checkout;
@@ -277,4 +278,26 @@ async fn spellings_that_are_not_what_they_seem() {
     leaves_nothing(&pooler, &[(parameters, "C:PREPARE T:x D:9 C:SELECT_1 C:DEALLOCATE Z:I")], PATH, USUAL)
         .await;
     keeps(&pooler, &[(simple("select 1 as a into table pg_temp.x"), "C:SELECT_1 Z:I")]).await;
+}
+
+#[tokio::test]
+async fn what_a_function_sets_is_not_left_where_postgresql_reports_it() {
+    let pooler = one_backend();
+    let made = "create function set_zone() returns int language plpgsql as
+        $$begin perform set_config('timezone', 'Asia/Tokyo', false); return 1; end$$";
+    pooler.foreign.sql("postgres", made);
+    let (mut one, mut other) = (pooler.client("transaction").await, pooler.client("transaction").await);
+    let before = ask(&mut other, "show timezone").await;
+    for round in 0..2 {
+        let call = "select set_zone()";
+        let say = if round == 0 { simple(call) } else { extended(call, 0) };
+        let heard = if round == 0 {
+            "T:set_zone D:1 C:SELECT_1 Z:I"
+        } else {
+            "1 2 D:1 C:SELECT_1 Z:I"
+        };
+        exchange(&mut one, &say, heard).await;
+        assert_eq!(ask(&mut other, "show timezone").await, before);
+        assert_eq!(ask(&mut one, "show timezone").await, "Asia/Tokyo", "it has what it made");
+    }
 }

@@ -6,6 +6,7 @@ use dormouse_base::clock::Mono;
 use dormouse_pgwire::backend::NoticeResponse;
 use dormouse_tests::pooled::Pooler;
 use dormouse_tests::raw::Raw;
+use dormouse_tests::say::{Say, exchange};
 
 /// Longer than any limit here, shorter than what waits for one.
 const SOON: Duration = Duration::from_secs(10);
@@ -162,5 +163,17 @@ async fn notification(client: &mut Raw) -> Vec<u8> {
         if frame.tag == b'A' {
             return frame.body.to_vec();
         }
+    }
+}
+
+#[tokio::test]
+async fn simple_queries_end_their_clients_where_they_are_not_wanted() {
+    let pooler = Pooler::start(&[("disable_pqexec", "1")]);
+    for mode in ["transaction", "session"] {
+        let mut client = pooler.client(mode).await;
+        let select = Say::new().parse("", "select 1").bind("", "", &[]).execute("", 0).sync();
+        exchange(&mut client, &select, "1 2 D:1 C:SELECT_1 Z:I").await;
+        client.query("select 1").await;
+        ends(&mut client, "0A000", "PQexec disallowed").await;
     }
 }

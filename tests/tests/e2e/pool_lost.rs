@@ -1,5 +1,7 @@
 //! A backend dies under a pooled client: the transaction is lost, the connection is not.
 
+use dormouse_tests::pooled::Pooler;
+
 use crate::pool_house::House;
 use crate::pool_wire::{Say, exchange};
 
@@ -100,4 +102,26 @@ async fn who_breaks_off_in_a_message_has_not_said_it() {
     }
     other.query(waits).await;
     assert_eq!(other.rows().await.unwrap(), ["0"], "nor is it under way");
+}
+
+#[tokio::test]
+async fn a_setting_that_was_not_asked_for_yet_is_not_lost_without_a_word() {
+    let pooler = Pooler::start(&[]);
+    let (mut client, mut operator) = (pooler.client("transaction").await, pooler.client("session").await);
+    // The operator has a backend of its own before the client has one.
+    operator.query("select 1").await;
+    operator.rows().await.unwrap();
+    client.query("select pg_backend_pid()").await;
+    let pid = client.rows().await.unwrap().remove(0);
+    // What we ask behind its transaction reads this, so it waits when the backend ends.
+    exchange(&mut operator, &Say::new().query("begin"), "C:BEGIN Z:T").await;
+    let lock = "lock table pg_catalog.pg_authid in access exclusive mode";
+    exchange(&mut operator, &Say::new().query(lock), "C:LOCK_TABLE Z:T").await;
+    let set = Say::new().query("begin; set work_mem = '9MB'; commit");
+    exchange(&mut client, &set, "C:BEGIN C:SET C:COMMIT Z:I").await;
+    let end = Say::new().query(&format!("select pg_terminate_backend({pid})"));
+    exchange(&mut operator, &end, "T:pg_terminate_backend D:t C:SELECT_1 Z:T").await;
+    let error = client.error().await;
+    assert!(error.fields.is_fatal() && error.fields.code() == "57P01", "{error:?}");
+    exchange(&mut operator, &Say::new().query("rollback"), "C:ROLLBACK Z:I").await;
 }

@@ -49,6 +49,11 @@ pub(crate) struct Done {
 }
 
 impl Todo {
+    /// Whether roles that there are change, or go.
+    pub(crate) fn alters_roles(&self) -> bool {
+        self.roles.iter().any(|role| role.pending != Some(Pending::Create))
+    }
+
     /// Reads what is pending for an endpoint.
     pub(crate) fn read(db: &Db, endpoint: &EndpointId) -> Result<Self, DbError> {
         db.read("read pending changes", |db| {

@@ -241,7 +241,10 @@ impl Keeper {
         apply::disown_dropped(computes, endpoint, &client, &todo).await?;
         let done = apply::run(&client, &todo).await;
         if let Some(changes) = computes.role_changes(endpoint) {
-            changes.happened();
+            match todo.alters_roles() {
+                true => changes.renamed(),
+                false => changes.happened(),
+            }
         }
         let done = done?;
         self.settle(endpoint, done).await

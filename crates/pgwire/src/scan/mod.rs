@@ -258,6 +258,17 @@ impl BackendScan {
         std::mem::take(&mut self.roles_changed) || self.error().is_some()
     }
 
+    /// True once after a transaction that may have given names to other roles.
+    pub fn take_roles_renamed(&mut self) -> bool {
+        self.roles.take_renamed()
+    }
+
+    /// Whether the one that is under way may do that.
+    #[must_use]
+    pub fn may_rename_roles(&self) -> bool {
+        self.roles.may_rename()
+    }
+
     /// Whether something is under way that may change roles. If the connection ends now, nobody knows how that ended.
     #[must_use]
     pub fn may_change_roles(&self) -> bool {

@@ -8,6 +8,9 @@
 //!                                              └────┘ any completion, any ReadyForQuery: may be committed
 //! ```
 //!
+//! After `ALTER ROLE` and `DROP ROLE` a name may be another role's, which counts when the transaction is over: connections
+//! that were made under that name are not of use any more.
+//!
 //! Only data, transactions, cursors and settings are known not to. Everything else counts, whatever it is. What a tag does
 //! not tell is what a function or a trigger did while rows were read or written.
 
@@ -47,6 +50,9 @@ const ORDINARY: [&[u8]; 27] = [
     b"EXPLAIN\0",
 ];
 
+/// Beginnings of tags after which a name may be another role's.
+const RENAMES: [&[u8]; 2] = [b"ALTER RO", b"DROP ROL"];
+
 /// Whether a command with a tag that begins so may have changed a role.
 #[must_use]
 pub fn may_change_roles(tag: &[u8]) -> bool {
@@ -58,18 +64,21 @@ pub fn may_change_roles(tag: &[u8]) -> bool {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RoleWatch {
     under_way: bool,
+    renames: bool,
+    renamed: bool,
 }
 
 impl RoleWatch {
     /// Nothing was done yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { under_way: false }
+        Self { under_way: false, renames: false, renamed: false }
     }
 
     /// A command was completed. True when roles may have changed with it.
     pub fn completed(&mut self, tag: &[u8]) -> bool {
         self.under_way |= may_change_roles(tag);
+        self.renames |= RENAMES.iter().any(|renames| tag.starts_with(renames));
         self.under_way
     }
 
@@ -84,7 +93,21 @@ impl RoleWatch {
     pub fn ready(&mut self, status: TxStatus) -> bool {
         let before = self.under_way;
         self.under_way &= status != TxStatus::Idle;
+        if status == TxStatus::Idle {
+            self.renamed |= std::mem::take(&mut self.renames);
+        }
         before
+    }
+
+    /// True once after a transaction that may have given names to other roles.
+    pub fn take_renamed(&mut self) -> bool {
+        std::mem::take(&mut self.renamed)
+    }
+
+    /// Whether the one that is under way may do that.
+    #[must_use]
+    pub fn may_rename(self) -> bool {
+        self.renames
     }
 
     /// Whether it is not known yet how it ends: roles may change when it is committed.
@@ -130,7 +153,9 @@ mod tests {
         assert!(!watch.completed(b"BEGIN\0") && !watch.ready(TxStatus::InTransaction));
         assert!(watch.completed(b"ALTER ROLE\0") && watch.ready(TxStatus::InTransaction));
         assert!(watch.completed(b"SELECT 1\0") && watch.is_under_way());
+        assert!(watch.may_rename() && !watch.take_renamed(), "others do not see it yet");
         assert!(watch.completed(b"COMMIT\0") && watch.ready(TxStatus::Idle));
+        assert!(watch.take_renamed() && !watch.take_renamed() && !watch.may_rename());
         assert!(!watch.is_under_way() && !watch.ready(TxStatus::Idle) && !watch.completed(b"SELECT 1\0"));
         assert!(watch.failed() && watch.ready(TxStatus::Idle) && !watch.is_under_way());
     }

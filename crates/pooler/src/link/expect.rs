@@ -1,5 +1,6 @@
 //! What a backend will answer, in order.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::stateful::Stateful;
@@ -92,8 +93,8 @@ pub(super) struct Asked {
     pub(super) forgotten: Option<Forgotten>,
     /// How many of its statements have ended well so far.
     pub(super) done: u32,
-    /// So many of them it has ended one by one.
-    pub(super) deallocated: usize,
+    /// Names that it ends one by one and has not ended yet, if it has ended any.
+    pub(super) deallocates: Option<VecDeque<Box<[u8]>>>,
 }
 
 /// What to put back when a Parse or Close did not happen after all.

@@ -64,8 +64,8 @@ fn loss(client: &Client, server: &Server, error: &[u8]) -> Loss {
         || server.passing > 0
         || server.dropping > 0;
     // What may have been left behind is not known before the backend was asked.
-    let unknown = (server.spoiled && (client.keeps || !server.pinned.is_empty()))
-        || server.ask.any(Stateful::PINS.with(Stateful::UNKNOWN_SETTING));
+    let unknown =
+        (server.spoiled && (client.keeps || !server.pinned.is_empty())) || server.ask.any(Stateful::LASTING);
     let doubtful = server.expect.iter().any(|expect| matches!(expect, Expect::Perhaps));
     if cut || doubtful || server.copy_in || unknown || !server.unrebuildable().is_empty() {
         return Loss::Ends;

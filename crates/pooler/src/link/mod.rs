@@ -62,6 +62,8 @@ pub struct Common {
     pub max_prepared: usize,
     /// As PgBouncer does it: a name that a client did not prepare, or prepares twice, ends its connection.
     pub strict: bool,
+    /// Simple queries end their clients (PgBouncer's `disable_pqexec`).
+    pub no_simple: bool,
     /// What they did.
     pub counters: Counters,
 }
@@ -82,6 +84,7 @@ impl Common {
     /// Of a new pool.
     #[must_use]
     pub fn new(max_prepared: usize) -> Self {
-        Self { registry: Registry::default(), max_prepared, strict: false, counters: Counters::default() }
+        let (registry, counters) = Default::default();
+        Self { registry, max_prepared, strict: false, no_simple: false, counters }
     }
 }

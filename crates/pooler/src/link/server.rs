@@ -91,6 +91,10 @@ pub(super) struct UnderWay {
     pub(super) reads: Reads,
     /// The role of a client that began with one, as long as a transaction may change it: see [`super::down`].
     pub(super) role: Option<Box<Tracker>>,
+    /// What it had reported before any of that changed in this transaction.
+    pub(super) reported: Option<Reported>,
+    /// A text of this transaction told that settings may change.
+    pub(super) explained: bool,
     /// Whether this transaction may change what roles must prove.
     pub(super) roles: RoleWatch,
     /// What its client has bound last in this series, if nobody was told yet what that returns.
@@ -279,8 +283,7 @@ impl Server {
     /// the transaction is known and can be had again, as settings, prepared statements and channels can.
     #[must_use]
     pub fn can_be_rebuilt(&self) -> bool {
-        let lasting = Stateful::PINS.with(Stateful::UNKNOWN_SETTING);
-        self.is_idle() && !self.spoiled && self.unrebuildable().is_empty() && !self.ask.any(lasting)
+        self.is_idle() && !self.spoiled && self.unrebuildable().is_empty() && !self.ask.any(Stateful::LASTING)
     }
 
     /// What its client has on it that no other backend can be given.
@@ -336,6 +339,17 @@ impl Server {
     #[must_use]
     pub fn may_change_roles(&self) -> bool {
         self.under_way.roles.is_under_way() || self.status != TxStatus::Idle || !self.expect.is_empty()
+    }
+
+    /// True once after a transaction that may have given names to other roles.
+    pub fn take_roles_renamed(&mut self) -> bool {
+        self.under_way.roles.take_renamed()
+    }
+
+    /// Whether the one that is under way may do that.
+    #[must_use]
+    pub fn may_rename_roles(&self) -> bool {
+        self.under_way.roles.may_rename()
     }
 
     /// What keeps its client on it.

@@ -61,6 +61,9 @@ impl Stateful {
     pub const PINS: Self =
         Self(Self::PREPARE.0 | Self::LISTEN.0 | Self::TEMP.0 | Self::HOLD.0 | Self::ADVISORY.0);
 
+    /// What a client has from then on, if it is really there: a backend that ends before it was asked takes that along.
+    pub const LASTING: Self = Self(Self::PINS.0 | Self::SETTING.0 | Self::UNKNOWN_SETTING.0);
+
     /// All that code may do of which the text is not known: there is nothing that needs not be asked.
     pub const ANYTHING: Self =
         Self(Self::PINS.0 | Self::UNKNOWN_SETTING.0 | Self::HIDDEN_SETTING.0 | Self::LATENT.0);

@@ -228,6 +228,17 @@ fn a_replay_has_the_difference_only() {
                  SET SESSION AUTHORIZATION 's'; SET ROLE 'r'",
             ),
         ),
+        // The time limit that is left is not this one's.
+        (
+            settings(&[("statement_timeout", "1ms")]),
+            settings(&[]),
+            Some(r#"SET LOCAL statement_timeout=0; RESET "statement_timeout""#),
+        ),
+        (
+            settings(&[("statement_timeout", "1ms")]),
+            settings(&[("a", "1"), ("statement_timeout", "1ms")]),
+            Some("SET LOCAL statement_timeout=0; SELECT pg_catalog.set_config('a','1',false)"),
+        ),
         // Half a style does not depend on what the backend had before.
         (
             settings(&[("datestyle", "German, DMY")]),

@@ -14,7 +14,7 @@ use dormouse_pgwire::startup::Startup;
 use dormouse_pgwire::{ClientError, Encode, frame, limit, tag};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::held::Held;
+use super::held::{Held, RoleThen};
 use super::open::{Failed, Hello, converse};
 use super::pool::Pool;
 use super::prove::Prover;
@@ -65,7 +65,7 @@ async fn try_once(
     introduction: Introduction,
     journal: &Journal,
 ) -> Result<Box<Held>, Failed> {
-    let place = introduction.place.as_str();
+    let (place, role_then) = (introduction.place.as_str(), RoleThen::now(&*backend.compute));
     let mut stream = backend.compute.connect().await.map_err(|error| {
         // A host without an address is told apart: the operator looks elsewhere then.
         let of_dns = error.get_ref().is_some_and(|inner| inner.is::<NoAddress>());
@@ -102,7 +102,7 @@ async fn try_once(
             unreachable(place, &error)
         })?;
     }
-    Ok(hello.into_held(number, stream, backend))
+    Ok(hello.into_held(number, stream, backend, role_then))
 }
 
 pub(super) fn startup(introduction: &Introduction) -> Result<Vec<u8>, ClientError> {

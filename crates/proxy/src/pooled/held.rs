@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::task::Context;
 
-use dormouse_base::Timestamp;
 use dormouse_base::clock;
+use dormouse_base::{RoleChanges, Timestamp};
 use dormouse_pooler::link::{Got, Server, Stateful};
 use dormouse_pooler::pool::Receipt;
 use dormouse_runtime::gate::{Closing, Gate};
@@ -27,6 +27,26 @@ pub(crate) const PINS: [(Stateful, &str); 5] = [
     (Stateful::PREPARE, "sql_prepare"),
 ];
 
+/// Whose the name was under which a backend logged in: as far as it matters, since when that may be another role.s.
+pub(super) struct RoleThen {
+    /// What happens to the roles of its compute.
+    pub(super) roles: RoleChanges,
+    names: u64,
+}
+
+impl RoleThen {
+    /// It logs in after this.
+    pub(super) fn now(compute: &dyn Compute) -> Self {
+        let roles = compute.role_changes();
+        Self { names: roles.names(), roles }
+    }
+
+    /// Whether its role's name may be another role's now.
+    fn is_outdated(&self) -> bool {
+        self.roles.names() != self.names
+    }
+}
+
 /// What others need to know of a backend: those who cancel, and those who look.
 pub(crate) struct Key {
     /// Its number here.
@@ -34,6 +54,7 @@ pub(crate) struct Key {
     pub(crate) pid: u32,
     pub(crate) secret: Vec<u8>,
     pub(crate) compute: Arc<dyn Compute>,
+    pub(super) role_then: RoleThen,
     /// How that run of it ends. Looked at for every transaction, so not asked for each time.
     pub(super) end: End,
     /// When it was opened.
@@ -54,7 +75,7 @@ impl Key {
     pub(super) fn new(
         number: u32,
         (pid, secret): (u32, Vec<u8>),
-        compute: Arc<dyn Compute>,
+        (compute, role_then): (Arc<dyn Compute>, RoleThen),
         ends: Ends,
     ) -> Self {
         let mut end = compute.closing_at(ends.there);
@@ -67,6 +88,7 @@ impl Key {
             pid,
             secret,
             compute,
+            role_then,
             end,
             since: clock::now(),
             ends,
@@ -163,7 +185,7 @@ impl std::fmt::Debug for Held {
 }
 
 impl Held {
-    /// Whether it still waits for a command, as one that nobody uses should. Costs no system call while
+    /// Whether it still waits for a command, as one that nobody uses should, of the role that its name means. Costs no system call while
     /// nothing has come from it.
     pub(super) fn is_fresh(&self) -> bool {
         // Mostly nothing has been heard of its end, and seeing that needs no lock.
@@ -171,7 +193,7 @@ impl Held {
         if heard && self.key.end.borrow().is_some_and(|closing| closing != Closing::Draining) {
             return false;
         }
-        self.stream.is_silent()
+        !self.key.role_then.is_outdated() && self.stream.is_silent()
     }
 
     /// Whether who comes now gets another.
@@ -206,16 +228,21 @@ impl Held {
     }
 
     /// Before anybody is told what came of it.
-    pub(super) fn note_roles(&self, got: &Got) {
+    pub(super) fn note_roles(&mut self, got: &Got) {
         if got.roles_changed {
-            self.key.compute.role_changes().happened();
+            match self.server.take_roles_renamed() {
+                true => self.key.role_then.roles.renamed(),
+                false => self.key.role_then.roles.happened(),
+            }
         }
     }
 
     /// Its connection ends: nobody will tell what became of what is under way.
     pub(super) fn note_loss(&self) {
-        if self.server.may_change_roles() {
-            self.key.compute.role_changes().happened();
+        if self.server.may_rename_roles() {
+            self.key.role_then.roles.renamed();
+        } else if self.server.may_change_roles() {
+            self.key.role_then.roles.happened();
         }
     }
 

@@ -16,7 +16,7 @@ use dormouse_runtime::gate::Closing;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::elsewhere;
-use super::held::{Held, Key};
+use super::held::{Held, Key, RoleThen};
 use super::pool::Pool;
 use super::prove::{Prover, Unproved};
 use super::slot::Slot;
@@ -123,13 +123,14 @@ fn did_not_start(error: &ClientError) -> bool {
 }
 
 async fn try_once(number: u32, mut backend: Backend, startup: &[u8]) -> Result<Box<Held>, Failed> {
+    let role_then = RoleThen::now(&*backend.compute);
     let mut stream = backend.compute.connect().await.map_err(|_| Failed::Retry(None))?;
     let mut hello = Hello::default();
     converse(&mut stream, startup, &mut hello, None).await?;
     if let Some(ticket) = &mut backend.ticket {
         ticket.connected();
     }
-    Ok(hello.into_held(number, stream, backend))
+    Ok(hello.into_held(number, stream, backend, role_then))
 }
 
 /// Introduces the pool, and listens until the backend is ready.
@@ -165,12 +166,18 @@ pub(super) struct Hello {
 }
 
 impl Hello {
-    pub(super) fn into_held(self, number: u32, stream: BackendStream, backend: Backend) -> Box<Held> {
+    pub(super) fn into_held(
+        self,
+        number: u32,
+        stream: BackendStream,
+        backend: Backend,
+        role_then: RoleThen,
+    ) -> Box<Held> {
         let Backend { pass, compute, ticket } = backend;
         let pid = self.key.0;
         let ends = stream.ends();
         let gate = pass.into_gate();
-        let key = Key::new(number, self.key, compute, ends).posted_by(stream.line());
+        let key = Key::new(number, self.key, (compute, role_then), ends).posted_by(stream.line());
         Box::new(Held {
             stream,
             server: Server::new(self.status.unwrap_or(TxStatus::Idle), self.reported).with_pid(pid),

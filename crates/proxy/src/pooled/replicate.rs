@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt;
 use super::aside::aside;
 use super::client_info::{ClientInfo, Doing, Replication};
 use super::elsewhere::{binding, unreachable};
-use super::held::Key;
+use super::held::{Key, RoleThen};
 use super::open::{Failed, Hello, converse};
 use super::pool::Pool;
 use super::pools::PoolKey;
@@ -155,10 +155,12 @@ async fn open(
     let number = pool.number();
     let names = (pool.key.database.as_str(), introduction.role.as_str());
     let journal = Journal::server(number, names, &introduction.place);
+    let role_then = RoleThen::now(&*compute);
     let opened = connect(&*compute, &introduction, &who.startup, &journal).await;
     let (stream, hello) = opened.map_err(|failed| refused(failed, &journal))?;
     journal.say("new connection to server");
-    let key = Key::new(number, hello.key(), compute, stream.ends()).replicating(info.replication);
+    let key =
+        Key::new(number, hello.key(), (compute, role_then), stream.ends()).replicating(info.replication);
     let key = Arc::new(key);
     pool.lock().remember(&key);
     info.link(&key, Mono::now());

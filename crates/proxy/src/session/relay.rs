@@ -277,9 +277,7 @@ impl Future for Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        if self.scan.may_change_roles() {
-            self.compute.role_changes().happened();
-        }
+        self.scan_ends();
         if self.inside {
             self.gate.leave();
         }

@@ -11,7 +11,6 @@ use crate::link::inspect::SETTINGS;
 use crate::link::server::Server;
 use crate::link::stateful::Stateful;
 use crate::link::up::deallocated_in;
-use crate::link::{parts, watch};
 use crate::settings::{Change, Settings, Tracker, Uncertain, may_be_hidden};
 use crate::sql::{Effect, classify};
 
@@ -20,6 +19,9 @@ const LATER: Stateful = Stateful::ANYTHING.with(Stateful::RELEASE).with(Stateful
 
 /// Commands that only read or write rows: what else their texts do has been read in them.
 const ROWS: [&[u8]; 4] = [b"SELECT ", b"INSERT ", b"UPDATE ", b"DELETE "];
+
+/// Changes of settings in one text that are followed one by one: a text of nothing else may have millions.
+const MAX_FOLLOWED: usize = 1000;
 
 impl Down<'_> {
     /// Changed tables make plans old; so do names that mean something else. Changed roles may have to prove something else.
@@ -63,8 +65,10 @@ impl Down<'_> {
             Some(Expect::Query(asked)) if all => asked.forgotten.take(),
             Some(Expect::Execute(_, forgotten)) if all && verbatim => forgotten.take(),
             Some(Expect::Query(asked)) if verbatim && body.starts_with(b"DEALLOCATE") => {
-                let name = asked.text.as_ref().and_then(|text| deallocated_in(text, asked.deallocated));
-                asked.deallocated += 1;
+                let names = asked.deallocates.get_or_insert_with(|| {
+                    asked.text.as_ref().map(|text| deallocated_in(text)).unwrap_or_default()
+                });
+                let name = names.pop_front();
                 let old = name.zip(asked.forgotten.as_mut()).and_then(|(name, left)| left.put(&name, None));
                 old.iter().for_each(|old| self.server.prepared.remove(old.id()));
                 None
@@ -88,33 +92,11 @@ impl Down<'_> {
         match self.server.expect.front() {
             Some(Expect::Execute(Some(statement), _)) => statement.stateful().any(Stateful::TEMP),
             // Among other things, one that was not read.
-            Some(Expect::Query(Asked { text: Some(text), .. })) => {
-                **text != *UNREAD && Stateful::of(text).any(Stateful::TEMP)
+            Some(Expect::Query(Asked { stateful, text, .. })) => {
+                stateful.any(Stateful::TEMP) && text.as_deref() != Some(UNREAD)
             }
             _ => false,
         }
-    }
-
-    /// A setting changed. True when the client is told.
-    pub(super) fn parameter(&mut self, body: &[u8]) -> bool {
-        let Some((name, rest)) = parts::cut(body) else { return !self.own() };
-        let value = parts::cut(rest).map_or(rest, |(value, _)| value);
-        let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
-        let before = self.server.reads_otherwise();
-        self.server.reported.note(&name, &value);
-        if [watch::STRINGS, watch::ENCODING].contains(&&*name) {
-            self.server.watch_settings();
-        }
-        if self.own() {
-            // Told when its next statement goes to the backend, if it is news then.
-            return false;
-        }
-        if before != self.server.reads_otherwise() {
-            // Nobody knows by which of the two the texts up to here were read.
-            self.server.touched = self.server.touched.with(Stateful::ANYTHING);
-        }
-        self.client.reported.note(&name, &value);
-        true
     }
 
     /// A transaction is over. What it defined is gone if it was rolled back.
@@ -185,6 +167,7 @@ impl Down<'_> {
 
     /// Notes what was left behind: at once when the text tells all, else to be asked about.
     fn leaves(&mut self, stateful: Stateful, text: &[u8], alone: bool) {
+        self.explain(stateful);
         if stateful.any(Stateful::DISCARD_ALL) {
             self.server.applied.clear();
             self.server.process.unlisted = false;
@@ -192,20 +175,21 @@ impl Down<'_> {
             self.client.wanted = self.client.startup.clone();
         }
         let may_be_more = stateful.with(self.server.touched).with(self.server.process.watched);
-        let certain = alone && !may_be_more.any(Stateful::UNKNOWN_SETTING);
+        let mut certain = alone && !may_be_more.any(Stateful::UNKNOWN_SETTING);
         if certain && stateful.any(Stateful::SETTING) {
-            self.set(text);
+            certain = self.set(text);
         }
         let unsure = if certain { stateful.without(Stateful::SETTING) } else { stateful };
         may_have_run(self.client, self.server, unsure, text);
     }
 
-    /// Settings that a text certainly changed.
-    fn set(&mut self, text: &[u8]) {
+    /// Settings that a text certainly changed. False when it changes so many that the backend is to be asked.
+    fn set(&mut self, text: &[u8]) -> bool {
         let (client, server) = (&mut *self.client, &mut *self.server);
-        let mut overfull = false;
+        let (mut overfull, mut changes) = (false, 0);
         classify(text, &mut |effect| {
-            let Some(change) = Change::of(&effect) else { return };
+            let Some(change) = Change::of(&effect).filter(|_| changes <= MAX_FOLLOWED) else { return };
+            changes += 1;
             if let Change::Set { name, .. } | Change::Reset(name) = &change {
                 overfull |= server.reads_as_another(name);
             }
@@ -216,6 +200,7 @@ impl Down<'_> {
             client.keep(server);
         }
         server.watch_settings();
+        changes <= MAX_FOLLOWED
     }
 
     /// The backend is idle: what is left of the transaction?
@@ -225,6 +210,7 @@ impl Down<'_> {
             self.server.under_way.portals.clear();
         }
         self.server.erred = false;
+        self.note_unexplained();
         let mut touched = std::mem::take(&mut self.server.touched).with(self.server.process.watched);
         if touched.is_empty() {
             return;

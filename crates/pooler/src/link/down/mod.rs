@@ -7,7 +7,7 @@
 //!  mod.rs      each message, held against what is expected      answers.rs  answers of our own
 //!  effects.rs  what a statement left behind                     role.rs     the role that a client began with
 //!  stale.rs    statements older than their tables               copy.rs     Syncs in front of COPY data
-//!  errors.rs   who is told of an error
+//!  errors.rs   who is told of an error                      reported.rs settings that PostgreSQL reports
 //! ```
 
 use dormouse_pgwire::backend::TxStatus;
@@ -24,6 +24,7 @@ mod answers;
 mod copy;
 mod effects;
 mod errors;
+mod reported;
 mod role;
 mod stale;
 

@@ -1,5 +1,8 @@
 //! What is left on a backend when it is given away: whatever the text did not tell is asked about, or reset.
 
+use std::time::Duration;
+
+use dormouse_base::clock::Mono;
 use dormouse_pgwire::backend::TxStatus;
 
 use super::super::*;
@@ -390,4 +393,84 @@ fn where_tables_are_temporary_by_themselves_they_are_asked_for() {
     pair.simple("create table x ()", "CREATE TABLE");
     assert!(pair.asked(&["t"]).contains("pg_depend"));
     assert!(!pair.server.is_free(&pair.client));
+}
+
+fn timezone(value: &str) -> Vec<u8> {
+    message(b'S', format!("TimeZone\0{value}\0").as_bytes())
+}
+
+#[test]
+fn what_a_function_sets_is_asked_for_where_postgresql_reports_it() {
+    let mut pair = pair();
+    pair.server.reported.note("TimeZone", "UTC");
+    pair.up(&query("select f()"));
+    pair.down(&[timezone("Asia/Tokyo"), complete("SELECT 1"), ready(b'I')].concat());
+    assert!(pair.asked(&["s"]).contains("'s', name, setting"), "the next client has its own again");
+    // By the extended protocol, of a statement that leaves nothing behind as far as its text tells.
+    pair.up(&[one_row("select g()"), sync()].concat());
+    // Since PostgreSQL 14 in front of ReadyForQuery.
+    let done = [message(b'1', b""), message(b'2', b""), complete("SELECT 1"), timezone("Asia/Seoul")];
+    pair.down(&[done.concat(), ready(b'I')].concat());
+    assert!(pair.server.must_ask());
+    pair.asked(&[]);
+    // It is over with its transaction, or was told by a text.
+    pair.up(&query("begin"));
+    pair.down(&[complete("BEGIN"), ready(b'T')].concat());
+    pair.up(&query("set local timezone = 'x'"));
+    pair.down(&[timezone("x"), complete("SET"), ready(b'T')].concat());
+    pair.up(&query("commit"));
+    pair.down(&[timezone("Asia/Seoul"), complete("COMMIT"), ready(b'I')].concat());
+    assert!(!pair.server.must_ask(), "a local change costs no question");
+    pair.up(&query("set timezone = 'y'"));
+    pair.down(&[timezone("y"), complete("SET"), ready(b'I')].concat());
+    assert!(!pair.server.must_ask(), "its text tells all of it");
+    assert_eq!(pair.client.wanted.get("timezone"), Some("y"));
+    let set = message(b'P', b"\0set timezone = 'z'\0\0\0");
+    pair.up(&[set, bind(""), message(b'E', b"\0\0\0\0\0"), sync()].concat());
+    let done = [message(b'1', b""), message(b'2', b""), complete("SET"), timezone("z")];
+    pair.down(&[done.concat(), ready(b'I')].concat());
+    assert!(!pair.server.must_ask(), "by the extended protocol as well");
+    assert_eq!(pair.client.wanted.get("timezone"), Some("z"));
+}
+
+#[test]
+fn a_setting_that_was_not_asked_for_yet_is_lost_with_its_backend() {
+    let mut pair = pair();
+    pair.up(&query("begin; set role limited; commit"));
+    pair.down(&[complete("BEGIN"), complete("SET"), complete("COMMIT"), ready(b'I')].concat());
+    assert!(pair.server.must_ask() && !pair.server.can_be_rebuilt());
+    let _question = inspect(&pair.client, &mut pair.server);
+    let loss = after_loss(&mut pair.client, &mut pair.server, b"");
+    assert!(matches!(loss, Loss::Ends), "it would go on with another role, and nobody told it: {loss:?}");
+}
+
+#[test]
+fn a_text_of_many_settings_is_followed_up_to_a_limit() {
+    let mut pair = pair();
+    let text = |count: usize| (0..count).map(|n| format!("set a.b = {n};")).collect::<String>();
+    let tags = |count: usize| [complete("SET").repeat(count), ready(b'I')].concat();
+    pair.up(&query(&text(1000)));
+    pair.down(&tags(1000));
+    assert!(!pair.server.must_ask());
+    assert_eq!(pair.client.wanted.get("a.b"), Some("999"));
+    pair.up(&query(&text(1001)));
+    pair.down(&tags(1001));
+    assert!(pair.asked(&[]).contains("'s', name, setting"), "the backend knows");
+}
+
+#[test]
+fn a_text_is_read_once_however_many_statements_it_has() {
+    const STATEMENTS: usize = 20_000;
+    let mut pair = pair();
+    pair.client.verbatim = true;
+    let began = Mono::now();
+    for (text, tags) in [
+        ("create schema x;drop schema x;", [complete("CREATE SCHEMA"), complete("DROP SCHEMA")]),
+        ("prepare a as select 1;deallocate a;", [complete("PREPARE"), complete("DEALLOCATE")]),
+    ] {
+        pair.up(&query(&format!("set a.b = 1;{}", text.repeat(STATEMENTS))));
+        pair.down(&[complete("SET"), tags.concat().repeat(STATEMENTS), ready(b'I')].concat());
+        pair.server.ask = Stateful::default();
+    }
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }

@@ -57,3 +57,17 @@ fn a_name_may_be_longer_than_postgresql_takes_because_it_never_sees_it() {
     let refused = up(&mut client, &mut server, &mut common, &messages(too_long.as_bytes()), &mut Vec::new());
     assert!(matches!(refused, Err(Violation::TooLong { .. })), "{refused:?}");
 }
+
+#[test]
+fn simple_queries_are_refused_where_they_are_not_wanted() {
+    let mut link = strict(10);
+    let (client, server, common) = &mut link;
+    let select = [b"Q\0\0\0\x0d".as_slice(), b"select 1\0"].concat();
+    let mut ask = |common: &mut Common| up(client, server, common, &select, &mut Vec::new());
+    assert_eq!(ask(common), Ok(Sent::AsItIs));
+    common.no_simple = true;
+    assert_eq!(ask(common), Err(Violation::Simple));
+    assert_eq!(Violation::Simple.to_string(), "PQexec disallowed");
+    link.1.expect.clear();
+    assert!(sent(&mut link, &Say::Parse(1, 7)).is_ok(), "the extended protocol goes on");
+}

@@ -68,6 +68,9 @@ pub enum Violation {
         /// How many are allowed.
         max: usize,
     },
+    /// A simple query, of which its pool wants none.
+    #[error("PQexec disallowed")]
+    Simple,
     /// A statement is used that the client did not prepare.
     #[error("prepared statement did not exist")]
     Unknown,
@@ -272,6 +275,7 @@ impl Up<'_> {
             return Ok(Fate::Drop);
         }
         match header.tag {
+            tag::QUERY if self.common.no_simple => Err(Violation::Simple),
             tag::QUERY => self.query(header, body, at, write),
             tag::PARSE => self.parse(body, at, write),
             tag::BIND => self.bind(header, body, at, write),

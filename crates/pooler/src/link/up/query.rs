@@ -1,5 +1,6 @@
 //! Simple queries, and what SQL does to the protocol's prepared statements.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use dormouse_pgwire::backend::TxStatus;
@@ -80,7 +81,7 @@ impl Up<'_> {
             unnamed,
             forgotten,
             done: 0,
-            deallocated: 0,
+            deallocates: None,
         }));
     }
 
@@ -141,7 +142,7 @@ impl Up<'_> {
             return None;
         }
         let own = self.server.pinned.any(Stateful::PREPARE) || self.server.touched.any(Stateful::PREPARE);
-        let name = deallocated_in(statement.text(), 0)?;
+        let name = deallocated_in(statement.text()).pop_front()?;
         let ours =
             self.client.names.get(&name).is_some() || (!own && self.server.is_unsure(Some(&name), None));
         ours.then_some(name)
@@ -160,15 +161,12 @@ impl Up<'_> {
     }
 }
 
-/// The name in the so-manyth `DEALLOCATE` of one in a text.
-pub(in crate::link) fn deallocated_in(text: &[u8], at: usize) -> Option<Box<[u8]>> {
-    let (mut before, mut found) = (0, None);
+/// The names in the `DEALLOCATE`s of one each in a text, in their order.
+pub(in crate::link) fn deallocated_in(text: &[u8]) -> VecDeque<Box<[u8]>> {
+    let mut found = VecDeque::new();
     classify(text, &mut |effect| {
         if let Effect::Deallocate(name) = effect {
-            if before == at {
-                found = Some(Box::from(name.as_bytes()));
-            }
-            before += 1;
+            found.push_back(Box::from(name.as_bytes()));
         }
     });
     found

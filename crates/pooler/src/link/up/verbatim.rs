@@ -72,7 +72,7 @@ impl Up<'_> {
         };
         let stateful = statement.stateful();
         let ends = stateful.and(ENDS);
-        let one = (!ends.is_empty()).then(|| deallocated_in(statement.text(), 0)).flatten();
+        let one = (!ends.is_empty()).then(|| deallocated_in(statement.text()).pop_front()).flatten();
         if !ends.is_empty() && self.is_open(Some(one.as_deref().unwrap_or_default()), None) {
             self.hurry(at, write);
             return Fate::Stall;

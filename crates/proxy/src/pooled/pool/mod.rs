@@ -117,7 +117,7 @@ impl Pool {
         let stands_in = wake.stands_in();
         let inner = Inner {
             books: Books::default(),
-            common: Common { strict: stands_in, ..Common::new(config.max_prepared_statements as usize) },
+            common: common(config, stands_in),
             limits: limits(&*wake, &key, config),
             config: Arc::new(config.clone()),
             drains: false,
@@ -192,6 +192,7 @@ impl Pool {
         inner.refusal = None;
         inner.books.try_again();
         inner.common.max_prepared = config.max_prepared_statements as usize;
+        inner.common.no_simple = config.disable_pqexec;
         inner.config = Arc::new(config.clone());
         let own = inner.clients.values().any(|client| has_idle_limit(client));
         self.timed.store(own || Times::from(config).any(), Ordering::Relaxed);
@@ -366,6 +367,12 @@ impl Drop for Pool {
 
 fn has_idle_limit(client: &ClientInfo) -> bool {
     client.idle_limit().is_some_and(|limit| !limit.is_zero())
+}
+
+/// What links share at the beginning.
+fn common(config: &Config, stands_in: bool) -> Common {
+    let common = Common::new(config.max_prepared_statements as usize);
+    Common { strict: stands_in, no_simple: config.disable_pqexec, ..common }
 }
 
 /// What the books look at.

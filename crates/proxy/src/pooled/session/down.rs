@@ -57,7 +57,7 @@ impl Session {
                 Err(broken) => {
                     tracing::error!(error = %broken, pool = ?self.pool.key, "the backend broke the protocol");
                     held.server.spoil();
-                    held.key.compute.role_changes().happened();
+                    held.key.role_then.roles.happened();
                     self.end(&ClientError::connection_lost().encode());
                     return Ok(Some((0, false)));
                 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use dormouse_pgwire::ClientError;
-use dormouse_pooler::link::{self, Sent};
-use dormouse_pooler::pool::Lease;
+use dormouse_pooler::link::{self, Sent, Violation};
+use dormouse_pooler::pool::{Farewell, Lease};
 use dormouse_runtime::gate::Pass;
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -79,8 +79,13 @@ impl Session {
         if held.outbox.is_empty() {
             return Ok(false);
         }
+        let sent = held.outbox.poll_send(cx, &mut held.stream);
+        if let Poll::Ready(Ok(())) = sent {
+            // What was answered before all of it was taken has waited for this.
+            self.settle(cx);
+        }
         // When the backend is gone the other direction reads its last words.
-        Ok(matches!(held.outbox.poll_send(cx, &mut held.stream), Poll::Ready(Err(_))))
+        Ok(matches!(sent, Poll::Ready(Err(_))))
     }
 
     /// Goes on with what came before there was a backend.
@@ -270,6 +275,10 @@ impl Session {
         let bytes = match sent {
             Ok(Sent::AsItIs) => chunk,
             Ok(Sent::Changed) => out,
+            Err(Violation::Simple) => {
+                self.end(&self.pool.told(Farewell::PqexecDisallowed).encode());
+                return Ok(false);
+            }
             Err(violation) => {
                 let error = ClientError::protocol_violation(violation.to_string());
                 self.end(&error.with_hint(help("protocol-violation")).encode());

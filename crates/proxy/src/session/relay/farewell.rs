@@ -37,9 +37,7 @@ impl Relay {
     /// The backend hung up: if it said nothing final itself, the client is told what happened.
     pub(super) fn backend_ended(&mut self) {
         self.backend_gone = true;
-        if self.scan.may_change_roles() {
-            self.compute.role_changes().happened();
-        }
+        self.scan_ends();
         if self.terminated || self.scan.fatal_seen() || !self.scan.at_boundary() {
             return;
         }

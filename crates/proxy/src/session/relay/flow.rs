@@ -47,6 +47,15 @@ impl Relay {
         Poll::Pending
     }
 
+    /// What is under way will not be told any more.
+    pub(super) fn scan_ends(&self) {
+        if self.scan.may_rename_roles() {
+            self.compute.role_changes().renamed();
+        } else if self.scan.may_change_roles() {
+            self.compute.role_changes().happened();
+        }
+    }
+
     fn poll_down_once(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         SHARED.with_borrow_mut(|buffer| {
             let mut read = ReadBuf::new(buffer);
@@ -57,6 +66,9 @@ impl Relay {
             }
             let chunk = read.filled();
             self.scan.feed(chunk);
+            if self.scan.take_roles_renamed() {
+                self.compute.role_changes().renamed();
+            }
             if self.scan.take_roles_changed() {
                 self.compute.role_changes().happened();
             }
