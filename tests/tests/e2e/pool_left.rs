@@ -291,11 +291,7 @@ async fn what_a_function_sets_is_not_left_where_postgresql_reports_it() {
     for round in 0..2 {
         let call = "select set_zone()";
         let say = if round == 0 { simple(call) } else { extended(call, 0) };
-        let heard = if round == 0 {
-            "T:set_zone D:1 C:SELECT_1 Z:I"
-        } else {
-            "1 2 D:1 C:SELECT_1 Z:I"
-        };
+        let heard = if round == 0 { "T:set_zone D:1 C:SELECT_1 Z:I" } else { "1 2 D:1 C:SELECT_1 Z:I" };
         exchange(&mut one, &say, heard).await;
         assert_eq!(ask(&mut other, "show timezone").await, before);
         assert_eq!(ask(&mut one, "show timezone").await, "Asia/Tokyo", "it has what it made");

@@ -1,6 +1,7 @@
 //! What is known of a client. Small: ten thousand of them do nothing most of the time.
 
 use super::server::Server;
+use super::unfinished::Unfinished;
 use crate::settings::{ROLE, Reported, Settings};
 use crate::statement::{Names, ReadAs};
 
@@ -22,6 +23,8 @@ pub struct Client {
     pub(super) partial: Vec<u8>,
     /// Before so many bytes of it are there it says nothing.
     pub(super) needs: usize,
+    /// Room for that message, if it is long.
+    pub(super) unfinished: Unfinished,
     /// Bytes to come of a message that is being passed on.
     pub(super) passing: usize,
     /// Of a message that nobody needs.
@@ -82,6 +85,7 @@ impl Client {
             return Vec::new();
         }
         self.needs = 0;
+        self.unfinished.is_whole();
         std::mem::take(&mut self.partial)
     }
 

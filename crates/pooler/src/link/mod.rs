@@ -33,6 +33,7 @@ mod own;
 mod parts;
 mod server;
 mod stateful;
+mod unfinished;
 mod up;
 mod watch;
 mod write;

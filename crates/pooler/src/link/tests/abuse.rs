@@ -330,3 +330,18 @@ fn a_flush_or_sync_with_a_body_is_refused() {
     let long = message(b'C', format!("S{}\0", "n".repeat(10_000)).as_bytes());
     assert!(matches!(pair.up(&long), Err(Violation::TooLong { .. })), "PostgreSQL would end the backend");
 }
+
+#[test]
+fn who_waits_with_the_rest_of_a_long_message_has_it_counted_until_it_is_there() {
+    const LEN: usize = 8 << 20;
+    let long = query(&"x".repeat(LEN));
+    let (begin, rest) = long.split_at(LEN);
+    // More than a gigabyte in all, and never more than one message at a time.
+    for round in 0..130 {
+        let mut pair = pair();
+        assert!(pair.up(begin).unwrap().is_empty());
+        if round % 50 == 0 {
+            assert_eq!(pair.up(rest).unwrap().len(), long.len());
+        }
+    }
+}

@@ -82,6 +82,11 @@ pub enum Violation {
         "too long prepared statements: those over 64 KiB of all clients of a pool may have 512 MiB together"
     )]
     TooMuchText,
+    /// Too much has come of messages that are not complete.
+    #[error(
+        "too long messages under way: those over 64 KiB that are not complete may have 512 MiB together, of all clients; try again"
+    )]
+    TooMuchBegun,
     /// A client has too many prepared statements.
     #[error(
         "too many prepared statements: a pooled connection may have 10000, of 64 MiB together; it has {0}"
@@ -111,11 +116,15 @@ pub fn up(
     }
     if !client.stalled && client.partial.len() + input.len() < client.needs {
         // Nothing can be said yet: looking at every piece of a long text would take for ever.
+        if !client.unfinished.takes(client.partial.len() + input.len()) {
+            return Err(Violation::TooMuchBegun);
+        }
         client.partial.extend_from_slice(input);
         return Ok(Sent::Changed);
     }
     // The beginning of a message waited for its rest: together they are a new input.
     client.needs = 0;
+    client.unfinished.is_whole();
     let mut whole = std::mem::take(&mut client.partial);
     whole.extend_from_slice(input);
     client.stalled = false;
@@ -175,6 +184,9 @@ impl Up<'_> {
             let there = match wanted(header, rest, self.common.strict && !self.client.verbatim)? {
                 There::Enough(there) => there,
                 There::Needs(needs) => {
+                    if !self.client.unfinished.takes(rest.len()) {
+                        return Err(Violation::TooMuchBegun);
+                    }
                     self.client.needs = needs;
                     break;
                 }
