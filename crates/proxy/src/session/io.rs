@@ -1,11 +1,14 @@
 //! Reading and writing whole messages before the relay takes over.
 
+use std::time::Duration;
+
 use bytes::{Buf, BytesMut};
 use dormouse_pgwire::frame::{self, Frame};
 use dormouse_pgwire::{ClientError, limit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{End, HANDSHAKE_WITHIN, too_slow};
+use super::patience::HANDSHAKE_WITHIN;
+use super::{End, too_slow};
 use crate::stream::ClientStream;
 
 /// A client with the bytes that were read but not used yet, and those that it is not in a hurry to get.
@@ -14,6 +17,8 @@ pub(crate) struct Client {
     pub(crate) stream: ClientStream,
     pub(crate) unread: BytesMut,
     pub(crate) unsent: Vec<u8>,
+    /// How long each of its answers may take while it logs in.
+    pub(crate) step: Duration,
 }
 
 /// How much is read at once before login.
@@ -21,7 +26,7 @@ const CHUNK: usize = 2048;
 
 impl Client {
     pub(crate) fn new(stream: ClientStream) -> Self {
-        Self { stream, unread: BytesMut::new(), unsent: Vec::new() }
+        Self { stream, unread: BytesMut::new(), unsent: Vec::new(), step: HANDSHAKE_WITHIN }
     }
 
     /// Reads some more bytes.
@@ -44,6 +49,7 @@ impl Client {
 
     /// Reads one message of the login.
     pub(crate) async fn message(&mut self) -> Result<Frame, End> {
+        let step = self.step;
         let whole = async {
             loop {
                 let taken = frame::take(&mut self.unread, limit::MAX_AUTH_MESSAGE);
@@ -53,7 +59,7 @@ impl Client {
                 }
             }
         };
-        tokio::time::timeout(HANDSHAKE_WITHIN, whole).await.unwrap_or_else(|_| Err(too_slow().into()))
+        tokio::time::timeout(step, whole).await.unwrap_or_else(|_| Err(too_slow().into()))
     }
 
     /// Keeps bytes that the client needs only together with what comes next: one packet less, and it is woken once.

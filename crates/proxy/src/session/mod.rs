@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Each step is a file; [`serve`] runs them in order. Up to login a connection holds a place among
-//! the half-open ones and has [`HANDSHAKE_WITHIN`] to get through; a failed step is told to the
+//! the half-open ones and has only so much time ([`patience`]); a failed step is told to the
 //! client as a [`ClientError`] and counted by its SQLSTATE.
 
 mod backend;
@@ -15,6 +15,7 @@ pub(crate) mod io;
 pub(crate) mod moving;
 pub(crate) mod login;
 mod negotiate;
+pub(crate) mod patience;
 mod relay;
 pub(crate) mod shown;
 mod token;
@@ -51,14 +52,13 @@ use crate::tls::Tls;
 use crate::upstream::{self, Upstream};
 use crate::wake::Wake;
 use login::Login;
-
-/// A client must have sent its startup message after this long, and each further answer of the login.
-/// What the server itself needs in between (an endpoint that is just stopping or being recovered) is
-/// not held against the client.
-pub(crate) const HANDSHAKE_WITHIN: Duration = Duration::from_secs(15);
+use patience::Patience;
 
 /// A client that is being refused gets this long to read why.
 const GOODBYE_WITHIN: Duration = Duration::from_secs(2);
+
+/// How a connection is counted that did not begin in time.
+const HANDSHAKE_TIMEOUT: &str = "handshake_timeout";
 
 /// What all sessions share.
 pub(crate) struct Shared {
@@ -234,10 +234,18 @@ async fn open(
 ) -> Option<Opened> {
     let mut client = None;
     let handshake = async {
-        let negotiated = tokio::time::timeout(HANDSHAKE_WITHIN, negotiate::negotiate(shared, stream)).await;
-        let (mut io, startup) = negotiated.unwrap_or(Err(End::Quiet("handshake_timeout")))?;
+        let patience = Patience::with(shared, start);
+        let begun = negotiate::negotiate(shared, stream, &patience);
+        // Who does not begin in time is told so, unless it has begun with something else.
+        let within = patience.left_to_begin().saturating_add(GOODBYE_WITHIN);
+        let begun = tokio::time::timeout(within, begun).await.unwrap_or(Err(End::Quiet(HANDSHAKE_TIMEOUT)));
+        if let (Err(End::Quiet(HANDSHAKE_TIMEOUT)), Some(_)) = (&begun, &shared.upstream) {
+            upstream::never_began(shared, peer);
+        }
+        let (mut io, startup) = begun?;
+        io.step = patience.step;
         let logged_in = match &shared.upstream {
-            Some(upstream) => upstream::login(shared, upstream, &mut io, startup, peer).await,
+            Some(upstream) => upstream::login(shared, upstream, &mut io, startup, (peer, patience)).await,
             None => login::login(shared, &mut io, startup, peer).await,
         };
         client = Some(io);

@@ -3,11 +3,13 @@
 use dormouse_pgwire::backend::NegotiateProtocolVersion;
 use dormouse_pgwire::startup::{self, Startup, StartupError, Step};
 use dormouse_pgwire::{ClientError, Encode};
+use dormouse_pooler::pool::Farewell;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::io::Client;
-use super::{End, Shared};
+use super::patience::Patience;
+use super::{End, HANDSHAKE_TIMEOUT, Shared};
 use crate::cancel::{Cancelled, DELIVER_WITHIN};
 use crate::stream::{ClientStream, Encrypted};
 use crate::tls;
@@ -27,9 +29,16 @@ const TLS_HANDSHAKE: u8 = 0x16;
 const MAX_REQUESTS: usize = 4;
 
 /// Reads up to the startup message, turning encryption on where asked.
-pub(super) async fn negotiate(shared: &Shared, stream: ClientStream) -> Result<(Client, Startup), End> {
+pub(super) async fn negotiate(
+    shared: &Shared,
+    stream: ClientStream,
+    patience: &Patience,
+) -> Result<(Client, Startup), End> {
     let starts_with_tls = match &stream {
-        ClientStream::Plain(stream) if shared.tls().is_some() => peek(stream).await? == TLS_HANDSHAKE,
+        // One that says nothing has begun with nothing, and is told so below.
+        ClientStream::Plain(stream) if shared.tls().is_some() => {
+            patience.begin(peek(stream)).await.transpose()? == Some(TLS_HANDSHAKE)
+        }
         // Without TLS it is garbage, however it is read.
         ClientStream::Plain(_) | ClientStream::Tls(_) | ClientStream::Unix(_) | ClientStream::Carried(_) => {
             false
@@ -40,7 +49,10 @@ pub(super) async fn negotiate(shared: &Shared, stream: ClientStream) -> Result<(
         client = direct_tls(shared, client).await?;
     }
     for _ in 0..MAX_REQUESTS {
-        match next(&mut client).await? {
+        let Some(step) = patience.begin(next(&mut client)).await else {
+            return Err(late(shared, client).await);
+        };
+        match step? {
             Step::Ssl => client = answer_ssl(shared, client).await?,
             Step::DirectTls if shared.tls().is_none() => return Err(End::Quiet("tls_off")),
             Step::DirectTls => return Err(End::Quiet("garbage")),
@@ -64,6 +76,16 @@ pub(super) async fn negotiate(shared: &Shared, stream: ClientStream) -> Result<(
         }
     }
     Err(End::Refuse(ClientError::protocol_violation("too many encryption requests")))
+}
+
+/// In PgBouncer's place a client that does not begin is told why it has to go.
+async fn late(shared: &Shared, mut client: Client) -> End {
+    if shared.upstream.is_some() {
+        let words = Farewell::ClientLoginTimeout.as_pgbouncer().encode();
+        let _unread = client.stream.write_all(&words).await;
+        let _closed = client.stream.shutdown().await;
+    }
+    End::Quiet(HANDSHAKE_TIMEOUT)
 }
 
 /// Passes a cancel request on: to a backend, or to the peer whose client it is from.

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 
 use dormouse_base::clock::Mono;
 use dormouse_pgwire::backend::ErrorResponse;
+use dormouse_pooler::config::Settings;
 
 use crate::bound::UNIX_PEER;
 
@@ -89,6 +90,16 @@ impl Journal {
     /// Something that is wrong.
     pub(crate) fn error(&self, what: impl Display) {
         tracing::error!("{self} {what}");
+    }
+
+    /// The pooler itself does not let it go on.
+    pub(crate) fn refused(&self, settings: &Settings, why: &str) {
+        if settings.log_disconnections {
+            self.closing(why);
+        }
+        if settings.log_pooler_errors {
+            self.warn(format_args!("pooler error: {why}"));
+        }
     }
 
     /// It ends.

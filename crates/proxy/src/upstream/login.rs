@@ -19,6 +19,7 @@ use dormouse_pgwire::{ClientError, Encode};
 use dormouse_pooler::config::Settings;
 use dormouse_pooler::config::hba::Visitor;
 use dormouse_pooler::config::userlist::Password;
+use dormouse_pooler::pool::Farewell;
 
 use super::config::AuthType;
 use super::encryption::TlsMode;
@@ -32,6 +33,7 @@ use crate::console;
 use crate::route::{Pooling, Route};
 use crate::session::io::Client;
 use crate::session::login::{LoggedIn, Login};
+use crate::session::patience::Patience;
 use crate::session::{End, Shared, help};
 use crate::stream::ClientStream;
 use crate::throttle::Who;
@@ -41,6 +43,9 @@ static EVERYTHING: LazyLock<EndpointId> = LazyLock::new(|| "ep-pool".parse().exp
 
 /// Who may use the console from the pooler's own account, on a Unix socket.
 const OPERATOR: &str = "pgbouncer";
+
+/// What a client is called that has not said who it is: its database, its role.
+const NOBODY: (&str, &str) = ("(nodb)", "(nouser)");
 
 /// One login.
 struct Attempt<'a> {
@@ -60,7 +65,7 @@ pub(crate) async fn login(
     upstream: &Upstream,
     client: &mut Client,
     startup: Startup,
-    peer: SocketAddr,
+    (peer, patience): (SocketAddr, Patience),
 ) -> Result<Login, End> {
     let role = startup.params.user().ok_or_else(ClientError::no_user)?.to_owned();
     let database = startup.params.database().unwrap_or(&role).to_owned();
@@ -80,7 +85,7 @@ pub(crate) async fn login(
         journal,
         settings,
     };
-    let mut done = attempt.run(client, startup).await;
+    let mut done = patience.limit(attempt.run(client, startup)).await;
     match &mut done {
         Ok(Login::Role(who) | Login::Replication(who)) => {
             who.number = Some(number);
@@ -92,17 +97,17 @@ pub(crate) async fn login(
             admin.application_name = application;
             admin.journal = Some(Box::new(attempt.journal));
         }
-        Err(End::Refuse(error)) => {
-            if attempt.settings.log_disconnections {
-                attempt.journal.closing(&error.message);
-            }
-            if attempt.settings.log_pooler_errors {
-                attempt.journal.warn(format_args!("pooler error: {}", error.message));
-            }
-        }
+        Err(End::Refuse(error)) => attempt.journal.refused(&attempt.settings, &error.message),
         Err(_) => {}
     }
     done
+}
+
+/// A client was told to go before it had said who it is.
+pub(crate) fn never_began(shared: &Shared, peer: SocketAddr) {
+    let here = (0, shared.address.port());
+    Journal::client(shared.pools.number(), NOBODY, peer, here)
+        .refused(&shared.pools.settings(), Farewell::ClientLoginTimeout.message());
 }
 
 impl Attempt<'_> {
@@ -256,3 +261,6 @@ fn encrypted_as_demanded(state: &State, client: &Client) -> Result<(), ClientErr
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,7 +47,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use config::{AuthType, Lists, Plan, PlanError};
 pub use encryption::{Encryption, TlsMode};
-pub(crate) use login::login;
+pub(crate) use login::{login, never_began};
 pub use requests::{Request, Requests, Shutdown};
 pub(crate) use target::NoAddress;
 
