@@ -11,7 +11,7 @@
 //!
 //! In reading order: [`state`] is what the files say, [`door`] answers the rest of the proxy from it, [`config`] says what is understood of a `pgbouncer.ini` and what is refused, [`encryption`] what
 //! its TLS settings mean, [`login`] lets clients in ([`prove`] asks them for proof, [`lookup`] asks a server what a
-//! role must prove, [`startup`] takes what else they said), [`target`] leads to servers ([`sites`] are the addresses of a name), [`server_tls`] encrypts the
+//! role must prove, [`startup`] takes what else they said), [`target`] leads to servers ([`sites`] are the addresses of a name, [`way`] what may change for new connections only), [`server_tls`] encrypts the
 //! way ([`old_certs`] are certificates that rustls does not read), [`peers`] are other processes behind the same
 //! address, [`requests`] is what the console asks of whoever runs this, [`journal`] what is logged. How a pool proves
 //! its role at a server is in `pooled/prove.rs`. Where the next change goes: a setting of the file that must be
@@ -32,6 +32,9 @@ mod sites;
 mod startup;
 mod state;
 mod target;
+#[cfg(test)]
+mod tests;
+mod way;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -116,8 +119,8 @@ impl Upstream {
         (Self(Arc::new(inner)), asked)
     }
 
-    /// As another plan says, from now on; without `encryption` that stays as it is. Entries that are the same keep
-    /// their connections; those of others serve who has them, and nobody else. The settings of pools are
+    /// As another plan says, from now on; without `encryption` that stays as it is. Entries that lead where they led keep
+    /// their connections, whatever else has changed; those of others serve who has them, and nobody else. The settings of pools are
     /// [`crate::Proxy::reconfigure`]'s.
     pub fn reload(&self, plan: Plan, encryption: Option<Encryption>) {
         let before = self.state();

@@ -1,7 +1,7 @@
 //! What the files say, and what is known of roles besides.
 //!
-//! A reload makes a new [`State`]; what did not change in it (entries, and with them their connections; keys of roles whose
-//! line is the same) is kept.
+//! A reload makes a new [`State`]; what did not change in it (entries that lead where they led, and with them their
+//! connections; keys of roles whose line is the same) is kept.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ impl State {
             let id = target::id(&entry.name);
             ids.insert(entry.name.clone(), id.clone());
             let made = Targets::new(entry, &plan, &encryption, users);
-            let kept = known.get(&id).filter(|known| known.is_same(&made)).cloned();
+            let kept = known.get(&id).filter(|known| known.is_same(&made)).map(|known| known.renewed(&made));
             targets.insert(id, kept.unwrap_or(made));
         }
         let peer_id = plan.number("peer_id").min(MAX_PEER);

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use dormouse_base::EndpointId;
 use dormouse_pgwire::ClientError;
@@ -13,16 +12,16 @@ use dormouse_pooler::config::Layer;
 use dormouse_pooler::config::ini::Database;
 use dormouse_pooler::config::userlist::Password;
 use dormouse_runtime::gate::{Closing, Gate, Pass};
+use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
-use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, watch};
 
 use super::Users;
 use super::config::Plan;
 use super::encryption::Encryption;
-use super::server_tls::ServerTls;
 use super::sites::{self, Sites};
+use super::way::Way;
 use crate::backend_stream::BackendStream;
 use crate::wake::{Compute, Introduction, ServerPassword};
 
@@ -61,7 +60,8 @@ impl Targets {
                 host => Place::Tcp(host.to_owned(), port(index)),
             };
             let made = Target::new(place, entry, plan, encryption, users);
-            Arc::new(Target { own_turn: sticky.then(|| (Arc::clone(&turn), index)), ..made })
+            made.way.write().own_turn = sticky.then(|| (Arc::clone(&turn), index));
+            Arc::new(made)
         };
         Self { all: hosts.enumerate().map(target).collect(), turn, sticky }
     }
@@ -86,6 +86,16 @@ impl Targets {
         a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a.is_same(b))
     }
 
+    /// The same servers, to which new connections are made as `other` says from now on.
+    pub(super) fn renewed(&self, other: &Self) -> Self {
+        for (index, (kept, made)) in self.all.iter().zip(&*other.all).enumerate() {
+            let mut way = made.way();
+            way.own_turn = other.sticky.then(|| (Arc::clone(&self.turn), index));
+            *kept.way.write() = way;
+        }
+        Self { sticky: other.sticky, ..self.clone() }
+    }
+
     /// There are others now.
     pub(super) fn replaced(&self) {
         for target in &*self.all {
@@ -107,17 +117,11 @@ enum Place {
 pub(super) struct Target {
     place: Place,
     sites: Sites,
-    /// Whose turn it is, and at which it is this one's; when the next is tried only after a failure.
-    own_turn: Option<(Arc<AtomicUsize>, usize)>,
     /// How many they are.
     siblings: usize,
-    keepalive: Option<TcpKeepalive>,
-    /// `tcp_user_timeout`; zero: the system's.
-    user_timeout: Duration,
     /// Without what is not the connections' business.
     entry: Database,
-    tls: ServerTls,
-    within: Duration,
+    way: RwLock<Way>,
     users: Arc<Users>,
     gate: Arc<Gate>,
     resumed: Notify,
@@ -131,13 +135,9 @@ impl Target {
         Self {
             place,
             sites: Sites::default(),
-            own_turn: None,
             siblings: entry.host.as_deref().unwrap_or_default().split(',').count(),
-            keepalive: keepalive(plan),
-            user_timeout: Duration::from_millis(plan.number("tcp_user_timeout").into()),
-            within: plan.ini.settings.with([&entry.layer]).server_connect_timeout,
-            entry: Database { layer: Layer::default(), ..entry.clone() },
-            tls: encryption.servers.clone(),
+            entry: leading(entry),
+            way: RwLock::new(Way::new(entry, plan, encryption)),
             users: Arc::clone(users),
             gate,
             resumed: Notify::new(),
@@ -146,10 +146,11 @@ impl Target {
     }
 
     fn is_same(&self, other: &Self) -> bool {
-        self.place == other.place
-            && self.entry == other.entry
-            && self.tls.is_same(&other.tls)
-            && self.within == other.within
+        self.place == other.place && self.entry == other.entry && self.way().tls.is_same(&other.way().tls)
+    }
+
+    fn way(&self) -> Way {
+        self.way.read().clone()
     }
 
     pub(super) fn pause(&self) {
@@ -205,6 +206,18 @@ impl Target {
     }
 }
 
+/// What of an entry says where its server is and how to log in there: connections made for another are of no use.
+fn leading(entry: &Database) -> Database {
+    Database {
+        auth_user: None,
+        auth_query: None,
+        auth_dbname: None,
+        load_balance_hosts: None,
+        layer: Layer::default(),
+        ..entry.clone()
+    }
+}
+
 /// A host without an address.
 #[derive(Debug, thiserror::Error)]
 #[error("the address of {host:?} cannot be found: {why}")]
@@ -213,25 +226,8 @@ pub(crate) struct NoAddress {
     why: String,
 }
 
-/// As `tcp_keepalive` and what belongs to it say.
-fn keepalive(plan: &Plan) -> Option<TcpKeepalive> {
-    let seconds = |name| Some(plan.number(name)).filter(|n| *n > 0).map(|n| Duration::from_secs(n.into()));
-    let mut made = TcpKeepalive::new();
-    if let Some(idle) = seconds("tcp_keepidle") {
-        made = made.with_time(idle);
-    }
-    if let Some(interval) = seconds("tcp_keepintvl") {
-        made = made.with_interval(interval);
-    }
-    let count = plan.number("tcp_keepcnt");
-    if count > 0 {
-        made = made.with_retries(count);
-    }
-    matches!(plan.setting("tcp_keepalive").as_str(), "1" | "on" | "true" | "yes").then_some(made)
-}
-
 impl Target {
-    async fn reach(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+    async fn reach(&self, host: &str, port: u16, way: &Way) -> io::Result<TcpStream> {
         let unknown = |why: String| io::Error::other(NoAddress { host: host.to_owned(), why });
         let found =
             tokio::net::lookup_host((host, port)).await.map_err(|error| unknown(error.to_string()))?;
@@ -239,29 +235,16 @@ impl Target {
         if found.is_empty() {
             return Err(unknown("there is none".to_owned()));
         }
-        let stream = sites::connect(&self.sites.found(found), self.within).await?;
-        self.tune(&stream)?;
+        let stream = sites::connect(&self.sites.found(found), way.within).await?;
+        way.tune(&stream)?;
         Ok(stream)
-    }
-
-    fn tune(&self, stream: &TcpStream) -> io::Result<()> {
-        stream.set_nodelay(true)?;
-        let socket = SockRef::from(stream);
-        if let Some(keepalive) = &self.keepalive {
-            socket.set_keepalive(true)?;
-            socket.set_tcp_keepalive(keepalive)?;
-        }
-        if !self.user_timeout.is_zero() {
-            socket.set_tcp_user_timeout(Some(self.user_timeout))?;
-        }
-        Ok(())
     }
 
     /// The next one, unless somebody was faster.
     fn give_turn_away(&self) {
-        if let Some((turn, own)) = &self.own_turn {
+        if let Some((turn, own)) = self.way().own_turn {
             let now = turn.load(Ordering::Relaxed);
-            if now % self.siblings == *own {
+            if now % self.siblings == own {
                 let _other_was_faster =
                     turn.compare_exchange(now, now + 1, Ordering::Relaxed, Ordering::Relaxed);
             }
@@ -287,9 +270,10 @@ impl Compute for Target {
             Place::Unix(path) => UnixStream::connect(path).await.and_then(BackendStream::unix),
             Place::Tcp(host, port) => {
                 let mut reaching = Reaching(Some(self));
-                let stream = self.reach(host, *port).await?;
+                let way = self.way();
+                let stream = self.reach(host, *port, &way).await?;
                 reaching.0 = None;
-                self.tls.wrap(stream, host).await
+                way.tls.wrap(stream, host).await
             }
         }
     }
@@ -297,9 +281,10 @@ impl Compute for Target {
     async fn connect_again(&self, there: Option<SocketAddr>) -> io::Result<BackendStream> {
         match (&self.place, there) {
             (Place::Tcp(host, _), Some(address)) => {
+                let way = self.way();
                 let stream = TcpStream::connect(address).await?;
-                self.tune(&stream)?;
-                self.tls.wrap(stream, host).await
+                way.tune(&stream)?;
+                way.tls.wrap(stream, host).await
             }
             _ => self.connect().await,
         }
@@ -316,7 +301,7 @@ impl Compute for Target {
             parameters: self.entry.parameters.clone(),
             password: self.password(role),
             first_query: self.entry.connect_query.clone().filter(|sql| !sql.is_empty()),
-            within: self.within,
+            within: self.way.read().within,
         })
     }
 
@@ -342,6 +327,14 @@ impl Compute for Target {
     /// Whoever has a connection may go on with it.
     async fn reenter(self: Arc<Self>) -> Result<Pass, ClientError> {
         self.wait(|| false).await.ok_or_else(ClientError::connection_lost)
+    }
+}
+
+#[cfg(test)]
+impl Target {
+    /// As it does to a new connection of its own.
+    pub(super) fn tune(&self, stream: &TcpStream) -> io::Result<()> {
+        self.way().tune(stream)
     }
 }
 
