@@ -16,6 +16,11 @@ const LOG: &str = "the log is written by `dormouse` itself: see its options";
 /// Buffers belong to the runtime.
 const BUFFERS: &str = "not needed: buffers are sized by the proxy";
 
+/// A port.
+const PORT: Kind = Kind::UpTo(65_535);
+/// A process among its peers; 0: it has none.
+const PEER: Kind = Kind::UpTo(16_383);
+
 const fn row(
     name: &'static str,
     kind: Kind,
@@ -29,13 +34,13 @@ const fn row(
 /// The rows, by subject.
 pub(super) const KNOWN: &[Setting] = &[
     row("listen_addr", Kind::Text, "", false, PROXY),
-    row("listen_port", Kind::Int, "6432", false, PROXY),
+    row("listen_port", PORT, "6432", false, PROXY),
     row("listen_backlog", Kind::Int, "128", false, PROXY),
     row("unix_socket_dir", Kind::Text, "/tmp", false, PROXY),
     row("unix_socket_mode", Kind::Text, "0777", false, PROXY),
     row("unix_socket_group", Kind::Text, "", false, PROXY),
     row("so_reuseport", Kind::Bool, "0", false, PROXY),
-    row("peer_id", Kind::Int, "0", true, PROXY),
+    row("peer_id", PEER, "0", true, PROXY),
     row("tcp_defer_accept", Kind::Int, "1", true, PROXY),
     row("tcp_keepalive", Kind::Bool, "1", true, PROXY),
     row("tcp_keepcnt", Kind::Int, "0", true, PROXY),

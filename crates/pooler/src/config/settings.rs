@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::error::ConfigError;
-use super::table::{Kind, Scope, Setting, find};
+use super::table::{Scope, Setting, find};
 use super::value::{PoolMode, Value};
 
 /// Longest piece of a bad value that an error repeats, in characters.
@@ -174,22 +174,22 @@ settings! {
 }
 
 impl Settings {
-    /// Sets one, as configuration files do. Settings that are only accepted are kept as text.
+    /// Sets one, as configuration files do. Settings that are only accepted are kept as SHOW CONFIG has them.
     ///
     /// # Errors
     /// When there is no such setting, or the value does not fit.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
         let setting = find(name).ok_or_else(|| ConfigError::UnknownName(name.to_owned()))?;
         let value = value.trim();
+        let bad = || ConfigError::BadValue {
+            name: setting.name,
+            value: value.chars().take(MAX_SHOWN_VALUE).collect(),
+            kind: setting.kind,
+        };
         if setting.used {
-            return self.put(setting.name, value).ok_or_else(|| ConfigError::BadValue {
-                name: setting.name,
-                value: value.chars().take(MAX_SHOWN_VALUE).collect(),
-                kind: setting.kind,
-            });
+            return self.put(setting.name, value).ok_or_else(bad);
         }
-        let kept = if setting.kind == Kind::Word { value.to_ascii_lowercase() } else { value.to_owned() };
-        self.accepted.insert(setting.name, kept);
+        self.accepted.insert(setting.name, setting.kind.read(value).ok_or_else(bad)?);
         Ok(())
     }
 

@@ -1,15 +1,19 @@
 //! The table of all settings: what SHOW CONFIG lists, and where a name leads.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::known::KNOWN;
 use super::settings::{Settings, USED};
+use super::value::{PoolMode, Value};
 
 /// What a setting takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A number that is not negative.
     Int,
+    /// One that is not larger than this.
+    UpTo(u32),
     /// A time in seconds, with a fraction; units (`ms`, `m`, `h`, `d`) are understood.
     Seconds,
     /// A size in bytes.
@@ -24,11 +28,30 @@ pub enum Kind {
     Text,
 }
 
+impl Kind {
+    /// A value as SHOW CONFIG has it; none when it does not fit. Of text nothing is known here.
+    pub(super) fn read(self, value: &str) -> Option<String> {
+        fn of<T: Value>(value: &str) -> Option<String> {
+            T::read(value).map(|value| value.show())
+        }
+        match self {
+            Self::Int | Self::Bytes => of::<u32>(value),
+            Self::UpTo(most) => u32::read(value).filter(|number| *number <= most).map(|number| number.show()),
+            Self::Seconds => of::<Duration>(value),
+            Self::Bool => of::<bool>(value),
+            Self::PoolMode => of::<PoolMode>(value),
+            Self::Word => Some(value.to_ascii_lowercase()),
+            Self::Text => Some(value.to_owned()),
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     /// As the end of the sentence "it takes …".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Int => "a whole number from 0 to 4294967295",
+            Self::UpTo(most) => return write!(f, "a whole number from 0 to {most}"),
             Self::Seconds => "seconds (`5`, `0.5`) or a number with a unit (`500ms`, `5m`)",
             Self::Bytes => "a number of bytes",
             Self::Bool => "0 or 1",

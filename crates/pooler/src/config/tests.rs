@@ -93,6 +93,37 @@ fn the_case_of_words_does_not_matter() {
 }
 
 #[test]
+fn what_is_only_accepted_must_be_a_value_too_and_is_kept_as_it_is_read() {
+    let mut settings = Settings::default();
+    for (name, value) in [
+        ("tcp_user_timeout", "30s"),
+        ("tcp_keepidle", "x"),
+        ("tcp_keepcnt", "-1"),
+        ("tcp_keepalive", "ture"),
+        ("so_reuseport", "2"),
+        ("peer_id", "x"),
+        ("peer_id", "16384"),
+        ("listen_port", "65536"),
+        ("dns_max_ttl", "soon"),
+        ("pkt_buf", "4k"),
+    ] {
+        let error = settings.set(name, value).unwrap_err();
+        assert!(matches!(error, ConfigError::BadValue { .. }), "{name} = {value}: {error}");
+    }
+    assert_eq!(
+        settings.set("peer_id", "20000").unwrap_err().to_string(),
+        "\"20000\" is not a value for peer_id: it takes a whole number from 0 to 16383"
+    );
+    assert_eq!(settings, Settings::default());
+    for (name, value, shown) in
+        [("tcp_keepalive", "Off", "0"), ("so_reuseport", "TRUE", "1"), ("peer_id", "16383", "16383")]
+    {
+        settings.set(name, value).unwrap();
+        assert_eq!(settings.get(name).as_deref(), Some(shown), "{name}");
+    }
+}
+
+#[test]
 fn lists_of_names() {
     assert_eq!(names(" a, b,,c ").collect::<Vec<_>>(), ["a", "b", "c"]);
     assert_eq!(names("").count(), 0);

@@ -187,9 +187,15 @@ impl Plan {
         text(&self.ini.settings, name)
     }
 
-    /// A setting that is a number; zero when it is none.
+    /// A setting that is a number: it is none but that.
     pub(crate) fn number(&self, name: &str) -> u32 {
         self.setting(name).parse().unwrap_or_default()
+    }
+
+    /// A setting that is on or off.
+    #[must_use]
+    pub fn is_on(&self, name: &str) -> bool {
+        self.setting(name) == "1"
     }
 }
 

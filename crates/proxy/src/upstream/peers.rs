@@ -18,7 +18,7 @@ use super::Upstream;
 const PEER_SHIFT: u32 = 16;
 
 /// The largest number of a process.
-pub(super) const MAX_PEER: u32 = 0x3fff;
+const MAX_PEER: u32 = 0x3fff;
 
 /// What is left of a client's number beside it.
 const NUMBER_MASK: u32 = 0xffff;

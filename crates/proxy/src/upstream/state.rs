@@ -13,7 +13,6 @@ use parking_lot::{Mutex, RwLock};
 
 use super::Plan;
 use super::encryption::Encryption;
-use super::peers::MAX_PEER;
 use super::target::{self, Target, Targets};
 
 /// Roles whose passwords were looked up that are remembered.
@@ -61,7 +60,7 @@ impl State {
             let kept = known.get(&id).filter(|known| known.is_same(&made)).map(|known| known.renewed(&made));
             targets.insert(id, kept.unwrap_or(made));
         }
-        let peer_id = plan.number("peer_id").min(MAX_PEER);
+        let peer_id = plan.number("peer_id");
         Self { plan, encryption, targets, ids, peer_id }
     }
 

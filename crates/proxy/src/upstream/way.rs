@@ -68,5 +68,5 @@ fn keepalive(plan: &Plan) -> Option<TcpKeepalive> {
     if count > 0 {
         made = made.with_retries(count);
     }
-    matches!(plan.setting("tcp_keepalive").as_str(), "1" | "on" | "true" | "yes").then_some(made)
+    plan.is_on("tcp_keepalive").then_some(made)
 }

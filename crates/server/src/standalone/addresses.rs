@@ -31,7 +31,7 @@ pub(super) fn take(plan: &Plan, inherited: Inherited) -> Result<(Vec<Bound>, Vec
         );
         return Ok((passed, told));
     }
-    let shared = matches!(setting(plan, "so_reuseport").as_str(), "1" | "on" | "true" | "yes");
+    let shared = plan.is_on("so_reuseport");
     let failed = |address: String| move |source| PoolError::Listen { address, source };
     let text = setting(plan, "listen_port");
     let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());

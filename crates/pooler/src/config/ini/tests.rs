@@ -39,6 +39,15 @@ alice = query_timeout=3
 "#;
 
 #[test]
+fn a_bad_value_is_told_with_file_and_line_whoever_uses_it() {
+    for line in ["tcp_user_timeout = 30s", "peer_id = 20000", "so_reuseport = 2", "tcp_keepalive = ture"] {
+        let error = read(&format!("[pgbouncer]\n\n{line}\n")).unwrap_err();
+        assert_eq!(error.to_string(), "p.ini, line 3", "{line}");
+        assert!(error.source().unwrap().to_string().contains("is not a value for"), "{line}");
+    }
+}
+
+#[test]
 fn a_whole_file() {
     let ini = read(FILE).unwrap();
     let quoted = ini.database("my \"db\" x").unwrap();
