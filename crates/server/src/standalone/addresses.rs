@@ -38,12 +38,8 @@ pub(super) fn take(plan: &Plan, inherited: Inherited) -> Result<(Vec<Bound>, Vec
     let port: u16 = text
         .parse()
         .map_err(|_| failed(format!("port {text}"))(invalid("listen_port must be from 0 to 65535")))?;
-    let (mut bound, mut told) = (Vec::new(), Vec::new());
-    for name in names(&setting(plan, "listen_addr")) {
-        let here = tcp(name, port, shared, &bound).map_err(failed(format!("{name}, port {port}")))?;
-        told.extend(here.iter().filter_map(Bound::address).map(|address| address.to_string()));
-        bound.extend(here);
-    }
+    let mut bound = all_tcp(&setting(plan, "listen_addr"), port, shared)?;
+    let mut told: Vec<_> = bound.iter().map(Bound::name).collect();
     if !plan.socket_directory.as_os_str().is_empty() {
         let path = plan.socket_directory.join(format!(".s.PGSQL.{port}"));
         let name = path.display().to_string();
@@ -65,9 +61,38 @@ fn passed() -> Result<Vec<Bound>, PoolError> {
     systemd::sockets().into_iter().map(|socket| Bound::lent(socket).map_err(failed)).collect()
 }
 
+/// The addresses of a list of names. One that cannot be had here is left out with a warning, as in PgBouncer; that
+/// nothing is left of the list is an error, and so is an address that another process uses.
+fn all_tcp(list: &str, port: u16, shared: bool) -> Result<Vec<Bound>, PoolError> {
+    let (mut bound, mut missing) = (Vec::new(), None);
+    for name in names(list) {
+        let failed = |source| PoolError::Listen { address: format!("{name}, port {port}"), source };
+        match tcp(name, port, shared, &bound) {
+            Ok(here) => bound.extend(here),
+            Err(NotHad::Missing(error)) => {
+                tracing::warn!("cannot listen on {name}, port {port}, which is left out: {error}");
+                missing = Some(failed(error));
+            }
+            Err(NotHad::Failed(error)) => return Err(failed(error)),
+        }
+    }
+    match missing {
+        Some(error) if bound.is_empty() => Err(error),
+        _ => Ok(bound),
+    }
+}
+
+/// Why an address is not listened on.
+#[derive(Debug)]
+enum NotHad {
+    /// This machine does not have it, or nobody knows the name.
+    Missing(io::Error),
+    Failed(io::Error),
+}
+
 /// The addresses of a name, without those that are in `taken` already. One that this machine does not have is left out
 /// where the name has another: IPv6 may be switched off.
-fn tcp(name: &str, port: u16, shared: bool, taken: &[Bound]) -> io::Result<Vec<Bound>> {
+fn tcp(name: &str, port: u16, shared: bool, taken: &[Bound]) -> Result<Vec<Bound>, NotHad> {
     let ip = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     let addresses: Vec<SocketAddr> = match ip {
         _ if name == "*" => {
@@ -75,7 +100,7 @@ fn tcp(name: &str, port: u16, shared: bool, taken: &[Bound]) -> io::Result<Vec<B
             all.map(|ip: IpAddr| SocketAddr::new(ip, port)).into()
         }
         Ok(ip) => vec![SocketAddr::new(ip, port)],
-        Err(_) => (name, port).to_socket_addrs()?.collect(),
+        Err(_) => (name, port).to_socket_addrs().map_err(NotHad::Missing)?.collect(),
     };
     let (mut bound, mut missing) = (Vec::new(), None);
     for mut address in addresses {
@@ -89,11 +114,11 @@ fn tcp(name: &str, port: u16, shared: bool, taken: &[Bound]) -> io::Result<Vec<B
         match Bound::to_one_kind(address, shared) {
             Ok(it) => bound.push(it),
             Err(error) if is_missing(&error) => missing = Some(error),
-            Err(error) => return Err(error),
+            Err(error) => return Err(NotHad::Failed(error)),
         }
     }
     match missing {
-        Some(error) if bound.is_empty() => Err(error),
+        Some(error) if bound.is_empty() => Err(NotHad::Missing(error)),
         _ => Ok(bound),
     }
 }
@@ -128,5 +153,30 @@ mod tests {
         }
         // TEST-NET-1: no machine has it.
         assert!(tcp("192.0.2.1", 0, false, &all).is_err());
+    }
+
+    #[test]
+    fn what_this_machine_does_not_have_is_left_out_of_a_list() {
+        let names = |list: &str| -> Vec<String> {
+            let all = all_tcp(list, 0, false).unwrap();
+            all.iter().filter_map(Bound::address).map(|address| address.ip().to_string()).collect()
+        };
+        // TEST-NET-1, and a name that nobody may have.
+        let missing = ["192.0.2.1", "nowhere.invalid"];
+        for missing in missing {
+            assert_eq!(names(&format!("{missing}, 127.0.0.2")), ["127.0.0.2"], "{missing}");
+            assert_eq!(names(&format!("127.0.0.2, {missing}")), ["127.0.0.2"], "{missing}");
+        }
+        assert!(names("").is_empty());
+        let error = all_tcp(&missing.join(","), 0, false).unwrap_err();
+        assert!(error.to_string().contains("nowhere.invalid"), "{error}");
+    }
+
+    #[test]
+    fn an_address_that_another_uses_is_never_left_out() {
+        let used = std::net::TcpListener::bind("127.0.0.3:0").unwrap();
+        let port = used.local_addr().unwrap().port();
+        let error = all_tcp("127.0.0.2, 127.0.0.3", port, false).unwrap_err();
+        assert!(error.to_string().contains("cannot listen on 127.0.0.3"), "{error}");
     }
 }
