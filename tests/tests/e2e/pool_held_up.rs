@@ -220,6 +220,45 @@ async fn a_session_that_is_busy_at_reconnect_ends_when_it_rests() {
     });
 }
 
+/// Waits until a client is ended while it does nothing.
+async fn until_ended(client: &Client) {
+    let start = Mono::now();
+    while !client.is_closed() {
+        assert!(start.elapsed() < WITHIN, "it keeps its server");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_whose_entry_leads_elsewhere_now_ends_when_it_rests() {
+    let Some(foreign) = server(15) else { return };
+    let settings = "pool_mode = session\nserver_fast_close = ";
+    let pooler = pooler(&foreign, "dbname=postgres", &format!("{settings}1"));
+    let reload = |database: &str, fast: u8| {
+        configure(&pooler, &foreign, database, &format!("{settings}{fast}"));
+        console(&pooler, "reload");
+    };
+    let [rests, works] = [pooler.connect("s", "new", "db").await, pooler.connect("s", "new", "db").await];
+    rests.batch_execute("select 1").await.unwrap();
+    works.batch_execute("begin").await.unwrap();
+    reload("dbname=postgres application_name=x", 1);
+    until_ended(&rests).await;
+    works.batch_execute("select 1").await.unwrap();
+    assert!(works.batch_execute("commit").await.is_ok() || works.is_closed());
+    until_ended(&works).await;
+    // Without it they stay, and who has a new one has nothing to fear from it later.
+    let stays = pooler.connect("s", "new", "db").await;
+    stays.batch_execute("select 1").await.unwrap();
+    reload("dbname=postgres application_name=y", 0);
+    tokio::time::sleep(A_WHILE).await;
+    stays.batch_execute("select 1").await.unwrap();
+    let late = pooler.connect("s", "new", "db").await;
+    late.batch_execute("select 1").await.unwrap();
+    reload("dbname=postgres application_name=y", 1);
+    until_ended(&stays).await;
+    late.batch_execute("select 1").await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn guesses_at_once_are_not_for_free() {
     let Some(foreign) = server(15) else { return };

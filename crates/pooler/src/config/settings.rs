@@ -133,7 +133,7 @@ settings! {
     server_reset_query_always: bool = "0", "0", Pool now;
     /// Hand out the backend that was idle longest, instead of the one used last.
     server_round_robin: bool = "0", "0", Pool now;
-    /// After RECONNECT, close backends of session mode without waiting for their clients.
+    /// After RECONNECT, or when a reload or a name leads elsewhere, close backends of session mode without waiting for their clients.
     server_fast_close: bool = "0", "0", Pool now;
     /// Prepared statements kept on one backend; at least one is. Session mode has no such limit.
     max_prepared_statements: u32 = "200", "200", Pool now;

@@ -245,6 +245,10 @@ impl ClientInfo {
     pub(super) fn link(&self, key: &Arc<Key>, now: Mono) {
         let mut link = self.link.lock();
         self.shown.store(false, Ordering::Release);
+        if !link.target.as_ref().is_some_and(|known| Arc::ptr_eq(known, key)) {
+            // What was said of another is not said of this one.
+            self.hurried.store(false, Ordering::Release);
+        }
         (link.target, link.since) = (Some(Arc::clone(key)), now);
         self.doing.store(Doing::Linked as u8, Ordering::Relaxed);
     }

@@ -115,6 +115,15 @@ impl Key {
         self.line.as_ref().is_some_and(|line| line.is_posted())
     }
 
+    /// Whether whoever comes now gets another: RECONNECT came, or its entry or name leads elsewhere.
+    pub(super) fn is_replaced(&self) -> bool {
+        self.doomed.load(Ordering::Relaxed) || self.leads_elsewhere()
+    }
+
+    fn leads_elsewhere(&self) -> bool {
+        *self.end.borrow() == Some(Closing::Replaced)
+    }
+
     /// Whether it is closed when it is free: it is to be replaced, or leads to what is there no more.
     pub(crate) fn is_doomed(&self) -> bool {
         self.doomed.load(Ordering::Relaxed) || self.end.borrow().is_some()
@@ -198,7 +207,7 @@ impl Held {
 
     /// Whether who comes now gets another.
     pub(super) fn leads_elsewhere(&self) -> bool {
-        *self.key.end.borrow() == Some(Closing::Replaced)
+        self.key.leads_elsewhere()
     }
 
     /// What it calls itself, as far as PostgreSQL has told.

@@ -296,7 +296,7 @@ fn watch(pool: &Arc<Pool>, backend: &Key) {
             let Some(pool) = weak.upgrade() else { return };
             pool.ends(&closing);
             if over || *closing.borrow() == Some(Closing::Replaced) {
-                return;
+                return pool.close_fast();
             }
         }
     });

@@ -221,15 +221,19 @@ impl Pool {
             inner.books.reconnect(&mut self.gate())
         };
         closed.iter().for_each(|held| farewell(held, CloseReason::Reconnect.as_str()));
-        if self.config().server_fast_close {
-            self.end_resting_clients();
-        }
+        self.close_fast();
     }
 
-    /// Clients that keep a backend which is to be closed, and do nothing with it, are ended with it.
-    fn end_resting_clients(&self) {
+    /// With `server_fast_close` clients that keep a backend which is to be replaced are ended with it, as soon as they do
+    /// nothing with it.
+    pub(super) fn close_fast(&self) {
+        if !self.config().server_fast_close {
+            return;
+        }
         for client in self.clients() {
-            client.hurry();
+            if client.linked().is_some_and(|key| key.is_replaced()) {
+                client.hurry();
+            }
         }
     }
 

@@ -202,6 +202,8 @@ impl Pool {
         }
         drop(inner);
         self.room.limit(&self.key, config);
+        // What was read with it may have replaced backends.
+        self.close_fast();
         self.poke.notify_one();
     }
 
