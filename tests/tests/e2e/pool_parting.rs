@@ -58,6 +58,18 @@ async fn who_goes_is_logged_and_a_server_is_not_blamed_for_its_client() {
 }
 
 #[tokio::test]
+async fn who_has_logged_in_and_finds_no_room_is_logged_as_others_that_are_refused() {
+    let Some(foreign) = server(15) else { return };
+    let pooler = pooler(&foreign, "max_client_conn = 1");
+    let _first = client(&pooler).await;
+    let packet = startup(PROTOCOL_3_0, &[("user", "s"), ("database", "db")]);
+    assert!(Raw::open(pooler.port).await.login(&packet, "new").await.is_err());
+    for begins in ["closing because: ", "pooler error: "] {
+        pooler.wait_for_log(&format!("{begins}no more connections allowed (max_client_conn)"));
+    }
+}
+
+#[tokio::test]
 async fn who_says_too_much_at_once_hears_so() {
     let Some(foreign) = server(15) else { return };
     let pooler = pooler(&foreign, "");

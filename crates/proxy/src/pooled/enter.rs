@@ -34,7 +34,7 @@ pub(crate) fn enter(
 ) -> Result<(), (Box<Connection>, ClientError)> {
     let startup = match Startup::read(&who.startup.params) {
         Ok(startup) => startup,
-        Err(error) => return Err((Box::new(connection), invalid(&error))),
+        Err(error) => return Err((Box::new(connection), refuse(shared, &who, invalid(&error)))),
     };
     let key = PoolKey {
         endpoint: who.endpoint.clone(),
@@ -48,7 +48,7 @@ pub(crate) fn enter(
     let name = who.name.take().filter(|name| *name != key.role);
     let (pool, seated) = match shared.pools.enter(key, name.as_deref()) {
         Ok(entered) => entered,
-        Err(error) => return Err((Box::new(connection), error)),
+        Err(error) => return Err((Box::new(connection), refuse(shared, &who, error))),
     };
     let mode = match who.mode {
         Some(Pooling::Mode(mode)) => mode,
@@ -125,6 +125,14 @@ impl Future for Life {
         tracing::debug!(?ended, "pooled session ended");
         Poll::Ready(())
     }
+}
+
+/// A client that has logged in may not come in.
+fn refuse(shared: &Shared, who: &LoggedIn, error: ClientError) -> ClientError {
+    if let Some(journal) = &who.journal {
+        journal.refused(&shared.pools.settings(), &error.message);
+    }
+    error
 }
 
 fn invalid(error: &dyn std::error::Error) -> ClientError {

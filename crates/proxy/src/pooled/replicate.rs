@@ -40,15 +40,16 @@ pub(crate) async fn replicate(
     peer: SocketAddr,
 ) -> (Option<Client>, Result<(), End>) {
     let journal = who.journal.take();
-    let say = |why: &str| {
-        if let Some(journal) = &journal {
-            journal.closing(why);
-        }
-    };
     match run(shared, &mut client, &who, peer).await {
-        Ok(()) => say("client close request"),
+        Ok(()) => {
+            if let Some(journal) = &journal {
+                journal.closing("client close request");
+            }
+        }
         Err(End::Refuse(error)) => {
-            say(&error.message);
+            if let Some(journal) = &journal {
+                journal.refused(&shared.pools.settings(), &error.message);
+            }
             return (Some(client), Err(End::Refuse(error)));
         }
         Err(end) => return (Some(client), Err(end)),
