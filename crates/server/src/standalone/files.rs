@@ -69,13 +69,13 @@ pub(super) fn plan(ini: Ini, file: &Path) -> Result<Plan, LoadError> {
         users(&path, auth != "any", &mut lists);
     }
     // The others are only needed for what refers to them.
-    if auth == "hba"
-        && let Some(path) = named("auth_hba_file")
-    {
-        lists.hba = Hba::parse(&read(&path)?).map_err(|source| LoadError::Hba { path, source })?;
-    }
-    if let Some(path) = named("auth_ident_file") {
-        lists.ident = Ident::parse(&read(&path)?).map_err(|source| LoadError::Hba { path, source })?;
+    if auth == "hba" {
+        if let Some(path) = named("auth_hba_file") {
+            lists.hba = Hba::parse(&read(&path)?).map_err(|source| LoadError::Hba { path, source })?;
+        }
+        if let Some(path) = named("auth_ident_file") {
+            lists.ident = Ident::parse(&read(&path)?).map_err(|source| LoadError::Hba { path, source })?;
+        }
     }
     Plan::new(ini, lists).map_err(|source| LoadError::Plan { path: file.to_owned(), source })
 }
@@ -100,4 +100,24 @@ fn users(path: &Path, needed: bool, lists: &mut Lists) {
 
 fn read(path: &Path) -> Result<String, LoadError> {
     std::fs::read_to_string(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_hba_are_read_for_hba_only() {
+        let read = |auth: &str| {
+            let text = format!(
+                "[pgbouncer]\nauth_type = {auth}\nauth_hba_file = /nowhere/hba\nauth_ident_file = /nowhere/map\n"
+            );
+            let ini = ini::parse(&text, "test", &mut |_| Err(io::ErrorKind::NotFound.into())).unwrap();
+            plan(ini, Path::new("test"))
+        };
+        for auth in ["md5", "cert", "peer", "trust"] {
+            read(auth).unwrap();
+        }
+        assert!(matches!(read("hba"), Err(LoadError::Read { .. })));
+    }
 }
