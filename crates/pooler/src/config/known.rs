@@ -13,6 +13,20 @@ const ROLES: &str = "roles and their verifiers are in Dormouse's metadata";
 const LOCAL: &str = "not needed: computes are reached by private Unix sockets";
 /// Logging goes to standard error and the operator's collector.
 const LOG: &str = "the log is written by `dormouse` itself: see its options";
+// What follows has no effect in PgBouncer's place either, so the notes must be true there, too.
+
+/// What waits in the kernel.
+const BACKLOG: &str = "the proxy chooses how long its queue is, and takes clients at once";
+/// The library has no others.
+const SUITES: &str = "the suites of TLS 1.2 cannot be chosen: only safe ones are offered";
+/// Keys are exchanged by elliptic curves only.
+const KEYS: &str = "not needed: the curves for exchanging keys are the library's";
+/// Verifiers that come from elsewhere are used as they are.
+const ROUNDS: &str = "SCRAM verifiers that are made here have PostgreSQL's 4096 rounds";
+/// The pooler keeps none of their addresses.
+const NAMES: &str = "the system looks names of servers up, for each new connection to one that has a name";
+/// Whoever wants it elsewhere reads it there.
+const STREAM: &str = "the log goes to a file or to standard error";
 /// Buffers belong to the runtime.
 const BUFFERS: &str = "not needed: buffers are sized by the proxy";
 
@@ -35,13 +49,13 @@ const fn row(
 pub(super) const KNOWN: &[Setting] = &[
     row("listen_addr", Kind::Text, "", false, PROXY),
     row("listen_port", PORT, "6432", false, PROXY),
-    row("listen_backlog", Kind::Int, "128", false, PROXY),
+    row("listen_backlog", Kind::Int, "128", false, BACKLOG),
     row("unix_socket_dir", Kind::Text, "/tmp", false, PROXY),
     row("unix_socket_mode", Kind::Text, "0777", false, PROXY),
-    row("unix_socket_group", Kind::Text, "", false, PROXY),
+    row("unix_socket_group", Kind::Text, "", false, "sockets have the group of their process"),
     row("so_reuseport", Kind::Bool, "0", false, PROXY),
     row("peer_id", PEER, "0", true, PROXY),
-    row("tcp_defer_accept", Kind::Int, "1", true, PROXY),
+    row("tcp_defer_accept", Kind::Int, "1", true, BACKLOG),
     row("tcp_keepalive", Kind::Bool, "1", true, PROXY),
     row("tcp_keepcnt", Kind::Int, "0", true, PROXY),
     row("tcp_keepidle", Kind::Int, "0", true, PROXY),
@@ -51,16 +65,16 @@ pub(super) const KNOWN: &[Setting] = &[
     row("client_tls_ca_file", Kind::Text, "", true, PROXY),
     row("client_tls_cert_file", Kind::Text, "", true, PROXY),
     row("client_tls_key_file", Kind::Text, "", true, PROXY),
-    row("client_tls_ciphers", Kind::Text, "default", true, PROXY),
+    row("client_tls_ciphers", Kind::Text, "default", true, SUITES),
     row("client_tls13_ciphers", Kind::Text, "", true, PROXY),
     row("client_tls_protocols", Kind::Text, "secure", true, PROXY),
-    row("client_tls_dheparams", Kind::Text, "auto", true, PROXY),
-    row("client_tls_ecdhcurve", Kind::Text, "auto", true, PROXY),
+    row("client_tls_dheparams", Kind::Text, "auto", true, KEYS),
+    row("client_tls_ecdhcurve", Kind::Text, "auto", true, KEYS),
     row("auth_type", Kind::Word, "md5", true, ROLES),
     row("auth_file", Kind::Text, "", true, ROLES),
     row("auth_hba_file", Kind::Text, "", true, ROLES),
     row("auth_ident_file", Kind::Text, "", true, ROLES),
-    row("auth_ldap_options", Kind::Text, "", true, ROLES),
+    row("auth_ldap_options", Kind::Text, "", true, "roles are not looked up by LDAP"),
     row("auth_user", Kind::Text, "", true, ROLES),
     row("auth_dbname", Kind::Text, "", true, ROLES),
     row(
@@ -71,22 +85,22 @@ pub(super) const KNOWN: &[Setting] = &[
         true,
         ROLES,
     ),
-    row("scram_iterations", Kind::Int, "4096", true, ROLES),
+    row("scram_iterations", Kind::Int, "4096", true, ROUNDS),
     row("server_tls_sslmode", Kind::Word, "prefer", true, LOCAL),
     row("server_tls_ca_file", Kind::Text, "", true, LOCAL),
     row("server_tls_cert_file", Kind::Text, "", true, LOCAL),
     row("server_tls_key_file", Kind::Text, "", true, LOCAL),
-    row("server_tls_ciphers", Kind::Text, "default", true, LOCAL),
+    row("server_tls_ciphers", Kind::Text, "default", true, SUITES),
     row("server_tls13_ciphers", Kind::Text, "", true, LOCAL),
     row("server_tls_protocols", Kind::Text, "secure", true, LOCAL),
-    row("dns_max_ttl", Kind::Seconds, "15", true, LOCAL),
-    row("dns_nxdomain_ttl", Kind::Seconds, "15", true, LOCAL),
-    row("dns_zone_check_period", Kind::Seconds, "0", true, LOCAL),
-    row("resolv_conf", Kind::Text, "", false, LOCAL),
+    row("dns_max_ttl", Kind::Seconds, "15", true, NAMES),
+    row("dns_nxdomain_ttl", Kind::Seconds, "15", true, NAMES),
+    row("dns_zone_check_period", Kind::Seconds, "0", true, NAMES),
+    row("resolv_conf", Kind::Text, "", false, NAMES),
     row("logfile", Kind::Text, "", true, LOG),
-    row("syslog", Kind::Bool, "0", true, LOG),
-    row("syslog_ident", Kind::Text, "pgbouncer", true, LOG),
-    row("syslog_facility", Kind::Text, "daemon", true, LOG),
+    row("syslog", Kind::Bool, "0", true, STREAM),
+    row("syslog_ident", Kind::Text, "pgbouncer", true, STREAM),
+    row("syslog_facility", Kind::Text, "daemon", true, STREAM),
     row("pidfile", Kind::Text, "", false, LOG),
     row("job_name", Kind::Text, "pgbouncer", false, LOG),
     row("user", Kind::Text, "", false, LOG),

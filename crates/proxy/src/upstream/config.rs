@@ -220,3 +220,33 @@ fn auth_type(text: &str) -> Result<AuthType, PlanError> {
         _ => Err(refused("must be any, trust, plain, md5, scram-sha-256, cert, peer or hba")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dormouse_pooler::config::ini;
+
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_settings_without_effect_is_true_here() {
+        let idle = || table().filter(|setting| !setting.used && !Plan::honours(setting.name));
+        let lines: String = idle().map(|setting| format!("{} = 7\n", setting.name)).collect();
+        let text = format!("[pgbouncer]\n{}", lines.replace("syslog = 7", "syslog = 1"));
+        let ini = ini::parse(&text, "test", &mut |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
+        let ignored = Plan::new(ini, Lists::default()).unwrap().ignored();
+        assert_eq!(ignored.len(), idle().count());
+        let page = include_str!("../../../../docs/reference/pgbouncer.md");
+        for (name, note) in ignored {
+            for other in ["dormouse up", "compute", "metadata", "options"] {
+                assert!(!note.contains(other), "{name}: {note}");
+            }
+            let family = ["syslog*", "dns_*", "*_tls_ciphers", "*_dheparams", "*_ecdhcurve"].into_iter().any(
+                |family| match family.strip_suffix('*') {
+                    Some(start) => name.starts_with(start),
+                    None => name.ends_with(&family[1..]),
+                },
+            );
+            assert!(family || name == "auth_ldap_options" || page.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+}
