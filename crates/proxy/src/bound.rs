@@ -22,7 +22,7 @@ use crate::stream::ClientStream;
 const BACKLOG: i32 = 4096;
 
 /// A serverless client that froze leaves a dead connection; the system finds it within 60 + 5 × 10 s.
-const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(10), 5);
+pub(crate) const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(10), 5);
 
 /// The address that stands for a client of a Unix socket.
 pub const UNIX_PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);

@@ -6,7 +6,7 @@ mod watch;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dormouse_base::EndpointId;
@@ -15,6 +15,7 @@ use dormouse_pooler::config::Settings;
 use dormouse_runtime::shard::{Shard, Shards};
 use dormouse_runtime::task::Scope;
 use parking_lot::Mutex;
+use socket2::SockRef;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -149,6 +150,7 @@ impl Proxy {
         let listening = listening.collect::<io::Result<Vec<_>>>()?;
         let shared = &self.door.shared;
         shared.listening.lock().extend(listening.iter().map(Arc::downgrade));
+        self.tune();
         keep_averages(shared, scope);
         let token = scope.token();
         let (watched, ended) = (Arc::clone(shared), token.clone());
@@ -255,7 +257,20 @@ impl Proxy {
     pub fn reconfigure(&self, settings: &Settings) {
         self.door.limit(clients(settings));
         self.door.shared.pools.change(settings);
+        self.tune();
         self.keep_up();
+    }
+
+    /// In PgBouncer's place its file has a say in the options of clients' sockets.
+    fn tune(&self) {
+        let shared = &self.door.shared;
+        let Some(upstream) = &shared.upstream else { return };
+        let listening: Vec<_> = shared.listening.lock().iter().filter_map(Weak::upgrade).collect();
+        for socket in listening.iter().filter(|socket| socket.is_tcp()) {
+            if let Err(error) = upstream.tune_clients(&SockRef::from(&**socket)) {
+                tracing::warn!(%error, "cannot set socket options");
+            }
+        }
     }
 
     /// Makes the pools that are kept up without clients.

@@ -46,6 +46,7 @@ use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pooler::config::Settings;
 use dormouse_pooler::config::ini::{Database, Ini};
 use parking_lot::{Mutex, RwLock};
+use socket2::SockRef;
 use tokio::sync::{mpsc, oneshot};
 
 pub use config::{AuthType, Lists, Plan, PlanError};
@@ -158,6 +159,11 @@ impl Upstream {
     #[must_use]
     pub fn ini(&self) -> Ini {
         self.state().plan.ini.clone()
+    }
+
+    /// Sets the options of clients that will come by a socket.
+    pub(crate) fn tune_clients(&self, listening: &SockRef<'_>) -> std::io::Result<()> {
+        way::tune_clients(listening, &self.state().plan)
     }
 
     /// TLS for a new client, if it is offered.

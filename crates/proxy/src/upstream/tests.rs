@@ -97,6 +97,31 @@ async fn options_of_sockets_are_those_of_the_last_reload() {
     assert_eq!(upstream.app().introduction("app", "x").unwrap().within, Duration::from_secs(9));
 }
 
+#[tokio::test]
+async fn clients_have_the_options_of_the_last_reload() {
+    let file = |settings: &str| format!("[databases]\n[pgbouncer]\n{settings}\n");
+    let upstream = upstream(&file("tcp_keepcnt = 3"));
+    let listening = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = || {
+        upstream.tune_clients(&SockRef::from(&listening)).unwrap();
+        let _near = std::net::TcpStream::connect(listening.local_addr().unwrap()).unwrap();
+        let client = listening.accept().unwrap().0;
+        let socket = SockRef::from(&client);
+        (
+            socket.keepalive().unwrap(),
+            socket.tcp_keepalive_time().unwrap().as_secs(),
+            socket.tcp_keepalive_retries().unwrap(),
+            socket.tcp_user_timeout().unwrap(),
+        )
+    };
+    assert_eq!(client(), (true, 60, 3, None));
+    upstream.reads(&file("tcp_keepidle = 77\ntcp_user_timeout = 1234"));
+    assert_eq!(client(), (true, 77, 5, Some(Duration::from_millis(1234))));
+    upstream.reads(&file("tcp_keepalive = 0"));
+    let (keepalive, _, _, user_timeout) = client();
+    assert_eq!((keepalive, user_timeout), (false, None));
+}
+
 /// A server that only encrypts. Gives its port.
 async fn encrypting(identity: &Path, scope: &Scope) -> u16 {
     let tls = Tls::load_or_make(identity, "localhost", None).unwrap();

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use super::config::Plan;
 use super::encryption::Encryption;
 use super::server_tls::ServerTls;
+use crate::bound::KEEPALIVE;
 
 /// One way.
 #[derive(Clone)]
@@ -32,8 +33,8 @@ impl Way {
     pub(super) fn new(entry: &Database, plan: &Plan, encryption: &Encryption) -> Self {
         Self {
             own_turn: None,
-            keepalive: keepalive(plan),
-            user_timeout: Duration::from_millis(plan.number("tcp_user_timeout").into()),
+            keepalive: keepalive(plan, TcpKeepalive::new()),
+            user_timeout: user_timeout(plan),
             within: plan.ini.settings.with([&entry.layer]).server_connect_timeout,
             tls: encryption.servers.clone(),
         }
@@ -54,10 +55,26 @@ impl Way {
     }
 }
 
-/// As `tcp_keepalive` and what belongs to it say.
-fn keepalive(plan: &Plan) -> Option<TcpKeepalive> {
+/// Sets the options of clients' sockets, which each inherits from the one that it comes by. What is not set is as for
+/// clients of computes: the system's own times are hours.
+pub(super) fn tune_clients(listening: &SockRef<'_>, plan: &Plan) -> io::Result<()> {
+    let (idle, interval, retries) = KEEPALIVE;
+    let usual = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(retries);
+    let keepalive = keepalive(plan, usual);
+    listening.set_keepalive(keepalive.is_some())?;
+    if let Some(keepalive) = keepalive {
+        listening.set_tcp_keepalive(&keepalive)?;
+    }
+    listening.set_tcp_user_timeout(Some(user_timeout(plan)))
+}
+
+fn user_timeout(plan: &Plan) -> Duration {
+    Duration::from_millis(plan.number("tcp_user_timeout").into())
+}
+
+/// As `tcp_keepalive` and what belongs to it say; `made` has what they do not say.
+fn keepalive(plan: &Plan, mut made: TcpKeepalive) -> Option<TcpKeepalive> {
     let seconds = |name| Some(plan.number(name)).filter(|n| *n > 0).map(|n| Duration::from_secs(n.into()));
-    let mut made = TcpKeepalive::new();
     if let Some(idle) = seconds("tcp_keepidle") {
         made = made.with_time(idle);
     }
