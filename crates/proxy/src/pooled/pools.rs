@@ -25,8 +25,12 @@ use super::seats::{Hall, Seat, Seated, limits};
 use crate::traffic::{self, Traffic};
 use crate::wake::Wake;
 
-/// Pools that have neither clients nor backends are forgotten when so many new ones have come.
+/// Pools that have neither clients nor backends are forgotten when so many new ones have come,
 const SWEEP_AFTER: usize = 256;
+
+/// in PgBouncer's place only beyond so many: there a pool, and with it what was counted, is kept until
+/// `pool_idle_timeout`, which may be never.
+const MAX_UNUSED: usize = 10_000;
 
 /// How often it is looked for pools that nobody needs.
 const SWEEP_EVERY: Duration = Duration::from_millis(333);
@@ -72,6 +76,11 @@ fn log(pools: &[Arc<Pool>], stands_in: bool) {
     }
 }
 
+/// Whether pools that are not used are forgotten before one is added to so many.
+fn is_time_to_sweep(pools: usize, stands_in: bool) -> bool {
+    pools % SWEEP_AFTER == SWEEP_AFTER - 1 && (!stands_in || pools >= MAX_UNUSED)
+}
+
 /// All pools.
 pub(crate) struct Pools {
     all: Mutex<QuickMap<PoolKey, Arc<Pool>>>,
@@ -105,7 +114,7 @@ impl Pools {
         if let Some(pool) = all.get(&key) {
             return Arc::clone(pool);
         }
-        if all.len() % SWEEP_AFTER == SWEEP_AFTER - 1 {
+        if is_time_to_sweep(all.len(), self.wake.stands_in()) {
             all.retain(|_, pool| Arc::strong_count(pool) > 1 || !pool.is_unused());
         }
         let home = self.shards[self.home(&key.endpoint)].clone();
@@ -353,5 +362,37 @@ impl Pools {
         let mut hasher = DefaultHasher::new();
         endpoint.hash(&mut hasher);
         usize::try_from(hasher.finish() % self.shards.len() as u64).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dormouse_pooler::config::ini;
+    use dormouse_runtime::shard::Shards;
+
+    use super::*;
+    use crate::upstream::{Encryption, Lists, Plan, Upstream};
+
+    #[tokio::test]
+    async fn a_pool_that_nobody_uses_any_more_is_kept_with_what_was_counted() {
+        let ini = ini::parse("[databases]\n* =\n", "test", &mut |_| Err(std::io::ErrorKind::NotFound.into()));
+        let plan = Plan::new(ini.unwrap(), Lists::default()).unwrap();
+        let encryption = Encryption::load(&plan).unwrap();
+        let upstream = Upstream::new(plan, encryption).0;
+        let settings = upstream.settings();
+        let shards = Shards::start(1).unwrap();
+        let pools = Pools::new(shards.all(), Arc::new(Listeners::new(Arc::new(upstream.clone()))), settings);
+        let entry = upstream.database("x").unwrap();
+        for n in 0..2 * SWEEP_AFTER {
+            let _made = pools.get(upstream.key(&entry, &n.to_string(), "anna"));
+        }
+        assert_eq!(pools.list().len(), 2 * SWEEP_AFTER);
+    }
+
+    #[test]
+    fn in_pgbouncers_place_pools_are_kept_up_to_a_limit() {
+        let first = |stands_in| (0..).find(|pools| is_time_to_sweep(*pools, stands_in)).unwrap();
+        assert_eq!(first(false), SWEEP_AFTER - 1);
+        assert!((MAX_UNUSED..MAX_UNUSED + SWEEP_AFTER).contains(&first(true)));
     }
 }
