@@ -290,7 +290,8 @@ fn what_cannot_be_had_is_refused_with_its_place() {
         ("auth_dbname = pgbouncer", "cannot use the reserved"),
         ("client_tls_sslmode = require", "client_tls_cert_file"),
         ("server_tls_sslmode = verify-full", "server_tls_ca_file"),
-        ("listen_port = 99999", "listen_port must be"),
+        ("listen_port = 99999", "not a value for listen_port"),
+        ("tcp_user_timeout = 30s", "p.ini, line 10"),
     ] {
         let said = start("db = host=x", setting, "");
         assert!(said.contains(word), "{setting}: {said}");

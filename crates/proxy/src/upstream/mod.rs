@@ -121,9 +121,9 @@ impl Upstream {
     }
 
     /// As another plan says, from now on; without `encryption` that stays as it is. Entries that lead where they led keep
-    /// their connections, whatever else has changed; those of others serve who has them, and nobody else. The settings of pools are
-    /// [`crate::Proxy::reconfigure`]'s.
-    pub fn reload(&self, plan: Plan, encryption: Option<Encryption>) {
+    /// their connections, whatever else has changed; those of others serve who has them, and nobody else. What happens to
+    /// these is for the new settings to say, so `reconfigure` passes them on before ([`crate::Proxy::reconfigure`]).
+    pub fn reload(&self, plan: Plan, encryption: Option<Encryption>, reconfigure: impl FnOnce(&Settings)) {
         let before = self.state();
         let encryption = encryption.unwrap_or_else(|| before.encryption.clone());
         let state = State::new(plan, encryption, &before.targets, &self.0.users);
@@ -132,6 +132,7 @@ impl Upstream {
         }
         *self.0.state.write() = Arc::new(state);
         let state = self.state();
+        reconfigure(&state.plan.ini.settings);
         for (id, old) in &before.targets {
             if !state.targets.get(id).is_some_and(|new| new.is_same(old)) {
                 old.replaced();

@@ -27,7 +27,7 @@ fn upstream(text: &str) -> Upstream {
 impl Upstream {
     fn reads(&self, text: &str) {
         let (plan, encryption) = plan(text);
-        self.reload(plan, Some(encryption));
+        self.reload(plan, Some(encryption), |_| {});
     }
 
     /// The server of the database `app`.

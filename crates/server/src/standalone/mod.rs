@@ -326,10 +326,10 @@ impl Pooler {
         if whole {
             plan.lists.problems.iter().for_each(|problem| tracing::error!("{problem}"));
         }
-        self.upstream.reload(plan, encryption);
-        let settings = self.upstream.settings();
-        self.proxy.reconfigure(&settings);
-        self.speak(settings.verbose);
+        self.upstream.reload(plan, encryption, |settings| {
+            self.proxy.reconfigure(settings);
+            self.speak(settings.verbose);
+        });
         if whole {
             tracing::info!("the configuration was read again");
         }
