@@ -281,6 +281,26 @@ async fn spellings_that_are_not_what_they_seem() {
 }
 
 #[tokio::test]
+async fn settings_end_with_their_transaction_where_that_is_wanted() {
+    let pooler = Pooler::start(&[("server_reset_query_always", "1"), ("default_pool_size", "1")]);
+    let (mut pooled, mut alone) = (pooler.client("transaction").await, pooler.client("transaction").await);
+    let shown = "select current_setting('app.tenant', true)";
+    exchange(&mut pooled, &simple("set app.tenant = 'a'"), "C:SET Z:I").await;
+    assert_eq!(ask(&mut pooled, shown).await, "");
+    assert_eq!(ask(&mut alone, shown).await, "");
+    exchange(&mut pooled, &simple("begin"), "C:BEGIN Z:T").await;
+    exchange(&mut pooled, &simple("set app.tenant = 'b'"), "C:SET Z:T").await;
+    assert_eq!(ask(&mut pooled, shown).await, "b", "not before its end");
+    exchange(&mut pooled, &simple("commit"), "C:COMMIT Z:I").await;
+    assert_eq!(ask(&mut pooled, shown).await, "");
+    // In session mode they end with the session.
+    drop((pooled, alone));
+    let mut session = pooler.client("session").await;
+    exchange(&mut session, &simple("set app.tenant = 'c'"), "C:SET Z:I").await;
+    assert_eq!(ask(&mut session, shown).await, "c");
+}
+
+#[tokio::test]
 async fn what_a_function_sets_is_not_left_where_postgresql_reports_it() {
     let pooler = one_backend();
     let made = "create function set_zone() returns int language plpgsql as

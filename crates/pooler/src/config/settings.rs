@@ -129,7 +129,7 @@ settings! {
     server_check_query: String = "<empty>", "<empty>", Pool now;
     /// What a backend runs when a client of session mode leaves it.
     server_reset_query: String = "DISCARD ALL", "DISCARD ALL", Pool now;
-    /// Run the reset query in the other modes too.
+    /// In the other modes, too, a client's settings end with its transaction. What keeps it on its backend does not.
     server_reset_query_always: bool = "0", "0", Pool now;
     /// Hand out the backend that was idle longest, instead of the one used last.
     server_round_robin: bool = "0", "0", Pool now;

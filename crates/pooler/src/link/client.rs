@@ -115,6 +115,11 @@ impl Client {
         server.spoil();
     }
 
+    /// It has the settings that it began with. For one that has no backend, or is about to give it back.
+    pub fn begin_again(&mut self) {
+        self.wanted = self.startup.clone();
+    }
+
     /// Whether it keeps its backend until it ends.
     #[must_use]
     pub fn keeps(&self) -> bool {

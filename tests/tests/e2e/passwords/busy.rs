@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use dormouse_runtime::task::Scope;
 use dormouse_tests::Server;
@@ -15,6 +16,9 @@ use super::{right, wrong};
 /// Strangers that ask for the role at the same time.
 const STRANGERS: usize = 3;
 
+/// A login takes milliseconds.
+const LEAVE_WITHIN: Duration = Duration::from_secs(10);
+
 /// Changes of each kind.
 const ROUNDS: usize = 12;
 
@@ -22,16 +26,17 @@ const ROUNDS: usize = 12;
 struct Crowd {
     role: Arc<Mutex<String>>,
     asked: Arc<AtomicU64>,
-    _scope: Scope,
+    scope: Scope,
 }
 
 impl Crowd {
     fn new(server: &Server) -> Self {
-        let crowd = Self { role: Arc::default(), asked: Arc::default(), _scope: Scope::new() };
+        let crowd = Self { role: Arc::default(), asked: Arc::default(), scope: Scope::new() };
         for _ in 0..STRANGERS {
             let (port, role, asked) = (server.pg_port(), Arc::clone(&crowd.role), Arc::clone(&crowd.asked));
-            crowd._scope.spawn("test-stranger", async move {
-                loop {
+            let token = crowd.scope.token();
+            crowd.scope.spawn("test-stranger", async move {
+                while !token.is_cancelled() {
                     let who = role.lock().clone();
                     let mut raw = Raw::open(port).await;
                     raw.send(&startup(PROTOCOL_3_0, &[("user", &who), ("database", "app")])).await;
@@ -117,4 +122,5 @@ async fn a_change_counts_for_the_next_login() {
             wrong(&server, &role, "old").await;
         }
     }
+    assert!(crowd.scope.close(LEAVE_WITHIN).await, "somebody still asks");
 }

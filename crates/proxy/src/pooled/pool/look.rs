@@ -1,6 +1,7 @@
 //! What others see of a pool: operators, statistics, whoever bills what it does.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -38,6 +39,11 @@ impl Drop for Announced<'_> {
 }
 
 impl Pool {
+    /// Whether clients' settings end with their transactions: `server_reset_query_always`.
+    pub(in crate::pooled) fn resets(&self) -> bool {
+        self.resets.load(Ordering::Relaxed)
+    }
+
     /// Its clients.
     pub(crate) fn clients(&self) -> Vec<Arc<ClientInfo>> {
         self.inner.lock().clients.values().cloned().collect()

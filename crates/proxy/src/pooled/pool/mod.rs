@@ -64,6 +64,8 @@ pub(crate) struct Pool {
     pub(in crate::pooled) stands_in: bool,
     /// Whether clients' time is limited.
     timed: AtomicBool,
+    /// Whether clients' settings end with their transactions.
+    resets: AtomicBool,
     /// PAUSE came, and RESUME has not.
     pub(in crate::pooled) held_up: watch::Sender<bool>,
     home: Shard,
@@ -142,6 +144,7 @@ impl Pool {
             wake,
             stands_in,
             timed: AtomicBool::new(Times::from(config).any()),
+            resets: AtomicBool::new(config.server_reset_query_always),
             held_up: watch::Sender::new(false),
             home,
             inner: Mutex::new(inner),
@@ -196,6 +199,7 @@ impl Pool {
         inner.config = Arc::new(config.clone());
         let own = inner.clients.values().any(|client| has_idle_limit(client));
         self.timed.store(own || Times::from(config).any(), Ordering::Relaxed);
+        self.resets.store(config.server_reset_query_always, Ordering::Relaxed);
         for client in inner.clients.values() {
             // Its time limit may be another now.
             client.wake();

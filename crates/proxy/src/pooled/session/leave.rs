@@ -35,6 +35,9 @@ impl Session {
             }
         } else if held.server.is_free(&self.client) {
             self.info.rests(self.client.prepared());
+            if self.pool.resets() {
+                self.client.begin_again();
+            }
             // A cancel request that is on its way must find this client's statement or nothing.
             let now = self.clocks.now();
             if !self.info.unlink(now) {
