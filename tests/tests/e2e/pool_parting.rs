@@ -70,6 +70,16 @@ async fn who_has_logged_in_and_finds_no_room_is_logged_as_others_that_are_refuse
 }
 
 #[tokio::test]
+async fn who_is_in_and_has_to_go_is_in_the_log_as_an_error_of_the_pooler() {
+    let Some(foreign) = server(15) else { return };
+    let pooler = pooler(&foreign, "client_idle_timeout = 0.3\nlog_disconnections = 0");
+    let mut idle = client(&pooler).await;
+    assert_eq!(idle.error().await.fields.message(), "client_idle_timeout");
+    pooler.wait_for_log("pooler error: client_idle_timeout");
+    assert!(!pooler.log().contains("closing because: client_idle_timeout"), "{}", pooler.log());
+}
+
+#[tokio::test]
 async fn who_says_too_much_at_once_hears_so() {
     let Some(foreign) = server(15) else { return };
     let pooler = pooler(&foreign, "");

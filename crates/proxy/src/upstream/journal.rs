@@ -92,12 +92,12 @@ impl Journal {
         tracing::error!("{self} {what}");
     }
 
-    /// The pooler itself does not let it go on.
+    /// The pooler itself does not let it go on; with an empty text without a word to the client.
     pub(crate) fn refused(&self, settings: &Settings, why: &str) {
         if settings.log_disconnections {
             self.closing(why);
         }
-        if settings.log_pooler_errors {
+        if settings.log_pooler_errors && !why.is_empty() {
             self.warn(format_args!("pooler error: {why}"));
         }
     }

@@ -272,7 +272,9 @@ impl Session {
         if self.leased.as_ref().is_none_or(|leased| leased.held.server.is_between()) {
             self.outbox.add(last_words);
         }
-        self.log_end(&journal::words(last_words).unwrap_or_default());
+        if let Some(journal) = self.journal.take() {
+            journal.refused(&self.pool.config(), &journal::words(last_words).unwrap_or_default());
+        }
         self.stop_waiting();
         self.clocks.over();
         self.phase = Phase::Farewell;
