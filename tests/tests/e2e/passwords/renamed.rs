@@ -4,9 +4,8 @@
 use dormouse_tests::Server;
 use tokio_postgres::Client;
 
-/// Whether the session is of the role that has its name now.
-const IS_ITSELF: &str =
-    "select usesysid = (select oid from pg_roles where rolname = usename) and usename is not null
+/// Whether the session is of the role that has this name now.
+const IS_OF: &str = "select usesysid = (select oid from pg_roles where rolname = $1::text)
     from pg_stat_activity where pid = pg_backend_pid()";
 
 /// What is done to the role.
@@ -24,8 +23,8 @@ async fn pooled(server: &Server, role: &str, password: &str) -> Client {
     server.connect_with(&config).await.unwrap()
 }
 
-async fn is_itself(client: &Client) -> bool {
-    client.query_one(IS_ITSELF, &[]).await.unwrap().get::<_, Option<bool>>(0).unwrap_or(false)
+async fn is_of(client: &Client, role: &str) -> bool {
+    client.query_one(IS_OF, &[&role]).await.unwrap().get::<_, Option<bool>>(0).unwrap_or(false)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -38,12 +37,12 @@ async fn a_pool_of_a_name_is_of_the_role_that_has_it() {
             let role = format!("role{round}{}", u8::from(std::ptr::eq(by, &session)));
             owner.batch_execute(&format!("create role {role} login password 'old'")).await.unwrap();
             let old = pooled(&server, &role, "old").await;
-            assert!(is_itself(&old).await);
+            assert!(is_of(&old, &role).await);
             for sql in change.replace('$', &role).split("; ") {
                 by.batch_execute(sql).await.unwrap();
             }
             let new = pooled(&server, &role, "new").await;
-            assert!(is_itself(&new).await, "{role} has the rights of another: {change}");
+            assert!(is_of(&new, &role).await, "{role} has the rights of another: {change}");
         }
     }
 }
