@@ -8,11 +8,11 @@
 //!                                              └────┘ any completion, any ReadyForQuery: may be committed
 //! ```
 //!
-//! After `ALTER ROLE` and `DROP ROLE` a name may be another role's, which counts when the transaction is over: connections
-//! that were made under that name are not of use any more.
-//!
 //! Only data, transactions, cursors and settings are known not to. Everything else counts, whatever it is. What a tag does
 //! not tell is what a function or a trigger did while rows were read or written.
+//!
+//! After `ALTER ROLE` and `DROP ROLE` a name may be another role's as well, which counts when the transaction is over:
+//! connections that were made under that name are not of use any more.
 
 use crate::backend::TxStatus;
 

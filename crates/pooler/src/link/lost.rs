@@ -106,6 +106,7 @@ impl Lost {
     /// Takes bytes of the client: it is told as soon as it says something. Some when it knows, with the bytes
     /// that are for a backend again.
     pub fn take(&mut self, client: &mut Client, input: &[u8], out: &mut Vec<u8>) -> Option<Vec<u8>> {
+        client.unfinished.is_whole();
         let mut bytes = std::mem::take(&mut client.partial);
         bytes.extend_from_slice(input);
         // Bodies are of no interest, and may be long.

@@ -31,6 +31,7 @@ mod lost;
 mod naming;
 mod own;
 mod parts;
+mod roles;
 mod server;
 mod stateful;
 mod unfinished;

@@ -335,23 +335,6 @@ impl Server {
         self.status
     }
 
-    /// Whether something is under way that may change roles. If the connection ends now, nobody knows how that ended.
-    #[must_use]
-    pub fn may_change_roles(&self) -> bool {
-        self.under_way.roles.is_under_way() || self.status != TxStatus::Idle || !self.expect.is_empty()
-    }
-
-    /// True once after a transaction that may have given names to other roles.
-    pub fn take_roles_renamed(&mut self) -> bool {
-        self.under_way.roles.take_renamed()
-    }
-
-    /// Whether the one that is under way may do that.
-    #[must_use]
-    pub fn may_rename_roles(&self) -> bool {
-        self.under_way.roles.may_rename()
-    }
-
     /// What keeps its client on it.
     #[must_use]
     pub fn pinned(&self) -> Stateful {

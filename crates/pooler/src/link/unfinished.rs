@@ -23,6 +23,9 @@ impl Unfinished {
 
     fn takes_of(&mut self, together: &AtomicUsize, bytes: usize) -> bool {
         let more = if bytes > LONG { bytes.saturating_sub(self.0) } else { 0 };
+        if more == 0 {
+            return true;
+        }
         if together.fetch_add(more, Ordering::Relaxed) > MAX_TOGETHER - more.min(MAX_TOGETHER) {
             together.fetch_sub(more, Ordering::Relaxed);
             return false;

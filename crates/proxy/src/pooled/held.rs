@@ -27,7 +27,7 @@ pub(crate) const PINS: [(Stateful, &str); 5] = [
     (Stateful::PREPARE, "sql_prepare"),
 ];
 
-/// Whose the name was under which a backend logged in: as far as it matters, since when that may be another role.s.
+/// When a backend logged in, by what has happened to roles: since then its role's name may have become another's.
 pub(super) struct RoleThen {
     /// What happens to the roles of its compute.
     pub(super) roles: RoleChanges,
@@ -194,8 +194,8 @@ impl std::fmt::Debug for Held {
 }
 
 impl Held {
-    /// Whether it still waits for a command, as one that nobody uses should, of the role that its name means. Costs no system call while
-    /// nothing has come from it.
+    /// Whether it still waits for a command, as one that nobody uses should, and is of the role that its name means. Costs
+    /// no system call while nothing has come from it.
     pub(super) fn is_fresh(&self) -> bool {
         // Mostly nothing has been heard of its end, and seeing that needs no lock.
         let heard = !matches!(self.key.end.has_changed(), Ok(false));

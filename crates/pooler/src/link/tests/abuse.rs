@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::backend::message;
-use super::pair::{pair, query};
+use super::pair::{Pair, pair, query};
 use crate::settings::{Reported, Settings};
 
 #[test]
@@ -344,4 +344,19 @@ fn who_waits_with_the_rest_of_a_long_message_has_it_counted_until_it_is_there() 
             assert_eq!(pair.up(rest).unwrap().len(), long.len());
         }
     }
+}
+
+#[test]
+fn a_message_that_is_dropped_with_its_transaction_is_not_counted_any_more() {
+    let mut pair = pair();
+    pair.up(&query("begin")).unwrap();
+    pair.down(&[message(b'C', b"BEGIN\0"), message(b'Z', b"T")].concat());
+    let long = query(&"x".repeat(1 << 20));
+    assert!(pair.up(&long[..1 << 19]).unwrap().is_empty());
+    let counted = |pair: &Pair| format!("{:?}", pair.client.unfinished);
+    assert_eq!(counted(&pair), "Unfinished(524288)");
+    let loss = after_loss(&mut pair.client, &mut pair.server, b"");
+    let Loss::GoesOn { lost: Some(mut lost), .. } = loss else { panic!("{loss:?}") };
+    assert!(lost.take(&mut pair.client, b"", &mut Vec::new()).is_some());
+    assert_eq!(counted(&pair), "Unfinished(0)");
 }

@@ -66,11 +66,11 @@ impl Relay {
             }
             let chunk = read.filled();
             self.scan.feed(chunk);
-            if self.scan.take_roles_renamed() {
-                self.compute.role_changes().renamed();
-            }
             if self.scan.take_roles_changed() {
-                self.compute.role_changes().happened();
+                match self.scan.take_roles_renamed() {
+                    true => self.compute.role_changes().renamed(),
+                    false => self.compute.role_changes().happened(),
+                }
             }
             self.tally.down(chunk.len(), self.scan.readies());
             self.rest_or_work();
