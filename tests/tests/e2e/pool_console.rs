@@ -23,7 +23,7 @@ impl Console {
     fn of(server: &Server) -> Self {
         let port = server.pg_port();
         Self {
-            connection: format!("host=127.0.0.1 port={port} user=dormouse dbname=pgbouncer sslmode=disable"),
+            connection: format!("host=127.0.0.1 port={port} user=dormouse dbname=dormouse sslmode=disable"),
             key: server.ready()["api_key"].as_str().unwrap().to_owned(),
         }
     }
@@ -258,8 +258,11 @@ async fn only_operators_get_in() {
             psql(&place(user, "dbname=dormouse sslmode=disable"), password, &["-c", "SHOW POOLS"]).bad();
         assert!(said.contains("password authentication failed for user"), "{said}");
     }
-    // Over TLS too, and by the other name.
-    psql(&place("pgbouncer", "dbname=dormouse sslmode=require"), &console.key, &["-c", "SHOW POOLS"]).good();
+    // Over TLS too, and by the other names; there its tables are PgBouncer's.
+    let theirs = place("pgbouncer", "dbname=pgbouncer sslmode=require");
+    let columns = |show| psql(&theirs, &console.key, &["-P", "tuples_only=off", "-c", show]).good();
+    assert!(columns("SHOW CLIENTS").lines().next().unwrap().ends_with("|prepared_statements|id"));
+    assert!(columns("SHOW SERVERS").lines().next().unwrap().ends_with("|prepared_statements|id"));
     // A database of that name is behind its branch; there is none.
     let said = psql(&place("app_owner", "dbname=dormouse@main"), &password, &["-c", "select 1"]).bad();
     assert!(said.contains("database \"dormouse\" does not exist"), "{said}");

@@ -26,6 +26,7 @@ use super::command::{Command, parse};
 use super::encode::{self, Formats, command_complete, data_row, message, notice, row_description};
 use super::error::AdminError;
 use super::reply::{HELP, Reply};
+use super::show::Width;
 
 /// Prepared statements, and portals, that one connection may have.
 pub const MAX_PREPARED: usize = 100;
@@ -59,6 +60,7 @@ struct Pending {
 #[derive(Debug)]
 pub struct Console {
     is_admin: bool,
+    width: Width,
     skipping: bool,
     pending: Option<Pending>,
     statements: HashMap<Vec<u8>, Command>,
@@ -71,8 +73,9 @@ type Refused = Box<ClientError>;
 impl Console {
     /// For a role that may do everything, or only look.
     #[must_use]
-    pub fn new(is_admin: bool) -> Self {
-        Self { is_admin, skipping: false, pending: None, statements: HashMap::new(), portals: HashMap::new() }
+    pub fn new(is_admin: bool, width: Width) -> Self {
+        let (statements, portals) = (HashMap::new(), HashMap::new());
+        Self { is_admin, width, skipping: false, pending: None, statements, portals }
     }
 
     /// Takes a message without its header, and appends what it is answered with.
@@ -128,12 +131,12 @@ impl Console {
         match result {
             Err(error) => return self.fail(&error.client_error(), simple, out),
             Ok(Reply::Table(table)) => {
-                let columns: Vec<_> =
-                    table.columns.names.iter().copied().zip(table.columns.kinds.bytes()).collect();
+                let columns = command.columns(self.width);
                 if simple {
                     row_description(out, &columns, &formats);
                 }
-                for row in table.rows {
+                for mut row in table.rows {
+                    row.truncate(columns.len());
                     data_row(out, &columns, row, &formats);
                 }
             }
@@ -172,7 +175,7 @@ impl Console {
                 return Action::None;
             }
             Command::ShowParameter { value, .. } => {
-                let columns = command.columns();
+                let columns = command.columns(self.width);
                 if simple {
                     row_description(out, &columns, &formats);
                 }
@@ -249,7 +252,7 @@ impl Console {
         if kind == b'S' {
             message(out, encode::PARAMETER_DESCRIPTION, &[0, 0]);
         }
-        match command.columns().as_slice() {
+        match command.columns(self.width).as_slice() {
             [] => message(out, encode::NO_DATA, &[]),
             columns => row_description(out, columns, &formats),
         }

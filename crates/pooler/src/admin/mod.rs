@@ -25,7 +25,7 @@ pub use console::{Action, Console, MAX_PREPARED};
 pub use encode::welcome;
 pub use error::AdminError;
 pub use reply::Reply;
-pub use show::{Columns, Show, Table};
+pub use show::{Columns, Show, Table, Width};
 
 #[cfg(test)]
 mod tests;

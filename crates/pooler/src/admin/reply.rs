@@ -1,7 +1,7 @@
 //! What the caller answers a command with.
 
 use super::command::Command;
-use super::show::Table;
+use super::show::{Table, Width};
 
 /// The answer to a command that was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,11 +37,9 @@ pub(super) const HELP: &str = "
 
 impl Command {
     /// The columns of its answer, as names and letters of [`super::Columns::kinds`]; empty when it has no rows.
-    pub(super) fn columns(&self) -> Vec<(&'static str, u8)> {
+    pub(super) fn columns(&self, width: Width) -> Vec<(&'static str, u8)> {
         match self {
-            Self::Show(show) => show.columns().map_or_else(Vec::new, |columns| {
-                columns.names.iter().copied().zip(columns.kinds.bytes()).collect()
-            }),
+            Self::Show(show) => show.seen(width),
             Self::ShowParameter { name, .. } => vec![(*name, b's')],
             _ => Vec::new(),
         }

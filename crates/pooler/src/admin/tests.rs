@@ -207,7 +207,7 @@ fn tags(bytes: &[u8]) -> String {
 
 #[test]
 fn a_simple_query() {
-    let (mut console, mut out) = (Console::new(true), Vec::new());
+    let (mut console, mut out) = (Console::new(true, Width::Ours), Vec::new());
     assert_eq!(console.message(b'Q', b"SHOW POOLS\0", &mut out), Ok(Action::Run(Command::Show(Show::Pools))));
     assert!(out.is_empty());
     console.answer(Ok(Reply::Table(tables().remove(0).1)), &mut out);
@@ -238,8 +238,23 @@ fn a_simple_query() {
 }
 
 #[test]
+fn what_only_dormouse_has_stands_in_its_own_database() {
+    let clients = || tables().into_iter().find(|(show, _)| *show == Show::Clients).unwrap().1;
+    for (width, columns) in [(Width::Theirs, 21_u16), (Width::Ours, 22)] {
+        let (mut console, mut out) = (Console::new(true, width), Vec::new());
+        console.message(b'Q', b"SHOW CLIENTS\0", &mut out).unwrap();
+        console.answer(Ok(Reply::Table(clients())), &mut out);
+        console.message(b'P', b"\0SHOW CLIENTS\0\0\0", &mut out).unwrap();
+        console.message(b'D', b"S\0", &mut out).unwrap();
+        let messages: Vec<_> = split(&out).into_iter().filter(|it| matches!(it.0, 'T' | 'D')).collect();
+        assert_eq!(messages.len(), 3, "{}", tags(&out));
+        assert!(messages.iter().all(|(_, body)| body[..2] == columns.to_be_bytes()), "{width:?}");
+    }
+}
+
+#[test]
 fn who_may_only_look() {
-    let (mut console, mut out) = (Console::new(false), Vec::new());
+    let (mut console, mut out) = (Console::new(false, Width::Ours), Vec::new());
     assert_eq!(console.message(b'Q', b"PAUSE\0", &mut out), Ok(Action::None));
     assert!(String::from_utf8_lossy(&out).contains("admin access needed"));
     assert_eq!(tags(&out), "EZ");
@@ -248,7 +263,7 @@ fn who_may_only_look() {
 
 #[test]
 fn the_extended_protocol() {
-    let (mut console, mut out) = (Console::new(true), Vec::new());
+    let (mut console, mut out) = (Console::new(true, Width::Ours), Vec::new());
     let mut send = |console: &mut Console, tag, body: &[u8]| {
         let action = console.message(tag, body, &mut out).unwrap();
         (action, std::mem::take(&mut out))
@@ -280,7 +295,7 @@ fn the_extended_protocol() {
 
 #[test]
 fn statements_have_a_limit() {
-    let (mut console, mut out) = (Console::new(true), Vec::new());
+    let (mut console, mut out) = (Console::new(true, Width::Ours), Vec::new());
     for n in 0..=MAX_PREPARED {
         out.clear();
         console.message(b'P', format!("s{n}\0SHOW POOLS\0\0\0").as_bytes(), &mut out).unwrap();
@@ -291,7 +306,7 @@ fn statements_have_a_limit() {
 proptest! {
     #[test]
     fn any_bytes_are_safe(tag in any::<u8>(), body in proptest::collection::vec(any::<u8>(), 0..64), text in ".{0,40}") {
-        let (mut console, mut out) = (Console::new(true), Vec::new());
+        let (mut console, mut out) = (Console::new(true, Width::Ours), Vec::new());
         let _ = console.message(tag, &body, &mut out);
         let _ = parse(&text);
         let _ = parse(&format!("set {text}"));

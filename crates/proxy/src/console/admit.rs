@@ -13,9 +13,10 @@ use dormouse_base::clock::Mono;
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::client_error::quoted;
 use dormouse_pgwire::sqlstate::SqlState;
-use dormouse_pooler::config::{Settings, names};
+use dormouse_pooler::admin::Width;
+use dormouse_pooler::config::{self, Settings};
 
-use super::names::CONSOLE;
+use super::names::{self, CONSOLE};
 use crate::pooled::Seated;
 use crate::pooled::pools::PoolKey;
 use crate::route::Route;
@@ -34,6 +35,8 @@ pub(crate) struct Admin {
     pub(super) peer: SocketAddr,
     /// Whether it may run every command, or only SHOW.
     pub(super) may_change: bool,
+    /// What its tables have.
+    pub(super) width: Width,
     /// What it calls itself.
     pub(crate) application_name: String,
     /// Where it is logged.
@@ -47,7 +50,13 @@ pub(crate) struct Admin {
 impl Admin {
     fn new(name: &str, peer: SocketAddr, may_change: bool) -> Self {
         let (name, application_name) = (name.to_owned(), String::new());
-        Self { name, peer, may_change, application_name, journal: None, number: 0, seated: None }
+        let width = Width::Ours;
+        Self { name, peer, may_change, width, application_name, journal: None, number: 0, seated: None }
+    }
+
+    /// Who came to this one of the console's databases.
+    pub(crate) fn on(self, database: &str) -> Self {
+        Self { width: names::width(database), ..self }
     }
 }
 
@@ -97,7 +106,7 @@ pub(crate) async fn admit(
 /// Lets a role in that has proved itself to the pooler of ordinary servers: there the file lists the operators.
 pub(crate) fn admit_proved(shared: &Shared, name: &str, peer: SocketAddr) -> Result<Admin, ClientError> {
     let settings = shared.pools.settings();
-    let listed = |list: &str| names(list).any(|known| known == name);
+    let listed = |list: &str| config::names(list).any(|known| known == name);
     let may_change = listed(&settings.admin_users);
     if !may_change && !listed(&settings.stats_users) {
         tracing::info!(user = name, %peer, "login to the console failed");
@@ -136,8 +145,8 @@ fn knows(shared: &Shared, key: &Secret<Vec<u8>>) -> bool {
 
 /// Whether a user may do everything (true) or only look; `None`: neither.
 fn may(settings: &Settings, name: &str) -> Option<bool> {
-    let listed = |list: &str| names(list).any(|known| known == name);
-    let is_admin = if names(&settings.admin_users).next().is_none() {
+    let listed = |list: &str| config::names(list).any(|known| known == name);
+    let is_admin = if config::names(&settings.admin_users).next().is_none() {
         CONSOLE.contains(&name)
     } else {
         listed(&settings.admin_users)

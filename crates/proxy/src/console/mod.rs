@@ -76,7 +76,7 @@ async fn converse(shared: &Arc<Shared>, client: &mut Client, mut admin: Admin) -
     welcome(VERSION, &mut out);
     ReadyForQuery(TxStatus::Idle).encode_into(&mut out);
     client.send(&out).await?;
-    let (desk, mut console) = (Desk::new(shared), Console::new(admin.may_change));
+    let (desk, mut console) = (Desk::new(shared), Console::new(admin.may_change, admin.width));
     let mut asking = takeover::Asking::new(shared, present.number);
     loop {
         let (tag, body) = message(client).await?;

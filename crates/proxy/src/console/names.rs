@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
-use dormouse_pooler::admin::AdminError;
+use dormouse_pooler::admin::{AdminError, Width};
 
 use crate::pooled::{Pool, Target};
 use crate::session::Shared;
+use crate::upstream::CONSOLE_NAME;
 
-/// The databases that are the console.
-pub(super) const CONSOLE: [&str; 2] = ["dormouse", "pgbouncer"];
+/// The databases that are the console: ours, whose tables have our columns, too, and PgBouncer's.
+pub(super) const CONSOLE: [&str; 2] = ["dormouse", CONSOLE_NAME];
+
+/// What the tables of one of them have.
+pub(super) fn width(database: &str) -> Width {
+    if database == CONSOLE_NAME { Width::Theirs } else { Width::Ours }
+}
 
 /// Commands that mean nothing where no order holds.
 const UNDOING: [&str; 2] = ["resume", "enable"];

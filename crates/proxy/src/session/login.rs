@@ -96,7 +96,7 @@ pub(super) async fn login(
     })?;
     let database = startup.params.database().unwrap_or(&role).to_owned();
     if console::asks_for(&routed.route, &database) {
-        return Ok(Login::Console(console::admit(shared, client, &role, peer).await?));
+        return Ok(Login::Console(console::admit(shared, client, &role, peer).await?.on(&database)));
     }
     let endpoint = shared.wake.locate(&routed.route)?;
     shared.wake.admit(&endpoint, peer.ip())?;

@@ -122,7 +122,7 @@ impl Attempt<'_> {
         let physical = replication && startup.params.replication() != Some("database");
         self.prove(client, is_console, physical).await?;
         if is_console {
-            return Ok(Login::Console(console::admit_proved(self.shared, self.role, self.peer)?));
+            return Ok(self.listed()?);
         }
         let endpoint = self.upstream.entry(self.database)?;
         if self.upstream.is_ending() {
@@ -163,12 +163,19 @@ impl Attempt<'_> {
             if self.settings.log_connections {
                 self.journal.say("pgbouncer access from unix socket");
             }
-            return console::admit_operator(self.shared, self.role, self.peer).map(Login::Console).map(Some);
+            let admin = console::admit_operator(self.shared, self.role, self.peer)?;
+            return Ok(Some(Login::Console(admin.on(self.database))));
         }
         if self.state.plan.auth == AuthType::Any {
-            return console::admit_proved(self.shared, self.role, self.peer).map(Login::Console).map(Some);
+            return self.listed().map(Some);
         }
         Ok(None)
+    }
+
+    /// Who has proved itself, if the file lists it among the operators.
+    fn listed(&self) -> Result<Login, ClientError> {
+        let admin = console::admit_proved(self.shared, self.role, self.peer)?;
+        Ok(Login::Console(admin.on(self.database)))
     }
 
     async fn prove(&self, client: &mut Client, is_console: bool, physical: bool) -> Result<(), End> {

@@ -1,6 +1,7 @@
 //! What SHOW shows: columns, and rows from plain structs, one file each.
 //!
-//! Columns and their types are PgBouncer 1.25's, in its order: exporters read some of them by place. The types
+//! Columns and their types are PgBouncer 1.25's, in its order: exporters read some of them by place, and views over
+//! `dblink` list them all. So what is ours stands behind them, and only who asked for [`Width::Ours`] sees it. The types
 //! are written as one letter per column, so that a table can be compared with PgBouncer's at a glance.
 
 mod config;
@@ -28,6 +29,15 @@ pub struct Columns {
     pub kinds: &'static str,
     /// Their names.
     pub names: &'static [&'static str],
+}
+
+/// How many columns an operator sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Width {
+    /// PgBouncer's: the database `pgbouncer`.
+    Theirs,
+    /// Those that only Dormouse has, too: the database `dormouse`.
+    Ours,
 }
 
 /// A cell as text; `None` is null.
@@ -131,6 +141,19 @@ shows! {
 }
 
 impl Show {
+    /// How many of its last columns are not PgBouncer's.
+    const fn own(self) -> usize {
+        if matches!(self, Self::Clients | Self::Servers) { sockets::OWN } else { 0 }
+    }
+
+    /// Its columns as names and letters of [`Columns::kinds`]; none for HELP.
+    pub(super) fn seen(self, width: Width) -> Vec<(&'static str, u8)> {
+        let Some(columns) = self.columns() else { return Vec::new() };
+        let own = if width == Width::Ours { 0 } else { self.own() };
+        let seen = columns.names.len() - own;
+        columns.names.iter().copied().zip(columns.kinds.bytes()).take(seen).collect()
+    }
+
     /// The one of this name, in any case.
     #[must_use]
     pub fn named(word: &str) -> Option<Self> {

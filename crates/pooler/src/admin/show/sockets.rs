@@ -50,6 +50,9 @@ const STANDARD_NAMES: [&str; 22] = {
     names
 };
 
+/// How many of them are ours.
+pub(super) const OWN: usize = 1;
+
 pub(super) const STANDARD: Columns = Columns { kinds: "ssssssisiTTiiississiis", names: &STANDARD_NAMES };
 pub(super) const WITH_BUFFERS: Columns = Columns { kinds: "ssssssisiTTiiississiiiiiiiii", names: &NAMES };
 
