@@ -1,5 +1,6 @@
 //! A connection that expects nothing: whatever comes is an answer, also the end.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use dormouse_pgwire::Encode;
 use dormouse_pgwire::auth::scram::client::{Exchange, Password};
 use dormouse_pgwire::backend::{Authentication, Handshake};
 use dormouse_pgwire::frame::{self, Frame};
+use dormouse_pgwire::tag::backend as tag;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -31,6 +33,8 @@ pub(crate) struct Wire {
 pub(crate) struct Reader {
     half: OwnedReadHalf,
     unread: BytesMut,
+    /// The parameters that were reported, as they were last.
+    pub(crate) told: BTreeMap<String, String>,
 }
 
 /// Why there is no connection.
@@ -63,7 +67,8 @@ impl Wire {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.map_err(lost)?;
         stream.set_nodelay(true).map_err(lost)?;
         let (read, write) = stream.into_split();
-        let mut wire = Self { read: Reader { half: read, unread: BytesMut::new() }, write };
+        let mut wire =
+            Self { read: Reader { half: read, unread: BytesMut::new(), told: BTreeMap::new() }, write };
         wire.write.write_all(&startup(PROTOCOL_3_0, params)).await.map_err(lost)?;
         let mut exchange = Exchange::new(Password::plain(password), None);
         loop {
@@ -92,10 +97,20 @@ impl Wire {
 }
 
 impl Reader {
+    fn hear(&mut self, body: &[u8]) {
+        let mut texts = body.split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned());
+        if let (Some(name), Some(value)) = (texts.next(), texts.next()) {
+            self.told.insert(name, value);
+        }
+    }
+
     /// The next message; `None` at the end, or when what comes is none.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
         loop {
             if let Some(frame) = frame::take(&mut self.unread, MAX_MESSAGE).ok()? {
+                if frame.tag == tag::PARAMETER_STATUS {
+                    self.hear(&frame.body);
+                }
                 return Some(frame);
             }
             match self.half.read_buf(&mut self.unread).await {

@@ -39,6 +39,7 @@ mod middle;
 mod options;
 mod player;
 mod script;
+mod session;
 mod vandal;
 
 pub use middle::Weather;
@@ -163,8 +164,13 @@ fn describe(weather: Weather, failure: &Failure) -> String {
 fn prepare(foreign: &Foreign) {
     let schemas =
         (0..player::MAX_PLAYERS).flat_map(|number| ['p', 'd'].map(|side| format!("{side}{number}")));
-    let sql: String =
-        schemas.map(|name| format!("create schema {name}; create table {name}.t (v text);")).collect();
+    let sql = schemas.map(|name| {
+        format!(
+            "create schema {name}; create table {name}.t (v text);
+             grant all on schema {name} to public; grant all on {name}.t to public;"
+        )
+    });
+    let sql = [session::GROUND.to_owned()].into_iter().chain(sql).collect::<String>();
     foreign.sql("postgres", &sql);
 }
 

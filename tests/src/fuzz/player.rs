@@ -160,13 +160,28 @@ impl Player {
             return Ok(());
         }
         match compare::differ(&pooled.replies, &direct.replies) {
-            None if pooled.replies == direct.replies => Ok(()),
+            None if pooled.replies == direct.replies => self.same_parameters(),
             None => {
                 // A name that only one of them took: both begin anew.
                 (self.pooled.wire, self.direct.wire) = (None, None);
                 Ok(())
             }
             Some(at) => Err(format!("the pool answers differently at {at}")),
+        }
+    }
+
+    /// Both clients believe the same of their session.
+    fn same_parameters(&self) -> Result<(), String> {
+        let [pooled, direct] = [&self.pooled, &self.direct].map(|side| {
+            let mut told = side.wire.as_ref().map(|wire| wire.read.told.clone()).unwrap_or_default();
+            // It has the side's name in it; PostgreSQL 18 reports it.
+            told.remove("search_path");
+            told
+        });
+        if pooled == direct {
+            Ok(())
+        } else {
+            Err(format!("the pool told {pooled:?}, PostgreSQL {direct:?}"))
         }
     }
 

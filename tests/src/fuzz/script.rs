@@ -3,6 +3,7 @@
 //! Most phrases make sense, because what makes none is refused early and shows little. Names and texts are few, so
 //! that clients often say the same as others, and prepare under one name what another has under that name too.
 
+use super::session;
 use crate::say::Say;
 use crate::seed::Seed;
 
@@ -205,7 +206,7 @@ impl Script {
     fn any_text(&mut self) -> String {
         let (mark, tag) = (self.mark(), self.tag.clone());
         let name = *self.seed.one_of(&["a", "b"]);
-        match self.seed.below(44) {
+        match self.seed.below(60) {
             0..4 => format!("select '{mark}' as v"),
             4..8 => "select $1::text || '' as v".into(),
             8 => format!("select '{tag}:' || g as v from generate_series(1, 4) g"),
@@ -243,6 +244,7 @@ impl Script {
             40 => format!("close c_{name}"),
             41 => self.seldom(),
             42 => String::new(),
+            44.. => session::text(&mut self.seed, &mark),
             _ => format!("set datestyle = {}", self.seed.one_of(&["german", "iso", "'sql, dmy'"])),
         }
     }

@@ -1,4 +1,4 @@
-//! `DO`: what a block of code may do cannot be known, so PostgreSQL is asked afterwards. It lists no settings of
+//! `DO` and `CALL`: what code may do cannot be known, so PostgreSQL is asked afterwards. It lists no settings of
 //! one's own (`my.tenant`), though; those are asked for by name, and the names are read here.
 
 use std::borrow::Cow;
@@ -6,7 +6,19 @@ use std::borrow::Cow;
 use super::classify::Statement;
 use super::effect::Effect;
 use super::lexer::{Lexer, Token, is};
-use super::spelling;
+use super::spelling::{self, may_be_custom};
+
+/// After `CALL`: an argument may be the name of what the procedure sets.
+pub(super) fn call(statement: &mut Statement<'_, '_>) {
+    statement.emit(Effect::Call);
+    while let Some(token) = statement.lexer.next() {
+        if let Token::Literal(literal) = token
+            && let Some(name) = spelling::text(literal).filter(|text| may_be_custom(text))
+        {
+            statement.emit(Effect::SetConfig { name: Some(name), value: None, local: None });
+        }
+    }
+}
 
 /// After `DO`.
 pub(super) fn read(statement: &mut Statement<'_, '_>) {
@@ -22,7 +34,7 @@ pub(super) fn read(statement: &mut Statement<'_, '_>) {
     }
 }
 
-/// The names with a dot that follow `set_config(`, `SET` and `RESET`, wherever they stand.
+/// The names with a dot that follow `set_config(`, `SET` and `RESET`, wherever they stand, and texts that look like one.
 fn settings(code: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     let mut lexer = Lexer::new(code);
@@ -31,14 +43,17 @@ fn settings(code: &[u8]) -> Vec<String> {
             lexer.semicolon();
             continue;
         };
-        let Token::Word(word) = token else { continue };
-        let mut look = lexer;
-        let name = if is(word, "set_config") && look.symbol(b'(') {
-            match look.next() {
-                Some(Token::Literal(literal)) => spelling::text(literal),
-                _ => None,
+        let word = match token {
+            Token::Word(word) => word,
+            Token::Literal(literal) => {
+                let text = spelling::text(literal).filter(|text| may_be_custom(text));
+                found.extend(text.map(Cow::into_owned));
+                continue;
             }
-        } else if is(word, "set") || is(word, "reset") {
+            _ => continue,
+        };
+        let mut look = lexer;
+        let name = if is(word, "set") || is(word, "reset") {
             let _scope = look.keyword("session") || look.keyword("local");
             spelling::dotted(&mut look)
         } else {
@@ -57,7 +72,8 @@ mod tests {
     fn names_are_found_wherever_they_stand() {
         let code = b"begin perform set_config('my.a', f(x), false); if y then SET LOCAL My.B = 1; reset work_mem; \
             execute 'set my.c = 1'; perform set_config(name, 'my.d', true); set session my.\"E\" to 2; end if; end";
-        assert_eq!(settings(code), ["my.a", "my.b", "my.E"]);
+        assert_eq!(settings(code), ["my.a", "my.b", "my.d", "my.E"]);
+        assert_eq!(settings(b"begin call p('my.a', 'x y.z', ''); end"), ["my.a"]);
         assert!(settings(b"select 'set my.a = 1'; -- set my.b = 1").is_empty());
     }
 }

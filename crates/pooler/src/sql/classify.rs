@@ -98,7 +98,7 @@ impl<'a> Statement<'a, '_> {
             b"explain" => object::explain(self),
             b"load" => self.emit(Effect::Load),
             b"do" => block::read(self),
-            b"call" => self.emit(Effect::Call),
+            b"call" => block::call(self),
             _ => {}
         }
     }

@@ -40,3 +40,4 @@ mod tests;
 pub use classify::classify;
 pub use effect::{Discarded, Effect, Shape, Value};
 pub(crate) use moment::is_of_the_moment;
+pub(crate) use spelling::may_be_custom;

@@ -44,6 +44,16 @@ pub(super) fn name_or_text<'a>(lexer: &mut Lexer<'a>) -> Option<Cow<'a, str>> {
     name(lexer)
 }
 
+/// Whether a text may be the name of a setting that PostgreSQL does not list, which has a dot in it. What PostgreSQL
+/// would not take as one is none, or setting it again were an error.
+pub(crate) fn may_be_custom(text: &str) -> bool {
+    let is_part = |part: &str| {
+        let begins = part.chars().next().is_some_and(|c| c == '_' || c.is_alphabetic());
+        begins && part.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '$'))
+    };
+    text.len() <= MAX_NAME && text.contains('.') && text.split('.').all(is_part)
+}
+
 /// A name without quotes: ASCII letters become small, nothing else changes.
 pub(super) fn folded(word: &[u8]) -> Cow<'_, str> {
     let name = String::from_utf8_lossy(word);

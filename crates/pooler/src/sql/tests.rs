@@ -330,6 +330,10 @@ const CASES: &[(&str, &str)] = &[
         "Do · config Some(\"my.a\") None None · ; · listen y",
     ),
     ("call p(1)", "Call"),
+    (
+        "call p('my.a', 'x@y.z', '3.14', 'a.', name => 'My.b'); listen y",
+        "Call · config Some(\"my.a\") None None · config Some(\"My.b\") None None · ; · listen y",
+    ),
     ("create rule r as on insert to t do also (delete from u; notify x); listen y", "; · listen y"),
     (
         "create function f() returns int begin atomic select case when true then 1 end; select 2; end; listen y",

@@ -6,12 +6,13 @@ use dormouse_pgwire::frame::{HEADER_LEN, Header};
 use dormouse_pgwire::tag::frontend as tag;
 
 use super::read::invalid;
-use super::{Fate, MAX_NAME, MAX_OUTSTANDING, Up, Violation};
+use super::{Fate, MAX_OUTSTANDING, Up, Violation};
 use crate::link::down::may_have_run;
 use crate::link::expect::Expect;
 use crate::link::parts;
 use crate::link::stateful::Stateful;
 use crate::link::write::Write;
+use crate::sql::may_be_custom;
 use crate::statement::{Fit, NOBODYS, Statement};
 
 /// Portals that are remembered at the same time. Who pipelines more has each of them asked about.
@@ -88,12 +89,7 @@ impl Up<'_> {
     /// a name the setting is one of those that are listed.
     fn note_hidden(&mut self, rest: &[u8]) {
         for value in parts::parameters(rest).filter_map(|value| std::str::from_utf8(value).ok()) {
-            let is_name = value.len() <= MAX_NAME
-                && value.split('.').count() > 1
-                && value
-                    .split('.')
-                    .all(|part| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_'));
-            if is_name {
+            if may_be_custom(value) {
                 self.client.ask_by_name(self.server, value);
             }
         }
