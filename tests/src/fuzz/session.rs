@@ -83,7 +83,7 @@ fn setting(seed: &mut Seed, mark: &str) -> String {
 fn transaction(seed: &mut Seed) -> String {
     let name = *seed.one_of(&["a", "b"]);
     match seed.below(16) {
-        0 => "begin isolation level serializable, read only".into(),
+        0 => "begin read only".into(),
         1 => "start transaction read only".into(),
         2 => "set transaction read only".into(),
         3 => "set session characteristics as transaction read only".into(),

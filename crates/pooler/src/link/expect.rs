@@ -153,7 +153,11 @@ impl Expect {
             Self::Compare(Compared { described: Described { name, statement }, .. }) => {
                 Some(Definition { name: Some(name), id: Some(statement.id()) })
             }
-            Self::Inject(statement) => Some(Definition { name: None, id: Some(statement.id()) }),
+            // One of a client's own is what its name is.
+            Self::Inject(statement) => {
+                let name = statement.is_verbatim().then(|| statement.name());
+                Some(Definition { name, id: Some(statement.id()) })
+            }
             Self::Evict(place) => Some(Definition { name: None, id: Some(place.id()) }),
             _ => None,
         }

@@ -174,6 +174,25 @@ fn the_unnamed_statement_outlives_an_error_of_another() {
     );
 }
 
+#[test]
+fn the_unnamed_statement_is_parsed_again_where_an_error_kept_that_from_happening() {
+    let (mut session, mut alone) = (Session::new(), Fake::default());
+    let parse = [message(b'P', b"\0select 1\0\0\0"), message(b'S', b"")].concat();
+    // The first series fails before it comes to the statement; the second is sent before that is known.
+    let fails = [message(b'B', b"\0s2\0\0\0\0\0\0\0"), message(b'D', b"S\0"), message(b'S', b"")].concat();
+    let asks = [message(b'D', b"S\0"), message(b'S', b"")].concat();
+    let both = [fails, asks].concat();
+    session.up(&parse);
+    session.down(usize::MAX);
+    session.moves();
+    session.up(&both);
+    for _ in 0..5 {
+        session.down(usize::MAX);
+    }
+    let answers = [alone.answer(&parse), alone.answer(&both)].concat();
+    assert_eq!(replies(&session.got), replies(&answers));
+}
+
 /// A statement that its client has asked about, and what it was told.
 fn told(session: &mut Session) {
     let asks = [message(b'P', b"s1\0select 1\0\0\0"), message(b'D', b"Ss1\0"), message(b'S', b"")].concat();
