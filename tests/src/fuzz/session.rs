@@ -66,6 +66,8 @@ fn setting(seed: &mut Seed, mark: &str) -> String {
         4 => format!("reset {name}"),
         5 => format!("set {name} to default"),
         6 => format!("/* {mark} */ SeT\n SESSION {name}\t= {value} -- {mark}"),
+        // NULL or empty: see docs/reference/direct-or-pooled.md.
+        7 if name == "my.a" => "select coalesce(current_setting('my.a', true), '') as v".into(),
         // Which schemas there are has the name of a side in it.
         7 if name == "search_path" => "select current_schemas(true) && '{one,two}' as v".into(),
         7 => format!("show {name}"),
