@@ -95,7 +95,8 @@ impl Prepared {
             known.used = self.clock;
             let fits = known.reading == statement.reading() || known.reading == reading;
             // Who prepares it and uses it at once was told nothing before.
-            let as_told = known.as_told || statement.types().is_none() || self.said == Some(statement.id());
+            let may_differ = statement.types().is_some_and(|types| !types.is_empty());
+            let as_told = known.as_told || !may_differ || self.said == Some(statement.id());
             if fits && as_told && !known.outdated {
                 return Need::Nothing;
             }

@@ -122,9 +122,12 @@ impl Down<'_> {
         // Behind their number.
         let types = description.get(2..).unwrap_or_default();
         match self.server.expect.front_mut() {
-            Some(Expect::Learn(statement)) if !statement.tell_types(types) => {
-                let id = statement.id();
-                self.server.prepared.set_fit(id, Fit::Bad);
+            Some(Expect::Learn(statement)) => {
+                let (id, same) = (statement.id(), statement.tell_types(types));
+                match same {
+                    true => self.is_as_told(id),
+                    false => self.server.prepared.set_fit(id, Fit::Bad),
+                }
             }
             Some(Expect::Compare(compared)) => compared.types = types.into(),
             Some(Expect::Describe(Some(described))) => {

@@ -73,6 +73,30 @@ fn contains(bytes: &[u8], what: &[u8]) -> bool {
     bytes.windows(what.len()).any(|window| window == what)
 }
 
+/// It executes one that was bound, having asked what its portal returns, as psycopg does.
+fn by_portal(name: &str) -> Vec<u8> {
+    let rest = [message(b'D', b"P\0"), message(b'E', b"\0\0\0\0\0"), message(b'S', b"")];
+    [bind(name), rest.concat()].concat()
+}
+
+#[test]
+fn what_we_have_asked_is_not_parsed_once_more() {
+    let mut pool = Pool::new();
+    let done = [ok(b'2'), columns(23), message(b'C', b"SELECT 0\0"), ready()].concat();
+    let sent = pool.up(0, &[parse("s"), by_portal("s")].concat());
+    assert_eq!(sent, [parse("dormouse_0"), by_portal("dormouse_0")].concat());
+    pool.down(0, &[ok(b'1'), done.clone()].concat());
+    // Here we ask, and so learn that it has no parameters: true of what the first backend has, too.
+    pool.up(1, &by_portal("s"));
+    assert_eq!(pool.down(1, &[ok(b'1'), ok(b't'), columns(23)].concat()), b"");
+    pool.up(1, b"");
+    assert_eq!(pool.down(1, &done), done);
+    for at in [1, 0] {
+        assert_eq!(pool.up(at, &by_portal("s")), by_portal("dormouse_0"));
+        assert_eq!(pool.down(at, &done), done);
+    }
+}
+
 #[test]
 fn another_backend_is_asked_once() {
     let mut pool = Pool::new();

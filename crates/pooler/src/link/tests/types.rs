@@ -80,6 +80,25 @@ fn another_backend_parses_it_with_them() {
 }
 
 #[test]
+fn what_we_have_asked_there_is_what_clients_are_told() {
+    let mut pool = Pool::new();
+    let asks = [message(b'B', b"\0s\0\0\0\0\0\0\0"), message(b'D', b"P\0"), sync()].concat();
+    pool.up(0, &[insert("s", None), asks].concat());
+    pool.down(0, &[ok(b'1'), ok(b'2'), no_data(), ready()].concat());
+    pool.up(1, &series("s"));
+    is_asked(&mut pool, 1, "1", INT4);
+    pool.up(1, b"");
+    runs(&mut pool, 1);
+    assert_eq!(pool.up(1, &series("s")), series("dormouse_0"), "it was parsed here as it is");
+    runs(&mut pool, 1);
+    let sent = pool.up(0, &series("s"));
+    assert!(
+        sent.starts_with(&[close("dormouse_0"), insert("dormouse_0", Some(INT4))].concat()),
+        "there it may be another"
+    );
+}
+
+#[test]
 fn the_unnamed_one_too() {
     let mut pool = Pool::new();
     prepares(&mut pool, 0, "", INT4);
