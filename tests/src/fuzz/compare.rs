@@ -3,9 +3,9 @@
 //! Notices, notifications and parameters may come at any time and are left out before. What else may differ is said
 //! here, and must be harmless.
 
-/// A statement that this backend does not have is parsed first, so that its table is gone is found before whatever
-/// else is wrong; one that it has is not, so it is found later.
-const TABLE_IS_GONE: &str = "E:42P01";
+/// A statement that this backend does not have is parsed first, so that its table, or its function, is gone is found
+/// before whatever else is wrong; one that it has is not, so it is found later.
+const GONE: [&str; 2] = ["E:42P01", "E:42883"];
 
 /// A function of `pg_temp` that is not there: on a backend whose other clients once had something temporary, and on
 /// one that never had, where there is not even the schema.
@@ -20,12 +20,12 @@ pub(super) fn differ(pooled: &[String], direct: &[String]) -> Option<usize> {
         return None;
     }
     let strictly = compare(&usual(pooled, false), &usual(direct, false));
-    if strictly.is_none() || !pooled.iter().chain(direct).any(|reply| reply == TABLE_IS_GONE) {
+    if strictly.is_none() || !pooled.iter().chain(direct).any(|reply| GONE.contains(&reply.as_str())) {
         return strictly;
     }
     let (pooled, direct) = (usual(pooled, true), usual(direct, true));
     // What that error leads to, to the next Sync and beyond, cannot be compared.
-    let leads = |side: &[&str], at: usize| side.get(at) == Some(&TABLE_IS_GONE);
+    let leads = |side: &[&str], at: usize| side.get(at).is_some_and(|reply| GONE.contains(reply));
     compare(&pooled, &direct).filter(|at| !leads(&pooled, *at) && !leads(&direct, *at))
 }
 
@@ -42,7 +42,7 @@ fn skips_more(pooled: &[String], direct: &[String]) -> bool {
 fn compare(pooled: &[&str], direct: &[&str]) -> Option<usize> {
     let alike = |one: &str, other: &str| {
         one == other
-            || (one == TABLE_IS_GONE && other.starts_with("E:"))
+            || (GONE.contains(&one) && other.starts_with("E:"))
             || [one, other].iter().all(|reply| NOTHING_TEMPORARY.contains(reply))
     };
     let same = pooled.iter().zip(direct).take_while(|(one, other)| alike(one, other)).count();

@@ -4,9 +4,12 @@
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
+use dormouse_compute::sandbox::process::signal;
 use dormouse_pgwire::startup::encode_cancel;
 use dormouse_tests::foreign::Foreign;
 use dormouse_tests::raw::{PROTOCOL_3_0, Raw, Welcome, startup};
+
+use rustix::process::Signal;
 
 use crate::pool_ini::{Pooler, WITHIN, server};
 
@@ -42,6 +45,43 @@ async fn a_replication_client_takes_one_place_and_leaves_the_others() {
     let (_second, _) = replicate(&pooler, "true").await;
     let said = pooler.psql(&dsn, "select 2").bad();
     assert!(said.contains("query_wait_timeout"), "both places are taken: {said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hangs_does_not_keep_the_place_of_a_client_that_has_left() {
+    let Some((foreign, pooler)) = pooler() else { return };
+    let (mut first, _) = replicate(&pooler, "database").await;
+    let (_second, _) = replicate(&pooler, "database").await;
+    first.query("select pg_backend_pid()").await;
+    let process: u32 = first.rows().await.unwrap()[0].parse().unwrap();
+    signal(process, Signal::STOP);
+    drop(first);
+    let again = tokio::time::timeout(WITHIN, replicate(&pooler, "database")).await;
+    signal(process, Signal::CONT);
+    again.expect("its place is free");
+    drop(foreign);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_while_it_waits_for_a_server_is_no_client_any_more() {
+    let Some((foreign, pooler)) = pooler() else { return };
+    let dir = pooler.dir.path().display().to_string();
+    let waiting = || pooler.psql(&pooler.dsn(&dir, "pgbouncer", "''", "pgbouncer"), "show clients").good();
+    let waits = || waiting().lines().filter(|line| line.contains("|logical|waiting|")).count();
+    let (_first, _second) = (replicate(&pooler, "database").await, replicate(&pooler, "database").await);
+    let third = tokio::time::timeout(Duration::from_millis(500), replicate(&pooler, "database"));
+    tokio::join!(third, until(|| waits() == 1)).0.unwrap_err();
+    until(|| waits() == 0).await;
+    drop(foreign);
+}
+
+/// Waits, for less than `query_wait_timeout` here.
+async fn until(done: impl Fn() -> bool) {
+    let start = Mono::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(3), "it does not happen");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// How many of these clients' connections the server has.

@@ -103,7 +103,7 @@ async fn converse(shared: &Arc<Shared>, client: &mut Client, mut admin: Admin) -
                 let answer = if waits(&command) {
                     tokio::select! {
                         answer = desk.run(command) => answer,
-                        () = left(client) => return Ok(()),
+                        () = client.left(MAX_MESSAGE) => return Ok(()),
                     }
                 } else {
                     desk.run(command).await
@@ -145,16 +145,6 @@ async fn message(client: &mut Client) -> Result<(u8, Bytes), End> {
         }
         client.fill().await?;
     }
-}
-
-/// Ready when the operator does not wait for the answer any more.
-async fn left(client: &mut Client) {
-    while client.unread.len() < MAX_MESSAGE {
-        if client.fill().await.is_err() {
-            return;
-        }
-    }
-    std::future::pending::<()>().await;
 }
 
 fn protocol(error: &dyn std::error::Error) -> End {

@@ -4,6 +4,7 @@
 //! its restart is no more than a delay. One that refuses the pool is not: its words go to the clients.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::BytesMut;
 use dormouse_pgwire::auth::scram::ChannelBinding;
@@ -36,12 +37,13 @@ pub(super) async fn open(
     let within = introduction.within;
     let place = introduction.place.clone();
     let journal = Journal::server(number, (&pool.key.database, &introduction.role), &place);
-    let opening = try_once(number, backend, introduction, &journal);
+    let reached = AtomicBool::new(false);
+    let opening = try_once(number, backend, introduction, (&journal, &reached));
     let opened = if within.is_zero() {
         opening.await
     } else {
         tokio::time::timeout(within, opening).await.unwrap_or_else(|_| {
-            journal.closing("connect timeout");
+            journal.closing(too_late(reached.load(Ordering::Relaxed)));
             let error = io::Error::new(
                 io::ErrorKind::TimedOut,
                 format!("no answer within {} s (server_connect_timeout)", within.as_secs()),
@@ -59,11 +61,17 @@ pub(super) async fn open(
     })
 }
 
+/// Why a connection that was not ready in time is closed, in PgBouncer's words: they differ by whether the server was
+/// reached.
+pub(super) fn too_late(reached: bool) -> &'static str {
+    if reached { "connect timeout" } else { "connect failed" }
+}
+
 async fn try_once(
     number: u32,
     backend: Backend,
     introduction: Introduction,
-    journal: &Journal,
+    (journal, reached): (&Journal, &AtomicBool),
 ) -> Result<Box<Held>, Failed> {
     let (place, role_then) = (introduction.place.as_str(), RoleThen::now(&*backend.compute));
     let mut stream = backend.compute.connect().await.map_err(|error| {
@@ -77,6 +85,7 @@ async fn try_once(
         journal.closing(if of_dns { "server DNS lookup failed" } else { "connect failed" });
         unreachable(place, &error)
     })?;
+    reached.store(true, Ordering::Relaxed);
     let mut prover = Prover::new(&introduction, binding(&stream));
     let mut hello = Hello::default();
     let startup = startup(&introduction).map_err(Failed::Refused)?;

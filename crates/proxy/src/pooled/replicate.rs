@@ -3,17 +3,19 @@
 //! bytes), but operators see it and end it as any other client of the pool.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dormouse_base::clock::Mono;
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pgwire::startup::Startup;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 
 use super::aside::aside;
 use super::client_info::{ClientInfo, Doing, Replication};
-use super::elsewhere::{binding, unreachable};
+use super::elsewhere::{binding, too_late, unreachable};
 use super::held::{Key, RoleThen};
 use super::open::{Failed, Hello, converse};
 use super::pool::Pool;
@@ -31,6 +33,9 @@ use crate::wake::{Backend, Compute, Introduction};
 
 /// Read at once, in either direction, in bytes: the log of changes comes in long runs.
 const CHUNK: usize = 32 << 10;
+
+/// Bytes that a client may say before it has been greeted; behind more it is not noticed when it leaves.
+const MAX_EARLY: usize = 64 << 10;
 
 /// Serves one until it, or its server, leaves, or an operator ends it.
 pub(crate) async fn replicate(
@@ -67,19 +72,19 @@ async fn run(shared: &Arc<Shared>, client: &mut Client, who: &LoggedIn, peer: So
     let name = who.name.as_deref().filter(|name| *name != key.role);
     let (pool, _seated) = shared.pools.enter(key, name)?;
     let present = Present::enter(&pool, describe(shared, client, who, (peer, name)));
-    let mut opened = None;
-    tokio::select! {
-        ended = open(shared, client, who, &present) => opened = Some(ended?),
-        () = present.info.until_killed() => {}
-    }
-    let Some(mut open) = opened else { return Err(words::killed(pool.stands_in, &present.info).into()) };
+    client.send(&[]).await?;
+    let (mut open, greeting) = tokio::select! {
+        opened = open(shared, who, &present) => opened?,
+        () = present.info.until_killed() => return Err(words::killed(pool.stands_in, &present.info).into()),
+        () = client.left(MAX_EARLY) => return Err(End::Quiet("client_left")),
+    };
+    client.send(&greeting).await?;
     let unread = client.unread.split();
     let mut stretch = Stretch::new(&mut client.stream, &pool, unread.len());
     let mut killed = false;
     if open.stream.write_all(&unread).await.is_ok() {
         tokio::select! {
-            // Whichever end breaks first, the other learns of it by the end of its connection.
-            _ended = tokio::io::copy_bidirectional_with_sizes(&mut stretch, &mut open.stream, CHUNK, CHUNK) => {}
+            () = relay(&mut stretch, &mut open.stream) => {}
             () = present.info.until_killed() => killed = true,
         }
     }
@@ -90,6 +95,23 @@ async fn run(shared: &Arc<Shared>, client: &mut Client, who: &LoggedIn, peer: So
         // What it would be told would be taken for the rest of a message.
         true => Err(End::Quiet("killed")),
     }
+}
+
+/// Until one of them ends. The other then learns of it by the end of its connection: a server that hangs must not keep
+/// the places of a client that has left.
+async fn relay(client: impl AsyncRead + AsyncWrite, server: impl AsyncRead + AsyncWrite) {
+    let ((from_client, to_client), (from_server, to_server)) =
+        (tokio::io::split(client), tokio::io::split(server));
+    tokio::select! {
+        () = carry(from_client, to_server) => {}
+        () = carry(from_server, to_client) => {}
+    }
+}
+
+/// One direction, up to its end.
+async fn carry(from: impl AsyncRead, to: impl AsyncWrite) {
+    let (mut from, mut to) = (pin!(BufReader::with_capacity(CHUNK, from)), pin!(to));
+    let _ended = tokio::io::copy_buf(&mut from, &mut to).await;
 }
 
 /// What others are told of it.
@@ -139,13 +161,8 @@ struct Open {
     _kept: Box<dyn Send>,
 }
 
-/// Gets a connection for the client, and greets it.
-async fn open(
-    shared: &Arc<Shared>,
-    client: &mut Client,
-    who: &LoggedIn,
-    present: &Present,
-) -> Result<Open, End> {
+/// Gets a connection for the client, and the words to greet it with.
+async fn open(shared: &Arc<Shared>, who: &LoggedIn, present: &Present) -> Result<(Open, Vec<u8>), End> {
     let Present { pool, info } = present;
     info.set(Doing::Waiting, Mono::now());
     let place = aside(pool).await?;
@@ -171,8 +188,7 @@ async fn open(
     let mut greeting = hello.parameters();
     greeting.extend(info.key_data());
     greeting.extend_from_slice(&[b'Z', 0, 0, 0, 5, b'I']);
-    client.send(&greeting).await?;
-    Ok(Open { stream, journal, _kept: Box::new((cancel, key, pass, place)) })
+    Ok((Open { stream, journal, _kept: Box::new((cancel, key, pass, place)) }, greeting))
 }
 
 async fn connect(
@@ -182,8 +198,10 @@ async fn connect(
     journal: &Journal,
 ) -> Result<(BackendStream, Hello), Failed> {
     let place = introduction.place.as_str();
+    let reached = AtomicBool::new(false);
     let opening = async {
         let mut stream = compute.connect().await.map_err(|error| unreachable(place, &error))?;
+        reached.store(true, Ordering::Relaxed);
         let mut prover = Prover::new(introduction, binding(&stream));
         let mut hello = Hello::default();
         let startup = startup(introduction, asked).map_err(Failed::Refused)?;
@@ -194,7 +212,7 @@ async fn connect(
         return opening.await;
     }
     tokio::time::timeout(introduction.within, opening).await.unwrap_or_else(|_| {
-        journal.closing("connect timeout");
+        journal.closing(too_late(reached.load(Ordering::Relaxed)));
         Err(Failed::Retry(None))
     })
 }

@@ -42,6 +42,17 @@ impl Client {
         }
     }
 
+    /// Ready when it has left: for whoever waits on its behalf. What it says in the meantime is kept, up to so many
+    /// bytes; behind more than that its end is not seen. Losing this future loses nothing once nothing is held back.
+    pub(crate) async fn left(&mut self, limit: usize) {
+        while self.unread.len() < limit {
+            if self.fill().await.is_err() {
+                return;
+            }
+        }
+        std::future::pending::<()>().await;
+    }
+
     /// Takes `count` bytes that were read.
     pub(super) fn consume(&mut self, count: usize) {
         self.unread.advance(count);
