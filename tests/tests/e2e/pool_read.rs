@@ -96,3 +96,86 @@ async fn now_is_when_it_is_said() {
     }
     assert_eq!(seen.len(), 8, "{seen:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_role_may_not_have_it_does_not_get_by_a_statement_of_another() {
+    let pooler = Pooler::start(&[("default_pool_size", "1")]);
+    pooler.foreign.sql(
+        "postgres",
+        "create role low; create schema hidden; create table hidden.t as select 42 as v; grant select on hidden.t to low;
+         create function secret() returns text immutable language plpgsql as $$ begin return 'SECRET'; end $$;
+         revoke all on function secret() from public",
+    );
+    const SECRET: &str = "select secret()";
+    const HIDDEN: &str = "select v from hidden.t";
+    let (mut high, mut low) = (pooler.client("transaction").await, pooler.client("transaction").await);
+    for _ in 0..3 {
+        exchange(&mut high, &all_of_it("", SECRET), "1 2 D:SECRET C:SELECT_1 Z:I").await;
+        exchange(&mut high, &all_of_it("", HIDDEN), "1 2 D:42 C:SELECT_1 Z:I").await;
+    }
+    // PostgreSQL asks for the function when it plans, and for the schema when it analyses.
+    let refused = [(SECRET, "1 E:42501"), (HIDDEN, "E:42501")];
+    set(&mut low, "set role low").await;
+    for (text, answer) in refused {
+        exchange(&mut low, &all_of_it("", text), &format!("{answer} Z:I")).await;
+    }
+    set(&mut low, "reset role").await;
+    for how in
+        ["set local role low", "select set_config('role', 'low', true), set_config('my.id', '7', true)"]
+    {
+        for (text, answer) in refused {
+            set(&mut low, "begin").await;
+            set(&mut low, how).await;
+            exchange(&mut low, &all_of_it("", text), &format!("{answer} Z:E")).await;
+            set(&mut low, "rollback").await;
+        }
+    }
+    exchange(&mut low, &all_of_it("", SECRET), "1 2 D:SECRET C:SELECT_1 Z:I").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_planner_computes_has_the_clients_own_format() {
+    let pooler = Pooler::start(&[("default_pool_size", "1")]);
+    let (mut a, mut b) = (pooler.client("transaction").await, pooler.client("transaction").await);
+    set(&mut a, "set bytea_output = hex; set extra_float_digits = 1; set quote_all_identifiers = off").await;
+    set(&mut b, "set bytea_output = escape; set extra_float_digits = 0; set quote_all_identifiers = on")
+        .await;
+    for _ in 0..3 {
+        for (text, of_a, of_b) in [
+            (r"select '\x01'::bytea::text", r"\x01", r"\001"),
+            ("select (1.0::float8 / 3)::text", "0.3333333333333333", "0.333333333333333"),
+            ("select quote_ident('abc')", "abc", "\"abc\""),
+        ] {
+            exchange(&mut a, &all_of_it("", text), &format!("1 2 D:{of_a} C:SELECT_1 Z:I")).await;
+            exchange(&mut b, &all_of_it("", text), &format!("1 2 D:{of_b} C:SELECT_1 Z:I")).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_is_made_with_the_clients_own_settings() {
+    let pooler = Pooler::start(&[("default_pool_size", "1")]);
+    pooler.foreign.sql(
+        "postgres",
+        "create table pt as select g as a from generate_series(1, 10000) g; create index on pt (a); analyze pt",
+    );
+    let scans = || {
+        pooler.foreign.sql("postgres", "select pg_stat_force_next_flush()");
+        pooler.foreign.sql("postgres", "select seq_scan from pg_stat_user_tables where relname = 'pt'")
+    };
+    let text = "select count(*) from pt where a between 10 and 12";
+    let mut client = pooler.client("transaction").await;
+    for _ in 0..3 {
+        exchange(&mut client, &all_of_it("", text), "1 2 D:3 C:SELECT_1 Z:I").await;
+    }
+    set(&mut client, "select pg_stat_force_next_flush()").await;
+    let before = scans();
+    set(
+        &mut client,
+        "set enable_indexscan = off; set enable_bitmapscan = off; set enable_indexonlyscan = off",
+    )
+    .await;
+    exchange(&mut client, &all_of_it("", text), "1 2 D:3 C:SELECT_1 Z:I").await;
+    set(&mut client, "select pg_stat_force_next_flush()").await;
+    assert_ne!(scans(), before);
+}

@@ -192,7 +192,7 @@ fn of_effect(effect: &Effect<'_>) -> Stateful {
     }
 }
 
-/// What an effect does to the reading of texts. Roles do nothing to it.
+/// What an effect does to the reading of texts.
 fn reads(effect: &Effect<'_>) -> Stateful {
     let changes = match effect {
         Effect::Set { name, .. } | Effect::Reset(name) | Effect::SetConfig { name: Some(name), .. } => {
@@ -200,6 +200,7 @@ fn reads(effect: &Effect<'_>) -> Stateful {
             name.is_empty() || is_read(name)
         }
         Effect::SetConfig { name: None, .. } | Effect::ResetAll | Effect::DiscardAll => true,
+        Effect::SetRole { .. } | Effect::SetSessionAuthorization { .. } => true,
         Effect::Do | Effect::Call | Effect::Execute(_) => true,
         _ => false,
     };

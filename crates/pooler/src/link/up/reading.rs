@@ -7,11 +7,15 @@
 //!
 //! [`Reads::changed`]: crate::link::server::Reads
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use dormouse_pgwire::backend::TxStatus;
 
 use super::Up;
 use crate::link::stateful::Stateful;
-use crate::statement::Reading;
+use crate::settings::ROLE;
+use crate::sql::{Effect, classify};
+use crate::statement::{Reading, is_read};
 
 /// A longer text is not compared with others.
 const MAX_TOLD: usize = 1024;
@@ -37,13 +41,38 @@ impl Up<'_> {
         if !(stateful.any(Stateful::READS) || ends) {
             return;
         }
-        let told =
-            self.server.status == TxStatus::InTransaction && stateful.any(Stateful::READS) && tells(text);
+        let open = self.server.status == TxStatus::InTransaction && stateful.any(Stateful::READS);
+        let told = if open { told(text) } else { None };
         let reading = Reading::default().after(before);
-        let reading =
-            if told { reading.after(text) } else { reading.after(("once", self.common.registry.unique())) };
+        let reading = match told {
+            Some(told) => reading.after(told),
+            None => reading.after(("once", self.common.registry.unique())),
+        };
         self.server.under_way.reads.changed = reading.number().max(1);
     }
+}
+
+/// What a text does to the settings with which texts are read, as a number, if it says all there is to say.
+fn told(text: &[u8]) -> Option<u64> {
+    let (mut hasher, mut all) = (DefaultHasher::new(), text.len() <= MAX_TOLD);
+    if tells(text) {
+        text.hash(&mut hasher);
+        return Some(hasher.finish());
+    }
+    if !all {
+        return None;
+    }
+    classify(text, &mut |effect| match &effect {
+        Effect::SetConfig { name: Some(name), value: Some(value), local: Some(local) } if is_read(name) => {
+            (name.to_ascii_lowercase(), value, local).hash(&mut hasher);
+        }
+        Effect::SetRole { value: Some(role), local } => (ROLE, role, local).hash(&mut hasher),
+        // Others do nothing to it.
+        Effect::SetConfig { name: Some(name), .. } if !is_read(name) => {}
+        Effect::NextStatement => {}
+        _ => all = false,
+    });
+    all.then(|| hasher.finish())
 }
 
 /// Whether a text that changes a setting says all there is to say: the same text has the same effect.
@@ -67,7 +96,7 @@ fn is_one(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_savepoint, tells};
+    use super::{is_savepoint, tells, told};
 
     #[test]
     fn a_savepoint_changes_nothing_until_somebody_goes_back() {
@@ -75,6 +104,19 @@ mod tests {
         for text in ["rollback to s", "savepoint s; rollback to s", "commit"] {
             assert!(!is_savepoint(text.as_bytes()), "{text}");
         }
+    }
+
+    #[test]
+    fn calls_tell_all_when_they_say_it() {
+        let claims = |who: &str| {
+            let claims = format!("set_config('request.jwt.claims', '{who}', true)");
+            told(format!("select set_config('role', 'app', true), {claims}").as_bytes())
+        };
+        assert!(claims("anna").is_some());
+        assert_eq!(claims("anna"), claims("bob"), "who it is has no say in how texts are read");
+        assert_ne!(claims("anna"), told(b"select set_config('role', 'admin', true)"));
+        assert_eq!(told(b"select set_config('role', $1, true)"), None);
+        assert_eq!(told(b"select set_config('role', 'app', true); do $$ begin end $$"), None);
     }
 
     #[test]
