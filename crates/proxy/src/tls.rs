@@ -6,8 +6,10 @@
 //!
 //! The files are looked at every [`LOOK_EVERY`]. When one of them changed, new connections get what it says
 //! now, and open ones stay as they are; what cannot be used is logged and the old one stays in use, so a
-//! renewal that writes its files one after the other does no harm. What a client's certificate means is in
-//! [`crate::peer`].
+//! renewal that writes its files one after the other does no harm. Which certificates of
+//! clients are good is in [`client_certs`], what they mean in [`crate::peer`].
+
+mod client_certs;
 
 use std::fs;
 use std::io::Write;
@@ -19,17 +21,13 @@ use std::time::Duration;
 use dormouse_pgwire::auth::scram::ChannelBinding;
 use dormouse_runtime::task;
 use parking_lot::{Mutex, RwLock};
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{NoClientAuth, NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, NoServerSessionStorage};
 use rustls::sign::CertifiedKey;
-use rustls::{
-    DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
-    SupportedProtocolVersion,
-};
+use rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::TlsAcceptor;
 
 use crate::peer::ClientCerts;
@@ -269,73 +267,7 @@ impl Files {
     /// A client without a certificate passes here in any case: the login tells it what is missing, in words.
     fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
         let Some(clients) = &self.clients else { return Ok(Arc::new(NoClientAuth)) };
-        let mut roots = RootCertStore::empty();
-        let authorities = certificates(&clients.ca)?;
-        for certificate in &authorities {
-            roots.add(certificate.clone()).map_err(|e| unusable(&clients.ca, &e))?;
-        }
-        let inner = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-            .allow_unauthenticated()
-            .build()
-            .map_err(|e| unusable(&clients.ca, &e))?;
-        if !self.offer.takes_old {
-            return Ok(inner);
-        }
-        let algorithms = provider.signature_verification_algorithms;
-        Ok(Arc::new(OldToo { inner, authorities, algorithms }))
-    }
-}
-
-/// Lets clients in whose certificate is of the first version, beside the others.
-#[derive(Debug)]
-struct OldToo {
-    inner: Arc<dyn ClientCertVerifier>,
-    authorities: Vec<CertificateDer<'static>>,
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl ClientCertVerifier for OldToo {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.inner.root_hint_subjects()
-    }
-
-    fn client_auth_mandatory(&self) -> bool {
-        self.inner.client_auth_mandatory()
-    }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        if old_certs::is_old(end_entity) {
-            old_certs::verify(end_entity, &self.authorities, &self.algorithms, now)?;
-            return Ok(ClientCertVerified::assertion());
-        }
-        self.inner.verify_client_cert(end_entity, intermediates, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        old_certs::verify_tls12(message, cert, dss, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        old_certs::verify_tls13(message, cert, dss, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
+        client_certs::verifier(&clients.ca, self.offer.takes_old, provider)
     }
 }
 
@@ -404,7 +336,7 @@ mod tests {
     fn a_record_is_no_larger_than_what_libpq_has_room_for() {
         let dir = tempfile::tempdir().unwrap();
         let tls = Tls::load_or_make(dir.path(), "db.example", None).unwrap();
-        let mut roots = RootCertStore::empty();
+        let mut roots = rustls::RootCertStore::empty();
         roots.add(certificates(&dir.path().join("server.crt")).unwrap().remove(0)).unwrap();
         let client =
             rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))

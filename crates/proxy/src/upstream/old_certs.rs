@@ -28,8 +28,17 @@ const VERSION: u8 = 0xa0;
 /// `[3]`: the extensions.
 const EXTENSIONS: u8 = 0xa3;
 const OID: u8 = 0x06;
+const BOOLEAN: u8 = 0x01;
+const OCTET_STRING: u8 = 0x04;
 /// 2.5.29.17: other names of the subject.
 const ALTERNATIVE_NAMES: [u8; 3] = [0x55, 0x1d, 0x11];
+/// 2.5.29.15: what the key may be used for; its sixth bit is for signing certificates.
+const KEY_USAGE: [u8; 3] = [0x55, 0x1d, 0x0f];
+const SIGNS_CERTIFICATES: u8 = 0x04;
+/// 2.5.29.19: whether it is an authority.
+const BASIC_CONSTRAINTS: [u8; 3] = [0x55, 0x1d, 0x13];
+/// True, as DER has it.
+const TRUE: [u8; 1] = [0xff];
 
 /// The parts of a certificate.
 struct Parts<'a> {
@@ -136,10 +145,40 @@ pub(crate) fn in_time(certificate: &CertificateDer<'_>, now: UnixTime) -> Result
 
 /// Whether a certificate says by an extension whose it is. One that cannot be read is taken for such.
 pub(crate) fn has_alternative_names(certificate: &CertificateDer<'_>) -> bool {
-    parts(certificate).and_then(|parts| alternative_names(parts.rest)).unwrap_or(true)
+    parts(certificate)
+        .and_then(|parts| extension(parts.rest, ALTERNATIVE_NAMES))
+        .is_none_or(|it| it.is_some())
 }
 
-fn alternative_names(mut rest: &[u8]) -> Option<bool> {
+/// Whether a certificate that is trusted may issue others: rustls takes whatever it is told to trust for an authority.
+/// The rules are OpenSSL's, apart from those for what Netscape said.
+pub(crate) fn may_issue(certificate: &CertificateDer<'_>) -> bool {
+    parts(certificate).and_then(|parts| issues(&parts)).unwrap_or(false)
+}
+
+fn issues(parts: &Parts<'_>) -> Option<bool> {
+    if parts.is_first_version {
+        return Some(parts.subject == parts.issuer);
+    }
+    let signs = match extension(parts.rest, KEY_USAGE)? {
+        Some(mut value) => {
+            let (usage, _) = take(&mut value, BIT_STRING)?;
+            Some(usage.get(1).is_some_and(|bits| bits & SIGNS_CERTIFICATES != 0))
+        }
+        None => None,
+    };
+    let is_authority = match extension(parts.rest, BASIC_CONSTRAINTS)? {
+        Some(mut value) => {
+            let (mut constraints, _) = take(&mut value, SEQUENCE)?;
+            take(&mut constraints, BOOLEAN).is_some_and(|(is, _)| is == TRUE)
+        }
+        None => signs == Some(true),
+    };
+    Some(is_authority && signs != Some(false))
+}
+
+/// The value of an extension, if there is one.
+fn extension(mut rest: &[u8], wanted: [u8; 3]) -> Option<Option<&[u8]>> {
     while !rest.is_empty() {
         let (tag, mut wrapped, after) = element(rest)?;
         rest = after;
@@ -149,12 +188,16 @@ fn alternative_names(mut rest: &[u8]) -> Option<bool> {
         let (mut extensions, _) = take(&mut wrapped, SEQUENCE)?;
         while !extensions.is_empty() {
             let (mut extension, _) = take(&mut extensions, SEQUENCE)?;
-            if take(&mut extension, OID)?.0 == ALTERNATIVE_NAMES {
-                return Some(true);
+            if take(&mut extension, OID)?.0 == wanted {
+                if extension.first() == Some(&BOOLEAN) {
+                    // Whether who does not know it must refuse the certificate.
+                    take(&mut extension, BOOLEAN)?;
+                }
+                return take(&mut extension, OCTET_STRING).map(|(value, _)| Some(value));
             }
         }
     }
-    Some(false)
+    Some(None)
 }
 
 /// Whether a common name, perhaps `*.` and a domain, means this host.
@@ -188,8 +231,8 @@ pub(crate) fn verify(
     let bad = |why| Err(Error::InvalidCertificate(why));
     let Some(it) = parts(certificate) else { return bad(CertificateError::BadEncoding) };
     it.in_time(now)?;
-    let issuers =
-        authorities.iter().filter_map(|der| parts(der)).filter(|issuer| issuer.subject == it.issuer);
+    let fits = |issuer: &Parts<'_>| issuer.subject == it.issuer && issues(issuer).unwrap_or(false);
+    let issuers = authorities.iter().filter_map(|der| parts(der)).filter(fits);
     for issuer in issuers {
         let signed = |algorithm: &&&dyn SignatureVerificationAlgorithm| {
             algorithm.signature_alg_id().as_ref() == it.signature_algorithm

@@ -99,17 +99,25 @@ fn client(
             return Err(PlanError::Value { setting: "server_tls_ca_file", problem });
         }
         let mut roots = RootCertStore::empty();
-        for one in certificates(ca).map_err(|e| unusable("server_tls_ca_file", &e))? {
-            let added = roots.add(one);
+        let authorities = certificates(ca).map_err(|e| unusable("server_tls_ca_file", &e))?;
+        if authorities.is_empty() {
+            return Err(unusable("server_tls_ca_file", &"it is empty"));
+        }
+        for one in authorities.iter().filter(|it| old_certs::may_issue(it)) {
+            let added = roots.add(one.clone());
             // The system's list is not the operator's to put right.
             if system.is_empty() {
                 added.map_err(|e| unusable("server_tls_ca_file", &e))?;
             }
         }
-        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-            .build()
-            .map_err(|e| unusable("server_tls_ca_file", &e))?;
-        let authorities = certificates(ca).map_err(|e| unusable("server_tls_ca_file", &e))?;
+        let inner = match roots.is_empty() {
+            true => None,
+            false => {
+                let builder =
+                    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+                Some(builder.build().map_err(|e| unusable("server_tls_ca_file", &e))?)
+            }
+        };
         let full = mode == TlsMode::VerifyFull;
         let algorithms = provider.signature_verification_algorithms;
         Arc::new(Known { inner, authorities, algorithms, full })
@@ -207,7 +215,8 @@ impl ServerCertVerifier for Anybody {
 /// `verify-ca`: an authority we trust has signed it, for whatever name; `verify-full`: for the right one.
 #[derive(Debug)]
 struct Known {
-    inner: Arc<WebPkiServerVerifier>,
+    /// For what the authorities among them have issued, if there are any.
+    inner: Option<Arc<WebPkiServerVerifier>>,
     authorities: Vec<CertificateDer<'static>>,
     algorithms: WebPkiSupportedAlgorithms,
     full: bool,
@@ -229,7 +238,9 @@ impl ServerCertVerifier for Known {
             old_certs::in_time(end_entity, now)?;
         } else {
             // The name is looked at last, so whoever fails for it has passed everything else.
-            match self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            let unknown = Error::InvalidCertificate(CertificateError::UnknownIssuer);
+            let chains = self.inner.as_ref().ok_or(unknown)?;
+            match chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
                 Ok(_)
                 | Err(Error::InvalidCertificate(
                     CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
@@ -262,6 +273,6 @@ impl ServerCertVerifier for Known {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }

@@ -91,6 +91,25 @@ fn what_is_trusted_as_it_is_has_its_time_too() {
 }
 
 #[test]
+fn only_authorities_issue() {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, KeyUsagePurpose};
+    let made = |is_ca: IsCa, usages: &[KeyUsagePurpose]| {
+        let mut params = CertificateParams::new(vec!["x".to_owned()]).unwrap();
+        (params.is_ca, params.key_usages) = (is_ca, usages.to_vec());
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
+    };
+    let authority = || IsCa::Ca(BasicConstraints::Unconstrained);
+    assert!(may_issue(&made(authority(), &[])) && may_issue(&certificate(AUTHORITY)));
+    assert!(may_issue(&made(authority(), &[KeyUsagePurpose::KeyCertSign])));
+    assert!(!may_issue(&made(authority(), &[KeyUsagePurpose::DigitalSignature])));
+    for nobody in [IsCa::NoCa, IsCa::ExplicitNoCa] {
+        assert!(!may_issue(&made(nobody, &[KeyUsagePurpose::DigitalSignature])));
+    }
+    assert!(!may_issue(&made(IsCa::NoCa, &[])) && !may_issue(&certificate(LEAF)));
+    assert!(!may_issue(&CertificateDer::from(vec![0x30])));
+}
+
+#[test]
 fn a_common_name_means_a_host() {
     for (name, host, wanted) in [
         ("db.Example", "DB.example", true),
