@@ -25,7 +25,8 @@ pub const BURST: u32 = 10;
 /// One more try is granted after this long.
 pub const REFILL: Duration = Duration::from_secs(6);
 
-/// Buckets remembered; the stalest is forgotten first.
+/// Buckets remembered. Those with the fewest charges are forgotten first, and of these the stalest: whoever is locked out
+/// does not get in again by trying names that do not matter.
 pub const MAX_BUCKETS: usize = 10_000;
 
 /// Who tries what: the address, and a keyed hash of endpoint and role.
@@ -82,8 +83,12 @@ impl Throttle {
     pub fn charge(&self, who: Who, now: Mono) {
         let mut buckets = self.buckets.lock();
         if buckets.len() >= MAX_BUCKETS && !buckets.contains_key(&who) {
-            let stalest = buckets.iter().min_by_key(|(_, b)| b.since).map(|(who, _)| *who);
-            stalest.map(|who| buckets.remove(&who));
+            let rank = |bucket: &Bucket| {
+                let Bucket { charges, since } = bucket.at(now);
+                (charges, since)
+            };
+            let least = buckets.iter().min_by_key(|(_, bucket)| rank(bucket)).map(|(who, _)| *who);
+            least.map(|who| buckets.remove(&who));
         }
         let bucket = buckets.entry(who).or_insert(Bucket { charges: 0, since: now });
         *bucket = bucket.at(now);
@@ -158,11 +163,17 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded() {
+    fn memory_is_bounded_and_who_is_locked_out_stays_so() {
         let (throttle, now) = (Throttle::default(), Mono::now());
+        let guesser = who(&throttle, 1, "ep-a-a-a", "anna");
+        for _ in 0..BURST {
+            throttle.charge(guesser, now);
+        }
+        let now = now.plus(Duration::from_millis(1));
         for n in 0..MAX_BUCKETS + 10 {
             throttle.charge(who(&throttle, 1, "ep-a-a-a", &n.to_string()), now);
         }
         assert!(throttle.buckets.lock().len() <= MAX_BUCKETS);
+        assert!(throttle.check(guesser, now).is_err());
     }
 }
