@@ -5,7 +5,7 @@
 //!  S-0x2b: app/anna@10.0.0.1:5432 new connection to server (from 10.0.0.9:51402)
 //! ```
 
-use std::fmt::{self, Display};
+use std::fmt::{self, Display, Write};
 use std::net::SocketAddr;
 
 use dormouse_base::clock::Mono;
@@ -79,17 +79,17 @@ impl Journal {
 
     /// Something to know.
     pub(crate) fn say(&self, what: impl Display) {
-        tracing::info!("{self} {what}");
+        tracing::info!("{self} {}", OneLine(what));
     }
 
     /// Something to look after.
     pub(crate) fn warn(&self, what: impl Display) {
-        tracing::warn!("{self} {what}");
+        tracing::warn!("{self} {}", OneLine(what));
     }
 
     /// Something that is wrong.
     pub(crate) fn error(&self, what: impl Display) {
-        tracing::error!("{self} {what}");
+        tracing::error!("{self} {}", OneLine(what));
     }
 
     /// The pooler itself does not let it go on; with an empty text without a word to the client.
@@ -105,6 +105,30 @@ impl Journal {
     /// It ends.
     pub(crate) fn closing(&self, why: impl Display) {
         self.say(format_args!("closing because: {why} (age={}s)", self.since.elapsed().as_secs()));
+    }
+}
+
+/// Whatever was said, by clients and servers as well, on one line: a line of the log is one of ours.
+struct OneLine<T>(T);
+
+impl<T: Display> Display for OneLine<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Passes everything on but control characters.
+        struct Cleaned<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+        impl Write for Cleaned<'_, '_> {
+            fn write_str(&mut self, text: &str) -> fmt::Result {
+                for part in text.split_inclusive(char::is_control) {
+                    match part.strip_suffix(char::is_control) {
+                        Some(clean) => write!(self.0, "{clean}?")?,
+                        None => self.0.write_str(part)?,
+                    }
+                }
+                Ok(())
+            }
+        }
+
+        write!(Cleaned(f), "{}", self.0)
     }
 }
 
@@ -125,6 +149,13 @@ mod tests {
     use dormouse_pgwire::ClientError;
 
     use super::*;
+
+    #[test]
+    fn nobody_writes_lines_of_his_own() {
+        let said = format!("login attempt: db={} user=x", "a\n2026 LOG forged\x1b[31m");
+        assert_eq!(OneLine(said).to_string(), "login attempt: db=a?2026 LOG forged?[31m user=x");
+        assert_eq!(OneLine("\r\n").to_string(), "??");
+    }
 
     #[test]
     fn connections_are_called_as_pgbouncer_does() {
