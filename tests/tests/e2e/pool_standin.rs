@@ -109,14 +109,17 @@ fn the_hba_file_decides() {
     let mut pooler = Pooler::new();
     std::fs::write(
         pooler.path("hba"),
-        "local db all peer map=m\nhost db s 127.0.0.1/32 scram-sha-256\nhost db m 127.0.0.1/32 reject\n",
+        "local db all peer map=m\nhost db s 127.0.0.1/32 scram-sha-256\nhost db m 127.0.0.1/32 reject\n\
+         host pgbouncer all 127.0.0.1/32 reject\nhost all s 127.0.0.1/32 scram-sha-256\n",
     )
     .unwrap();
     std::fs::write(pooler.path("names"), format!("m {} clear\n", account())).unwrap();
     let dir = pooler.dir.path().display().to_string();
     pooler.write(
         &format!("db = host=127.0.0.1 port={} dbname=postgres", foreign.port()),
-        &format!("auth_type = hba\nauth_hba_file = {dir}/hba\nauth_ident_file = {dir}/names"),
+        &format!(
+            "auth_type = hba\nadmin_users = s\nauth_hba_file = {dir}/hba\nauth_ident_file = {dir}/names"
+        ),
         "\"m\" \"old\"\n\"s\" \"new\"\n\"clear\" \"plain\"\n",
     );
     pooler.start();
@@ -127,6 +130,10 @@ fn the_hba_file_decides() {
     assert_eq!(ask(&dir, "clear", "''").good(), "clear", "the account is proof enough");
     assert!(ask(&dir, "s", "new").bad().contains("unix socket login rejected"));
     assert!(ask("127.0.0.1", "m", "old").bad().contains("login rejected"));
+    for console in ["pgbouncer", "dormouse"] {
+        let said = pooler.psql(&pooler.dsn("127.0.0.1", "s", "new", console), "show version").bad();
+        assert!(said.contains("login rejected"), "{console}: {said}");
+    }
     assert!(ask("127.0.0.1", "clear", "plain").bad().contains("no authentication method is found"));
     assert!(pooler.log().contains("ident map m cannot be matched"), "{}", pooler.log());
     std::fs::write(pooler.path("hba"), "host db all 127.0.0.1/32 nonsense\n").unwrap();

@@ -27,7 +27,7 @@ use super::journal::Journal;
 use super::lookup::{Lookup, misconfigured};
 use super::prove::{Claimant, method, prove};
 use super::startup::{self, prepare};
-use super::{State, Upstream};
+use super::{CONSOLE_NAME, State, Upstream};
 use crate::bound::UNIX_PEER;
 use crate::console;
 use crate::route::{Pooling, Route};
@@ -194,7 +194,8 @@ impl Attempt<'_> {
         let visitor = Visitor {
             from: (self.peer != UNIX_PEER).then(|| self.peer.ip()),
             tls: client.stream.is_tls(),
-            database: self.database,
+            // Whichever of its names was said, it is one database: no rule may be passed by under the other one.
+            database: if is_console { CONSOLE_NAME } else { self.database },
             user: role,
             replication: physical,
         };
