@@ -101,6 +101,7 @@ const TEMPORARY: &str = "SELECT 't', '', '' WHERE EXISTS (SELECT FROM pg_catalog
 
 /// The query for a set of things.
 pub(super) fn question(ask: Stateful, known: &Settings) -> String {
+    // No time limit is lifted in front of it: that would be what it is asked for.
     let mut sql = String::new();
     if ask.any(SETTINGS) {
         let asked = capture_sql(known, None);
@@ -170,7 +171,8 @@ fn take_settings(client: &mut Client, server: &mut Server, findings: &Findings) 
         _ => None,
     });
     for (name, value) in found {
-        if settings.set(name, value).is_err() || is_unsayable(name) || is_unsayable(value) {
+        let unsayable = server.reads_as_another(name) || server.reads_as_another(value);
+        if settings.set(name, value).is_err() || unsayable {
             client.keep(server);
         }
     }

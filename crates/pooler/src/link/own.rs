@@ -107,6 +107,8 @@ pub fn inspect(client: &Client, server: &mut Server) -> Vec<u8> {
 /// What to send so that no transaction is open.
 pub fn roll_back(server: &mut Server) -> Vec<u8> {
     server.under_way.role = None;
+    server.under_way.portals.clear();
+    server.under_way.fetched.clear();
     own(server, "ROLLBACK")
 }
 

@@ -1,6 +1,6 @@
 //! What is known of a backend.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use dormouse_pgwire::backend::{ErrorResponse, TxStatus};
@@ -70,6 +70,8 @@ pub(super) struct UnderWay {
     pub(super) inside: bool,
     /// Portals whose statements may leave something behind.
     pub(super) portals: Portals,
+    /// Statements of portals that SQL's FETCH may have executed in this transaction: what they may leave behind is noted.
+    pub(super) fetched: BTreeSet<u64>,
     /// Settings go back to the backend's defaults, which may not be what its client began with: what follows waits
     /// until that is put right.
     pub(super) reset: bool,
@@ -93,12 +95,21 @@ pub(super) struct UnderWay {
     pub(super) role: Option<Box<Tracker>>,
     /// What it had reported before any of that changed in this transaction.
     pub(super) reported: Option<Reported>,
-    /// A text of this transaction told that settings may change.
-    pub(super) explained: bool,
+    /// What texts told of that.
+    pub(super) explained: Explained,
     /// Whether this transaction may change what roles must prove.
     pub(super) roles: RoleWatch,
     /// What its client has bound last in this series, if nobody was told yet what that returns.
     pub(super) bound: Bound,
+}
+
+/// Changes of settings that are believed as the texts tell them.
+#[derive(Debug, Default)]
+pub(super) struct Explained {
+    /// There may be any.
+    pub(super) all: bool,
+    /// Of these.
+    pub(super) names: Vec<Box<str>>,
 }
 
 /// A portal.

@@ -62,6 +62,10 @@ fn text(from: &Settings, to: &Settings, backend: &Reported, afresh: bool) -> Str
         // The one who had the backend before may have left this itself hardly any time.
         statement(&mut out, "SET LOCAL statement_timeout=0");
     }
+    if from.get(DEFERRABLE).is_some_and(|value| value != "off") {
+        // Nor shall what it left make this wait for others' transactions.
+        statement(&mut out, "SET LOCAL transaction_deferrable=off");
+    }
     if role && from.get(ROLE).is_some() {
         statement(&mut out, "RESET ROLE");
     }
@@ -97,6 +101,9 @@ fn roles_stay(backend: &Reported) -> bool {
     let since = ROLES_STAY_SINCE.iter().find(|(of, _)| *of == major).map(|(_, since)| *since);
     since.map_or(major > ROLES_STAY_SINCE[2].0, |since| minor >= since)
 }
+
+/// A transaction that reads only waits, with this and at the highest level, until nothing can disturb it.
+const DEFERRABLE: &str = "default_transaction_deferrable";
 
 /// All but the two that are roles.
 fn ordinary(out: &mut String, from: &Settings, to: &Settings) {

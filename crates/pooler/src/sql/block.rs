@@ -27,15 +27,16 @@ pub(super) fn read(statement: &mut Statement<'_, '_>) {
         if let Token::Literal(literal) = token
             && let Some(code) = spelling::text(literal)
         {
-            for name in settings(code.as_bytes()) {
+            for name in settings(code.as_bytes(), true) {
                 statement.emit(Effect::SetConfig { name: Some(Cow::Owned(name)), value: None, local: None });
             }
         }
     }
 }
 
-/// The names with a dot that follow `set_config(`, `SET` and `RESET`, wherever they stand, and texts that look like one.
-fn settings(code: &[u8]) -> Vec<String> {
+/// The names with a dot that follow `SET` and `RESET`, wherever they stand, and texts that look like one. Texts are code
+/// as well, but those in them are not.
+fn settings(code: &[u8], deeper: bool) -> Vec<String> {
     let mut found = Vec::new();
     let mut lexer = Lexer::new(code);
     while !lexer.finished() {
@@ -46,8 +47,12 @@ fn settings(code: &[u8]) -> Vec<String> {
         let word = match token {
             Token::Word(word) => word,
             Token::Literal(literal) => {
-                let text = spelling::text(literal).filter(|text| may_be_custom(text));
-                found.extend(text.map(Cow::into_owned));
+                match spelling::text(literal) {
+                    Some(text) if may_be_custom(&text) => found.push(text.into_owned()),
+                    // What `EXECUTE` is given, perhaps.
+                    Some(text) if deeper => found.extend(settings(text.as_bytes(), false)),
+                    _ => {}
+                }
                 continue;
             }
             _ => continue,
@@ -72,8 +77,9 @@ mod tests {
     fn names_are_found_wherever_they_stand() {
         let code = b"begin perform set_config('my.a', f(x), false); if y then SET LOCAL My.B = 1; reset work_mem; \
             execute 'set my.c = 1'; perform set_config(name, 'my.d', true); set session my.\"E\" to 2; end if; end";
-        assert_eq!(settings(code), ["my.a", "my.b", "my.d", "my.E"]);
-        assert_eq!(settings(b"begin call p('my.a', 'x y.z', ''); end"), ["my.a"]);
-        assert!(settings(b"select 'set my.a = 1'; -- set my.b = 1").is_empty());
+        assert_eq!(settings(code, true), ["my.a", "my.b", "my.c", "my.d", "my.E"]);
+        assert_eq!(settings(code, false), ["my.a", "my.b", "my.d", "my.E"]);
+        assert_eq!(settings(b"begin call p('my.a', 'x y.z', ''); end", true), ["my.a"]);
+        assert!(settings(b"-- set my.b = 1", true).is_empty());
     }
 }

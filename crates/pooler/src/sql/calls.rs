@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::classify::Statement;
 use super::effect::Effect;
 use super::lexer::{Lexer, Token, is};
-use super::spelling;
+use super::spelling::{self, may_be_custom};
 
 /// Room for the longest name that is looked for, `pg_try_advisory_lock_shared`.
 const MAX_FUNCTION: usize = 28;
@@ -22,7 +22,8 @@ const SETTINGS: &str = "pg_settings";
 pub(super) fn query(statement: &mut Statement<'_, '_>, first: &[u8]) {
     let mut previous = Token::Word(first);
     let believed = is(first, "select") && !statement.explained;
-    let mut known = Known { whole: statement.lexer, once: (!believed).then_some(false), read: 0 };
+    let mut known =
+        Known { whole: statement.lexer, once: (!believed).then_some(false), read: 0, named: false };
     let mut updates = is(first, "update");
     while let Some(token) = statement.lexer.next() {
         let name = match token {
@@ -105,6 +106,8 @@ struct Known<'a> {
     once: Option<bool>,
     /// Up to where arguments were read.
     read: usize,
+    /// Whether all its literals were looked at, for one may be a name.
+    named: bool,
 }
 
 /// After the parenthesis of a call.
@@ -143,7 +146,22 @@ fn set_config<'a>(statement: &mut Statement<'a, '_>, known: &mut Known<'a>) {
     let local = argument(&mut lexer).and_then(Argument::boolean);
     known.read = lexer.position();
     let once = *known.once.get_or_insert_with(|| happens_once(known.whole));
+    let told = name.is_some();
     statement.emit(Effect::SetConfig { name, value: value.filter(|_| once), local });
+    if !told && !std::mem::replace(&mut known.named, true) {
+        any_name(statement, known.whole);
+    }
+}
+
+/// A call takes its name from elsewhere in the query, perhaps from a literal (`FROM (VALUES ('my.a', 'x')) …`).
+fn any_name<'a>(statement: &mut Statement<'a, '_>, mut whole: Lexer<'a>) {
+    while let Some(token) = whole.next() {
+        if let Token::Literal(literal) = token
+            && let Some(name) = spelling::text(literal).filter(|text| may_be_custom(text))
+        {
+            statement.emit(Effect::SetConfig { name: Some(name), value: None, local: None });
+        }
+    }
 }
 
 /// Whether a `SELECT` is nothing but calls of `set_config` and `current_setting`, each with a name of its own perhaps:

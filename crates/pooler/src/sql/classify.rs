@@ -134,10 +134,14 @@ impl<'a> Statement<'a, '_> {
         if look.keyword("prepare") && look.peek().is_some() {
             self.lexer = look;
         }
-        if self.lexer.keyword("all") {
-            return self.emit(Effect::DeallocateAll);
+        let effect = match self.lexer.keyword("all") {
+            true => Some(Effect::DeallocateAll),
+            false => spelling::name(&mut self.lexer).map(Effect::Deallocate),
+        };
+        // PostgreSQL refuses what has more behind it.
+        if let Some(effect) = effect.filter(|_| self.lexer.peek().is_none()) {
+            self.emit(effect);
         }
-        self.named(Effect::Deallocate);
     }
 
     fn unlisten(&mut self) {
@@ -167,7 +171,9 @@ impl<'a> Statement<'a, '_> {
         } else {
             return;
         };
-        self.emit(effect);
+        if lexer.peek().is_none() {
+            self.emit(effect);
+        }
     }
 }
 

@@ -106,7 +106,7 @@ fn special(statement: &mut Statement<'_, '_>, local: bool) -> bool {
         return true;
     }
     if is(word, "session") && lexer.keyword("characteristics") {
-        characteristics(statement, lexer);
+        characteristics(statement, lexer, local);
         return true;
     }
     let (name, value) = if is(word, "role") {
@@ -216,7 +216,9 @@ fn time_zone<'a>(lexer: &mut Lexer<'a>) -> Option<Value<'a>> {
     }
     let Some(Token::Literal(literal)) = lexer.next() else { return None };
     let span = spelling::text(literal).filter(|span| span.contains(':') && !span.contains(['\'', '\\']))?;
-    if lexer.keyword("hour") && !(lexer.keyword("to") && lexer.keyword("minute")) {
+    // In a span that has no place for seconds PostgreSQL cuts them off.
+    let cut = span.matches(':').count() > 1 && lexer.peek().is_some();
+    if cut || lexer.keyword("hour") && !(lexer.keyword("to") && lexer.keyword("minute")) {
         return None;
     }
     Some(Value::Plain(Cow::Owned(format!("INTERVAL '{span}'"))))
@@ -232,12 +234,12 @@ fn encoding<'a>(lexer: &mut Lexer<'a>) -> Option<Value<'a>> {
 }
 
 /// After `SESSION CHARACTERISTICS`: each mode is a setting.
-fn characteristics<'a>(statement: &mut Statement<'a, '_>, mut lexer: Lexer<'a>) {
+fn characteristics<'a>(statement: &mut Statement<'a, '_>, mut lexer: Lexer<'a>, local: bool) {
     let understood = lexer.keyword("as") && lexer.keyword("transaction");
     while understood && lexer.peek().is_some() {
         let Some((name, value)) = mode(&mut lexer) else { break };
         let (name, value) = (Cow::Borrowed(name), Value::Plain(Cow::Borrowed(value)));
-        statement.emit(Effect::Set { name, value, local: false });
+        statement.emit(Effect::Set { name, value, local });
         lexer.symbol(b',');
     }
     statement.lexer = lexer;

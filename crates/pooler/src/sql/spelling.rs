@@ -7,6 +7,9 @@ use std::borrow::Cow;
 use super::keywords::needs_quotes;
 use super::lexer::{Kind, Lexer, Literal, Token};
 
+/// Numbers with so many digits may be larger than an integer, which PostgreSQL keeps as they were written.
+const MAX_DIGITS: usize = 10;
+
 /// The bytes of a name that PostgreSQL keeps (NAMEDATALEN - 1).
 const MAX_NAME: usize = 63;
 
@@ -126,7 +129,8 @@ fn unescaped(inside: &[u8]) -> Option<String> {
     String::from_utf8(out).ok()
 }
 
-/// A number as PostgreSQL writes it after having read it. Leading zeros go: a setting's value with them is octal.
+/// A number as PostgreSQL writes it after having read it. Leading zeros go: a setting's value with them is octal. Where that
+/// depends on its size, or a zero has a sign, it is not known.
 pub(super) fn number<'a>(digits: &'a [u8], negative: bool) -> Option<Cow<'a, str>> {
     let digits = std::str::from_utf8(digits).ok()?;
     let whole = digits.bytes().all(|b| b.is_ascii_digit());
@@ -135,7 +139,13 @@ pub(super) fn number<'a>(digits: &'a [u8], negative: bool) -> Option<Cow<'a, str
     if !fraction {
         return None;
     }
-    let shortest = match digits.trim_start_matches('0') {
+    let trimmed = digits.trim_start_matches('0');
+    if whole
+        && (trimmed.is_empty() && negative || trimmed.len() < digits.len() && trimmed.len() >= MAX_DIGITS)
+    {
+        return None;
+    }
+    let shortest = match trimmed {
         _ if !whole => digits,
         "" => "0",
         rest => rest,

@@ -108,6 +108,18 @@ const CASES: &[(&str, &str)] = &[
     ("set time zone local", "set timezone default"),
     ("set local time zone default", "local timezone default"),
     ("set time zone interval '-08:00' hour to minute", "set timezone=INTERVAL '-08:00'"),
+    (
+        "set time zone interval '08:00:30' hour to minute",
+        "set timezone? set time zone interval '08:00:30' hour to minute",
+    ),
+    ("set app.z = -0", "set app.z? set app.z = -0"),
+    ("set app.z = 02147483648", "set app.z? set app.z = 02147483648"),
+    ("set app.z = 007", "set app.z=7"),
+    ("set local session characteristics as transaction read only", "local default_transaction_read_only=on"),
+    (
+        "select set_config(n, v, false) from (values ('app.user', 'x y')) t(n, v)",
+        "config None None Some(false) · config Some(\"app.user\") None None",
+    ),
     ("set time zone interval '8' hour", "set timezone? set time zone interval '8' hour"),
     ("set timezone = 'UTC'", "set timezone=UTC"),
     ("SET SESSION timezone TO 'UTC'", "set timezone=UTC"),
@@ -329,6 +341,9 @@ const CASES: &[(&str, &str)] = &[
         "do $x$ begin perform set_config('my.a', 'b', true); end $x$ language plpgsql; listen y",
         "Do · config Some(\"my.a\") None None · ; · listen y",
     ),
+    ("deallocate s xyz", ""),
+    ("deallocate all xyz", ""),
+    ("discard all xyz; deallocate s", "; · deallocate s"),
     ("call p(1)", "Call"),
     (
         "call p('my.a', 'x@y.z', '3.14', 'a.', name => 'My.b'); listen y",

@@ -98,26 +98,13 @@ fn client(
                 "is needed for this server_tls_sslmode: this system has no list of its own".to_owned();
             return Err(PlanError::Value { setting: "server_tls_ca_file", problem });
         }
-        let mut roots = RootCertStore::empty();
         let authorities = certificates(ca).map_err(|e| unusable("server_tls_ca_file", &e))?;
         if authorities.is_empty() {
             return Err(unusable("server_tls_ca_file", &"it is empty"));
         }
-        for one in authorities.iter().filter(|it| old_certs::may_issue(it)) {
-            let added = roots.add(one.clone());
-            // The system's list is not the operator's to put right.
-            if system.is_empty() {
-                added.map_err(|e| unusable("server_tls_ca_file", &e))?;
-            }
-        }
-        let inner = match roots.is_empty() {
-            true => None,
-            false => {
-                let builder =
-                    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
-                Some(builder.build().map_err(|e| unusable("server_tls_ca_file", &e))?)
-            }
-        };
+        // The system's list is not the operator's to put right.
+        let inner = chains(&authorities, system.is_empty(), &provider)
+            .map_err(|e| unusable("server_tls_ca_file", &e))?;
         let full = mode == TlsMode::VerifyFull;
         let algorithms = provider.signature_verification_algorithms;
         Arc::new(Known { inner, authorities, algorithms, full })
@@ -147,6 +134,23 @@ fn client(
         return Ok(builder.with_client_cert_resolver(Arc::new(Always(Arc::new(pair)))));
     }
     builder.with_client_auth_cert(chain, key).map_err(|e| unusable("server_tls_cert_file", &e))
+}
+
+/// For what the authorities among these have issued, if there are any.
+fn chains(
+    trusted: &[CertificateDer<'static>],
+    strict: bool,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Option<Arc<WebPkiServerVerifier>>, String> {
+    let mut roots = RootCertStore::empty();
+    for one in trusted.iter().filter(|one| old_certs::may_issue(one)) {
+        roots.add(one.clone()).or_else(|e| if strict { Err(e.to_string()) } else { Ok(()) })?;
+    }
+    if roots.is_empty() {
+        return Ok(None);
+    }
+    let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    builder.build().map(Some).map_err(|e| e.to_string())
 }
 
 fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, rustls::pki_types::pem::Error> {

@@ -31,6 +31,10 @@ impl Down<'_> {
             asked.done += 1;
         }
         if ROWS.iter().any(|command| body.starts_with(command)) {
+            // `CREATE TABLE … AS` ends so, too.
+            if body.starts_with(ROWS[0]) && self.defines() {
+                self.note_place();
+            }
             return;
         }
         self.note_forgotten(body);
@@ -42,7 +46,9 @@ impl Down<'_> {
             }
         }
         self.server.under_way.block |= body.starts_with(b"BEGIN") || body.starts_with(b"START TRANSACTION");
-        self.note_place(body);
+        if body.starts_with(b"CREATE ") {
+            self.note_place();
+        }
         let dropped = body.starts_with(b"DROP ");
         let created = body.starts_with(b"CREATE ");
         if dropped || body.starts_with(b"ALTER ") || created && !self.is_temporary() {
@@ -81,20 +87,28 @@ impl Down<'_> {
     }
 
     /// Something is made in a place that nobody knows: `search_path` may be anything until the transaction is over.
-    fn note_place(&mut self, body: &[u8]) {
-        if body.starts_with(b"CREATE ") && self.server.under_way.reads.changed != 0 {
+    fn note_place(&mut self) {
+        if self.server.under_way.reads.changed != 0 {
             self.server.touched = self.server.touched.with(Stateful::TEMP);
         }
     }
 
     /// Whether what ends makes something temporary.
     fn is_temporary(&self) -> bool {
+        // Among other things, one that was not read.
+        let unread = matches!(self.server.expect.front(), Some(Expect::Query(Asked { text, .. })) if text.as_deref() == Some(UNREAD));
+        !unread && self.may(Stateful::TEMP)
+    }
+
+    /// Whether what ends may make a table, whatever else it does.
+    fn defines(&self) -> bool {
+        self.may(Stateful::DEFINES)
+    }
+
+    fn may(&self, what: Stateful) -> bool {
         match self.server.expect.front() {
-            Some(Expect::Execute(Some(statement), _)) => statement.stateful().any(Stateful::TEMP),
-            // Among other things, one that was not read.
-            Some(Expect::Query(Asked { stateful, text, .. })) => {
-                stateful.any(Stateful::TEMP) && text.as_deref() != Some(UNREAD)
-            }
+            Some(Expect::Execute(Some(statement), _)) => statement.stateful().any(what),
+            Some(Expect::Query(Asked { stateful, .. })) => stateful.any(what),
             _ => false,
         }
     }
@@ -167,7 +181,6 @@ impl Down<'_> {
 
     /// Notes what was left behind: at once when the text tells all, else to be asked about.
     fn leaves(&mut self, stateful: Stateful, text: &[u8], alone: bool) {
-        self.explain(stateful);
         if stateful.any(Stateful::DISCARD_ALL) {
             self.server.applied.clear();
             self.server.process.unlisted = false;
@@ -178,6 +191,9 @@ impl Down<'_> {
         let mut certain = alone && !may_be_more.any(Stateful::UNKNOWN_SETTING);
         if certain && stateful.any(Stateful::SETTING) {
             certain = self.set(text);
+        }
+        if certain {
+            self.explain(stateful, text);
         }
         let unsure = if certain { stateful.without(Stateful::SETTING) } else { stateful };
         may_have_run(self.client, self.server, unsure, text);
@@ -192,6 +208,9 @@ impl Down<'_> {
             changes += 1;
             if let Change::Set { name, .. } | Change::Reset(name) = &change {
                 overfull |= server.reads_as_another(name);
+            }
+            if let Change::Set { value, .. } = &change {
+                overfull |= server.reads_as_another(value);
             }
             overfull |= apply(&change, &client.startup, &mut client.wanted).is_err();
             overfull |= apply(&change, &Settings::default(), &mut server.applied).is_err();
@@ -210,6 +229,7 @@ impl Down<'_> {
             self.server.under_way.portals.clear();
         }
         self.server.erred = false;
+        self.server.under_way.fetched.clear();
         self.note_unexplained();
         let mut touched = std::mem::take(&mut self.server.touched).with(self.server.process.watched);
         if touched.is_empty() {

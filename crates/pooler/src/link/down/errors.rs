@@ -1,10 +1,17 @@
 //! An error of the backend: the client's, or one of ours that it never hears of.
 
-use dormouse_pgwire::backend::ErrorResponse;
+use dormouse_pgwire::backend::{ErrorResponse, Fields};
 
 use super::{Down, stale};
 use crate::link::expect::Expect;
 use crate::link::failure;
+
+/// Whether one of the pool's statements is not there any more.
+fn is_gone(fields: &Fields) -> bool {
+    fields.code() == "26000"
+        && fields.message().contains("\"dormouse_")
+        && !fields.message().contains("\"dormouse_none\"")
+}
 
 impl Down<'_> {
     /// True when the client gets it.
@@ -38,6 +45,10 @@ impl Down<'_> {
             return false;
         }
         self.failing();
+        if fields.is_some_and(is_gone) {
+            // A function has ended statements, of which no text told.
+            self.server.prepared.outdate_all();
+        }
         if fields.is_some_and(stale::is_told) {
             self.common.registry.outdate();
             if self.server.can_say_again(self.client) {

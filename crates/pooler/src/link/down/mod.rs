@@ -332,6 +332,7 @@ impl Down<'_> {
                 }
                 self.server.own = Some(findings);
                 self.rolled_back(status);
+                self.note_left(status);
                 self.server.erred = false;
                 self.server.settle();
                 return Ok(false);

@@ -10,13 +10,21 @@
 
 use std::mem;
 
+use dormouse_pgwire::backend::TxStatus;
+
 use super::Down;
 use crate::link::inspect::SETTINGS;
+use crate::link::server::Explained;
 use crate::link::stateful::Stateful;
 use crate::link::{parts, watch};
+use crate::settings::MAX_REPORTED;
+use crate::sql::{Effect, classify};
 
 /// Texts with one of these tell that settings change.
 const EXPLAINS: Stateful = SETTINGS.with(Stateful::RESET).with(Stateful::DISCARD_ALL);
+
+/// What is reported of roles.
+const OF_ROLES: [&str; 2] = ["is_superuser", "session_authorization"];
 
 /// Reported, but no setting of a session: it comes and goes with the server's part in replication.
 const NOT_SETTINGS: [&str; 1] = ["in_hot_standby"];
@@ -50,19 +58,48 @@ impl Down<'_> {
         true
     }
 
-    /// A statement may have done this.
-    pub(super) fn explain(&mut self, stateful: Stateful) {
-        self.server.under_way.explained |= stateful.any(EXPLAINS);
+    /// A text has told what it does to settings, and that is believed.
+    pub(super) fn explain(&mut self, stateful: Stateful, text: &[u8]) {
+        if !stateful.any(EXPLAINS) {
+            return;
+        }
+        let Explained { all, names } = &mut self.server.under_way.explained;
+        let mut resets = false;
+        let shape = classify(text, &mut |effect| match effect {
+            // No more than there are reported ones: the others do not matter.
+            Effect::Set { name, .. } | Effect::Reset(name) | Effect::SetConfig { name: Some(name), .. }
+                if names.len() < MAX_REPORTED && !name.contains('.') =>
+            {
+                names.push(name.as_ref().into());
+            }
+            Effect::SetRole { .. } | Effect::SetSessionAuthorization { .. } => {
+                names.extend(OF_ROLES.map(Box::from));
+            }
+            Effect::ResetAll | Effect::DiscardAll => resets = true,
+            _ => {}
+        });
+        // Beside another statement it is not known which of the two it was.
+        *all |= resets && shape.statements == 1;
     }
 
     /// A transaction is over. Has a setting changed that no text told?
     pub(super) fn note_unexplained(&mut self) {
-        let explained = mem::take(&mut self.server.under_way.explained);
-        if let Some(before) = mem::take(&mut self.server.under_way.reported)
-            && !explained
-            && before != self.server.reported
-        {
+        if self.is_unexplained() {
             self.server.touched = self.server.touched.with(Stateful::SETTING);
         }
+    }
+
+    /// A query of ours is over, which may have been to end the transaction of a client that has left.
+    pub(super) fn note_left(&mut self, status: TxStatus) {
+        if status == TxStatus::Idle && self.is_unexplained() {
+            self.server.ask = self.server.ask.with(Stateful::SETTING);
+        }
+    }
+
+    fn is_unexplained(&mut self) -> bool {
+        let Explained { all, names } = mem::take(&mut self.server.under_way.explained);
+        let Some(before) = mem::take(&mut self.server.under_way.reported) else { return false };
+        let told = |name: &str| all || names.iter().any(|told| told.eq_ignore_ascii_case(name));
+        before.news(&self.server.reported).any(|(name, _)| !told(name))
     }
 }

@@ -434,6 +434,90 @@ fn what_a_function_sets_is_asked_for_where_postgresql_reports_it() {
 }
 
 #[test]
+fn what_a_function_sets_beside_texts_that_set_something_is_asked_for_too() {
+    let done = |tags: &[&str]| [tags.iter().flat_map(|tag| complete(tag)).collect(), ready(b'I')].concat();
+    // In one text, in one series, and beside a RESET of everything.
+    let mut one = pair();
+    one.up(&query("set work_mem = '1MB'; select f()"));
+    one.down(&[complete("SET"), timezone("Asia/Tokyo"), done(&["SELECT 1"])].concat());
+    assert!(one.server.must_ask());
+    let mut series = pair();
+    let set = message(b'P', b"s\0set work_mem = '1MB'\0\0\0");
+    let run = |name| [bind(name), message(b'E', b"\0\0\0\0\0")].concat();
+    let call = message(b'P', b"\0select f()\0\0\0");
+    series.up(&[call, run(""), set, run("s"), sync()].concat());
+    let parsed = [message(b'1', b""), message(b'2', b"")].concat();
+    let got = [&parsed[..], &complete("SELECT 1"), &parsed, &complete("SET"), &timezone("x"), &ready(b'I')];
+    series.down(&got.concat());
+    assert!(series.server.must_ask());
+    let mut reset = pair();
+    reset.up(&query("reset all; select f()"));
+    reset.down(&[complete("RESET"), timezone("Asia/Tokyo"), done(&["SELECT 1"])].concat());
+    assert!(reset.server.must_ask());
+    reset.asked(&[]);
+    reset.up(&query("reset all"));
+    reset.down(&[complete("RESET"), timezone("UTC"), ready(b'I')].concat());
+    assert!(!reset.server.must_ask(), "alone it tells all");
+}
+
+#[test]
+fn what_a_function_has_set_is_asked_for_when_its_client_has_left() {
+    // What is committed stays, and the text that comes next is of another client.
+    for (text, tags, set) in [
+        ("begin; set work_mem = '1MB'", &["BEGIN", "SET"][..], true),
+        ("begin; select f(); commit and chain", &["BEGIN", "SELECT 1", "COMMIT"], false),
+    ] {
+        let mut pair = pair();
+        pair.up(&query(text));
+        pair.down(
+            &[timezone("Asia/Tokyo"), tags.iter().flat_map(|tag| complete(tag)).collect(), ready(b'T')]
+                .concat(),
+        );
+        let _rollback = roll_back(&mut pair.server);
+        pair.down(&[complete("ROLLBACK"), ready(b'I')].concat());
+        assert!(pair.server.must_ask(), "{text}");
+        if set {
+            pair.asked(&[]);
+            pair.client = Client::default();
+            pair.up(&query("select f()"));
+            pair.down(&[timezone("UTC"), complete("SELECT 1"), ready(b'I')].concat());
+            assert!(pair.server.must_ask(), "nothing of the one before explains it");
+        }
+    }
+}
+
+#[test]
+fn a_statement_that_a_function_has_ended_is_parsed_again() {
+    let mut pair = pair();
+    let parse = message(b'P', b"s\0select 42\0\0\0");
+    let run = || [bind("s"), message(b'E', b"\0\0\0\0\0"), sync()].concat();
+    pair.up(&[parse, run()].concat());
+    let ran = [message(b'2', b""), complete("SELECT 1"), ready(b'I')].concat();
+    pair.down(&[message(b'1', b""), ran.clone()].concat());
+    pair.up(&run());
+    let gone =
+        message(b'E', b"SERROR\0VERROR\0C26000\0Mprepared statement \"dormouse_0\" does not exist\0\0");
+    pair.down(&[gone, ready(b'I')].concat());
+    let mut sent = Vec::new();
+    up(&mut pair.client, &mut pair.server, &mut pair.common, &run(), &mut sent).unwrap();
+    assert!(sent.windows(9).any(|text| text == b"select 42"), "said again");
+}
+
+#[test]
+fn what_is_made_in_an_unknown_place_may_be_temporary_however_it_is_made() {
+    for text in ["create table leak as select 1", "create materialized view leak as select 1"] {
+        let mut pair = pair();
+        pair.up(&query("begin; select set_config('search_path', 'pg_' || 'temp', true)"));
+        pair.down(&[complete("BEGIN"), complete("SELECT 1"), ready(b'T')].concat());
+        pair.up(&query(text));
+        pair.down(&[complete("SELECT 1"), ready(b'T')].concat());
+        pair.up(&query("commit"));
+        pair.down(&[complete("COMMIT"), ready(b'I')].concat());
+        assert!(pair.asked(&[]).contains("pg_my_temp_schema"), "{text}");
+    }
+}
+
+#[test]
 fn a_setting_that_was_not_asked_for_yet_is_lost_with_its_backend() {
     let mut pair = pair();
     pair.up(&query("begin; set role limited; commit"));

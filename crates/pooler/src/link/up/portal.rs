@@ -115,7 +115,10 @@ impl Up<'_> {
         for statement in portals {
             self.begins(statement.stateful());
             self.rereads(statement.stateful(), statement.text());
-            may_have_run(self.client, self.server, statement.stateful(), statement.text());
+            // Its text is read once in a transaction: it may be long, and there may be many portals and FETCHes of it.
+            if self.server.under_way.fetched.insert(statement.id()) {
+                may_have_run(self.client, self.server, statement.stateful(), statement.text());
+            }
         }
     }
 
