@@ -68,6 +68,8 @@ pub struct Common {
     pub no_simple: bool,
     /// What they did.
     pub counters: Counters,
+    /// What has come of their long messages that are not complete.
+    unfinished: unfinished::Share,
 }
 
 impl Common {
@@ -86,7 +88,7 @@ impl Common {
     /// Of a new pool.
     #[must_use]
     pub fn new(max_prepared: usize) -> Self {
-        let (registry, counters) = Default::default();
-        Self { registry, max_prepared, strict: false, no_simple: false, counters }
+        let (registry, counters, unfinished) = Default::default();
+        Self { registry, max_prepared, strict: false, no_simple: false, counters, unfinished }
     }
 }

@@ -1,6 +1,9 @@
 //! Long messages that have only begun to come: a text is read as a whole, so its beginning is kept. A client that waits
-//! with the rest has no backend, and there may be ten thousand of them, so all together have a limit.
+//! with the rest has no backend, and there may be ten thousand of them, so all together have a limit. Of that the clients
+//! of one pool get no more than they leave free: half of it, where no others have any. So who fills it keeps nobody else
+//! from a message of usual length.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What is shorter is not counted: it is limited by the number of clients.
@@ -11,26 +14,35 @@ const MAX_TOGETHER: usize = 512 << 20;
 
 static TOGETHER: AtomicUsize = AtomicUsize::new(0);
 
+/// What the clients of one pool have of that.
+pub(super) type Share = Arc<AtomicUsize>;
+
 /// Room for one message; given back when dropped.
 #[derive(Debug, Default)]
-pub(super) struct Unfinished(usize);
+pub(super) struct Unfinished {
+    bytes: usize,
+    share: Option<Share>,
+}
 
 impl Unfinished {
-    /// Makes it room for so many bytes; false when there is none.
-    pub(super) fn takes(&mut self, bytes: usize) -> bool {
-        self.takes_of(&TOGETHER, bytes)
+    /// Makes it room for so many bytes in a pool's share; false when there is none.
+    pub(super) fn takes(&mut self, share: &Share, bytes: usize) -> bool {
+        self.takes_of(&TOGETHER, share, bytes)
     }
 
-    fn takes_of(&mut self, together: &AtomicUsize, bytes: usize) -> bool {
-        let more = if bytes > LONG { bytes.saturating_sub(self.0) } else { 0 };
+    fn takes_of(&mut self, together: &AtomicUsize, share: &Share, bytes: usize) -> bool {
+        let more = if bytes > LONG { bytes.saturating_sub(self.bytes) } else { 0 };
         if more == 0 {
             return true;
         }
-        if together.fetch_add(more, Ordering::Relaxed) > MAX_TOGETHER - more.min(MAX_TOGETHER) {
+        let free = MAX_TOGETHER.saturating_sub(together.fetch_add(more, Ordering::Relaxed));
+        if share.fetch_add(more, Ordering::Relaxed).saturating_add(more) > free {
+            share.fetch_sub(more, Ordering::Relaxed);
             together.fetch_sub(more, Ordering::Relaxed);
             return false;
         }
-        self.0 += more;
+        self.bytes += more;
+        self.share.get_or_insert_with(|| Arc::clone(share));
         true
     }
 
@@ -40,8 +52,10 @@ impl Unfinished {
     }
 
     fn gives_back(&mut self, together: &AtomicUsize) {
-        if self.0 > 0 {
-            together.fetch_sub(std::mem::take(&mut self.0), Ordering::Relaxed);
+        if let Some(share) = self.share.take() {
+            let bytes = std::mem::take(&mut self.bytes);
+            share.fetch_sub(bytes, Ordering::Relaxed);
+            together.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
 }
@@ -58,16 +72,39 @@ mod tests {
 
     #[test]
     fn beginnings_of_long_messages_have_a_limit_together() {
-        let together = AtomicUsize::new(0);
+        let (together, share) = (AtomicUsize::new(0), Share::default());
         let (mut one, mut other) = (Unfinished::default(), Unfinished::default());
-        assert!(one.takes_of(&together, MAX_TOGETHER - LONG));
-        assert!(one.takes_of(&together, MAX_TOGETHER - LONG), "counted once");
-        assert!(other.takes_of(&together, LONG), "a short one is not counted");
-        assert!(!other.takes_of(&together, 2 * LONG) && !other.takes_of(&together, usize::MAX));
+        assert!(one.takes_of(&together, &share, MAX_TOGETHER / 2 - LONG));
+        assert!(one.takes_of(&together, &share, MAX_TOGETHER / 2 - LONG), "counted once");
+        assert!(other.takes_of(&together, &share, LONG), "a short one is not counted");
+        for much in [4 * LONG, usize::MAX] {
+            assert!(!other.takes_of(&together, &share, much));
+        }
         one.gives_back(&together);
-        assert!(other.takes_of(&together, 2 * LONG));
-        assert_eq!(together.load(Ordering::Relaxed), 2 * LONG);
+        assert!(other.takes_of(&together, &share, 4 * LONG));
+        assert_eq!([&together, &*share].map(|it| it.load(Ordering::Relaxed)), [4 * LONG; 2]);
         other.gives_back(&together);
-        assert_eq!(together.load(Ordering::Relaxed), 0);
+        assert_eq!([&together, &*share].map(|it| it.load(Ordering::Relaxed)), [0; 2]);
+    }
+
+    #[test]
+    fn one_pool_leaves_room_for_others() {
+        let together = AtomicUsize::new(0);
+        let mut held = Vec::new();
+        for _pool in 0..5 {
+            let share = Share::default();
+            loop {
+                let mut message = Unfinished::default();
+                if !message.takes_of(&together, &share, 1 << 20) {
+                    break;
+                }
+                held.push(message);
+            }
+        }
+        let mut usual = Unfinished::default();
+        assert!(usual.takes_of(&together, &Share::default(), 4 << 20), "{} MiB are held", held.len());
+        for message in held.iter_mut().chain([&mut usual]) {
+            message.gives_back(&together);
+        }
     }
 }

@@ -116,7 +116,7 @@ pub fn up(
     }
     if !client.stalled && client.partial.len() + input.len() < client.needs {
         // Nothing can be said yet: looking at every piece of a long text would take for ever.
-        if !client.unfinished.takes(client.partial.len() + input.len()) {
+        if !client.unfinished.takes(&common.unfinished, client.partial.len() + input.len()) {
             return Err(Violation::TooMuchBegun);
         }
         client.partial.extend_from_slice(input);
@@ -184,7 +184,7 @@ impl Up<'_> {
             let there = match wanted(header, rest, self.common.strict && !self.client.verbatim)? {
                 There::Enough(there) => there,
                 There::Needs(needs) => {
-                    if !self.client.unfinished.takes(rest.len()) {
+                    if !self.client.unfinished.takes(&self.common.unfinished, rest.len()) {
                         return Err(Violation::TooMuchBegun);
                     }
                     self.client.needs = needs;

@@ -377,8 +377,9 @@ fn has_idle_limit(client: &ClientInfo) -> bool {
 
 /// What links share at the beginning.
 fn common(config: &Config, stands_in: bool) -> Common {
-    let common = Common::new(config.max_prepared_statements as usize);
-    Common { strict: stands_in, no_simple: config.disable_pqexec, ..common }
+    let mut common = Common::new(config.max_prepared_statements as usize);
+    (common.strict, common.no_simple) = (stands_in, config.disable_pqexec);
+    common
 }
 
 /// What the books look at.
