@@ -53,7 +53,7 @@ pub fn capture_sql(tracked: &Settings, doubtful: Option<&str>) -> String {
     let asked: BTreeSet<_> = known.chain(doubtful.as_deref()).collect();
     for name in asked.into_iter().filter(|name| name.contains('.')) {
         let mut quoted = String::new();
-        literal(&mut quoted, name);
+        literal(&mut quoted, name, false);
         // A placeholder that was reset is an empty text for ever after: that is what it was before, too.
         sql.push_str(&format!(
             " UNION ALL SELECT {quoted}, pg_catalog.current_setting({quoted}, true) \

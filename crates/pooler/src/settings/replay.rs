@@ -58,6 +58,8 @@ fn text(from: &Settings, to: &Settings, backend: &Reported, afresh: bool) -> Str
     let authorization = afresh || ordinary_differ || !same(SESSION_AUTHORIZATION);
     let role = authorization || !same(ROLE);
     let mut out = String::with_capacity(128);
+    // There no number means a character, so bytes are said as they came.
+    let raw = backend.get("server_encoding") == Some("SQL_ASCII");
     if from.get(TIMEOUT).is_some_and(|timeout| timeout != "0") {
         // The one who had the backend before may have left this itself hardly any time.
         statement(&mut out, "SET LOCAL statement_timeout=0");
@@ -75,20 +77,20 @@ fn text(from: &Settings, to: &Settings, backend: &Reported, afresh: bool) -> Str
     let others = |settings: &Settings| settings.iter().filter(|(name, _)| is_ordinary(name)).count();
     if afresh || (others(to) == 0 && others(from) >= RESET_ALL_FROM) {
         statement(&mut out, "RESET ALL");
-        ordinary(&mut out, &Settings::new(), to);
+        ordinary(&mut out, (&Settings::new(), to), raw);
     } else {
-        ordinary(&mut out, from, to);
+        ordinary(&mut out, (from, to), raw);
     }
     if let Some(to) = to.get(SESSION_AUTHORIZATION).filter(|_| authorization) {
         statement(&mut out, "SET SESSION AUTHORIZATION ");
-        literal(&mut out, to);
+        literal(&mut out, to, raw);
     }
     if let Some(played) = to.get(ROLE).filter(|_| role) {
         if played != NO_ROLE && to.get(SESSION_AUTHORIZATION).is_some() && roles_stay(backend) {
             statement(&mut out, "SET LOCAL SESSION AUTHORIZATION DEFAULT");
         }
         statement(&mut out, "SET ROLE ");
-        literal(&mut out, played);
+        literal(&mut out, played, raw);
     }
     out
 }
@@ -106,7 +108,7 @@ fn roles_stay(backend: &Reported) -> bool {
 const DEFERRABLE: &str = "default_transaction_deferrable";
 
 /// All but the two that are roles.
-fn ordinary(out: &mut String, from: &Settings, to: &Settings) {
+fn ordinary(out: &mut String, (from, to): (&Settings, &Settings), raw: bool) {
     let gone = from.iter().filter(|(name, _)| is_ordinary(name) && to.get(name).is_none());
     let (plain, strange): (Vec<_>, Vec<_>) =
         gone.map(|(name, _)| name).partition(|name| name.is_ascii() && name.len() <= MAX_NAME);
@@ -130,10 +132,10 @@ fn ordinary(out: &mut String, from: &Settings, to: &Settings) {
             out.push(',');
         }
         out.push_str("pg_catalog.set_config(");
-        literal(out, name);
+        literal(out, name, raw);
         out.push(',');
         match value {
-            Some(value) => literal(out, value),
+            Some(value) => literal(out, value, raw),
             None => out.push_str("NULL"),
         }
         out.push_str(",false)");
@@ -151,8 +153,9 @@ fn statement(out: &mut String, begin: &str) {
     out.push_str(begin);
 }
 
-/// A text literal that means the same whatever `standard_conforming_strings` and `client_encoding` are.
-pub(super) fn literal(out: &mut String, text: &str) {
+/// A text literal that means the same whatever `standard_conforming_strings` and `client_encoding` are; `raw` on a server
+/// that has no encoding.
+pub(super) fn literal(out: &mut String, text: &str, raw: bool) {
     if !text.contains('\\') && text.is_ascii() {
         out.push('\'');
         out.push_str(&text.replace('\'', "''"));
@@ -165,6 +168,10 @@ pub(super) fn literal(out: &mut String, text: &str) {
             '\'' => out.push_str("''"),
             '\\' => out.push_str("\\\\"),
             c if c.is_ascii() => out.push(c),
+            c if raw => {
+                let mut bytes = [0; 4];
+                out.extend(c.encode_utf8(&mut bytes).bytes().map(|byte| format!("\\x{byte:02x}")));
+            }
             c => out.push_str(&format!("\\U{:08x}", u32::from(c))),
         }
     }

@@ -292,6 +292,15 @@ fn a_name_that_would_be_cut_is_reset_by_a_call() {
 }
 
 #[test]
+fn a_server_without_an_encoding_gets_bytes() {
+    let (mut to, mut backend) = (Settings::new(), Reported::new());
+    to.set("application_name", "caf\u{e9}'").unwrap();
+    backend.note("server_encoding", "SQL_ASCII");
+    let call = r"SELECT pg_catalog.set_config('application_name',E'caf\xc3\xa9''',false)";
+    assert_eq!(replay(&Settings::new(), &to, &backend).as_deref(), Some(call));
+}
+
+#[test]
 fn a_startup_packet_is_settings() {
     let packet = Packet::new("alice")
         .and_then(|p| p.with("database", "shop"))
