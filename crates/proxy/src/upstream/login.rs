@@ -18,7 +18,6 @@ use dormouse_pgwire::startup::Startup;
 use dormouse_pgwire::{ClientError, Encode};
 use dormouse_pooler::config::Settings;
 use dormouse_pooler::config::hba::Visitor;
-use dormouse_pooler::config::userlist::Password;
 use dormouse_pooler::pool::Farewell;
 
 use super::config::AuthType;
@@ -27,6 +26,7 @@ use super::journal::Journal;
 use super::lookup::{Lookup, misconfigured};
 use super::prove::{Claimant, method, prove};
 use super::startup::{self, prepare};
+use super::users::Known;
 use super::{CONSOLE_NAME, State, Upstream};
 use crate::bound::UNIX_PEER;
 use crate::console;
@@ -179,7 +179,7 @@ impl Attempt<'_> {
     }
 
     async fn prove(&self, client: &mut Client, is_console: bool, physical: bool) -> Result<(), End> {
-        let Self { shared, upstream, state, role, .. } = *self;
+        let Self { shared, state, role, .. } = *self;
         if state.plan.auth == AuthType::Any {
             if state.plan.ini.database(self.database).is_some_and(|entry| entry.user.is_none()) {
                 self.journal.warn("auth_type=any requires forced user");
@@ -209,7 +209,7 @@ impl Attempt<'_> {
             self.journal.say(format_args!("login attempt: db={} user={role} tls={tls}", self.database));
         }
         let who = Claimant { role, known, guesses, journal: &self.journal };
-        let Err(what) = prove(shared, upstream, state, client, &method, &who).await? else { return Ok(()) };
+        let Err(what) = prove(shared, state, client, &method, &who).await? else { return Ok(()) };
         shared.throttle.charge(guesses, Mono::now());
         shared.metrics.auth_failures.inc();
         let told = ClientError::invalid_password(role);
@@ -224,8 +224,8 @@ impl Attempt<'_> {
     }
 
     /// What the role must show, from the list or a server.
-    async fn known(&self, is_console: bool) -> Result<Option<Password>, End> {
-        let listed = self.upstream.0.users.list.read().get(self.role).cloned();
+    async fn known(&self, is_console: bool) -> Result<Option<Arc<Known>>, End> {
+        let listed = self.upstream.0.users.listed(self.role);
         if listed.is_some() {
             return Ok(listed);
         }

@@ -9,7 +9,7 @@
 //! pooled, and a [`Target`](target::Target) is a "compute" that always runs. Its gate is PgBouncer's PAUSE: closed,
 //! work that runs comes to its end and no other begins.
 //!
-//! In reading order: [`state`] is what the files say, [`door`] answers the rest of the proxy from it, [`config`] says what is understood of a `pgbouncer.ini` and what is refused, [`encryption`] what
+//! In reading order: [`state`] is what the files say, [`users`] what is known of roles, [`door`] answers the rest of the proxy from it, [`config`] says what is understood of a `pgbouncer.ini` and what is refused, [`encryption`] what
 //! its TLS settings mean, [`login`] lets clients in ([`prove`] asks them for proof, [`lookup`] asks a server what a
 //! role must prove, [`startup`] takes what else they said), [`target`] leads to servers ([`sites`] are the addresses of a name, [`way`] what may change for new connections only), [`server_tls`] encrypts the
 //! way ([`old_certs`] are certificates that rustls does not read), [`peers`] are other processes behind the same
@@ -34,6 +34,7 @@ mod state;
 mod target;
 #[cfg(test)]
 mod tests;
+mod users;
 mod way;
 
 use std::collections::{HashMap, HashSet};
@@ -59,8 +60,9 @@ use crate::pooled::pools::{PoolKey, Pools};
 use crate::pooled::{Order, Target as Meant};
 use crate::tls::Tls;
 use crate::wake::{Compute, Wake};
-use state::{State, Users};
+use state::State;
 use target::Target;
+use users::Users;
 
 /// The database that is the console.
 pub(crate) const CONSOLE_NAME: &str = "pgbouncer";
@@ -303,7 +305,7 @@ impl Upstream {
         let state = self.state();
         let mut all: Vec<String> = state.plan.lists.users.iter().map(|user| user.name.clone()).collect();
         all.extend(state.plan.ini.users.iter().map(|user| user.name.clone()));
-        all.extend(self.0.users.looked_up.lock().keys().cloned());
+        all.extend(self.0.users.looked_up());
         all.sort();
         all.dedup();
         all

@@ -2,12 +2,14 @@
 //!
 //! A role that nobody knows is asked like any other, and fails at the end.
 
+use std::sync::Arc;
+
 use dormouse_base::{Secret, rand};
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::Encode;
 use dormouse_pgwire::auth::md5;
 use dormouse_pgwire::auth::scram::server::{Exchange, Reply};
-use dormouse_pgwire::auth::scram::{Credential, ScramError, Verifier};
+use dormouse_pgwire::auth::scram::{Credential, ScramError};
 use dormouse_pgwire::backend::{AuthenticationMd5Password, AuthenticationSasl};
 use dormouse_pgwire::frontend::{PasswordMessage, SaslInitialResponse, SaslResponse};
 use dormouse_pgwire::sqlstate::SqlState;
@@ -16,10 +18,11 @@ use dormouse_pooler::config::userlist::Password;
 use dormouse_runtime::task;
 use sha2::{Digest, Sha256};
 
+use super::State;
 use super::config::AuthType;
 use super::journal::Journal;
 use super::login::may_try;
-use super::{State, Upstream};
+use super::users::Known;
 use crate::peer::common_name;
 use crate::session::io::Client;
 use crate::session::login::{ask_in_the_clear, malformed, password_body};
@@ -32,10 +35,16 @@ const ACCOUNTS: &str = "/etc/passwd";
 /// Who claims what.
 pub(super) struct Claimant<'a> {
     pub(super) role: &'a str,
-    pub(super) known: Option<Password>,
+    pub(super) known: Option<Arc<Known>>,
     /// Where its guesses are counted.
     pub(super) guesses: Who,
     pub(super) journal: &'a Journal,
+}
+
+impl Claimant<'_> {
+    fn password(&self) -> Option<&Password> {
+        self.known.as_ref().map(|known| &known.password)
+    }
 }
 
 /// How this client proves itself; `None`: the HBA file has no line for it. Not asked with `auth_type = any`.
@@ -54,7 +63,6 @@ pub(super) fn method(state: &State, who: Visitor<'_>) -> Option<Method> {
 /// Lets it prove itself; `Ok(false)`: the password is wrong, and the text says how that is told.
 pub(super) async fn prove(
     shared: &Shared,
-    upstream: &Upstream,
     state: &State,
     client: &mut Client,
     method: &Method,
@@ -86,9 +94,9 @@ pub(super) async fn prove(
                 Err(refused("certificate authentication failed"))
             };
         }
-        Method::Scram => ("SASL", Box::pin(by_scram(shared, upstream, client, who)).await?),
-        Method::Md5 if matches!(who.known, Some(Password::Scram(_))) => {
-            ("SASL", Box::pin(by_scram(shared, upstream, client, who)).await?)
+        Method::Scram => ("SASL", Box::pin(by_scram(shared, client, who)).await?),
+        Method::Md5 if matches!(who.password(), Some(Password::Scram(_))) => {
+            ("SASL", Box::pin(by_scram(shared, client, who)).await?)
         }
         Method::Md5 => ("password", Box::pin(by_md5(shared, client, who)).await?),
         Method::Password => ("password", Box::pin(by_plain(shared, client, who)).await?),
@@ -132,7 +140,7 @@ async fn by_plain(shared: &Shared, client: &mut Client, who: &Claimant<'_>) -> R
     let given = ask_in_the_clear(client).await?;
     may_try(shared, who.guesses, who.role)?;
     let same = |a: &[u8], b: &[u8]| Sha256::digest(a) == Sha256::digest(b);
-    Ok(match who.known.clone() {
+    Ok(match who.password().cloned() {
         Some(Password::Plain(password)) => same(password.expose().as_bytes(), given.expose()),
         Some(Password::Md5(stored)) => {
             same(stored.expose().as_bytes(), md5::stored(given.expose(), who.role).expose().as_bytes())
@@ -149,7 +157,7 @@ async fn by_md5(shared: &Shared, client: &mut Client, who: &Claimant<'_>) -> Res
     client.send(&AuthenticationMd5Password { salt }.encode()).await?;
     let given = PasswordMessage::decode(&password_body(client).await?).map_err(malformed)?.password;
     may_try(shared, who.guesses, who.role)?;
-    let stored: Option<Secret<String>> = match &who.known {
+    let stored: Option<Secret<String>> = match who.password() {
         Some(Password::Plain(password)) => Some(md5::stored(password.expose(), who.role)),
         Some(Password::Md5(stored)) => Some(stored.clone()),
         Some(Password::Scram(_) | Password::None) | None => None,
@@ -157,13 +165,11 @@ async fn by_md5(shared: &Shared, client: &mut Client, who: &Claimant<'_>) -> Res
     Ok(stored.is_some_and(|stored| md5::is_right(&stored, salt, given.expose())))
 }
 
-async fn by_scram(
-    shared: &Shared,
-    upstream: &Upstream,
-    client: &mut Client,
-    who: &Claimant<'_>,
-) -> Result<bool, End> {
-    let verifier = verifier(upstream, who).await;
+async fn by_scram(shared: &Shared, client: &mut Client, who: &Claimant<'_>) -> Result<bool, End> {
+    let verifier = match &who.known {
+        Some(known) => known.verifier().await,
+        None => None,
+    };
     let credential =
         verifier.map_or_else(|| Credential::doomed(&shared.doom_secret, who.role), Credential::Known);
     let mut exchange = Exchange::new(credential, client.stream.binding().cloned());
@@ -187,27 +193,8 @@ async fn by_scram(
             Err(error) => return Err(error.client_error(who.role).into()),
         }
     }
-    if let (Some(Password::Scram(_)), Some(keys)) = (&who.known, exchange.login_keys()) {
-        upstream.0.users.keys.lock().insert(who.role.to_owned(), keys);
+    if let Some(known) = &who.known {
+        known.proved(exchange.login_keys());
     }
     Ok(true)
-}
-
-/// What a role must prove; made once for a password that the list has in the clear.
-async fn verifier(upstream: &Upstream, who: &Claimant<'_>) -> Option<Verifier> {
-    let password = match who.known.as_ref()? {
-        Password::Scram(verifier) => return Some(verifier.clone()),
-        Password::Plain(password) => password.clone(),
-        Password::Md5(_) | Password::None => return None,
-    };
-    let users = &upstream.0.users;
-    let is_listed = users.list.read().contains_key(who.role);
-    if is_listed && let Some(verifier) = users.verifiers.lock().get(who.role) {
-        return Some(verifier.clone());
-    }
-    let made = task::blocking(move || Verifier::generate(password.expose())).await;
-    if is_listed {
-        users.verifiers.lock().insert(who.role.to_owned(), made.clone());
-    }
-    Some(made)
 }

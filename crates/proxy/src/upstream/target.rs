@@ -17,10 +17,10 @@ use sha2::{Digest, Sha256};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, watch};
 
-use super::Users;
 use super::config::Plan;
 use super::encryption::Encryption;
 use super::sites::{self, Sites};
+use super::users::Users;
 use super::way::Way;
 use crate::backend_stream::BackendStream;
 use crate::wake::{Compute, Introduction, ServerPassword};
@@ -191,18 +191,7 @@ impl Target {
         let own = self.entry.password.as_ref().filter(|_| self.entry.user.as_deref() == Some(role));
         // As PgBouncer reads it: the password, or what the server has for it. An empty one is none.
         let own = own.and_then(|password| Password::of(password.expose()).ok());
-        match own.filter(|it| *it != Password::None).or_else(|| self.users.password(role)) {
-            Some(Password::Plain(password)) => ServerPassword::Plain(password),
-            Some(Password::Md5(stored)) => ServerPassword::Md5(stored),
-            Some(Password::Scram(_)) => self
-                .users
-                .keys
-                .lock()
-                .get(role)
-                .cloned()
-                .map_or(ServerPassword::Unknown, ServerPassword::Keys),
-            Some(Password::None) | None => ServerPassword::Unknown,
-        }
+        self.users.for_server(role, own.filter(|it| *it != Password::None))
     }
 }
 

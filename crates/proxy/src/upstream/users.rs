@@ -1,0 +1,163 @@
+//! The roles: what they must show, and what their logins leave.
+//!
+//! ```text
+//!  auth_file ─► list        role ─► Known: the password ┬ a verifier made of it   for the next login
+//!  auth_query ─► looked up  role ─► Known               └ keys that a login left  for the server
+//! ```
+//!
+//! What was made of a password hangs on that password, so that a login which began before a reload has nothing to leave
+//! to the password that came with it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use dormouse_pgwire::auth::scram::{LoginKeys, Verifier};
+use dormouse_pooler::config::userlist::{Entry, Password};
+use dormouse_runtime::task;
+use parking_lot::{Mutex, RwLock};
+
+use crate::wake::ServerPassword;
+
+/// Roles whose passwords were looked up that are remembered.
+const MAX_LOOKED_UP: usize = 10_000;
+
+/// A password, and what was made of it.
+pub(super) struct Known {
+    pub(super) password: Password,
+    /// Of one in the clear.
+    verifier: OnceLock<Verifier>,
+    /// Of one whose verifier is all that is known.
+    keys: OnceLock<LoginKeys>,
+}
+
+impl Known {
+    pub(super) fn new(password: Password) -> Arc<Self> {
+        Arc::new(Self { password, verifier: OnceLock::new(), keys: OnceLock::new() })
+    }
+
+    /// What its role must prove, if it can; made once of a password in the clear.
+    pub(super) async fn verifier(&self) -> Option<Verifier> {
+        let password = match &self.password {
+            Password::Scram(verifier) => return Some(verifier.clone()),
+            Password::Plain(password) => password.clone(),
+            Password::Md5(_) | Password::None => return None,
+        };
+        if let Some(verifier) = self.verifier.get() {
+            return Some(verifier.clone());
+        }
+        let made = task::blocking(move || Verifier::generate(password.expose())).await;
+        Some(self.verifier.get_or_init(|| made).clone())
+    }
+
+    /// Its role has proved itself by SCRAM.
+    pub(super) fn proved(&self, keys: Option<LoginKeys>) {
+        if let (Password::Scram(_), Some(keys)) = (&self.password, keys) {
+            self.keys.get_or_init(|| keys);
+        }
+    }
+
+    /// The keys that a login left, if they are this verifier's.
+    fn keys_of(&self, verifier: &Verifier) -> Option<LoginKeys> {
+        let same = matches!(&self.password, Password::Scram(own) if own == verifier);
+        self.keys.get().filter(|_| same).cloned()
+    }
+}
+
+/// All of them.
+#[derive(Default)]
+pub(super) struct Users {
+    list: RwLock<HashMap<String, Arc<Known>>>,
+    /// Those that the list does not have, as the last login's question of a server was answered.
+    looked_up: Mutex<HashMap<String, Arc<Known>>>,
+}
+
+impl Users {
+    /// The list is this, from now on. Of a role whose line is the same what is known stays.
+    pub(super) fn list_is(&self, entries: &[Entry]) {
+        let list = {
+            let old = self.list.read();
+            let known = |entry: &Entry| {
+                let same = old.get(&entry.name).filter(|known| known.password == entry.password);
+                same.cloned().unwrap_or_else(|| Known::new(entry.password.clone()))
+            };
+            entries.iter().map(|entry| (entry.name.clone(), known(entry))).collect()
+        };
+        *self.list.write() = list;
+    }
+
+    /// The list as it is.
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        let list = self.list.read();
+        let entry = |(name, known): (&String, &Arc<Known>)| Entry {
+            name: name.clone(),
+            password: known.password.clone(),
+        };
+        list.iter().map(entry).collect()
+    }
+
+    /// What the list has for a role.
+    pub(super) fn listed(&self, role: &str) -> Option<Arc<Known>> {
+        self.list.read().get(role).cloned()
+    }
+
+    /// What a server has answered for a role.
+    pub(super) fn remember(&self, role: &str, password: &Password) -> Arc<Known> {
+        let mut looked_up = self.looked_up.lock();
+        if let Some(known) = looked_up.get(role).filter(|known| known.password == *password) {
+            return Arc::clone(known);
+        }
+        if looked_up.len() >= MAX_LOOKED_UP {
+            looked_up.clear();
+        }
+        let known = Known::new(password.clone());
+        looked_up.insert(role.to_owned(), Arc::clone(&known));
+        known
+    }
+
+    /// The roles that were looked up.
+    pub(super) fn looked_up(&self) -> Vec<String> {
+        self.looked_up.lock().keys().cloned().collect()
+    }
+
+    /// What a server is shown for a role: the database's `own` password, or else what is known of the role.
+    pub(super) fn for_server(&self, role: &str, own: Option<Password>) -> ServerPassword {
+        let known = self.listed(role).or_else(|| self.looked_up.lock().get(role).cloned());
+        match own.or_else(|| known.as_ref().map(|known| known.password.clone())) {
+            Some(Password::Plain(password)) => ServerPassword::Plain(password),
+            Some(Password::Md5(stored)) => ServerPassword::Md5(stored),
+            Some(Password::Scram(verifier)) => known
+                .and_then(|known| known.keys_of(&verifier))
+                .map_or(ServerPassword::Unknown, ServerPassword::Keys),
+            Some(Password::None) | None => ServerPassword::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dormouse_base::Secret;
+
+    use super::*;
+
+    fn plain(text: &str) -> Password {
+        Password::Plain(Secret::new(text.to_owned()))
+    }
+
+    fn entry(password: Password) -> Vec<Entry> {
+        vec![Entry { name: "anna".to_owned(), password }]
+    }
+
+    #[tokio::test]
+    async fn a_login_that_a_reload_overtakes_leaves_nothing_to_the_new_password() {
+        let users = Users::default();
+        users.list_is(&entry(plain("old")));
+        let began = users.listed("anna").unwrap();
+        users.list_is(&entry(plain("new")));
+        began.verifier().await.unwrap();
+        let verifier = users.listed("anna").unwrap().verifier().await.unwrap();
+        assert!(verifier.matches_password("new") && !verifier.matches_password("old"));
+        // A line that stays the same keeps what was made of it.
+        users.list_is(&entry(plain("new")));
+        assert!(users.listed("anna").unwrap().verifier.get().is_some());
+    }
+}
