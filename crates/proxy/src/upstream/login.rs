@@ -179,7 +179,7 @@ impl Attempt<'_> {
     }
 
     async fn prove(&self, client: &mut Client, is_console: bool, physical: bool) -> Result<(), End> {
-        let Self { shared, state, role, .. } = *self;
+        let Self { shared, upstream, state, role, .. } = *self;
         if state.plan.auth == AuthType::Any {
             if state.plan.ini.database(self.database).is_some_and(|entry| entry.user.is_none()) {
                 self.journal.warn("auth_type=any requires forced user");
@@ -190,7 +190,7 @@ impl Attempt<'_> {
         // Before a server is asked anything.
         let guesses = shared.throttle.who(self.peer.ip(), &EVERYTHING, role);
         may_try(shared, guesses, role)?;
-        let known = self.known(is_console).await?;
+        let (known, looked_up) = self.known(is_console).await?;
         let visitor = Visitor {
             from: (self.peer != UNIX_PEER).then(|| self.peer.ip()),
             tls: client.stream.is_tls(),
@@ -209,7 +209,12 @@ impl Attempt<'_> {
             self.journal.say(format_args!("login attempt: db={} user={role} tls={tls}", self.database));
         }
         let who = Claimant { role, known, guesses, journal: &self.journal };
-        let Err(what) = prove(shared, state, client, &method, &who).await? else { return Ok(()) };
+        let Err(what) = prove(shared, state, client, &method, &who).await? else {
+            if let Some(known) = who.known.filter(|_| looked_up && !is_console) {
+                upstream.0.users.remember(self.database, role, known);
+            }
+            return Ok(());
+        };
         shared.throttle.charge(guesses, Mono::now());
         shared.metrics.auth_failures.inc();
         let told = ClientError::invalid_password(role);
@@ -223,24 +228,25 @@ impl Attempt<'_> {
             .into())
     }
 
-    /// What the role must show, from the list or a server.
-    async fn known(&self, is_console: bool) -> Result<Option<Arc<Known>>, End> {
-        let listed = self.upstream.0.users.listed(self.role);
+    /// What the role must show, from the list or a server, and whether it is from a server.
+    async fn known(&self, is_console: bool) -> Result<(Option<Arc<Known>>, bool), End> {
+        let users = &self.upstream.0.users;
+        let listed = users.listed(self.role);
         if listed.is_some() {
-            return Ok(listed);
+            return Ok((listed, false));
         }
         let database = (!is_console).then_some(self.database);
         if let Some(lookup) = Lookup::of(self.state, database) {
             let found = lookup.find(self.shared, self.upstream, self.role, &self.journal).await?;
-            return found.map(Some).ok_or_else(|| {
+            let found = found.ok_or_else(|| {
                 let text = "no such user";
                 ClientError::fatal(SqlState::INVALID_AUTHORIZATION, text)
                     .with_hint("Neither auth_file nor auth_query of the pooler knows this role.")
-                    .into()
-            });
+            })?;
+            return Ok((Some(users.found(self.database, self.role, found)), true));
         }
         self.journal.say(format_args!("no such user: {}", quoted(self.role).trim_matches('"')));
-        Ok(None)
+        Ok((None, false))
     }
 }
 

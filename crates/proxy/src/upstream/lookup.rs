@@ -3,15 +3,12 @@
 //! The question takes a backend of the pool of (authentication database, `auth_user`), with no settings of the client:
 //! who has not proved anything yet must not have a say in how the question is understood.
 
-use std::sync::Arc;
-
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::client_error::quoted;
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pooler::config::userlist::Password;
 
 use super::journal::Journal;
-use super::users::Known;
 use super::{CONSOLE_NAME, State, Upstream};
 use crate::pooled::pools::PoolKey;
 use crate::pooled::{Unanswered, ask};
@@ -52,7 +49,7 @@ impl Lookup {
         upstream: &Upstream,
         role: &str,
         journal: &Journal,
-    ) -> Result<Option<Arc<Known>>, ClientError> {
+    ) -> Result<Option<Password>, ClientError> {
         let key = self.pool(shared, upstream, journal)?;
         let pool = shared.pools.get(key);
         let rows = match ask(&pool, &self.query, role).await {
@@ -77,7 +74,7 @@ impl Lookup {
             journal.warn(format_args!("auth_query gives no usable password: {problem}"));
             misconfigured()
         })?;
-        Ok(Some(upstream.0.users.remember(role, &password)))
+        Ok(Some(password))
     }
 
     fn pool(&self, shared: &Shared, upstream: &Upstream, journal: &Journal) -> Result<PoolKey, ClientError> {

@@ -35,6 +35,7 @@ impl State {
             plan.lists.users = users.entries();
         }
         users.list_is(&plan.lists.users);
+        users.keep(|database| plan.ini.database(database).is_some());
         let (mut targets, mut ids) = (HashMap::new(), HashMap::new());
         for entry in &plan.ini.databases {
             let id = target::id(&entry.name);

@@ -187,11 +187,11 @@ impl Target {
         *self.closing.borrow() == Some(Closing::Replaced)
     }
 
-    fn password(&self, role: &str) -> ServerPassword {
+    fn password(&self, database: &str, role: &str) -> ServerPassword {
         let own = self.entry.password.as_ref().filter(|_| self.entry.user.as_deref() == Some(role));
         // As PgBouncer reads it: the password, or what the server has for it. An empty one is none.
         let own = own.and_then(|password| Password::of(password.expose()).ok());
-        self.users.for_server(role, own.filter(|it| *it != Password::None))
+        self.users.for_server(database, role, own.filter(|it| *it != Password::None))
     }
 }
 
@@ -288,7 +288,7 @@ impl Compute for Target {
             role: role.to_owned(),
             database: self.entry.target(database).to_owned(),
             parameters: self.entry.parameters.clone(),
-            password: self.password(role),
+            password: self.password(database, role),
             first_query: self.entry.connect_query.clone().filter(|sql| !sql.is_empty()),
             within: self.way.read().within,
         })

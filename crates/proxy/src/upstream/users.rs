@@ -1,9 +1,12 @@
 //! The roles: what they must show, and what their logins leave.
 //!
 //! ```text
-//!  auth_file ─► list        role ─► Known: the password ┬ a verifier made of it   for the next login
-//!  auth_query ─► looked up  role ─► Known               └ keys that a login left  for the server
+//!  auth_file ─► list        role ─► Known: the password           ┬ a verifier made of it   for the next login
+//!  auth_query ─► looked up  database, role ─► Known, once proved  └ keys that a login left  for the server
 //! ```
+//!
+//! What was looked up is its database's alone: who may say what a role's password is in one has no say in another, and a
+//! server is shown nothing that another one has told. And nobody has a say in it who has not proved that role.
 //!
 //! What was made of a password hangs on that password, so that a login which began before a reload has nothing to leave
 //! to the password that came with it.
@@ -67,8 +70,9 @@ impl Known {
 #[derive(Default)]
 pub(super) struct Users {
     list: RwLock<HashMap<String, Arc<Known>>>,
-    /// Those that the list does not have, as the last login's question of a server was answered.
-    looked_up: Mutex<HashMap<String, Arc<Known>>>,
+    /// Those that the list does not have, as the last login's question of a server was answered. By database, as clients
+    /// call it, and role.
+    looked_up: Mutex<HashMap<(String, String), Arc<Known>>>,
 }
 
 impl Users {
@@ -100,28 +104,38 @@ impl Users {
         self.list.read().get(role).cloned()
     }
 
-    /// What a server has answered for a role.
-    pub(super) fn remember(&self, role: &str, password: &Password) -> Arc<Known> {
-        let mut looked_up = self.looked_up.lock();
-        if let Some(known) = looked_up.get(role).filter(|known| known.password == *password) {
-            return Arc::clone(known);
-        }
-        if looked_up.len() >= MAX_LOOKED_UP {
+    /// What a server has answered for a role of a database, along with what earlier logins by that have left.
+    pub(super) fn found(&self, database: &str, role: &str, password: Password) -> Arc<Known> {
+        let same = self.remembered(database, role).filter(|known| known.password == password);
+        same.unwrap_or_else(|| Known::new(password))
+    }
+
+    /// A login has proved it.
+    pub(super) fn remember(&self, database: &str, role: &str, known: Arc<Known>) {
+        let (key, mut looked_up) = ((database.to_owned(), role.to_owned()), self.looked_up.lock());
+        if looked_up.len() >= MAX_LOOKED_UP && !looked_up.contains_key(&key) {
             looked_up.clear();
         }
-        let known = Known::new(password.clone());
-        looked_up.insert(role.to_owned(), Arc::clone(&known));
-        known
+        looked_up.insert(key, known);
+    }
+
+    fn remembered(&self, database: &str, role: &str) -> Option<Arc<Known>> {
+        self.looked_up.lock().get(&(database.to_owned(), role.to_owned())).cloned()
+    }
+
+    /// Forgets what was looked up for all other databases.
+    pub(super) fn keep(&self, is_there: impl Fn(&str) -> bool) {
+        self.looked_up.lock().retain(|(database, _), _| is_there(database));
     }
 
     /// The roles that were looked up.
     pub(super) fn looked_up(&self) -> Vec<String> {
-        self.looked_up.lock().keys().cloned().collect()
+        self.looked_up.lock().keys().map(|(_, role)| role.clone()).collect()
     }
 
-    /// What a server is shown for a role: the database's `own` password, or else what is known of the role.
-    pub(super) fn for_server(&self, role: &str, own: Option<Password>) -> ServerPassword {
-        let known = self.listed(role).or_else(|| self.looked_up.lock().get(role).cloned());
+    /// What a database's server is shown for a role: the entry's `own` password, or else what is known of the role.
+    pub(super) fn for_server(&self, database: &str, role: &str, own: Option<Password>) -> ServerPassword {
+        let known = self.listed(role).or_else(|| self.remembered(database, role));
         match own.or_else(|| known.as_ref().map(|known| known.password.clone())) {
             Some(Password::Plain(password)) => ServerPassword::Plain(password),
             Some(Password::Md5(stored)) => ServerPassword::Md5(stored),
@@ -159,5 +173,38 @@ mod tests {
         // A line that stays the same keeps what was made of it.
         users.list_is(&entry(plain("new")));
         assert!(users.listed("anna").unwrap().verifier.get().is_some());
+    }
+
+    #[test]
+    fn what_was_looked_up_is_its_databases_alone() {
+        let users = Users::default();
+        users.remember("a", "anna", users.found("a", "anna", plain("of a")));
+        let shown = |database: &str, role: &str| users.for_server(database, role, None);
+        assert!(matches!(shown("a", "anna"), ServerPassword::Plain(text) if text.expose() == "of a"));
+        assert!(matches!(shown("b", "anna"), ServerPassword::Unknown));
+        assert!(matches!(shown("a", "bert"), ServerPassword::Unknown));
+        // Not proved yet.
+        let found = users.found("a", "anna", plain("newer"));
+        assert!(matches!(shown("a", "anna"), ServerPassword::Plain(text) if text.expose() == "of a"));
+        users.remember("a", "anna", found);
+        assert!(matches!(shown("a", "anna"), ServerPassword::Plain(text) if text.expose() == "newer"));
+        users.list_is(&entry(plain("listed")));
+        for database in ["a", "b"] {
+            assert!(
+                matches!(shown(database, "anna"), ServerPassword::Plain(text) if text.expose() == "listed")
+            );
+        }
+        users.list_is(&[]);
+        users.keep(|database| database != "a");
+        assert!(matches!(shown("a", "anna"), ServerPassword::Unknown));
+    }
+
+    #[test]
+    fn no_more_roles_are_remembered_than_that() {
+        let users = Users::default();
+        for n in 0..=MAX_LOOKED_UP {
+            users.remember("a", &n.to_string(), Known::new(Password::None));
+            assert!(users.looked_up.lock().len() <= MAX_LOOKED_UP);
+        }
     }
 }

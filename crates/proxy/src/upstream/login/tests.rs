@@ -1,4 +1,8 @@
-//! What a client is told that takes too long, from outside.
+//! Logins from outside: what a client is told that takes too long ([`looked_up`]: what a server is asked for one, and
+//! what comes of it).
+
+mod looked_up;
+mod server;
 
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -23,7 +27,12 @@ fn start(settings: &str, server: u16, scope: &Scope) -> Proxy {
         "[databases]\napp = host=127.0.0.1 port={server}\n[pgbouncer]\nserver_tls_sslmode = disable\n\
          client_login_timeout = {LIMIT}\n{settings}\n"
     );
-    let ini = ini::parse(&text, "test", &mut |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
+    serve(&text, scope)
+}
+
+/// As a file says.
+fn serve(text: &str, scope: &Scope) -> Proxy {
+    let ini = ini::parse(text, "test", &mut |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
     let plan = Plan::new(ini, Lists::default()).unwrap();
     let encryption = Encryption::load(&plan).unwrap();
     let (upstream, _requests) = Upstream::new(plan, encryption);
