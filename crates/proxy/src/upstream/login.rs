@@ -44,6 +44,9 @@ static EVERYTHING: LazyLock<EndpointId> = LazyLock::new(|| "ep-pool".parse().exp
 /// Who may use the console from the pooler's own account, on a Unix socket.
 const OPERATOR: &str = "pgbouncer";
 
+/// Bytes that a client may say while a server is asked for its role; behind more it is not noticed when it leaves.
+const MAX_EARLY: usize = 4096;
+
 /// What a client is called that has not said who it is: its database, its role.
 const NOBODY: (&str, &str) = ("(nodb)", "(nouser)");
 
@@ -190,7 +193,7 @@ impl Attempt<'_> {
         // Before a server is asked anything.
         let guesses = shared.throttle.who(self.peer.ip(), &EVERYTHING, role);
         may_try(shared, guesses, role)?;
-        let (known, looked_up) = self.known(is_console).await?;
+        let (known, looked_up) = self.known(client, is_console).await?;
         let visitor = Visitor {
             from: (self.peer != UNIX_PEER).then(|| self.peer.ip()),
             tls: client.stream.is_tls(),
@@ -229,7 +232,7 @@ impl Attempt<'_> {
     }
 
     /// What the role must show, from the list or a server, and whether it is from a server.
-    async fn known(&self, is_console: bool) -> Result<(Option<Arc<Known>>, bool), End> {
+    async fn known(&self, client: &mut Client, is_console: bool) -> Result<(Option<Arc<Known>>, bool), End> {
         let users = &self.upstream.0.users;
         let listed = users.listed(self.role);
         if listed.is_some() {
@@ -237,7 +240,10 @@ impl Attempt<'_> {
         }
         let database = (!is_console).then_some(self.database);
         if let Some(lookup) = Lookup::of(self.state, database) {
-            let found = lookup.find(self.shared, self.upstream, self.role, &self.journal).await?;
+            let found = tokio::select! {
+                found = lookup.find(self.shared, self.upstream, self.role, &self.journal) => found?,
+                () = client.left(MAX_EARLY) => return Err(End::Quiet("client_left")),
+            };
             let found = found.ok_or_else(|| {
                 let text = "no such user";
                 ClientError::fatal(SqlState::INVALID_AUTHORIZATION, text)

@@ -42,7 +42,7 @@ impl Lookup {
         })
     }
 
-    /// Looks a role up; `None`: the server does not know it.
+    /// Looks a role up; `None`: the server does not know it. Nothing is left of the question when this is dropped.
     pub(super) async fn find(
         &self,
         shared: &Shared,
@@ -54,7 +54,7 @@ impl Lookup {
         let pool = shared.pools.get(key);
         let rows = match ask(&pool, &self.query, role).await {
             Ok(rows) => rows,
-            Err(Unanswered::NoBackend(error)) => return Err(error),
+            Err(Unanswered::NoBackend(error) | Unanswered::TooLate(error)) => return Err(error),
             Err(Unanswered::Failed(error)) => {
                 journal.warn(format_args!("auth_query failed: {}", error.message));
                 return Err(misconfigured());

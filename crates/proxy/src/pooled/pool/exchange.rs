@@ -17,6 +17,9 @@ use crate::session::help;
 /// Why a backend is closed that is lost, in PgBouncer's words.
 pub(in crate::pooled) const CRASHED: &str = "server conn crashed?";
 
+/// Why one is closed whose client has gone, in the same words.
+pub(in crate::pooled) const CLIENT_LEFT: &str = "client disconnect while server was not ready";
+
 /// What a client that needs a backend gets.
 pub(in crate::pooled) enum Taken {
     /// This one.

@@ -11,7 +11,7 @@ mod look;
 mod opening;
 mod time;
 
-pub(in crate::pooled) use exchange::{CRASHED, Taken};
+pub(in crate::pooled) use exchange::{CLIENT_LEFT, CRASHED, Taken};
 pub(crate) use look::Resting;
 
 use std::sync::atomic::{AtomicBool, Ordering};

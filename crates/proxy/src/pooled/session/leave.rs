@@ -9,11 +9,8 @@ use dormouse_pooler::pool::CloseReason;
 
 use super::{Phase, Purpose, Session};
 use crate::pooled::held::Leased;
-use crate::pooled::pool::CRASHED;
+use crate::pooled::pool::{CLIENT_LEFT, CRASHED};
 use crate::pooled::retire::retire;
-
-/// Why a backend is closed with whose client, in PgBouncer's words.
-const CLIENT_LEFT: &str = "client disconnect while server was not ready";
 
 impl Session {
     /// Gives the backend back when it is free; asks it first what was left behind, if need be.

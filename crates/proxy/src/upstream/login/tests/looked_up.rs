@@ -8,7 +8,7 @@ use dormouse_runtime::task::Scope;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::server::{Server, hear, message};
+use super::server::{NEVER_TOLD, Server, hear, message};
 use super::*;
 
 /// Longer than anything here takes.
@@ -95,4 +95,58 @@ async fn what_nobody_has_proved_is_shown_to_no_server() {
     let mut bob = says(&proxy, "bob", "b").await;
     assert_eq!(shows(&mut bob, "of b").await, b'Z');
     assert_eq!(proxy.shared().upstream.as_ref().unwrap().roles(), ["bob"]);
+}
+
+/// A database whose two servers' connections are all at work for roles of which nothing is ever told.
+async fn stuck(settings: &str, scope: &Scope) -> (Scene, Vec<TcpStream>) {
+    let settings = format!("default_pool_size = 2\n{settings}");
+    let scene = scene(&settings, scope).await;
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        clients.push(says(&scene.proxy, NEVER_TOLD, "a").await);
+    }
+    let waiting =
+        || scene.proxy.shared().pools.list().iter().map(|pool| pool.counts().cl_waiting).sum::<usize>();
+    let all_are = async {
+        while scene.a.asked.load(Ordering::Relaxed) < 2 || waiting() < 3 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(SOON, all_are).await.unwrap();
+    (scene, clients)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_a_question_whose_asker_has_gone() {
+    let scope = Scope::new();
+    let (scene, clients) = stuck("", &scope).await;
+    drop(clients);
+    let mut bob = says(&scene.proxy, "bob", "a").await;
+    assert_eq!(shows(&mut bob, "of a").await, b'Z');
+    // What was at work is closed, as soon as the server sees it.
+    let closed = async {
+        while scene.a.open.load(Ordering::Relaxed) > 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(SOON, closed).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_has_the_time_of_its_login_and_of_a_query() {
+    let scope = Scope::new();
+    // The first two are at work, the others in line.
+    for (settings, told) in [
+        ("client_login_timeout = 2", &[(0, "client_login_timeout"), (4, "client_login_timeout")]),
+        ("query_timeout = 2", &[(0, "query timeout"), (4, "query_timeout")]),
+    ] {
+        let (scene, mut clients) = stuck(settings, &scope).await;
+        for (client, why) in told {
+            let (tag, heard) = until(&mut clients[*client], b'R').await;
+            let heard = String::from_utf8_lossy(&heard);
+            assert!(tag == b'E' && heard.contains(&format!("\0M{why}\0")), "{settings}: {heard}");
+        }
+        let mut bob = says(&scene.proxy, "bob", "a").await;
+        assert_eq!(shows(&mut bob, "of a").await, b'Z', "{settings}");
+    }
 }

@@ -97,12 +97,15 @@ impl Server {
                 b'Q' => [message(b'C', b"SELECT 0\0"), message(b'Z', b"I")].concat(),
                 b'P' => message(b'1', &[]),
                 b'B' => {
-                    // Two names, no formats, one parameter, no formats.
-                    role = body[10..body.len() - 2].to_vec();
+                    // Two names; no formats, one parameter, no formats.
+                    let behind_names = body.splitn(3, |byte| *byte == 0).nth(2)?;
+                    role = behind_names[8..behind_names.len() - 2].to_vec();
                     self.asked.fetch_add(1, Ordering::Relaxed);
                     message(b'2', &[])
                 }
-                b'E' if role == NEVER_TOLD.as_bytes() => std::future::pending().await,
+                b'E' if role == NEVER_TOLD.as_bytes() => loop {
+                    hear(&mut stream).await?;
+                },
                 b'E' => [message(b'D', &row(&role, self.password)), message(b'C', b"SELECT 1\0")].concat(),
                 b'S' => message(b'Z', b"I"),
                 _ => return None,
