@@ -81,6 +81,12 @@ fn is_time_to_sweep(pools: usize, stands_in: bool) -> bool {
     pools % SWEEP_AFTER == SWEEP_AFTER - 1 && (!stands_in || pools >= MAX_UNUSED)
 }
 
+/// Whether somebody else has it in hand: a client that comes in, or a question that is asked. All are found in [`Pools`],
+/// so no client gets it while that is locked.
+fn is_held(pool: &Arc<Pool>) -> bool {
+    Arc::strong_count(pool) > 1
+}
+
 /// All pools.
 pub(crate) struct Pools {
     all: Mutex<QuickMap<PoolKey, Arc<Pool>>>,
@@ -115,7 +121,7 @@ impl Pools {
             return Arc::clone(pool);
         }
         if is_time_to_sweep(all.len(), self.wake.stands_in()) {
-            all.retain(|_, pool| Arc::strong_count(pool) > 1 || !pool.is_unused());
+            all.retain(|_, pool| is_held(pool) || !pool.is_unused());
         }
         let home = self.shards[self.home(&key.endpoint)].clone();
         let settings = self.settings_of(&key, &self.settings.read());
@@ -161,7 +167,7 @@ impl Pools {
             let limits = [(true, settings.pool_idle_timeout), (auto, settings.autodb_idle_timeout)];
             let limit = limits.into_iter().filter(|(holds, limit)| *holds && !limit.is_zero());
             let Some(limit) = limit.map(|(_, limit)| limit).min() else { return true };
-            let keep = pool.config().min_pool_size > 0 || !pool.is_unused_for(limit);
+            let keep = pool.config().min_pool_size > 0 || is_held(pool) || !pool.is_unused_for(limit);
             if !keep {
                 forgotten.push(key.clone());
             }
@@ -373,20 +379,43 @@ mod tests {
     use super::*;
     use crate::upstream::{Encryption, Lists, Plan, Upstream};
 
-    #[tokio::test]
-    async fn a_pool_that_nobody_uses_any_more_is_kept_with_what_was_counted() {
-        let ini = ini::parse("[databases]\n* =\n", "test", &mut |_| Err(std::io::ErrorKind::NotFound.into()));
+    fn pools(settings: &str) -> (Pools, Upstream, Shards) {
+        let text = format!("[databases]\n* =\n[pgbouncer]\n{settings}\n");
+        let ini = ini::parse(&text, "test", &mut |_| Err(std::io::ErrorKind::NotFound.into()));
         let plan = Plan::new(ini.unwrap(), Lists::default()).unwrap();
         let encryption = Encryption::load(&plan).unwrap();
         let upstream = Upstream::new(plan, encryption).0;
         let settings = upstream.settings();
         let shards = Shards::start(1).unwrap();
         let pools = Pools::new(shards.all(), Arc::new(Listeners::new(Arc::new(upstream.clone()))), settings);
+        (pools, upstream, shards)
+    }
+
+    #[tokio::test]
+    async fn a_pool_that_nobody_uses_any_more_is_kept_with_what_was_counted() {
+        let (pools, upstream, _shards) = pools("");
         let entry = upstream.database("x").unwrap();
         for n in 0..2 * SWEEP_AFTER {
             let _made = pools.get(upstream.key(&entry, &n.to_string(), "anna"));
         }
         assert_eq!(pools.list().len(), 2 * SWEEP_AFTER);
+    }
+
+    #[tokio::test]
+    async fn a_pool_that_somebody_has_in_hand_is_not_forgotten() {
+        let (pools, upstream, _shards) = pools("pool_idle_timeout = 0.01");
+        let entry = upstream.database("x").unwrap();
+        let held = pools.get(upstream.key(&entry, "x", "anna"));
+        // From the first look on it counts as unused.
+        let later = async || {
+            pools.sweep();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            pools.sweep();
+            pools.list().len()
+        };
+        assert_eq!(later().await, 1);
+        drop(held);
+        assert_eq!(later().await, 0);
     }
 
     #[test]

@@ -181,10 +181,9 @@ impl Pool {
         self.inner.lock()
     }
 
-    /// Whether it has neither clients nor backends.
+    /// Whether it has neither clients nor backends, and nobody waits for one.
     pub(in crate::pooled) fn is_unused(&self) -> bool {
-        let inner = self.inner.lock();
-        inner.clients.is_empty() && inner.books.total() == 0
+        self.inner.lock().books.is_unused()
     }
 
     /// Takes new settings over.
@@ -219,8 +218,7 @@ impl Pool {
     /// Whether it has been unused for so long.
     pub(in crate::pooled) fn is_unused_for(&self, limit: Duration) -> bool {
         let mut inner = self.inner.lock();
-        let used = !inner.clients.is_empty() || inner.books.total() > 0;
-        if used {
+        if !inner.books.is_unused() {
             inner.unused = None;
             return false;
         }

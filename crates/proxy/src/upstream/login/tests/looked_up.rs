@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 
 use super::server::{NEVER_TOLD, Server, hear, message};
 use super::*;
+use crate::pooled::{Order, Target};
 
 /// Longer than anything here takes.
 const SOON: Duration = Duration::from_secs(10);
@@ -149,4 +150,18 @@ async fn a_question_has_the_time_of_its_login_and_of_a_query() {
         let mut bob = says(&scene.proxy, "bob", "a").await;
         assert_eq!(shows(&mut bob, "of a").await, b'Z', "{settings}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_waits_for_resume_keeps_its_pool() {
+    let scope = Scope::new();
+    let Scene { proxy, .. } = scene("pool_idle_timeout = 0.1", &scope).await;
+    let (pools, a) = (Arc::clone(&proxy.shared().pools), Target::Named("a".to_owned()));
+    pools.order(&a, Order::Pause);
+    let mut bob = says(&proxy, "bob", "a").await;
+    // The pool is swept several times meanwhile.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(pools.list().len(), 1);
+    assert!(pools.resume(&a));
+    assert_eq!(shows(&mut bob, "of a").await, b'Z');
 }
