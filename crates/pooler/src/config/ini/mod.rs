@@ -76,9 +76,10 @@ pub enum Problem {
     /// A setting is wrong.
     #[error(transparent)]
     Setting(ConfigError),
-    /// Not a list of `key=value`.
-    #[error("expected `key=value` pairs, and quotes ' around values with spaces, near {0:?}")]
-    Pairs(String),
+    /// Not a list of `key=value`. What is there could be a part of a password, so it is told where it is: behind the value of
+    /// this key, or at the beginning.
+    #[error("expected `key=value` pairs, and quotes ' around values with spaces, {}", behind(.0.as_deref()))]
+    Pairs(Option<String>),
     /// A key that a database or role cannot have.
     #[error("unknown parameter {0:?}")]
     UnknownKey(String),
@@ -100,6 +101,10 @@ pub enum Problem {
         #[source]
         source: std::io::Error,
     },
+}
+
+fn behind(key: Option<&str>) -> String {
+    key.map_or_else(|| "at the beginning".to_owned(), |key| format!("behind the value of {key}"))
 }
 
 #[derive(Clone, Copy)]

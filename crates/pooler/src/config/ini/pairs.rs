@@ -1,22 +1,21 @@
 //! `key=value key='a value'`: how an entry of a section is written.
 //!
-//! It looks like libpq's connection string, but a quote inside quotes is doubled, and `\` is itself.
+//! It looks like libpq's connection string, but a quote inside quotes is doubled, and `\` is itself. Of a text that is wrong
+//! nothing is shown: it could be the rest of a password that has a space in it.
 
 use super::Problem;
 use super::lines::quoted;
 
-/// How much of a text that is wrong is shown. Never what comes after a `=`: it could be a password.
-const SHOWN: usize = 20;
-
 /// The pairs, in order.
 pub(super) fn pairs(text: &str) -> Result<Vec<(String, String)>, Problem> {
-    let mut out = Vec::new();
+    let mut out: Vec<(String, String)> = Vec::new();
     let mut rest = text.trim();
     while !rest.is_empty() {
-        let wrong = || {
-            let key = rest.split(|c: char| c == '=' || c.is_whitespace()).next().unwrap_or_default();
-            Problem::Pairs(key.chars().take(SHOWN).collect())
+        // Behind a password even what looks like a key may be a part of it.
+        let before = || {
+            out.iter().find(|(key, _)| key == "password").or_else(|| out.last()).map(|(key, _)| key.clone())
         };
+        let wrong = || Problem::Pairs(before());
         let (key, after) = rest.split_once('=').ok_or_else(wrong)?;
         let key = key.trim_end();
         if key.is_empty() || !key.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_') {
@@ -29,10 +28,11 @@ pub(super) fn pairs(text: &str) -> Result<Vec<(String, String)>, Problem> {
             let end = after.find(char::is_whitespace).unwrap_or(after.len());
             (after[..end].to_owned(), &after[end..])
         };
+        let key = key.to_ascii_lowercase();
         if after.starts_with(|c: char| !c.is_whitespace()) {
-            return Err(wrong());
+            return Err(Problem::Pairs(Some(key)));
         }
-        out.push((key.to_ascii_lowercase(), value));
+        out.push((key, value));
         rest = after.trim_start();
     }
     Ok(out)

@@ -124,8 +124,9 @@ fn mistakes_are_found_where_they_are() {
         ("[pgbouncer]\njust words", 2, "expected `[section]`"),
         ("[databases]\n\"a = host=x", 2, "a quote is not closed"),
         ("[databases]\na = host='x", 2, "a quote is not closed"),
-        ("[databases]\na = host=x word", 2, "near \"word\""),
-        ("[databases]\na = host='x'y", 2, "near \"host\""),
+        ("[databases]\na = host=x word", 2, "behind the value of host"),
+        ("[databases]\na = host='x'y", 2, "behind the value of host"),
+        ("[databases]\na = word host=x", 2, "at the beginning"),
         ("[databases]\na = hots=x", 2, "unknown parameter \"hots\""),
         ("[databases]\na = port=99999", 2, "port must be a number from 1 to 65535"),
         ("[databases]\na = max_client_conn=1", 2, "cannot be set per endpoint, database or role"),
@@ -149,8 +150,16 @@ fn mistakes_are_found_where_they_are() {
 
 #[test]
 fn errors_do_not_repeat_passwords() {
-    for text in ["[databases]\na = password=hunter2'x port=z", "[databases]\na = host=a password 'hunter2'"] {
-        let error = read(text).unwrap_err();
+    for entry in [
+        "password=hunter2'x port=z",
+        "host=a password 'hunter2'",
+        "password=top hunter2 port=1",
+        "password='top'hunter2 port=1",
+        "password=top hunter2=x y port=1",
+        "postgres://u:hunter2@h/db",
+        "postgres://u:hunter2@h/db?sslmode=require",
+    ] {
+        let error = read(&format!("[databases]\na = {entry}")).unwrap_err();
         let whole = format!("{error} {error:?} {}", error.source().unwrap());
         assert!(!whole.contains("hunter2"), "{whole}");
     }
