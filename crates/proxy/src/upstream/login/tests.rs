@@ -1,7 +1,8 @@
 //! Logins from outside: what a client is told that takes too long ([`looked_up`]: what a server is asked for one, and
-//! what comes of it).
+//! what comes of it; [`overtaken`]: while the list is read again).
 
 mod looked_up;
+mod overtaken;
 mod server;
 
 use std::io::Read;
@@ -33,7 +34,10 @@ fn start(settings: &str, server: u16, scope: &Scope) -> Proxy {
 /// As a file says.
 fn serve(text: &str, scope: &Scope) -> Proxy {
     let ini = ini::parse(text, "test", &mut |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
-    let plan = Plan::new(ini, Lists::default()).unwrap();
+    serve_plan(Plan::new(ini, Lists::default()).unwrap(), scope)
+}
+
+fn serve_plan(plan: Plan, scope: &Scope) -> Proxy {
     let encryption = Encryption::load(&plan).unwrap();
     let (upstream, _requests) = Upstream::new(plan, encryption);
     let config = ProxyConfig {

@@ -36,7 +36,7 @@ async fn scene(settings: &str, scope: &Scope) -> Scene {
 }
 
 /// A client that has said who it is.
-async fn says(proxy: &Proxy, role: &str, database: &str) -> TcpStream {
+pub(super) async fn says(proxy: &Proxy, role: &str, database: &str) -> TcpStream {
     let mut client = TcpStream::connect(proxy.address()).await.unwrap();
     let startup = Startup::new(role).unwrap().with("database", database).unwrap().encode();
     client.write_all(&startup).await.unwrap();
@@ -44,7 +44,7 @@ async fn says(proxy: &Proxy, role: &str, database: &str) -> TcpStream {
 }
 
 /// Everything up to a message with this tag.
-async fn until(client: &mut TcpStream, tag: u8) -> (u8, Vec<u8>) {
+pub(super) async fn until(client: &mut TcpStream, tag: u8) -> (u8, Vec<u8>) {
     let wanted = async {
         loop {
             let heard = hear(client).await.expect("the connection ended");
