@@ -29,8 +29,8 @@ pub struct Limits {
     pub server_login_retry: Duration,
     /// Hand out the backend that was idle longest, instead of the one used last.
     pub server_round_robin: bool,
-    /// Ordinary servers are behind it. The first backend is opened alone, since a server that refuses one refuses
-    /// all; and when one is refused, so is whoever waits, as with PgBouncer.
+    /// Ordinary servers are behind it. The first backend is opened alone, as with PgBouncer: a server that refuses
+    /// that one would refuse all.
     pub as_pgbouncer: bool,
     /// `min_pool_size` holds without clients, too.
     pub keeps_up: bool,

@@ -179,7 +179,8 @@ impl<B, W> Books<B, W> {
         self.place(backend, receipt, reason, now, limits, gate)
     }
 
-    /// A backend could not be opened. The next attempt is [`Books::tick`]'s, after `server_login_retry`.
+    /// A backend could not be opened. The next attempt is [`Books::tick`]'s, after `server_login_retry`. Whoever waits
+    /// while the pool has another one waits for that: the server may refuse one more and serve those that it has.
     pub fn open_failed(
         &mut self,
         opening: &Opening,
@@ -192,7 +193,7 @@ impl<B, W> Books<B, W> {
         self.retry_at = Some(now.plus(limits.server_login_retry));
         self.gone(gate);
         gate.waiting(None);
-        let hopeless = (self.total() == 0 || limits.as_pgbouncer) && self.state == State::Running;
+        let hopeless = self.total() == 0 && self.state == State::Running;
         OpenFailed { refuse: if hopeless { self.refuse_waiters(gate) } else { Vec::new() } }
     }
 

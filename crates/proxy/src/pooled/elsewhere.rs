@@ -1,7 +1,8 @@
 //! Opens a backend on a server that is not a compute of ours: no waking, a password, perhaps a first query.
 //!
 //! A server that cannot be reached is tried again every `server_login_retry` for as long as a client waits, so that
-//! its restart is no more than a delay. One that refuses the pool is not: its words go to the clients.
+//! its restart is no more than a delay. One that refuses the pool is not: its words go to the clients, unless the pool
+//! has a backend that they can wait for.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
