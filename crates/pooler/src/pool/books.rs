@@ -223,6 +223,11 @@ impl<B, W> Books<B, W> {
             .collect()
     }
 
+    /// Since when each idle backend is that, longest first.
+    pub fn idle_since(&self) -> impl Iterator<Item = Mono> {
+        self.idle.iter().map(|idle| idle.since)
+    }
+
     /// Gives up the backend that was idle longest, for another pool under the same cap.
     pub fn evict(&mut self, gate: &mut impl Gate) -> Option<B> {
         let idle = self.idle.pop_front()?;

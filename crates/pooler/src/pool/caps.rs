@@ -15,8 +15,9 @@
 //! that pool has none at all, or less than its equal share and has waited for [`YIELD_AFTER`]. The share keeps
 //! two busy pools from opening and closing for each other at every transaction.
 //!
-//! What a caller does: pass [`Caps::gate`] to every call of the books; when a client has to wait, look at
-//! [`Caps::holders`] for a pool that can `evict` an idle backend; after every call, tick the pools that
+//! What a caller does: pass [`Caps::gate`] to every call of the books; when a pool is in line after its tick, have
+//! others `evict` the idle backends that [`Caps::lacks`] chooses, and tick it at [`Caps::look_again`]; tick it also
+//! when a call of its books brought it into line ([`Caps::is_in_line`]); after every call, tick the pools that
 //! [`Caps::take_turns`] names, with no lock held.
 //!
 //! Pools live on several threads, so a `Caps` is behind a mutex of its own, taken while a pool's books are
@@ -32,14 +33,14 @@ use super::gate::Gate;
 
 /// How long a pool that has backends waits before others give up theirs. About what opening one costs, some
 /// times over: shorter, and pools would spend their time on opening.
-const YIELD_AFTER: Duration = Duration::from_millis(100);
+pub(super) const YIELD_AFTER: Duration = Duration::from_millis(100);
 
 /// Names one pool among those under caps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberId(u64);
 
 #[derive(Debug)]
-struct Cap {
+pub(super) struct Cap {
     /// Zero is no limit.
     limit: u32,
     held: u32,
@@ -52,28 +53,33 @@ impl Cap {
         if self.limit == 0 { u32::MAX } else { self.limit.saturating_sub(self.held) }
     }
 
+    /// How many backends must go until there are so many slots.
+    pub(super) fn short_of(&self, slots: u32) -> u32 {
+        if self.limit == 0 { 0 } else { self.held.saturating_add(slots).saturating_sub(self.limit) }
+    }
+
     fn share(&self) -> u32 {
         if self.limit == 0 { u32::MAX } else { self.limit / self.busy.max(1) }
     }
 }
 
 #[derive(Debug)]
-struct Member {
+pub(super) struct Member {
     /// Places in `caps`.
-    caps: Vec<usize>,
-    held: u32,
+    pub(super) caps: Vec<usize>,
+    pub(super) held: u32,
     /// Since when its first client waits, if it was refused.
-    waits: Option<Mono>,
+    pub(super) waits: Option<Mono>,
 }
 
 /// The caps and the pools under them. `K` names what is capped: an endpoint, a database, a role.
 #[derive(Debug)]
 pub struct Caps<K> {
     index: HashMap<K, usize>,
-    caps: Vec<Cap>,
-    members: HashMap<MemberId, Member>,
+    pub(super) caps: Vec<Cap>,
+    pub(super) members: HashMap<MemberId, Member>,
     /// Pools that were refused, longest wait first.
-    line: BTreeSet<(Mono, MemberId)>,
+    pub(super) line: BTreeSet<(Mono, MemberId)>,
     next: u64,
     /// A slot became free since [`Caps::take_turns`] was called.
     freed: bool,
@@ -134,25 +140,6 @@ impl<K: Clone + Eq + Hash> Caps<K> {
     /// After slots became free: pools that may open now. Tick each of them, without a lock held.
     pub fn take_turns(&mut self) -> Vec<MemberId> {
         if std::mem::take(&mut self.freed) { self.plan() } else { Vec::new() }
-    }
-
-    /// Pools that hold what this one waits for, most first. One of them may have a backend to `evict`.
-    #[must_use]
-    pub fn holders(&self, id: MemberId) -> Vec<MemberId> {
-        let Some(member) = self.members.get(&id) else {
-            return Vec::new();
-        };
-        let full: Vec<_> = member.caps.iter().filter(|place| self.caps[**place].spare() == 0).collect();
-        let mut holders: Vec<_> = self
-            .members
-            .iter()
-            .filter(|(other, held)| {
-                **other != id && held.held > 0 && full.iter().any(|cap| held.caps.contains(cap))
-            })
-            .map(|(other, member)| (std::cmp::Reverse(member.held), *other))
-            .collect();
-        holders.sort_unstable();
-        holders.into_iter().map(|(_, id)| id).collect()
     }
 
     fn cap(&mut self, key: &K) -> usize {

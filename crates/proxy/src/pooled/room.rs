@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 
 use dormouse_base::clock::Mono;
 use dormouse_pooler::config::Settings;
-use dormouse_pooler::pool::{Caps, Gate, MemberId};
+use dormouse_pooler::pool::{Caps, Gate, Lacks, MemberId};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -47,9 +47,13 @@ impl Inner {
     /// Pools that may open a backend now are told so.
     fn tell(&mut self) {
         for id in self.caps.take_turns() {
-            if let Some(member) = self.members.get(&id) {
-                member.poke.notify_one();
-            }
+            self.poke(id);
+        }
+    }
+
+    fn poke(&self, id: MemberId) {
+        if let Some(member) = self.members.get(&id) {
+            member.poke.notify_one();
         }
     }
 }
@@ -87,14 +91,18 @@ impl Room {
         inner.tell();
     }
 
-    /// A client of this pool waits: pools that hold what it lacks, most first.
-    pub(super) fn holders(&self, id: MemberId) -> Vec<Arc<Pool>> {
-        if !self.is_capped() {
-            return Vec::new();
-        }
+    /// What a pool in line lacks, and the pools that hold it.
+    pub(super) fn lacks(&self, id: MemberId) -> (Lacks, Vec<(MemberId, Arc<Pool>)>) {
         let inner = self.inner.lock();
-        let holders = inner.caps.holders(id);
-        holders.iter().filter_map(|id| inner.members.get(id)?.pool.upgrade()).collect()
+        let lacks = inner.caps.lacks(id);
+        let pool = |id: MemberId| Some((id, inner.members.get(&id)?.pool.upgrade()?));
+        let holders = lacks.holders().into_iter().filter_map(pool).collect();
+        (lacks, holders)
+    }
+
+    /// When a pool that stands in line is to look at its books again.
+    pub(super) fn look_again(&self, id: MemberId, now: Mono) -> Option<Mono> {
+        if self.is_capped() { self.inner.lock().caps.look_again(id, now) } else { None }
     }
 
     pub(super) fn is_capped(&self) -> bool {
@@ -110,7 +118,13 @@ pub(super) struct Door<'a> {
 
 impl Gate for Door<'_> {
     fn acquire(&mut self, since: Option<Mono>) -> bool {
-        self.room.inner.lock().caps.gate(self.id).acquire(since)
+        let mut inner = self.room.inner.lock();
+        let stood = inner.caps.is_in_line(self.id);
+        let granted = inner.caps.gate(self.id).acquire(since);
+        if !stood && inner.caps.is_in_line(self.id) {
+            inner.poke(self.id);
+        }
+        granted
     }
 
     fn hold(&mut self) {

@@ -27,6 +27,11 @@ struct World {
     served: HashMap<usize, u32>,
     longest: HashMap<usize, Duration>,
     opened: u32,
+    evicted: u32,
+    /// When each pool looks again.
+    looks: HashMap<usize, Option<Mono>>,
+    /// Clients that ask once, and how long that takes.
+    only: HashMap<u32, u64>,
 }
 
 impl World {
@@ -43,6 +48,9 @@ impl World {
             served: HashMap::new(),
             longest: HashMap::new(),
             opened: 0,
+            evicted: 0,
+            looks: HashMap::new(),
+            only: HashMap::new(),
         };
         for (key, limit) in caps {
             world.caps.set_limit(key, *limit);
@@ -55,7 +63,8 @@ impl World {
         *self.served.entry(pool).or_default() += 1;
         let longest = self.longest.entry(pool).or_default();
         *longest = waited.max(*longest);
-        self.ends.push((self.step + TRANSACTION, pool, client, lease));
+        let steps = self.only.get(&client).copied().unwrap_or(TRANSACTION);
+        self.ends.push((self.step + steps, pool, client, lease));
     }
 
     fn open(&mut self, pool: usize, opening: impl IntoIterator<Item = Opening>) {
@@ -72,12 +81,7 @@ impl World {
             }
             Checkout::Wait => {
                 books.wait(client, self.now);
-                for holder in self.caps.holders(*id) {
-                    let other = self.pools.iter_mut().find(|(id, _)| *id == holder).unwrap();
-                    if other.1.evict(&mut self.caps.gate(holder)).is_some() {
-                        break;
-                    }
-                }
+                self.tick(pool);
             }
             Checkout::Refuse(_) => panic!("nothing fails here"),
         }
@@ -98,9 +102,35 @@ impl World {
     fn turns(&mut self) {
         for id in self.caps.take_turns() {
             let pool = self.pools.iter().position(|(other, _)| *other == id).unwrap();
-            let actions = self.pools[pool].1.tick(self.now, &self.limits, &mut self.caps.gate(id));
-            self.open(pool, actions.open);
+            self.tick(pool);
         }
+    }
+
+    /// As a pool does: looks at its books, and then for room that others have.
+    fn tick(&mut self, pool: usize) {
+        let (id, books) = &mut self.pools[pool];
+        let id = *id;
+        let actions = books.tick(self.now, &self.limits, &mut self.caps.gate(id));
+        self.looks.insert(pool, self.caps.look_again(id, self.now));
+        self.open(pool, actions.open);
+        let lacks = self.caps.lacks(id);
+        let holders = lacks.holders();
+        let held = self.pools.iter().filter(|(id, _)| holders.contains(id));
+        let idle = held.flat_map(|(id, books)| books.idle_since().map(|since| (*id, since)));
+        for holder in lacks.choose(idle.collect()) {
+            let other = self.pools.iter_mut().find(|(id, _)| *id == holder).unwrap();
+            assert!(other.1.evict(&mut self.caps.gate(holder)).is_some());
+            self.evicted += 1;
+        }
+        self.turns();
+    }
+
+    /// A statement that takes so many steps; its client does not come again.
+    fn once(&mut self, pool: usize, steps: u64) {
+        self.next += 1;
+        let client = self.next;
+        self.only.insert(client, steps);
+        self.ask(pool, client);
     }
 
     fn run(&mut self, steps: u64) {
@@ -127,7 +157,14 @@ impl World {
                 let gate = &mut self.caps.gate(*id);
                 let outcome = books.checkin(lease.backend, lease.receipt, self.now, &self.limits, gate);
                 self.settle(pool, outcome);
-                self.ask(pool, client);
+                if !self.only.contains_key(&client) {
+                    self.ask(pool, client);
+                }
+            }
+            for pool in 0..self.pools.len() {
+                if self.looks.get(&pool).is_some_and(|at| at.is_some_and(|at| at <= self.now)) {
+                    self.tick(pool);
+                }
             }
             self.check();
         }
@@ -176,6 +213,86 @@ fn busy_pools_with_their_share_do_not_open_and_close_for_each_other() {
     assert_eq!(world.opened, opened, "a steady state has been reached");
     let (first, second) = (world.pools[0].1.total(), world.pools[1].1.total());
     assert_eq!((first, second), (4, 4));
+}
+
+#[test]
+fn nobody_waits_long_for_what_another_pool_has_idle() {
+    // The first pool has three short statements, the second a long one, and then one more, just before those end.
+    let mut world = World::new(&[&["all"], &["all"]], &[("all", 4)]);
+    world.once(1, 8000);
+    (0..3).for_each(|_| world.once(0, 50));
+    world.run(40);
+    world.once(1, 1);
+    world.run(150);
+    assert_eq!((world.served[&1], world.evicted), (2, 1));
+    assert!(world.longest[&1] < Duration::from_millis(120), "{:?}", world.longest[&1]);
+}
+
+#[test]
+fn whoever_comes_into_line_by_itself_has_room_made_as_well() {
+    let mut world = World::new(&[&["all"], &["all"]], &[("all", 1)]);
+    let (second, mut books) = (world.pools[1].0, std::mem::take(&mut world.pools[1].1));
+    assert!(books.pause(&mut world.caps.gate(second)).is_some());
+    assert!(matches!(books.checkout(world.now, &world.limits, &mut NoCap), Checkout::Wait));
+    books.wait(7, world.now);
+    world.only.insert(7, 1);
+    world.once(0, 1);
+    world.run(20);
+    let opened = books.resume(world.now, &world.limits, &mut world.caps.gate(second)).unwrap();
+    assert!(opened.is_empty() && world.caps.is_in_line(second));
+    world.pools[1].1 = books;
+    world.tick(1);
+    world.run(20);
+    assert_eq!((world.served[&1], world.evicted), (1, 1));
+}
+
+#[test]
+fn nothing_is_closed_for_who_cannot_use_it() {
+    // The second pool is full by its own size, and the cap is full as well.
+    let mut world = World::new(&[&["all"], &["all"]], &[("all", 2)]);
+    world.limits.pool_size = 1;
+    world.once(0, 1);
+    world.once(1, 300);
+    world.run(20);
+    world.once(1, 1);
+    world.run(150);
+    assert_eq!((world.evicted, world.caps.held(&"all")), (0, 2));
+    // Under two caps it has no room under one of them, whatever goes from the other: that one's backend is busy.
+    let mut world = World::new(&[&["all"], &["all", "b"]], &[("all", 2), ("b", 1)]);
+    world.once(0, 1);
+    world.once(1, 300);
+    world.run(20);
+    world.once(1, 1);
+    world.run(150);
+    assert_eq!((world.evicted, world.caps.held(&"all")), (0, 2));
+}
+
+#[test]
+fn the_longest_idle_goes_and_as_many_as_are_needed() {
+    let mut caps = Caps::default();
+    caps.set_limit(&"all", 4);
+    caps.set_limit(&"b", 2);
+    let ids = [&["all"][..], &["all", "b"], &["b"], &["all", "b"]].map(|keys| caps.join(keys));
+    let [a, both, b, late] = ids;
+    for id in [a, a, both, a, b] {
+        assert!(caps.gate(id).acquire(None));
+    }
+    let (now, at) = (Mono::now(), |millis| Mono::now().plus(Duration::from_millis(millis)));
+    assert!(!caps.gate(late).acquire(Some(now)));
+    let lacks = caps.lacks(late);
+    assert_eq!(lacks.holders().into_iter().collect::<Vec<_>>(), [a, both, b]);
+    // One that is under both caps does for both.
+    assert_eq!(lacks.choose(vec![(a, at(5)), (both, at(4)), (b, at(6))]), [both]);
+    assert_eq!(lacks.choose(vec![(a, at(9)), (a, at(5)), (b, at(8)), (both, at(7))]), [a, both]);
+    assert_eq!(lacks.choose(vec![(a, at(5)), (b, at(8))]), [a, b]);
+    assert!(lacks.choose(vec![(a, at(5))]).is_empty(), "that would be for nothing");
+    // Whoever is behind it needs one more.
+    assert!(!caps.gate(a).acquire(Some(at(1))));
+    assert!(caps.lacks(a).choose(vec![(both, at(5))]).is_empty());
+    assert_eq!(caps.look_again(late, now), Some(now.plus(Duration::from_millis(100))));
+    caps.gate(late).waiting(None);
+    assert_eq!(caps.lacks(a).choose(vec![(both, at(5))]), [both]);
+    assert_eq!((caps.lacks(late), caps.look_again(late, now)), (Lacks::default(), None));
 }
 
 #[test]

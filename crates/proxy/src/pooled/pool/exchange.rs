@@ -51,10 +51,7 @@ impl Pool {
                     self.open(Some(opening));
                     return Ok(self.wait(inner, now));
                 }
-                Checkout::Wait => {
-                    self.ask_for_room();
-                    return Ok(self.wait(inner, now));
-                }
+                Checkout::Wait => return Ok(self.wait(inner, now)),
                 Checkout::Refuse(_) => return Err(inner.refusal.clone().unwrap_or_else(no_backend)),
             }
         }
@@ -65,22 +62,29 @@ impl Pool {
         Door { room: &self.room, id: self.member }
     }
 
-    /// Gives up the backend that was idle longest, for another pool.
-    pub(super) fn evict(&self) -> bool {
-        let evicted = self.inner.lock().books.evict(&mut self.gate());
-        evicted.as_deref().map(|held| farewell(held, "evicted")).is_some()
-    }
-
-    /// Has another pool give up a backend that nobody uses there, if a cap is what this one waits for.
-    pub(super) fn ask_for_room(self: &Arc<Self>) {
+    /// Has other pools give up backends that nobody uses there, if caps are what this one waits for.
+    pub(super) fn make_room(&self) {
         if !self.room.is_capped() {
             return;
         }
-        // Not here: one pool's books are never locked under another's.
-        let pool = Arc::clone(self);
-        self.home.spawn(async move {
-            let _one_is_enough = pool.room.holders(pool.member).iter().any(|holder| holder.evict());
+        // One pool's books are never locked under another's.
+        let (lacks, holders) = self.room.lacks(self.member);
+        let idle = holders.iter().flat_map(|(id, pool)| {
+            pool.inner.lock().books.idle_since().map(|since| (*id, since)).collect::<Vec<_>>()
         });
+        for chosen in lacks.choose(idle.collect()) {
+            if let Some((_, holder)) = holders.iter().find(|(id, _)| *id == chosen) {
+                holder.evict();
+            }
+        }
+    }
+
+    /// Gives up the backend that was idle longest, for another pool.
+    fn evict(&self) {
+        let evicted = self.inner.lock().books.evict(&mut self.gate());
+        if let Some(held) = evicted {
+            farewell(&held, "evicted");
+        }
     }
 
     pub(super) fn wait(&self, inner: &mut Inner, now: Mono) -> Taken {

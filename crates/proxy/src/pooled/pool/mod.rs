@@ -10,6 +10,8 @@ mod exchange;
 mod look;
 mod opening;
 mod time;
+#[cfg(test)]
+mod tests;
 
 pub(in crate::pooled) use exchange::{CLIENT_LEFT, CRASHED, Taken};
 pub(crate) use look::Resting;
@@ -156,6 +158,7 @@ impl Pool {
         pool.home.spawn(async move {
             while let Some(pool) = weak.upgrade() {
                 let next = pool.tick();
+                pool.make_room();
                 drop(pool);
                 tokio::select! {
                     () = tokio::time::sleep_until(next.as_instant().into()) => {}

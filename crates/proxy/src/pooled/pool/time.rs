@@ -46,7 +46,8 @@ impl Pool {
         }
         // A backend that is in use now will be idle again by then, without anybody saying so.
         let before = Some(inner.due).filter(|due| *due > now);
-        let next = [actions.next, before].into_iter().flatten().min();
+        let room = self.room.look_again(self.member, now);
+        let next = [actions.next, before, room].into_iter().flatten().min();
         inner.due = next.unwrap_or_else(|| now.plus(LOOK_AT_LEAST));
         inner.due
     }

@@ -1,0 +1,123 @@
+//! Pools of clients that are only slots, in front of a server that lets everybody in and says no more.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_base::clock::Mono;
+use dormouse_pooler::config::ini;
+use dormouse_pooler::pool::Lease;
+use dormouse_runtime::shard::{Shard, Shards};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+
+use crate::pooled::Order;
+use crate::pooled::held::Held;
+use crate::pooled::listeners::Listeners;
+use crate::pooled::pool::{Pool, Taken};
+use crate::pooled::pools::Pools;
+use crate::pooled::slot::{Given, Slot};
+use crate::upstream::{Encryption, Lists, Plan, Upstream};
+
+/// What comes sooner than any retry, reminder or limit of time that is set here.
+const SOON: Duration = Duration::from_secs(1);
+
+/// AuthenticationOk and ReadyForQuery.
+const WELCOME: [u8; 15] = [b'R', 0, 0, 0, 8, 0, 0, 0, 0, b'Z', 0, 0, 0, 5, b'I'];
+
+struct World {
+    upstream: Upstream,
+    pools: Pools,
+    _shards: Shards,
+}
+
+impl World {
+    /// The databases `a` and `b` of a server, and `dead` of one that is away.
+    fn new(settings: &str) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let text = format!(
+            "[databases]\na = host=127.0.0.1 port={port}\nb = host=127.0.0.1 port={port}\n\
+             dead = host=127.0.0.1 port=1\n[pgbouncer]\nserver_tls_sslmode = disable\n{settings}\n"
+        );
+        let ini = ini::parse(&text, "test", &mut |_| Err(std::io::ErrorKind::NotFound.into()));
+        let plan = Plan::new(ini.unwrap(), Lists::default()).unwrap();
+        let encryption = Encryption::load(&plan).unwrap();
+        let upstream = Upstream::new(plan, encryption).0;
+        let shards = Shards::start(1).unwrap();
+        let shard = shards.all()[0].clone();
+        shards.all()[0].spawn(serve(listener, shard));
+        let listeners = Arc::new(Listeners::new(Arc::new(upstream.clone())));
+        let pools = Pools::new(shards.all(), listeners, upstream.settings());
+        Self { upstream, pools, _shards: shards }
+    }
+
+    fn pool(&self, database: &str) -> Arc<Pool> {
+        let entry = self.upstream.database(database).unwrap();
+        self.pools.get(self.upstream.key(&entry, database, "anna"))
+    }
+}
+
+async fn serve(listener: std::net::TcpListener, shard: Shard) {
+    listener.set_nonblocking(true).unwrap();
+    let listener = TcpListener::from_std(listener).unwrap();
+    while let Ok((client, _)) = listener.accept().await {
+        shard.spawn(welcome(client));
+    }
+}
+
+async fn welcome(mut client: TcpStream) {
+    let mut heard = [0; 1024];
+    if client.read(&mut heard).await.is_ok() && client.write_all(&WELCOME).await.is_ok() {
+        while client.read(&mut heard).await.is_ok_and(|read| read > 0) {}
+    }
+}
+
+/// A client comes, and waits.
+fn come(pool: &Arc<Pool>) -> Arc<Slot> {
+    match pool.checkout(Mono::now()) {
+        Ok(Taken::Later(_, slot)) => slot,
+        Ok(Taken::Now(_)) => panic!("a backend is idle"),
+        Err(error) => panic!("refused: {error}"),
+    }
+}
+
+/// What it gets, if that is soon.
+async fn soon(slot: &Slot) -> Option<Given> {
+    timeout(SOON, poll_fn(|cx| slot.poll(cx))).await.ok()
+}
+
+async fn served(slot: &Slot) -> Lease<Box<Held>> {
+    soon(slot).await.expect("a backend comes soon").unwrap()
+}
+
+fn leave(pool: &Arc<Pool>, lease: Lease<Box<Held>>) {
+    pool.checkin(lease.backend, lease.receipt, Mono::now());
+}
+
+#[tokio::test]
+async fn what_is_idle_elsewhere_goes_to_who_waits_under_the_cap() {
+    let world = World::new("max_user_connections = 2");
+    let (a, b) = (world.pool("a"), world.pool("b"));
+    let (short, long) = (served(&come(&a)).await, served(&come(&b)).await);
+    let waits = come(&b);
+    // In the first moment of its wait, of a pool that has one, nobody gives his up.
+    sleep(Duration::from_millis(20)).await;
+    leave(&a, short);
+    let lease = served(&waits).await;
+    assert_eq!((a.counts().sv_idle, b.counts().sv_active), (0, 2));
+    leave(&b, lease);
+    leave(&b, long);
+}
+
+#[tokio::test]
+async fn what_is_idle_elsewhere_goes_to_who_waited_for_resume() {
+    let world = World::new("max_user_connections = 1");
+    let (a, b) = (world.pool("a"), world.pool("b"));
+    b.obey(Order::Pause);
+    let waits = come(&b);
+    leave(&a, served(&come(&a)).await);
+    b.obey(Order::Resume);
+    leave(&b, served(&waits).await);
+}
