@@ -35,6 +35,8 @@ pub struct Books<B, W> {
     pub(super) clients: usize,
     /// Set by a failure, until a success: not to open another before then.
     pub(super) retry_at: Option<Mono>,
+    /// That failure was no refusal: whoever comes meanwhile waits, too.
+    pub(super) away: bool,
     /// When the last backend was closed for its age, so that not all are on the same day.
     pub(super) expired_at: Option<Mono>,
 }
@@ -84,13 +86,6 @@ pub enum Checkin<B, W> {
     },
 }
 
-/// What follows from a backend that could not be opened.
-#[derive(Debug, PartialEq, Eq)]
-pub struct OpenFailed<W> {
-    /// These clients are to get the error: there is no backend that they could wait for.
-    pub refuse: Vec<W>,
-}
-
 impl<B, W> Default for Books<B, W> {
     fn default() -> Self {
         Self {
@@ -103,6 +98,7 @@ impl<B, W> Default for Books<B, W> {
             waiters: Waiters::default(),
             clients: 0,
             retry_at: None,
+            away: false,
             expired_at: None,
         }
     }
@@ -119,7 +115,7 @@ impl<B, W> Books<B, W> {
         {
             return Checkout::Ready(lease);
         }
-        if self.total() == 0 && self.retry_at.is_some_and(|at| now < at) {
+        if self.total() == 0 && !self.away && self.retry_at.is_some_and(|at| now < at) {
             return Checkout::Refuse(Refusal::OpenFailed);
         }
         match self.try_open(self.waiters.len() + 1, now, limits, gate) {
@@ -179,24 +175,6 @@ impl<B, W> Books<B, W> {
         self.place(backend, receipt, reason, now, limits, gate)
     }
 
-    /// A backend could not be opened. The next attempt is [`Books::tick`]'s, after `server_login_retry`. Whoever waits
-    /// while the pool has another one waits for that: the server may refuse one more and serve those that it has.
-    pub fn open_failed(
-        &mut self,
-        opening: &Opening,
-        now: Mono,
-        limits: &Limits,
-        gate: &mut impl Gate,
-    ) -> OpenFailed<W> {
-        self.opening -= 1;
-        self.stale -= usize::from(opening.generation < self.generation);
-        self.retry_at = Some(now.plus(limits.server_login_retry));
-        self.gone(gate);
-        gate.waiting(None);
-        let hopeless = self.total() == 0 && self.state == State::Running;
-        OpenFailed { refuse: if hopeless { self.refuse_waiters(gate) } else { Vec::new() } }
-    }
-
     /// A backend that a client had is closed or lost. Perhaps another is to be opened for those who wait.
     pub fn closed(
         &mut self,
@@ -233,11 +211,6 @@ impl<B, W> Books<B, W> {
         let idle = self.idle.pop_front()?;
         self.gone(gate);
         Some(idle.backend)
-    }
-
-    /// A failure of before says nothing any more.
-    pub fn try_again(&mut self) {
-        self.retry_at = None;
     }
 
     /// A client of this pool has logged in.

@@ -32,9 +32,10 @@ mod lease;
 mod seats;
 mod state;
 mod tick;
+mod unopened;
 mod waiters;
 
-pub use books::{Books, Checkin, Checkout, OpenFailed, Refusal};
+pub use books::{Books, Checkin, Checkout, Refusal};
 pub use caps::{Caps, CapsGate, MemberId};
 pub use command::Killed;
 pub use counts::Counts;
@@ -45,6 +46,7 @@ pub use lease::{CloseReason, Lease, Opening, Receipt};
 pub use seats::{Full, Seats};
 pub use state::{Event, State};
 pub use tick::Actions;
+pub use unopened::OpenFailed;
 pub use waiters::WaiterId;
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Opens a backend on a server that is not a compute of ours: no waking, a password, perhaps a first query.
 //!
 //! A server that cannot be reached is tried again every `server_login_retry` for as long as a client waits, so that
-//! its restart is no more than a delay. One that refuses the pool is not: its words go to the clients, unless the pool
-//! has a backend that they can wait for.
+//! its restart is no more than a delay. In between it counts nowhere: others may have its slot under a cap. One that
+//! refuses the pool is not tried again: its words go to the clients, unless the pool has a backend that they can wait
+//! for.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::elsewhere;
 use super::held::{Held, Key, RoleThen};
-use super::pool::Pool;
+use super::pool::{Pool, Unopened};
 use super::prove::{Prover, Unproved};
 use super::slot::Slot;
 use crate::backend_stream::BackendStream;
@@ -45,7 +45,7 @@ pub(super) async fn open(pool: Arc<Pool>, opening: Opening) {
     let made = tokio::select! {
         made = connect(&pool, &*pool.wake, false) => made,
         // As PgBouncer does: whoever pauses it because the server is away does not wait for that.
-        () = pool.until_held_up(), if pool.stands_in => Err(ClientError::connection_lost()),
+        () = pool.until_held_up(), if pool.stands_in => Err(Unopened::HeldUp),
     };
     if let Ok(held) = &made {
         watch(&pool, &held.key);
@@ -59,7 +59,7 @@ pub(super) async fn reopen(pool: Arc<Pool>, receipt: Receipt, slot: Arc<Slot>) {
     if let Ok(held) = &made {
         watch(&pool, &held.key);
     }
-    pool.reopened(receipt, made, &slot);
+    pool.reopened(receipt, made.map_err(Unopened::into_error), &slot);
 }
 
 pub(super) enum Failed {
@@ -69,7 +69,7 @@ pub(super) enum Failed {
 }
 
 /// `for_one` is waited for by somebody who is not in the pool's line.
-async fn connect(pool: &Pool, wake: &dyn Wake, for_one: bool) -> Result<Box<Held>, ClientError> {
+async fn connect(pool: &Pool, wake: &dyn Wake, for_one: bool) -> Result<Box<Held>, Unopened> {
     let start = Mono::now();
     let number = pool.number();
     let _shown = pool.announce(number);
@@ -89,28 +89,26 @@ async fn connect(pool: &Pool, wake: &dyn Wake, for_one: bool) -> Result<Box<Held
                 tokio::time::sleep(START_AGAIN_PAUSE).await;
                 continue;
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         if backend.ticket.is_some() {
             pool.lock().stats.wakes += 1;
         }
         if let Some(introduction) = backend.compute.introduction(&pool.key.database, &pool.key.role) {
-            match elsewhere::open(pool, number, backend, introduction).await {
-                Ok(held) => return Ok(held),
-                Err(Failed::Refused(error)) => return Err(error),
-                Err(Failed::Retry(error)) => {
-                    if !pool.still_waited_for(error.as_ref()).await {
-                        return Err(error.unwrap_or_else(ClientError::connection_lost));
+            return elsewhere::open(pool, number, backend, introduction).await.map_err(
+                |failed| match failed {
+                    Failed::Refused(error) => Unopened::Refused(error),
+                    Failed::Retry(error) => {
+                        Unopened::Away(error.unwrap_or_else(ClientError::connection_lost))
                     }
-                    continue;
-                }
-            }
+                },
+            );
         }
         match try_once(number, backend, &startup).await {
             Ok(held) => return Ok(held),
-            Err(Failed::Refused(error)) => return Err(error),
+            Err(Failed::Refused(error)) => return Err(error.into()),
             Err(Failed::Retry(_)) if start.elapsed() < RETRY_FOR => tokio::time::sleep(RETRY_PAUSE).await,
-            Err(Failed::Retry(_)) => return Err(not_started()),
+            Err(Failed::Retry(_)) => return Err(not_started().into()),
         }
     }
 }

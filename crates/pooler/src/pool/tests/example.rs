@@ -72,6 +72,38 @@ fn a_failure_refuses_those_without_hope_and_is_not_repeated_at_once() {
 }
 
 #[test]
+fn who_waits_for_a_server_that_is_away_goes_on_waiting_and_holds_nothing_back() {
+    let (now, limits, mut pool) = (Mono::now(), limits(2), Pool::default());
+    let mut caps: Caps<&str> = Caps::default();
+    caps.set_limit(&"all", 1);
+    let (away, other) = (caps.join(&["all"]), caps.join(&["all"]));
+    let Checkout::Open(opening) = pool.checkout(now, &limits, &mut caps.gate(away)) else { panic!() };
+    pool.wait("a", now);
+    let again = now.plus(seconds(15));
+    pool.put_off(&opening, Some(again), &mut caps.gate(away));
+    assert_eq!(pool.checkout(now, &limits, &mut caps.gate(away)), Checkout::Wait, "nobody is refused");
+    pool.wait("b", now);
+    let mut second = Pool::default();
+    let Checkout::Open(taken) = second.checkout(now, &limits, &mut caps.gate(other)) else { panic!() };
+    assert!(second.open_failed(&taken, now, &limits, &mut caps.gate(other)).refuse.is_empty());
+
+    let quiet = pool.tick(now.plus(seconds(14)), &limits, &mut caps.gate(away));
+    assert_eq!((quiet.open.len(), quiet.next), (0, Some(again)));
+    let [opening] = pool.tick(again, &limits, &mut caps.gate(away)).open.try_into().unwrap();
+    let handed = pool.opened(opening, 1, again, &limits, &mut caps.gate(away));
+    assert!(matches!(handed, Checkin::Handed { waiter: "a", .. }));
+
+    // What PAUSE held up is tried again as soon as the pool runs.
+    let mut pool = Pool::default();
+    let Checkout::Open(opening) = pool.checkout(now, &limits, &mut NoCap) else { panic!() };
+    pool.wait("a", now);
+    assert!(pool.pause(&mut NoCap).is_some());
+    assert!(pool.resume(now, &limits, &mut NoCap).unwrap().is_empty());
+    pool.put_off(&opening, None, &mut NoCap);
+    assert_eq!(pool.tick(now, &limits, &mut NoCap).open.len(), 1);
+}
+
+#[test]
 fn time_limits_of_those_who_wait() {
     let (now, mut limits, mut pool) = (Mono::now(), limits(1), Pool::default());
     limits.reserve_pool_size = 1;

@@ -19,6 +19,7 @@ enum Step {
     LoseIdle(usize),
     Opened(usize),
     Failed(usize),
+    PutOff(usize, bool),
     Tick(u16),
     Pause,
     Resume,
@@ -37,6 +38,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => pick.prop_map(Step::LoseIdle),
         8 => pick.prop_map(Step::Opened),
         1 => pick.prop_map(Step::Failed),
+        1 => (any::<usize>(), any::<bool>()).prop_map(|(n, away)| Step::PutOff(n, away)),
         4 => (0u16..2000).prop_map(Step::Tick),
         1 => Just(Step::Pause),
         2 => Just(Step::Resume),
@@ -198,6 +200,12 @@ impl World {
                 if let Some(opening) = nth(&mut self.opening, n) {
                     let refuse = self.books.open_failed(&opening, now, &limits, &mut NoCap).refuse;
                     self.refused(refuse);
+                }
+            }
+            Step::PutOff(n, away) => {
+                if let Some(opening) = nth(&mut self.opening, n) {
+                    let until = away.then(|| now.plus(Duration::from_secs(15)));
+                    self.books.put_off(&opening, until, &mut NoCap);
                 }
             }
             Step::Tick(seconds) => self.tick(u64::from(seconds)),

@@ -15,6 +15,7 @@ mod tests;
 
 pub(in crate::pooled) use exchange::{CLIENT_LEFT, CRASHED, Taken};
 pub(crate) use look::Resting;
+pub(in crate::pooled) use opening::Unopened;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -28,7 +29,7 @@ use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pgwire::{ClientError, Encode};
 use dormouse_pooler::config::{Limits, PoolMode, Settings as Config, Times};
 use dormouse_pooler::link::{Common, Greeting};
-use dormouse_pooler::pool::{Books, CloseReason, Farewell, MemberId, Opening};
+use dormouse_pooler::pool::{Books, CloseReason, Farewell, MemberId};
 use dormouse_pooler::settings::Settings;
 use dormouse_runtime::shard::Shard;
 use parking_lot::{Mutex, MutexGuard};
@@ -40,7 +41,7 @@ use crate::pooled::client_info::{ClientInfo, Doing};
 use crate::pooled::held::{Held, Key};
 use crate::pooled::listeners::Listeners;
 use crate::pooled::pools::PoolKey;
-use crate::pooled::room::{Door, Room};
+use crate::pooled::room::Room;
 use crate::pooled::seats::{self, Row};
 use crate::pooled::slot::Slot;
 use crate::pooled::stats::Stats;
@@ -346,21 +347,6 @@ impl Inner {
     pub(in crate::pooled) fn remember(&mut self, backend: &Arc<Key>) {
         self.backends.retain(|known| known.strong_count() > 0);
         self.backends.push(Arc::downgrade(backend));
-    }
-
-    /// A backend could not be opened: who has nothing else to wait for is told.
-    fn open_failed(&mut self, opening: &Opening, now: Mono, error: &ClientError, gate: &mut Door<'_>) {
-        self.refusal = Some(error.clone());
-        let failed = self.books.open_failed(opening, now, &self.limits, gate);
-        if error.code == SqlState::CONFIGURATION_LIMIT_EXCEEDED
-            && self.books.counts(now, &self.limits).cl_waiting == 0
-        {
-            // Nothing was tried: a quota is used up. Whoever comes after it was raised is not to wait.
-            self.books.try_again();
-        }
-        for slot in failed.refuse {
-            let _gone = slot.give(Err(error.clone()));
-        }
     }
 }
 

@@ -5,18 +5,43 @@ use std::time::Duration;
 
 use dormouse_base::clock::Mono;
 use dormouse_pgwire::ClientError;
-use dormouse_pooler::pool::{Checkin, Lease, Opening, Receipt, State};
+use dormouse_pgwire::sqlstate::SqlState;
+use dormouse_pooler::pool::{Checkin, Lease, Opening, Receipt};
 
-use super::{Pool, farewell};
+use super::{Inner, Pool, farewell};
 use crate::pooled::held::Held;
 use crate::pooled::open;
+use crate::pooled::room::Door;
 use crate::pooled::slot::Slot;
 
 /// A server that cannot be reached is tried no more often than this, whatever `server_login_retry` says.
 const RETRY_AT_MOST_EVERY: Duration = Duration::from_millis(100);
 
-/// How soon another `server_login_retry`, or that nobody waits any more, is noticed.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// Why a backend was not opened.
+pub(in crate::pooled) enum Unopened {
+    /// Those who wait for it have no hope.
+    Refused(ClientError),
+    /// Its server cannot be reached. It is tried again for as long as anybody waits.
+    Away(ClientError),
+    /// PAUSE came.
+    HeldUp,
+}
+
+impl Unopened {
+    /// What a client is told that needs this one.
+    pub(in crate::pooled) fn into_error(self) -> ClientError {
+        match self {
+            Self::Refused(error) | Self::Away(error) => error,
+            Self::HeldUp => ClientError::connection_lost(),
+        }
+    }
+}
+
+impl From<ClientError> for Unopened {
+    fn from(error: ClientError) -> Self {
+        Self::Refused(error)
+    }
+}
 
 impl Pool {
     pub(in crate::pooled) fn open(self: &Arc<Self>, opening: Option<Opening>) {
@@ -28,34 +53,8 @@ impl Pool {
         }
     }
 
-    /// A backend could not be opened for this reason: waits until it may be tried again, as the settings are by then.
-    /// False: no client waits for that, or the pool does not serve.
-    pub(in crate::pooled) async fn still_waited_for(&self, error: Option<&ClientError>) -> bool {
-        let failed = Mono::now();
-        self.inner.lock().refusal = error.cloned();
-        loop {
-            let left = {
-                let inner = self.inner.lock();
-                let waiting = inner.books.counts(Mono::now(), &inner.limits).cl_waiting > 0;
-                if !waiting || inner.books.state() != State::Running {
-                    return false;
-                }
-                let pause = inner.limits.server_login_retry.max(RETRY_AT_MOST_EVERY);
-                pause.saturating_sub(failed.elapsed())
-            };
-            if left.is_zero() {
-                return true;
-            }
-            tokio::time::sleep(left.min(LOOK_AGAIN_AFTER)).await;
-        }
-    }
-
     /// What came of opening a backend.
-    pub(in crate::pooled) fn opened(
-        self: &Arc<Self>,
-        opening: Opening,
-        made: Result<Box<Held>, ClientError>,
-    ) {
+    pub(in crate::pooled) fn opened(self: &Arc<Self>, opening: Opening, made: Result<Box<Held>, Unopened>) {
         let now = Mono::now();
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
@@ -65,8 +64,8 @@ impl Pool {
                 backend.leave();
                 backend
             }
-            Err(error) => {
-                inner.open_failed(&opening, now, &error, &mut self.gate());
+            Err(why) => {
+                inner.not_opened(&opening, now, why, &mut self.gate());
                 return self.poke.notify_one();
             }
         };
@@ -140,5 +139,35 @@ impl Pool {
     pub(super) fn checkin_later(self: &Arc<Self>, lease: Lease<Box<Held>>) {
         let (pool, Lease { backend, receipt, .. }) = (Arc::clone(self), lease);
         self.home.spawn(async move { pool.checkin(backend, receipt, Mono::now()) });
+    }
+}
+
+impl Inner {
+    /// A backend could not be opened.
+    fn not_opened(&mut self, opening: &Opening, now: Mono, why: Unopened, gate: &mut Door<'_>) {
+        match why {
+            Unopened::Refused(error) => self.open_failed(opening, now, &error, gate),
+            Unopened::Away(error) => {
+                self.refusal = Some(error);
+                let pause = self.limits.server_login_retry.max(RETRY_AT_MOST_EVERY);
+                self.books.put_off(opening, Some(now.plus(pause)), gate);
+            }
+            Unopened::HeldUp => self.books.put_off(opening, None, gate),
+        }
+    }
+
+    /// A backend could not be opened: who has nothing else to wait for is told.
+    fn open_failed(&mut self, opening: &Opening, now: Mono, error: &ClientError, gate: &mut Door<'_>) {
+        self.refusal = Some(error.clone());
+        let failed = self.books.open_failed(opening, now, &self.limits, gate);
+        if error.code == SqlState::CONFIGURATION_LIMIT_EXCEEDED
+            && self.books.counts(now, &self.limits).cl_waiting == 0
+        {
+            // Nothing was tried: a quota is used up. Whoever comes after it was raised is not to wait.
+            self.books.try_again();
+        }
+        for slot in failed.refuse {
+            let _gone = slot.give(Err(error.clone()));
+        }
     }
 }

@@ -30,16 +30,19 @@ struct World {
     upstream: Upstream,
     pools: Pools,
     _shards: Shards,
+    _mute: std::net::TcpListener,
 }
 
 impl World {
-    /// The databases `a` and `b` of a server, and `dead` of one that is away.
+    /// The databases `a` and `b` of a server, `dead` of one that is away, and `mute` of one that does not answer.
     fn new(settings: &str) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
+        let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let silent = mute.local_addr().unwrap().port();
         let text = format!(
             "[databases]\na = host=127.0.0.1 port={port}\nb = host=127.0.0.1 port={port}\n\
-             dead = host=127.0.0.1 port=1\n[pgbouncer]\nserver_tls_sslmode = disable\n{settings}\n"
+             dead = host=127.0.0.1 port=1\nmute = host=127.0.0.1 port={silent}\n[pgbouncer]\nserver_tls_sslmode = disable\n{settings}\n"
         );
         let ini = ini::parse(&text, "test", &mut |_| Err(std::io::ErrorKind::NotFound.into()));
         let plan = Plan::new(ini.unwrap(), Lists::default()).unwrap();
@@ -50,7 +53,7 @@ impl World {
         shards.all()[0].spawn(serve(listener, shard));
         let listeners = Arc::new(Listeners::new(Arc::new(upstream.clone())));
         let pools = Pools::new(shards.all(), listeners, upstream.settings());
-        Self { upstream, pools, _shards: shards }
+        Self { upstream, pools, _shards: shards, _mute: mute }
     }
 
     fn pool(&self, database: &str) -> Arc<Pool> {
@@ -120,4 +123,17 @@ async fn what_is_idle_elsewhere_goes_to_who_waited_for_resume() {
     leave(&a, served(&come(&a)).await);
     b.obey(Order::Resume);
     leave(&b, served(&waits).await);
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_holds_no_slot_of_a_cap() {
+    let world = World::new("max_user_connections = 1\nserver_login_retry = 15");
+    let (a, dead) = (world.pool("a"), world.pool("dead"));
+    let waits = come(&dead);
+    while dead.counts().sv_login > 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    leave(&a, served(&come(&a)).await);
+    let late = come(&dead);
+    assert!(soon(&waits).await.is_none() && soon(&late).await.is_none(), "nobody is refused for that");
 }
