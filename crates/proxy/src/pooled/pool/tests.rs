@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dormouse_base::clock::Mono;
 use dormouse_pooler::config::ini;
-use dormouse_pooler::pool::Lease;
+use dormouse_pooler::pool::{Farewell, Lease};
 use dormouse_runtime::shard::{Shard, Shards};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -136,4 +136,34 @@ async fn a_server_that_is_away_holds_no_slot_of_a_cap() {
     leave(&a, served(&come(&a)).await);
     let late = come(&dead);
     assert!(soon(&waits).await.is_none() && soon(&late).await.is_none(), "nobody is refused for that");
+}
+
+#[tokio::test]
+async fn who_waits_for_resume_is_told_that_and_not_what_pause_interrupted() {
+    let world = World::new("query_wait_timeout = 0.5");
+    for database in ["mute", "dead"] {
+        let pool = world.pool(database);
+        let waits = come(&pool);
+        sleep(Duration::from_millis(50)).await;
+        pool.obey(Order::Pause);
+        let error = soon(&waits).await.unwrap().unwrap_err();
+        assert_eq!(error, Farewell::StoppedWaitTimeout.as_pgbouncer(), "{database}");
+    }
+}
+
+#[tokio::test]
+async fn what_pause_held_up_refuses_nobody_after_resume() {
+    let world = World::new("");
+    let pool = world.pool("mute");
+    let waits = come(&pool);
+    sleep(Duration::from_millis(50)).await;
+    // Before the attempt has noticed.
+    let attempts = pool.opening();
+    let books = pool.lock();
+    pool.held_up.send_replace(true);
+    std::thread::sleep(Duration::from_millis(50));
+    drop(books);
+    pool.obey(Order::Resume);
+    assert!(soon(&waits).await.is_none(), "it waits for another attempt");
+    assert!(pool.counts().sv_login == 1 && pool.opening() != attempts);
 }

@@ -35,13 +35,13 @@ impl Pool {
         }
         let (waited, stopped) = (inner.limits.query_wait_timeout, inner.books.state() != State::Running);
         for slot in actions.refuse {
-            // Who waited for a server that cannot be reached is told that.
+            // Who waited for a server that cannot be reached is told that; not who waits for RESUME.
             let late = || match (self.stands_in, stopped) {
                 (true, false) => Farewell::QueryWaitTimeout.as_pgbouncer(),
                 (true, true) => Farewell::StoppedWaitTimeout.as_pgbouncer(),
                 (false, _) => waited_too_long(waited, stopped),
             };
-            let error = inner.refusal.clone().unwrap_or_else(late);
+            let error = inner.refusal.clone().filter(|_| !stopped).unwrap_or_else(late);
             let _gone = slot.give(Err(error));
         }
         // A backend that is in use now will be idle again by then, without anybody saying so.
