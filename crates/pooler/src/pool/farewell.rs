@@ -18,6 +18,8 @@ pub enum Farewell {
     QueryWaitTimeout,
     /// It waited for so long in a pool that PAUSE or KILL had stopped.
     StoppedWaitTimeout,
+    /// It waited for so long for a server that does not answer questions of ours.
+    SilentServerTimeout,
     /// Its query ran for `query_timeout`.
     QueryTimeout,
     /// It waited for a backend for `query_timeout`.
@@ -50,7 +52,9 @@ impl Farewell {
             Self::MaxClientConn => "no more connections allowed (max_client_conn)",
             Self::MaxDbClientConnections => "client connections exceeded (max_db_client_connections)",
             Self::MaxUserClientConnections => "client connections exceeded (max_user_client_connections)",
-            Self::QueryWaitTimeout | Self::StoppedWaitTimeout => "query_wait_timeout",
+            Self::QueryWaitTimeout | Self::StoppedWaitTimeout | Self::SilentServerTimeout => {
+                "query_wait_timeout"
+            }
             Self::QueryTimeout => "query timeout",
             Self::QueryTimeoutWaiting => "query_timeout",
             Self::ClientIdleTimeout => "client_idle_timeout",
@@ -71,7 +75,8 @@ impl Farewell {
             | Self::MaxDbClientConnections
             | Self::MaxUserClientConnections
             | Self::QueryWaitTimeout
-            | Self::StoppedWaitTimeout => SqlState::TOO_MANY_CONNECTIONS,
+            | Self::StoppedWaitTimeout
+            | Self::SilentServerTimeout => SqlState::TOO_MANY_CONNECTIONS,
             Self::QueryTimeout | Self::QueryTimeoutWaiting => SqlState::QUERY_CANCELED,
             Self::TransactionTimeout => SqlState::TRANSACTION_TIMEOUT,
             Self::IdleTransactionTimeout => SqlState::IDLE_IN_TRANSACTION_TIMEOUT,
@@ -91,6 +96,9 @@ impl Farewell {
             ),
             Self::StoppedWaitTimeout => {
                 Some("An operator has paused the pool (PAUSE) or killed it (KILL): it goes on with RESUME.")
+            }
+            Self::SilentServerTimeout => {
+                Some("The server did not take over the session's settings, or not answer server_check_query.")
             }
             Self::PqexecDisallowed => Some("Use the extended query protocol."),
             Self::QueryTimeout => Some("The query ran for too long and is cancelled: see query_timeout."),
@@ -132,9 +140,11 @@ mod tests {
         let error = Farewell::MaxClientConn.client_error();
         assert_eq!(error.to_string(), "FATAL 53300: no more connections allowed (max_client_conn)");
         assert!(error.hint.is_some());
-        let [busy, stopped] =
-            [Farewell::QueryWaitTimeout, Farewell::StoppedWaitTimeout].map(Farewell::as_pgbouncer);
+        let [busy, stopped, silent] =
+            [Farewell::QueryWaitTimeout, Farewell::StoppedWaitTimeout, Farewell::SilentServerTimeout]
+                .map(Farewell::as_pgbouncer);
         assert_eq!(busy.to_string(), stopped.to_string());
+        assert_eq!(busy.to_string(), silent.to_string());
         assert!(busy.hint.unwrap().contains("default_pool_size") && stopped.hint.unwrap().contains("RESUME"));
         assert_eq!(Farewell::AdminDisconnect.client_error().code, SqlState::ADMIN_SHUTDOWN);
     }

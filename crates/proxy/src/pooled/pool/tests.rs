@@ -1,23 +1,31 @@
-//! Pools of clients that are only slots, in front of a server that lets everybody in and says no more.
+//! Pools of clients that are mostly only slots, in front of a server that lets everybody in and returns no rows.
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
 use dormouse_pooler::config::ini;
+use dormouse_pooler::link::Client;
 use dormouse_pooler::pool::{Farewell, Lease};
+use dormouse_pooler::settings::Settings;
 use dormouse_runtime::shard::{Shard, Shards};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
+use crate::cancel::Registry;
 use crate::pooled::Order;
+use crate::pooled::client_info::ClientInfo;
 use crate::pooled::held::Held;
 use crate::pooled::listeners::Listeners;
 use crate::pooled::pool::{Pool, Taken};
 use crate::pooled::pools::Pools;
+use crate::pooled::session::Session;
 use crate::pooled::slot::{Given, Slot};
+use crate::session::io::Client as Connection;
+use crate::stream::ClientStream;
 use crate::upstream::{Encryption, Lists, Plan, Upstream};
 
 /// What comes sooner than any retry, reminder or limit of time that is set here.
@@ -26,10 +34,15 @@ const SOON: Duration = Duration::from_secs(1);
 /// AuthenticationOk and ReadyForQuery.
 const WELCOME: [u8; 15] = [b'R', 0, 0, 0, 8, 0, 0, 0, 0, b'Z', 0, 0, 0, 5, b'I'];
 
+/// CommandComplete and ReadyForQuery.
+const DONE: [u8; 20] = *b"C\0\0\0\x0dSELECT 0\0Z\0\0\0\x05I";
+
 struct World {
     upstream: Upstream,
     pools: Pools,
-    _shards: Shards,
+    shards: Shards,
+    /// So many of the first connections to the server get no answers any more.
+    silent: Arc<AtomicUsize>,
     _mute: std::net::TcpListener,
 }
 
@@ -39,10 +52,10 @@ impl World {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let silent = mute.local_addr().unwrap().port();
+        let mute_port = mute.local_addr().unwrap().port();
         let text = format!(
             "[databases]\na = host=127.0.0.1 port={port}\nb = host=127.0.0.1 port={port}\n\
-             dead = host=127.0.0.1 port=1\nmute = host=127.0.0.1 port={silent}\n[pgbouncer]\nserver_tls_sslmode = disable\n{settings}\n"
+             dead = host=127.0.0.1 port=1\nmute = host=127.0.0.1 port={mute_port}\n[pgbouncer]\nserver_tls_sslmode = disable\n{settings}\n"
         );
         let ini = ini::parse(&text, "test", &mut |_| Err(std::io::ErrorKind::NotFound.into()));
         let plan = Plan::new(ini.unwrap(), Lists::default()).unwrap();
@@ -50,30 +63,53 @@ impl World {
         let upstream = Upstream::new(plan, encryption).0;
         let shards = Shards::start(1).unwrap();
         let shard = shards.all()[0].clone();
-        shards.all()[0].spawn(serve(listener, shard));
+        let silent = Arc::new(AtomicUsize::new(0));
+        shards.all()[0].spawn(serve(listener, shard, Arc::clone(&silent)));
         let listeners = Arc::new(Listeners::new(Arc::new(upstream.clone())));
         let pools = Pools::new(shards.all(), listeners, upstream.settings());
-        Self { upstream, pools, _shards: shards, _mute: mute }
+        Self { upstream, pools, shards, silent, _mute: mute }
     }
 
     fn pool(&self, database: &str) -> Arc<Pool> {
         let entry = self.upstream.database(database).unwrap();
         self.pools.get(self.upstream.key(&entry, database, "anna"))
     }
-}
 
-async fn serve(listener: std::net::TcpListener, shard: Shard) {
-    listener.set_nonblocking(true).unwrap();
-    let listener = TcpListener::from_std(listener).unwrap();
-    while let Ok((client, _)) = listener.accept().await {
-        shard.spawn(welcome(client));
+    /// A client of this pool with such settings, and its end of the connection.
+    async fn client(&self, pool: &Arc<Pool>, settings: Settings) -> TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (there, peer) = listener.accept().await.unwrap();
+        let info = Arc::new(ClientInfo::new(self.pools.number(), peer, String::new()));
+        let cancel = Registry::default().add_pooled(Arc::clone(&info));
+        pool.join(&info);
+        let connection = Connection::new(ClientStream::plain(there));
+        let link = Client::new(settings, Default::default(), false);
+        let mut session = Session::new(Arc::clone(pool), connection, link, info, cancel);
+        self.shards.all()[0].spawn(async move {
+            session.rehome().unwrap();
+            session.await;
+        });
+        client
     }
 }
 
-async fn welcome(mut client: TcpStream) {
-    let mut heard = [0; 1024];
-    if client.read(&mut heard).await.is_ok() && client.write_all(&WELCOME).await.is_ok() {
-        while client.read(&mut heard).await.is_ok_and(|read| read > 0) {}
+async fn serve(listener: std::net::TcpListener, shard: Shard, silent: Arc<AtomicUsize>) {
+    listener.set_nonblocking(true).unwrap();
+    let listener = TcpListener::from_std(listener).unwrap();
+    for number in 0.. {
+        let Ok((client, _)) = listener.accept().await else { return };
+        shard.spawn(answer(client, number, Arc::clone(&silent)));
+    }
+}
+
+async fn answer(mut client: TcpStream, number: usize, silent: Arc<AtomicUsize>) {
+    let (mut heard, mut answer) = ([0; 1024], &WELCOME[..]);
+    while client.read(&mut heard).await.is_ok_and(|read| read > 0) {
+        if number >= silent.load(Ordering::Relaxed) && client.write_all(answer).await.is_err() {
+            return;
+        }
+        answer = &DONE;
     }
 }
 
@@ -166,4 +202,56 @@ async fn what_pause_held_up_refuses_nobody_after_resume() {
     pool.obey(Order::Resume);
     assert!(soon(&waits).await.is_none(), "it waits for another attempt");
     assert!(pool.counts().sv_login == 1 && pool.opening() != attempts);
+}
+
+/// What a client has heard when it was told that it may go on, or that it must go.
+async fn heard(client: &mut TcpStream) -> String {
+    let (mut heard, mut chunk) = (Vec::new(), [0; 1024]);
+    while !heard.ends_with(b"Z\0\0\0\x05I") {
+        let read = timeout(2 * SOON, client.read(&mut chunk)).await.expect("an answer comes").unwrap();
+        if read == 0 {
+            break;
+        }
+        heard.extend_from_slice(&chunk[..read]);
+    }
+    String::from_utf8_lossy(&heard).into_owned()
+}
+
+/// A simple query.
+const QUERY: &[u8] = b"Q\0\0\0\x0dselect 1\0";
+
+#[tokio::test]
+async fn a_backend_that_does_not_answer_a_check_is_passed_over() {
+    let world = World::new(
+        "pool_mode = transaction\nserver_check_delay = 0.01\nserver_check_query = check\nquery_wait_timeout = 2",
+    );
+    let pool = world.pool("a");
+    let mut client = world.client(&pool, Settings::default()).await;
+    heard(&mut client).await;
+    sleep(Duration::from_millis(50)).await;
+    client.write_all(QUERY).await.unwrap();
+    assert!(heard(&mut client).await.contains("SELECT 0"), "one that answers is used");
+    world.silent.store(1, Ordering::Relaxed);
+    sleep(Duration::from_millis(50)).await;
+    client.write_all(QUERY).await.unwrap();
+    assert!(heard(&mut client).await.contains("SELECT 0"));
+    let counts = pool.counts();
+    assert_eq!(counts.sv_idle + counts.sv_used, 1, "the silent one is closed");
+}
+
+#[tokio::test]
+async fn who_waits_for_questions_of_ours_waits_no_longer_than_for_a_backend() {
+    for limit in ["query_wait_timeout = 0.5", "query_timeout = 0.5"] {
+        let world = World::new(&format!("pool_mode = transaction\n{limit}"));
+        let pool = world.pool("a");
+        let mut client = world.client(&pool, Settings::default()).await;
+        heard(&mut client).await;
+        world.silent.store(1, Ordering::Relaxed);
+        let mut settings = Settings::default();
+        settings.set("search_path", "elsewhere").unwrap();
+        let mut other = world.client(&pool, settings).await;
+        let told = heard(&mut other).await;
+        assert!(told.contains(limit.split(' ').next().unwrap()), "{told}");
+        assert_eq!(pool.counts().sv_active, 0, "nor is its backend anybody else's");
+    }
 }

@@ -22,6 +22,9 @@ impl Session {
     pub(super) fn ask(&mut self, cx: &mut Context<'_>, purpose: Purpose, question: &[u8], input: &[u8]) {
         let Some(Leased { held, .. }) = &mut self.leased else { return };
         self.phase = Phase::Own(purpose);
+        if purpose != Purpose::Inspect {
+            self.clocks.keep_waiting();
+        }
         self.input = input.to_vec();
         held.say(cx, question);
     }
@@ -68,16 +71,21 @@ impl Session {
         };
         held.server.spoil();
         match purpose {
-            Purpose::Check => {
-                // Another one, with the same input.
-                self.phase = Phase::Idle;
-                self.give_up_backend();
-            }
+            Purpose::Check => self.pass_over(),
             Purpose::Replay | Purpose::Fail => self.end(&words::not_restored(&why).encode()),
             Purpose::Inspect => {
                 tracing::warn!(why, pool = ?self.pool.key, "cannot look at what a session left behind");
                 self.end(&words::not_restored(&why).encode());
             }
         }
+    }
+
+    /// The backend is not as it should be: another one, with the same input.
+    pub(super) fn pass_over(&mut self) {
+        if let Some(Leased { held, .. }) = &mut self.leased {
+            held.server.spoil();
+        }
+        self.phase = Phase::Idle;
+        self.give_up_backend();
     }
 }

@@ -18,12 +18,15 @@ use dormouse_pooler::pool::Farewell;
 use dormouse_pooler::stats::Counters;
 use tokio::time::Sleep;
 
-use super::{Phase, Session};
+use super::{Phase, Purpose, Session};
 use crate::cancel::{DELIVER_WITHIN, deliver};
 use crate::stream::ClientStream;
 
 /// A client that does not take its last words within this time goes without them.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(5);
+
+/// A backend that takes longer than this to answer `server_check_query` is closed, and its client gets another one.
+const CHECKED_WITHIN: Duration = Duration::from_secs(5);
 
 /// A client that is not listened to is looked at so often: who has gone does not keep its backend. Twice, so that what
 /// it said last gets a moment to be done.
@@ -38,6 +41,12 @@ pub(super) struct Clocks {
     /// When it was answered last.
     answered: Mono,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Since when its statement has waited for questions of ours.
+    kept: Option<Mono>,
+    /// When the last one of those was asked.
+    question: Mono,
+    /// Until an answer to it is late.
+    patience: Option<Pin<Box<Sleep>>>,
     /// Until the next look at a client that is not listened to.
     look: Option<Pin<Box<Sleep>>>,
     /// It had gone at the last look.
@@ -47,7 +56,18 @@ pub(super) struct Clocks {
 impl Clocks {
     pub(super) fn new() -> Self {
         let answered = Mono::now();
-        Self { now: None, query: None, transaction: None, answered, timer: None, look: None, gone: false }
+        Self {
+            now: None,
+            query: None,
+            transaction: None,
+            answered,
+            timer: None,
+            kept: None,
+            question: answered,
+            patience: None,
+            look: None,
+            gone: false,
+        }
     }
 
     /// The time. One reading does for all that follows from one event.
@@ -60,8 +80,31 @@ impl Clocks {
         self.now = None;
     }
 
+    /// A question of ours goes to its backend, and what the client says waits for the answer.
+    pub(super) fn keep_waiting(&mut self) {
+        let now = self.now();
+        (self.kept, self.question) = (self.kept.or(Some(now)), now);
+    }
+
+    /// The client says something.
+    pub(super) fn speaks(&mut self) {
+        self.moved();
+        self.kept = None;
+    }
+
+    /// When an answer to a question of ours is late, and whether that ends the session: a backend that does not
+    /// answer a check is passed over, and leaves half of the `limit` for another one.
+    fn late(&self, checks: bool, limit: Duration) -> Option<(Mono, bool)> {
+        let limit = (!limit.is_zero()).then_some(limit);
+        let ends = self.kept.zip(limit).map(|(since, limit)| (since.plus(limit), true));
+        let within = limit.map_or(CHECKED_WITHIN, |limit| CHECKED_WITHIN.min(limit / 2));
+        let passed = checks.then(|| (self.question.plus(within), false));
+        [ends, passed].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
     /// Something of the client goes to its backend.
     pub(super) fn asked(&mut self) {
+        self.kept = None;
         if self.query.is_none() {
             let now = self.now();
             self.query = Some(now);
@@ -135,6 +178,9 @@ impl Clocks {
 impl Session {
     /// Watches the limits of time. True when one was reached, and the session ends.
     pub(super) fn out_of_time(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.answer_is_late(cx) {
+            return true;
+        }
         let Some(times) = self.pool.times(&self.info) else {
             self.clocks.timer = None;
             return false;
@@ -147,8 +193,12 @@ impl Session {
             && self.input.is_empty()
             && !self.greet
             && !spared;
-        let waits = self.pool.stands_in && matches!(self.phase, Phase::Waiting(..));
-        let wait = waits.then(|| self.info.doing_since());
+        let wait = match self.phase {
+            Phase::Waiting(..) => Some(self.info.doing_since()),
+            Phase::Own(_) => self.clocks.kept,
+            _ => None,
+        };
+        let wait = wait.filter(|_| self.pool.stands_in);
         while let Some((at, why)) = times.next(&self.clocks.under_way(rests, wait)) {
             if Mono::now() >= at {
                 self.time_is_up(why);
@@ -166,6 +216,36 @@ impl Session {
         }
         self.clocks.timer = None;
         false
+    }
+
+    /// Watches over a question of ours that the client's statement waits for. True when the answer is late; then the
+    /// client gets another backend, or ends.
+    fn answer_is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        let Phase::Own(purpose) = self.phase else {
+            self.clocks.patience = None;
+            return false;
+        };
+        if purpose == Purpose::Inspect {
+            return false;
+        }
+        let limit = self.pool.lock().limits.query_wait_timeout;
+        let Some((at, ends)) = self.clocks.late(purpose == Purpose::Check, limit) else { return false };
+        if Mono::now() < at {
+            let at = at.as_instant().into();
+            let timer = self.clocks.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+            if timer.deadline() != at {
+                timer.as_mut().reset(at);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+        }
+        if ends {
+            self.time_is_up(Farewell::SilentServerTimeout);
+        } else {
+            self.pass_over();
+        }
+        true
     }
 
     fn time_is_up(&mut self, why: Farewell) {
@@ -206,5 +286,24 @@ mod tests {
         assert_eq!(clocks.under_way(true, None).transaction, None);
         clocks.asked();
         assert!(clocks.under_way(true, None).rest.is_none(), "who waits for an answer does not rest");
+    }
+
+    #[test]
+    fn questions_of_ours_are_a_part_of_one_wait() {
+        let (mut clocks, limit) = (Clocks::new(), Duration::from_secs(60));
+        clocks.keep_waiting();
+        let since = clocks.now();
+        assert_eq!(clocks.late(false, limit), Some((since.plus(limit), true)));
+        assert_eq!(clocks.late(true, limit), Some((since.plus(CHECKED_WITHIN), false)));
+        assert_eq!(clocks.late(true, Duration::from_secs(4)), Some((since.plus(limit / 30), false)));
+        assert_eq!(clocks.late(true, Duration::ZERO), Some((since.plus(CHECKED_WITHIN), false)));
+        assert_eq!(clocks.late(false, Duration::ZERO), None);
+        clocks.moved();
+        clocks.keep_waiting();
+        assert_eq!(clocks.late(false, limit), Some((since.plus(limit), true)), "from its beginning on");
+        clocks.asked();
+        clocks.moved();
+        clocks.keep_waiting();
+        assert!(clocks.late(false, limit).unwrap().0 > since.plus(limit));
     }
 }

@@ -108,7 +108,7 @@ impl Session {
                 Poll::Ready(Err(_)) => return self.has_gone(),
                 Poll::Ready(Ok(())) => {}
             }
-            self.clocks.moved();
+            self.clocks.speaks();
             let chunk = read.filled();
             if chunk.is_empty() {
                 return self.has_gone();
