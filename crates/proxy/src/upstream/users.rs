@@ -150,8 +150,20 @@ impl Users {
 #[cfg(test)]
 mod tests {
     use dormouse_base::Secret;
+    use dormouse_pgwire::auth::scram::{Credential, client, server};
+    use dormouse_pgwire::backend::AuthenticationSasl;
 
     use super::*;
+
+    /// What a client's proof leaves.
+    fn keys(verifier: &Verifier, password: &str) -> LoginKeys {
+        let mut client = client::Exchange::new(client::Password::plain(password), None);
+        let mut server = server::Exchange::new(Credential::Known(verifier.clone()), None);
+        let first = client.start(&AuthenticationSasl::new(server.mechanisms().iter().copied())).unwrap();
+        let server::Reply::Continue(challenge) = server.begin(&first).unwrap() else { unreachable!() };
+        server.respond(&client.respond(&challenge).unwrap()).unwrap();
+        server.login_keys().unwrap()
+    }
 
     fn plain(text: &str) -> Password {
         Password::Plain(Secret::new(text.to_owned()))
@@ -197,6 +209,30 @@ mod tests {
         users.list_is(&[]);
         users.keep(|database| database != "a");
         assert!(matches!(shown("a", "anna"), ServerPassword::Unknown));
+    }
+
+    #[test]
+    fn keys_are_good_where_their_verifier_is() {
+        let users = Users::default();
+        let (verifier, other) = (Verifier::derive("x", b"salt", 1), Verifier::derive("x", b"pepper", 1));
+        let shown = |database: &str, own: Option<&Verifier>| {
+            let own = own.map(|verifier| Password::Scram(verifier.clone()));
+            matches!(users.for_server(database, "anna", own), ServerPassword::Keys(_))
+        };
+        let looked_up = users.found("a", "anna", Password::Scram(verifier.clone()));
+        users.remember("a", "anna", Arc::clone(&looked_up));
+        assert!(!shown("a", None));
+        looked_up.proved(Some(keys(&verifier, "x")));
+        assert!(shown("a", None) && shown("a", Some(&verifier)));
+        assert!(!shown("b", None) && !shown("b", Some(&verifier)) && !shown("a", Some(&other)));
+        // The next login finds them.
+        users.remember("a", "anna", users.found("a", "anna", Password::Scram(verifier.clone())));
+        assert!(shown("a", None));
+        users.list_is(&entry(Password::Scram(verifier.clone())));
+        users.listed("anna").unwrap().proved(Some(keys(&verifier, "x")));
+        assert!(shown("b", None));
+        users.list_is(&entry(Password::Scram(other)));
+        assert!(!shown("a", None) && !shown("b", None));
     }
 
     #[test]

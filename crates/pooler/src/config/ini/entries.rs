@@ -59,7 +59,10 @@ impl Database {
         }
         let mut out = Self { name: name.to_owned(), ..Self::default() };
         for (key, value) in pairs(text)? {
-            out.set(&key, value)?;
+            out.set(&key, value).map_err(|problem| match problem {
+                Problem::UnknownKey(_) if out.password.is_some() => Problem::UnknownBehindPassword,
+                other => other,
+            })?;
         }
         if out.ports.is_empty() {
             out.ports.push(DEFAULT_PORT);

@@ -83,6 +83,9 @@ pub enum Problem {
     /// A key that a database or role cannot have.
     #[error("unknown parameter {0:?}")]
     UnknownKey(String),
+    /// The same behind a password, of which it could be a part.
+    #[error("unknown parameter behind password: quotes ' go around a password with spaces")]
+    UnknownBehindPassword,
     /// A value that should be a port, a peer's number and so on.
     #[error("{0} must be {1}")]
     BadValue(&'static str, &'static str),

@@ -11,11 +11,7 @@ pub(super) fn pairs(text: &str) -> Result<Vec<(String, String)>, Problem> {
     let mut out: Vec<(String, String)> = Vec::new();
     let mut rest = text.trim();
     while !rest.is_empty() {
-        // Behind a password even what looks like a key may be a part of it.
-        let before = || {
-            out.iter().find(|(key, _)| key == "password").or_else(|| out.last()).map(|(key, _)| key.clone())
-        };
-        let wrong = || Problem::Pairs(before());
+        let wrong = || Problem::Pairs(last(&out));
         let (key, after) = rest.split_once('=').ok_or_else(wrong)?;
         let key = key.trim_end();
         if key.is_empty() || !key.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_') {
@@ -28,12 +24,17 @@ pub(super) fn pairs(text: &str) -> Result<Vec<(String, String)>, Problem> {
             let end = after.find(char::is_whitespace).unwrap_or(after.len());
             (after[..end].to_owned(), &after[end..])
         };
-        let key = key.to_ascii_lowercase();
+        out.push((key.to_ascii_lowercase(), value));
         if after.starts_with(|c: char| !c.is_whitespace()) {
-            return Err(Problem::Pairs(Some(key)));
+            return Err(Problem::Pairs(last(&out)));
         }
-        out.push((key, value));
         rest = after.trim_start();
     }
     Ok(out)
+}
+
+/// The key behind which something is wrong. Behind a password even what looks like a key may be a part of it.
+fn last(pairs: &[(String, String)]) -> Option<String> {
+    let password = pairs.iter().find(|(key, _)| key == "password");
+    password.or_else(|| pairs.last()).map(|(key, _)| key.clone())
 }

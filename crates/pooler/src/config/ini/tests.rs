@@ -156,6 +156,8 @@ fn errors_do_not_repeat_passwords() {
         "password=top hunter2 port=1",
         "password='top'hunter2 port=1",
         "password=top hunter2=x y port=1",
+        "password=top hunter2=x port=1",
+        "password=top hunter2='x'y port=1",
         "postgres://u:hunter2@h/db",
         "postgres://u:hunter2@h/db?sslmode=require",
     ] {
