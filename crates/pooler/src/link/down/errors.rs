@@ -45,8 +45,8 @@ impl Down<'_> {
             return false;
         }
         self.failing();
-        if fields.is_some_and(is_gone) {
-            // A function has ended statements, of which no text told.
+        if !self.client.verbatim && fields.is_some_and(is_gone) {
+            // A function has ended statements, of which no text told. Of its own names a client says what it likes.
             self.server.prepared.outdate_all();
         }
         if fields.is_some_and(stale::is_told) {
