@@ -39,16 +39,23 @@ pub(super) const YIELD_AFTER: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberId(u64);
 
+/// Names one cap. None is used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct CapId(u64);
+
 #[derive(Debug)]
-pub(super) struct Cap {
+pub(super) struct Cap<K> {
+    key: K,
     /// Zero is no limit.
     limit: u32,
     held: u32,
+    /// Who is under it. Without any it is forgotten: names of databases are whatever clients say.
+    pub(super) members: BTreeSet<MemberId>,
     /// Members that hold or wait.
     busy: u32,
 }
 
-impl Cap {
+impl<K> Cap<K> {
     fn spare(&self) -> u32 {
         if self.limit == 0 { u32::MAX } else { self.limit.saturating_sub(self.held) }
     }
@@ -65,8 +72,7 @@ impl Cap {
 
 #[derive(Debug)]
 pub(super) struct Member {
-    /// Places in `caps`.
-    pub(super) caps: Vec<usize>,
+    pub(super) caps: Vec<CapId>,
     pub(super) held: u32,
     /// Since when its first client waits, if it was refused.
     pub(super) waits: Option<Mono>,
@@ -75,8 +81,8 @@ pub(super) struct Member {
 /// The caps and the pools under them. `K` names what is capped: an endpoint, a database, a role.
 #[derive(Debug)]
 pub struct Caps<K> {
-    index: HashMap<K, usize>,
-    pub(super) caps: Vec<Cap>,
+    index: HashMap<K, CapId>,
+    pub(super) caps: HashMap<CapId, Cap<K>>,
     pub(super) members: HashMap<MemberId, Member>,
     /// Pools that were refused, longest wait first.
     pub(super) line: BTreeSet<(Mono, MemberId)>,
@@ -89,7 +95,7 @@ impl<K> Default for Caps<K> {
     fn default() -> Self {
         Self {
             index: HashMap::new(),
-            caps: Vec::new(),
+            caps: HashMap::new(),
             members: HashMap::new(),
             line: BTreeSet::new(),
             next: 0,
@@ -101,24 +107,26 @@ impl<K> Default for Caps<K> {
 impl<K: Clone + Eq + Hash> Caps<K> {
     /// Sets a cap; zero is no limit. What is above a lower one closes as it becomes free.
     pub fn set_limit(&mut self, key: &K, limit: u32) {
-        let place = self.cap(key);
-        self.caps[place].limit = limit;
+        self.cap(key).1.limit = limit;
         self.freed = true;
     }
 
     /// How many backends are held under a cap.
     #[must_use]
     pub fn held(&self, key: &K) -> u32 {
-        self.index.get(key).map_or(0, |place| self.caps[*place].held)
+        self.index.get(key).map_or(0, |place| self.caps[place].held)
     }
 
     /// A pool comes under these caps.
     pub fn join(&mut self, keys: &[K]) -> MemberId {
-        let mut caps: Vec<_> = keys.iter().map(|key| self.cap(key)).collect();
-        caps.sort_unstable();
-        caps.dedup();
-        let id = MemberId(self.next);
-        self.next += 1;
+        let id = MemberId(self.next());
+        let mut caps: Vec<_> = Vec::with_capacity(keys.len());
+        for key in keys {
+            let (place, cap) = self.cap(key);
+            if cap.members.insert(id) {
+                caps.push(place);
+            }
+        }
         self.members.insert(id, Member { caps, held: 0, waits: None });
         id
     }
@@ -129,7 +137,15 @@ impl<K: Clone + Eq + Hash> Caps<K> {
             self.release(id);
         }
         self.set_wait(id, None);
-        self.members.remove(&id);
+        for place in self.members.remove(&id).map(|member| member.caps).unwrap_or_default() {
+            let Some(cap) = self.caps.get_mut(&place) else { continue };
+            cap.members.remove(&id);
+            if cap.members.is_empty()
+                && let Some(cap) = self.caps.remove(&place)
+            {
+                self.index.remove(&cap.key);
+            }
+        }
     }
 
     /// The gate of one pool.
@@ -142,13 +158,28 @@ impl<K: Clone + Eq + Hash> Caps<K> {
         if std::mem::take(&mut self.freed) { self.plan() } else { Vec::new() }
     }
 
-    fn cap(&mut self, key: &K) -> usize {
-        if let Some(place) = self.index.get(key) {
-            return *place;
-        }
-        self.caps.push(Cap { limit: 0, held: 0, busy: 0 });
-        self.index.insert(key.clone(), self.caps.len() - 1);
-        self.caps.len() - 1
+    fn cap(&mut self, key: &K) -> (CapId, &mut Cap<K>) {
+        let place = match self.index.get(key) {
+            Some(place) => *place,
+            None => CapId(self.next()),
+        };
+        let cap = self.caps.entry(place).or_insert_with(|| {
+            self.index.insert(key.clone(), place);
+            Cap { key: key.clone(), limit: 0, held: 0, busy: 0, members: BTreeSet::new() }
+        });
+        (place, cap)
+    }
+
+    /// How much it remembers.
+    #[cfg(test)]
+    pub(super) fn size(&self) -> usize {
+        assert_eq!(self.index.len(), self.caps.len());
+        self.caps.len() + self.members.len() + self.line.len()
+    }
+
+    fn next(&mut self) -> u64 {
+        self.next += 1;
+        self.next
     }
 }
 
@@ -206,7 +237,7 @@ impl<K> Caps<K> {
         change(member);
         let is_busy = member.held > 0 || member.waits.is_some();
         for place in &member.caps {
-            let cap = &mut self.caps[*place];
+            let Some(cap) = self.caps.get_mut(place) else { continue };
             cap.held = cap.held + member.held - held;
             cap.busy = cap.busy + u32::from(is_busy) - u32::from(busy);
         }
@@ -221,17 +252,20 @@ impl<K> Caps<K> {
     /// In the order of the line, how many of the slots that it needs each pool has: it takes one of every cap
     /// that has any, or keeps it back until it has all. With `released`, as if that pool gave a backend up.
     fn secured(&self, released: Option<MemberId>) -> Vec<(MemberId, usize)> {
-        let mut spare: Vec<u32> = self.caps.iter().map(Cap::spare).collect();
-        for place in released.and_then(|id| self.members.get(&id)).map_or(&[][..], |member| &member.caps) {
-            spare[*place] = spare[*place].saturating_add(1);
-        }
+        let released = released.and_then(|id| self.members.get(&id)).map_or(&[][..], |member| &member.caps);
+        let spare_at_first =
+            |place: &CapId| self.caps[place].spare().saturating_add(u32::from(released.contains(place)));
+        // Only of those that somebody in line is under: there may be very many.
+        let mut spare = HashMap::new();
         let mut secured = Vec::with_capacity(self.line.len());
         for (_, id) in &self.line {
-            let caps = &self.members[id].caps;
-            secured.push((*id, caps.iter().filter(|place| spare[**place] > 0).count()));
-            for place in caps {
-                spare[*place] = spare[*place].saturating_sub(1);
+            let mut has = 0;
+            for place in &self.members[id].caps {
+                let spare = spare.entry(*place).or_insert_with(|| spare_at_first(place));
+                has += usize::from(*spare > 0);
+                *spare = spare.saturating_sub(1);
             }
+            secured.push((*id, has));
         }
         secured
     }
@@ -242,7 +276,7 @@ impl<K> Caps<K> {
             member.caps.iter().all(|place| {
                 let waiting =
                     self.line.iter().filter(|(_, other)| self.members[other].caps.contains(place)).count();
-                self.caps[*place].spare() as usize > waiting
+                self.caps[place].spare() as usize > waiting
             })
         })
     }
@@ -256,11 +290,7 @@ impl<K> Caps<K> {
             return false;
         };
         // Above a cap that was lowered: nobody else gets it, but it is too much.
-        if me
-            .caps
-            .iter()
-            .any(|place| self.caps[*place].limit > 0 && self.caps[*place].held > self.caps[*place].limit)
-        {
+        if me.caps.iter().any(|place| self.caps[place].short_of(0) > 0) {
             return true;
         }
         let without = self.secured(None);
@@ -274,7 +304,7 @@ impl<K> Caps<K> {
                 .caps
                 .iter()
                 .filter(|cap| me.caps.contains(cap))
-                .map(|cap| self.caps[*cap].share())
+                .map(|cap| self.caps[cap].share())
                 .min();
             let below_share = own.is_none() || share.is_some_and(|share| member.held < share);
             member.held == 0 || (below_share && now.since(since) >= YIELD_AFTER)

@@ -70,11 +70,11 @@ impl<K: Clone + Eq + Hash> Caps<K> {
         };
         let before: Vec<_> = self.line.iter().map(|(_, other)| *other).take_while(|it| *it != id).collect();
         let full = me.caps.iter().filter_map(|place| {
-            let under = |id: &MemberId| self.members[id].caps.contains(place);
-            let needed = 1 + before.iter().filter(|id| under(id)).count();
-            let short = self.caps[*place].short_of(u32::try_from(needed).unwrap_or(u32::MAX));
-            let holds = |other: &MemberId| *other != id && self.members[other].held > 0 && under(other);
-            (short > 0).then(|| Lack { short, holders: self.members.keys().copied().filter(holds).collect() })
+            let cap = &self.caps[place];
+            let needed = 1 + before.iter().filter(|other| cap.members.contains(other)).count();
+            let short = cap.short_of(u32::try_from(needed).unwrap_or(u32::MAX));
+            let holds = |other: &MemberId| *other != id && self.members[other].held > 0;
+            (short > 0).then(|| Lack { short, holders: cap.members.iter().copied().filter(holds).collect() })
         });
         Lacks(full.collect())
     }

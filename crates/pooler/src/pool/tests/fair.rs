@@ -216,6 +216,24 @@ fn busy_pools_with_their_share_do_not_open_and_close_for_each_other() {
 }
 
 #[test]
+fn a_cap_that_no_pool_is_under_is_forgotten() {
+    let mut caps = Caps::default();
+    let stays = caps.join(&["anna".to_owned()]);
+    let (empty, now) = (caps.size(), Mono::now());
+    for n in 0..100 {
+        let id = caps.join(&[n.to_string(), "anna".to_owned(), "anna".to_owned()]);
+        caps.set_limit(&n.to_string(), 3);
+        assert!(caps.gate(id).acquire(Some(now)));
+        assert_eq!((caps.held(&n.to_string()), caps.held(&"anna".to_owned())), (1, 1));
+        caps.leave(id);
+    }
+    assert_eq!(caps.size(), empty);
+    assert_eq!(caps.held(&"anna".to_owned()), 0);
+    caps.leave(stays);
+    assert_eq!(caps.size(), 0);
+}
+
+#[test]
 fn nobody_waits_long_for_what_another_pool_has_idle() {
     // The first pool has three short statements, the second a long one, and then one more, just before those end.
     let mut world = World::new(&[&["all"], &["all"]], &[("all", 4)]);
