@@ -34,7 +34,7 @@ const LOST_AFTER: Duration = Duration::from_secs(2);
 const RETRIES: usize = 10;
 
 /// Rounds that are told with a failure.
-const TOLD: usize = 80;
+const TOLD: usize = 20;
 
 /// What a connection may end with in bad weather.
 const ENDS: [&str; 9] = ["57P01", "57P02", "57P03", "08006", "08P01", "53300", "22023", "08001", "XX000"];
