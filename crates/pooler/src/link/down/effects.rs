@@ -32,8 +32,9 @@ impl Down<'_> {
         }
         if ROWS.iter().any(|command| body.starts_with(command)) {
             // `CREATE TABLE … AS` ends so, too.
-            if body.starts_with(ROWS[0]) && self.defines() {
-                self.note_place();
+            let elsewhere = self.server.under_way.reads.changed != 0;
+            if elsewhere && body.starts_with(ROWS[0]) && self.may(Stateful::DEFINES) {
+                self.server.touched = self.server.touched.with(Stateful::TEMP);
             }
             return;
         }
@@ -46,9 +47,7 @@ impl Down<'_> {
             }
         }
         self.server.under_way.block |= body.starts_with(b"BEGIN") || body.starts_with(b"START TRANSACTION");
-        if body.starts_with(b"CREATE ") {
-            self.note_place();
-        }
+        self.note_place(body);
         let dropped = body.starts_with(b"DROP ");
         let created = body.starts_with(b"CREATE ");
         if dropped || body.starts_with(b"ALTER ") || created && !self.is_temporary() {
@@ -87,8 +86,8 @@ impl Down<'_> {
     }
 
     /// Something is made in a place that nobody knows: `search_path` may be anything until the transaction is over.
-    fn note_place(&mut self) {
-        if self.server.under_way.reads.changed != 0 {
+    fn note_place(&mut self, body: &[u8]) {
+        if body.starts_with(b"CREATE ") && self.server.under_way.reads.changed != 0 {
             self.server.touched = self.server.touched.with(Stateful::TEMP);
         }
     }
@@ -100,11 +99,7 @@ impl Down<'_> {
         !unread && self.may(Stateful::TEMP)
     }
 
-    /// Whether what ends may make a table, whatever else it does.
-    fn defines(&self) -> bool {
-        self.may(Stateful::DEFINES)
-    }
-
+    /// Whether what ends may do this.
     fn may(&self, what: Stateful) -> bool {
         match self.server.expect.front() {
             Some(Expect::Execute(Some(statement), _)) => statement.stateful().any(what),
@@ -229,7 +224,9 @@ impl Down<'_> {
             self.server.under_way.portals.clear();
         }
         self.server.erred = false;
-        self.server.under_way.fetched.clear();
+        if !self.server.under_way.fetched.is_empty() {
+            self.server.under_way.fetched.clear();
+        }
         self.note_unexplained();
         let mut touched = std::mem::take(&mut self.server.touched).with(self.server.process.watched);
         if touched.is_empty() {

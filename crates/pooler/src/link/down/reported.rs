@@ -14,7 +14,7 @@ use dormouse_pgwire::backend::TxStatus;
 
 use super::Down;
 use crate::link::inspect::SETTINGS;
-use crate::link::server::Explained;
+use crate::link::server::{Explained, UnderWay};
 use crate::link::stateful::Stateful;
 use crate::link::{parts, watch};
 use crate::settings::MAX_REPORTED;
@@ -84,7 +84,10 @@ impl Down<'_> {
 
     /// A transaction is over. Has a setting changed that no text told?
     pub(super) fn note_unexplained(&mut self) {
-        if self.is_unexplained() {
+        // Nearly every transaction has nothing of the kind.
+        let UnderWay { reported, explained, .. } = &self.server.under_way;
+        let usual = reported.is_none() && explained.names.is_empty() && !explained.all;
+        if !usual && self.is_unexplained() {
             self.server.touched = self.server.touched.with(Stateful::SETTING);
         }
     }
