@@ -20,7 +20,8 @@
 //! | lies    | also changes, adds and repeats bytes   | no hang, no panic                                        |
 //!
 //! After the phases everything must be calm again: all players agree with PostgreSQL, no backend is left in a
-//! transaction, and memory has not grown beyond [`MAX_GROWTH`]. A new kind of message is a line in [`script`].
+//! transaction, and memory has not grown beyond [`MAX_GROWTH`]. A new kind of message is a line in [`script`], what a
+//! session can have of its own one in [`session`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -8,6 +8,7 @@ use dormouse_pgwire::scan::RoleWatch;
 
 use super::again::Series;
 use super::client::Client;
+use super::down::Explained;
 use super::expect::Expect;
 use super::inspect::Findings;
 use super::naming::Naming;
@@ -101,15 +102,6 @@ pub(super) struct UnderWay {
     pub(super) roles: RoleWatch,
     /// What its client has bound last in this series, if nobody was told yet what that returns.
     pub(super) bound: Bound,
-}
-
-/// Changes of settings that are believed as the texts tell them.
-#[derive(Debug, Default)]
-pub(super) struct Explained {
-    /// There may be any.
-    pub(super) all: bool,
-    /// Of these.
-    pub(super) names: Vec<Box<str>>,
 }
 
 /// A portal.

@@ -30,7 +30,7 @@ mod stale;
 
 pub use answers::answers;
 use answers::give_answers;
-pub(super) use {effects::may_have_run, role::meant as role_meant};
+pub(super) use {effects::may_have_run, reported::Explained, role::meant as role_meant};
 
 /// ParseComplete, CloseComplete, ParameterDescription, NoData, BindComplete, PortalSuspended, CopyIn, FunctionCall.
 const PARSE_COMPLETE: u8 = b'1';

@@ -14,7 +14,7 @@ use dormouse_pgwire::backend::TxStatus;
 
 use super::Down;
 use crate::link::inspect::SETTINGS;
-use crate::link::server::{Explained, UnderWay};
+use crate::link::server::UnderWay;
 use crate::link::stateful::Stateful;
 use crate::link::{parts, watch};
 use crate::settings::MAX_REPORTED;
@@ -28,6 +28,15 @@ const OF_ROLES: [&str; 2] = ["is_superuser", "session_authorization"];
 
 /// Reported, but no setting of a session: it comes and goes with the server's part in replication.
 const NOT_SETTINGS: [&str; 1] = ["in_hot_standby"];
+
+/// Changes of settings that are believed as the texts tell them.
+#[derive(Debug, Default)]
+pub(in crate::link) struct Explained {
+    /// There may be any.
+    all: bool,
+    /// Of these.
+    names: Vec<Box<str>>,
+}
 
 impl Down<'_> {
     /// A setting changed. True when the client is told.

@@ -54,12 +54,12 @@ impl Up<'_> {
 
 /// What a text does to the settings with which texts are read, as a number, if it says all there is to say.
 fn told(text: &[u8]) -> Option<u64> {
-    let (mut hasher, mut all) = (DefaultHasher::new(), text.len() <= MAX_TOLD);
+    let (mut hasher, mut all) = (DefaultHasher::new(), true);
     if tells(text) {
         text.hash(&mut hasher);
         return Some(hasher.finish());
     }
-    if !all {
+    if text.len() > MAX_TOLD {
         return None;
     }
     classify(text, &mut |effect| match &effect {
