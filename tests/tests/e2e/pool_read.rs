@@ -130,7 +130,39 @@ async fn what_a_role_may_not_have_it_does_not_get_by_a_statement_of_another() {
             set(&mut low, "rollback").await;
         }
     }
+    for (text, answer) in refused {
+        set(&mut low, "begin").await;
+        exchange(&mut low, &plays("low"), "1 2 D:low C:SELECT_1 Z:T").await;
+        exchange(&mut low, &all_of_it("", text), &format!("{answer} Z:E")).await;
+        set(&mut low, "rollback").await;
+    }
     exchange(&mut low, &all_of_it("", SECRET), "1 2 D:SECRET C:SELECT_1 Z:I").await;
+}
+
+/// As services say it that play the role of each request.
+fn plays(role: &str) -> Say {
+    let text = "select set_config('role', $1, true)";
+    Say::new().parse("", text).bind("", "", &[role]).execute("", 0).sync()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_said_in_a_role_that_a_parameter_tells_is_parsed_once_for_it() {
+    let pooler = Pooler::start(&[("default_pool_size", "1")]);
+    pooler.foreign.sql("postgres", "create role anna; create role bob");
+    let (mut one, mut other) = (pooler.client("transaction").await, pooler.client("transaction").await);
+    const WHO: &str = "select current_user::text";
+    for _ in 0..3 {
+        for client in [&mut one, &mut other] {
+            for role in ["anna", "bob"] {
+                set(client, "begin").await;
+                exchange(client, &plays(role), &format!("1 2 D:{role} C:SELECT_1 Z:T")).await;
+                exchange(client, &all_of_it("", WHO), &format!("1 2 D:{role} C:SELECT_1 Z:T")).await;
+                set(client, "commit").await;
+            }
+        }
+    }
+    one.query(&format!("select count(*) from pg_prepared_statements where statement = '{WHO}'")).await;
+    assert_eq!(one.rows().await.unwrap(), ["2"], "one for each role");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -57,23 +57,30 @@ pub(super) fn parameter_status(out: &mut Vec<u8>, name: &str, value: &str) {
     text(out, value.as_bytes());
 }
 
-/// The parameters in the body of a Bind behind the portal's name that are there as a whole.
-pub(super) fn parameters(rest: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// The parameters in the body of a Bind behind its two names that are there as a whole; `None` is NULL.
+pub(super) fn parameters(values: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
     let values = (|| {
-        let (_, rest) = cut(rest)?;
-        let (formats, rest) = rest.split_first_chunk::<2>()?;
+        let (formats, rest) = values.split_first_chunk::<2>()?;
         let (_, rest) = rest.split_at_checked(2 * usize::from(u16::from_be_bytes(*formats)))?;
         Some(rest.split_first_chunk::<2>()?.1)
     })();
     let mut rest = values.unwrap_or_default();
     std::iter::from_fn(move || {
         let (len, tail) = rest.split_first_chunk::<4>()?;
-        // -1 is NULL.
-        let len = usize::try_from(i32::from_be_bytes(*len)).unwrap_or(0);
+        let Ok(len) = usize::try_from(i32::from_be_bytes(*len)) else {
+            rest = tail;
+            return Some(None);
+        };
         let (value, tail) = tail.split_at_checked(len)?;
         rest = tail;
-        Some(value)
+        Some(Some(value))
     })
+}
+
+/// The formats of the parameters there, with their number in front; empty when they have not come.
+pub(super) fn formats(values: &[u8]) -> &[u8] {
+    let number = values.first_chunk::<2>().map_or(0, |number| usize::from(u16::from_be_bytes(*number)));
+    values.get(..2 + 2 * number).unwrap_or_default()
 }
 
 /// Cuts a zero-ended text off; `None` when it does not end.

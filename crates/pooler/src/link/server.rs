@@ -20,7 +20,7 @@ use crate::statement::{Prepared, Statement};
 const MAX_HELD: usize = 16 << 20;
 
 /// Portals by name.
-type Portals = HashMap<Box<[u8]>, Arc<Statement>>;
+type Portals = HashMap<Box<[u8]>, Portal>;
 
 /// One backend of a pool.
 #[derive(Debug)]
@@ -62,6 +62,14 @@ pub struct Server {
     pub(super) process: Process,
 }
 
+/// A portal whose statement may leave something behind.
+#[derive(Debug, Clone)]
+pub(super) struct Portal {
+    pub(super) statement: Arc<Statement>,
+    /// What it does to how texts are read, with its parameters, as a number, if that is known.
+    pub(super) told: Option<u64>,
+}
+
 /// What is half done.
 #[derive(Debug, Default)]
 pub(super) struct UnderWay {
@@ -69,7 +77,7 @@ pub(super) struct UnderWay {
     pub(super) needs: usize,
     /// It was sent the beginning of a message, whose rest the client has not said yet.
     pub(super) inside: bool,
-    /// Portals whose statements may leave something behind.
+    /// Those that must be known when they are executed.
     pub(super) portals: Portals,
     /// Statements of portals that SQL's FETCH may have executed in this transaction: what they may leave behind is noted.
     pub(super) fetched: BTreeSet<u64>,
@@ -104,7 +112,7 @@ pub(super) struct UnderWay {
     pub(super) bound: Bound,
 }
 
-/// A portal.
+/// The last portal.
 #[derive(Debug, Default)]
 pub(super) struct Bound {
     /// Its statement, if there is one.

@@ -2,7 +2,7 @@
 
 use super::watch;
 use crate::settings::{DATE_STYLE, is_whole_style};
-use crate::sql::{Effect, Value, classify};
+use crate::sql::{Effect, Given, Value, classify};
 use crate::statement::{is_others, is_read};
 
 /// A set of things that outlive a statement.
@@ -134,7 +134,7 @@ fn of_effect(effect: &Effect<'_>) -> Stateful {
         | Effect::SetSessionAuthorization { local: true, .. }
         | Effect::SetConfig { local: Some(true), .. } => Stateful::default(),
         Effect::Set { name, value: Value::Plain(value), .. }
-        | Effect::SetConfig { name: Some(name), value: Some(value), local: Some(false) }
+        | Effect::SetConfig { name: Some(name), value: Some(Given::Text(value)), local: Some(false) }
             if name.eq_ignore_ascii_case(DATE_STYLE) && !is_whole_style(value) =>
         {
             // The other half stays as it is.
@@ -158,7 +158,9 @@ fn of_effect(effect: &Effect<'_>) -> Stateful {
             Stateful::SETTING.with(Stateful::RESET)
         }
         Effect::SetRole { .. } | Effect::SetSessionAuthorization { .. } => Stateful::SETTING,
-        Effect::SetConfig { name: Some(_), value: Some(_), local: Some(false) } => Stateful::SETTING,
+        Effect::SetConfig { name: Some(_), value: Some(Given::Text(_)), local: Some(false) } => {
+            Stateful::SETTING
+        }
         Effect::SetConfig { name: Some(_), .. } => Stateful::UNKNOWN_SETTING,
         Effect::SetConfig { name: None, .. } => Stateful::HIDDEN_SETTING.with(Stateful::UNKNOWN_SETTING),
         Effect::Prepare(_) => Stateful::PREPARE,
@@ -210,18 +212,18 @@ fn reads(effect: &Effect<'_>) -> Stateful {
 /// What the value of a setting does to the statements that follow, up to the end of the transaction or longer.
 fn of_value(effect: &Effect<'_>) -> Stateful {
     let (name, value) = match effect {
-        Effect::Set { name, value: Value::Plain(value), .. } => (name, Some(value)),
+        Effect::Set { name, value: Value::Plain(value), .. } => (name, Some(&**value)),
         Effect::Set { name, value: Value::Text(_), .. } => (name, None),
-        Effect::SetConfig { name: Some(name), value, .. } => (name, value.as_ref()),
+        Effect::SetConfig { name: Some(name), value, .. } => (name, value.as_ref().and_then(Given::text)),
         _ => return Stateful::default(),
     };
-    if name.eq_ignore_ascii_case(watch::STRINGS) && !value.is_some_and(|value| watch::is_on(value)) {
+    if name.eq_ignore_ascii_case(watch::STRINGS) && !value.is_some_and(watch::is_on) {
         return Stateful::ANYTHING;
     }
-    if name.eq_ignore_ascii_case(watch::ENCODING) && value.is_none_or(|value| watch::is_mixed(value)) {
+    if name.eq_ignore_ascii_case(watch::ENCODING) && value.is_none_or(watch::is_mixed) {
         return Stateful::ANYTHING;
     }
-    if name.eq_ignore_ascii_case(watch::PATH) && value.is_some_and(|path| watch::creates_temporary(path)) {
+    if name.eq_ignore_ascii_case(watch::PATH) && value.is_some_and(watch::creates_temporary) {
         return Stateful::TEMP;
     }
     Stateful::default()

@@ -4,7 +4,7 @@
 //! nearly all statements.
 
 use super::{ROLE, SESSION_AUTHORIZATION};
-use crate::sql::{Effect, Value};
+use crate::sql::{Effect, Given, Value};
 
 /// What a statement does to the settings of its session.
 #[derive(Clone, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl Change {
                 Self::Authorization(value.as_ref().map(|role| (&**role).into()))
             }
             Effect::SetConfig { name, value, local } => {
-                return configured(name.as_deref(), value.as_deref(), *local);
+                return configured(name.as_deref(), value.as_ref().and_then(Given::text), *local);
             }
             Effect::ResetAll => Self::ResetAll,
             Effect::DiscardAll => Self::DiscardAll,

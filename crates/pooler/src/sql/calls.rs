@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::classify::Statement;
-use super::effect::Effect;
+use super::effect::{Effect, Given};
 use super::lexer::{Lexer, Token, is};
 use super::spelling::{self, may_be_custom};
 
@@ -142,7 +142,7 @@ fn set_config<'a>(statement: &mut Statement<'a, '_>, known: &mut Known<'a>) {
         return statement.emit(Effect::SetConfig { name, value: None, local: None });
     }
     let name = argument(&mut lexer).and_then(Argument::text);
-    let value = argument(&mut lexer).and_then(Argument::text);
+    let value = argument(&mut lexer).and_then(Argument::given);
     let local = argument(&mut lexer).and_then(Argument::boolean);
     known.read = lexer.position();
     let once = *known.once.get_or_insert_with(|| happens_once(known.whole));
@@ -190,16 +190,25 @@ fn happens_once(mut select: Lexer<'_>) -> bool {
     }
 }
 
-/// An argument that a literal says.
+/// An argument that a literal or parameter says.
 enum Argument<'a> {
     Text(Cow<'a, str>),
     Word(&'a [u8]),
+    Parameter(u16),
 }
 
 impl<'a> Argument<'a> {
     fn text(self) -> Option<Cow<'a, str>> {
         match self {
             Self::Text(text) => Some(text),
+            Self::Word(_) | Self::Parameter(_) => None,
+        }
+    }
+
+    fn given(self) -> Option<Given<'a>> {
+        match self {
+            Self::Text(text) => Some(Given::Text(text)),
+            Self::Parameter(number) => Some(Given::Parameter(number)),
             Self::Word(_) => None,
         }
     }
@@ -209,7 +218,7 @@ impl<'a> Argument<'a> {
             Self::Text(text) => text.trim().as_bytes(),
             // Others are names of columns.
             Self::Word(word) if is(word, "true") || is(word, "false") => word,
-            Self::Word(_) => return None,
+            Self::Word(_) | Self::Parameter(_) => return None,
         };
         let any = |words: [&str; 5]| words.iter().any(|spelling| is(word, spelling));
         match () {
@@ -220,13 +229,14 @@ impl<'a> Argument<'a> {
     }
 }
 
-/// Reads one argument and the comma or parenthesis after it. `None` when it is more than a literal.
+/// Reads one argument and the comma or parenthesis after it. `None` when it is more than a literal or parameter.
 fn argument<'a>(lexer: &mut Lexer<'a>) -> Option<Argument<'a>> {
     let depth = lexer.depth();
     let first = lexer.next()?;
     let mut simple = match first {
         Token::Literal(literal) => spelling::text(literal).map(Argument::Text),
         Token::Word(word) => Some(Argument::Word(word)),
+        Token::Param(number) => number.map(Argument::Parameter),
         _ => None,
     };
     if matches!(first, Token::Symbol(b')' | b',')) {

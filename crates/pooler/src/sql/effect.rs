@@ -78,8 +78,8 @@ pub enum Effect<'a> {
     SetConfig {
         /// The setting, when a literal says it.
         name: Option<Cow<'a, str>>,
-        /// The value, when a literal says it and the call certainly happens once.
-        value: Option<Cow<'a, str>>,
+        /// The value, when a literal or parameter says it and the call certainly happens once.
+        value: Option<Given<'a>>,
         /// Whether it ends with the transaction, when a literal says it.
         local: Option<bool>,
     },
@@ -114,6 +114,26 @@ pub enum Value<'a> {
     Default,
     /// Something that could not be read: the statement, as it is.
     Text(Cow<'a, str>),
+}
+
+/// The value that `set_config` is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Given<'a> {
+    /// By a literal.
+    Text(Cow<'a, str>),
+    /// By a parameter of the statement: its number, from 1.
+    Parameter(u16),
+}
+
+impl Given<'_> {
+    /// What the text itself tells of it.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Parameter(_) => None,
+        }
+    }
 }
 
 /// What `DISCARD` throws away.

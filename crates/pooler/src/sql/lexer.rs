@@ -31,8 +31,8 @@ pub(super) enum Token<'a> {
     Literal(Literal<'a>),
     /// A number without its sign.
     Number(&'a [u8]),
-    /// `$1`.
-    Param,
+    /// `$1`: its number, `None` for one that nothing can have.
+    Param(Option<u16>),
     /// Any other byte.
     Symbol(u8),
 }
@@ -260,8 +260,10 @@ impl<'a> Lexer<'a> {
         let after = self.text.get(self.at + 1..).unwrap_or_default();
         let tag = after.iter().take_while(is_tag).count();
         if after.first().is_some_and(u8::is_ascii_digit) {
-            self.at += 1 + after.iter().take_while(|b| b.is_ascii_digit()).count();
-            return Token::Param;
+            let digits = after.iter().take_while(|b| b.is_ascii_digit()).count();
+            self.at += 1 + digits;
+            let number = std::str::from_utf8(&after[..digits]).ok().and_then(|number| number.parse().ok());
+            return Token::Param(number);
         }
         if after.get(tag) != Some(&b'$') {
             self.at += 1;

@@ -38,6 +38,6 @@ mod moment;
 mod tests;
 
 pub use classify::classify;
-pub use effect::{Discarded, Effect, Shape, Value};
+pub use effect::{Discarded, Effect, Given, Shape, Value};
 pub(crate) use moment::is_of_the_moment;
 pub(crate) use spelling::may_be_custom;

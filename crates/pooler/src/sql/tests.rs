@@ -5,7 +5,7 @@ use std::time::Duration;
 use dormouse_base::clock::Mono;
 use proptest::prelude::*;
 
-use super::{Effect, Shape, Value, classify};
+use super::{Effect, Given, Shape, Value, classify};
 
 /// Effects in short: `set a=b`, `temp`, … separated by ` · `.
 fn show(text: &[u8]) -> String {
@@ -23,7 +23,12 @@ fn short(effect: &Effect<'_>) -> String {
         Effect::Set { name, value: Value::Text(text), local } => format!("{} {name}? {text}", scope(local)),
         Effect::SetRole { value, local } => format!("{} role {value:?}", scope(local)),
         Effect::SetSessionAuthorization { value, local } => format!("{} auth {value:?}", scope(local)),
-        Effect::SetConfig { name, value, local } => format!("config {name:?} {value:?} {local:?}"),
+        Effect::SetConfig { name, value: Some(Given::Parameter(number)), local } => {
+            format!("config {name:?} ${number} {local:?}")
+        }
+        Effect::SetConfig { name, value, local } => {
+            format!("config {name:?} {:?} {local:?}", value.as_ref().and_then(Given::text))
+        }
         Effect::Reset(name) => format!("reset {name}"),
         Effect::Prepare(name) => format!("prepare {name}"),
         Effect::Execute(name) => format!("execute {name}"),
@@ -287,8 +292,8 @@ const CASES: &[(&str, &str)] = &[
         "SELECT current_setting('jit') AS cur, pg_catalog.set_config('jit', 'off', false) AS new",
         "config Some(\"jit\") Some(\"off\") Some(false)",
     ),
-    ("select set_config('jit', $1, 'f')", "config Some(\"jit\") None Some(false)"),
-    ("select set_config($1, $2, $3)", "config None None None"),
+    ("select set_config('jit', $1, 'f')", "config Some(\"jit\") $1 Some(false)"),
+    ("select set_config($1, $2, $3)", "config None $2 None"),
     ("select set_config('a'::text, 'b'::text, true::bool)", "config Some(\"a\") Some(\"b\") Some(true)"),
     ("select set_config('a', 'b' || 'c', false)", "config Some(\"a\") None Some(false)"),
     ("select set_config('a', f(1, 2), false)", "config Some(\"a\") None Some(false)"),

@@ -1,5 +1,7 @@
 //! A text means what it means to who prepares it: clients with different settings on the same backends.
 
+use std::collections::HashSet;
+
 use dormouse_pgwire::backend::TxStatus;
 
 use super::super::*;
@@ -14,12 +16,14 @@ struct Zoned {
     before: String,
     name: &'static str,
     parsed: usize,
+    /// Statements that set it to their parameter.
+    calls: HashSet<String>,
 }
 
 impl Zoned {
     fn new(name: &'static str) -> Self {
         let (zone, before) = ("server".to_owned(), "server".to_owned());
-        Self { fake: Fake::default(), zone, before, name, parsed: 0 }
+        Self { fake: Fake::default(), zone, before, name, parsed: 0, calls: HashSet::new() }
     }
 
     fn answer(&mut self, bytes: &[u8]) -> Vec<u8> {
@@ -32,7 +36,24 @@ impl Zoned {
             let body = match head[0] {
                 b'P' => {
                     self.parsed += 1;
+                    let name = texts.split('\0').next().unwrap().to_owned();
+                    if texts.contains("$1") {
+                        self.calls.insert(name)
+                    } else {
+                        self.calls.remove(&name)
+                    };
                     texts.replacen('\'', &format!("'{}:", self.zone), 1).into_bytes()
+                }
+                b'B' => {
+                    let mut names = texts.split('\0');
+                    if self.calls.contains(names.nth(1).unwrap()) {
+                        self.zone = names
+                            .rfind(|value| !value.is_empty())
+                            .unwrap()
+                            .trim_start_matches(char::is_control)
+                            .to_owned();
+                    }
+                    body.to_vec()
                 }
                 b'Q' => {
                     self.set(&texts);
@@ -212,6 +233,30 @@ fn local_settings_count_up_to_the_end_of_the_transaction() {
         }
         assert_eq!(pool.parsed(), 6, "three readings, each without a name and then once");
     }
+}
+
+#[test]
+fn local_settings_that_a_parameter_says_count_as_well() {
+    let mut pool = Pool::new("search_path", 1);
+    let (mut one, mut other) = (pool.client("Berlin"), pool.client("Berlin"));
+    let call = |tenant: &str| {
+        let len = u8::try_from(tenant.len()).unwrap();
+        let bind = [b"\0\0\0\0\0\x01\0\0\0", &[len][..], tenant.as_bytes(), b"\0\0"].concat();
+        let parse = parse("", "select set_config('search_path', $1, true)");
+        [parse, message(b'B', &bind), message(b'E', b"\0\0\0\0\0"), message(b'S', b"")].concat()
+    };
+    for _ in 0..4 {
+        for client in [&mut one, &mut other] {
+            for tenant in ["a", "b"] {
+                pool.say(0, client, &query("begin"));
+                pool.say(0, client, &call(tenant));
+                let rows = pool.say(0, client, &[parse("", DAY), run("")].concat());
+                assert_eq!(rows, [format!("select '{tenant}:2024-06-01'")]);
+                pool.say(0, client, &query("rollback"));
+            }
+        }
+    }
+    assert_eq!(pool.parsed(), 6, "the call and two readings, each without a name and then once");
 }
 
 #[test]

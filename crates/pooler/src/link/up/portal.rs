@@ -6,10 +6,12 @@ use dormouse_pgwire::frame::{HEADER_LEN, Header};
 use dormouse_pgwire::tag::frontend as tag;
 
 use super::read::invalid;
+use super::reading::{Values, told};
 use super::{Fate, MAX_OUTSTANDING, Up, Violation};
 use crate::link::down::may_have_run;
 use crate::link::expect::Expect;
 use crate::link::parts;
+use crate::link::server::Portal;
 use crate::link::stateful::Stateful;
 use crate::link::write::Write;
 use crate::sql::may_be_custom;
@@ -31,7 +33,7 @@ impl Up<'_> {
     ) -> Result<Fate, Violation> {
         let unreadable = || invalid(tag::BIND, "its names do not end");
         let (portal, rest) = parts::cut(body).ok_or_else(unreadable)?;
-        let (name, _) = parts::cut(rest).ok_or_else(unreadable)?;
+        let (name, values) = parts::cut(rest).ok_or_else(unreadable)?;
         if self.server.holds_much() {
             self.hurry(at, write);
             return Ok(Fate::Stall);
@@ -50,12 +52,12 @@ impl Up<'_> {
         match &statement {
             None if !self.is_others(name) => {
                 let by_sql = self.common.registry.intern(PREPARED_BY_SQL, Stateful::of);
-                self.note_portal(portal, Some(&by_sql));
+                self.note_portal(portal, Some(&by_sql), values);
             }
-            statement => self.note_portal(portal, statement.as_ref()),
+            statement => self.note_portal(portal, statement.as_ref(), values),
         }
         if statement.as_ref().is_some_and(|statement| statement.stateful().any(Stateful::HIDDEN_SETTING)) {
-            self.note_hidden(rest);
+            self.note_hidden(values);
         }
         let named_there = match by_number {
             Some(_) if fit == Fit::Bad => Some(NOBODYS),
@@ -87,8 +89,9 @@ impl Up<'_> {
 
     /// A parameter may be the name of a setting that PostgreSQL does not list: it is asked for later. Without such
     /// a name the setting is one of those that are listed.
-    fn note_hidden(&mut self, rest: &[u8]) {
-        for value in parts::parameters(rest).filter_map(|value| std::str::from_utf8(value).ok()) {
+    fn note_hidden(&mut self, values: &[u8]) {
+        let texts = parts::parameters(values).flatten().filter_map(|value| std::str::from_utf8(value).ok());
+        for value in texts {
             if may_be_custom(value) {
                 self.client.ask_by_name(self.server, value);
             }
@@ -111,10 +114,10 @@ impl Up<'_> {
     /// SQL reads from a cursor. If that is a portal of the protocol's, its statement is executed, of which no reply tells:
     /// each that may leave something behind counts as executed, perhaps.
     pub(super) fn fetches(&mut self) {
-        let portals: Vec<_> = self.server.under_way.portals.values().map(Arc::clone).collect();
-        for statement in portals {
+        let portals: Vec<_> = self.server.under_way.portals.values().cloned().collect();
+        for Portal { statement, told } in portals {
             self.begins(statement.stateful());
-            self.rereads(statement.stateful(), statement.text());
+            self.rereads(statement.stateful(), statement.text(), || told);
             // Its text is read once in a transaction: it may be long, and there may be many portals and FETCHes of it.
             if self.server.under_way.fetched.insert(statement.id()) {
                 may_have_run(self.client, self.server, statement.stateful(), statement.text());
@@ -123,7 +126,7 @@ impl Up<'_> {
     }
 
     /// Remembers a portal whose statement may leave something behind.
-    fn note_portal(&mut self, portal: &[u8], statement: Option<&Arc<Statement>>) {
+    fn note_portal(&mut self, portal: &[u8], statement: Option<&Arc<Statement>>, values: &[u8]) {
         match statement.filter(|statement| self.is_noted(statement.stateful())) {
             Some(statement) if self.server.under_way.portals.len() >= MAX_PORTALS => {
                 // It is asked about, whatever it does.
@@ -131,7 +134,10 @@ impl Up<'_> {
                 self.server.spoiled |= statement.stateful().any(Stateful::SPOILS);
             }
             Some(statement) => {
-                drop(self.server.under_way.portals.insert(portal.into(), Arc::clone(statement)));
+                let rereads = statement.stateful().any(Stateful::READS);
+                let told = rereads.then(|| told(statement.text(), Values::new(statement, values))).flatten();
+                let noted = Portal { statement: Arc::clone(statement), told };
+                drop(self.server.under_way.portals.insert(portal.into(), noted));
             }
             None if self.server.under_way.portals.is_empty() => {}
             None => drop(self.server.under_way.portals.remove(portal)),
@@ -145,11 +151,11 @@ impl Up<'_> {
         write: &mut Write<'_>,
     ) -> Result<Fate, Violation> {
         let (portal, _) = parts::cut(body).ok_or_else(|| invalid(tag::EXECUTE, "its portal does not end"))?;
-        let statement = if self.server.under_way.portals.is_empty() {
-            None
-        } else {
-            self.server.under_way.portals.get(portal).cloned()
+        let portal = match self.server.under_way.portals.is_empty() {
+            true => None,
+            false => self.server.under_way.portals.get(portal).cloned(),
         };
+        let (statement, told) = portal.map(|Portal { statement, told }| (statement, told)).unzip();
         if self.client.verbatim {
             return Ok(self.execute_verbatim(statement, at, write));
         }
@@ -158,7 +164,7 @@ impl Up<'_> {
         }
         if let Some(statement) = &statement {
             self.begins(statement.stateful());
-            self.rereads(statement.stateful(), statement.text());
+            self.rereads(statement.stateful(), statement.text(), || told.flatten());
             if statement.stateful().any(Stateful::FETCHES) {
                 self.fetches();
             }

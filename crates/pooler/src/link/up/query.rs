@@ -8,6 +8,7 @@ use dormouse_pgwire::frame::Header;
 use dormouse_pgwire::tag::frontend as tag;
 
 use super::read::{MAX_TEXT, invalid};
+use super::reading::{Values, told};
 use super::{Fate, Up, Violation};
 use crate::link::expect::{Answer, Asked, Expect, UNREAD, Undo};
 use crate::link::stateful::Stateful;
@@ -56,7 +57,7 @@ impl Up<'_> {
         self.server.prepared.say(None);
         self.server.unsynced = false;
         self.begins(stateful);
-        self.rereads(stateful, text);
+        self.rereads(stateful, text, || told(text, Values::default()));
         let forgotten = self.deallocates(stateful, text);
         self.asks(stateful, text, unnamed, forgotten);
         Ok(Fate::Pass)

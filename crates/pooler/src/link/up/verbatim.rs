@@ -78,7 +78,7 @@ impl Up<'_> {
             return Fate::Stall;
         }
         self.begins(stateful);
-        self.rereads(stateful, statement.text());
+        self.rereads(stateful, statement.text(), || None);
         if stateful.any(Stateful::FETCHES) {
             self.fetches();
         }
@@ -101,7 +101,7 @@ impl Up<'_> {
         self.server.prepared.set_unnamed(None);
         self.server.unsynced = false;
         self.begins(stateful);
-        self.rereads(stateful, text);
+        self.rereads(stateful, text, || None);
         // Which of those that it names it comes to is told by its answer.
         let forgotten = self.forgets(stateful.and(ENDS));
         self.asks(stateful, text, unnamed, forgotten);
