@@ -17,7 +17,7 @@
 //! Most messages pass as they are: a chunk in which nothing has to change is not copied ([`Sent::AsItIs`]).
 //!
 //! In reading order: [`expect`], [`client`], [`server`], [`up`], [`down`], [`failure`] (an error in a pipeline),
-//! `naming` (in session mode statements have the client's own names), [`replay`] (settings), [`inspect`] (what did this transaction leave behind?), `baggage` (a client moves to another
+//! `portal`, `naming` (in session mode statements have the client's own names), [`replay`] (settings), [`inspect`] (what did this transaction leave behind?), `baggage` (a client moves to another
 //! process).
 
 mod again;
@@ -31,6 +31,7 @@ mod lost;
 mod naming;
 mod own;
 mod parts;
+mod portal;
 mod roles;
 mod server;
 mod stateful;

@@ -1,7 +1,6 @@
 //! What is known of a backend.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::{BTreeSet, VecDeque};
 
 use dormouse_pgwire::backend::{ErrorResponse, TxStatus};
 use dormouse_pgwire::scan::RoleWatch;
@@ -12,15 +11,13 @@ use super::down::Explained;
 use super::expect::Expect;
 use super::inspect::Findings;
 use super::naming::Naming;
+use super::portal::{Bound, Portals};
 use super::stateful::Stateful;
 use crate::settings::{Reported, Settings, Tracker};
-use crate::statement::{Prepared, Statement};
+use crate::statement::Prepared;
 
 /// Bytes of texts that what is expected may keep in memory or have sent again, the last one apart.
 const MAX_HELD: usize = 16 << 20;
-
-/// Portals by name.
-type Portals = HashMap<Box<[u8]>, Portal>;
 
 /// One backend of a pool.
 #[derive(Debug)]
@@ -60,14 +57,6 @@ pub struct Server {
     pub(super) reported: Reported,
     pub(super) under_way: UnderWay,
     pub(super) process: Process,
-}
-
-/// A portal whose statement may leave something behind.
-#[derive(Debug, Clone)]
-pub(super) struct Portal {
-    pub(super) statement: Arc<Statement>,
-    /// What it does to how texts are read, with its parameters, as a number, if that is known.
-    pub(super) told: Option<u64>,
 }
 
 /// What is half done.
@@ -112,15 +101,6 @@ pub(super) struct UnderWay {
     pub(super) bound: Bound,
 }
 
-/// The last portal.
-#[derive(Debug, Default)]
-pub(super) struct Bound {
-    /// Its statement, if there is one.
-    pub(super) statement: Option<Arc<Statement>>,
-    /// Its name and its client's name of the statement, each with a zero byte behind it.
-    pub(super) names: Vec<u8>,
-}
-
 /// How texts are read on a backend, apart from what it reported and its client wants.
 #[derive(Debug, Default)]
 pub(super) struct Reads {
@@ -145,24 +125,6 @@ pub(super) struct Process {
     pub(super) watched: Stateful,
     /// Who names the statements on it.
     pub(super) naming: Naming,
-}
-
-impl Bound {
-    /// It is this one now, or none that matters.
-    pub(super) fn is(&mut self, statement: Option<&Arc<Statement>>, names: &[u8]) {
-        if statement.is_some() || self.statement.is_some() {
-            self.statement = statement.map(Arc::clone);
-            self.names.clear();
-            self.names.extend_from_slice(names);
-        }
-    }
-
-    /// The statement of this portal and what its client calls it, if that is the one.
-    pub(super) fn of(&self, portal: &[u8]) -> Option<(&Arc<Statement>, &[u8])> {
-        let statement = self.statement.as_ref()?;
-        let name = self.names.strip_prefix(portal)?.strip_prefix(&[0])?.strip_suffix(&[0])?;
-        Some((statement, name))
-    }
 }
 
 impl Server {

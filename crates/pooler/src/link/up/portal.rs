@@ -11,7 +11,7 @@ use super::{Fate, MAX_OUTSTANDING, Up, Violation};
 use crate::link::down::may_have_run;
 use crate::link::expect::Expect;
 use crate::link::parts;
-use crate::link::server::Portal;
+use crate::link::portal::Portal;
 use crate::link::stateful::Stateful;
 use crate::link::write::Write;
 use crate::sql::may_be_custom;
