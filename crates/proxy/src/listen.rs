@@ -184,6 +184,12 @@ impl Proxy {
         }
     }
 
+    /// Nobody is sent away any more. Whose parcel came out and could not be carried can be taken in here again
+    /// ([`Proxy::receive`]).
+    pub fn call_off(&self) {
+        self.door.shared.departure.call_off();
+    }
+
     /// Ends those who could not go, telling them why.
     pub fn dismiss(&self) {
         self.door.shared.departure.end();

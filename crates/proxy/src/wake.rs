@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::backend_stream::BackendStream;
 use crate::route::Route;
+use crate::upstream::Handed;
 
 /// A role as the metadata (or the running database) knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,6 +157,12 @@ pub trait Wake: Send + Sync + 'static {
     /// Whether the smallest size of a database's pools holds without clients, too.
     fn keeps_up(&self, _endpoint: &EndpointId, _database: &str) -> bool {
         false
+    }
+
+    /// What a login as this role has left that has to go along when its client moves to another process; `None` where a
+    /// role has nothing to show.
+    fn hand(&self, _database: &str, _role: &str) -> Option<Handed> {
+        None
     }
 
     /// Whether nobody configured this database: its pools are forgotten when nobody uses them for long.

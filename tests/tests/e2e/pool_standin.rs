@@ -1,4 +1,4 @@
-//! `dormouse pool` where it must be PgBouncer's equal: who is let in and how, the console, online restarts, peers.
+//! `dormouse pool` where it must be PgBouncer's equal: who is let in and how, the console, peers.
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -221,33 +221,6 @@ async fn transactions_end_and_none_begins_when_servers_are_waited_for() {
     pooler.wait_for_log("closing because: server shutting down");
     inside.batch_execute("commit").await.unwrap();
     assert!(pooler.ended());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_new_process_takes_the_sockets_over() {
-    let Some(foreign) = server(15) else { return };
-    let mut pooler = Pooler::new();
-    pooler.write(
-        &format!("db = host=127.0.0.1 port={} dbname=postgres", foreign.port()),
-        "auth_type = scram-sha-256\npool_mode = transaction",
-        "\"s\" \"new\"\n",
-    );
-    pooler.start();
-    let mut old = pooler.child.take().unwrap();
-    let client = pooler.connect("s", "new", "db").await;
-    let mut command = pooler.command();
-    command.arg("-R").stdout(Stdio::piped());
-    pooler.start_with(command);
-    for host in ["127.0.0.1".to_owned(), pooler.dir.path().display().to_string()] {
-        assert_eq!(pooler.psql(&pooler.dsn(&host, "s", "new", "db"), "select 1").good(), "1", "{host}");
-    }
-    client.batch_execute("select 1").await.unwrap();
-    drop(client);
-    assert!(old.wait().unwrap().success());
-    let pid = std::fs::read_to_string(pooler.path("pid")).unwrap();
-    assert_eq!(pid.trim().parse(), Ok(pooler.child.as_ref().unwrap().id()));
-    let socket = pooler.dir.path().display().to_string();
-    assert_eq!(pooler.psql(&pooler.dsn(&socket, "s", "new", "db"), "select 2").good(), "2");
 }
 
 #[tokio::test]

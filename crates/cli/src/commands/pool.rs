@@ -40,8 +40,7 @@ pub(crate) struct Pool {
     #[arg(long, short, value_name = "USER", value_parser = name)]
     pub(crate) user: Option<String>,
 
-    /// Take the sockets over from the pooler that runs with this configuration, which serves whom it has until they
-    /// leave.
+    /// Take sockets and clients over from the pooler that runs with this configuration, which ends when nobody is left.
     #[arg(long, short = 'R')]
     pub(crate) reboot: bool,
 

@@ -60,7 +60,10 @@ pub enum Command {
     /// SHUTDOWN.
     Shutdown(ShutdownMode),
     /// TAKEOVER: give the listening sockets to whoever asks, a new process of the same pooler.
-    Takeover,
+    Takeover {
+        /// TAKEOVER CLIENTS: and clients, as they come to rest.
+        clients: bool,
+    },
 }
 
 /// What SHUTDOWN waits for.
@@ -129,7 +132,11 @@ fn command(
         "show" | "select" => show(&argument.unwrap_or_default()).ok_or_else(invalid),
         "reload" => alone(Command::Reload),
         "suspend" => alone(Command::Suspend),
-        "takeover" => alone(Command::Takeover),
+        "takeover" => match argument.as_deref() {
+            None => Ok(Command::Takeover { clients: false }),
+            Some(word) if word.eq_ignore_ascii_case("clients") => Ok(Command::Takeover { clients: true }),
+            Some(_) => Err(invalid()),
+        },
         "pause" => Ok(Command::Pause(argument)),
         "resume" => Ok(Command::Resume(argument)),
         "reconnect" => Ok(Command::Reconnect(argument)),
@@ -197,7 +204,7 @@ impl Command {
             Self::WaitClose(_) => "WAIT_CLOSE",
             Self::Suspend => "SUSPEND",
             Self::Shutdown(_) => "SHUTDOWN",
-            Self::Takeover => "TAKEOVER",
+            Self::Takeover { .. } => "TAKEOVER",
         };
         word.to_owned()
     }

@@ -36,7 +36,8 @@ fn commands_are_read_as_pgbouncer_reads_them() {
         ("set pool_mode TO 'session' ;", set("pool_mode", "session")),
         ("SET server_reset_query = 'a ''b'' c'", set("server_reset_query", "a 'b' c")),
         ("SET client_encoding TO 'UTF8'", Command::SetIgnored),
-        ("TAKEOVER", Command::Takeover),
+        ("TAKEOVER", Command::Takeover { clients: false }),
+        ("takeover clients;", Command::Takeover { clients: true }),
         ("SELECT pg_catalog.set_config('a','b',false)", Command::SetIgnored),
         ("discard all", Command::SetIgnored),
     ];

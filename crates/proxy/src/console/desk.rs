@@ -67,9 +67,10 @@ impl<'a> Desk<'a> {
                 "the console does not end the server, which has databases too: use PAUSE, or stop `dormouse up`",
             )),
             // The console itself answers these.
-            Command::Empty | Command::SetIgnored | Command::Takeover | Command::ShowParameter { .. } => {
-                Ok(Reply::Done)
-            }
+            Command::Empty
+            | Command::SetIgnored
+            | Command::Takeover { .. }
+            | Command::ShowParameter { .. } => Ok(Reply::Done),
         }
     }
 

@@ -91,10 +91,10 @@ async fn converse(shared: &Arc<Shared>, client: &mut Client, mut admin: Admin) -
                 if command.needs_admin() {
                     tracing::info!(user = admin.name, peer = %admin.peer, "{}", issued(&command));
                 }
-                if command == Command::Takeover {
+                if let Command::Takeover { clients } = command {
                     // The answer's first byte goes along with the sockets.
                     console.answer(Ok(Reply::Done), &mut out);
-                    match takeover::hand_over(shared, client, out[0]).await {
+                    match takeover::hand_over(shared, client, out[0], clients).await {
                         Ok(()) => client.send(&out[1..]).await?,
                         Err(error) => return Err(error.client_error().into()),
                     }
@@ -231,7 +231,7 @@ impl Pooler {
     pub async fn run(&self, command: &str) -> Result<Answer, ClientError> {
         let command = parse(command).map_err(|error| error.client_error())?;
         let reply = match command {
-            Command::Empty | Command::SetIgnored | Command::Takeover => Reply::Done,
+            Command::Empty | Command::SetIgnored | Command::Takeover { .. } => Reply::Done,
             Command::ShowParameter { name, value } => {
                 return Ok(Answer::Table { columns: vec![name], rows: vec![vec![Some(value.to_owned())]] });
             }

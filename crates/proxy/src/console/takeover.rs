@@ -1,8 +1,10 @@
 //! Another process of the same account takes the listening sockets over (`dormouse pool -R`): they are sent along with
-//! the answer to its command, on the Unix socket that it came by. PgBouncer's own way of asking is refused.
+//! the answer to its command, on the Unix socket that it came by; behind them, if it wants clients as well, one end of the
+//! conversation by which those will come. PgBouncer's own way of asking is refused.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream as Conversation;
 use std::sync::Arc;
 
 use dormouse_pooler::admin::{AdminError, Command, Show};
@@ -58,7 +60,13 @@ fn is_suspended(shared: &Shared) -> bool {
 }
 
 /// Sends the sockets with the first byte of the answer, and has this process take no new clients any more.
-pub(super) async fn hand_over(shared: &Shared, client: &mut Client, first: u8) -> Result<(), AdminError> {
+pub(super) async fn hand_over(
+    shared: &Shared,
+    client: &mut Client,
+    first: u8,
+    clients: bool,
+) -> Result<(), AdminError> {
+    let failed = |error: io::Error| AdminError::NotKept(error.to_string());
     let refused = AdminError::NotHere(
         "sockets are handed over by `dormouse pool`, on its Unix socket, to its own account only",
     );
@@ -70,15 +78,16 @@ pub(super) async fn hand_over(shared: &Shared, client: &mut Client, first: u8) -
         return Err(refused);
     }
     let listening: Vec<_> = shared.listening.lock().iter().filter_map(std::sync::Weak::upgrade).collect();
-    send(stream, &listening.iter().map(Arc::as_ref).map(AsFd::as_fd).collect::<Vec<_>>(), first)
-        .await
-        .map_err(|error| AdminError::NotKept(error.to_string()))?;
+    let (ours, theirs) = if clients { Some(Conversation::pair().map_err(failed)?) } else { None }.unzip();
+    let mut sockets: Vec<BorrowedFd<'_>> = listening.iter().map(Arc::as_ref).map(AsFd::as_fd).collect();
+    sockets.truncate(MAX_SOCKETS - usize::from(clients));
+    sockets.extend(theirs.as_ref().map(AsFd::as_fd));
+    send(stream, &sockets, first).await.map_err(failed)?;
     listening.iter().for_each(|listening| listening.leave_file());
-    upstream.ask(Request::Replaced).await.ok_or(AdminError::ShuttingDown)
+    upstream.ask(|answer| Request::Replaced(ours, answer)).await.ok_or(AdminError::ShuttingDown)
 }
 
 async fn send(stream: &UnixStream, sockets: &[BorrowedFd<'_>], first: u8) -> io::Result<()> {
-    let sockets = sockets.get(..MAX_SOCKETS).unwrap_or(sockets);
     let try_once = || {
         let mut space = vec![std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))];
         let mut control = SendAncillaryBuffer::new(&mut space);

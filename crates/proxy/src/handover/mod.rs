@@ -3,8 +3,8 @@
 //! ```text
 //!            depart()                        end_all()
 //!   Stays ─────────────► Leaves ─────────────────────────► Ends
-//!   (all day)            who rests is packed: its socket,  who is still here is told so (57P01)
-//!                        and what is known of it
+//!   (all day) ◄───────── who rests is packed: its socket,  who is still here is told so (57P01)
+//!             call_off() and what is known of it
 //! ```
 //!
 //! A session that rests is a socket and a few facts. A pooled client has no backend then, so another process can go
@@ -73,6 +73,11 @@ impl Departure {
         if self.parcels.set(parcels).is_ok() {
             self.stage.store(1, Ordering::Release);
         }
+    }
+
+    /// There is nobody to go to any more: who is still here stays.
+    pub(crate) fn call_off(&self) {
+        self.stage.store(0, Ordering::Release);
     }
 
     /// From now on nobody stays.

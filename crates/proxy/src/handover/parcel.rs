@@ -3,6 +3,7 @@
 //! | kind | fields | descriptors |
 //! |---|---|---|
 //! | pooled | endpoint, database, role, transport, peer, application, cancel key, mode, what the client takes along | the client's |
+//! | behind | what a pooled one has, whom it logged in as, what that login has left: one of `dormouse pool` | the client's |
 //! | direct | endpoint, which run of the compute, transport, cancel key | the client's, the backend's |
 //!
 //! The first number is the version of the format. What cannot be understood is refused, and the client told nothing:
@@ -17,20 +18,27 @@ use dormouse_pooler::link::{Reader, Unreadable, Writer};
 
 use crate::bound::Incoming;
 use crate::pooled::PoolKey;
+use crate::upstream::Handed;
 
 /// The format that is written, and the only one that is read.
 const VERSION: u32 = 1;
 
 const POOLED: u32 = 1;
 const DIRECT: u32 = 2;
+const BEHIND: u32 = 3;
 
 /// A session on its way.
-#[derive(Debug)]
 pub struct Parcel {
-    /// What is known of it.
+    /// What is known of it. There may be secrets in it.
     pub body: Vec<u8>,
     /// Its sockets.
     pub files: Vec<OwnedFd>,
+}
+
+impl std::fmt::Debug for Parcel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parcel").field("bytes", &self.body.len()).field("files", &self.files).finish()
+    }
 }
 
 /// Why a session cannot go on here.
@@ -42,9 +50,9 @@ pub enum Unfit {
     /// The compute that it had a backend of has ended.
     #[error("the compute of a session that was handed over runs no more")]
     Gone,
-    /// There are too many clients.
-    #[error("there is no room for a session that was handed over: {0}")]
-    Full(dormouse_pgwire::ClientError),
+    /// There is no room, or no such database.
+    #[error("a session that was handed over may not come in: {0}")]
+    Refused(dormouse_pgwire::ClientError),
     /// Its socket.
     #[error("cannot use the socket of a session that was handed over")]
     Socket(#[source] io::Error),
@@ -65,6 +73,15 @@ pub(crate) struct Pooled {
     pub(crate) cancel: (u32, Vec<u8>),
     /// Its mode is `statement`.
     pub(crate) no_blocks: bool,
+    /// Of one that has an ordinary server behind its pool.
+    pub(crate) behind: Option<Behind>,
+}
+
+/// What more is known of a client of `dormouse pool`.
+pub(crate) struct Behind {
+    /// As whom it logged in.
+    pub(crate) name: String,
+    pub(crate) handed: Handed,
 }
 
 /// A session with a backend of its own.
@@ -85,7 +102,7 @@ pub(crate) enum Content<'a> {
 impl Pooled {
     /// `link` adds what the client takes along.
     pub(crate) fn pack(&self, link: impl FnOnce(&mut Writer)) -> Vec<u8> {
-        let mut out = begin(POOLED);
+        let mut out = begin(if self.behind.is_some() { BEHIND } else { POOLED });
         out.bytes(self.key.endpoint.as_str().as_bytes());
         out.bytes(self.key.database.as_bytes());
         out.bytes(self.key.role.as_bytes());
@@ -95,6 +112,10 @@ impl Pooled {
         out.number(self.cancel.0);
         out.bytes(&self.cancel.1);
         out.number(u32::from(self.no_blocks));
+        if let Some(Behind { name, handed }) = &self.behind {
+            out.bytes(name.as_bytes());
+            handed.pack(&mut out);
+        }
         link(&mut out);
         out.finish()
     }
@@ -131,7 +152,7 @@ pub(crate) fn open(body: &[u8]) -> Result<Content<'_>, Unfit> {
     let kind = from.number()?;
     let endpoint = from.text()?.parse::<EndpointId>().map_err(|_| Unfit::Unreadable)?;
     match kind {
-        POOLED => {
+        POOLED | BEHIND => {
             let (database, role) = (from.text()?.to_owned(), from.text()?.to_owned());
             let key = PoolKey { people: endpoint.clone(), endpoint, database, role };
             let pooled = Pooled {
@@ -141,6 +162,7 @@ pub(crate) fn open(body: &[u8]) -> Result<Content<'_>, Unfit> {
                 application: from.text()?.to_owned(),
                 cancel: (from.number()?, from.bytes()?.to_vec()),
                 no_blocks: from.number()? != 0,
+                behind: (kind == BEHIND).then(|| behind(&mut from)).transpose()?,
             };
             Ok(Content::Pooled(pooled, from))
         }
@@ -154,6 +176,10 @@ pub(crate) fn open(body: &[u8]) -> Result<Content<'_>, Unfit> {
         }
         _ => Err(Unfit::Unreadable),
     }
+}
+
+fn behind(from: &mut Reader<'_>) -> Result<Behind, Unreadable> {
+    Ok(Behind { name: from.text()?.to_owned(), handed: Handed::unpack(from)? })
 }
 
 /// A client's socket that no executor has yet.
@@ -184,15 +210,28 @@ mod tests {
             application: "psql".to_owned(),
             cancel: (1, vec![1, 2, 3, 4]),
             no_blocks: true,
+            behind: None,
         };
-        let packed = pooled.pack(|out| out.number(9));
-        let Ok(Content::Pooled(found, mut rest)) = open(&packed) else { panic!("a pooled one") };
-        assert_eq!((found.key, found.peer, found.cancel.0), (pooled.key, pooled.peer, 1));
-        assert_eq!(rest.number().unwrap(), 9);
-        for cut in 0..packed.len() - 4 {
-            assert!(open(&packed[..cut]).is_err());
+        let behind = Some(Behind { name: "bob".to_owned(), handed: Handed::default() });
+        let mut newer = Vec::new();
+        let other = Pooled {
+            key: pooled.key.clone(),
+            application: String::new(),
+            cancel: (1, vec![5]),
+            behind,
+            ..pooled
+        };
+        for pooled in [other, pooled] {
+            let packed = pooled.pack(|out| out.number(9));
+            let Ok(Content::Pooled(found, mut rest)) = open(&packed) else { panic!("a pooled one") };
+            assert_eq!((found.key, found.peer, found.cancel), (pooled.key, pooled.peer, pooled.cancel));
+            assert_eq!(found.behind.map(|it| it.name), pooled.behind.map(|it| it.name));
+            assert_eq!(rest.number().unwrap(), 9);
+            for cut in 0..packed.len() - 4 {
+                assert!(open(&packed[..cut]).is_err());
+            }
+            newer = packed;
         }
-        let mut newer = packed;
         newer[3] = 2;
         assert!(matches!(open(&newer), Err(Unfit::Unreadable)));
     }

@@ -1,29 +1,46 @@
 //! A pooled client comes from another process, in the middle of its life.
 
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use dormouse_pgwire::ClientError;
 use dormouse_pooler::link::{Client, Reader};
+use rustix::net::sockopt::socket_peercred;
+use socket2::SockRef;
 
-use super::client_info::ClientInfo;
+use super::client_info::{ClientInfo, Connection as Ends};
 use super::enter::Life;
+use super::pools::PoolKey;
 use super::session::Session;
-use crate::handover::parcel::{Pooled, Unfit, incoming};
+use crate::handover::parcel::{Behind, Pooled, Unfit, incoming};
 use crate::session::Shared;
 use crate::session::io::Client as Connection;
+use crate::upstream::journal::Journal;
 
 /// Goes on with a client where it left off. `kept` is dropped when it ends.
 pub(crate) fn arrive(
     shared: &Arc<Shared>,
-    who: Pooled,
+    mut who: Pooled,
     mut baggage: Reader<'_>,
     socket: OwnedFd,
     kept: Box<dyn Send>,
 ) -> Result<(), Unfit> {
-    let (pool, seated) = shared.pools.enter(who.key, None).map_err(Unfit::Full)?;
+    let refuse = |error| refused(&socket, error);
+    let name = who.behind.as_ref().map(|behind| behind.name.clone());
+    let key = place(shared, &mut who).map_err(refuse)?;
+    let other = name.as_deref().filter(|name| *name != key.role);
+    let (pool, seated) = shared.pools.enter(key, other).map_err(refuse)?;
     let client = Client::unpack(&mut baggage, &mut pool.lock().common)?;
-    let info = ClientInfo::new(shared.pools.number(), who.peer, who.application).with_key(who.cancel);
+    let (number, ends) = (shared.pools.number(), ends(&socket, who.unix));
+    let journal = name.as_deref().map(|name| {
+        let here = (ends.process, shared.address.port());
+        Box::new(Journal::client(number, (&pool.key.database, name), who.peer, here))
+    });
+    let info =
+        ClientInfo::new(number, who.peer, who.application).with_key(who.cancel).named(other).between(ends);
     let info = Arc::new(info);
+    shared.pools.limit(&pool.key, &info);
     let cancel = shared.cancels.add_pooled(Arc::clone(&info));
     pool.join(&info);
     let (home, sessions) = (pool.home().clone(), shared.metrics.sessions.clone());
@@ -38,8 +55,37 @@ pub(crate) fn arrive(
         };
         let connection = Connection::new(stream);
         let mut session = Session::new(pool, connection, client, info, cancel);
+        session.keep_journal(journal);
         session.arrived(who.no_blocks);
         there.spawn(Life::here(session, sessions, (kept, seated)));
     });
     Ok(())
+}
+
+/// The pool that it had, or, where files say which that is, the one that they say now.
+fn place(shared: &Shared, who: &mut Pooled) -> Result<PoolKey, ClientError> {
+    match (&shared.upstream, who.behind.take()) {
+        (Some(upstream), Some(Behind { name, handed })) => {
+            upstream.take_in(&who.key.database, &name, &handed)
+        }
+        (None, None) => Ok(who.key.clone()),
+        _ => Err(ClientError::internal("handed-over-by-another")),
+    }
+}
+
+/// It is told why it cannot go on, if it listens.
+fn refused(socket: &OwnedFd, error: ClientError) -> Unfit {
+    let told = rustix::io::write(socket, &error.encode());
+    tracing::debug!(?told, "a client that was handed over is refused");
+    Unfit::Refused(error)
+}
+
+/// The two ends of its connection.
+fn ends(socket: &OwnedFd, unix: bool) -> Ends {
+    let here = || -> Option<SocketAddr> { SockRef::from(socket).local_addr().ok()?.as_socket() };
+    let process = || u32::try_from(socket_peercred(socket).ok()?.pid.as_raw_nonzero().get()).ok();
+    match unix {
+        true => Ends { here: None, process: process().unwrap_or_default() },
+        false => Ends { here: here(), process: 0 },
+    }
 }

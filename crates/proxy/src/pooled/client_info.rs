@@ -178,6 +178,11 @@ impl ClientInfo {
         Self { replication, ..self }
     }
 
+    /// The same, whose connection has these ends.
+    pub(super) fn between(self, connection: Connection) -> Self {
+        Self { connection, ..self }
+    }
+
     /// The same, whose connection is this one.
     pub(super) fn at(self, stream: &ClientStream) -> Self {
         let process = stream.owner().map_or(0, |(_, process)| process);

@@ -27,6 +27,7 @@ use tokio::sync::watch;
 use super::client_info::ClientInfo;
 use crate::handover::Departure;
 use crate::route::Route;
+use crate::upstream::Handed;
 use crate::wake::{Backend, Claim, Compute, End, StoredRole, TokenRefusal, Wake, same_run};
 
 /// Others wait so long for listeners at most. A listener that is not back then is told that it has ended.
@@ -245,6 +246,10 @@ impl Wake for Listeners {
 
     fn keeps_up(&self, endpoint: &EndpointId, database: &str) -> bool {
         self.wake.keeps_up(endpoint, database)
+    }
+
+    fn hand(&self, database: &str, role: &str) -> Option<Handed> {
+        self.wake.hand(database, role)
     }
 
     fn is_auto(&self, endpoint: &EndpointId) -> bool {

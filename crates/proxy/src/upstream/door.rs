@@ -8,9 +8,9 @@ use dormouse_pgwire::ClientError;
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pooler::config::Settings;
 
-use super::Upstream;
 use super::requests::Request;
 use super::target::{self, Targets};
+use super::{Handed, Upstream};
 use crate::route::Route;
 use crate::session::help;
 use crate::wake::{Backend, Claim, StoredRole, TokenRefusal, Wake};
@@ -88,6 +88,10 @@ impl Wake for Upstream {
 
     fn keeps_up(&self, _endpoint: &EndpointId, database: &str) -> bool {
         self.database(database).is_some_and(|entry| entry.user.is_some())
+    }
+
+    fn hand(&self, database: &str, role: &str) -> Option<Handed> {
+        Some(self.0.users.hand(database, role))
     }
 
     fn is_auto(&self, endpoint: &EndpointId) -> bool {

@@ -13,13 +13,14 @@
 //! its TLS settings mean, [`login`] lets clients in ([`prove`] asks them for proof, [`lookup`] asks a server what a
 //! role must prove, [`startup`] takes what else they said), [`target`] leads to servers ([`sites`] are the addresses of a name, [`way`] what may change for new connections only), [`server_tls`] encrypts the
 //! way ([`old_certs`] are certificates that rustls does not read), [`peers`] are other processes behind the same
-//! address, [`requests`] is what the console asks of whoever runs this, [`journal`] what is logged. How a pool proves
+//! address, [`handed`] goes along with clients that move to another process, [`requests`] is what the console asks of whoever runs this, [`journal`] what is logged. How a pool proves
 //! its role at a server is in `pooled/prove.rs`. Where the next change goes: a setting of the file that must be
 //! refused or read is one entry in `config`.
 
 mod config;
 mod door;
 mod encryption;
+mod handed;
 pub(crate) mod journal;
 mod login;
 mod lookup;
@@ -52,6 +53,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use config::{AuthType, Lists, Plan, PlanError};
 pub use encryption::{Encryption, TlsMode};
+pub use handed::Handed;
 pub(crate) use login::{login, never_began};
 pub use requests::{Request, Requests, Shutdown};
 pub(crate) use target::NoAddress;
@@ -288,6 +290,23 @@ impl Upstream {
             role: role.to_owned(),
             people: Self::everybody(),
         }
+    }
+
+    /// A client that logged in as `name` came from another process: its pool, as the file is here.
+    ///
+    /// # Errors
+    /// When the file has no entry for its database.
+    pub(crate) fn take_in(
+        &self,
+        database: &str,
+        name: &str,
+        handed: &Handed,
+    ) -> Result<PoolKey, ClientError> {
+        let endpoint = self.entry(database)?;
+        self.0.users.take_in(database, name, handed);
+        let forced = self.database(database).and_then(|entry| entry.user);
+        let role = forced.unwrap_or_else(|| name.to_owned());
+        Ok(PoolKey { endpoint, database: database.to_owned(), role, people: Self::everybody() })
     }
 
     /// The port of a database's server.

@@ -1,5 +1,7 @@
 //! What the console asks of whoever runs the pooler: it alone reads files and ends the process.
 
+use std::os::unix::net::UnixStream;
+
 use dormouse_pooler::config::Settings;
 use tokio::sync::{mpsc, oneshot};
 
@@ -17,8 +19,9 @@ pub enum Request {
     Change(Box<Settings>, oneshot::Sender<Result<(), String>>),
     /// SHUTDOWN. Answered when it has begun.
     Shutdown(Shutdown, oneshot::Sender<()>),
-    /// Another process takes over: it has the sockets. Answered when no new clients are taken any more.
-    Replaced(oneshot::Sender<()>),
+    /// Another process takes over: it has the sockets, and the other end of this conversation, if it wants clients as well.
+    /// Answered when no new clients are taken any more.
+    Replaced(Option<UnixStream>, oneshot::Sender<()>),
 }
 
 /// Where they come out.

@@ -59,6 +59,11 @@ impl Known {
         }
     }
 
+    /// The keys that a login left, if one did.
+    pub(super) fn keys(&self) -> Option<&LoginKeys> {
+        self.keys.get()
+    }
+
     /// The keys that a login left, if they are this verifier's.
     fn keys_of(&self, verifier: &Verifier) -> Option<LoginKeys> {
         let same = matches!(&self.password, Password::Scram(own) if own == verifier);
@@ -119,7 +124,8 @@ impl Users {
         looked_up.insert(key, known);
     }
 
-    fn remembered(&self, database: &str, role: &str) -> Option<Arc<Known>> {
+    /// What was looked up and proved.
+    pub(super) fn remembered(&self, database: &str, role: &str) -> Option<Arc<Known>> {
         self.looked_up.lock().get(&(database.to_owned(), role.to_owned())).cloned()
     }
 
@@ -148,7 +154,7 @@ impl Users {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use dormouse_base::Secret;
     use dormouse_pgwire::auth::scram::{Credential, client, server};
     use dormouse_pgwire::backend::AuthenticationSasl;
@@ -156,7 +162,7 @@ mod tests {
     use super::*;
 
     /// What a client's proof leaves.
-    fn keys(verifier: &Verifier, password: &str) -> LoginKeys {
+    pub(in crate::upstream) fn keys(verifier: &Verifier, password: &str) -> LoginKeys {
         let mut client = client::Exchange::new(client::Password::plain(password), None);
         let mut server = server::Exchange::new(Credential::Known(verifier.clone()), None);
         let first = client.start(&AuthenticationSasl::new(server.mechanisms().iter().copied())).unwrap();

@@ -32,8 +32,18 @@ impl Ending {
 
     /// A later wish overrides an earlier one.
     pub(super) fn begin(&mut self, mode: Shutdown, pooler: &Pooler) {
-        self.0 = Some(mode);
         pooler.upstream.begin_to_end();
+        self.wait(mode, pooler);
+    }
+
+    /// Another process has the addresses. Who has come in already, and is just logging in, is not refused: that one would
+    /// not have refused it.
+    pub(super) fn replaced(&mut self, pooler: &Pooler) {
+        self.wait(Shutdown::WaitForClients, pooler);
+    }
+
+    fn wait(&mut self, mode: Shutdown, pooler: &Pooler) {
+        self.0 = Some(mode);
         pooler.proxy.leave_tcp();
         match mode {
             Shutdown::Immediate => {}
@@ -54,7 +64,7 @@ impl Ending {
                 None => return std::future::pending().await,
                 Some(Shutdown::Immediate) => true,
                 Some(Shutdown::WaitForServers) => pooler.proxy.busy_servers() == 0,
-                Some(Shutdown::WaitForClients) => pooler.proxy.clients() == 0,
+                Some(Shutdown::WaitForClients) => pooler.moving.is_over() && pooler.proxy.clients() == 0,
             };
             if over {
                 return;

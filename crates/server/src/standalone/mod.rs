@@ -9,11 +9,13 @@
 //!
 //! The proxy's part is [`dormouse_proxy::upstream`]; here are files, sockets and signals. [`files`] reads the
 //! configuration, [`addresses`] takes what it listens on, [`pidfile`] keeps a second one from starting, [`end`] is
-//! how it ends, [`signals`] what the system says, [`successor`] takes the sockets over from another process.
+//! how it ends, [`signals`] what the system says, [`successor`] takes the sockets over from another process, and by [`moving`]
+//! its clients come.
 
 mod addresses;
 mod end;
 mod files;
+mod moving;
 mod pidfile;
 mod signals;
 mod successor;
@@ -32,6 +34,7 @@ use dormouse_runtime::telemetry::LogFile;
 
 use end::Ending;
 pub use files::{LoadError, load};
+use moving::Moving;
 use pidfile::PidFile;
 use signals::{Signals, Wish};
 pub use successor::{Inherited, take_over};
@@ -136,6 +139,7 @@ pub async fn run(start: Start, ready: impl FnOnce(&[String])) -> Result<(), Pool
     place::raise_descriptor_limit();
     let mut signals = Signals::new().map_err(system("wait for signals"))?;
     let replaces = inherited.is_something();
+    let (inherited, conversation) = inherited.apart();
     let _pidfile = PidFile::write(&setting(&plan, "pidfile"), replaces)?;
     for (name, note) in plan.ignored() {
         tracing::warn!("{name} has no effect here ({note})");
@@ -156,12 +160,15 @@ pub async fn run(start: Start, ready: impl FnOnce(&[String])) -> Result<(), Pool
         pool: settings,
         upstream: Some(upstream.clone()),
     };
-    let proxy = Proxy::start(config, Arc::new(upstream.clone()), Metrics::default(), &door)
-        .map_err(system("start to listen"))?;
+    let proxy = Proxy::start(config, Arc::new(upstream.clone()), Metrics::default(), &door);
+    let proxy = Arc::new(proxy.map_err(system("start to listen"))?);
     tracing::info!(addresses = told.join(", "), pid = std::process::id(), "ready");
     ready(&told);
     systemd::tell(if replaces { State::ReadyInstead } else { State::Ready });
-    let pooler = Pooler { file, upstream, proxy, log, verbose };
+    if let Some(conversation) = conversation {
+        moving::follow(conversation, &proxy, &door);
+    }
+    let pooler = Pooler { file, upstream, proxy, log, verbose, moving: Moving::default() };
     pooler.follow(&mut signals, &mut requests).await;
     let _ended_in_time = door.close(DOOR_CLOSES_WITHIN).await;
     pooler.proxy.end_clients();
@@ -193,15 +200,16 @@ fn chain(error: &dyn std::error::Error) -> String {
 struct Pooler {
     file: PathBuf,
     upstream: Upstream,
-    proxy: Proxy,
+    proxy: Arc<Proxy>,
     log: LogFile,
     verbose: usize,
+    moving: Moving,
 }
 
 impl Pooler {
     /// Does what signals and the console say, until the end.
     async fn follow(&self, signals: &mut Signals, requests: &mut Requests) {
-        let paused = Scope::new();
+        let (paused, moving) = (Scope::new(), Scope::new());
         self.speak(self.upstream.settings().verbose);
         let mut ending = Ending::default();
         loop {
@@ -222,7 +230,7 @@ impl Pooler {
                     Wish::End(_) if ending.has_begun() => break,
                     Wish::End(mode) => self.end(mode, &mut ending),
                 },
-                Some(request) = requests.recv() => self.asked(request, &mut ending).await,
+                Some(request) = requests.recv() => self.asked(request, &mut ending, &moving).await,
                 () = ending.is_over(self) => break,
             }
         }
@@ -244,7 +252,7 @@ impl Pooler {
     }
 
     /// Does what the console asks for. Who asked may have left; it is done nevertheless.
-    async fn asked(&self, request: Request, ending: &mut Ending) {
+    async fn asked(&self, request: Request, ending: &mut Ending, moving: &Scope) {
         match request {
             Request::Reload(answer) => {
                 let _left = answer.send(self.reload().await);
@@ -267,11 +275,14 @@ impl Pooler {
                 self.end(mode, ending);
                 let _left = answer.send(());
             }
-            Request::Replaced(answer) => {
+            Request::Replaced(conversation, answer) => {
                 // The service goes on, so its manager is not told that it stops.
                 tracing::info!("another process takes over");
-                ending.begin(Shutdown::WaitForClients, self);
+                ending.replaced(self);
                 self.proxy.leave_unix();
+                if let Some(conversation) = conversation {
+                    self.moving.begin(conversation, &self.proxy, moving);
+                }
                 let _left = answer.send(());
             }
         }

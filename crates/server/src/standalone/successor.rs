@@ -1,12 +1,13 @@
-//! `-R`: a new process takes the listening sockets over from the one that runs, which then serves whom it has until
-//! they leave.
+//! `-R`: a new process takes the listening sockets over from the one that runs, and its clients, each as it comes to rest.
 //!
 //! ```text
-//!  new ─► old's Unix socket: log in to the console, TAKEOVER
-//!      ◄─ the sockets, with the answer                         old: no new clients; ends when all have left
+//!  new ─► old's Unix socket: log in to the console, TAKEOVER CLIENTS
+//!      ◄─ the sockets, with the answer, and the conversation     old: no new clients; ends when all have left
+//!      ◄─ clients: see `moving`
 //! ```
 //!
-//! Clients in the kernel's queue are the new one's, so nobody is refused. When nothing runs it starts as ever.
+//! Clients in the kernel's queue are the new one's, so nobody is refused. When nothing runs it starts as ever. One that runs
+//! and is older knows only TAKEOVER, and keeps its clients until they leave.
 
 use std::io::{self, IoSliceMut, Write};
 use std::mem::MaybeUninit;
@@ -38,19 +39,29 @@ const OPERATOR: &str = "pgbouncer";
 
 /// What another process has handed over.
 #[derive(Debug, Default)]
-pub struct Inherited(Vec<Bound>);
+pub struct Inherited {
+    sockets: Vec<Bound>,
+    /// By which its clients come.
+    conversation: Option<UnixStream>,
+}
 
 impl Inherited {
     /// Whether there is anything.
     #[must_use]
     pub fn is_something(&self) -> bool {
-        !self.0.is_empty()
+        !self.sockets.is_empty()
     }
 
     /// The sockets.
     #[must_use]
     pub fn sockets(self) -> Vec<Bound> {
-        self.0
+        self.sockets
+    }
+
+    /// The sockets, and what clients come by.
+    pub(super) fn apart(mut self) -> (Self, Option<UnixStream>) {
+        let conversation = self.conversation.take();
+        (self, conversation)
     }
 }
 
@@ -66,29 +77,39 @@ pub fn take_over(plan: &Plan) -> Result<Inherited, PoolError> {
     let path = plan.socket_directory.join(format!(".s.PGSQL.{}", setting(plan, "listen_port")));
     let nobody = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
     match UnixStream::connect(path) {
-        Ok(stream) => ask(stream).map(Inherited).map_err(failed),
+        Ok(stream) => ask(stream).map_err(failed),
         Err(error) if nobody.contains(&error.kind()) => Ok(Inherited::default()),
         Err(error) => Err(failed(error)),
     }
 }
 
-fn ask(mut stream: UnixStream) -> io::Result<Vec<Bound>> {
+fn ask(mut stream: UnixStream) -> io::Result<Inherited> {
     stream.set_read_timeout(Some(WITHIN))?;
     let startup = Startup::new(OPERATOR).and_then(|it| it.with("database", OPERATOR));
     stream.write_all(&startup.map_err(io::Error::other)?.encode())?;
     let mut sockets = Vec::new();
-    until_ready(&stream, &mut sockets)?;
-    stream.write_all(&Query::new("TAKEOVER").encode())?;
-    until_ready(&stream, &mut sockets)?;
+    until_ready(&stream, &mut sockets)?.then_some(()).ok_or_else(refuses)?;
+    stream.write_all(&Query::new("TAKEOVER CLIENTS").encode())?;
+    let with_clients = until_ready(&stream, &mut sockets)?;
+    if !with_clients {
+        stream.write_all(&Query::new("TAKEOVER").encode())?;
+        until_ready(&stream, &mut sockets)?.then_some(()).ok_or_else(refuses)?;
+    }
+    let conversation = if with_clients { sockets.pop() } else { None };
     if sockets.is_empty() {
         return Err(io::Error::other("the pooler that runs has handed nothing over"));
     }
-    sockets.into_iter().map(Bound::given).collect()
+    let sockets = sockets.into_iter().map(Bound::given).collect::<io::Result<_>>()?;
+    Ok(Inherited { sockets, conversation: conversation.map(UnixStream::from) })
 }
 
-/// Reads up to ReadyForQuery, and keeps the sockets that come along.
-fn until_ready(stream: &UnixStream, sockets: &mut Vec<OwnedFd>) -> io::Result<()> {
-    let mut unread = BytesMut::new();
+fn refuses() -> io::Error {
+    io::Error::other("the pooler that runs refuses")
+}
+
+/// Reads up to ReadyForQuery, and keeps the sockets that come along. False: there was an error.
+fn until_ready(stream: &UnixStream, sockets: &mut Vec<OwnedFd>) -> io::Result<bool> {
+    let (mut unread, mut good) = (BytesMut::new(), true);
     loop {
         let mut chunk = [0; CHUNK];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))];
@@ -100,17 +121,15 @@ fn until_ready(stream: &UnixStream, sockets: &mut Vec<OwnedFd>) -> io::Result<()
             }
         }
         if got.bytes == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+            return Err(if good { io::ErrorKind::UnexpectedEof.into() } else { refuses() });
         }
         unread.extend_from_slice(&chunk[..got.bytes]);
         while let Some(frame) =
             frame::take(&mut unread, limit::MAX_BACKEND_MESSAGE).map_err(io::Error::other)?
         {
             match frame.tag {
-                tag::backend::READY_FOR_QUERY => return Ok(()),
-                tag::backend::ERROR_RESPONSE => {
-                    return Err(io::Error::other("the pooler that runs refuses"));
-                }
+                tag::backend::READY_FOR_QUERY => return Ok(good),
+                tag::backend::ERROR_RESPONSE => good = false,
                 _ => {}
             }
         }

@@ -4,7 +4,7 @@ use dormouse_base::Secret;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-use super::saslprep;
+use super::{Verifier, saslprep};
 
 /// Bytes of a SHA-256 hash, and so of every key here.
 pub(super) const KEY_LEN: usize = 32;
@@ -74,4 +74,24 @@ pub struct LoginKeys {
     pub(super) server_key: Secret<Key>,
     pub(super) salt: Vec<u8>,
     pub(super) iterations: u32,
+}
+
+impl LoginKeys {
+    /// Those of a verifier, for whoever has its client key; `None` when it is another one's.
+    #[must_use]
+    pub fn of(verifier: &Verifier, client_key: &[u8]) -> Option<Self> {
+        let client_key: Key = client_key.try_into().ok()?;
+        (sha256(&client_key) == *verifier.stored_key()).then(|| Self {
+            client_key: Secret::new(client_key),
+            server_key: Secret::new(*verifier.server_key()),
+            salt: verifier.salt().to_vec(),
+            iterations: verifier.iterations(),
+        })
+    }
+
+    /// What proves the role, beside its verifier.
+    #[must_use]
+    pub fn client_key(&self) -> Secret<Vec<u8>> {
+        Secret::new(self.client_key.expose().to_vec())
+    }
 }

@@ -235,6 +235,14 @@ async fn a_backend_that_does_not_answer_a_check_is_passed_over() {
     sleep(Duration::from_millis(50)).await;
     client.write_all(QUERY).await.unwrap();
     assert!(heard(&mut client).await.contains("SELECT 0"));
+    // Its client is told first, and then it is given back.
+    timeout(2 * SOON, async {
+        while pool.counts().sv_active > 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("it is given back");
     let counts = pool.counts();
     assert_eq!(counts.sv_idle + counts.sv_used, 1, "the silent one is closed");
 }

@@ -3,8 +3,9 @@
 use std::task::Context;
 
 use super::{Ended, Phase, Session};
-use crate::handover::parcel::{Parcel, Pooled};
+use crate::handover::parcel::{Behind, Parcel, Pooled};
 use crate::handover::{Stage, replaced};
+use crate::wake::Wake;
 
 impl Session {
     /// Nothing more can be done for the client at the moment: is it time to go?
@@ -48,10 +49,19 @@ impl Session {
                     application: self.info.application.clone(),
                     cancel: (self.info.key().0, self.info.key().1.to_vec()),
                     no_blocks: self.no_blocks,
+                    behind: self.behind(),
                 };
                 let body = pooled.pack(|out| self.client.pack(out));
                 Some(Parcel { body, files: vec![socket] })
             })
+    }
+
+    /// What an ordinary server behind the pool may want to see again.
+    fn behind(&self) -> Option<Behind> {
+        let key = &self.pool.key;
+        let name = self.info.user.as_deref().unwrap_or(&key.role);
+        let handed = self.pool.wake.hand(&key.database, name)?;
+        Some(Behind { name: name.to_owned(), handed })
     }
 
     /// It was greeted before it came here.

@@ -1,0 +1,211 @@
+//! `dormouse pool -R`: a new process takes over from the one that runs, with its sockets and its clients.
+
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use dormouse_tests::raw::{PROTOCOL_3_0, Raw, prefixed, startup};
+use tokio::io::AsyncReadExt;
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use crate::pool_ini::{Pooler, WITHIN, server};
+
+/// SSLRequest, behind its length.
+const ASK_FOR_TLS: [u8; 4] = [4, 0xd2, 0x16, 0x2f];
+
+/// Starts a process in the place of the one that runs, which is returned.
+fn replace(pooler: &mut Pooler) -> Child {
+    let old = pooler.child.take().unwrap();
+    let mut command = pooler.command();
+    command.arg("-R").stdout(Stdio::piped());
+    pooler.start_with(command);
+    old
+}
+
+/// The console's own account sees how many clients of the database the new process has.
+fn clients(pooler: &Pooler) -> usize {
+    let admin = pooler.dsn(&pooler.dir.path().display().to_string(), "pgbouncer", "''", "pgbouncer");
+    pooler.psql(&admin, "show clients").good().lines().filter(|line| line.contains("|db|")).count()
+}
+
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let waited = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(WITHIN, waited).await.unwrap_or_else(|_| panic!("{what}"));
+}
+
+async fn ends(mut old: Child) {
+    until("the old process ends", || old.try_wait().unwrap().is_some()).await;
+    assert!(old.wait().unwrap().success());
+}
+
+async fn ask(client: &Client, sql: &str) -> String {
+    client.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_process_takes_the_sockets_over() {
+    let Some(foreign) = server(15) else { return };
+    let mut pooler = Pooler::new();
+    pooler.write(
+        &format!("db = host=127.0.0.1 port={} dbname=postgres", foreign.port()),
+        "auth_type = scram-sha-256\npool_mode = transaction",
+        "\"s\" \"new\"\n",
+    );
+    pooler.start();
+    let mut old = pooler.child.take().unwrap();
+    let client = pooler.connect("s", "new", "db").await;
+    let mut command = pooler.command();
+    command.arg("-R").stdout(Stdio::piped());
+    pooler.start_with(command);
+    for host in ["127.0.0.1".to_owned(), pooler.dir.path().display().to_string()] {
+        assert_eq!(pooler.psql(&pooler.dsn(&host, "s", "new", "db"), "select 1").good(), "1", "{host}");
+    }
+    client.batch_execute("select 1").await.unwrap();
+    drop(client);
+    assert!(old.wait().unwrap().success());
+    let pid = std::fs::read_to_string(pooler.path("pid")).unwrap();
+    assert_eq!(pid.trim().parse(), Ok(pooler.child.as_ref().unwrap().id()));
+    let socket = pooler.dir.path().display().to_string();
+    assert_eq!(pooler.psql(&pooler.dsn(&socket, "s", "new", "db"), "select 2").good(), "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_go_on_in_the_process_that_takes_over() {
+    let Some(foreign) = server(15) else { return };
+    let mut pooler = Pooler::new();
+    // A verifier is all that is known here, so the server is shown what logins have left.
+    let verifier = foreign.sql("postgres", "select rolpassword from pg_authid where rolname = 's'");
+    pooler.write(
+        &format!("db = host=127.0.0.1 port={} dbname=postgres", foreign.port()),
+        "auth_type = scram-sha-256\npool_mode = transaction",
+        &format!("\"s\" \"{verifier}\"\n"),
+    );
+    pooler.start();
+    let rests = pooler.connect("s", "new", "db").await;
+    rests.batch_execute("set work_mem = '77MB'").await.unwrap();
+    let adds = rests.prepare("select $1::int4 + 1").await.unwrap();
+    let works = pooler.connect("s", "new", "db").await;
+    works.batch_execute("begin; create temporary table t on commit drop as select 7 as v").await.unwrap();
+    let sleeps = pooler.connect("s", "new", "db").await;
+    let slept = tokio::spawn(async move {
+        let row = sleeps.query_one("select pg_sleep(1)::text || 'slept'", &[]).await.unwrap();
+        assert_eq!(row.get::<_, &str>(0), "slept");
+        sleeps
+    });
+    let listens = pooler.connect("s", "new", "db").await;
+    listens.batch_execute("listen c").await.unwrap();
+
+    let old = replace(&mut pooler);
+    until("who rests goes on there", || clients(&pooler) == 1).await;
+    assert_eq!(ask(&rests, "select current_setting('work_mem')").await, "77MB");
+    assert_eq!(rests.query_one(&adds, &[&6_i32]).await.unwrap().get::<_, i32>(0), 7);
+    assert_eq!(ask(&works, "select v::text from t").await, "7", "it is in the middle of a transaction");
+    works.batch_execute("commit").await.unwrap();
+    let sleeps = slept.await.unwrap();
+    until("who worked follows", || clients(&pooler) == 3).await;
+    assert_eq!(ask(&listens, "select 'here'").await, "here");
+    drop(listens);
+    ends(old).await;
+
+    for client in [&rests, &works, &sleeps] {
+        assert_eq!(ask(client, "select 'there'").await, "there");
+    }
+    let sleeping = rests.batch_execute("select pg_sleep(20)");
+    tokio::pin!(sleeping);
+    let token = rests.cancel_token();
+    let ended = loop {
+        tokio::select! {
+            ended = &mut sleeping => break ended,
+            () = tokio::time::sleep(Duration::from_millis(100)) => {
+                token.cancel_query(tokio_postgres::NoTls).await.unwrap();
+            }
+        }
+    };
+    assert_eq!(ended.unwrap_err().code(), Some(&SqlState::QUERY_CANCELED), "by the key it has always had");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_looked_up_goes_along_and_a_file_that_says_otherwise_counts() {
+    let Some(foreign) = server(15) else { return };
+    let mut pooler = Pooler::new();
+    let port = foreign.port();
+    foreign.sql("postgres", "create role x login password 'secret'");
+    let entry = |name: &str| format!("{name} = host=127.0.0.1 port={port} dbname=postgres");
+    let write = |pooler: &Pooler, databases: &str| {
+        let password = dormouse_tests::foreign::PASSWORD;
+        let list = format!("\"postgres\" \"{password}\"\n\"s\" \"new\"\n");
+        pooler.write(
+            databases,
+            "auth_type = scram-sha-256\nauth_user = postgres\npool_mode = session",
+            &list,
+        );
+    };
+    write(&pooler, &[entry("db"), entry("gone")].join("\n"));
+    pooler.start();
+    let looked_up = pooler.connect("x", "secret", "db").await;
+    assert_eq!(ask(&looked_up, "select session_user::text").await, "x");
+    let other = pooler.connect("x", "secret", "db").await;
+    let gone = pooler.connect("s", "new", "gone").await;
+
+    write(&pooler, &entry("db"));
+    let old = replace(&mut pooler);
+    until("it is told", || gone.is_closed()).await;
+    ends(old).await;
+    for client in [&looked_up, &other] {
+        assert_eq!(ask(client, "select session_user::text").await, "x");
+    }
+    assert!(pooler.log().contains("no such database: gone"), "{}", pooler.log());
+    drop((looked_up, other));
+
+    let forced = format!("{} user=s password=new", entry("db"));
+    let client = pooler.connect("x", "secret", "db").await;
+    write(&pooler, &forced);
+    ends(replace(&mut pooler)).await;
+    assert_eq!(ask(&client, "select session_user::text").await, "s", "as the file says now");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_stay_when_nobody_comes_for_them() {
+    let Some(foreign) = server(15) else { return };
+    let mut pooler = Pooler::new();
+    pooler.write(
+        &format!("db = host=127.0.0.1 port={} dbname=postgres", foreign.port()),
+        "auth_type = scram-sha-256\npool_mode = transaction",
+        "\"s\" \"new\"\n",
+    );
+    pooler.start();
+    let client = pooler.connect("s", "new", "db").await;
+    client.batch_execute("set work_mem = '77MB'").await.unwrap();
+    // psql has no use for what comes along with the answer.
+    let admin = pooler.dsn(&pooler.dir.path().display().to_string(), "pgbouncer", "''", "pgbouncer");
+    pooler.psql(&admin, "takeover clients").good();
+    pooler.wait_for_log("clients stay here");
+    assert_eq!(ask(&client, "select current_setting('work_mem')").await, "77MB");
+    drop(client);
+    assert!(pooler.ended());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_just_logging_in_is_let_in_and_follows() {
+    let Some(foreign) = server(15) else { return };
+    let mut pooler = Pooler::new();
+    pooler.write(
+        &format!("db = host=127.0.0.1 port={} dbname=postgres", foreign.port()),
+        "auth_type = scram-sha-256\npool_mode = transaction",
+        "\"s\" \"new\"\n",
+    );
+    pooler.start();
+    let mut raw = Raw::open(pooler.port).await;
+    // Without TLS the answer is one letter, and then it waits for the client's name.
+    raw.send(&prefixed(&ASK_FOR_TLS)).await;
+    assert_eq!(raw.stream.read_u8().await.unwrap(), b'N');
+    let old = replace(&mut pooler);
+    raw.login(&startup(PROTOCOL_3_0, &[("user", "s"), ("database", "db")]), "new").await.unwrap();
+    ends(old).await;
+    raw.query("select 'there'").await;
+    assert_eq!(raw.rows().await.unwrap(), ["there"]);
+}
