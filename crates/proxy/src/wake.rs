@@ -7,6 +7,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dormouse_base::{EndpointId, RoleChanges, Secret, Timestamp};
@@ -197,6 +198,16 @@ pub trait Compute: Send + Sync + 'static {
     /// # Errors
     /// When it does not listen (any more).
     async fn connect(&self) -> io::Result<BackendStream>;
+
+    /// The same, and notes when the other end is reached: what takes long from then on (TLS, a login) is that one's doing.
+    ///
+    /// # Errors
+    /// When it does not listen (any more).
+    async fn connect_noting(&self, reached: &AtomicBool) -> io::Result<BackendStream> {
+        let stream = self.connect().await?;
+        reached.store(true, Ordering::Relaxed);
+        Ok(stream)
+    }
 
     /// Connects to the very server that is at the other end of such a connection, to cancel what runs there.
     ///

@@ -1,8 +1,10 @@
 //! `dormouse pool -R`: a new process takes over from the one that runs, with its sockets and its clients.
 
 use std::process::{Child, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_runtime::task::Scope;
 use dormouse_tests::raw::{PROTOCOL_3_0, Raw, prefixed, startup};
 use tokio::io::AsyncReadExt;
 use tokio_postgres::Client;
@@ -91,10 +93,12 @@ async fn clients_go_on_in_the_process_that_takes_over() {
     let works = pooler.connect("s", "new", "db").await;
     works.batch_execute("begin; create temporary table t on commit drop as select 7 as v").await.unwrap();
     let sleeps = pooler.connect("s", "new", "db").await;
-    let slept = tokio::spawn(async move {
-        let row = sleeps.query_one("select pg_sleep(1)::text || 'slept'", &[]).await.unwrap();
-        assert_eq!(row.get::<_, &str>(0), "slept");
-        sleeps
+    let sleeps = Arc::new(sleeps);
+    let sleeper = Arc::clone(&sleeps);
+    let (tell, slept) = tokio::sync::oneshot::channel();
+    Scope::new().spawn("test-sleeper", async move {
+        let row = ask(&sleeper, "select pg_sleep(1)::text || 'slept'").await;
+        tell.send(row).unwrap();
     });
     let listens = pooler.connect("s", "new", "db").await;
     listens.batch_execute("listen c").await.unwrap();
@@ -105,13 +109,13 @@ async fn clients_go_on_in_the_process_that_takes_over() {
     assert_eq!(rests.query_one(&adds, &[&6_i32]).await.unwrap().get::<_, i32>(0), 7);
     assert_eq!(ask(&works, "select v::text from t").await, "7", "it is in the middle of a transaction");
     works.batch_execute("commit").await.unwrap();
-    let sleeps = slept.await.unwrap();
+    assert_eq!(slept.await.unwrap(), "slept");
     until("who worked follows", || clients(&pooler) == 3).await;
     assert_eq!(ask(&listens, "select 'here'").await, "here");
     drop(listens);
     ends(old).await;
 
-    for client in [&rests, &works, &sleeps] {
+    for client in [&rests, &works, &*sleeps] {
         assert_eq!(ask(client, "select 'there'").await, "there");
     }
     let sleeping = rests.batch_execute("select pg_sleep(20)");

@@ -1,6 +1,7 @@
 //! Operators of `dormouse pool` who come from PgBouncer: what its files and its other process ask for, and who leaves.
 
 use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
@@ -147,4 +148,27 @@ async fn what_operators_see_and_what_the_log_has_of_them() {
         "{log}"
     );
     assert!(!log.contains("database removed"), "{log}");
+}
+
+#[test]
+fn a_server_that_is_reached_and_silent_is_told_apart_from_one_that_is_not_reached() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    // Whether it is asked for TLS first or not: it has taken the connection.
+    for sslmode in ["disable", "prefer"] {
+        let mut pooler = Pooler::new();
+        pooler.write(
+            &format!("db = host=127.0.0.1 port={port}"),
+            &format!(
+                "auth_type = scram-sha-256\nquery_wait_timeout = 2\nserver_connect_timeout = 1\n\
+                 server_tls_sslmode = {sslmode}"
+            ),
+            "\"s\" \"new\"\n",
+        );
+        pooler.start();
+        let said = pooler.psql(&pooler.dsn("127.0.0.1", "s", "new", "db"), "select 1").bad();
+        assert!(said.contains("(server_connect_timeout)"), "{said}");
+        pooler.wait_for_log("closing because: connect timeout");
+        assert!(!pooler.log().contains("connect failed"), "{}", pooler.log());
+    }
 }

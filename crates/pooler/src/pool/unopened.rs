@@ -24,7 +24,8 @@ pub struct OpenFailed<W> {
 
 impl<B, W> Books<B, W> {
     /// A backend could not be opened. The next attempt is [`Books::tick`]'s, after `server_login_retry`. Whoever waits
-    /// while the pool has another one waits for that: the server may refuse one more and serve those that it has.
+    /// while the pool has another one waits for that: the server may refuse one more and serve those that it has. Those that
+    /// RECONNECT has made old are no hope: they are closed when they are free.
     pub fn open_failed(
         &mut self,
         opening: &Opening,
@@ -38,7 +39,7 @@ impl<B, W> Books<B, W> {
         self.away = false;
         self.gone(gate);
         gate.waiting(None);
-        let hopeless = self.total() == 0 && self.state == State::Running;
+        let hopeless = self.total() == self.stale && self.state == State::Running;
         OpenFailed { refuse: if hopeless { self.refuse_waiters(gate) } else { Vec::new() } }
     }
 

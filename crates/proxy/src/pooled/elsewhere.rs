@@ -76,7 +76,7 @@ async fn try_once(
     (journal, reached): (&Journal, &AtomicBool),
 ) -> Result<Box<Held>, Failed> {
     let (place, role_then) = (introduction.place.as_str(), RoleThen::now(&*backend.compute));
-    let mut stream = backend.compute.connect().await.map_err(|error| {
+    let mut stream = backend.compute.connect_noting(reached).await.map_err(|error| {
         // A host without an address is told apart: the operator looks elsewhere then.
         let of_dns = error.get_ref().is_some_and(|inner| inner.is::<NoAddress>());
         if let Some(rustls::Error::InvalidCertificate(why)) =
@@ -87,7 +87,6 @@ async fn try_once(
         journal.closing(if of_dns { "server DNS lookup failed" } else { "connect failed" });
         unreachable(place, &error)
     })?;
-    reached.store(true, Ordering::Relaxed);
     let mut prover = Prover::new(&introduction, binding(&stream));
     let mut hello = Hello::default();
     let startup = startup(&introduction).map_err(Failed::Refused)?;

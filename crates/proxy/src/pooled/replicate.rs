@@ -200,8 +200,8 @@ async fn connect(
     let place = introduction.place.as_str();
     let reached = AtomicBool::new(false);
     let opening = async {
-        let mut stream = compute.connect().await.map_err(|error| unreachable(place, &error))?;
-        reached.store(true, Ordering::Relaxed);
+        let mut stream =
+            compute.connect_noting(&reached).await.map_err(|error| unreachable(place, &error))?;
         let mut prover = Prover::new(introduction, binding(&stream));
         let mut hello = Hello::default();
         let startup = startup(introduction, asked).map_err(Failed::Refused)?;

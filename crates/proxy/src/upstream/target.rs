@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use dormouse_base::EndpointId;
 use dormouse_pgwire::ClientError;
@@ -255,13 +255,22 @@ impl Drop for Reaching<'_> {
 #[async_trait::async_trait]
 impl Compute for Target {
     async fn connect(&self) -> io::Result<BackendStream> {
+        self.connect_noting(&AtomicBool::default()).await
+    }
+
+    async fn connect_noting(&self, reached: &AtomicBool) -> io::Result<BackendStream> {
         match &self.place {
-            Place::Unix(path) => UnixStream::connect(path).await.and_then(BackendStream::unix),
+            Place::Unix(path) => {
+                let stream = UnixStream::connect(path).await?;
+                reached.store(true, Ordering::Relaxed);
+                BackendStream::unix(stream)
+            }
             Place::Tcp(host, port) => {
                 let mut reaching = Reaching(Some(self));
                 let way = self.way();
                 let stream = self.reach(host, *port, &way).await?;
                 reaching.0 = None;
+                reached.store(true, Ordering::Relaxed);
                 way.tls.wrap(stream, host).await
             }
         }

@@ -283,6 +283,19 @@ fn in_pgbouncers_place_the_first_is_opened_alone_and_who_waits_outlives_the_refu
 }
 
 #[test]
+fn backends_that_are_to_be_replaced_are_no_hope_when_the_server_refuses_another() {
+    let limits = Limits { as_pgbouncer: true, ..limits(2) };
+    let (mut pool, now) = (Pool::default(), Mono::now());
+    let Checkout::Open(first) = pool.checkout(now, &limits, &mut NoCap) else { panic!() };
+    pool.wait("a", now);
+    assert!(matches!(pool.opened(first, 1, now, &limits, &mut NoCap), Checkin::Handed { .. }));
+    pool.reconnect(&mut NoCap);
+    let Checkout::Open(second) = pool.checkout(now, &limits, &mut NoCap) else { panic!() };
+    pool.wait("b", now);
+    assert_eq!(pool.open_failed(&second, now, &limits, &mut NoCap).refuse, ["b"]);
+}
+
+#[test]
 fn a_pool_can_be_kept_up_without_clients() {
     let limits = Limits { keeps_up: true, min_pool_size: 2, ..limits(5) };
     let (mut pool, now) = (Pool::default(), Mono::now());
