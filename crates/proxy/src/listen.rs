@@ -170,10 +170,12 @@ impl Proxy {
     }
 
     /// Sends clients away through `parcels`, to go on in another process: each as soon as it can. Call
-    /// [`Proxy::rouse`] until [`Proxy::clients`] is zero, or it has been long enough.
+    /// [`Proxy::rouse`] until [`Proxy::clients`] is zero, or it has been long enough. Backends that nobody uses are closed:
+    /// the other process opens as many, and servers have room for so many only.
     pub fn depart(&self, parcels: mpsc::Sender<Parcel>) {
         self.door.shared.departure.begin(parcels);
         self.rouse();
+        self.door.shared.pools.list().iter().for_each(|pool| pool.shed());
     }
 
     /// Has all sessions look whether they can go now.

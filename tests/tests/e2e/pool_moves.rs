@@ -111,6 +111,9 @@ async fn clients_go_on_in_the_process_that_takes_over() {
     works.batch_execute("commit").await.unwrap();
     assert_eq!(slept.await.unwrap(), "slept");
     until("who worked follows", || clients(&pooler) == 3).await;
+    let servers = "select count(*) from pg_stat_activity where usename = 's'";
+    until("the old one keeps no servers but that of who stays", || foreign.sql("postgres", servers) == "2")
+        .await;
     assert_eq!(ask(&listens, "select 'here'").await, "here");
     drop(listens);
     ends(old).await;

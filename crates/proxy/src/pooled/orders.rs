@@ -224,6 +224,12 @@ impl Pool {
         self.close_fast();
     }
 
+    /// Closes what nobody uses, and the others when they are free: another process serves most from now on.
+    pub(crate) fn shed(&self) {
+        let closed = self.lock().books.reconnect(&mut self.gate());
+        closed.iter().for_each(|held| farewell(held, CloseReason::Reconnect.as_str()));
+    }
+
     /// With `server_fast_close` clients that keep a backend which is to be replaced are ended with it, as soon as they do
     /// nothing with it.
     pub(super) fn close_fast(&self) {
