@@ -183,9 +183,15 @@ fn take_settings(client: &mut Client, server: &mut Server, findings: &Findings) 
     server.applied = settings.clone();
     let here = findings.rows.iter().find(|row| row.0 == b'r').map_or(NO_ROLE, |row| row.1.as_str());
     let followed = server.under_way.role.take();
+    // RESET makes a custom setting empty here, which is what the session began with where that was said at the login.
+    let resets = std::mem::take(&mut server.under_way.resets);
+    let is_reset = |name: &str, client: &Client| {
+        resets && name.contains('.') && client.wanted.get(name).is_some_and(|before| !before.is_empty())
+    };
     // Whatever is not set goes back to what the session began with, but for a role that the client took itself.
     for (name, value) in client.startup.clone().iter() {
-        if settings.get(name).is_none() {
+        let found = settings.get(name);
+        if found.is_none() || found == Some("") && is_reset(name, client) {
             let authorization = server.applied.get(SESSION_AUTHORIZATION);
             let value = match name {
                 ROLE => role_meant(followed.as_deref(), &client.wanted, authorization, value, here),

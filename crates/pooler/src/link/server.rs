@@ -73,6 +73,8 @@ pub(super) struct UnderWay {
     /// Settings go back to the backend's defaults, which may not be what its client began with: what follows waits
     /// until that is put right.
     pub(super) reset: bool,
+    /// Settings were reset, since the last question about them or transaction that left none.
+    pub(super) resets: bool,
     /// A transaction block was begun in this series, which the backend has not told in a ReadyForQuery yet.
     pub(super) block: bool,
     /// This transaction has changed tables, types or the like.

@@ -176,6 +176,7 @@ impl Down<'_> {
 
     /// Notes what was left behind: at once when the text tells all, else to be asked about.
     fn leaves(&mut self, stateful: Stateful, text: &[u8], alone: bool) {
+        self.server.under_way.resets |= stateful.any(Stateful::RESET);
         if stateful.any(Stateful::DISCARD_ALL) {
             self.server.applied.clear();
             self.server.process.unlisted = false;
@@ -230,6 +231,7 @@ impl Down<'_> {
         self.note_unexplained();
         let mut touched = std::mem::take(&mut self.server.touched).with(self.server.process.watched);
         if touched.is_empty() {
+            self.server.under_way.resets &= self.server.ask.any(SETTINGS);
             return;
         }
         self.server.process.latent |= touched.any(Stateful::LATENT);
@@ -243,6 +245,7 @@ impl Down<'_> {
         let over = if touched.any(Stateful::RELEASE) { self.server.pinned } else { Stateful::default() };
         let settings = touched.and(SETTINGS);
         self.server.ask = self.server.ask.with(pins).with(over).with(settings);
+        self.server.under_way.resets &= self.server.ask.any(SETTINGS);
     }
 }
 

@@ -221,3 +221,38 @@ fn a_name_that_cannot_be_read_is_left_to_nobody() {
     asked(&mut strange, &[["s", "search_path", "\u{fffd}"]]);
     must_be_kept(&strange, "its value is not");
 }
+
+#[test]
+fn a_custom_setting_that_was_reset_is_what_the_session_began_with() {
+    let begun = || {
+        let mut startup = Settings::new();
+        startup.set("my.a", "mine").unwrap();
+        let mut pair = pair();
+        pair.server.applied = startup.clone();
+        pair.client = Client::new(startup, Reported::new(), false);
+        pair
+    };
+    // PostgreSQL leaves an empty text where it does not know what a session began with.
+    for text in ["reset all", "reset my.a", "set my.a to default"] {
+        let mut pair = begun();
+        in_transaction(&mut pair, text);
+        asked(&mut pair, &[["s", "my.a", ""]]);
+        assert_eq!(pair.client.wanted.get("my.a"), Some("mine"), "{text}");
+        let sent = replay(&pair.client, &mut pair.server).unwrap();
+        assert!(String::from_utf8(sent).unwrap().contains("set_config('my.a','mine',false)"), "{text}");
+    }
+    // In one write with something that has to be asked about.
+    let mut pair = begun();
+    pair.up(&[query("do $$begin end$$"), query("reset all")].concat()).unwrap();
+    pair.down(&[message(b'C', b"DO\0"), message(b'Z', b"I")].concat());
+    pair.down(&[message(b'C', b"RESET\0"), message(b'Z', b"I")].concat());
+    asked(&mut pair, &[["s", "my.a", ""]]);
+    assert_eq!(pair.client.wanted.get("my.a"), Some("mine"));
+    // It was no RESET this time.
+    pair.down(&[]);
+    replay(&pair.client, &mut pair.server).unwrap();
+    pair.down(&message(b'Z', b"I"));
+    in_transaction(&mut pair, "set my.a = ''");
+    asked(&mut pair, &[["s", "my.a", ""]]);
+    assert_eq!(pair.client.wanted.get("my.a"), Some(""));
+}
