@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 
 use dormouse_base::clock::Mono;
 use dormouse_tests::foreign::PASSWORD;
+use dormouse_tests::raw::{PROTOCOL_3_0, Raw, startup};
+use dormouse_tests::say::{Say, exchange};
 use rustix::process::Signal;
 use tokio_postgres::error::SqlState;
 
@@ -374,4 +376,44 @@ fn orders_may_come_before_the_first_client_of_a_database() {
         admin(&format!("{order} of_{order}")).good();
     }
     assert!(admin("pause pgbouncer").bad().contains("cannot pause admin db"));
+}
+
+#[test]
+fn a_database_that_was_made_since_is_found() {
+    let Some(foreign) = server(15) else { return };
+    let mut pooler = Pooler::new();
+    pooler.write(
+        &format!("* = host=127.0.0.1 port={}", foreign.port()),
+        "auth_type = scram-sha-256\npool_mode = transaction\nserver_login_retry = 60",
+        "\"s\" \"new\"\n",
+    );
+    pooler.start();
+    let ask = || pooler.psql(&pooler.dsn("127.0.0.1", "s", "new", "later"), "select current_database()");
+    assert!(ask().bad().contains("database \"later\" does not exist"));
+    foreign.sql("postgres", "create database later");
+    assert_eq!(ask().good(), "later");
+}
+
+#[tokio::test]
+async fn a_taken_name_in_a_failed_transaction_is_postgresqls_to_refuse() {
+    let Some(foreign) = server(15) else { return };
+    let mut pooler = Pooler::new();
+    pooler.write(
+        &format!("db = host=127.0.0.1 port={} dbname=postgres", foreign.port()),
+        "auth_type = scram-sha-256\npool_mode = transaction",
+        "\"s\" \"new\"\n",
+    );
+    pooler.start();
+    let mut raw = Raw::open(pooler.port).await;
+    raw.login(&startup(PROTOCOL_3_0, &[("user", "s"), ("database", "db")]), "new").await.unwrap();
+    let prepare = Say::new().parse("s1", "select 1").sync();
+    exchange(&mut raw, &prepare, "1 Z:I").await;
+    // As pgx does it when a table has changed under its statement: it forgets that, but can close nothing now.
+    exchange(&mut raw, &Say::new().query("begin; select 1/0"), "C:BEGIN E:22012 Z:E").await;
+    exchange(&mut raw, &prepare, "E:25P02 Z:E").await;
+    exchange(&mut raw, &Say::new().query("rollback"), "C:ROLLBACK Z:I").await;
+    exchange(&mut raw, &Say::new().bind("", "s1", &[]).execute("", 0).sync(), "2 D:1 C:SELECT_1 Z:I").await;
+    // Else it ends the client, as with PgBouncer.
+    raw.send(&prepare.0).await;
+    assert!(raw.error().await.fields.message().contains("already prepared"));
 }

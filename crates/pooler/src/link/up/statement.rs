@@ -38,7 +38,8 @@ impl Up<'_> {
             self.client.names.put(name, None);
         }
         let again = !name.is_empty() && self.client.names.get(name).is_some();
-        if again && self.common.strict {
+        // In a failed transaction PostgreSQL refuses it before it looks at the name, and goes on.
+        if again && self.common.strict && self.server.status != TxStatus::Failed {
             return Err(Violation::Taken(String::from_utf8_lossy(name).chars().take(MAX_NAME).collect()));
         }
         self.common.counters.client_parse_count +=

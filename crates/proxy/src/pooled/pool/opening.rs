@@ -160,10 +160,14 @@ impl Inner {
     fn open_failed(&mut self, opening: &Opening, now: Mono, error: &ClientError, gate: &mut Door<'_>) {
         self.refusal = Some(error.clone());
         let failed = self.books.open_failed(opening, now, &self.limits, gate);
-        if error.code == SqlState::CONFIGURATION_LIMIT_EXCEEDED
-            && self.books.counts(now, &self.limits).cl_waiting == 0
-        {
+        let may_be_otherwise = match error.code {
             // Nothing was tried: a quota is used up. Whoever comes after it was raised is not to wait.
+            SqlState::CONFIGURATION_LIMIT_EXCEEDED => true,
+            // There is no such database: whoever is told so may make it, and come again.
+            SqlState::INVALID_CATALOG_NAME => self.limits.min_pool_size == 0,
+            _ => false,
+        };
+        if may_be_otherwise && self.books.counts(now, &self.limits).cl_waiting == 0 {
             self.books.try_again();
         }
         for slot in failed.refuse {
