@@ -186,7 +186,7 @@ fn take_settings(client: &mut Client, server: &mut Server, findings: &Findings) 
     // RESET makes a custom setting empty here, which is what the session began with where that was said at the login.
     let resets = std::mem::take(&mut server.under_way.resets);
     let is_reset = |name: &str, client: &Client| {
-        resets && name.contains('.') && client.wanted.get(name).is_some_and(|before| !before.is_empty())
+        resets.has(name) && client.wanted.get(name).is_some_and(|before| !before.is_empty())
     };
     // Whatever is not set goes back to what the session began with, but for a role that the client took itself.
     for (name, value) in client.startup.clone().iter() {

@@ -32,6 +32,7 @@ mod naming;
 mod own;
 mod parts;
 mod portal;
+mod resets;
 mod roles;
 mod server;
 mod stateful;

@@ -12,6 +12,7 @@ use super::expect::Expect;
 use super::inspect::Findings;
 use super::naming::Naming;
 use super::portal::{Bound, Portals};
+use super::resets::Resets;
 use super::stateful::Stateful;
 use crate::settings::{Reported, Settings, Tracker};
 use crate::statement::Prepared;
@@ -73,8 +74,8 @@ pub(super) struct UnderWay {
     /// Settings go back to the backend's defaults, which may not be what its client began with: what follows waits
     /// until that is put right.
     pub(super) reset: bool,
-    /// Settings were reset, since the last question about them or transaction that left none.
-    pub(super) resets: bool,
+    /// What was reset since the last question about settings, or transaction that left none.
+    pub(super) resets: Resets,
     /// A transaction block was begun in this series, which the backend has not told in a ReadyForQuery yet.
     pub(super) block: bool,
     /// This transaction has changed tables, types or the like.

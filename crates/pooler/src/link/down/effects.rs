@@ -20,6 +20,9 @@ const LATER: Stateful = Stateful::ANYTHING.with(Stateful::RELEASE).with(Stateful
 /// Commands that only read or write rows: what else their texts do has been read in them.
 const ROWS: [&[u8]; 4] = [b"SELECT ", b"INSERT ", b"UPDATE ", b"DELETE "];
 
+/// What may set a setting that was reset.
+const RESETS: Stateful = Stateful::ANYTHING.with(Stateful::EXECUTES).with(Stateful::RESET);
+
 /// Changes of settings in one text that are followed one by one: a text of nothing else may have millions.
 const MAX_FOLLOWED: usize = 1000;
 
@@ -176,7 +179,10 @@ impl Down<'_> {
 
     /// Notes what was left behind: at once when the text tells all, else to be asked about.
     fn leaves(&mut self, stateful: Stateful, text: &[u8], alone: bool) {
-        self.server.under_way.resets |= stateful.any(Stateful::RESET);
+        let (resets, may_matter) = (&mut self.server.under_way.resets, RESETS.with(SETTINGS));
+        if stateful.any(Stateful::RESET) || !resets.is_empty() && stateful.any(may_matter) {
+            resets.note(text);
+        }
         if stateful.any(Stateful::DISCARD_ALL) {
             self.server.applied.clear();
             self.server.process.unlisted = false;
@@ -218,6 +224,14 @@ impl Down<'_> {
         changes <= MAX_FOLLOWED
     }
 
+    /// Nothing is asked about settings: nobody has to know what was reset.
+    fn forget_resets(&mut self) {
+        let resets = &mut self.server.under_way.resets;
+        if !resets.is_empty() && !self.server.ask.any(SETTINGS) {
+            resets.forget();
+        }
+    }
+
     /// The backend is idle: what is left of the transaction?
     pub(super) fn transaction_ended(&mut self) {
         if self.server.expect.is_empty() {
@@ -231,7 +245,7 @@ impl Down<'_> {
         self.note_unexplained();
         let mut touched = std::mem::take(&mut self.server.touched).with(self.server.process.watched);
         if touched.is_empty() {
-            self.server.under_way.resets &= self.server.ask.any(SETTINGS);
+            self.forget_resets();
             return;
         }
         self.server.process.latent |= touched.any(Stateful::LATENT);
@@ -245,7 +259,7 @@ impl Down<'_> {
         let over = if touched.any(Stateful::RELEASE) { self.server.pinned } else { Stateful::default() };
         let settings = touched.and(SETTINGS);
         self.server.ask = self.server.ask.with(pins).with(over).with(settings);
-        self.server.under_way.resets &= self.server.ask.any(SETTINGS);
+        self.forget_resets();
     }
 }
 
