@@ -166,6 +166,11 @@ pub trait Wake: Send + Sync + 'static {
         None
     }
 
+    /// Whether another process still has connections to the servers, and gives them up as its clients come over.
+    fn moves_in(&self) -> bool {
+        false
+    }
+
     /// Whether nobody configured this database: its pools are forgotten when nobody uses them for long.
     fn is_auto(&self, _endpoint: &EndpointId) -> bool {
         false

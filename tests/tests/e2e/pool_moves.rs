@@ -4,8 +4,11 @@ use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_compute::sandbox::process;
 use dormouse_runtime::task::Scope;
+use dormouse_tests::foreign::Foreign;
 use dormouse_tests::raw::{PROTOCOL_3_0, Raw, prefixed, startup};
+use rustix::process::Signal;
 use tokio::io::AsyncReadExt;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -215,4 +218,101 @@ async fn who_is_just_logging_in_is_let_in_and_follows() {
     ends(old).await;
     raw.query("select 'there'").await;
     assert_eq!(raw.rows().await.unwrap(), ["there"]);
+}
+
+/// A pool of role `s` with these settings, and one database.
+fn started(foreign: &Foreign, settings: &str) -> Pooler {
+    let mut pooler = Pooler::new();
+    pooler.write(
+        &format!("db = host=127.0.0.1 port={} dbname=postgres", foreign.port()),
+        &format!("auth_type = scram-sha-256\npool_mode = transaction\n{settings}"),
+        "\"s\" \"new\"\n",
+    );
+    pooler.start();
+    pooler
+}
+
+async fn begun(pooler: &Pooler) -> Client {
+    let client = pooler.connect("s", "new", "db").await;
+    client.batch_execute("begin").await.unwrap();
+    client
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_turned_away_on_the_way() {
+    let Some(foreign) = server(15) else { return };
+    // The old process has all connections that the role may have, and three clients where the new one takes one.
+    foreign.sql("postgres", "alter role s connection limit 2");
+    let mut pooler = started(&foreign, "default_pool_size = 2\nmax_client_conn = 3");
+    let written = std::fs::read_to_string(pooler.path("p.ini")).unwrap();
+    let (one, two) = (begun(&pooler).await, begun(&pooler).await);
+    let rests = Arc::new(pooler.connect("s", "new", "db").await);
+    std::fs::write(pooler.path("p.ini"), written.replace("max_client_conn = 3", "max_client_conn = 1"))
+        .unwrap();
+    let old = replace(&mut pooler);
+    until("who rests goes on there", || clients(&pooler) == 1).await;
+    let (asker, (tell, told)) = (Arc::clone(&rests), tokio::sync::oneshot::channel());
+    Scope::new().spawn("test-asker", async move {
+        tell.send(ask(&asker, "select 'served'").await).unwrap();
+    });
+    let admin = pooler.dsn(&pooler.dir.path().display().to_string(), "pgbouncer", "''", "pgbouncer");
+    pooler.psql(&admin, "disable db").good();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    for client in [&one, &two] {
+        client.batch_execute("commit").await.unwrap();
+    }
+    assert_eq!(told.await.unwrap(), "served", "it has waited for a place");
+    ends(old).await;
+    for client in [&one, &two, &*rests] {
+        assert_eq!(ask(client, "select 'there'").await, "there");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_cannot_start_takes_nothing_and_a_paused_one_gives_nothing() {
+    let Some(foreign) = server(15) else { return };
+    let pooler = started(&foreign, "");
+    let written = std::fs::read_to_string(pooler.path("p.ini")).unwrap();
+    let refused = |why: &str| {
+        let said = pooler.command().arg("-R").output().unwrap();
+        assert!(!said.status.success());
+        let said = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(said.contains(why), "{said}");
+        assert_eq!(pooler.psql(&pooler.dsn("127.0.0.1", "s", "new", "db"), "select 1").good(), "1");
+    };
+    for (wrong, why) in [
+        (
+            "client_tls_sslmode = require\nclient_tls_cert_file = /nowhere/c\nclient_tls_key_file = /nowhere/k",
+            "/nowhere/c",
+        ),
+        ("pidfile = /nowhere/pid", "/nowhere/pid"),
+        ("logfile = /nowhere/log", "/nowhere/log"),
+    ] {
+        std::fs::write(pooler.path("p.ini"), format!("{written}\n[pgbouncer]\n{wrong}\n")).unwrap();
+        refused(why);
+    }
+    std::fs::write(pooler.path("p.ini"), written).unwrap();
+    let admin = pooler.dsn(&pooler.dir.path().display().to_string(), "pgbouncer", "''", "pgbouncer");
+    pooler.psql(&admin, "pause").good();
+    let said = pooler.command().arg("-R").output().unwrap();
+    assert!(String::from_utf8_lossy(&said.stderr).contains("RESUME first"));
+    pooler.psql(&admin, "resume").good();
+    assert_eq!(pooler.psql(&pooler.dsn("127.0.0.1", "s", "new", "db"), "select 1").good(), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_works_for_long_passes_through_all_that_came_meanwhile() {
+    let Some(foreign) = server(15) else { return };
+    let mut pooler = started(&foreign, "");
+    let works = begun(&pooler).await;
+    let first = replace(&mut pooler);
+    // It is asked to end as well, as scripts do; that is under way.
+    process::signal(first.id(), Signal::TERM);
+    let second = replace(&mut pooler);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(ask(&works, "select 'works'").await, "works");
+    works.batch_execute("commit").await.unwrap();
+    ends(first).await;
+    ends(second).await;
+    assert_eq!((clients(&pooler), ask(&works, "select 'there'").await.as_str()), (1, "there"));
 }

@@ -413,6 +413,10 @@ async fn a_taken_name_in_a_failed_transaction_is_postgresqls_to_refuse() {
     exchange(&mut raw, &prepare, "E:25P02 Z:E").await;
     exchange(&mut raw, &Say::new().query("rollback"), "C:ROLLBACK Z:I").await;
     exchange(&mut raw, &Say::new().bind("", "s1", &[]).execute("", 0).sync(), "2 D:1 C:SELECT_1 Z:I").await;
+    // Without waiting for the error.
+    let all = Say::new().query("begin; select 1/0").parse("s1", "select 1").sync();
+    exchange(&mut raw, &all, "C:BEGIN E:22012 Z:E E:25P02 Z:E").await;
+    exchange(&mut raw, &Say::new().query("rollback"), "C:ROLLBACK Z:I").await;
     // Else it ends the client, as with PgBouncer.
     raw.send(&prepare.0).await;
     assert!(raw.error().await.fields.message().contains("already prepared"));

@@ -47,9 +47,9 @@ pub(crate) fn pool(args: &Pool, cx: &Context) -> Result<(), Error> {
         let _is_leader = rustix::process::setsid();
     }
     let failed = |error| Error::failed("the pooler cannot take over").because(error);
+    let log = start_logging(args, logfile.as_deref())?;
     let inherited =
         if args.reboot { standalone::take_over(&plan).map_err(failed)? } else { Default::default() };
-    let log = start_logging(args, logfile.as_deref())?;
     let start = Start { file, plan, log, verbose: usize::from(args.verbose), inherited };
     let ui = cx.ui;
     tokio::runtime::Builder::new_multi_thread()

@@ -42,12 +42,12 @@ impl Resets {
                 self.all = true;
             }
             Effect::Reset(name) | Effect::Set { name, value: Value::Default, local: false } => {
-                self.reset(&name)
+                self.reset(&name);
             }
             Effect::Set { local: true, .. } | Effect::SetConfig { local: Some(true), .. } => {}
             Effect::Set { name, .. } | Effect::SetConfig { name: Some(name), .. } => self.set(&name),
             Effect::SetConfig { name: None, .. } | Effect::Do | Effect::Call | Effect::Execute(_) => {
-                self.forget()
+                self.forget();
             }
             _ => {}
         });

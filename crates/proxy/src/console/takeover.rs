@@ -66,7 +66,6 @@ pub(super) async fn hand_over(
     first: u8,
     clients: bool,
 ) -> Result<(), AdminError> {
-    let failed = |error: io::Error| AdminError::NotKept(error.to_string());
     let refused = AdminError::NotHere(
         "sockets are handed over by `dormouse pool`, on its Unix socket, to its own account only",
     );
@@ -77,6 +76,28 @@ pub(super) async fn hand_over(
     if client.stream.owner().is_none_or(|(uid, _)| uid != own) {
         return Err(refused);
     }
+    let held = shared.pools.all_stopped() || shared.pools.any_stopped();
+    if held || upstream.is_paused() && !upstream.is_suspended() {
+        return Err(AdminError::NotHere(
+            "cannot be replaced while something is paused or ends: RESUME first",
+        ));
+    }
+    if !upstream.may_be_replaced() {
+        return Err(AdminError::NotHere("another process has taken over already"));
+    }
+    let conversation =
+        give(shared, stream, first, clients).await.inspect_err(|_| upstream.is_not_replaced())?;
+    upstream.ask(|answer| Request::Replaced(conversation, answer)).await.ok_or(AdminError::ShuttingDown)
+}
+
+/// Gives the sockets, and one end of a conversation if that is wanted; the other end is returned.
+async fn give(
+    shared: &Shared,
+    stream: &UnixStream,
+    first: u8,
+    clients: bool,
+) -> Result<Option<Conversation>, AdminError> {
+    let failed = |error: io::Error| AdminError::NotKept(error.to_string());
     let listening: Vec<_> = shared.listening.lock().iter().filter_map(std::sync::Weak::upgrade).collect();
     let (ours, theirs) = if clients { Some(Conversation::pair().map_err(failed)?) } else { None }.unzip();
     let mut sockets: Vec<BorrowedFd<'_>> = listening.iter().map(Arc::as_ref).map(AsFd::as_fd).collect();
@@ -84,7 +105,7 @@ pub(super) async fn hand_over(
     sockets.extend(theirs.as_ref().map(AsFd::as_fd));
     send(stream, &sockets, first).await.map_err(failed)?;
     listening.iter().for_each(|listening| listening.leave_file());
-    upstream.ask(|answer| Request::Replaced(ours, answer)).await.ok_or(AdminError::ShuttingDown)
+    Ok(ours)
 }
 
 async fn send(stream: &UnixStream, sockets: &[BorrowedFd<'_>], first: u8) -> io::Result<()> {

@@ -50,7 +50,7 @@ pub enum Unfit {
     /// The compute that it had a backend of has ended.
     #[error("the compute of a session that was handed over runs no more")]
     Gone,
-    /// There is no room, or no such database.
+    /// There is no such database.
     #[error("a session that was handed over may not come in: {0}")]
     Refused(dormouse_pgwire::ClientError),
     /// Its socket.

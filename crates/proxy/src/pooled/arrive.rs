@@ -26,11 +26,10 @@ pub(crate) fn arrive(
     socket: OwnedFd,
     kept: Box<dyn Send>,
 ) -> Result<(), Unfit> {
-    let refuse = |error| refused(&socket, error);
     let name = who.behind.as_ref().map(|behind| behind.name.clone());
-    let key = place(shared, &mut who).map_err(refuse)?;
+    let key = place(shared, &mut who).map_err(|error| refused(&socket, error))?;
     let other = name.as_deref().filter(|name| *name != key.role);
-    let (pool, seated) = shared.pools.enter(key, other).map_err(refuse)?;
+    let (pool, seated) = shared.pools.take_in(key, other);
     let client = Client::unpack(&mut baggage, &mut pool.lock().common)?;
     let (number, ends) = (shared.pools.number(), ends(&socket, who.unix));
     let journal = name.as_deref().map(|name| {

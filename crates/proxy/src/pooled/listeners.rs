@@ -252,6 +252,10 @@ impl Wake for Listeners {
         self.wake.hand(database, role)
     }
 
+    fn moves_in(&self) -> bool {
+        self.wake.moves_in()
+    }
+
     fn is_auto(&self, endpoint: &EndpointId) -> bool {
         self.wake.is_auto(endpoint)
     }

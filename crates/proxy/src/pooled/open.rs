@@ -97,6 +97,11 @@ async fn connect(pool: &Pool, wake: &dyn Wake, for_one: bool) -> Result<Box<Held
         if let Some(introduction) = backend.compute.introduction(&pool.key.database, &pool.key.role) {
             return elsewhere::open(pool, number, backend, introduction).await.map_err(
                 |failed| match failed {
+                    Failed::Refused(error)
+                        if error.code == SqlState::TOO_MANY_CONNECTIONS && wake.moves_in() =>
+                    {
+                        Unopened::Full(error)
+                    }
                     Failed::Refused(error) => Unopened::Refused(error),
                     Failed::Retry(error) => {
                         Unopened::Away(error.unwrap_or_else(ClientError::connection_lost))

@@ -221,6 +221,13 @@ impl Pools {
         }
     }
 
+    /// Takes a client of another process into its pool: it is no new one, so there is room for it and its database takes it.
+    pub(super) fn take_in(&self, key: PoolKey, name: Option<&str>) -> (Arc<Pool>, Seated) {
+        let who = PoolKey { role: name.unwrap_or(&key.role).to_owned(), ..key.clone() };
+        let seated = Seated::take_another(&self.hall, &who.row());
+        (self.get(key), seated)
+    }
+
     /// Takes a client into its pool, if there is room and its database takes new ones. With a `name` it logged in
     /// as somebody else than the pool's role, and is counted as that.
     pub(super) fn enter(&self, key: PoolKey, name: Option<&str>) -> Result<(Arc<Pool>, Seated), ClientError> {

@@ -52,6 +52,12 @@ impl Seated {
         })?;
         Ok(Self { hall: Arc::clone(hall), at: Arc::clone(at) })
     }
+
+    /// Takes them, however many there are.
+    pub(super) fn take_another(hall: &Hall, at: &Row) -> Self {
+        let _without_limits = hall.lock().enter(at, [0; 3]);
+        Self { hall: Arc::clone(hall), at: Arc::clone(at) }
+    }
 }
 
 impl Drop for Seated {

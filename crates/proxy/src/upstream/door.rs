@@ -2,6 +2,7 @@
 //! sleeps here, and who may log in is decided by [`super::login`].
 
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 
 use dormouse_base::EndpointId;
 use dormouse_pgwire::ClientError;
@@ -92,6 +93,10 @@ impl Wake for Upstream {
 
     fn hand(&self, database: &str, role: &str) -> Option<Handed> {
         Some(self.0.users.hand(database, role))
+    }
+
+    fn moves_in(&self) -> bool {
+        self.0.moving_in.load(Ordering::Acquire)
     }
 
     fn is_auto(&self, endpoint: &EndpointId) -> bool {

@@ -89,6 +89,10 @@ struct Inner {
     paused: AtomicBool,
     /// SUSPEND came.
     suspended: AtomicBool,
+    /// Clients of the process before come, and that one still has connections to the servers.
+    moving_in: AtomicBool,
+    /// Another process has been given the sockets.
+    replaced: AtomicBool,
     /// What entries led to before they were changed, while work is held up: who waits there goes on when it may.
     retired: Mutex<Vec<Arc<Target>>>,
     /// Whose PAUSE without a name [`Upstream::resume`] ends, too.
@@ -117,6 +121,8 @@ impl Upstream {
             ending: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             suspended: AtomicBool::new(false),
+            moving_in: AtomicBool::new(false),
+            replaced: AtomicBool::new(false),
             retired: Mutex::default(),
             pools: OnceLock::new(),
             auto: Mutex::default(),
@@ -227,6 +233,21 @@ impl Upstream {
     #[must_use]
     pub fn is_ending(&self) -> bool {
         self.0.ending.load(Ordering::Acquire)
+    }
+
+    /// The process before sends its clients, or has no more.
+    pub fn moves_in(&self, moves: bool) {
+        self.0.moving_in.store(moves, Ordering::Release);
+    }
+
+    /// Another process may have the sockets: the first one that asks.
+    pub(crate) fn may_be_replaced(&self) -> bool {
+        !self.0.replaced.swap(true, Ordering::AcqRel)
+    }
+
+    /// It did not get them.
+    pub(crate) fn is_not_replaced(&self) {
+        self.0.replaced.store(false, Ordering::Release);
     }
 
     /// Asks whoever runs this for something, and waits for the answer.

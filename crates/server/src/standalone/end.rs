@@ -23,15 +23,24 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Where it stands.
 #[derive(Debug, Default)]
-pub(super) struct Ending(Option<Shutdown>);
+pub(super) struct Ending {
+    how: Option<Shutdown>,
+    /// By a signal or the console, and not because another process has taken over.
+    told: bool,
+}
 
 impl Ending {
     pub(super) fn has_begun(&self) -> bool {
-        self.0.is_some()
+        self.how.is_some()
+    }
+
+    pub(super) fn was_told(&self) -> bool {
+        self.told
     }
 
     /// A later wish overrides an earlier one.
     pub(super) fn begin(&mut self, mode: Shutdown, pooler: &Pooler) {
+        self.told = true;
         pooler.upstream.begin_to_end();
         self.wait(mode, pooler);
     }
@@ -43,7 +52,7 @@ impl Ending {
     }
 
     fn wait(&mut self, mode: Shutdown, pooler: &Pooler) {
-        self.0 = Some(mode);
+        self.how = Some(mode);
         pooler.proxy.leave_tcp();
         match mode {
             Shutdown::Immediate => {}
@@ -60,11 +69,15 @@ impl Ending {
     /// Returns when it is over; never before it has begun.
     pub(super) async fn is_over(&self, pooler: &Pooler) {
         loop {
-            let over = match self.0 {
+            let over = match self.how {
                 None => return std::future::pending().await,
                 Some(Shutdown::Immediate) => true,
                 Some(Shutdown::WaitForServers) => pooler.proxy.busy_servers() == 0,
-                Some(Shutdown::WaitForClients) => pooler.moving.is_over() && pooler.proxy.clients() == 0,
+                Some(Shutdown::WaitForClients) => {
+                    // One that is on the way from the process before to the next one passes here.
+                    let moved = if self.told { pooler.moving.out_is_over() } else { pooler.moving.is_over() };
+                    moved && pooler.proxy.clients() == 0
+                }
             };
             if over {
                 return;

@@ -165,10 +165,11 @@ pub async fn run(start: Start, ready: impl FnOnce(&[String])) -> Result<(), Pool
     tracing::info!(addresses = told.join(", "), pid = std::process::id(), "ready");
     ready(&told);
     systemd::tell(if replaces { State::ReadyInstead } else { State::Ready });
+    let moving = Moving::default();
     if let Some(conversation) = conversation {
-        moving::follow(conversation, &proxy, &door);
+        moving::follow(&moving, conversation, (&proxy, &upstream), &door);
     }
-    let pooler = Pooler { file, upstream, proxy, log, verbose, moving: Moving::default() };
+    let pooler = Pooler { file, upstream, proxy, log, verbose, moving };
     pooler.follow(&mut signals, &mut requests).await;
     let _ended_in_time = door.close(DOOR_CLOSES_WITHIN).await;
     pooler.proxy.end_clients();
@@ -227,7 +228,7 @@ impl Pooler {
                         tracing::info!("resumed");
                         self.upstream.resume();
                     }
-                    Wish::End(_) if ending.has_begun() => break,
+                    Wish::End(_) if ending.was_told() => break,
                     Wish::End(mode) => self.end(mode, &mut ending),
                 },
                 Some(request) = requests.recv() => self.asked(request, &mut ending, &moving).await,

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use dormouse_proxy::Proxy;
 use dormouse_proxy::handover::{MAX_PARCELS, Parcel};
+use dormouse_proxy::upstream::Upstream;
 use dormouse_runtime::handoff::{Channel, Message};
 use dormouse_runtime::task::Scope;
 use tokio::sync::mpsc;
@@ -34,7 +35,12 @@ const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(20), Duration::fr
 
 /// Whether anybody is on the way.
 #[derive(Debug, Default)]
-pub(super) struct Moving(Arc<AtomicBool>);
+pub(super) struct Moving {
+    /// To the next process.
+    out: Arc<AtomicBool>,
+    /// From the one before.
+    in_: Arc<AtomicBool>,
+}
 
 /// Somebody may be, as long as this is there.
 struct UnderWay(Arc<AtomicBool>);
@@ -46,18 +52,25 @@ impl Drop for UnderWay {
 }
 
 impl Moving {
+    /// Whether nobody goes any more.
+    pub(super) fn out_is_over(&self) -> bool {
+        !self.out.load(Ordering::Acquire)
+    }
+
+    /// And nobody comes.
     pub(super) fn is_over(&self) -> bool {
-        !self.0.load(Ordering::Acquire)
+        self.out_is_over() && !self.in_.load(Ordering::Acquire)
     }
 
     /// The old process's part.
     pub(super) fn begin(&self, conversation: UnixStream, proxy: &Arc<Proxy>, scope: &Scope) {
-        self.0.store(true, Ordering::Release);
-        let (under_way, proxy) = (UnderWay(Arc::clone(&self.0)), Arc::clone(proxy));
+        self.out.store(true, Ordering::Release);
+        let (under_way, proxy) = (UnderWay(Arc::clone(&self.out)), Arc::clone(proxy));
+        let others = Arc::clone(&self.in_);
         scope.spawn("moving", async move {
             let _under_way = under_way;
             match channel(conversation) {
-                Ok(channel) => send(&channel, &proxy).await,
+                Ok(channel) => send(&channel, &proxy, &others).await,
                 Err(error) => tracing::warn!(%error, "clients stay here"),
             }
         });
@@ -69,8 +82,8 @@ fn channel(conversation: UnixStream) -> io::Result<Channel> {
     tokio::net::UnixStream::from_std(conversation).map(Channel::new)
 }
 
-/// Sends clients over until nobody is left, or nobody is there who could take them.
-async fn send(channel: &Channel, proxy: &Proxy) {
+/// Sends clients over until nobody is left and no `others` come, or nobody is there who could take them.
+async fn send(channel: &Channel, proxy: &Proxy, others: &AtomicBool) {
     if !matches!(channel.receive().await, Ok(Some(Message { body, .. })) if body == SERVES) {
         tracing::warn!("the process that took over is gone before it served; clients stay here");
         return;
@@ -80,7 +93,7 @@ async fn send(channel: &Channel, proxy: &Proxy) {
     let (mut moved, mut pace) = (0_u64, ASK_AGAIN.0);
     let mut gone = pin!(channel.receive());
     // Whose parcel is in the queue is counted until it is there.
-    while proxy.clients() > 0 || !parcels.is_empty() {
+    while others.load(Ordering::Acquire) || proxy.clients() > 0 || !parcels.is_empty() {
         tokio::select! {
             Some(parcel) = parcels.recv() => match pass(channel, &parcel).await {
                 Ok(()) => moved += 1,
@@ -122,13 +135,31 @@ fn take_in(proxy: &Proxy, parcel: Parcel) {
     }
 }
 
+/// Has an end when it is dropped.
+struct MovingIn(Upstream);
+
+impl Drop for MovingIn {
+    fn drop(&mut self) {
+        self.0.moves_in(false);
+    }
+}
+
 /// The new process's part: takes clients in until the other one has ended.
-pub(super) fn follow(conversation: UnixStream, proxy: &Arc<Proxy>, scope: &Scope) {
+pub(super) fn follow(
+    moving: &Moving,
+    conversation: UnixStream,
+    (proxy, upstream): (&Arc<Proxy>, &Upstream),
+    scope: &Scope,
+) {
+    moving.in_.store(true, Ordering::Release);
+    upstream.moves_in(true);
+    let ends = (UnderWay(Arc::clone(&moving.in_)), MovingIn(upstream.clone()));
     let (proxy, token) = (Arc::clone(proxy), scope.token());
     scope.spawn("moving in", async move {
+        let _ends = ends;
         tokio::select! {
             taken = receive(conversation, &proxy) => match taken {
-                Ok(moved) => tracing::info!(moved, "the process before has ended"),
+                Ok(moved) => tracing::info!(moved, "the process before sends no more clients"),
                 Err(error) => tracing::warn!(%error, "the process before does not send its clients"),
             },
             () = token.cancelled() => {}

@@ -28,6 +28,16 @@ impl PidFile {
             .map_err(|source| PoolError::PidFile { path: path.clone(), source })?;
         Ok(Self(Some(path)))
     }
+
+    /// Whether it could be written.
+    pub(super) fn check(name: &str) -> Result<(), PoolError> {
+        if name.is_empty() {
+            return Ok(());
+        }
+        let path = PathBuf::from(name);
+        let opened = fs::OpenOptions::new().append(true).create(true).open(&path);
+        opened.map(drop).map_err(|source| PoolError::PidFile { path, source })
+    }
 }
 
 fn own() -> i32 {

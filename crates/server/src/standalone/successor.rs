@@ -16,13 +16,15 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use dormouse_pgwire::backend::ErrorResponse;
 use dormouse_pgwire::frontend::Query;
 use dormouse_pgwire::startup::Startup;
 use dormouse_pgwire::{Encode, frame, limit, tag};
 use dormouse_proxy::Bound;
-use dormouse_proxy::upstream::Plan;
+use dormouse_proxy::upstream::{Encryption, Plan};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
+use super::pidfile::PidFile;
 use super::{PoolError, setting};
 
 /// Sockets that one process can hand over.
@@ -74,6 +76,9 @@ pub fn take_over(plan: &Plan) -> Result<Inherited, PoolError> {
     if plan.socket_directory.as_os_str().is_empty() {
         return Err(failed(io::Error::other("unix_socket_dir is needed for that")));
     }
+    // What can fail fails before the other one gives anything away.
+    Encryption::load(plan).map_err(PoolError::Plan)?;
+    PidFile::check(&setting(plan, "pidfile"))?;
     let path = plan.socket_directory.join(format!(".s.PGSQL.{}", setting(plan, "listen_port")));
     let nobody = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
     match UnixStream::connect(path) {
@@ -88,12 +93,12 @@ fn ask(mut stream: UnixStream) -> io::Result<Inherited> {
     let startup = Startup::new(OPERATOR).and_then(|it| it.with("database", OPERATOR));
     stream.write_all(&startup.map_err(io::Error::other)?.encode())?;
     let mut sockets = Vec::new();
-    until_ready(&stream, &mut sockets)?.then_some(()).ok_or_else(refuses)?;
+    until_ready(&stream, &mut sockets)?.map_err(|why| refuses(&why))?;
     stream.write_all(&Query::new("TAKEOVER CLIENTS").encode())?;
-    let with_clients = until_ready(&stream, &mut sockets)?;
+    let with_clients = until_ready(&stream, &mut sockets)?.is_ok();
     if !with_clients {
         stream.write_all(&Query::new("TAKEOVER").encode())?;
-        until_ready(&stream, &mut sockets)?.then_some(()).ok_or_else(refuses)?;
+        until_ready(&stream, &mut sockets)?.map_err(|why| refuses(&why))?;
     }
     let conversation = if with_clients { sockets.pop() } else { None };
     if sockets.is_empty() {
@@ -103,13 +108,13 @@ fn ask(mut stream: UnixStream) -> io::Result<Inherited> {
     Ok(Inherited { sockets, conversation: conversation.map(UnixStream::from) })
 }
 
-fn refuses() -> io::Error {
-    io::Error::other("the pooler that runs refuses")
+fn refuses(why: &str) -> io::Error {
+    io::Error::other(format!("the pooler that runs refuses: {why}"))
 }
 
-/// Reads up to ReadyForQuery, and keeps the sockets that come along. False: there was an error.
-fn until_ready(stream: &UnixStream, sockets: &mut Vec<OwnedFd>) -> io::Result<bool> {
-    let (mut unread, mut good) = (BytesMut::new(), true);
+/// Reads up to ReadyForQuery, and keeps the sockets that come along. With the words of an error, if there was one.
+fn until_ready(stream: &UnixStream, sockets: &mut Vec<OwnedFd>) -> io::Result<Result<(), String>> {
+    let (mut unread, mut said) = (BytesMut::new(), Ok::<(), String>(()));
     loop {
         let mut chunk = [0; CHUNK];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))];
@@ -121,15 +126,18 @@ fn until_ready(stream: &UnixStream, sockets: &mut Vec<OwnedFd>) -> io::Result<bo
             }
         }
         if got.bytes == 0 {
-            return Err(if good { io::ErrorKind::UnexpectedEof.into() } else { refuses() });
+            return Err(said.err().map_or_else(|| io::ErrorKind::UnexpectedEof.into(), |why| refuses(&why)));
         }
         unread.extend_from_slice(&chunk[..got.bytes]);
         while let Some(frame) =
             frame::take(&mut unread, limit::MAX_BACKEND_MESSAGE).map_err(io::Error::other)?
         {
             match frame.tag {
-                tag::backend::READY_FOR_QUERY => return Ok(good),
-                tag::backend::ERROR_RESPONSE => good = false,
+                tag::backend::READY_FOR_QUERY => return Ok(said),
+                tag::backend::ERROR_RESPONSE => {
+                    let error = ErrorResponse::decode(&frame.body).map_err(io::Error::other)?;
+                    said = Err(error.fields.message().to_owned());
+                }
                 _ => {}
             }
         }

@@ -40,6 +40,11 @@ impl Up<'_> {
         let again = !name.is_empty() && self.client.names.get(name).is_some();
         // In a failed transaction PostgreSQL refuses it before it looks at the name, and goes on.
         if again && self.common.strict && self.server.status != TxStatus::Failed {
+            if !self.server.expect.is_empty() {
+                // Whether it is in one tells what was sent before.
+                self.hurry(at, write);
+                return Ok(Fate::Stall);
+            }
             return Err(Violation::Taken(String::from_utf8_lossy(name).chars().take(MAX_NAME).collect()));
         }
         self.common.counters.client_parse_count +=

@@ -23,6 +23,8 @@ pub(in crate::pooled) enum Unopened {
     Refused(ClientError),
     /// Its server cannot be reached. It is tried again for as long as anybody waits.
     Away(ClientError),
+    /// Its server is full of connections that another process gives up in a moment. It is tried again soon.
+    Full(ClientError),
     /// PAUSE came.
     HeldUp,
 }
@@ -31,7 +33,7 @@ impl Unopened {
     /// What a client is told that needs this one.
     pub(in crate::pooled) fn into_error(self) -> ClientError {
         match self {
-            Self::Refused(error) | Self::Away(error) => error,
+            Self::Refused(error) | Self::Away(error) | Self::Full(error) => error,
             Self::HeldUp => ClientError::connection_lost(),
         }
     }
@@ -151,6 +153,10 @@ impl Inner {
                 self.refusal = Some(error);
                 let pause = self.limits.server_login_retry.max(RETRY_AT_MOST_EVERY);
                 self.books.put_off(opening, Some(now.plus(pause)), gate);
+            }
+            Unopened::Full(error) => {
+                self.refusal = Some(error);
+                self.books.put_off(opening, Some(now.plus(RETRY_AT_MOST_EVERY)), gate);
             }
             Unopened::HeldUp => self.books.put_off(opening, None, gate),
         }

@@ -1,6 +1,9 @@
 //! The client goes on in another process: see [`crate::handover`]. And how it comes in there.
 
+use std::cell::Cell;
 use std::task::Context;
+
+use dormouse_runtime::handoff::MAX_BODY;
 
 use super::{Ended, Phase, Session};
 use crate::handover::parcel::{Behind, Parcel, Pooled};
@@ -14,7 +17,11 @@ impl Session {
             Stage::Stays => Ok(()),
             Stage::Leaves => {
                 self.let_go("its client goes on in another process");
-                if self.pack_up() { Err(Ended::Moved) } else { Ok(()) }
+                if !self.pack_up() {
+                    return Ok(());
+                }
+                self.log_end("its client goes on in another process");
+                Err(Ended::Moved)
             }
             Stage::Ends => {
                 if !matches!(self.phase, Phase::Farewell) {
@@ -27,8 +34,9 @@ impl Session {
     }
 
     /// Packs the client if it rests without a backend. False: it stays, for now.
-    fn pack_up(&self) -> bool {
-        let rests = matches!(self.phase, Phase::Idle)
+    fn pack_up(&mut self) -> bool {
+        let rests = !self.stays
+            && matches!(self.phase, Phase::Idle)
             && self.leased.is_none()
             && self.input.is_empty()
             && self.outbox.is_empty()
@@ -39,7 +47,8 @@ impl Session {
             && self.client.is_between()
             && self.client.channels().is_empty()
             && self.stream.settle();
-        rests
+        let too_large = Cell::new(false);
+        let gone = rests
             && self.pool.wake.departure.take(|| {
                 let (unix, socket) = self.stream.movable()?;
                 let pooled = Pooled {
@@ -52,8 +61,12 @@ impl Session {
                     behind: self.behind(),
                 };
                 let body = pooled.pack(|out| self.client.pack(out));
-                Some(Parcel { body, files: vec![socket] })
-            })
+                too_large.set(body.len() > MAX_BODY);
+                (!too_large.get()).then(|| Parcel { body, files: vec![socket] })
+            });
+        // It would have to be packed again and again.
+        self.stays |= too_large.get();
+        gone
     }
 
     /// What an ordinary server behind the pool may want to see again.

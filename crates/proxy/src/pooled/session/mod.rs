@@ -116,6 +116,8 @@ pub(super) struct Session {
     watched: bool,
     /// Its mode is `statement`.
     no_blocks: bool,
+    /// It has too much to take along to another process.
+    stays: bool,
     /// It could not go on with its backend or give it back, because a cancel request was on its way.
     unsettled: bool,
     /// Its place among those who listen.
@@ -156,6 +158,7 @@ impl Session {
             greet: true,
             watched: false,
             no_blocks: false,
+            stays: false,
             unsettled: false,
             listening: None,
             journal: None,
