@@ -39,7 +39,7 @@ pub(super) struct Moving {
     /// To the next process.
     out: Arc<AtomicBool>,
     /// From the one before.
-    in_: Arc<AtomicBool>,
+    from_before: Arc<AtomicBool>,
 }
 
 /// Somebody may be, as long as this is there.
@@ -59,14 +59,14 @@ impl Moving {
 
     /// And nobody comes.
     pub(super) fn is_over(&self) -> bool {
-        self.out_is_over() && !self.in_.load(Ordering::Acquire)
+        self.out_is_over() && !self.from_before.load(Ordering::Acquire)
     }
 
     /// The old process's part.
     pub(super) fn begin(&self, conversation: UnixStream, proxy: &Arc<Proxy>, scope: &Scope) {
         self.out.store(true, Ordering::Release);
         let (under_way, proxy) = (UnderWay(Arc::clone(&self.out)), Arc::clone(proxy));
-        let others = Arc::clone(&self.in_);
+        let others = Arc::clone(&self.from_before);
         scope.spawn("moving", async move {
             let _under_way = under_way;
             match channel(conversation) {
@@ -151,9 +151,9 @@ pub(super) fn follow(
     (proxy, upstream): (&Arc<Proxy>, &Upstream),
     scope: &Scope,
 ) {
-    moving.in_.store(true, Ordering::Release);
+    moving.from_before.store(true, Ordering::Release);
     upstream.moves_in(true);
-    let ends = (UnderWay(Arc::clone(&moving.in_)), MovingIn(upstream.clone()));
+    let ends = (UnderWay(Arc::clone(&moving.from_before)), MovingIn(upstream.clone()));
     let (proxy, token) = (Arc::clone(proxy), scope.token());
     scope.spawn("moving in", async move {
         let _ends = ends;

@@ -18,7 +18,12 @@ fn what_was_not_prepared_does_not_exist_and_a_name_is_given_once() {
     }
     let mut link = strict(10);
     assert!(sent(&mut link, &Say::Parse(1, 7)).is_ok() && sent(&mut link, &Say::Bind(1)).is_ok());
-    assert_eq!(sent(&mut link, &Say::Parse(1, 8)), Err(Violation::Taken("s1".to_owned())));
+    // In a failed transaction it is PostgreSQL's to refuse, so it waits for what was sent before.
+    assert!(sent(&mut link, &Say::Parse(1, 8)).is_ok() && link.0.is_stalled());
+    let (client, server, common) = &mut link;
+    down(client, server, common, b"1\0\0\0\x042\0\0\0\x04", &mut Vec::new()).unwrap();
+    let again = up(client, server, common, &[], &mut Vec::new());
+    assert_eq!(again, Err(Violation::Taken("s1".to_owned())));
     // The unnamed statement is PostgreSQL's business.
     assert!(sent(&mut strict(10), &Say::Bind(0)).is_ok());
 }
