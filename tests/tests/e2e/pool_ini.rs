@@ -44,6 +44,20 @@ impl Pooler {
         std::fs::write(self.path("users.txt"), users).unwrap();
     }
 
+    /// A pool in front of a server, with one database `db`, these settings, and role `s` in its list.
+    pub(crate) fn started(foreign: &Foreign, settings: &str) -> Self {
+        let mut pooler = Self::new();
+        let db = format!("db = host=127.0.0.1 port={} dbname=postgres", foreign.port());
+        pooler.write(&db, settings, "\"s\" \"new\"\n");
+        pooler.start();
+        pooler
+    }
+
+    /// Where its own account may do everything.
+    pub(crate) fn console(&self) -> String {
+        self.dsn(&self.dir.path().display().to_string(), "pgbouncer", "''", "pgbouncer")
+    }
+
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(binary());
         command.arg("pool").args(["-q", "p.ini"]).current_dir(self.dir.path());

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use dormouse_compute::sandbox::process;
 use dormouse_runtime::task::Scope;
-use dormouse_tests::foreign::Foreign;
 use dormouse_tests::raw::{PROTOCOL_3_0, Raw, prefixed, startup};
 use rustix::process::Signal;
 use tokio::io::AsyncReadExt;
@@ -17,6 +16,9 @@ use crate::pool_ini::{Pooler, WITHIN, server};
 
 /// SSLRequest, behind its length.
 const ASK_FOR_TLS: [u8; 4] = [4, 0xd2, 0x16, 0x2f];
+
+/// Of most of the pools.
+const SETTINGS: &str = "auth_type = scram-sha-256\npool_mode = transaction";
 
 /// Starts a process in the place of the one that runs, which is returned.
 fn replace(pooler: &mut Pooler) -> Child {
@@ -29,7 +31,7 @@ fn replace(pooler: &mut Pooler) -> Child {
 
 /// The console's own account sees how many clients of the database the new process has.
 fn clients(pooler: &Pooler) -> usize {
-    let admin = pooler.dsn(&pooler.dir.path().display().to_string(), "pgbouncer", "''", "pgbouncer");
+    let admin = pooler.console();
     pooler.psql(&admin, "show clients").good().lines().filter(|line| line.contains("|db|")).count()
 }
 
@@ -54,18 +56,9 @@ async fn ask(client: &Client, sql: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_process_takes_the_sockets_over() {
     let Some(foreign) = server(15) else { return };
-    let mut pooler = Pooler::new();
-    pooler.write(
-        &format!("db = host=127.0.0.1 port={} dbname=postgres", foreign.port()),
-        "auth_type = scram-sha-256\npool_mode = transaction",
-        "\"s\" \"new\"\n",
-    );
-    pooler.start();
-    let mut old = pooler.child.take().unwrap();
+    let mut pooler = Pooler::started(&foreign, SETTINGS);
     let client = pooler.connect("s", "new", "db").await;
-    let mut command = pooler.command();
-    command.arg("-R").stdout(Stdio::piped());
-    pooler.start_with(command);
+    let mut old = replace(&mut pooler);
     for host in ["127.0.0.1".to_owned(), pooler.dir.path().display().to_string()] {
         assert_eq!(pooler.psql(&pooler.dsn(&host, "s", "new", "db"), "select 1").good(), "1", "{host}");
     }
@@ -181,17 +174,11 @@ async fn what_was_looked_up_goes_along_and_a_file_that_says_otherwise_counts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_stay_when_nobody_comes_for_them() {
     let Some(foreign) = server(15) else { return };
-    let mut pooler = Pooler::new();
-    pooler.write(
-        &format!("db = host=127.0.0.1 port={} dbname=postgres", foreign.port()),
-        "auth_type = scram-sha-256\npool_mode = transaction",
-        "\"s\" \"new\"\n",
-    );
-    pooler.start();
+    let mut pooler = Pooler::started(&foreign, SETTINGS);
     let client = pooler.connect("s", "new", "db").await;
     client.batch_execute("set work_mem = '77MB'").await.unwrap();
     // psql has no use for what comes along with the answer.
-    let admin = pooler.dsn(&pooler.dir.path().display().to_string(), "pgbouncer", "''", "pgbouncer");
+    let admin = pooler.console();
     pooler.psql(&admin, "takeover clients").good();
     pooler.wait_for_log("clients stay here");
     assert_eq!(ask(&client, "select current_setting('work_mem')").await, "77MB");
@@ -202,13 +189,7 @@ async fn clients_stay_when_nobody_comes_for_them() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_just_logging_in_is_let_in_and_follows() {
     let Some(foreign) = server(15) else { return };
-    let mut pooler = Pooler::new();
-    pooler.write(
-        &format!("db = host=127.0.0.1 port={} dbname=postgres", foreign.port()),
-        "auth_type = scram-sha-256\npool_mode = transaction",
-        "\"s\" \"new\"\n",
-    );
-    pooler.start();
+    let mut pooler = Pooler::started(&foreign, SETTINGS);
     let mut raw = Raw::open(pooler.port).await;
     // Without TLS the answer is one letter, and then it waits for the client's name.
     raw.send(&prefixed(&ASK_FOR_TLS)).await;
@@ -218,18 +199,6 @@ async fn who_is_just_logging_in_is_let_in_and_follows() {
     ends(old).await;
     raw.query("select 'there'").await;
     assert_eq!(raw.rows().await.unwrap(), ["there"]);
-}
-
-/// A pool of role `s` with these settings, and one database.
-fn started(foreign: &Foreign, settings: &str) -> Pooler {
-    let mut pooler = Pooler::new();
-    pooler.write(
-        &format!("db = host=127.0.0.1 port={} dbname=postgres", foreign.port()),
-        &format!("auth_type = scram-sha-256\npool_mode = transaction\n{settings}"),
-        "\"s\" \"new\"\n",
-    );
-    pooler.start();
-    pooler
 }
 
 async fn begun(pooler: &Pooler) -> Client {
@@ -243,7 +212,8 @@ async fn nobody_is_turned_away_on_the_way() {
     let Some(foreign) = server(15) else { return };
     // The old process has all connections that the role may have, and three clients where the new one takes one.
     foreign.sql("postgres", "alter role s connection limit 2");
-    let mut pooler = started(&foreign, "default_pool_size = 2\nmax_client_conn = 3");
+    let mut pooler =
+        Pooler::started(&foreign, &format!("{SETTINGS}\ndefault_pool_size = 2\nmax_client_conn = 3"));
     let written = std::fs::read_to_string(pooler.path("p.ini")).unwrap();
     let (one, two) = (begun(&pooler).await, begun(&pooler).await);
     let rests = Arc::new(pooler.connect("s", "new", "db").await);
@@ -255,7 +225,7 @@ async fn nobody_is_turned_away_on_the_way() {
     Scope::new().spawn("test-asker", async move {
         tell.send(ask(&asker, "select 'served'").await).unwrap();
     });
-    let admin = pooler.dsn(&pooler.dir.path().display().to_string(), "pgbouncer", "''", "pgbouncer");
+    let admin = pooler.console();
     pooler.psql(&admin, "disable db").good();
     tokio::time::sleep(Duration::from_millis(300)).await;
     for client in [&one, &two] {
@@ -271,7 +241,7 @@ async fn nobody_is_turned_away_on_the_way() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_cannot_start_takes_nothing_and_a_paused_one_gives_nothing() {
     let Some(foreign) = server(15) else { return };
-    let pooler = started(&foreign, "");
+    let pooler = Pooler::started(&foreign, SETTINGS);
     let written = std::fs::read_to_string(pooler.path("p.ini")).unwrap();
     let refused = |why: &str| {
         let said = pooler.command().arg("-R").output().unwrap();
@@ -292,7 +262,7 @@ async fn one_that_cannot_start_takes_nothing_and_a_paused_one_gives_nothing() {
         refused(why);
     }
     std::fs::write(pooler.path("p.ini"), written).unwrap();
-    let admin = pooler.dsn(&pooler.dir.path().display().to_string(), "pgbouncer", "''", "pgbouncer");
+    let admin = pooler.console();
     pooler.psql(&admin, "pause").good();
     let said = pooler.command().arg("-R").output().unwrap();
     assert!(String::from_utf8_lossy(&said.stderr).contains("RESUME first"));
@@ -303,7 +273,7 @@ async fn one_that_cannot_start_takes_nothing_and_a_paused_one_gives_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_works_for_long_passes_through_all_that_came_meanwhile() {
     let Some(foreign) = server(15) else { return };
-    let mut pooler = started(&foreign, "");
+    let mut pooler = Pooler::started(&foreign, SETTINGS);
     let works = begun(&pooler).await;
     let first = replace(&mut pooler);
     // It is asked to end as well, as scripts do; that is under way.

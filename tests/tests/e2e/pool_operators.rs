@@ -11,7 +11,6 @@ use dormouse_pgwire::Encode;
 use dormouse_pgwire::frontend::Query;
 use dormouse_pgwire::startup::Startup;
 use dormouse_pgwire::tag::frontend::TERMINATE;
-use dormouse_tests::foreign::Foreign;
 use dormouse_tests::note;
 use rustix::process::Signal;
 
@@ -21,15 +20,6 @@ const PGBOUNCER: &str = "/usr/sbin/pgbouncer";
 
 /// Answers that nobody reads, many more than a socket keeps.
 const UNREAD: usize = 100;
-
-/// A pool in front of a server, with these settings and one user.
-fn started(foreign: &Foreign, settings: &str) -> Pooler {
-    let mut pooler = Pooler::new();
-    let db = format!("db = host=127.0.0.1 port={} dbname=postgres", foreign.port());
-    pooler.write(&db, settings, "\"s\" \"new\"\n");
-    pooler.start();
-    pooler
-}
 
 #[test]
 fn a_first_query_that_fails_is_logged_and_keeps_nobody_out() {
@@ -58,7 +48,7 @@ fn a_first_query_that_fails_is_logged_and_keeps_nobody_out() {
 #[test]
 fn a_pgbouncer_that_would_take_over_gives_up_and_work_goes_on() {
     let Some(foreign) = server(15) else { return };
-    let pooler = started(&foreign, "auth_type = scram-sha-256");
+    let pooler = Pooler::started(&foreign, "auth_type = scram-sha-256");
     let dir = pooler.dir.path().display().to_string();
     let admin = |sql: &str| pooler.psql(&pooler.dsn(&dir, "pgbouncer", "''", "pgbouncer"), sql);
     assert!(admin("show fds").bad().contains("without -R"));
@@ -84,8 +74,10 @@ fn a_pgbouncer_that_would_take_over_gives_up_and_work_goes_on() {
 #[test]
 fn who_has_left_the_console_takes_no_place_from_others() {
     let Some(foreign) = server(15) else { return };
-    let pooler =
-        started(&foreign, "auth_type = scram-sha-256\nstats_users = s\nmax_db_client_connections = 1");
+    let pooler = Pooler::started(
+        &foreign,
+        "auth_type = scram-sha-256\nstats_users = s\nmax_db_client_connections = 1",
+    );
     let path = pooler.path(&format!(".s.PGSQL.{}", pooler.port));
     let looks = || pooler.psql(&pooler.dsn("127.0.0.1", "s", "new", "pgbouncer"), "show version");
     // It asks for much, reads nothing and says goodbye, which cannot be heard while the answers are not taken.
@@ -105,8 +97,10 @@ fn who_has_left_the_console_takes_no_place_from_others() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_operators_see_and_what_the_log_has_of_them() {
     let Some(foreign) = server(15) else { return };
-    let mut pooler =
-        started(&foreign, "auth_type = scram-sha-256\npool_mode = transaction\nquery_wait_timeout = 1");
+    let mut pooler = Pooler::started(
+        &foreign,
+        "auth_type = scram-sha-256\npool_mode = transaction\nquery_wait_timeout = 1",
+    );
     let dir = pooler.dir.path().display().to_string();
     let admin = |sql: &str| {
         let dsn = pooler.dsn(&dir, "pgbouncer", "''", "pgbouncer") + " application_name=watch";

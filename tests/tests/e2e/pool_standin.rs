@@ -397,13 +397,7 @@ fn a_database_that_was_made_since_is_found() {
 #[tokio::test]
 async fn a_taken_name_in_a_failed_transaction_is_postgresqls_to_refuse() {
     let Some(foreign) = server(15) else { return };
-    let mut pooler = Pooler::new();
-    pooler.write(
-        &format!("db = host=127.0.0.1 port={} dbname=postgres", foreign.port()),
-        "auth_type = scram-sha-256\npool_mode = transaction",
-        "\"s\" \"new\"\n",
-    );
-    pooler.start();
+    let pooler = Pooler::started(&foreign, "auth_type = scram-sha-256\npool_mode = transaction");
     let mut raw = Raw::open(pooler.port).await;
     raw.login(&startup(PROTOCOL_3_0, &[("user", "s"), ("database", "db")]), "new").await.unwrap();
     let prepare = Say::new().parse("s1", "select 1").sync();

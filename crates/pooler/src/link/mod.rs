@@ -17,8 +17,9 @@
 //! Most messages pass as they are: a chunk in which nothing has to change is not copied ([`Sent::AsItIs`]).
 //!
 //! In reading order: [`expect`], [`client`], [`server`], [`up`], [`down`], [`failure`] (an error in a pipeline),
-//! `portal`, `naming` (in session mode statements have the client's own names), [`replay`] (settings), [`inspect`] (what did this transaction leave behind?), `baggage` (a client moves to another
-//! process).
+//! `portal` (what is bound), `naming` (in session mode statements have the client's own names), [`replay`] (settings),
+//! [`inspect`] (what did this transaction leave behind?), `resets` (which custom settings were reset in it), `baggage` (a
+//! client moves to another process).
 
 mod again;
 mod baggage;

@@ -21,7 +21,7 @@ const LATER: Stateful = Stateful::ANYTHING.with(Stateful::RELEASE).with(Stateful
 const ROWS: [&[u8]; 4] = [b"SELECT ", b"INSERT ", b"UPDATE ", b"DELETE "];
 
 /// What may set a setting that was reset.
-const RESETS: Stateful = Stateful::ANYTHING.with(Stateful::EXECUTES).with(Stateful::RESET);
+const SETS: Stateful = Stateful::ANYTHING.with(Stateful::EXECUTES).with(SETTINGS);
 
 /// Changes of settings in one text that are followed one by one: a text of nothing else may have millions.
 const MAX_FOLLOWED: usize = 1000;
@@ -179,8 +179,8 @@ impl Down<'_> {
 
     /// Notes what was left behind: at once when the text tells all, else to be asked about.
     fn leaves(&mut self, stateful: Stateful, text: &[u8], alone: bool) {
-        let (resets, may_matter) = (&mut self.server.under_way.resets, RESETS.with(SETTINGS));
-        if stateful.any(Stateful::RESET) || !resets.is_empty() && stateful.any(may_matter) {
+        let resets = &mut self.server.under_way.resets;
+        if stateful.any(Stateful::RESET) || !resets.is_empty() && stateful.any(SETS) {
             resets.note(text);
         }
         if stateful.any(Stateful::DISCARD_ALL) {

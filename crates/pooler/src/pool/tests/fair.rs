@@ -266,23 +266,20 @@ fn whoever_comes_into_line_by_itself_has_room_made_as_well() {
 
 #[test]
 fn nothing_is_closed_for_who_cannot_use_it() {
+    let nothing_goes = |mut world: World| {
+        world.once(0, 1);
+        world.once(1, 300);
+        world.run(20);
+        world.once(1, 1);
+        world.run(150);
+        assert_eq!((world.evicted, world.caps.held(&"all")), (0, 2));
+    };
     // The second pool is full by its own size, and the cap is full as well.
     let mut world = World::new(&[&["all"], &["all"]], &[("all", 2)]);
     world.limits.pool_size = 1;
-    world.once(0, 1);
-    world.once(1, 300);
-    world.run(20);
-    world.once(1, 1);
-    world.run(150);
-    assert_eq!((world.evicted, world.caps.held(&"all")), (0, 2));
+    nothing_goes(world);
     // Under two caps it has no room under one of them, whatever goes from the other: that one's backend is busy.
-    let mut world = World::new(&[&["all"], &["all", "b"]], &[("all", 2), ("b", 1)]);
-    world.once(0, 1);
-    world.once(1, 300);
-    world.run(20);
-    world.once(1, 1);
-    world.run(150);
-    assert_eq!((world.evicted, world.caps.held(&"all")), (0, 2));
+    nothing_goes(World::new(&[&["all"], &["all", "b"]], &[("all", 2), ("b", 1)]));
 }
 
 #[test]
