@@ -27,7 +27,7 @@ use rustix::process::Signal;
 use crate::error::Error;
 use crate::server::Compute;
 use crate::session::Login;
-use crate::stop;
+use crate::{stop, tool};
 
 /// A bare start that takes longer is broken.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -50,6 +50,8 @@ pub(crate) struct Bare {
     root: PathBuf,
     sockets: PathBuf,
     port: u16,
+    /// Whether it runs in a session of its own.
+    is_service: bool,
 }
 
 /// A running one. Dropping it ends it.
@@ -102,11 +104,12 @@ impl Bare {
             root: root.to_owned(),
             sockets: sockets.to_owned(),
             port: PORT,
+            is_service: false,
         })
     }
 
     /// Lets it listen on TCP too, on `port` of this machine, with passwords; on its socket it still trusts
-    /// everybody. `settings` win over the compute's.
+    /// everybody. `settings` win over the compute's. From then on it is a service, see [`tool::in_session`].
     ///
     /// # Errors
     /// When its list of who may log in cannot be written.
@@ -125,6 +128,7 @@ impl Bare {
             self.arguments.extend(["-c".to_owned(), format!("{name}={value}")]);
         }
         self.port = port;
+        self.is_service = true;
         Ok(())
     }
 
@@ -142,7 +146,8 @@ impl Bare {
         }
         let (program, arguments) = (self.program.clone(), self.arguments.clone());
         let (root, sockets, port) = (root.to_owned(), root.join("s"), self.port);
-        let copy = Self { program, arguments, identity: self.identity, root, sockets, port };
+        let (identity, is_service) = (self.identity, self.is_service);
+        let copy = Self { program, arguments, identity, root, sockets, port, is_service };
         copy.make_socket_dir()?;
         Ok(copy)
     }
@@ -192,7 +197,7 @@ impl Bare {
             .map_err(|e| Error::System { what: "watch a data directory".into(), source: e.into() })?;
         let log = File::options().create(true).append(true).open(self.root.join("log"));
         let log = log.map_err(Error::system("open a log"))?;
-        let mut command = Command::new(&self.program);
+        let mut command = self.command();
         if !self.identity.is_current() {
             command.uid(self.identity.uid).gid(self.identity.gid);
         }
@@ -204,13 +209,21 @@ impl Bare {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
-            .process_group(0)
             .spawn()
             .map_err(Error::system("start postgres"))?;
         let mut running =
             Running { child, socket: self.socket_dir().join(format!(".s.PGSQL.{}", self.port)), watch };
         running.until_ready(&self.data())?;
         Ok(running)
+    }
+
+    fn command(&self) -> Command {
+        if self.is_service {
+            return tool::in_session(&self.program);
+        }
+        let mut command = Command::new(&self.program);
+        command.process_group(0);
+        command
     }
 
     /// The compute's arguments with our paths.

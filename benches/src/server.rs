@@ -7,9 +7,8 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use dormouse_api::client::{self, Call};
@@ -27,7 +26,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 use crate::session::Login;
-use crate::{stop, talk};
+use crate::{stop, talk, tool};
 
 /// A first start makes a template, which takes seconds on a busy machine.
 const READY_WITHIN: Duration = Duration::from_secs(90);
@@ -105,7 +104,7 @@ impl Server {
     ) -> Result<Self, Error> {
         let (data, log) = (root.join("data"), root.join("server.log"));
         let log_file = fs::File::create(&log).map_err(Error::system("make a log file"))?;
-        let child = Command::new(binary)
+        let child = tool::in_session(binary)
             .args(["up", "--output", "json", "--pg-port", "0", "--http-port", "0", "--data"])
             .arg(&data)
             .args(options)
@@ -113,7 +112,6 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log_file)
-            .process_group(0)
             .spawn()
             .map_err(Error::system("start the server"))?;
         let agent = ureq::Agent::config_builder()

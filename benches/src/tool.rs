@@ -1,4 +1,4 @@
-//! Other people's programs: run to their end, with their processor time.
+//! Programs: others' run to their end, with their processor time; daemons in a session of their own.
 
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -27,9 +27,29 @@ pub(crate) struct Took {
 
 /// A program that is run as `identity`, with no more of our environment than it needs.
 pub(crate) fn command(program: &Path, identity: Identity) -> Command {
-    let mut command = Command::new(program);
+    let mut command = plain(Command::new(program), identity);
+    command.process_group(0);
+    command
+}
+
+/// The same for a daemon, see [`in_session`].
+pub(crate) fn service(program: &Path, identity: Identity) -> Command {
+    plain(in_session(program), identity)
+}
+
+/// A program as a service manager starts it: in a session of its own, under the number of the process that is
+/// started. Linux shares processors out between sessions first (`man 7 sched`, autogroup): a daemon that is in the
+/// session of its load is one among its many threads, as it is nowhere but in a benchmark. Not for what is timed from
+/// its start: it begins with another program, and must not be made the leader of a process group before that.
+pub(crate) fn in_session(program: &Path) -> Command {
+    let mut command = Command::new("setsid");
+    command.arg(program);
+    command
+}
+
+fn plain(mut command: Command, identity: Identity) -> Command {
     command.env_clear().envs([("PATH", "/usr/local/bin:/usr/bin:/bin"), ("LC_ALL", "C.UTF-8")]);
-    command.current_dir("/").stdin(Stdio::null()).process_group(0);
+    command.current_dir("/").stdin(Stdio::null());
     if !identity.is_current() {
         command.uid(identity.uid).gid(identity.gid);
     }

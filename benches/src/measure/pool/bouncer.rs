@@ -1,4 +1,4 @@
-//! A pooler in front of a bare PostgreSQL: PgBouncer as it comes, or Dormouse in its place, with the same file.
+//! A pooler in front of a PostgreSQL: PgBouncer as it comes, or Dormouse in its place, with the same file.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -8,10 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
+use dormouse_compute::sandbox::identity::Identity;
 use dormouse_compute::sandbox::process;
 use rustix::process::Signal;
 
-use crate::bare::{self, Bare};
 use crate::error::Error;
 use crate::{stop, tool};
 
@@ -59,14 +59,20 @@ fn major_and_minor(version: &str) -> Option<(u32, u32)> {
     Some((numbers.next()??, numbers.next()??))
 }
 
-/// What clients of both poolers come to.
+/// What clients of a pooler come to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Behind<'a> {
-    /// The server.
-    pub(super) bare: &'a Bare,
-    /// Its port.
+    /// Whom the server runs as; so does the pooler.
+    pub(super) identity: Identity,
+    /// The directory of the server's socket, where it trusts everybody.
+    pub(super) sockets: &'a Path,
+    /// The port in the socket's name.
     pub(super) port: u16,
-    /// How its owner logs in.
+    /// Who logs in.
+    pub(super) role: &'a str,
+    /// Where to.
+    pub(super) database: &'a str,
+    /// How.
     pub(super) verifier: &'a str,
 }
 
@@ -81,7 +87,7 @@ pub(super) fn pgbouncer(behind: Behind<'_>, pool: u32) -> Result<Bouncer, Error>
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
     let version = said.split_whitespace().nth(1).unwrap_or_default().to_owned();
     let prepares = major_and_minor(&version).is_some_and(|version| version >= PREPARED_SINCE);
-    Bouncer::start(tool::command(program, behind.bare.identity()), behind, pool, version, prepares)
+    Bouncer::start(tool::service(program, behind.identity), behind, pool, version, prepares)
 }
 
 /// `dormouse pool` in its place.
@@ -89,7 +95,7 @@ pub(super) fn pgbouncer(behind: Behind<'_>, pool: u32) -> Result<Bouncer, Error>
 /// # Errors
 /// When it does not start.
 pub(super) fn in_its_place(binary: &Path, behind: Behind<'_>, pool: u32) -> Result<Bouncer, Error> {
-    let mut command = tool::command(binary, behind.bare.identity());
+    let mut command = tool::service(binary, behind.identity);
     command.arg("pool");
     Bouncer::start(command, behind, pool, String::new(), true)
 }
@@ -97,22 +103,22 @@ pub(super) fn in_its_place(binary: &Path, behind: Behind<'_>, pool: u32) -> Resu
 impl Bouncer {
     fn start(
         mut command: Command,
-        Behind { bare, port: server_port, verifier }: Behind<'_>,
+        behind: Behind<'_>,
         pool: u32,
         version: String,
         prepares: bool,
     ) -> Result<Self, Error> {
         let dir = crate::measure::storm::passable_dir()?;
         let port = free_port()?;
-        let config = config(bare, server_port, port, pool, prepares, dir.path());
+        let config = config(behind, port, pool, prepares, dir.path());
         let write = |name: &str, text: &str| {
             let path = dir.path().join(name);
             fs::write(&path, text)?;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-            bare.identity().own(&path)
+            behind.identity.own(&path)
         };
         write("pgbouncer.ini", &config)
-            .and_then(|()| write("users", &format!("\"{}\" \"{verifier}\"\n", bare::SEED.0)))
+            .and_then(|()| write("users", &format!("\"{}\" \"{}\"\n", behind.role, behind.verifier)))
             .and_then(|()| write("log", ""))
             .map_err(Error::system("write a pooler's configuration"))?;
         command.arg(dir.path().join("pgbouncer.ini")).stdout(Stdio::null()).stderr(Stdio::null());
@@ -146,10 +152,9 @@ impl Bouncer {
 }
 
 /// Defaults but for what the comparison needs.
-fn config(bare: &Bare, server_port: u16, port: u16, pool: u32, prepares: bool, dir: &Path) -> String {
-    let sockets = bare.socket_dir().display();
-    let dir = dir.display();
-    let database = bare::SEED.1;
+fn config(behind: Behind<'_>, port: u16, pool: u32, prepares: bool, dir: &Path) -> String {
+    let Behind { sockets, port: server_port, database, .. } = behind;
+    let (sockets, dir) = (sockets.display(), dir.display());
     let prepared = if prepares { format!("max_prepared_statements = {PREPARED}\n") } else { String::new() };
     format!(
         "[databases]\n{database} = host={sockets} port={server_port} dbname={database}\n\

@@ -13,14 +13,23 @@ const TPS_RATIO: f64 = 1.0;
 const CPU_RATIO: f64 = 1.0;
 const P99_RATIO: f64 = 1.0;
 
-/// The order of the ways in the first round; in each next one every way is replaced by the one behind it. A run leaves
-/// something to the next (pages that are not written yet, a checkpoint that is due), so in four rounds, or a multiple,
-/// every way comes once at each place and once behind each other way. With fewer rounds, as crowds have, that is so in
+/// The order of the ways in the first round; in each next one every way is replaced by the one behind it, and every
+/// second one runs backwards. A run leaves something to the next (pages that are not written yet, a checkpoint that is
+/// due), so in ten rounds every way comes as often at each place, and behind every other way. With fewer, that is so in
 /// part.
-const ORDER: [usize; WAYS.len()] = [0, 1, 3, 2];
+const ORDER: [usize; WAYS.len()] = [0, 1, 3, 2, 4];
 
 /// Ours.
 const OURS: [Way; 2] = [Way::InPlace, Way::Dormouse];
+
+/// The ways in the order of a round.
+fn order(turn: usize) -> impl Iterator<Item = usize> {
+    let count = ORDER.len();
+    (0..count).map(move |place| {
+        let place = if turn.is_multiple_of(2) { place } else { count - 1 - place };
+        (turn + ORDER[place]) % count
+    })
+}
 
 /// A figure of a run.
 type Figure = fn(&Run) -> f64;
@@ -50,7 +59,7 @@ pub(super) fn measure(stage: &Stage, plan: &Plan) -> Result<Found, Error> {
     let compare = |case: &Case| Compared { case: *case, ways: WAYS.map(|way| new(way, *case)).into() };
     let mut all: Vec<Compared> = plan.cases.iter().map(compare).collect();
     for round in 0..plan.rounds {
-        talk::say(&format!("pool: round {} of {}, {} cases by four ways", round + 1, plan.rounds, all.len()));
+        talk::say(&format!("pool: round {} of {}, {} cases by five ways", round + 1, plan.rounds, all.len()));
         for (turn, compared) in all.iter_mut().enumerate() {
             if !compared.case.is_crowd() || round < plan.crowd_rounds {
                 compared.round(stage, plan.seconds, round + turn)?;
@@ -63,7 +72,7 @@ pub(super) fn measure(stage: &Stage, plan: &Plan) -> Result<Found, Error> {
 /// What a way does not offer.
 fn refusal(stage: &Stage, case: Case, way: Way) -> Option<String> {
     match way {
-        Way::Bouncer if case.mode == "prepared" && !stage.bouncer.prepares => {
+        Way::Bouncer | Way::BouncerToo if case.mode == "prepared" && !stage.bouncer.prepares => {
             Some(format!("not offered by this version ({})", stage.bouncer.version))
         }
         Way::Dormouse if case.is_crowd() && !stage.pools => Some("the pooled name does not pool".into()),
@@ -74,10 +83,9 @@ fn refusal(stage: &Stage, case: Case, way: Way) -> Option<String> {
 impl Compared {
     /// Each way once, in another [`ORDER`] each time.
     fn round(&mut self, stage: &Stage, seconds: u32, turn: usize) -> Result<(), Error> {
-        let count = self.ways.len();
-        for step in ORDER {
+        for way in order(turn) {
             stop::check()?;
-            let runs = &mut self.ways[(turn + step) % count];
+            let runs = &mut self.ways[way];
             if runs.trouble.is_some() {
                 continue;
             }
@@ -122,7 +130,7 @@ impl Compared {
         }
         let of = |figure: Figure| median(&runs.runs.iter().map(figure).collect::<Vec<_>>());
         let direct = self.ratio(runs.way, Way::Direct, |run| run.tps).unwrap_or_default();
-        let is_ours = OURS.contains(&runs.way);
+        let rival = runs.way.rival();
         Row {
             what: name,
             unit: "tps",
@@ -134,18 +142,18 @@ impl Compared {
                 ("postgres CPU µs", of(|run| run.postgres_us)),
                 ("of direct", direct),
             ],
-            baseline: is_ours.then(|| Way::Bouncer.name().to_owned()),
-            ratio: is_ours.then(|| self.ratio(runs.way, Way::Bouncer, |run| run.tps)).flatten(),
+            baseline: rival.map(|rival| rival.name().to_owned()),
+            ratio: rival.and_then(|rival| self.ratio(runs.way, rival, |run| run.tps)),
         }
     }
 
-    /// Against PgBouncer, where it takes part.
+    /// Against PgBouncer before the same server, where it takes part.
     fn targets(&self) -> impl Iterator<Item = Target> {
         OURS.into_iter().flat_map(|way| self.targets_of(way))
     }
 
     fn targets_of(&self, way: Way) -> Vec<Target> {
-        let ratio = |figure: Figure| self.ratio(way, Way::Bouncer, figure);
+        let ratio = |figure: Figure| self.ratio(way, way.rival()?, figure);
         let name = |figure: &str| format!("{}: {}: {figure}, times PgBouncer", self.case.name(), way.name());
         let tps = ratio(|run| run.tps).map(|got| Target::at_least(&name("tps"), got, TPS_RATIO, "×"));
         let cpu =
@@ -182,19 +190,23 @@ fn report(all: &[Compared], stage: &Stage, plan: &Plan) -> Found {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::collections::HashMap;
 
     use super::*;
 
     #[test]
-    fn every_way_comes_behind_every_other() {
-        let rounds = (0..WAYS.len()).map(|turn| ORDER.map(|step| (turn + step) % WAYS.len()));
-        let rounds: Vec<_> = rounds.collect();
-        let behind: HashSet<_> =
-            rounds.iter().flat_map(|order| order.windows(2).map(|two| (two[0], two[1]))).collect();
+    fn every_way_comes_as_often_at_each_place_and_behind_every_other() {
+        let rounds: Vec<Vec<usize>> = (0..2 * WAYS.len()).map(|turn| order(turn).collect()).collect();
+        let mut behind = HashMap::new();
+        for two in rounds.iter().flat_map(|order| order.windows(2)) {
+            *behind.entry((two[0], two[1])).or_insert(0) += 1;
+        }
         assert_eq!(behind.len(), WAYS.len() * (WAYS.len() - 1));
-        let first: HashSet<_> = rounds.iter().map(|order| order[0]).collect();
-        assert_eq!(first.len(), WAYS.len());
+        assert!(behind.values().all(|times| *times == 2));
+        for place in 0..WAYS.len() {
+            let often = |way| rounds.iter().filter(|order| order[place] == way).count();
+            assert!((0..WAYS.len()).all(|way| often(way) == 2));
+        }
     }
 
     fn runs(way: Way, tps: &[f64], trouble: Option<&str>) -> Runs {
@@ -213,20 +225,22 @@ mod tests {
     fn rounds_are_compared_with_themselves() {
         let ways = vec![
             runs(Way::Direct, &[100.0, 10.0, 50.0], None),
-            runs(Way::Bouncer, &[50.0, 5.0, 20.0], None),
+            runs(Way::Bouncer, &[500.0, 500.0, 500.0], None),
+            runs(Way::BouncerToo, &[50.0, 5.0, 20.0], None),
             runs(Way::Dormouse, &[60.0, 6.0, 10.0], None),
         ];
         let compared = Compared { case: case::few()[0], ways };
-        assert_eq!(compared.ratio(Way::Dormouse, Way::Bouncer, |run| run.tps), Some(1.2));
+        assert_eq!(compared.ratio(Way::Dormouse, Way::BouncerToo, |run| run.tps), Some(1.2));
         assert_eq!(compared.targets().count(), 3);
-        assert_eq!(compared.rows().last().unwrap().ratio, Some(1.2));
+        let last = compared.rows().last().unwrap();
+        assert_eq!((last.ratio, last.baseline.as_deref()), (Some(1.2), Some(Way::BouncerToo.name())));
     }
 
     #[test]
     fn who_takes_no_part_is_no_target() {
         let ways = vec![
             runs(Way::Direct, &[100.0], None),
-            runs(Way::Bouncer, &[], Some("not offered by this version")),
+            runs(Way::BouncerToo, &[], Some("not offered by this version")),
             runs(Way::Dormouse, &[60.0], None),
         ];
         let compared = Compared { case: case::few()[0], ways };

@@ -8,9 +8,11 @@
 //!  woken      an open pooled client asks a database that sleeps, beside a new connection to it
 //! ```
 //!
-//! [`stage`] is what runs: a Dormouse server, and a bare PostgreSQL with the same program, settings and data
-//! for the other two ways. All clients come by TCP with the same SCRAM verifier; both poolers reach their
-//! server by its Unix socket without a password. [`case`] and [`meter`] are one pgbench run and what is
+//! [`stage`] is what runs: a Dormouse server, and a bare PostgreSQL with the same program, settings and data.
+//! PgBouncer is before both, so that each of ours has a rival with the same server: `dormouse pool` that of the bare
+//! one, and the pooled name that of the compute, whose sandbox costs something that is no pooler's. All clients come
+//! by TCP with the same SCRAM verifier; all poolers reach their server by its Unix socket without a password. Each is in a
+//! session of its own, as under a service manager ([`crate::tool::in_session`]). [`case`] and [`meter`] are one pgbench run and what is
 //! read off it. Rounds are interleaved and their order rotates; what is compared are ratios within a round.
 //! [`instructions`] is a part of its own: no clock, no noise, only the bytes' way through the pooler ([`walk`]).
 
@@ -91,7 +93,7 @@ impl Plan {
         Self {
             scale: 10,
             seconds: args.seconds_or(SECONDS),
-            rounds: 4,
+            rounds: 5,
             crowd_rounds: 2,
             cases: case::all(),
             idle_clients: 10_000,
@@ -139,9 +141,9 @@ pub(crate) fn run(binary: &Path, args: &Args) -> Result<PartReport, Error> {
         found.extend(woken::measure(&stage, &plan)?);
     }
     found.notes.extend([
-        format!("direct: TCP to a bare PostgreSQL; PgBouncer {}: transaction mode, in front of the same", stage.bouncer.version),
-        "everybody logs in with SCRAM (of one round, from PostgreSQL 16 on), once per pgbench client but with one connection per transaction; both poolers reach their server by its Unix socket, trusted".into(),
-        "pgbench, pooler and server share the processors; ratios are medians of those within a round; CPU is counted from when all had logged in".into(),
+        format!("direct: TCP to a bare PostgreSQL; PgBouncer {}: transaction mode, in front of the same, and once more in front of the one that Dormouse runs, which is in a sandbox", stage.bouncer.version),
+        "everybody logs in with SCRAM (of one round, from PostgreSQL 16 on), once per pgbench client but with one connection per transaction; all poolers reach their server by its Unix socket, trusted".into(),
+        "pgbench, poolers and servers share the processors, each in a session of its own; ratios are medians of those within a round; CPU is counted from when all had logged in".into(),
     ]);
     Ok(PartReport { name: "pool", sections: found.sections, targets: found.targets, notes: found.notes })
 }

@@ -1,4 +1,4 @@
-//! What runs while the pool is measured: a Dormouse server, a bare PostgreSQL, PgBouncer before that.
+//! What runs while the pool is measured: a Dormouse server, a bare PostgreSQL, PgBouncer before both.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
+use dormouse_compute::sandbox::identity::Identity;
 
 use super::bouncer::{self, Behind, Bouncer};
 use super::logins::Logins;
@@ -22,6 +23,9 @@ const POOLED: &str = "-pooler";
 
 /// The bare server has room for the clients of every case.
 const SERVER_CONNECTIONS: u32 = 1100;
+
+/// The port in the name of a compute's socket.
+const COMPUTE_PORT: u16 = 5432;
 
 /// How long the consequences of a case are waited for, and how often they are looked at.
 const SETTLE_WITHIN: Duration = Duration::from_secs(10);
@@ -39,12 +43,14 @@ pub(super) enum Way {
     Bouncer,
     /// Through Dormouse in PgBouncer's place: the same file, the same server behind it.
     InPlace,
+    /// Through PgBouncer to the server that Dormouse runs, past Dormouse.
+    BouncerToo,
     /// Through a Dormouse that runs the database too, by the pooled name.
     Dormouse,
 }
 
 /// All of them.
-pub(super) const WAYS: [Way; 4] = [Way::Direct, Way::Bouncer, Way::InPlace, Way::Dormouse];
+pub(super) const WAYS: [Way; 5] = [Way::Direct, Way::Bouncer, Way::InPlace, Way::BouncerToo, Way::Dormouse];
 
 impl Way {
     /// In tables.
@@ -53,8 +59,23 @@ impl Way {
             Way::Direct => "direct",
             Way::Bouncer => "PgBouncer",
             Way::InPlace => "dormouse pool",
+            Way::BouncerToo => "PgBouncer to Dormouse's server",
             Way::Dormouse => "Dormouse",
         }
+    }
+
+    /// The way of ours that this one is, and which of PgBouncer's leads to the same server.
+    pub(super) fn rival(self) -> Option<Way> {
+        match self {
+            Way::Direct | Way::Bouncer | Way::BouncerToo => None,
+            Way::InPlace => Some(Way::Bouncer),
+            Way::Dormouse => Some(Way::BouncerToo),
+        }
+    }
+
+    /// Whether the server at its end is the one that Dormouse runs.
+    fn is_ours(self) -> bool {
+        matches!(self, Way::BouncerToo | Way::Dormouse)
     }
 }
 
@@ -69,6 +90,8 @@ pub(super) struct Stage {
     pub(super) bouncer: Bouncer,
     /// Before the same.
     in_place: Bouncer,
+    /// Before the server that Dormouse runs.
+    bouncer_too: Bouncer,
     /// Whether the pooled name shares backends.
     pub(super) pools: bool,
     /// How long its clients take to log in.
@@ -102,15 +125,21 @@ impl Stage {
         let port = bouncer::free_port()?;
         bare.listen(port, &[("max_connections", SERVER_CONNECTIONS.to_string())])?;
         let running = bare.boot()?;
-        let verifier = set_password(&running, &place.password)?;
-        let behind = Behind { bare: &bare, port, verifier: &verifier };
-        let bouncer = bouncer::pgbouncer(behind, super::POOL)?;
-        let in_place = bouncer::in_its_place(binary, behind, super::POOL)?;
+        let (bouncer, in_place) = {
+            let mut session = session::over_unix(running.socket(), &bare::superuser())?;
+            ease_password(&mut session, bare::SEED.0, &place.password)?;
+            let verifier = verifier(&mut session, bare::SEED.0)?;
+            let (identity, sockets, (role, database)) = (bare.identity(), bare.socket_dir(), bare::SEED);
+            let behind = Behind { identity, sockets, port, role, database, verifier: &verifier };
+            (bouncer::pgbouncer(behind, super::POOL)?, bouncer::in_its_place(binary, behind, super::POOL)?)
+        };
+        let bouncer_too = before_compute(&compute, &place)?;
         let mut stage = Self {
             server,
             place,
             bouncer,
             in_place,
+            bouncer_too,
             pools: false,
             logins: Mutex::default(),
             compute,
@@ -143,6 +172,7 @@ impl Stage {
             Way::Direct => SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)),
             Way::Bouncer => self.bouncer.address,
             Way::InPlace => self.in_place.address,
+            Way::BouncerToo => self.bouncer_too.address,
             Way::Dormouse => self.place.address,
         }
     }
@@ -153,16 +183,17 @@ impl Stage {
             Way::Direct => None,
             Way::Bouncer => Some(self.bouncer.pid()),
             Way::InPlace => Some(self.in_place.pid()),
+            Way::BouncerToo => Some(self.bouncer_too.pid()),
             Way::Dormouse => Some(self.server.pid()),
         }
     }
 
     /// The postmaster at the end of a way, and its directory.
     pub(super) fn postgres(&self, way: Way) -> (u32, std::path::PathBuf) {
-        match way {
-            Way::Direct | Way::Bouncer | Way::InPlace => (self.running.pid(), self.bare.data()),
-            Way::Dormouse => (self.compute.pid, self.compute.data().map(Path::to_owned).unwrap_or_default()),
+        if way.is_ours() {
+            return (self.compute.pid, self.compute.data().map(Path::to_owned).unwrap_or_default());
         }
+        (self.running.pid(), self.bare.data())
     }
 
     fn pooled_name(&self) -> String {
@@ -176,6 +207,7 @@ impl Stage {
     pub(super) fn login(&self, way: Way) -> Result<Login, Error> {
         let plain = match way {
             Way::Direct | Way::Bouncer | Way::InPlace => bare::login(),
+            Way::BouncerToo => Login { endpoint: None, ..self.place.login.clone() },
             Way::Dormouse => Login { endpoint: Some(self.pooled_name()), ..self.place.login.clone() },
         };
         plain.salted(self.address(way), &self.place.password)
@@ -186,7 +218,7 @@ impl Stage {
     /// # Errors
     /// When pgbench fails.
     pub(super) fn vacuum(&self, way: Way) -> Result<(), Error> {
-        let to = if way == Way::Dormouse { Way::Dormouse } else { Way::Direct };
+        let to = if way.is_ours() { Way::Dormouse } else { Way::Direct };
         self.pgbench(to, &["-i".into(), "-q".into(), "-Iv".into()], &mut || {}).map(drop)
     }
 
@@ -230,9 +262,10 @@ impl Stage {
         watch: &mut dyn FnMut(),
     ) -> Result<String, Error> {
         let address = self.address(way);
-        let (user, database) = match way {
-            Way::Direct | Way::Bouncer | Way::InPlace => (bare::SEED.0, bare::SEED.1),
-            Way::Dormouse => (self.place.login.user.as_str(), self.place.login.database.as_str()),
+        let (user, database) = if way.is_ours() {
+            (self.place.login.user.as_str(), self.place.login.database.as_str())
+        } else {
+            bare::SEED
         };
         let mut environment = vec![
             ("PGHOST", address.ip().to_string()),
@@ -259,12 +292,21 @@ fn ease_password<S: Read + Write>(session: &mut Session<S>, role: &str, password
     session.query(&format!("alter role \"{role}\" password '{}'", password.replace('\'', "''"))).map(drop)
 }
 
-/// Gives the owner the password that the endpoint's has, and tells the verifier.
-fn set_password(running: &Running, password: &str) -> Result<String, Error> {
-    let mut session = session::over_unix(running.socket(), &bare::superuser())?;
-    let owner = bare::SEED.0;
-    ease_password(&mut session, owner, password)?;
+/// What a pooler has to know of a role's password.
+fn verifier<S: Read + Write>(session: &mut Session<S>, role: &str) -> Result<String, Error> {
     let (_, verifier) =
-        session.query(&format!("select rolpassword from pg_authid where rolname = '{owner}'"))?;
-    verifier.ok_or_else(|| Error::unexpected("the bare server's owner has no password"))
+        session.query(&format!("select rolpassword from pg_authid where rolname = '{role}'"))?;
+    verifier.ok_or_else(|| Error::unexpected("a database's owner has no password"))
+}
+
+/// PgBouncer, before the server that Dormouse runs.
+fn before_compute(compute: &Compute, place: &Place) -> Result<Bouncer, Error> {
+    let missing = || Error::unexpected("the compute's directories cannot be told from its arguments");
+    let sockets = compute.socket_dir().ok_or_else(missing)?;
+    let identity = compute.data().and_then(Identity::owner_of).ok_or_else(missing)?;
+    let socket = sockets.join(format!(".s.PGSQL.{COMPUTE_PORT}"));
+    let Login { user: role, database, .. } = &place.login;
+    let verifier = verifier(&mut session::over_unix(&socket, &bare::superuser())?, role)?;
+    let behind = Behind { identity, sockets, port: COMPUTE_PORT, role, database, verifier: &verifier };
+    bouncer::pgbouncer(behind, super::POOL)
 }
