@@ -35,8 +35,8 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// A fast shutdown that takes longer is helped along.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 
-/// The port in the name of its socket.
-const PORT: u16 = 5432;
+/// The port in the name of its socket, as in that of a compute's.
+pub(crate) const PORT: u16 = 5432;
 
 /// The owner role and the database of the template.
 pub(crate) const SEED: (&str, &str) = ("app_owner", "app");

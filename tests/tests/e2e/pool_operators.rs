@@ -49,11 +49,10 @@ fn a_first_query_that_fails_is_logged_and_keeps_nobody_out() {
 fn a_pgbouncer_that_would_take_over_gives_up_and_work_goes_on() {
     let Some(foreign) = server(15) else { return };
     let pooler = Pooler::started(&foreign, "auth_type = scram-sha-256");
-    let dir = pooler.dir.path().display().to_string();
-    let admin = |sql: &str| pooler.psql(&pooler.dsn(&dir, "pgbouncer", "''", "pgbouncer"), sql);
+    let admin = |sql: &str| pooler.psql(&pooler.console(), sql);
     assert!(admin("show fds").bad().contains("without -R"));
     // As it does it: what is suspended is so until the operator leaves.
-    let dsn = pooler.dsn(&dir, "pgbouncer", "''", "pgbouncer");
+    let dsn = pooler.console();
     let asks = ["-XAtq", "-d", &dsn, "-c", "suspend", "-c", "show state", "-c", "show fds"];
     let said = dormouse_tests::programs::run(Path::new("psql"), &asks, &[]);
     assert!(said.out.contains("suspended|yes"), "{}", said.out);
@@ -67,6 +66,7 @@ fn a_pgbouncer_that_would_take_over_gives_up_and_work_goes_on() {
     } else {
         note("PgBouncer itself is not asked: it is not installed, or this is root");
     }
+    let dir = pooler.dir.path().display().to_string();
     let ask = |host| pooler.psql(&pooler.dsn(host, "s", "new", "db"), "select 1").good();
     assert_eq!((ask("127.0.0.1").as_str(), ask(&dir).as_str()), ("1", "1"));
 }
@@ -101,13 +101,12 @@ async fn what_operators_see_and_what_the_log_has_of_them() {
         &foreign,
         "auth_type = scram-sha-256\npool_mode = transaction\nquery_wait_timeout = 1",
     );
-    let dir = pooler.dir.path().display().to_string();
     let admin = |sql: &str| {
-        let dsn = pooler.dsn(&dir, "pgbouncer", "''", "pgbouncer") + " application_name=watch";
+        let dsn = pooler.console() + " application_name=watch";
         pooler.psql(&dsn, sql)
     };
     assert!(admin("show clients").good().contains("|watch|"));
-    let dsn = pooler.dsn(&dir, "pgbouncer", "''", "pgbouncer");
+    let dsn = pooler.console();
     let sets = [
         "-X",
         "-v",

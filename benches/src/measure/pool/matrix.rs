@@ -19,9 +19,6 @@ const P99_RATIO: f64 = 1.0;
 /// part.
 const ORDER: [usize; WAYS.len()] = [0, 1, 3, 2, 4];
 
-/// Ours.
-const OURS: [Way; 2] = [Way::InPlace, Way::Dormouse];
-
 /// The ways in the order of a round.
 fn order(turn: usize) -> impl Iterator<Item = usize> {
     let count = ORDER.len();
@@ -81,7 +78,7 @@ fn refusal(stage: &Stage, case: Case, way: Way) -> Option<String> {
 }
 
 impl Compared {
-    /// Each way once, in another [`ORDER`] each time.
+    /// Each way once, in another [`order`] each time.
     fn round(&mut self, stage: &Stage, seconds: u32, turn: usize) -> Result<(), Error> {
         for way in order(turn) {
             stop::check()?;
@@ -149,7 +146,7 @@ impl Compared {
 
     /// Against PgBouncer before the same server, where it takes part.
     fn targets(&self) -> impl Iterator<Item = Target> {
-        OURS.into_iter().flat_map(|way| self.targets_of(way))
+        WAYS.into_iter().flat_map(|way| self.targets_of(way))
     }
 
     fn targets_of(&self, way: Way) -> Vec<Target> {

@@ -24,9 +24,6 @@ const POOLED: &str = "-pooler";
 /// The bare server has room for the clients of every case.
 const SERVER_CONNECTIONS: u32 = 1100;
 
-/// The port in the name of a compute's socket.
-const COMPUTE_PORT: u16 = 5432;
-
 /// How long the consequences of a case are waited for, and how often they are looked at.
 const SETTLE_WITHIN: Duration = Duration::from_secs(10);
 const SETTLE_LOOK: Duration = Duration::from_millis(300);
@@ -64,7 +61,7 @@ impl Way {
         }
     }
 
-    /// The way of ours that this one is, and which of PgBouncer's leads to the same server.
+    /// What a way of ours is held against: PgBouncer's to the same server.
     pub(super) fn rival(self) -> Option<Way> {
         match self {
             Way::Direct | Way::Bouncer | Way::BouncerToo => None,
@@ -304,9 +301,9 @@ fn before_compute(compute: &Compute, place: &Place) -> Result<Bouncer, Error> {
     let missing = || Error::unexpected("the compute's directories cannot be told from its arguments");
     let sockets = compute.socket_dir().ok_or_else(missing)?;
     let identity = compute.data().and_then(Identity::owner_of).ok_or_else(missing)?;
-    let socket = sockets.join(format!(".s.PGSQL.{COMPUTE_PORT}"));
+    let (port, socket) = (bare::PORT, sockets.join(format!(".s.PGSQL.{}", bare::PORT)));
     let Login { user: role, database, .. } = &place.login;
     let verifier = verifier(&mut session::over_unix(&socket, &bare::superuser())?, role)?;
-    let behind = Behind { identity, sockets, port: COMPUTE_PORT, role, database, verifier: &verifier };
+    let behind = Behind { identity, sockets, port, role, database, verifier: &verifier };
     bouncer::pgbouncer(behind, super::POOL)
 }
