@@ -34,7 +34,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TEXT")]
     pub(crate) only: Option<String>,
 
-    /// Rounds of `pool`'s cases; 3 by default, 2 where 1,000 clients log in each time.
+    /// Rounds of `pool`'s cases; 5 by default, the fewest that tell a missed target from noise.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub(crate) rounds: Option<u16>,
 

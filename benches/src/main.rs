@@ -27,6 +27,7 @@ mod stop;
 mod report;
 mod stats;
 mod talk;
+mod target;
 mod tool;
 
 mod error;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::machine::Machine;
+pub(crate) use crate::target::Target;
 
 /// Everything that one run found out.
 #[derive(Debug, Serialize)]
@@ -57,33 +58,6 @@ pub(crate) struct Row {
     pub(crate) ratio: Option<f64>,
 }
 
-/// A figure and what it should be.
-#[derive(Debug, Serialize)]
-pub(crate) struct Target {
-    /// The figure.
-    figure: String,
-    /// Its value.
-    measured: f64,
-    /// What it should be, with the unit.
-    wanted: String,
-    /// Whether it is.
-    met: bool,
-}
-
-impl Target {
-    /// A figure that should not exceed `limit`.
-    pub(crate) fn at_most(figure: &str, measured: f64, limit: f64, unit: &str) -> Self {
-        let wanted = format!("≤ {limit} {unit}").trim_end().to_owned();
-        Self { figure: figure.to_owned(), measured, wanted, met: measured <= limit }
-    }
-
-    /// A figure that should reach `limit`.
-    pub(crate) fn at_least(figure: &str, measured: f64, limit: f64, unit: &str) -> Self {
-        let wanted = format!("≥ {limit} {unit}").trim_end().to_owned();
-        Self { figure: figure.to_owned(), measured, wanted, met: measured >= limit }
-    }
-}
-
 fn as_map<S: Serializer>(figures: &[(&'static str, f64)], serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(figures.len()))?;
     for (name, value) in figures {
@@ -119,10 +93,14 @@ impl fmt::Display for PartReport {
             writeln!(f)?;
         }
         let targets = self.targets.iter().map(|target| {
-            let verdict = if target.met { "met" } else { "MISSED" };
-            vec![target.figure.clone(), number(target.measured), target.wanted.clone(), verdict.to_owned()]
+            let range = target
+                .range
+                .map_or_else(String::new, |[low, high]| format!("{} to {}", number(low), number(high)));
+            let verdict = target.verdict.word().to_owned();
+            vec![target.figure.clone(), number(target.measured), range, target.wanted.clone(), verdict]
         });
-        write_table(f, &[&format!("{}: target", self.name), "measured", "wanted", "verdict"], targets)?;
+        let header = [&format!("{}: target", self.name), "measured", "range", "wanted", "verdict"];
+        write_table(f, &header, targets)?;
         self.notes.iter().try_for_each(|note| writeln!(f, "  note: {note}"))
     }
 }

@@ -74,6 +74,48 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     }
 }
 
+/// How sure one wants to be that the true median is in a range.
+const SURE: f64 = 0.9;
+
+/// A figure of several rounds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Spread {
+    /// The middle one of all.
+    pub(crate) median: f64,
+    /// What holds the true median, the one of ever more rounds, nine times in ten. Less than five rounds cannot tell.
+    pub(crate) range: Option<[f64; 2]>,
+}
+
+impl Spread {
+    /// Of single figures, nothing assumed about how they are distributed: each is above the true median as likely as
+    /// below it, so how many are above is a number of heads. Leaving out `k` on either side leaves a range that misses
+    /// it when there are at most `k` heads, or tails.
+    pub(crate) fn of(values: &[f64]) -> Self {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let count = sorted.len();
+        // Throws with exactly, and then with at most, so many heads, of 2^count.
+        let mut exactly = 0.5_f64.powi(i32::try_from(count).unwrap_or(i32::MAX));
+        let (mut at_most, mut range) = (0.0, None);
+        for k in 0..count / 2 {
+            at_most += exactly;
+            if 1.0 - 2.0 * at_most < SURE {
+                break;
+            }
+            range = Some([sorted[k], sorted[count - 1 - k]]);
+            exactly *= (count - k) as f64 / (k + 1) as f64;
+        }
+        Self { median: median(values), range }
+    }
+}
+
+impl From<f64> for Spread {
+    /// A figure that has no rounds.
+    fn from(value: f64) -> Self {
+        Self { median: value, range: None }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +140,18 @@ mod tests {
         let row = series([30, 40, 50]).row("x", Some(("y", &series([10, 20, 90]))));
         assert_eq!(row.ratio, Some(2.0));
         assert_eq!(series([1]).row("x", Some(("nothing", &series([])))).ratio, None);
+    }
+
+    #[test]
+    fn more_rounds_leave_more_outliers_out() {
+        let range = |count: u32| Spread::of(&(1..=count).map(f64::from).collect::<Vec<_>>()).range;
+        assert_eq!(range(0), None);
+        assert_eq!(range(4), None);
+        assert_eq!(range(5), Some([1.0, 5.0]));
+        assert_eq!(range(7), Some([1.0, 7.0]));
+        assert_eq!(range(8), Some([2.0, 7.0]));
+        assert_eq!(range(10), Some([2.0, 9.0]));
+        assert_eq!(range(20), Some([6.0, 15.0]));
     }
 
     #[test]

@@ -48,7 +48,7 @@ struct Cost {
     logins: f64,
 }
 
-/// Measures both poolers.
+/// Measures all poolers.
 ///
 /// # Errors
 /// When a client cannot log in.
@@ -61,18 +61,23 @@ pub(super) fn measure(stage: &Stage, plan: &Plan) -> Result<Found, Error> {
             .notes
             .push(format!("the limit on open files leaves {clients} idle clients of {}", plan.idle_clients));
     }
-    let mut costs = vec![cost(stage, Way::Bouncer, clients, plan.idle_seconds)?];
+    let mut ways = vec![Way::Bouncer, Way::InPlace];
     if stage.pools {
-        costs.push(cost(stage, Way::Dormouse, clients, plan.idle_seconds)?);
+        ways.extend([Way::BouncerToo, Way::Dormouse]);
     } else {
         found.notes.push("idle clients of a name that does not pool would be a server process each".into());
     }
+    let costs = ways.into_iter().map(|way| cost(stage, way, clients, plan.idle_seconds));
+    let costs = costs.collect::<Result<Vec<Cost>, Error>>()?;
     let title = format!("{clients} idle clients, watched for {} s", plan.idle_seconds);
-    let row = |cost: &Cost| cost.row(costs.first());
+    let row = |cost: &Cost| cost.row(costs.iter().find(|other| Some(other.way) == cost.way.rival()));
     found.sections.push(Section { title, rows: costs.iter().map(row).collect() });
-    if let Some(ours) = costs.iter().find(|cost| cost.way == Way::Dormouse) {
-        let memory = Target::at_most("an idle client", ours.logged_in_kb, CLIENT_KB, "kB");
-        found.targets.extend([memory, Target::at_most("idle CPU", ours.cpu_percent, CPU_PERCENT, "%")]);
+    for ours in costs.iter().filter(|cost| cost.way.rival().is_some()) {
+        let name = |figure: &str| format!("{}: {figure}", ours.way.name());
+        found.targets.extend([
+            Target::at_most(&name("an idle client"), ours.logged_in_kb, CLIENT_KB, "kB"),
+            Target::at_most(&name("idle CPU"), ours.cpu_percent, CPU_PERCENT, "%"),
+        ]);
     }
     Ok(found)
 }
@@ -134,8 +139,7 @@ fn pass(time: Duration) -> Result<(), Error> {
 }
 
 impl Cost {
-    fn row(&self, bouncer: Option<&Cost>) -> Row {
-        let bouncer = bouncer.filter(|bouncer| bouncer.way != self.way);
+    fn row(&self, rival: Option<&Cost>) -> Row {
         Row {
             what: self.way.name().to_owned(),
             unit: "kB",
@@ -147,8 +151,8 @@ impl Cost {
                 ("CPU %", self.cpu_percent),
                 ("logins/s", self.logins),
             ],
-            baseline: bouncer.map(|_| Way::Bouncer.name().to_owned()),
-            ratio: bouncer.and_then(|bouncer| ratio(self.logged_in_kb, bouncer.logged_in_kb)),
+            baseline: rival.map(|rival| rival.way.name().to_owned()),
+            ratio: rival.and_then(|rival| ratio(self.logged_in_kb, rival.logged_in_kb)),
         }
     }
 }

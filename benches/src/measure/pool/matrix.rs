@@ -5,7 +5,7 @@ use super::stage::{Stage, WAYS, Way};
 use super::{Found, Plan};
 use crate::error::Error;
 use crate::report::{Row, Section, Target};
-use crate::stats::{median, ratio};
+use crate::stats::{Spread, median, ratio};
 use crate::{stop, talk};
 
 /// Targets, in terms of PgBouncer in the same round.
@@ -29,7 +29,14 @@ fn order(turn: usize) -> impl Iterator<Item = usize> {
 }
 
 /// A figure of a run.
-type Figure = fn(&Run) -> f64;
+pub(super) type Figure = fn(&Run) -> f64;
+
+/// The figure of some runs divided by that of others in the same round.
+pub(super) fn round_by_round(runs: &[Run], others: &[Run], figure: Figure) -> Option<Spread> {
+    let pairs = runs.iter().zip(others);
+    let ratios: Vec<f64> = pairs.filter_map(|(one, other)| ratio(figure(one), figure(other))).collect();
+    (!ratios.is_empty()).then(|| Spread::of(&ratios))
+}
 
 /// A case by a way, round by round.
 #[derive(Debug)]
@@ -58,9 +65,7 @@ pub(super) fn measure(stage: &Stage, plan: &Plan) -> Result<Found, Error> {
     for round in 0..plan.rounds {
         talk::say(&format!("pool: round {} of {}, {} cases by five ways", round + 1, plan.rounds, all.len()));
         for (turn, compared) in all.iter_mut().enumerate() {
-            if !compared.case.is_crowd() || round < plan.crowd_rounds {
-                compared.round(stage, plan.seconds, round + turn)?;
-            }
+            compared.round(stage, plan.seconds, round + turn)?;
         }
     }
     Ok(report(&all, stage, plan))
@@ -108,11 +113,9 @@ impl Compared {
         self.ways.iter().find(|runs| runs.way == way).map_or(&[], |runs| &runs.runs)
     }
 
-    /// The median of a way's figure divided by another's in the same round.
-    fn ratio(&self, way: Way, to: Way, figure: Figure) -> Option<f64> {
-        let pairs = self.of(way).iter().zip(self.of(to));
-        let ratios: Vec<f64> = pairs.filter_map(|(one, other)| ratio(figure(one), figure(other))).collect();
-        (!ratios.is_empty()).then(|| median(&ratios))
+    /// A way's figure divided by another's in the same round.
+    fn ratio(&self, way: Way, to: Way, figure: Figure) -> Option<Spread> {
+        round_by_round(self.of(way), self.of(to), figure)
     }
 
     fn rows(&self) -> impl Iterator<Item = Row> {
@@ -126,7 +129,7 @@ impl Compared {
             return Row { what, unit: "tps", figures: Vec::new(), baseline: None, ratio: None };
         }
         let of = |figure: Figure| median(&runs.runs.iter().map(figure).collect::<Vec<_>>());
-        let direct = self.ratio(runs.way, Way::Direct, |run| run.tps).unwrap_or_default();
+        let direct = self.ratio(runs.way, Way::Direct, |run| run.tps).map_or(0.0, |spread| spread.median);
         let rival = runs.way.rival();
         Row {
             what: name,
@@ -140,7 +143,9 @@ impl Compared {
                 ("of direct", direct),
             ],
             baseline: rival.map(|rival| rival.name().to_owned()),
-            ratio: rival.and_then(|rival| self.ratio(runs.way, rival, |run| run.tps)),
+            ratio: rival
+                .and_then(|rival| self.ratio(runs.way, rival, |run| run.tps))
+                .map(|spread| spread.median),
         }
     }
 
@@ -174,9 +179,6 @@ fn report(all: &[Compared], stage: &Stage, plan: &Plan) -> Found {
     }
     if all.iter().any(|one| one.of(Way::Bouncer).is_empty()) {
         notes.push("where PgBouncer has no figures there is no target".to_owned());
-    }
-    if plan.crowd_rounds < rounds {
-        notes.push(format!("cases whose logins take longest have {} rounds", plan.crowd_rounds));
     }
     Found {
         sections: vec![Section { title, rows: all.iter().flat_map(Compared::rows).collect() }],
@@ -227,7 +229,7 @@ mod tests {
             runs(Way::Dormouse, &[60.0, 6.0, 10.0], None),
         ];
         let compared = Compared { case: case::few()[0], ways };
-        assert_eq!(compared.ratio(Way::Dormouse, Way::BouncerToo, |run| run.tps), Some(1.2));
+        assert_eq!(compared.ratio(Way::Dormouse, Way::BouncerToo, |run| run.tps), Some(1.2.into()));
         assert_eq!(compared.targets().count(), 3);
         let last = compared.rows().last().unwrap();
         assert_eq!((last.ratio, last.baseline.as_deref()), (Some(1.2), Some(Way::BouncerToo.name())));

@@ -40,7 +40,7 @@ enum Counter {
     Strace,
 }
 
-/// Measures both poolers.
+/// Measures all poolers.
 ///
 /// # Errors
 /// When the end is asked for.
@@ -53,26 +53,30 @@ pub(super) fn measure(stage: &Stage, plan: &Plan) -> Result<Found, Error> {
             .push("system calls per transaction: not available (neither perf nor strace can count)".into());
         return Ok(found);
     };
-    let mut ours = Vec::new();
-    for way in [Way::InPlace, Way::Dormouse] {
-        ours.push((way, count(stage, plan, counter, way)?));
+    let mut all = vec![(Way::Bouncer, Some(bouncer))];
+    for way in [Way::InPlace, Way::BouncerToo, Way::Dormouse] {
+        all.push((way, count(stage, plan, counter, way)?));
     }
-    let row = |way: Way, calls: Option<f64>, baseline: Option<f64>| Row {
-        what: way.name().to_owned(),
-        unit: "calls",
-        figures: calls.map(|calls| vec![("per transaction", calls)]).unwrap_or_default(),
-        baseline: baseline.map(|_| Way::Bouncer.name().to_owned()),
-        ratio: calls.zip(baseline).and_then(|(calls, baseline)| ratio(calls, baseline)),
-    };
     let title = format!("system calls, {}, counted by {}", CASE.name(), counter.name());
-    let first = row(Way::Bouncer, Some(bouncer), None);
-    let others = ours.iter().map(|(way, calls)| row(*way, *calls, Some(bouncer)));
-    found.sections.push(Section { title, rows: std::iter::once(first).chain(others).collect() });
-    found.targets.extend(ours.into_iter().filter_map(|(way, calls)| {
+    found
+        .sections
+        .push(Section { title, rows: all.iter().map(|(way, calls)| row(*way, *calls, &all)).collect() });
+    found.targets.extend(all.iter().filter(|(way, _)| way.rival().is_some()).filter_map(|(way, calls)| {
         let what = format!("{}: system calls per transaction", way.name());
         calls.map(|calls| Target::at_most(&what, calls, CALLS, ""))
     }));
     Ok(found)
+}
+
+fn row(way: Way, calls: Option<f64>, all: &[(Way, Option<f64>)]) -> Row {
+    let rival = all.iter().find(|(other, _)| Some(*other) == way.rival());
+    Row {
+        what: way.name().to_owned(),
+        unit: "calls",
+        figures: calls.map(|calls| vec![("per transaction", calls)]).unwrap_or_default(),
+        baseline: rival.map(|(rival, _)| rival.name().to_owned()),
+        ratio: calls.zip(rival.and_then(|(_, calls)| *calls)).and_then(|(calls, rival)| ratio(calls, rival)),
+    }
 }
 
 /// A counter that works, and what it counts of PgBouncer.
