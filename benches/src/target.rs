@@ -53,15 +53,15 @@ impl Verdict {
 impl Target {
     /// A figure that should not exceed `limit`.
     pub(crate) fn at_most(figure: &str, measured: impl Into<Spread>, limit: f64, unit: &str) -> Self {
-        Self::new(figure, measured.into(), format!("≤ {limit} {unit}"), |value| value <= limit)
+        Self::new(figure, measured.into(), &format!("≤ {limit} {unit}"), |value| value <= limit)
     }
 
     /// A figure that should reach `limit`.
     pub(crate) fn at_least(figure: &str, measured: impl Into<Spread>, limit: f64, unit: &str) -> Self {
-        Self::new(figure, measured.into(), format!("≥ {limit} {unit}"), |value| value >= limit)
+        Self::new(figure, measured.into(), &format!("≥ {limit} {unit}"), |value| value >= limit)
     }
 
-    fn new(figure: &str, measured: Spread, wanted: String, is_good: impl Fn(f64) -> bool) -> Self {
+    fn new(figure: &str, measured: Spread, wanted: &str, is_good: impl Fn(f64) -> bool) -> Self {
         let met = is_good(measured.median);
         let could_be = measured.range.is_some_and(|range| range.into_iter().any(&is_good));
         Self {
