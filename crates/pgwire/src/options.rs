@@ -56,6 +56,9 @@ pub fn join<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> String {
 /// Only a word that stands on its own counts: the word after `-c` is a setting for PostgreSQL, whatever its name.
 #[must_use]
 pub fn take_word(options: &str, name: &str) -> (Option<String>, Option<String>) {
+    if !may_have(options, name) {
+        return (None, options.contains(|c| !is_space(c)).then(|| options.to_owned()));
+    }
     let (mut value, mut kept, mut after_c) = (None, Vec::new(), false);
     for word in split(options) {
         match word.split_once('=') {
@@ -68,6 +71,12 @@ pub fn take_word(options: &str, name: &str) -> (Option<String>, Option<String>) 
     }
     let rest = join(kept);
     (value, (!rest.is_empty()).then_some(rest))
+}
+
+/// Whether there can be a word of this name; backslashes can hide one.
+fn may_have(options: &str, name: &str) -> bool {
+    options.contains('\\')
+        || options.match_indices(name).any(|(at, _)| options[at + name.len()..].starts_with('='))
 }
 
 #[cfg(test)]
@@ -96,9 +105,20 @@ mod tests {
         assert_eq!(take_word("endpoint=", "endpoint"), (Some(String::new()), None));
         assert_eq!(take_word("-c endpoint=1", "endpoint"), (None, Some("-c endpoint=1".into())));
         assert_eq!(take_word("endpoints=1", "endpoint"), (None, Some("endpoints=1".into())));
+        assert_eq!(take_word(r"e\ndpoint=ep-x", "endpoint"), (Some("ep-x".into()), None));
+        assert_eq!(take_word(" \t", "endpoint"), (None, None));
     }
 
     proptest! {
+        #[test]
+        fn a_word_is_found_however_it_is_written(options in r#"[a= \t\\c-]{0,12}"#) {
+            let (value, _) = take_word(&options, "a");
+            let words = split(&options);
+            let behind_c = |at: usize| at > 0 && words[at - 1] == "-c";
+            let mut own = words.iter().enumerate().filter(|(at, word)| word.starts_with("a=") && !behind_c(*at));
+            prop_assert_eq!(value.as_deref(), own.next_back().map(|(_, word)| &word[2..]));
+        }
+
         #[test]
         fn join_is_undone_by_split(words in proptest::collection::vec(r#"[ \t\x0b\\a-c=ä"']{1,6}"#, 0..6)) {
             prop_assert_eq!(split(&join(&words)), words);

@@ -1,5 +1,7 @@
 //! Reading and writing whole messages before the relay takes over.
 
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -87,11 +89,16 @@ impl Client {
             held.extend_from_slice(bytes);
             &held
         };
-        let sent = async {
+        let mut sent = pin!(async {
             self.stream.write_all(bytes).await?;
             self.stream.flush().await
+        });
+        // There nearly always is room at once, and then no time needs to be told.
+        let sent = match futures_util::poll!(&mut sent) {
+            Poll::Ready(sent) => Ok(sent),
+            Poll::Pending => tokio::time::timeout(HANDSHAKE_WITHIN, sent).await,
         };
-        match tokio::time::timeout(HANDSHAKE_WITHIN, sent).await {
+        match sent {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(End::Quiet("client_left")),
         }

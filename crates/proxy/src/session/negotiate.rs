@@ -4,8 +4,8 @@ use dormouse_pgwire::backend::NegotiateProtocolVersion;
 use dormouse_pgwire::startup::{self, Startup, StartupError, Step};
 use dormouse_pgwire::{ClientError, Encode};
 use dormouse_pooler::pool::Farewell;
+use rustls::ServerConnection;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
 use super::io::Client;
 use super::patience::Patience;
@@ -22,9 +22,6 @@ const SPOKEN_MINOR: u16 = 0;
 const HTTP_ANSWER: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
     This is the PostgreSQL port. The HTTP API and the console are on the HTTP port (5480 by default).\n";
 
-/// The first byte of a TLS handshake record.
-const TLS_HANDSHAKE: u8 = 0x16;
-
 /// How often a client may change its mind (TLS, then GSS, …) before its startup message.
 const MAX_REQUESTS: usize = 4;
 
@@ -34,27 +31,17 @@ pub(super) async fn negotiate(
     stream: ClientStream,
     patience: &Patience,
 ) -> Result<(Client, Startup), End> {
-    let starts_with_tls = match &stream {
-        // One that says nothing has begun with nothing, and is told so below.
-        ClientStream::Plain(stream) if shared.tls().is_some() => {
-            patience.begin(peek(stream)).await.transpose()? == Some(TLS_HANDSHAKE)
-        }
-        // Without TLS it is garbage, however it is read.
-        ClientStream::Plain(_) | ClientStream::Tls(_) | ClientStream::Unix(_) | ClientStream::Carried(_) => {
-            false
-        }
-    };
     let mut client = Client::new(stream);
-    if starts_with_tls {
-        client = direct_tls(shared, client).await?;
-    }
-    for _ in 0..MAX_REQUESTS {
+    for request in 0..MAX_REQUESTS {
         let Some(step) = patience.begin(next(&mut client)).await else {
             return Err(late(shared, client).await);
         };
         match step? {
             Step::Ssl => client = answer_ssl(shared, client).await?,
             Step::DirectTls if shared.tls().is_none() => return Err(End::Quiet("tls_off")),
+            Step::DirectTls if request == 0 && matches!(client.stream, ClientStream::Plain(_)) => {
+                client = direct_tls(shared, client).await?;
+            }
             Step::DirectTls => return Err(End::Quiet("garbage")),
             // Not supported; the client goes on without, or asks for TLS next.
             Step::Gss => client.send(b"N").await?,
@@ -99,15 +86,6 @@ async fn cancel(shared: &Shared, pid: u32, secret: Vec<u8>) {
     let done = shared.cancels.cancel(pid, secret.clone(), within).await;
     if done == Cancelled::Unknown && may_pass_on {
         upstream.pass_on(pid, &secret).await;
-    }
-}
-
-/// Looks at the first byte without taking it, so that a TLS handshake can still be read whole.
-async fn peek(stream: &TcpStream) -> Result<u8, End> {
-    let mut first = [0];
-    match stream.peek(&mut first).await {
-        Ok(1) => Ok(first[0]),
-        _ => Err(End::Quiet("client_left")),
     }
 }
 
@@ -160,7 +138,9 @@ async fn direct_tls(shared: &Shared, client: Client) -> Result<Client, End> {
     Ok(client)
 }
 
+/// What was read of a client that began with TLS is the beginning of its handshake; of others nothing was.
 async fn handshake(shared: &Shared, client: Client) -> Result<Client, End> {
+    let early = client.unread;
     let (Some(tls), ClientStream::Plain(stream)) = (shared.tls(), client.stream) else {
         return Err(End::Quiet("tls_off"));
     };
@@ -168,10 +148,29 @@ async fn handshake(shared: &Shared, client: Client) -> Result<Client, End> {
     // All shards have time for such work.
     shared.pools.spread();
     let current = tls.current();
-    let stream = Box::pin(current.acceptor.accept(stream)).await.map_err(|error| {
+    let mut sound = true;
+    let accepted = current.acceptor.accept_with(stream, |connection| sound = feed(connection, &early));
+    let mut accepted = Box::pin(accepted);
+    if !sound {
+        // It has an alert to send, and waits for nothing.
+        let _sent = futures_util::poll!(&mut accepted);
+        return Err(End::Quiet("tls_failed"));
+    }
+    let stream = accepted.await.map_err(|error| {
         tracing::debug!(%error, "TLS handshake failed");
         End::Quiet("tls_failed")
     })?;
     let binding = current.binding.clone();
     Ok(Client::new(ClientStream::Tls(Box::new(Encrypted { stream, binding }))))
+}
+
+/// Gives TLS what was read before it; whether that can be the beginning of a handshake.
+fn feed(connection: &mut ServerConnection, mut early: &[u8]) -> bool {
+    while !early.is_empty() {
+        let read = connection.read_tls(&mut early);
+        if !matches!(read, Ok(1..)) || connection.process_new_packets().is_err() {
+            return false;
+        }
+    }
+    true
 }

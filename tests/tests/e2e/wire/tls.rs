@@ -64,8 +64,40 @@ fn tls_without_asking_first(server: &Server) {
     assert!(direct(server, &["-alpn", "postgresql"]).starts_with(b"R"));
     assert_eq!(direct(server, &[]), b"");
     assert_eq!(direct(server, &["-alpn", "http/1.1"]), b"");
+
+    let port = server.pg_port().to_string();
+    assert_eq!(python(IN_PIECES, &[("PORT", &port)]).good(), "postgresql\n'15' True");
     server.assert_clean_log(&[]);
 }
+
+/// A handshake whose first message comes in pieces, and one that begins as a server's: told so at once, by an alert.
+const IN_PIECES: &str = r"import os, socket, ssl, time
+def connected():
+    s = socket.create_connection(('127.0.0.1', int(os.environ['PORT'])), timeout=20)
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return s
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+context.set_alpn_protocols(['postgresql'])
+received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+tls, s = context.wrap_bio(received, sent), connected()
+while True:
+    try:
+        tls.do_handshake()
+        break
+    except ssl.SSLWantReadError:
+        message = sent.read()
+        for piece in (message[:1], message[1:7], message[7:-1], message[-1:]):
+            s.sendall(piece)
+            time.sleep(0.02)
+        received.write(s.recv(65536))
+print(tls.selected_alpn_protocol())
+s, start, answer = connected(), time.monotonic(), b''
+s.sendall(b'\x16\x03\x01\x00\x04\x02\x00\x00\x00')
+while more := s.recv(100):
+    answer += more
+print(repr(answer[:1].hex()), time.monotonic() - start < 5)
+";
 
 /// The first bytes that the server sends to a startup packet over TLS that was not asked for.
 fn direct(server: &Server, options: &[&str]) -> Vec<u8> {
