@@ -11,6 +11,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use dormouse_base::{EndpointId, Secret, clock};
+use dormouse_compute::State;
+use dormouse_compute::spec::Mode;
 use dormouse_runtime::task::Scope;
 use dormouse_statistics::Recorder;
 use parking_lot::Mutex;
@@ -39,7 +41,7 @@ use crate::operation::{Executor, kinds};
 use crate::password::{PasswordError, Passwords, StoredRole};
 use crate::pooler::Attached;
 use crate::reconcile::{self, Statuses};
-use crate::remembered::Remembered;
+use crate::remembered::{Asked, Remembered};
 use crate::replies::Replies;
 use crate::secrets::{Secrets, private_file};
 use crate::token::Tokens;
@@ -241,14 +243,35 @@ impl Control {
         endpoint: &EndpointId,
         role: &str,
     ) -> Result<Option<StoredRole>, PasswordError> {
-        let passwords = Passwords {
+        self.passwords().stored(endpoint, role).await
+    }
+
+    fn passwords(&self) -> Passwords {
+        Passwords {
             db: self.foundation.db.clone(),
             known: self.foundation.known.clone(),
             keeper: self.foundation.keeper.clone(),
             remembered: Arc::clone(&self.foundation.remembered),
             computes: Arc::clone(&self.computes),
-        };
-        passwords.stored(endpoint, role).await
+        }
+    }
+
+    /// What [`Self::stored_password`] would answer from memory; `None` when it would have to ask. Takes microseconds.
+    #[must_use]
+    pub fn remembered_password(&self, endpoint: &EndpointId, role: &str) -> Option<StoredRole> {
+        let Foundation { known, remembered, .. } = &self.foundation;
+        // A reader's roles are asked for where its branch is written.
+        known.mode(endpoint).ok()?.filter(|mode| *mode != Mode::ReadOnly)?;
+        if self.computes.state(endpoint) != State::Active {
+            return None;
+        }
+        let now = Asked::now(&self.computes.role_changes(endpoint)?);
+        let recalled = remembered.get(endpoint, role, now)?;
+        if recalled.renew {
+            let renewed = self.passwords().renew(endpoint.clone(), role.to_owned(), now);
+            self.scope.spawn("renew-password", renewed);
+        }
+        Some(recalled.role)
     }
 
     /// Whether clients from this address may connect to this endpoint. Takes microseconds.

@@ -188,12 +188,28 @@ impl Passwords {
     async fn lately(&self, id: &EndpointId, role: &str) -> Result<Option<StoredRole>, ComputeError> {
         let Some(changes) = self.computes.role_changes(id) else { return self.ask(id, role).await };
         let asked = Asked::now(&changes);
-        if let Some(known) = self.remembered.get(id, role, asked) {
-            return Ok(Some(known));
+        match self.remembered.get(id, role, asked) {
+            Some(known) if !known.renew => Ok(Some(known.role)),
+            _ => self.ask_and_remember(id, role, asked).await,
         }
+    }
+
+    /// Asks again before what is remembered is too old.
+    pub(crate) async fn renew(self, id: EndpointId, role: String, asked: Asked) {
+        // Without an answer the next login asks, and is told what is wrong.
+        let _told = self.ask_and_remember(&id, &role, asked).await;
+    }
+
+    async fn ask_and_remember(
+        &self,
+        id: &EndpointId,
+        role: &str,
+        asked: Asked,
+    ) -> Result<Option<StoredRole>, ComputeError> {
         let answer = self.ask(id, role).await?;
-        if let Some(stored) = &answer {
-            self.remembered.put(id, role, asked, stored);
+        match &answer {
+            Some(stored) => self.remembered.put(id, role, asked, stored),
+            None => self.remembered.forget(id, role),
         }
         Ok(answer)
     }

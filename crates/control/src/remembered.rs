@@ -1,11 +1,15 @@
 //! What roles must prove, remembered for milliseconds, so that thousands of logins in a second need not all ask.
 //!
 //! ```text
-//!  login     a        b  c  d             e                     f
-//!  asks      ├── a ──┤                    ├── e ──┤             ├─ f …
-//!  valid     └─ at most FRESH ───┘   ALTER ROLE ▲       FRESH is over
-//!                     b  c  d: from memory      └ counted: all that was asked before is void
+//!  login     a        b  c  d           e f g                                h
+//!  asks      ├── a ──┤                  ├─ for all who come ─┤               ├─ h …
+//!  valid     └── at most FRESH ─────────────────┘        ALTER ROLE ▲
+//!            └── AGEING ──────────────┘                             └ counted: all that was asked before is void
+//!                     b  c  d  e f g: from memory
 //! ```
+//!
+//! The first who uses an ageing answer has it asked for again, without waiting for that: while a role is busy, only its
+//! first login waits.
 //!
 //! A change that the proxy or control sees is counted ([`RoleChanges`]) before whoever made it is told that it is done, so
 //! it holds for the next login. What nobody sees, because a function did it while rows were read, or a program inside the
@@ -20,9 +24,12 @@ use parking_lot::Mutex;
 
 use crate::password::StoredRole;
 
-/// An answer is used for so long after it was asked for. A change that nobody saw takes effect after this long at the latest;
-/// a busy role asks two hundred times in a second.
-const FRESH: Duration = Duration::from_millis(5);
+/// An answer is used for so long after it was asked for. A change that nobody saw takes effect after this long at the latest.
+const FRESH: Duration = Duration::from_millis(10);
+
+/// From this age on it is asked for again while it is still used: two hundred times in a second for a busy role. A question
+/// takes one or two milliseconds when the processors are.
+const AGEING: Duration = Duration::from_millis(5);
 
 /// So many roles are remembered; then all are forgotten.
 const MAX_KEPT: usize = 1_000;
@@ -43,6 +50,17 @@ struct Kept {
 struct Answer {
     asked: Asked,
     role: StoredRole,
+    /// Somebody asks again.
+    renewing: bool,
+}
+
+/// An answer from memory.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Recalled {
+    /// What it says.
+    pub(crate) role: StoredRole,
+    /// It ages, and whoever got this is the one to ask again.
+    pub(crate) renew: bool,
 }
 
 /// When something was asked.
@@ -61,17 +79,28 @@ impl Asked {
 
 impl Remembered {
     /// What is known of a role, as if it were asked now.
-    pub(crate) fn get(&self, endpoint: &EndpointId, role: &str, now: Asked) -> Option<StoredRole> {
-        let kept = self.kept.lock();
-        let answer = kept.answers.get(endpoint)?.get(role)?;
-        let holds = answer.asked.changes == now.changes && now.at.since(answer.asked.at) < FRESH;
-        holds.then(|| answer.role.clone())
+    pub(crate) fn get(&self, endpoint: &EndpointId, role: &str, now: Asked) -> Option<Recalled> {
+        let mut kept = self.kept.lock();
+        let answer = kept.answers.get_mut(endpoint)?.get_mut(role)?;
+        let age = now.at.since(answer.asked.at);
+        if answer.asked.changes != now.changes || age >= FRESH {
+            return None;
+        }
+        let renew = age >= AGEING && !std::mem::replace(&mut answer.renewing, age >= AGEING);
+        Some(Recalled { role: answer.role.clone(), renew })
     }
 
-    /// What was asked has been answered. That there is no such role is not remembered: strangers may try any name.
+    /// There is no such role, whatever was known of it. This is not remembered: strangers may try any name.
+    pub(crate) fn forget(&self, endpoint: &EndpointId, role: &str) {
+        let mut kept = self.kept.lock();
+        let gone = kept.answers.get_mut(endpoint).and_then(|roles| roles.remove(role));
+        kept.roles -= usize::from(gone.is_some());
+    }
+
+    /// What was asked has been answered.
     pub(crate) fn put(&self, endpoint: &EndpointId, name: &str, asked: Asked, role: &StoredRole) {
         let mut kept = self.kept.lock();
-        let answer = Answer { asked, role: role.clone() };
+        let answer = Answer { asked, role: role.clone(), renewing: false };
         if let Some(old) = kept.answers.get_mut(endpoint).and_then(|roles| roles.get_mut(name)) {
             *old = answer;
             return;
@@ -104,13 +133,30 @@ mod tests {
         let (here, there) = ("ep-a-a-a".parse().unwrap(), "ep-b-b-b".parse().unwrap());
         let asked = Asked::now(&changes);
         remembered.put(&here, "anna", asked, &role("one"));
-        assert_eq!(remembered.get(&here, "anna", asked), Some(role("one")));
+        assert_eq!(remembered.get(&here, "anna", asked), Some(Recalled { role: role("one"), renew: false }));
         assert_eq!(remembered.get(&here, "bert", asked), None);
         assert_eq!(remembered.get(&there, "anna", asked), None);
         let late = Asked { at: asked.at.plus(FRESH), ..asked };
         assert_eq!(remembered.get(&here, "anna", late), None);
         changes.happened();
         assert_eq!(remembered.get(&here, "anna", Asked { at: asked.at, ..Asked::now(&changes) }), None);
+    }
+
+    #[test]
+    fn one_of_those_who_use_an_ageing_answer_asks_again() {
+        let (remembered, changes, here) =
+            (Remembered::default(), RoleChanges::default(), "ep-a-a-a".parse().unwrap());
+        let asked = Asked::now(&changes);
+        remembered.put(&here, "anna", asked, &role("one"));
+        let later = |age| Asked { at: asked.at.plus(age), ..asked };
+        let renews = |age| remembered.get(&here, "anna", later(age)).map(|recalled| recalled.renew);
+        let two_ms = Duration::from_millis(2);
+        assert_eq!([renews(two_ms), renews(AGEING), renews(AGEING)], [Some(false), Some(true), Some(false)]);
+        remembered.put(&here, "anna", later(AGEING), &role("two"));
+        assert_eq!([renews(FRESH - two_ms), renews(2 * AGEING)], [Some(false), Some(true)]);
+        remembered.forget(&here, "anna");
+        remembered.forget(&here, "anna");
+        assert_eq!((renews(2 * AGEING), remembered.kept.lock().roles), (None, 0));
     }
 
     #[test]

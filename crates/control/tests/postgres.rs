@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use dormouse_base::EndpointId;
+use dormouse_base::clock::Mono;
 use dormouse_compute::event::{Cause, SleepReason};
 use dormouse_compute::metrics::Metrics;
 use dormouse_compute::postgres::discover::Installations;
@@ -233,6 +234,46 @@ async fn a_paused_endpoint_answers_from_the_metadata_and_is_thawed_for_a_change(
     assert!(!knows(&scene.control, &endpoint, "app_owner", &j!("changed")).await);
     let (_, revealed) = scene.get(&format!("{branch}/roles/app_owner/reveal_password")).await;
     assert_eq!(revealed["password"], reset["role"]["password"]);
+    scene.end().await;
+}
+
+/// An answer is not used for longer.
+const OUTDATED: Duration = Duration::from_millis(10);
+
+/// Questions take a millisecond, but tests share the processors.
+const RENEWED_WITHIN: Duration = Duration::from_secs(30);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_role_is_busy_it_is_asked_for_again_and_nobody_waits() {
+    let scene = awake();
+    let made = scene.project("shop").await;
+    let endpoint = scene::endpoint(&made);
+    let remembered = |role| scene.control.remembered_password(&endpoint, role);
+    assert_eq!(remembered("app_owner"), None, "asleep");
+    scene.computes.wake(&endpoint, Cause::Client).await.unwrap();
+    assert_eq!(remembered("app_owner"), None, "nobody has asked");
+    let first = scene.control.stored_password(&endpoint, "app_owner").await.unwrap().unwrap();
+
+    // Changed by nobody whom the server knows of.
+    let client = scene.computes.admin(&endpoint, "app").await.unwrap();
+    client.batch_execute("ALTER ROLE app_owner PASSWORD 'changed'").await.unwrap();
+    drop(client);
+    let (start, mut asked) = (Mono::now(), Mono::now());
+    loop {
+        match remembered("app_owner") {
+            Some(role) if asked.elapsed() > OUTDATED && role != first => break,
+            Some(_) => {}
+            // A question took longer than it should.
+            None => {
+                asked = Mono::now();
+                scene.control.stored_password(&endpoint, "app_owner").await.unwrap();
+            }
+        }
+        assert!(start.elapsed() < RENEWED_WITHIN, "every answer was waited for");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    scene.computes.suspend(&endpoint, SleepReason::Request).await.unwrap();
+    assert_eq!(remembered("app_owner"), None, "only PostgreSQL knows while it runs");
     scene.end().await;
 }
 

@@ -100,6 +100,11 @@ pub trait Wake: Send + Sync + 'static {
         role: &str,
     ) -> Result<Option<StoredRole>, ClientError>;
 
+    /// What [`Wake::stored_password`] would answer from memory, without a wait; `None` when it would have to ask.
+    fn remembered_password(&self, _endpoint: &EndpointId, _role: &str) -> Option<StoredRole> {
+        None
+    }
+
     /// Whether this is an API key of this server: who has one may use the console.
     fn knows_key(&self, key: &str) -> bool;
 

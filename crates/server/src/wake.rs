@@ -67,6 +67,11 @@ impl Door {
     }
 }
 
+/// What control knows of a role, for the proxy.
+fn known_role(role: dormouse_control::StoredRole) -> StoredRole {
+    StoredRole { password: role.verifier, can_login: role.can_login, valid_until: role.valid_until }
+}
+
 /// The server that has taken over, when there is one.
 async fn successor(of: &mut watch::Receiver<Option<Arc<Successor>>>) -> Arc<Successor> {
     if let Ok(now) = of.wait_for(Option::is_some).await
@@ -150,11 +155,11 @@ impl Wake for Door {
             stored = control.stored_password(endpoint, role) => stored.map_err(|e| not_known(&e))?,
             () = late => return Err(taken_over("Connect again.")),
         };
-        Ok(stored.map(|role| StoredRole {
-            password: role.verifier,
-            can_login: role.can_login,
-            valid_until: role.valid_until,
-        }))
+        Ok(stored.map(known_role))
+    }
+
+    fn remembered_password(&self, endpoint: &EndpointId, role: &str) -> Option<StoredRole> {
+        self.control.read().remembered_password(endpoint, role).map(known_role)
     }
 
     fn key_opens(&self, key: &str, endpoint: Option<&EndpointId>) -> bool {

@@ -207,6 +207,10 @@ impl Wake for Listeners {
         self.wake.stored_password(endpoint, role).await
     }
 
+    fn remembered_password(&self, endpoint: &EndpointId, role: &str) -> Option<StoredRole> {
+        self.wake.remembered_password(endpoint, role)
+    }
+
     fn knows_key(&self, key: &str) -> bool {
         self.wake.knows_key(key)
     }
