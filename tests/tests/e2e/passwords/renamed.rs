@@ -16,6 +16,9 @@ const CHANGES: [&str; 4] = [
     "alter user $ rename to $_was; create user $ password 'new'",
 ];
 
+/// How often somebody is refused in the moment before a role is there.
+const TRIES: usize = 60;
+
 async fn pooled(server: &Server, role: &str, password: &str) -> Client {
     let mut config = server.config();
     config.user(role).password(password);
@@ -44,5 +47,26 @@ async fn a_pool_of_a_name_is_of_the_role_that_has_it() {
             let new = pooled(&server, &role, "new").await;
             assert!(is_of(&new, &role).await, "{role} has the rights of another: {change}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_when_a_role_is_there_is_not_told_that_it_is_not() {
+    let server = Server::start(&[]);
+    let owner = server.login("app_owner", &server.password()).await.unwrap();
+    for round in 0..TRIES {
+        let role = format!("role{round}");
+        owner.batch_execute(&format!("create role {role} login password 'old'")).await.unwrap();
+        let old = pooled(&server, &role, "old").await;
+        assert!(is_of(&old, &role).await);
+        owner.batch_execute(&format!("alter role {role} rename to {role}_was")).await.unwrap();
+        // Its backend is of a role with another name: it gets a new one, and perhaps that is refused.
+        let tried = old.simple_query("select 1");
+        let comes = async {
+            owner.batch_execute(&format!("create role {role} login password 'new'")).await.unwrap();
+            is_of(&pooled(&server, &role, "new").await, &role).await
+        };
+        let (_refused, is_of_it) = tokio::join!(tried, comes);
+        assert!(is_of_it, "{role}");
     }
 }

@@ -171,6 +171,8 @@ impl Inner {
             SqlState::CONFIGURATION_LIMIT_EXCEEDED => true,
             // There is no such database: whoever is told so may make it, and come again.
             SqlState::INVALID_CATALOG_NAME => self.limits.min_pool_size == 0,
+            // Nor such a role, or it may not log in: whoever comes next has proved to be one since.
+            SqlState::INVALID_AUTHORIZATION => !self.limits.as_pgbouncer && self.limits.min_pool_size == 0,
             _ => false,
         };
         if may_be_otherwise && self.books.counts(now, &self.limits).cl_waiting == 0 {
