@@ -121,7 +121,7 @@ settings! {
     server_lifetime: Duration = "3600", "3600", Pool now;
     /// How long opening a backend may take.
     server_connect_timeout: Duration = "15", "15", Pool now;
-    /// How long after a failure the next backend is opened, and clients are told of that failure. Waking has its own retries, so we wait less. A database that does not exist is asked for again by each client.
+    /// How long after a failure the next backend is opened, and clients are told of that failure. Waking has its own retries, so we wait less. A database that does not exist is asked for again by each client, in front of computes a role as well.
     server_login_retry: Duration = "15", "1", Pool now;
     /// A backend that was idle for longer is checked before it is used.
     server_check_delay: Duration = "30", "30", Pool now;
