@@ -16,7 +16,7 @@ pub(crate) struct Target {
     pub(crate) figure: String,
     /// Its value.
     pub(crate) measured: f64,
-    /// Where the true one is, by all rounds; absent for a figure without rounds.
+    /// What holds the true one nine times in ten; absent for a figure of too few rounds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) range: Option<[f64; 2]>,
     /// What it should be, with the unit.

@@ -11,8 +11,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use dormouse_base::{EndpointId, Secret, clock};
-use dormouse_compute::State;
-use dormouse_compute::spec::Mode;
 use dormouse_runtime::task::Scope;
 use dormouse_statistics::Recorder;
 use parking_lot::Mutex;
@@ -41,7 +39,6 @@ use crate::operation::{Executor, kinds};
 use crate::password::{PasswordError, Passwords, StoredRole};
 use crate::pooler::Attached;
 use crate::reconcile::{self, Statuses};
-use crate::remembered::{Asked, Remembered};
 use crate::replies::Replies;
 use crate::secrets::{Secrets, private_file};
 use crate::token::Tokens;
@@ -61,8 +58,6 @@ pub struct Foundation {
     pub(crate) tokens: Tokens,
     pub(crate) directories: Directories,
     pub(crate) keeper: Keeper,
-    /// What roles must prove.
-    pub(crate) remembered: Arc<Remembered>,
     pub(crate) node: Node,
     pub(crate) recorder: Recorder,
     pub(crate) exported: Exported,
@@ -116,7 +111,6 @@ impl Foundation {
             tokens,
             directories,
             keeper,
-            remembered: Arc::default(),
             node,
             exported: Exported::new(recorder.clone(), Arc::clone(&watch), db_of_metrics),
             recorder,
@@ -164,6 +158,8 @@ pub struct Control {
     pub(crate) pooler: Attached,
     pub(crate) identities: Option<Oidc>,
     pub(crate) replies: Replies,
+    /// What roles must prove.
+    passwords: Arc<Passwords>,
     pub(crate) doorman: Doorman,
 }
 
@@ -184,9 +180,22 @@ impl Control {
         let pooler = Attached::default();
         let identities = foundation.identities.clone();
         let replies = Replies::new(foundation.db.clone(), Arc::clone(&foundation.secrets));
+        let passwords = Arc::new(Passwords::new(&foundation, Arc::clone(&computes), scope.clone()));
         let scope = scope.clone();
         let doorman = Doorman::new(&foundation.config.data);
-        Self { foundation, computes, vault, executor, statuses, scope, pooler, identities, replies, doorman }
+        Self {
+            foundation,
+            computes,
+            vault,
+            executor,
+            statuses,
+            scope,
+            pooler,
+            identities,
+            replies,
+            passwords,
+            doorman,
+        }
     }
 
     /// The API below `/api/v2`. Every route asks for a key.
@@ -243,35 +252,13 @@ impl Control {
         endpoint: &EndpointId,
         role: &str,
     ) -> Result<Option<StoredRole>, PasswordError> {
-        self.passwords().stored(endpoint, role).await
-    }
-
-    fn passwords(&self) -> Passwords {
-        Passwords {
-            db: self.foundation.db.clone(),
-            known: self.foundation.known.clone(),
-            keeper: self.foundation.keeper.clone(),
-            remembered: Arc::clone(&self.foundation.remembered),
-            computes: Arc::clone(&self.computes),
-        }
+        self.passwords.stored(endpoint, role).await
     }
 
     /// What [`Self::stored_password`] would answer from memory; `None` when it would have to ask. Takes microseconds.
     #[must_use]
     pub fn remembered_password(&self, endpoint: &EndpointId, role: &str) -> Option<StoredRole> {
-        let Foundation { known, remembered, .. } = &self.foundation;
-        // A reader's roles are asked for where its branch is written.
-        known.mode(endpoint).ok()?.filter(|mode| *mode != Mode::ReadOnly)?;
-        if self.computes.state(endpoint) != State::Active {
-            return None;
-        }
-        let now = Asked::now(&self.computes.role_changes(endpoint)?);
-        let recalled = remembered.get(endpoint, role, now)?;
-        if recalled.renew {
-            let renewed = self.passwords().renew(endpoint.clone(), role.to_owned(), now);
-            self.scope.spawn("renew-password", renewed);
-        }
-        Some(recalled.role)
+        self.passwords.remembered(endpoint, role)
     }
 
     /// Whether clients from this address may connect to this endpoint. Takes microseconds.

@@ -18,8 +18,10 @@ use dormouse_base::{EndpointId, Kind, Timestamp};
 use dormouse_compute::State;
 use dormouse_compute::event::Cause;
 use dormouse_compute::spec::Mode;
+use dormouse_runtime::task::Scope;
 
 use crate::computes::{ComputeError, Computes};
+use crate::control::Foundation;
 use crate::db::{Db, DbError, endpoints, roles};
 use crate::keeper::Keeper;
 use crate::known::Known;
@@ -98,16 +100,51 @@ impl PasswordError {
 }
 
 /// Answers [`Passwords::stored`].
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Passwords {
-    pub(crate) db: Db,
-    pub(crate) known: Known,
-    pub(crate) keeper: Keeper,
-    pub(crate) remembered: Arc<Remembered>,
-    pub(crate) computes: Arc<dyn Computes>,
+    db: Db,
+    known: Known,
+    keeper: Keeper,
+    remembered: Remembered,
+    computes: Arc<dyn Computes>,
+    scope: Scope,
 }
 
 impl Passwords {
+    /// Of these computes; nothing is remembered yet. Questions that nobody waits for are tasks of `scope`.
+    pub(crate) fn new(foundation: &Foundation, computes: Arc<dyn Computes>, scope: Scope) -> Self {
+        Self {
+            db: foundation.db.clone(),
+            known: foundation.known.clone(),
+            keeper: foundation.keeper.clone(),
+            remembered: Remembered::default(),
+            computes,
+            scope,
+        }
+    }
+
+    /// What [`Self::stored`] would answer from memory; `None` when it would have to ask. An answer that ages is asked for
+    /// again by the first who uses it.
+    pub(crate) fn remembered(self: &Arc<Self>, id: &EndpointId, role: &str) -> Option<StoredRole> {
+        // A reader's roles are asked for where its branch is written.
+        self.known.mode(id).ok()?.filter(|mode| *mode != Mode::ReadOnly)?;
+        if self.computes.state(id) != State::Active {
+            return None;
+        }
+        let now = Asked::now(&self.computes.role_changes(id)?);
+        let recalled = self.remembered.get(id, role, now)?;
+        if recalled.renew {
+            let (passwords, id, role) = (Arc::clone(self), id.clone(), role.to_owned());
+            let token = self.scope.token();
+            self.scope.spawn("renew-password", async move {
+                // Without an answer the next login asks, and is told what is wrong.
+                let renewed = passwords.ask_and_remember(&id, &role, now);
+                let _told = token.run_until_cancelled(renewed).await;
+            });
+        }
+        Some(recalled.role)
+    }
+
     /// What a role must prove; `None` = there is no such role.
     pub(crate) async fn stored(
         &self,
@@ -192,12 +229,6 @@ impl Passwords {
             Some(known) if !known.renew => Ok(Some(known.role)),
             _ => self.ask_and_remember(id, role, asked).await,
         }
-    }
-
-    /// Asks again before what is remembered is too old.
-    pub(crate) async fn renew(self, id: EndpointId, role: String, asked: Asked) {
-        // Without an answer the next login asks, and is told what is wrong.
-        let _told = self.ask_and_remember(&id, &role, asked).await;
     }
 
     async fn ask_and_remember(

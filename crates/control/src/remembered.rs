@@ -27,8 +27,8 @@ use crate::password::StoredRole;
 /// An answer is used for so long after it was asked for. A change that nobody saw takes effect after this long at the latest.
 const FRESH: Duration = Duration::from_millis(10);
 
-/// From this age on it is asked for again while it is still used: two hundred times in a second for a busy role. A question
-/// takes one or two milliseconds when the processors are.
+/// From this age on it is asked for again while it is still used: at most two hundred times in a second for a busy role. The
+/// rest of its time is for the question.
 const AGEING: Duration = Duration::from_millis(5);
 
 /// So many roles are remembered; then all are forgotten.
@@ -86,7 +86,7 @@ impl Remembered {
         if answer.asked.changes != now.changes || age >= FRESH {
             return None;
         }
-        let renew = age >= AGEING && !std::mem::replace(&mut answer.renewing, age >= AGEING);
+        let renew = age >= AGEING && !std::mem::replace(&mut answer.renewing, true);
         Some(Recalled { role: answer.role.clone(), renew })
     }
 
