@@ -3,6 +3,8 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use dormouse_base::clock::Mono;
@@ -13,6 +15,9 @@ use crate::Server;
 
 /// What does not happen within this time does not happen.
 const HAPPENS_WITHIN: Duration = Duration::from_secs(40);
+
+/// How many ports tests choose from.
+const PORTS: u16 = 10_000;
 
 /// A project that a test made.
 #[derive(Debug, Clone)]
@@ -160,17 +165,32 @@ pub fn posix_segments(uid: u32) -> Vec<PathBuf> {
 }
 
 /// A port that is free now, outside the range from which the kernel picks ports for outgoing
-/// connections, so that it is still free after a restart.
+/// connections, so that it is still free after a restart. No test is given what another one has had: its
+/// server may be about to listen there, or down for a moment.
 pub fn free_port() -> u16 {
-    let start = u16::from_be_bytes(dormouse_base::rand::bytes::<2>()) % 10_000;
-    (0..10_000u16)
-        .map(|n| 20_000 + (start + n) % 10_000)
+    static GIVEN: LazyLock<AtomicU16> =
+        LazyLock::new(|| AtomicU16::new(u16::from_be_bytes(dormouse_base::rand::bytes::<2>()) % PORTS));
+    (0..PORTS)
+        .map(|_| 20_000 + GIVEN.fetch_add(1, Ordering::Relaxed) % PORTS)
         .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .unwrap()
+        .expect("no port is free")
 }
 
 /// Something for people to read: a measurement, or why a test does not run here.
 #[allow(clippy::print_stderr, reason = "tests print when they are asked to, with --nocapture")]
 pub fn note(text: &str) {
     eprintln!("note: {text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn a_port_is_given_once() {
+        let ports: HashSet<u16> = (0..1000).map(|_| free_port()).collect();
+        assert_eq!(ports.len(), 1000);
+    }
 }
