@@ -34,6 +34,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TEXT")]
     pub(crate) only: Option<String>,
 
+    /// Hold `pool` against this PgBouncer instead of the one that is installed: one from 1.21 on prepares.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) pgbouncer: Option<PathBuf>,
+
     /// Rounds of `pool`'s cases; 5 by default, the fewest that tell a missed target from noise.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub(crate) rounds: Option<u16>,

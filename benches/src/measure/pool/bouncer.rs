@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -36,10 +36,6 @@ pub(super) struct Bouncer {
     child: Child,
     /// Where it listens.
     pub(super) address: SocketAddr,
-    /// As it calls itself, such as `1.18.0`.
-    pub(super) version: String,
-    /// Prepared statements work.
-    pub(super) prepares: bool,
     _dir: tempfile::TempDir,
 }
 
@@ -76,18 +72,39 @@ pub(super) struct Behind<'a> {
     pub(super) verifier: &'a str,
 }
 
-/// PgBouncer.
-///
-/// # Errors
-/// When it is not installed or does not start.
-pub(super) fn pgbouncer(behind: Behind<'_>, pool: u32) -> Result<Bouncer, Error> {
-    let program = PLACES.iter().map(Path::new).find(|place| place.is_file());
-    let program = program.ok_or_else(|| Error::unexpected("no PgBouncer: run scripts/setup --bench"))?;
-    let said = Command::new(program).arg("--version").output().map_err(Error::system("run pgbouncer"))?;
-    let said = String::from_utf8_lossy(&said.stdout).into_owned();
-    let version = said.split_whitespace().nth(1).unwrap_or_default().to_owned();
-    let prepares = major_and_minor(&version).is_some_and(|version| version >= PREPARED_SINCE);
-    Bouncer::start(tool::service(program, behind.identity), behind, pool, version, prepares)
+/// The PgBouncer to be held against.
+#[derive(Debug)]
+pub(super) struct PgBouncer {
+    program: PathBuf,
+    /// As it calls itself, such as `1.18.0`.
+    pub(super) version: String,
+    /// Prepared statements work.
+    pub(super) prepares: bool,
+}
+
+impl PgBouncer {
+    /// A given one, or the one that is installed.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) fn find(given: Option<&Path>) -> Result<Self, Error> {
+        let installed = || PLACES.iter().map(Path::new).find(|place| place.is_file());
+        let program = given.or_else(installed);
+        let program = program.ok_or_else(|| Error::unexpected("no PgBouncer: run scripts/setup --bench"))?;
+        let said = Command::new(program).arg("--version").output().map_err(Error::system("run pgbouncer"))?;
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        let version = said.split_whitespace().nth(1).unwrap_or_default().to_owned();
+        let prepares = major_and_minor(&version).is_some_and(|version| version >= PREPARED_SINCE);
+        Ok(Self { program: program.to_owned(), version, prepares })
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(super) fn start(&self, behind: Behind<'_>, pool: u32) -> Result<Bouncer, Error> {
+        Bouncer::start(tool::service(&self.program, behind.identity), behind, pool, self.prepares)
+    }
 }
 
 /// `dormouse pool` in its place.
@@ -97,17 +114,11 @@ pub(super) fn pgbouncer(behind: Behind<'_>, pool: u32) -> Result<Bouncer, Error>
 pub(super) fn in_its_place(binary: &Path, behind: Behind<'_>, pool: u32) -> Result<Bouncer, Error> {
     let mut command = tool::service(binary, behind.identity);
     command.arg("pool");
-    Bouncer::start(command, behind, pool, String::new(), true)
+    Bouncer::start(command, behind, pool, true)
 }
 
 impl Bouncer {
-    fn start(
-        mut command: Command,
-        behind: Behind<'_>,
-        pool: u32,
-        version: String,
-        prepares: bool,
-    ) -> Result<Self, Error> {
+    fn start(mut command: Command, behind: Behind<'_>, pool: u32, prepares: bool) -> Result<Self, Error> {
         let dir = crate::measure::storm::passable_dir()?;
         let port = free_port()?;
         let config = config(behind, port, pool, prepares, dir.path());
@@ -124,7 +135,7 @@ impl Bouncer {
         command.arg(dir.path().join("pgbouncer.ini")).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().map_err(Error::system("start a pooler"))?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut bouncer = Self { child, address, version, prepares, _dir: dir };
+        let mut bouncer = Self { child, address, _dir: dir };
         bouncer.until_ready()?;
         Ok(bouncer)
     }

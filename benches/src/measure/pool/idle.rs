@@ -28,7 +28,8 @@ const STILL: Duration = Duration::from_secs(4);
 const REST_WITHIN: Duration = Duration::from_secs(40);
 const NOTEWORTHY_MIB: f64 = 0.1;
 
-/// Targets.
+/// Targets. What a pooler needs once is shared by all: a client's memory is told of this many.
+const CROWD: usize = 10_000;
 const CLIENT_KB: f64 = 2.0;
 const CPU_PERCENT: f64 = 0.5;
 
@@ -74,10 +75,11 @@ pub(super) fn measure(stage: &Stage, plan: &Plan) -> Result<Found, Error> {
     found.sections.push(Section { title, rows: costs.iter().map(row).collect() });
     for ours in costs.iter().filter(|cost| cost.way.rival().is_some()) {
         let name = |figure: &str| format!("{}: {figure}", ours.way.name());
-        found.targets.extend([
-            Target::at_most(&name("an idle client"), ours.logged_in_kb, CLIENT_KB, "kB"),
-            Target::at_most(&name("idle CPU"), ours.cpu_percent, CPU_PERCENT, "%"),
-        ]);
+        if ours.clients >= CROWD {
+            let each = ours.logged_in_kb;
+            found.targets.push(Target::at_most(&name("an idle client"), each, CLIENT_KB, "kB"));
+        }
+        found.targets.push(Target::at_most(&name("idle CPU"), ours.cpu_percent, CPU_PERCENT, "%"));
     }
     Ok(found)
 }

@@ -74,8 +74,8 @@ pub(super) fn measure(stage: &Stage, plan: &Plan) -> Result<Found, Error> {
 /// What a way does not offer.
 fn refusal(stage: &Stage, case: Case, way: Way) -> Option<String> {
     match way {
-        Way::Bouncer | Way::BouncerToo if case.mode == "prepared" && !stage.bouncer.prepares => {
-            Some(format!("not offered by this version ({})", stage.bouncer.version))
+        Way::Bouncer | Way::BouncerToo if case.mode == "prepared" && !stage.pgbouncer.prepares => {
+            Some(format!("not offered by this version ({})", stage.pgbouncer.version))
         }
         Way::Dormouse if case.is_crowd() && !stage.pools => Some("the pooled name does not pool".into()),
         _ => None,

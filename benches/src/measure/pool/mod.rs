@@ -36,6 +36,7 @@ use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use self::bouncer::PgBouncer;
 use self::case::Case;
 use self::stage::Stage;
 use crate::args::Args;
@@ -128,7 +129,7 @@ pub(crate) fn run(binary: &Path, args: &Args) -> Result<PartReport, Error> {
     if plan.cases.is_empty() {
         return Err(Error::unexpected("no case of `pool` has a name that contains what `--only` says"));
     }
-    let stage = Stage::set(binary, plan.scale)?;
+    let stage = Stage::set(binary, PgBouncer::find(args.pgbouncer.as_deref())?, plan.scale)?;
     let mut found = Found::default();
     if args.only.is_some() {
         found.extend(matrix::measure(&stage, &plan)?);
@@ -140,7 +141,7 @@ pub(crate) fn run(binary: &Path, args: &Args) -> Result<PartReport, Error> {
         found.extend(woken::measure(&stage, &plan)?);
     }
     found.notes.extend([
-        format!("direct: TCP to a bare PostgreSQL; PgBouncer {}: transaction mode, in front of the same, and once more in front of the one that Dormouse runs, which is in a sandbox", stage.bouncer.version),
+        format!("direct: TCP to a bare PostgreSQL; PgBouncer {}: transaction mode, in front of the same, and once more in front of the one that Dormouse runs, which is in a sandbox", stage.pgbouncer.version),
         "everybody logs in with SCRAM (of one round, from PostgreSQL 16 on), once per pgbench client but with one connection per transaction; all poolers reach their server by its Unix socket, trusted".into(),
         "pgbench, poolers and servers share the processors, each in a session of its own; ratios are medians of those within a round, and a range holds the true one nine times in ten; CPU is counted from when all had logged in".into(),
     ]);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use dormouse_base::clock::Mono;
 use dormouse_compute::sandbox::identity::Identity;
 
-use super::bouncer::{self, Behind, Bouncer};
+use super::bouncer::{self, Behind, Bouncer, PgBouncer};
 use super::logins::Logins;
 use crate::bare::{self, Bare, Running};
 use crate::error::Error;
@@ -83,6 +83,8 @@ pub(super) struct Stage {
     pub(super) server: Server,
     /// Its endpoint, by the name that is not pooled.
     pub(super) place: Place,
+    /// Whom we are held against.
+    pub(super) pgbouncer: PgBouncer,
     /// Before the bare server.
     pub(super) bouncer: Bouncer,
     /// Before the same.
@@ -106,7 +108,7 @@ impl Stage {
     ///
     /// # Errors
     /// When something does not start.
-    pub(super) fn set(binary: &Path, scale: u32) -> Result<Self, Error> {
+    pub(super) fn set(binary: &Path, pgbouncer: PgBouncer, scale: u32) -> Result<Self, Error> {
         let pgbench = pgbench::find()?;
         let server = Server::start(binary, &crate::measure::STAY_AWAKE)?;
         let place = server.first_place()?;
@@ -128,12 +130,13 @@ impl Stage {
             let verifier = verifier(&mut session, bare::SEED.0)?;
             let (identity, sockets, (role, database)) = (bare.identity(), bare.socket_dir(), bare::SEED);
             let behind = Behind { identity, sockets, port, role, database, verifier: &verifier };
-            (bouncer::pgbouncer(behind, super::POOL)?, bouncer::in_its_place(binary, behind, super::POOL)?)
+            (pgbouncer.start(behind, super::POOL)?, bouncer::in_its_place(binary, behind, super::POOL)?)
         };
-        let bouncer_too = before_compute(&compute, &place)?;
+        let bouncer_too = before_compute(&pgbouncer, &compute, &place)?;
         let mut stage = Self {
             server,
             place,
+            pgbouncer,
             bouncer,
             in_place,
             bouncer_too,
@@ -297,7 +300,7 @@ fn verifier<S: Read + Write>(session: &mut Session<S>, role: &str) -> Result<Str
 }
 
 /// PgBouncer, before the server that Dormouse runs.
-fn before_compute(compute: &Compute, place: &Place) -> Result<Bouncer, Error> {
+fn before_compute(pgbouncer: &PgBouncer, compute: &Compute, place: &Place) -> Result<Bouncer, Error> {
     let missing = || Error::unexpected("the compute's directories cannot be told from its arguments");
     let sockets = compute.socket_dir().ok_or_else(missing)?;
     let identity = compute.data().and_then(Identity::owner_of).ok_or_else(missing)?;
@@ -305,5 +308,5 @@ fn before_compute(compute: &Compute, place: &Place) -> Result<Bouncer, Error> {
     let Login { user: role, database, .. } = &place.login;
     let verifier = verifier(&mut session::over_unix(&socket, &bare::superuser())?, role)?;
     let behind = Behind { identity, sockets, port, role, database, verifier: &verifier };
-    bouncer::pgbouncer(behind, super::POOL)
+    pgbouncer.start(behind, super::POOL)
 }
