@@ -96,11 +96,12 @@ impl Bound {
         Ok(Self { socket, place: Place::Tcp(address) })
     }
 
-    /// Takes a Unix socket. A file that a process left behind is replaced, one that answers is not.
+    /// Takes a Unix socket, whose file gets this mode and, if one is named, this group. A file that a process left
+    /// behind is replaced, one that answers is not.
     ///
     /// # Errors
-    /// When the path cannot be used, or somebody listens there.
-    pub fn unix(path: &Path, mode: u32) -> io::Result<Self> {
+    /// When the path cannot be used, somebody listens there, or the process may not give a file to the group.
+    pub fn unix(path: &Path, mode: u32, group: Option<u32>) -> io::Result<Self> {
         match std::os::unix::net::UnixStream::connect(path) {
             Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)?,
@@ -109,6 +110,9 @@ impl Bound {
         let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
         socket.bind(&SockAddr::unix(path)?)?;
         let file = SocketFile::new(path.to_owned());
+        if group.is_some() {
+            std::os::unix::fs::chown(path, None, group)?;
+        }
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         Ok(Self { socket, place: Place::Unix(file) })
     }

@@ -22,8 +22,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry as Spans, reload};
 
 mod lines;
+mod syslog;
 
 use lines::{Classic, Plain};
+pub use syslog::Label;
+use syslog::Syslog;
 
 /// The environment variable with the log filter, for example `info,dormouse_proxy=debug`.
 pub const LOG_FILTER_VARIABLE: &str = "DORMOUSE_LOG";
@@ -55,7 +58,7 @@ pub fn start_logging(format: LogFormat, default_filter: &str) {
     };
 }
 
-/// A file that log lines are appended to, and standard error too if wanted.
+/// A file that log lines are appended to, and standard error and the system's log too if wanted.
 #[derive(Debug, Clone)]
 pub struct LogFile(Arc<LogFileInner>);
 
@@ -64,6 +67,7 @@ struct LogFileInner {
     file: Option<(PathBuf, Mutex<File>)>,
     also_stderr: bool,
     filter: reload::Handle<EnvFilter, Spans>,
+    syslog: Syslog,
 }
 
 impl fmt::Debug for LogFileInner {
@@ -85,14 +89,17 @@ pub fn start_logging_to(path: Option<&Path>, also_stderr: bool, default_filter: 
     let filter =
         EnvFilter::try_from_env(LOG_FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new(default_filter));
     let (filter, handle) = reload::Layer::new(filter);
-    let log = LogFile(Arc::new(LogFileInner { file, also_stderr, filter: handle }));
+    let syslog = Syslog::new();
+    let inner = LogFileInner { file, also_stderr, filter: handle, syslog: syslog.clone() };
+    let log = LogFile(Arc::new(inner));
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .event_format(Classic)
         .fmt_fields(Plain)
         .with_writer(log.clone());
     // A logger that is installed already (in tests) stays.
-    let _already_installed = Spans::default().with(filter).with(CountLines).with(lines).try_init();
+    let _already_installed =
+        Spans::default().with(filter).with(CountLines).with(lines).with(syslog).try_init();
     Ok(log)
 }
 
@@ -110,6 +117,11 @@ impl LogFile {
             *file.lock() = open(path)?;
         }
         Ok(())
+    }
+
+    /// Sends lines to the system's log too, labelled like this, or does not any more.
+    pub fn also_to_syslog(&self, label: Option<Label>) {
+        self.0.syslog.label(label);
     }
 
     /// Logs what this filter lets through, unless `DORMOUSE_LOG` says what to log.

@@ -84,7 +84,7 @@ impl Pooler {
     }
 
     /// Starts one that must not start; gives what it says.
-    fn refused(&self) -> String {
+    pub(crate) fn refused(&self) -> String {
         // The system's own list of authorities would do for TLS.
         let output = self.command().env("SSL_CERT_FILE", "/nowhere").output().unwrap();
         assert_eq!(output.status.code(), Some(1));

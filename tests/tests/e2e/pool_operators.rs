@@ -2,7 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use dormouse_pgwire::tag::frontend::TERMINATE;
 use dormouse_tests::note;
 use rustix::process::Signal;
 
-use crate::pool_ini::{Pooler, server};
+use crate::pool_ini::{Pooler, WITHIN, server};
 
 const PGBOUNCER: &str = "/usr/sbin/pgbouncer";
 
@@ -164,4 +165,70 @@ fn a_server_that_is_reached_and_silent_is_told_apart_from_one_that_is_not_reache
         pooler.wait_for_log("closing because: connect timeout");
         assert!(!pooler.log().contains("connect failed"), "{}", pooler.log());
     }
+}
+
+/// Group 1 is `daemon` wherever there is root; others can give files to their own groups only.
+#[test]
+fn the_sockets_file_is_for_the_group_of_the_settings() {
+    let root = rustix::process::geteuid().is_root();
+    let own = rustix::process::getegid().as_raw();
+    let (text, group) = if root { ("daemon".to_owned(), 1) } else { (own.to_string(), own) };
+    let mut pooler = Pooler::new();
+    let settings =
+        |group: &str| format!("auth_type = trust\nunix_socket_mode = 0770\nunix_socket_group = {group}");
+    pooler.write("db = host=127.0.0.1", &settings("nobody's"), "");
+    let refused = pooler.refused();
+    assert!(refused.contains("there is no group \"nobody's\""), "{refused}");
+    pooler.write("db = host=127.0.0.1", &settings(&text), "");
+    pooler.start();
+    let file = std::fs::metadata(pooler.path(&format!(".s.PGSQL.{}", pooler.port))).unwrap();
+    assert!(file.file_type().is_socket());
+    assert_eq!((file.mode() & 0o777, file.gid()), (0o770, group));
+}
+
+/// The system's log, where this machine has none.
+struct SystemLog(UnixDatagram);
+
+impl SystemLog {
+    const PLACE: &str = "/dev/log";
+
+    fn instead() -> Option<Self> {
+        let socket = UnixDatagram::bind(Self::PLACE).ok()?;
+        socket.set_read_timeout(Some(WITHIN)).unwrap();
+        Some(Self(socket))
+    }
+
+    fn next(&self) -> String {
+        let mut line = [0; 8192];
+        let size = self.0.recv(&mut line).unwrap();
+        String::from_utf8_lossy(&line[..size]).into_owned()
+    }
+}
+
+impl Drop for SystemLog {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_file(Self::PLACE);
+    }
+}
+
+#[test]
+fn lines_go_to_the_systems_log_as_well() {
+    let mut pooler = Pooler::new();
+    let write = |pooler: &Pooler, settings: &str| {
+        pooler.write("db = host=127.0.0.1", &format!("auth_type = trust\n{settings}"), "");
+    };
+    write(&pooler, "syslog = 1\nsyslog_facility = nonsense");
+    pooler.start();
+    pooler.wait_for_log("there is no syslog_facility \"nonsense\"");
+    let Some(system) = SystemLog::instead() else {
+        note("this machine has a log of its own, or is not ours: what is sent there is not looked at");
+        return;
+    };
+    write(&pooler, "syslog = 1\nsyslog_facility = local3\nsyslog_ident = bouncer");
+    pooler.signal(Signal::HUP);
+    // local3.info
+    let label = format!("<158>bouncer[{}]: ", pooler.child.as_ref().unwrap().id());
+    assert_eq!(system.next(), format!("{label}the configuration was read again"));
+    pooler.signal(Signal::TERM);
+    assert!(system.next().starts_with(&label));
 }

@@ -24,7 +24,7 @@ pub(crate) struct Pool {
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
-    /// Go to the background when it is ready; needs `logfile` and `pidfile` in the configuration.
+    /// Go to the background when it is ready; needs `pidfile` in the configuration, and logs to its `logfile` or `syslog`.
     #[arg(long, short)]
     pub(crate) daemon: bool,
 

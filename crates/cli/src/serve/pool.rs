@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use dormouse_runtime::telemetry::{self, LogFile};
 use dormouse_server::standalone::{self, Start};
+use nix::unistd::User;
 
 use crate::commands::Context;
 use crate::commands::pool::Pool;
@@ -30,8 +31,8 @@ pub(crate) fn pool(args: &Pool, cx: &Context) -> Result<(), Error> {
     let logfile = setting("logfile").map(PathBuf::from);
     if !args.child {
         let user = args.user.clone().or_else(|| setting("user"));
-        if args.daemon && (logfile.is_none() || setting("pidfile").is_none()) {
-            return Err(Error::failed("-d needs `logfile` and `pidfile` in the configuration"));
+        if args.daemon && setting("pidfile").is_none() {
+            return Err(Error::failed("-d needs `pidfile` in the configuration"));
         }
         let user = match user {
             Some(user) => become_user(account(&user)?, rustix::process::geteuid().as_raw())
@@ -117,14 +118,10 @@ fn become_user(wanted: (u32, u32), own: u32) -> Option<Option<(u32, u32)>> {
 
 /// User and group of an account of this machine.
 fn account(name: &str) -> Result<(u32, u32), Error> {
-    let text = std::fs::read_to_string("/etc/passwd")
-        .map_err(|error| Error::failed("cannot read /etc/passwd").because(error))?;
-    let found = text.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next() == Some(name)).then_some(())?;
-        Some((fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?))
-    });
-    found.ok_or_else(|| Error::failed(format!("there is no user `{name}`")))
+    let found =
+        User::from_name(name).map_err(|error| Error::failed("cannot look users up").because(error))?;
+    let ids = found.map(|user| (user.uid.as_raw(), user.gid.as_raw()));
+    ids.ok_or_else(|| Error::failed(format!("there is no user `{name}`")))
 }
 
 #[cfg(test)]

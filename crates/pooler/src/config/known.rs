@@ -25,8 +25,6 @@ const KEYS: &str = "not needed: the curves for exchanging keys are the library's
 const ROUNDS: &str = "SCRAM verifiers that are made here have PostgreSQL's 4096 rounds";
 /// The pooler keeps none of their addresses.
 const NAMES: &str = "the system looks names of servers up, for each new connection to one that has a name";
-/// Whoever wants it elsewhere reads it there.
-const STREAM: &str = "the log goes to a file or to standard error";
 /// Buffers belong to the runtime.
 const BUFFERS: &str = "not needed: buffers are sized by the proxy";
 
@@ -52,7 +50,7 @@ pub(super) const KNOWN: &[Setting] = &[
     row("listen_backlog", Kind::Int, "128", false, BACKLOG),
     row("unix_socket_dir", Kind::Text, "/tmp", false, PROXY),
     row("unix_socket_mode", Kind::Text, "0777", false, PROXY),
-    row("unix_socket_group", Kind::Text, "", false, "sockets have the group of their process"),
+    row("unix_socket_group", Kind::Text, "", false, PROXY),
     row("so_reuseport", Kind::Bool, "0", false, PROXY),
     row("peer_id", PEER, "0", true, PROXY),
     row("tcp_defer_accept", Kind::Int, "1", true, BACKLOG),
@@ -98,9 +96,9 @@ pub(super) const KNOWN: &[Setting] = &[
     row("dns_zone_check_period", Kind::Seconds, "0", true, NAMES),
     row("resolv_conf", Kind::Text, "", false, NAMES),
     row("logfile", Kind::Text, "", true, LOG),
-    row("syslog", Kind::Bool, "0", true, STREAM),
-    row("syslog_ident", Kind::Text, "pgbouncer", true, STREAM),
-    row("syslog_facility", Kind::Text, "daemon", true, STREAM),
+    row("syslog", Kind::Bool, "0", true, LOG),
+    row("syslog_ident", Kind::Text, "pgbouncer", true, LOG),
+    row("syslog_facility", Kind::Text, "daemon", true, LOG),
     row("pidfile", Kind::Text, "", false, LOG),
     row("job_name", Kind::Text, "pgbouncer", false, LOG),
     row("user", Kind::Text, "", false, LOG),

@@ -1,5 +1,5 @@
-//! What a pooler listens on: `listen_addr`, `listen_port`, `unix_socket_dir`, `unix_socket_mode`; or what the process
-//! that it replaces, or the service manager, has listened on already.
+//! What a pooler listens on: `listen_addr`, `listen_port`, `unix_socket_dir`, `unix_socket_mode`, `unix_socket_group`;
+//! or what the process that it replaces, or the service manager, has listened on already.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use dormouse_pooler::config::names;
 use dormouse_proxy::Bound;
 use dormouse_proxy::upstream::Plan;
+use nix::unistd::Group;
 use rustix::io::Errno;
 
 use super::{Inherited, PoolError, setting};
@@ -48,10 +49,27 @@ pub(super) fn take(plan: &Plan, inherited: Inherited) -> Result<(Vec<Bound>, Vec
             .ok()
             .filter(|mode| mode & !MODE_MASK == 0)
             .ok_or_else(|| failed(name.clone())(invalid("unix_socket_mode must be like 0777")))?;
-        bound.push(Bound::unix(&path, mode).map_err(failed(name.clone()))?);
+        let group = group(&setting(plan, "unix_socket_group")).map_err(failed(name.clone()))?;
+        bound.push(Bound::unix(&path, mode, group).map_err(failed(name.clone()))?);
         told.push(name);
     }
     if bound.is_empty() { Err(PoolError::NoAddress) } else { Ok((bound, told)) }
+}
+
+/// The number of a group that is named, or numbered, if any is.
+fn group(text: &str) -> io::Result<Option<u32>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if let Ok(number) = text.parse() {
+        return Ok(Some(number));
+    }
+    let found = Group::from_name(text).map_err(io::Error::from)?;
+    let missing = || {
+        let told = format!("there is no group {text:?}, which unix_socket_group names");
+        io::Error::new(io::ErrorKind::NotFound, told)
+    };
+    found.map(|group| Some(group.gid.as_raw())).ok_or_else(missing)
 }
 
 /// The sockets of the service manager.
@@ -170,6 +188,15 @@ mod tests {
         assert!(names("").is_empty());
         let error = all_tcp(&missing.join(","), 0, false).unwrap_err();
         assert!(error.to_string().contains("nowhere.invalid"), "{error}");
+    }
+
+    #[test]
+    fn groups_have_names_and_numbers() {
+        assert_eq!(group("").unwrap(), None);
+        assert_eq!(group("root").unwrap(), Some(0));
+        assert_eq!(group("4711").unwrap(), Some(4711));
+        let error = group("nobody of this name").unwrap_err();
+        assert!(error.to_string().contains("unix_socket_group"), "{error}");
     }
 
     #[test]

@@ -26,11 +26,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_base::rand;
+use dormouse_pooler::config::Settings;
 use dormouse_proxy::metrics::Metrics;
 use dormouse_proxy::upstream::{Encryption, Plan, PlanError, Request, Requests, Shutdown, Upstream};
 use dormouse_proxy::{Proxy, ProxyConfig};
 use dormouse_runtime::task::{self, Scope};
-use dormouse_runtime::telemetry::LogFile;
+use dormouse_runtime::telemetry::{Label, LogFile};
 
 use end::Ending;
 pub use files::{LoadError, load};
@@ -139,6 +140,7 @@ pub async fn run(start: Start, ready: impl FnOnce(&[String])) -> Result<(), Pool
     place::raise_descriptor_limit();
     let mut signals = Signals::new().map_err(system("wait for signals"))?;
     let replaces = inherited.is_something();
+    use_syslog(&log, &plan.ini.settings);
     let (inherited, conversation) = inherited.apart();
     let _pidfile = PidFile::write(&setting(&plan, "pidfile"), replaces)?;
     for (name, note) in plan.ignored() {
@@ -179,6 +181,21 @@ pub async fn run(start: Start, ready: impl FnOnce(&[String])) -> Result<(), Pool
 
 fn setting(plan: &Plan, name: &str) -> String {
     plan.ini.settings.get(name).unwrap_or_default()
+}
+
+/// Has lines sent to the system's log as well, or not, as the configuration says.
+fn use_syslog(log: &LogFile, settings: &Settings) {
+    let text = |name: &str| settings.get(name).unwrap_or_default();
+    let (ident, facility) = (text("syslog_ident"), text("syslog_facility"));
+    let wanted = text("syslog") == "1";
+    let label = Label::new(&ident, &facility);
+    let unknown = wanted && label.is_none();
+    log.also_to_syslog(label.filter(|_| wanted));
+    if unknown {
+        tracing::warn!(
+            "syslog is not used: there is no syslog_facility {facility:?} (`daemon`, `local0`, …)"
+        );
+    }
 }
 
 fn system(what: &'static str) -> impl FnOnce(io::Error) -> PoolError {
@@ -341,6 +358,7 @@ impl Pooler {
         self.upstream.reload(plan, encryption, |settings| {
             self.proxy.reconfigure(settings);
             self.speak(settings.verbose);
+            use_syslog(&self.log, settings);
         });
         if whole {
             tracing::info!("the configuration was read again");
