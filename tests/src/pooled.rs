@@ -110,6 +110,9 @@ impl Pooler {
     }
 }
 
+/// The role that `initdb` makes has this number in every cluster.
+const SUPERUSER: u32 = 10;
+
 #[async_trait::async_trait]
 impl Wake for Awake {
     fn locate(&self, _route: &Route) -> Result<EndpointId, ClientError> {
@@ -130,7 +133,7 @@ impl Wake for Awake {
 
     async fn stored_password(&self, _: &EndpointId, _role: &str) -> Result<Option<StoredRole>, ClientError> {
         let password = Some(self.verifier.clone());
-        Ok(Some(StoredRole { password, can_login: true, valid_until: None }))
+        Ok(Some(StoredRole { password, can_login: true, valid_until: None, oid: Some(SUPERUSER) }))
     }
 
     fn knows_key(&self, _key: &str) -> bool {

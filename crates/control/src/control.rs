@@ -261,6 +261,20 @@ impl Control {
         self.passwords.remembered(endpoint, role)
     }
 
+    /// Whether a role that has proved itself is the one that has its name where the endpoint is, which runs. Takes
+    /// microseconds but for a reader, which may be of an earlier moment than the branch whose roles are its own.
+    ///
+    /// # Errors
+    /// When only the compute knows, and it cannot be asked.
+    pub async fn is_same_role(
+        &self,
+        endpoint: &EndpointId,
+        role: &str,
+        oid: u32,
+    ) -> Result<bool, PasswordError> {
+        self.passwords.is_same(endpoint, role, oid).await
+    }
+
     /// Whether clients from this address may connect to this endpoint. Takes microseconds.
     ///
     /// # Errors

@@ -46,7 +46,8 @@ pub fn inherit(
         }
         let sealed = role.sealed_password.as_ref().and_then(|s| secrets.unseal(from, &role.name, s).ok());
         let sealed_password = sealed.map(|password| secrets.seal(to, &role.name, password.expose()));
-        let role = Role { branch_id: to.clone(), sealed_password, updated_at: now, ..role };
+        // It may come from another moment, where the name was another role's.
+        let role = Role { branch_id: to.clone(), sealed_password, oid: None, updated_at: now, ..role };
         roles::put(db, &if trust == Trust::Wish { wished(role) } else { role })?;
     }
     let present = databases::all(db, to)?;

@@ -215,11 +215,11 @@ fn restore_branch(
     for role in &meta.roles {
         let RoleMeta { name, verifier, can_login, valid_until, protected, pending, rename_from, created_at } =
             role.clone();
-        let (branch_id, sealed_password, updated_at) = (meta.id.clone(), None, now);
+        let (branch_id, sealed_password, oid, updated_at) = (meta.id.clone(), None, None, now);
         #[rustfmt::skip]
         let row = Role {
             branch_id, name, verifier, sealed_password, can_login, valid_until, protected, pending,
-            rename_from, created_at, updated_at,
+            rename_from, oid, created_at, updated_at,
         };
         roles::put(db, &row)?;
     }

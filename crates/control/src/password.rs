@@ -38,7 +38,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const ASK: &str = "SELECT rolpassword::text, rolcanlogin,
     CASE WHEN rolvaliduntil = '-infinity' THEN 0
          WHEN isfinite(rolvaliduntil) AND rolvaliduntil < '9000-01-01'
-         THEN (extract(epoch FROM rolvaliduntil) * 1000000)::bigint END
+         THEN (extract(epoch FROM rolvaliduntil) * 1000000)::bigint END,
+    oid
     FROM pg_catalog.pg_authid WHERE rolname = $1::text";
 
 /// What is known of a role for its login.
@@ -50,6 +51,8 @@ pub struct StoredRole {
     pub can_login: bool,
     /// When its password ends.
     pub valid_until: Option<Timestamp>,
+    /// Which role has this name now (`pg_authid.oid`); `None` when PostgreSQL has not told yet.
+    pub oid: Option<u32>,
 }
 
 impl std::fmt::Debug for StoredRole {
@@ -206,6 +209,18 @@ impl Passwords {
         }
     }
 
+    /// Whether the name is the same role's where the endpoint is. Its branch's writer was asked for a reader's roles,
+    /// which may be of an earlier moment.
+    pub(crate) async fn is_same(&self, id: &EndpointId, role: &str, oid: u32) -> Result<bool, PasswordError> {
+        match self.known.mode(id).map_err(PasswordError::Metadata)? {
+            Some(Mode::ReadOnly) => {
+                let here = self.ask(id, role).await.map_err(PasswordError::Compute)?;
+                Ok(here.is_some_and(|here| here.oid == Some(oid)))
+            }
+            _ => Ok(true),
+        }
+    }
+
     fn row(&self, id: &EndpointId) -> Result<Endpoint, PasswordError> {
         let row = self.db.read("read an endpoint", |db| endpoints::get(db, id));
         row.map_err(PasswordError::Metadata)?.ok_or(PasswordError::NoEndpoint)
@@ -218,6 +233,7 @@ impl Passwords {
             verifier: row.verifier,
             can_login: row.can_login,
             valid_until: row.valid_until,
+            oid: row.oid,
         }))
     }
 
@@ -260,6 +276,7 @@ impl Passwords {
             verifier: row.get(0),
             can_login: row.get(1),
             valid_until: row.get::<_, Option<i64>>(2).and_then(|us| Timestamp::from_microsecond(us).ok()),
+            oid: row.get(3),
         }))
     }
 }

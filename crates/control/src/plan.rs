@@ -98,6 +98,7 @@ impl Wish {
                 protected: true,
                 pending: Some(Pending::Create),
                 rename_from: renamed(&owner, defaults::TEMPLATE_OWNER),
+                oid: None,
                 created_at,
                 updated_at,
             },

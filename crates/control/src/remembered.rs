@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn role(verifier: &str) -> StoredRole {
-        StoredRole { verifier: Some(verifier.to_owned()), can_login: true, valid_until: None }
+        StoredRole { verifier: Some(verifier.to_owned()), can_login: true, valid_until: None, oid: None }
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct StoredRole {
     pub can_login: bool,
     /// `rolvaliduntil`: the password does not work after this.
     pub valid_until: Option<Timestamp>,
+    /// `oid`: which role has this name now. `None` = not known.
+    pub oid: Option<u32>,
 }
 
 /// What a client claims to be when it shows a token.
@@ -103,6 +105,14 @@ pub trait Wake: Send + Sync + 'static {
     /// What [`Wake::stored_password`] would answer from memory, without a wait; `None` when it would have to ask.
     fn remembered_password(&self, _endpoint: &EndpointId, _role: &str) -> Option<StoredRole> {
         None
+    }
+
+    /// Whether the role that has proved itself is the one that has its name where the endpoint is, which runs.
+    ///
+    /// # Errors
+    /// When it cannot be known at the moment.
+    async fn is_same_role(&self, _: &EndpointId, _role: &str, _oid: u32) -> Result<bool, ClientError> {
+        Ok(true)
     }
 
     /// Whether this is an API key of this server: who has one may use the console.

@@ -69,7 +69,8 @@ impl Door {
 
 /// What control knows of a role, for the proxy.
 fn known_role(role: dormouse_control::StoredRole) -> StoredRole {
-    StoredRole { password: role.verifier, can_login: role.can_login, valid_until: role.valid_until }
+    let dormouse_control::StoredRole { verifier: password, can_login, valid_until, oid } = role;
+    StoredRole { password, can_login, valid_until, oid }
 }
 
 /// The server that has taken over, when there is one.
@@ -160,6 +161,10 @@ impl Wake for Door {
 
     fn remembered_password(&self, endpoint: &EndpointId, role: &str) -> Option<StoredRole> {
         self.control.read().remembered_password(endpoint, role).map(known_role)
+    }
+
+    async fn is_same_role(&self, endpoint: &EndpointId, role: &str, oid: u32) -> Result<bool, ClientError> {
+        self.control().is_same_role(endpoint, role, oid).await.map_err(|error| not_known(&error))
     }
 
     fn key_opens(&self, key: &str, endpoint: Option<&EndpointId>) -> bool {

@@ -503,3 +503,29 @@ fn a_script_is_one_session() {
     assert_eq!((&dones[3]["rowCount"], dones.len()), (&json!(10), 5), "{events:?}");
     house.assert_clean_log();
 }
+
+/// A session waits for the next request of the same name, which may have become another role's, unseen.
+#[test]
+fn a_session_that_waits_is_for_the_same_role_only() {
+    let house = House::new();
+    let owner = |query: &str| assert_eq!(sql(&house, &json!({ "query": query })).status, 200, "{query}");
+    for made in [
+        "create role a login password 'of_a'",
+        "create role b login password 'of_b'",
+        "create table kept_by_a as select 1 as v",
+        "grant select on kept_by_a to a",
+    ] {
+        owner(made);
+    }
+    let asks = |password: &str| {
+        let (_, there) = house.direct().rsplit_once('@').unwrap();
+        let place = format!("postgresql://a:{password}@{there}");
+        let ask = json!({ "query": "select v from kept_by_a" }).to_string();
+        send(&house, "POST", "/sql", &[("neon-connection-string", &place)], ask.as_bytes())
+    };
+    assert_eq!(asks("of_a").status, 200);
+    owner("do $$ begin alter role a rename to c; alter role b rename to a; end $$");
+    // Longer than what nobody saw is unknown.
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(asks("of_b").code(), "42501");
+}

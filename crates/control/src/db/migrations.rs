@@ -21,6 +21,7 @@ const STEPS: &[&str] = &[
     schema::ALERTS,
     schema::SIGNED_IN,
     schema::LOCALES,
+    schema::ROLE_OIDS,
 ];
 
 /// What went wrong, before the path is known.

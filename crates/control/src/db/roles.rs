@@ -7,7 +7,7 @@ use super::column::{id, maybe_micros, maybe_time, micros, time};
 use crate::model::record::{Pending, Role};
 
 const COLUMNS: &str = "branch_id, name, verifier, sealed_password, can_login, valid_until, protected, pending, \
-                       rename_from, created_at, updated_at";
+                       rename_from, created_at, updated_at, oid";
 
 fn read(row: &Row<'_>) -> Result<Role> {
     let pending: Option<String> = row.get(7)?;
@@ -23,13 +23,14 @@ fn read(row: &Row<'_>) -> Result<Role> {
         rename_from: row.get(8)?,
         created_at: time(row, 9)?,
         updated_at: time(row, 10)?,
+        oid: row.get(11)?,
     })
 }
 
 /// Stores a role, new or changed.
 pub fn put(db: &Connection, role: &Role) -> Result<()> {
     db.prepare_cached(&format!(
-        "INSERT OR REPLACE INTO roles ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+        "INSERT OR REPLACE INTO roles ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
     ))?
     .execute(params![
         role.branch_id.as_str(),
@@ -42,7 +43,8 @@ pub fn put(db: &Connection, role: &Role) -> Result<()> {
         role.pending.map(Pending::name),
         role.rename_from,
         micros(role.created_at),
-        micros(role.updated_at)
+        micros(role.updated_at),
+        role.oid
     ])?;
     Ok(())
 }

@@ -362,3 +362,8 @@ ALTER TABLE sessions ADD COLUMN agent TEXT NOT NULL DEFAULT '';
 pub const LOCALES: &str = "
 ALTER TABLE databases ADD COLUMN locale TEXT;
 ";
+
+/// A name may become another role's; this tells them apart.
+pub const ROLE_OIDS: &str = "
+ALTER TABLE roles ADD COLUMN oid INTEGER;
+";

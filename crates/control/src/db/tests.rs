@@ -200,6 +200,7 @@ fn settling_never_loses_a_newer_change() {
         protected: false,
         pending: Some(Pending::Create),
         rename_from: None,
+        oid: None,
         created_at: at(0),
         updated_at: at(0),
     };

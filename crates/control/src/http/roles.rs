@@ -96,6 +96,7 @@ pub(super) async fn create(
         protected: false,
         pending: Some(Pending::Create),
         rename_from: None,
+        oid: None,
         created_at: now,
         updated_at: now,
     };

@@ -17,7 +17,8 @@ use crate::model::record::{Database, Pending, Role};
 const ROLES: &str = "SELECT rolname::text, rolpassword::text, rolcanlogin,
     CASE WHEN rolvaliduntil = '-infinity' THEN 0
          WHEN isfinite(rolvaliduntil) AND rolvaliduntil < '9000-01-01'
-         THEN (extract(epoch FROM rolvaliduntil) * 1000000)::bigint END
+         THEN (extract(epoch FROM rolvaliduntil) * 1000000)::bigint END,
+    oid
     FROM pg_catalog.pg_authid WHERE rolname !~ '^pg_' AND rolname <> 'dormouse_admin'";
 
 /// All but templates and the maintenance database.
@@ -52,6 +53,7 @@ struct LearnedRole {
     verifier: Option<String>,
     can_login: bool,
     valid_until: Option<Timestamp>,
+    oid: u32,
 }
 
 /// Asks for all roles and databases.
@@ -64,6 +66,7 @@ pub(super) async fn ask(client: &Client) -> std::result::Result<Learned, tokio_p
         verifier: row.get(1),
         can_login: row.get(2),
         valid_until: row.get::<_, Option<i64>>(3).and_then(|us| Timestamp::from_microsecond(us).ok()),
+        oid: row.get(4),
     });
     let databases = databases.iter().map(|row| (row.get(0), row.get(1)));
     Ok(Learned { roles: roles.collect(), databases: databases.collect() })
@@ -127,6 +130,7 @@ impl LearnedRole {
         old.verifier == self.verifier
             && old.can_login == self.can_login
             && old.valid_until == self.valid_until
+            && old.oid == Some(self.oid)
     }
 
     fn merged(&self, old: Option<&Role>, branch: &dormouse_base::BranchId, now: Timestamp) -> Role {
@@ -142,6 +146,7 @@ impl LearnedRole {
             protected: old.is_some_and(|old| old.protected),
             pending: None,
             rename_from: None,
+            oid: Some(self.oid),
             created_at: old.map_or(now, |old| old.created_at),
             updated_at: now,
         }

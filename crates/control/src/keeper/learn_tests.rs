@@ -15,7 +15,7 @@ struct Scene {
 
 fn role(name: &str, verifier: Option<&str>) -> LearnedRole {
     let verifier = verifier.map(str::to_owned);
-    LearnedRole { name: name.to_owned(), verifier, can_login: true, valid_until: None }
+    LearnedRole { name: name.to_owned(), verifier, can_login: true, valid_until: None, oid: 16_400 }
 }
 
 fn scene() -> Scene {

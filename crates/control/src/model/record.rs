@@ -284,6 +284,8 @@ pub struct Role {
     pub pending: Option<Pending>,
     /// The name that PostgreSQL still knows it by.
     pub rename_from: Option<String>,
+    /// What PostgreSQL knows it by whatever it is called (`pg_authid.oid`); `None` until that was learnt.
+    pub oid: Option<u32>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.

@@ -134,7 +134,7 @@ fn of_client(shared: &Shared, pool: &Pool, client: &ClientInfo) -> Socket {
         wait: if doing == Doing::Waiting { since } else { Duration::ZERO },
         link: backend.as_ref().map(|key| u64::from(key.number)),
         remote_pid: client.connection.process,
-        tls: client.tls.as_deref().unwrap_or_default().to_owned(),
+        tls: client.connection.tls.as_deref().unwrap_or_default().to_owned(),
         application_name: client.application.clone(),
         prepared_statements: client.prepared(),
         pinned: backend.map(|key| pins(&key)).unwrap_or_default(),

@@ -10,7 +10,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_base::EndpointId;
 use dormouse_pgwire::ClientError;
 use dormouse_pgwire::backend::TxStatus;
 use dormouse_pgwire::startup::Startup;
@@ -21,8 +20,9 @@ use super::client::{Broken, Client};
 use super::idle::{Idle, Place};
 use super::request::messages;
 use crate::cancel::{Cancelled, DELIVER_WITHIN};
+use crate::session::Shared;
 use crate::session::login::LoggedIn;
-use crate::session::{Shared, shown};
+use crate::session::shown::{self, Entered};
 
 /// A cancelled statement has ended after this long, or its client and backend are closed.
 const CANCELLED_WITHIN: Duration = Duration::from_secs(5);
@@ -52,15 +52,16 @@ impl Clients {
     /// A client for the role in `startup`, which was let in.
     pub(crate) fn take(
         &self,
-        endpoint: EndpointId,
+        entered: Entered,
         startup: &Startup,
         visitor: &Visitor,
     ) -> Result<Lease, ClientError> {
-        let place = place(&endpoint, startup);
+        let place = place(&entered, startup);
         let client = match self.idle.take(&place) {
             Some(client) => client,
             None => {
-                let who = LoggedIn::new(endpoint, startup.clone(), Some(shown::MODE));
+                let Entered { endpoint, role_oid } = entered;
+                let who = LoggedIn::new(endpoint, startup.clone(), Some(shown::MODE)).of(role_oid);
                 Client::open(&self.shared, who, visitor.peer, visitor.tls)?
             }
         };
@@ -68,10 +69,12 @@ impl Clients {
     }
 }
 
-fn place(endpoint: &EndpointId, startup: &Startup) -> Place {
+fn place(entered: &Entered, startup: &Startup) -> Place {
     let mut key = Vec::with_capacity(USUAL_PLACE);
-    key.extend_from_slice(endpoint.as_str().as_bytes());
+    key.extend_from_slice(entered.endpoint.as_str().as_bytes());
     key.push(0);
+    // A name may become another role's.
+    key.extend_from_slice(&entered.role_oid.unwrap_or_default().to_be_bytes());
     for (name, value) in startup.params.iter() {
         key.extend_from_slice(name.as_bytes());
         key.push(0);

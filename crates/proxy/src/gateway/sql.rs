@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Request, Response};
-use dormouse_base::{EndpointId, Secret};
+use dormouse_base::Secret;
 
 use super::answer::problem::Problem;
 use super::body;
@@ -13,7 +13,7 @@ use super::request::headers::{self, Output, Transaction};
 use super::request::statement::{self, Work};
 use super::run::Wish;
 use super::{Gateway, Visitor, cors, run, upload};
-use crate::session::shown::{self, Wanted};
+use crate::session::shown::{self, Entered, Wanted};
 
 /// Answers a request.
 pub(super) async fn serve(gateway: &Gateway, request: Request<Body>, visitor: &Visitor) -> Response<Body> {
@@ -48,12 +48,12 @@ async fn work(
     let output = Output::read(headers);
     let transaction = Transaction::read(headers).map_err(|bad| Problem::malformed(bad.to_string()))?;
     let asker = asker(headers, visitor)?;
-    let (endpoint, (body, _held)) = tokio::try_join!(
+    let (entered, (body, _held)) = tokio::try_join!(
         login(gateway, &asker, headers, visitor),
         upload::read(headers, body, &gateway.budget),
     )?;
     let work = statement::read(&body).map_err(|bad| Problem::malformed(bad.to_string()))?;
-    let lease = gateway.clients.take(endpoint, &asker.wanted.startup, visitor)?;
+    let lease = gateway.clients.take(entered, &asker.wanted.startup, visitor)?;
     let wish = Wish { output, timing: None, gzip: headers::takes_gzip(headers), request };
     let mut response = run::run(lease, &work, transaction, wish, &gateway.budget).await?;
     if matches!(work, Work::Batch(_)) {
@@ -98,7 +98,7 @@ async fn login(
     asker: &Asker,
     headers: &HeaderMap,
     visitor: &Visitor,
-) -> Result<EndpointId, Problem> {
+) -> Result<Entered, Problem> {
     let shown = match (headers::bearer(headers), &asker.password) {
         (Some(token), _) => token.as_bytes(),
         (None, Some(password)) => password.expose(),

@@ -20,8 +20,9 @@ use crate::bound::Incoming;
 use crate::pooled::PoolKey;
 use crate::upstream::Handed;
 
-/// The format that is written, and the only one that is read.
-const VERSION: u32 = 1;
+/// The format that is written. The one before, which is read as well, does not tell which role a pooled client is.
+const VERSION: u32 = 2;
+const WITHOUT_ROLES: u32 = 1;
 
 const POOLED: u32 = 1;
 const DIRECT: u32 = 2;
@@ -67,6 +68,8 @@ impl From<Unreadable> for Unfit {
 /// A pooled client, without what its link knows.
 pub(crate) struct Pooled {
     pub(crate) key: PoolKey,
+    /// Which role it is, if that is known.
+    pub(crate) role_oid: Option<u32>,
     pub(crate) unix: bool,
     pub(crate) peer: SocketAddr,
     pub(crate) application: String,
@@ -106,6 +109,7 @@ impl Pooled {
         out.bytes(self.key.endpoint.as_str().as_bytes());
         out.bytes(self.key.database.as_bytes());
         out.bytes(self.key.role.as_bytes());
+        out.number(self.role_oid.unwrap_or_default());
         out.number(u32::from(self.unix));
         out.bytes(self.peer.to_string().as_bytes());
         out.bytes(self.application.as_bytes());
@@ -146,7 +150,8 @@ fn begin(kind: u32) -> Writer {
 /// Looks into a parcel.
 pub(crate) fn open(body: &[u8]) -> Result<Content<'_>, Unfit> {
     let mut from = Reader(body);
-    if from.number()? != VERSION {
+    let version = from.number()?;
+    if !(WITHOUT_ROLES..=VERSION).contains(&version) {
         return Err(Unfit::Unreadable);
     }
     let kind = from.number()?;
@@ -155,8 +160,10 @@ pub(crate) fn open(body: &[u8]) -> Result<Content<'_>, Unfit> {
         POOLED | BEHIND => {
             let (database, role) = (from.text()?.to_owned(), from.text()?.to_owned());
             let key = PoolKey { people: endpoint.clone(), endpoint, database, role };
+            let role_oid = if version > WITHOUT_ROLES { from.number()? } else { 0 };
             let pooled = Pooled {
                 key,
+                role_oid: Some(role_oid).filter(|oid| *oid != 0),
                 unix: from.number()? != 0,
                 peer: from.text()?.parse().map_err(|_| Unfit::Unreadable)?,
                 application: from.text()?.to_owned(),
@@ -205,6 +212,7 @@ mod tests {
                 database: "app".to_owned(),
                 role: "anna".to_owned(),
             },
+            role_oid: Some(16_400),
             unix: true,
             peer: "[::1]:7".parse().unwrap(),
             application: "psql".to_owned(),
@@ -224,7 +232,10 @@ mod tests {
         for pooled in [other, pooled] {
             let packed = pooled.pack(|out| out.number(9));
             let Ok(Content::Pooled(found, mut rest)) = open(&packed) else { panic!("a pooled one") };
-            assert_eq!((found.key, found.peer, found.cancel), (pooled.key, pooled.peer, pooled.cancel));
+            assert_eq!(
+                (found.key, found.role_oid, found.cancel),
+                (pooled.key, pooled.role_oid, pooled.cancel)
+            );
             assert_eq!(found.behind.map(|it| it.name), pooled.behind.map(|it| it.name));
             assert_eq!(rest.number().unwrap(), 9);
             for cut in 0..packed.len() - 4 {
@@ -232,7 +243,7 @@ mod tests {
             }
             newer = packed;
         }
-        newer[3] = 2;
+        newer[3] = 3;
         assert!(matches!(open(&newer), Err(Unfit::Unreadable)));
     }
 }

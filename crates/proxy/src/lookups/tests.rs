@@ -42,7 +42,12 @@ impl Wake for Counting {
     async fn stored_password(&self, _: &EndpointId, _: &str) -> Answer {
         let number = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
         self.allowed.acquire().await.unwrap().forget();
-        Ok(Some(StoredRole { password: Some(number.to_string()), can_login: true, valid_until: None }))
+        Ok(Some(StoredRole {
+            password: Some(number.to_string()),
+            can_login: true,
+            valid_until: None,
+            oid: None,
+        }))
     }
 
     fn knows_key(&self, _: &str) -> bool {

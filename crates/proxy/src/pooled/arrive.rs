@@ -9,7 +9,7 @@ use dormouse_pooler::link::{Client, Reader};
 use rustix::net::sockopt::socket_peercred;
 use socket2::SockRef;
 
-use super::client_info::{ClientInfo, Connection as Ends};
+use super::client_info::ClientInfo;
 use super::enter::Life;
 use super::pools::PoolKey;
 use super::session::Session;
@@ -31,14 +31,16 @@ pub(crate) fn arrive(
     let other = name.as_deref().filter(|name| *name != key.role);
     let (pool, seated) = shared.pools.take_in(key, other);
     let client = Client::unpack(&mut baggage, &mut pool.lock().common)?;
-    let (number, ends) = (shared.pools.number(), ends(&socket, who.unix));
+    let (number, (here, process)) = (shared.pools.number(), ends(&socket, who.unix));
     let journal = name.as_deref().map(|name| {
-        let here = (ends.process, shared.address.port());
+        let here = (process, shared.address.port());
         Box::new(Journal::client(number, (&pool.key.database, name), who.peer, here))
     });
-    let info =
-        ClientInfo::new(number, who.peer, who.application).with_key(who.cancel).named(other).between(ends);
-    let info = Arc::new(info);
+    let info = ClientInfo::new(number, who.peer, who.application)
+        .with_key(who.cancel)
+        .named(other)
+        .between(here, process);
+    let info = Arc::new(info.of_role(who.role_oid));
     shared.pools.limit(&pool.key, &info);
     let cancel = shared.cancels.add_pooled(Arc::clone(&info));
     pool.join(&info);
@@ -79,12 +81,12 @@ fn refused(socket: &OwnedFd, error: ClientError) -> Unfit {
     Unfit::Refused(error)
 }
 
-/// The two ends of its connection.
-fn ends(socket: &OwnedFd, unix: bool) -> Ends {
+/// The two ends of its connection: our address, and the process at the other end of a Unix socket.
+fn ends(socket: &OwnedFd, unix: bool) -> (Option<SocketAddr>, u32) {
     let here = || -> Option<SocketAddr> { SockRef::from(socket).local_addr().ok()?.as_socket() };
     let process = || u32::try_from(socket_peercred(socket).ok()?.pid.as_raw_nonzero().get()).ok();
     match unix {
-        true => Ends { here: None, process: process().unwrap_or_default() },
-        false => Ends { here: here(), process: 0 },
+        true => (None, process().unwrap_or_default()),
+        false => (here(), 0),
     }
 }

@@ -13,6 +13,7 @@ use dormouse_pgwire::backend::BackendKeyData;
 use parking_lot::Mutex;
 
 use super::held::Key;
+use super::identity::Identity;
 use crate::cancel::PooledKey;
 use crate::stream::ClientStream;
 use crate::upstream::peers;
@@ -72,8 +73,8 @@ pub(crate) struct ClientInfo {
     pub(crate) connection: Connection,
     /// As whom it logged in, if not as its pool's role.
     pub(crate) user: Option<Box<str>>,
-    /// Version and suite; none without TLS.
-    pub(crate) tls: Option<Box<str>>,
+    /// Which role that was then.
+    pub(crate) identity: Identity,
     pub(crate) since: Timestamp,
     /// What it called itself when it came.
     pub(crate) application: String,
@@ -105,6 +106,8 @@ pub(crate) struct Connection {
     pub(crate) here: Option<SocketAddr>,
     /// The process at the other end of a Unix socket; else zero.
     pub(crate) process: u32,
+    /// Version and suite; none without TLS.
+    pub(crate) tls: Option<Box<str>>,
 }
 
 /// What a cancel request of a client means at the moment.
@@ -135,7 +138,7 @@ impl ClientInfo {
             peer,
             connection: Connection::default(),
             user: None,
-            tls: None,
+            identity: Identity::new(None, Mono::now()),
             since: clock::now(),
             application,
             replication: Replication::None,
@@ -163,6 +166,11 @@ impl ClientInfo {
         Self { pid: peers::mark(FIRST_PID, self.id, peer_id), ..self }
     }
 
+    /// The same, of a role of which this is known.
+    pub(super) fn of_role(self, oid: Option<u32>) -> Self {
+        Self { identity: Identity::new(oid, self.identity.at()), ..self }
+    }
+
     /// The same, of a client that logged in as somebody else than its pool's role.
     pub(super) fn named(self, user: Option<&str>) -> Self {
         Self { user: user.map(Box::from), ..self }
@@ -170,7 +178,8 @@ impl ClientInfo {
 
     /// The same, encrypted in this way, if it is.
     pub(super) fn over(self, tls: String) -> Self {
-        Self { tls: Some(tls).filter(|tls| !tls.is_empty()).map(String::into_boxed_str), ..self }
+        let tls = Some(tls).filter(|tls| !tls.is_empty()).map(String::into_boxed_str);
+        Self { connection: Connection { tls, ..self.connection }, ..self }
     }
 
     /// The same, of a client that wants this log.
@@ -179,14 +188,14 @@ impl ClientInfo {
     }
 
     /// The same, whose connection has these ends.
-    pub(super) fn between(self, connection: Connection) -> Self {
-        Self { connection, ..self }
+    pub(super) fn between(self, here: Option<SocketAddr>, process: u32) -> Self {
+        Self { connection: Connection { here, process, ..self.connection }, ..self }
     }
 
     /// The same, whose connection is this one.
     pub(super) fn at(self, stream: &ClientStream) -> Self {
         let process = stream.owner().map_or(0, |(_, process)| process);
-        Self { connection: Connection { here: stream.here(), process }, ..self }
+        self.between(stream.here(), process)
     }
 
     /// Prepared statements that it had when it rested last.

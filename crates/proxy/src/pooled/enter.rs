@@ -61,6 +61,7 @@ pub(crate) fn enter(
     let (encrypted, carried) = (!tls.is_empty(), connection.stream.is_carried());
     let peering = shared.upstream.as_ref().map_or(0, Upstream::peer_id);
     let info = ClientInfo::new(number, peer, application).at_peer(peering).named(name.as_deref()).over(tls);
+    let info = info.of_role(who.role_oid);
     let info = Arc::new(info.at(&connection.stream));
     shared.pools.limit(&pool.key, &info);
     let cancel = shared.cancels.add_pooled(Arc::clone(&info));

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::task::Context;
 
-use dormouse_base::clock;
+use dormouse_base::clock::{self, Mono};
 use dormouse_base::{RoleChanges, Timestamp};
 use dormouse_pooler::link::{Got, Server, Stateful};
 use dormouse_pooler::pool::Receipt;
 use dormouse_runtime::gate::{Closing, Gate};
 
 use super::client_info::Replication;
+use super::identity::{Identity, Verdict};
 use crate::backend_stream::BackendStream;
 use crate::outbox::Outbox;
 use crate::upstream::journal::Journal;
@@ -27,18 +28,26 @@ pub(crate) const PINS: [(Stateful, &str); 5] = [
     (Stateful::PREPARE, "sql_prepare"),
 ];
 
-/// When a backend logged in, by what has happened to roles: since then its role's name may have become another's.
+/// When a backend logged in, also by what has happened to roles: since then its role's name may have become another's.
 pub(super) struct RoleThen {
     /// What happens to the roles of its compute.
     pub(super) roles: RoleChanges,
     names: u64,
+    at: Mono,
+    /// Which role that was, where it was asked for.
+    pub(super) oid: Option<u32>,
 }
 
 impl RoleThen {
     /// It logs in after this.
     pub(super) fn now(compute: &dyn Compute) -> Self {
         let roles = compute.role_changes();
-        Self { names: roles.names(), roles }
+        Self { names: roles.names(), roles, at: Mono::now(), oid: None }
+    }
+
+    /// What comes of it when a client gets this.
+    pub(super) fn meets(&self, client: &Identity) -> Verdict {
+        client.meets(self.oid, self.at)
     }
 
     /// Whether its role's name may be another role's now.

@@ -211,6 +211,10 @@ impl Wake for Listeners {
         self.wake.remembered_password(endpoint, role)
     }
 
+    async fn is_same_role(&self, endpoint: &EndpointId, role: &str, oid: u32) -> Result<bool, ClientError> {
+        self.wake.is_same_role(endpoint, role, oid).await
+    }
+
     fn knows_key(&self, key: &str) -> bool {
         self.wake.knows_key(key)
     }

@@ -38,6 +38,7 @@ mod orders;
 mod seats;
 mod room;
 mod held;
+pub(crate) mod identity;
 mod open;
 mod elsewhere;
 mod prove;

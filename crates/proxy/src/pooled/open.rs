@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use dormouse_base::clock::Mono;
-use dormouse_pgwire::backend::{Authentication, Handshake, ParameterStatus, TxStatus};
+use dormouse_pgwire::backend::{Authentication, DataRow, Handshake, ParameterStatus, TxStatus};
+use dormouse_pgwire::frontend::Query;
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pgwire::startup::Startup;
+use dormouse_pgwire::tag::backend::DATA_ROW;
 use dormouse_pgwire::{ClientError, Encode, frame, limit};
 use dormouse_pooler::link::Server;
 use dormouse_pooler::pool::{Opening, Receipt};
@@ -17,6 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::elsewhere;
 use super::held::{Held, Key, RoleThen};
+use super::identity;
 use super::pool::{Pool, Unopened};
 use super::prove::{Prover, Unproved};
 use super::slot::Slot;
@@ -75,8 +78,8 @@ async fn connect(pool: &Pool, wake: &dyn Wake, for_one: bool) -> Result<Box<Held
     let _shown = pool.announce(number);
     let startup = Startup::new(&pool.key.role)
         .and_then(|startup| startup.with("database", &pool.key.database))
-        .map_err(|error| ClientError::protocol_violation(error.to_string()))?
-        .encode();
+        .map_err(|error| ClientError::protocol_violation(error.to_string()))?;
+    let startup = [startup.encode(), Query::new(identity::ASK).encode()].concat();
     loop {
         let backend = match wake.acquire(&pool.key.endpoint).await {
             Ok(backend) => backend,
@@ -126,10 +129,11 @@ fn did_not_start(error: &ClientError) -> bool {
 }
 
 async fn try_once(number: u32, mut backend: Backend, startup: &[u8]) -> Result<Box<Held>, Failed> {
-    let role_then = RoleThen::now(&*backend.compute);
+    let mut role_then = RoleThen::now(&*backend.compute);
     let mut stream = backend.compute.connect().await.map_err(|_| Failed::Retry(None))?;
-    let mut hello = Hello::default();
+    let mut hello = Hello { asked: true, ..Hello::default() };
     converse(&mut stream, startup, &mut hello, None).await?;
+    role_then.oid = hello.role_oid;
     if let Some(ticket) = &mut backend.ticket {
         ticket.connected();
     }
@@ -166,6 +170,10 @@ pub(super) struct Hello {
     pub(super) reported: Reported,
     key: (u32, Vec<u8>),
     status: Option<TxStatus>,
+    /// It is asked who it is ([`identity::ASK`]), and has not begun to answer.
+    asked: bool,
+    /// Its answer.
+    role_oid: Option<u32>,
 }
 
 impl Hello {
@@ -219,6 +227,9 @@ impl Hello {
         while let Some(frame) =
             frame::take(unread, limit::MAX_BACKEND_MESSAGE).map_err(|e| broken(e.to_string()))?
         {
+            if frame.tag == DATA_ROW {
+                self.role_oid = oid(&frame.body);
+            }
             match Handshake::decode(frame.tag, &frame.body).map_err(|e| broken(e.to_string()))? {
                 Handshake::AuthOk | Handshake::AuthRequest(Authentication::Ok) => {
                     if let Some(prover) = &mut prover {
@@ -236,12 +247,18 @@ impl Hello {
                 Handshake::ParameterStatus(parameter) => {
                     self.reported.note(&parameter.name, &parameter.value);
                 }
+                Handshake::Ready(_) if std::mem::take(&mut self.asked) => {}
                 Handshake::Ready(status) => self.status = Some(status),
                 _ => {}
             }
         }
         Ok(answers)
     }
+}
+
+/// What it answers to [`identity::ASK`].
+fn oid(body: &[u8]) -> Option<u32> {
+    DataRow::decode(body).ok()?.text(0)?.parse().ok()
 }
 
 fn unproved(error: &Unproved) -> Failed {

@@ -16,6 +16,7 @@ use super::login::LoggedIn;
 use super::{End, Shared, help};
 use crate::backend_stream::BackendStream;
 use crate::cancel::Entry;
+use crate::pooled::identity::renamed;
 use crate::wake::{Backend, Compute, WakeTicket};
 
 /// PostgreSQL restarts by itself after one of its backends was killed; a connection that comes in
@@ -59,6 +60,11 @@ pub(super) async fn connect(shared: &Shared, client: &mut Client, who: LoggedIn)
     let message = who.startup.encode();
     loop {
         let backend = shared.wake.acquire(&who.endpoint).await?;
+        if let Some(oid) = who.role_oid
+            && !shared.wake.is_same_role(&who.endpoint, who.role(), oid).await?
+        {
+            return Err(renamed(who.role()).into());
+        }
         match try_once(shared, client, backend, &message).await {
             Ok(connected) => return Ok(connected),
             Err(Failed::End(end)) => return Err(end),

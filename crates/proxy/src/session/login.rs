@@ -47,6 +47,8 @@ const PASSWORD_FOLLOWS_WITHIN: Duration = Duration::from_millis(100);
 pub(crate) struct LoggedIn {
     pub(crate) endpoint: EndpointId,
     pub(crate) startup: Startup,
+    /// Which role it is, if that is known.
+    pub(crate) role_oid: Option<u32>,
     /// How its connection is pooled, if it is.
     pub(crate) mode: Option<route::Pooling>,
     /// As whom it logged in, when its pool has a role of its own.
@@ -60,7 +62,12 @@ pub(crate) struct LoggedIn {
 impl LoggedIn {
     /// One who is its pool's role, and of whom nothing is logged.
     pub(crate) fn new(endpoint: EndpointId, startup: Startup, mode: Option<route::Pooling>) -> Self {
-        Self { endpoint, startup, mode, name: None, number: None, journal: None }
+        Self { endpoint, startup, role_oid: None, mode, name: None, number: None, journal: None }
+    }
+
+    /// The same, of a role of which this is known.
+    pub(crate) fn of(self, role_oid: Option<u32>) -> Self {
+        Self { role_oid, ..self }
     }
 
     pub(crate) fn role(&self) -> &str {
@@ -118,7 +125,8 @@ pub(super) async fn login(
     permitted(&role, proved.stored.as_ref())?;
     client.hold(&AuthenticationOk.encode());
     // What the client says in so many words is worth more than the end of a name, as in every other form.
-    Ok(Login::Role(LoggedIn::new(proved.endpoint, startup, routed.mode.or(proved.mode))))
+    let (role_oid, mode) = (proved.stored.and_then(|role| role.oid), routed.mode.or(proved.mode));
+    Ok(Login::Role(LoggedIn::new(proved.endpoint, startup, mode).of(role_oid)))
 }
 
 /// Drivers on WebSockets send the password behind the startup message, without waiting for the question. One that

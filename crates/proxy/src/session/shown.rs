@@ -58,13 +58,21 @@ impl Wanted {
     }
 }
 
+/// Where somebody was let in.
+#[derive(Debug)]
+pub(crate) struct Entered {
+    pub(crate) endpoint: EndpointId,
+    /// Which role it is, if that is known.
+    pub(crate) role_oid: Option<u32>,
+}
+
 /// Authenticates a request that brings its proof, and tells which endpoint it is for.
 pub(crate) async fn enter(
     shared: &Shared,
     wanted: &Wanted,
     secret: &[u8],
     peer: SocketAddr,
-) -> Result<EndpointId, ClientError> {
+) -> Result<Entered, ClientError> {
     let Wanted { role, database, route, .. } = wanted;
     let refused = |end| match end {
         End::Refuse(error) => error,
@@ -80,21 +88,23 @@ pub(crate) async fn enter(
     // Requests are pooled in any case.
     let proved = attempt.prove_by_showing(secret, &asked).await.map_err(refused)?;
     permitted(role, proved.stored.as_ref())?;
-    Ok(proved.endpoint)
+    Ok(Entered { endpoint: proved.endpoint, role_oid: proved.stored.and_then(|role| role.oid) })
 }
 
 /// Lets the holder of an API key in, as a role that exists. The key has been looked at.
 pub(crate) async fn enter_by_key(
     shared: &Shared,
-    endpoint: &EndpointId,
+    endpoint: EndpointId,
     role: &str,
     database: &str,
-) -> Result<Startup, ClientError> {
-    let stored = shared.lookups.stored(&*shared.wake, endpoint, role).await?;
-    permitted(role, Some(&stored.ok_or_else(|| token::no_such_role(role))?))?;
+) -> Result<(Entered, Startup), ClientError> {
+    let stored = shared.lookups.stored(&*shared.wake, &endpoint, role).await?;
+    let stored = stored.ok_or_else(|| token::no_such_role(role))?;
+    permitted(role, Some(&stored))?;
     let invalid = |_| ClientError::protocol_violation("a name has a zero character");
     let startup = Startup::new(role).and_then(|s| s.with("database", database)).map_err(invalid)?;
-    startup.with("client_encoding", "UTF8").map_err(invalid)
+    let startup = startup.with("client_encoding", "UTF8").map_err(invalid)?;
+    Ok((Entered { endpoint, role_oid: stored.oid }, startup))
 }
 
 impl Attempt<'_> {

@@ -149,6 +149,7 @@ impl Attempt<'_> {
         }
         client.hold(&AuthenticationOk.encode());
         let who = LoggedIn {
+            role_oid: None,
             endpoint,
             startup,
             mode: Some(Pooling::AsSet),

@@ -1,5 +1,7 @@
 //! Read-only endpoints: the past to look at, without a way to change it.
 
+use dormouse_tests::Project;
+
 use super::{FILL, ROWS, Site};
 
 #[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
@@ -24,6 +26,40 @@ async fn a_reader_shows_the_past_and_refuses_writes() {
     site.run(&main, "insert into t values (0, '')").await;
     assert_eq!(site.server.act(&reader, "suspend").0, 200);
     assert_eq!(site.number(&reader, ROWS).await, 1000, "it stays where it is");
+    assert!(site.server.stop().1);
+}
+
+/// Its roles prove themselves as its branch's do now, and a name may have become another's.
+#[cfg_attr(not(feature = "storage-e2e"), ignore = "needs the storage")]
+#[tokio::test]
+async fn a_reader_lets_nobody_in_as_who_had_the_name_then() {
+    let mut site = Site::new(&[]);
+    let main = site.server.default_project();
+    site.run(&main, FILL).await;
+    let two =
+        "create role a login password 'of a'; create role b login password 'of b'; grant select on t to a";
+    site.run(&main, two).await;
+    let place = site.place(&main).await;
+    let reader = site.server.read_only(&main, "main", &place);
+    let at = |name: &str, password: &str, mark: &str| Project {
+        dsn: reader
+            .dsn
+            .replace("app_owner", name)
+            .replace(&site.server.password(), password)
+            .replace(&reader.endpoint, &format!("{}{mark}", reader.endpoint)),
+        ..reader.clone()
+    };
+    for mark in ["", "-pooler"] {
+        assert_eq!(site.number(&at("a", "of%20a", mark), ROWS).await, 1000, "{mark:?}");
+    }
+    site.run(&main, "alter role a rename to c; alter role b rename to a").await;
+    for mark in ["", "-pooler"] {
+        let told = match site.server.try_connect(&at("a", "of%20b", mark).dsn).await {
+            Ok(client) => client.simple_query(ROWS).await.unwrap_err(),
+            Err(told) => told,
+        };
+        assert_eq!(told.code().map(|code| code.code()), Some("28000"), "{mark:?}: {told:?}");
+    }
     assert!(site.server.stop().1);
 }
 

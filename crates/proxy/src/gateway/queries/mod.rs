@@ -9,7 +9,6 @@ mod events;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
-use dormouse_base::EndpointId;
 use dormouse_base::clock::Mono;
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pgwire::startup::Startup;
@@ -22,7 +21,7 @@ use super::request::messages;
 use super::request::statement::Work;
 use super::run::Wish;
 use super::{Gateway, Visitor, cors, run, upload};
-use crate::session::shown;
+use crate::session::shown::{self, Entered};
 use ask::{Ask, What};
 
 /// Answers a request.
@@ -62,10 +61,10 @@ async fn work(
     let key = key.ok_or_else(no_key)?;
     let (body, held) = upload::read(headers, body, &gateway.budget).await?;
     let ask = Ask::read(&body)?;
-    let (endpoint, startup) = enter(gateway, key, &ask, visitor).await?;
-    let asleep = !shared.wake.is_awake(&endpoint);
+    let (entered, startup) = enter(gateway, key, &ask, visitor).await?;
+    let asleep = !shared.wake.is_awake(&entered.endpoint);
     let timing = Timing { start, asleep };
-    let lease = gateway.clients.take(endpoint, &startup, visitor)?;
+    let lease = gateway.clients.take(entered, &startup, visitor)?;
     let statement = match ask.what {
         What::Statement(statement) if !ask.stream && !wants_events(headers) => statement,
         what => {
@@ -98,7 +97,7 @@ async fn enter(
     key: &str,
     ask: &Ask<'_>,
     visitor: &Visitor,
-) -> Result<(EndpointId, Startup), Problem> {
+) -> Result<(Entered, Startup), Problem> {
     let shared = &gateway.clients.shared;
     let endpoint = shared.wake.locate(&ask.route)?;
     shared.wake.admit(&endpoint, visitor.peer.ip())?;
@@ -112,8 +111,7 @@ async fn enter(
             .owner_of(&endpoint, &ask.database)?
             .ok_or_else(|| Problem::malformed("the database has no owner that is known: name a \"role\""))?,
     };
-    let startup = shown::enter_by_key(shared, &endpoint, &role, &ask.database).await?;
-    Ok((endpoint, startup))
+    Ok(shown::enter_by_key(shared, endpoint, &role, &ask.database).await?)
 }
 
 fn wants_events(headers: &HeaderMap) -> bool {

@@ -53,6 +53,7 @@ impl Session {
                 let (unix, socket) = self.stream.movable()?;
                 let pooled = Pooled {
                     key: self.pool.key.clone(),
+                    role_oid: self.info.identity.oid(),
                     unix,
                     peer: self.info.peer,
                     application: self.info.application.clone(),

@@ -13,11 +13,21 @@ use tokio::io::{AsyncRead, ReadBuf};
 use super::{Ear, Ended, Phase, Purpose, Session, Step};
 use crate::pooled::client_info::Doing;
 use crate::pooled::held::{Held, Leased};
+use crate::pooled::identity::{self, Verdict};
 use crate::pooled::io::with_buffers;
 use crate::pooled::pool::Taken;
 use crate::pooled::slot::Given;
 use crate::pooled::words;
 use crate::session::help;
+
+/// What came of looking at a backend.
+enum Vetted {
+    Good(Lease<Box<Held>>),
+    /// It was another role's, and is closed.
+    Another,
+    /// The client's role has lost its name: it was told, and ends.
+    Ended,
+}
 
 /// A goodbye in an idle connection: Terminate, whole.
 const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];
@@ -148,17 +158,39 @@ impl Session {
             return Ok(true);
         }
         let now = self.clocks.now();
-        match self.pool.checkout(now) {
-            Ok(Taken::Now(lease)) => self.attach(lease, cx, chunk, out),
-            Ok(Taken::Later(id, slot)) => {
-                self.input = chunk.to_vec();
-                self.info.set(Doing::Waiting, now);
-                self.phase = Phase::Waiting(id, slot);
-                Ok(true)
+        loop {
+            match self.pool.checkout(now) {
+                Ok(Taken::Now(lease)) => match self.vet(lease) {
+                    Vetted::Good(lease) => return self.attach(lease, cx, chunk, out),
+                    Vetted::Another => {}
+                    Vetted::Ended => return Ok(true),
+                },
+                Ok(Taken::Later(id, slot)) => {
+                    self.input = chunk.to_vec();
+                    self.info.set(Doing::Waiting, now);
+                    self.phase = Phase::Waiting(id, slot);
+                    return Ok(true);
+                }
+                Err(error) => {
+                    self.end(&error.encode());
+                    return Ok(true);
+                }
             }
-            Err(error) => {
-                self.end(&error.encode());
-                Ok(true)
+        }
+    }
+
+    /// Looks whether a backend is of the client's role.
+    fn vet(&mut self, lease: Lease<Box<Held>>) -> Vetted {
+        match lease.backend.key.role_then.meets(&self.info.identity) {
+            Verdict::Same => Vetted::Good(lease),
+            Verdict::Stranger => {
+                self.pool.discard(lease.backend, &lease.receipt);
+                Vetted::Another
+            }
+            Verdict::Renamed => {
+                self.pool.checkin(lease.backend, lease.receipt, self.clocks.now());
+                self.end(&identity::renamed(&self.pool.key.role).encode());
+                Vetted::Ended
             }
         }
     }
@@ -168,16 +200,25 @@ impl Session {
             Ok(lease) if !lease.backend.is_fresh() => {
                 // It died in this moment: another one.
                 self.pool.discard(lease.backend, &lease.receipt);
-                self.info.set(Doing::Idle, self.clocks.now());
-                self.return_if_wanted();
+                self.wants_another();
             }
-            Ok(lease) => {
-                let input = std::mem::take(&mut self.input);
-                with_buffers(|_, out| self.attach(lease, cx, &input, out))?;
-            }
+            Ok(lease) => match self.vet(lease) {
+                Vetted::Good(lease) => {
+                    let input = std::mem::take(&mut self.input);
+                    with_buffers(|_, out| self.attach(lease, cx, &input, out))?;
+                }
+                Vetted::Another => self.wants_another(),
+                Vetted::Ended => {}
+            },
             Err(error) => self.end(&error.encode()),
         }
         Ok(())
+    }
+
+    /// What it was given is of no use.
+    fn wants_another(&mut self) {
+        self.info.set(Doing::Idle, self.clocks.now());
+        self.return_if_wanted();
     }
 
     fn attach(

@@ -41,7 +41,7 @@ impl Wake for Town {
     }
 
     async fn stored_password(&self, _: &EndpointId, _: &str) -> Result<Option<StoredRole>, ClientError> {
-        Ok(Some(StoredRole { password: None, can_login: true, valid_until: None }))
+        Ok(Some(StoredRole { password: None, can_login: true, valid_until: None, oid: None }))
     }
 
     fn knows_key(&self, _: &str) -> bool {
