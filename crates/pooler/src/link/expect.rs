@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::stateful::Stateful;
+use super::up::Between;
 use crate::statement::{Forgotten, Place, Statement};
 
 /// What stands for a text that is too long to be read: it may do anything.
@@ -95,6 +96,8 @@ pub(super) struct Asked {
     pub(super) done: u32,
     /// Names that it ends one by one and has not ended yet, if it has ended any.
     pub(super) deallocates: Option<VecDeque<Box<[u8]>>>,
+    /// Names that it ends although the backend is not told, and has not ended yet.
+    pub(super) between: VecDeque<Between>,
 }
 
 /// What to put back when a Parse or Close did not happen after all.

@@ -39,9 +39,10 @@ pub(super) fn of_statement(out: &mut Vec<u8>, tag: u8, name: &[u8]) {
 }
 
 /// A simple query.
-pub(super) fn query(out: &mut Vec<u8>, sql: &str) {
+pub(super) fn query(out: &mut Vec<u8>, sql: impl AsRef<[u8]>) {
+    let sql = sql.as_ref();
     header(out, tag::QUERY, sql.len() + 1);
-    text(out, sql.as_bytes());
+    text(out, sql);
 }
 
 /// CommandComplete.

@@ -1,6 +1,8 @@
 //! From a text to its statements, and from a statement's first word to whoever reads the rest.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::ops::Range;
 
 use super::effect::{Discarded, Effect, Shape};
 use super::lexer::{Lexer, Token};
@@ -12,10 +14,27 @@ const MAX_KEYWORD: usize = 16;
 /// Reads the text of a simple Query (any number of statements) or of a Parse, and tells each effect that its
 /// statements have if they succeed.
 pub fn classify(text: &[u8], each: &mut dyn FnMut(Effect<'_>)) -> Shape {
+    walk(text, each, |_| {})
+}
+
+/// The statements of a text, one after the other: where each is, and the name if it is `DEALLOCATE` of one.
+pub(crate) fn statements(text: &[u8], each: &mut dyn FnMut(Range<usize>, Option<&str>)) {
+    let name = RefCell::new(None);
+    let mut note = |effect: Effect<'_>| {
+        if let Effect::Deallocate(one) = effect {
+            *name.borrow_mut() = Some(one.into_owned());
+        }
+    };
+    walk(text, &mut note, |place| each(place, name.take().as_deref()));
+}
+
+/// Reads a text, and tells of each statement where it was.
+fn walk(text: &[u8], each: &mut dyn FnMut(Effect<'_>), mut ended: impl FnMut(Range<usize>)) -> Shape {
     let mut lexer = Lexer::new(text);
     let mut shape = Shape::default();
     if quick::is_plain_query(lexer) {
         shape.statements = 1;
+        ended(0..text.len());
         return shape;
     }
     while !lexer.finished() {
@@ -37,6 +56,7 @@ pub fn classify(text: &[u8], each: &mut dyn FnMut(Effect<'_>)) -> Shape {
         if hides(lexer.since(start)) {
             each(Effect::Do);
         }
+        ended(start..lexer.position());
     }
     shape
 }

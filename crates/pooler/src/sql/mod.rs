@@ -38,6 +38,7 @@ mod moment;
 mod tests;
 
 pub use classify::classify;
+pub(crate) use classify::statements;
 pub use effect::{Discarded, Effect, Given, Shape, Value};
 pub(crate) use moment::is_of_the_moment;
 pub(crate) use spelling::may_be_custom;

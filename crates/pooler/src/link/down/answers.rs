@@ -5,11 +5,12 @@ use dormouse_pgwire::backend::TxStatus;
 use dormouse_pgwire::sqlstate::SqlState;
 use dormouse_pgwire::tag::backend as tag;
 
-use super::{CLOSE_COMPLETE, PARSE_COMPLETE};
+use super::{CLOSE_COMPLETE, Down, PARSE_COMPLETE};
 use crate::link::client::Client;
 use crate::link::expect::{Answer, Expect};
 use crate::link::parts;
 use crate::link::server::Server;
+use crate::link::write::Write;
 
 /// Gives the answers whose turn it is without the backend. Call it when nothing was sent to the backend, or
 /// after it: a client that asks for nothing else waits for them.
@@ -18,6 +19,18 @@ pub fn answers(client: &mut Client, server: &mut Server, out: &mut Vec<u8>) {
     let between = server.passing == 0 && server.partial.is_empty();
     if between && server.expect.iter().all(|expect| matches!(expect, Expect::Answer(_) | Expect::CopyEnd)) {
         give_answers(client, server, out);
+    }
+}
+
+impl Down<'_> {
+    /// Ends the names that are ended between what has just ended well, up to `at` of the input, and what comes next.
+    pub(super) fn end_between(&mut self, at: usize, write: &mut Write<'_>) {
+        let Some(Expect::Query(asked)) = self.server.expect.front_mut() else { return };
+        while asked.between.front().is_some_and(|next| next.behind == asked.done) {
+            let Some(next) = asked.between.pop_front() else { return };
+            let _ended = asked.forgotten.as_mut().and_then(|left| left.put(&next.name, None));
+            parts::command_complete(write.put_at(at), "DEALLOCATE");
+        }
     }
 }
 

@@ -166,6 +166,9 @@ impl Down<'_> {
                 self.server.dropping = to_come;
             }
             at = end;
+            if header.tag == tag::COMMAND_COMPLETE {
+                self.end_between(at, &mut write);
+            }
         }
         if at < input.len() {
             self.server.partial.extend_from_slice(&input[at..]);

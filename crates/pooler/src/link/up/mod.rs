@@ -20,6 +20,7 @@ use super::stateful::Stateful;
 use super::write::Write;
 use super::{Common, parts};
 
+mod between;
 mod portal;
 mod query;
 mod read;
@@ -27,6 +28,7 @@ mod reading;
 mod statement;
 mod verbatim;
 
+pub(super) use between::Between;
 pub(super) use query::deallocated_in;
 use read::{There, invalid, wanted};
 

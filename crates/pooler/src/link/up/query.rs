@@ -7,10 +7,12 @@ use dormouse_pgwire::backend::TxStatus;
 use dormouse_pgwire::frame::Header;
 use dormouse_pgwire::tag::frontend as tag;
 
+use super::between::Blanked;
 use super::read::{MAX_TEXT, invalid};
 use super::reading::{Values, told};
 use super::{Fate, Up, Violation};
 use crate::link::expect::{Answer, Asked, Expect, UNREAD, Undo};
+use crate::link::parts;
 use crate::link::stateful::Stateful;
 use crate::link::write::Write;
 use crate::sql::{Effect, classify};
@@ -58,9 +60,19 @@ impl Up<'_> {
         self.server.unsynced = false;
         self.begins(stateful);
         self.rereads(stateful, text, || told(text, Values::default()));
-        let forgotten = self.deallocates(stateful, text);
-        self.asks(stateful, text, unnamed, forgotten);
-        Ok(Fate::Pass)
+        let Some(Blanked { text: rest, between }) = self.blank(stateful, text) else {
+            let forgotten = self.deallocates(stateful, text);
+            self.asks(stateful, text, unnamed, forgotten);
+            return Ok(Fate::Pass);
+        };
+        // They are kept until it is known whether it comes to that.
+        let forgotten = self.client.names.forget();
+        self.asks(stateful, &rest, unnamed, Some(forgotten));
+        if let Some(Expect::Query(asked)) = self.server.expect.back_mut() {
+            asked.between = between;
+        }
+        parts::query(write.put_at(at), &rest);
+        Ok(Fate::Drop)
     }
 
     /// A simple query goes to the backend; of its text is kept what its end will be held against.
@@ -83,6 +95,7 @@ impl Up<'_> {
             forgotten,
             done: 0,
             deallocates: None,
+            between: VecDeque::new(),
         }));
     }
 

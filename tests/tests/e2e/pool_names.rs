@@ -1,0 +1,49 @@
+//! Names of prepared statements that a text ends among other things.
+
+use dormouse_tests::raw::{PROTOCOL_3_0, Raw, startup};
+use dormouse_tests::say::{Say, exchange};
+
+use crate::pool_ini::{Pooler, server};
+
+/// As ODBC's driver ends its statements inside a transaction, and in the worst order.
+#[tokio::test]
+async fn a_driver_may_deallocate_between_other_statements() {
+    let Some(foreign) = server(15) else { return };
+    let pooler = Pooler::started(&foreign, "auth_type = scram-sha-256\npool_mode = transaction");
+    for (port, database) in [(foreign.port(), "postgres"), (pooler.port, "db")] {
+        let mut raw = Raw::open(port).await;
+        raw.login(&startup(PROTOCOL_3_0, &[("user", "s"), ("database", database)]), "new").await.unwrap();
+        let parse = |text: &str| Say::new().parse("a", text).sync();
+        let run = Say::new().bind("", "a", &[]).execute("", 0).sync();
+        exchange(&mut raw, &parse("select 1"), "1 Z:I").await;
+        for (sql, answer) in [
+            ("begin", "C:BEGIN Z:T"),
+            ("savepoint s; deallocate \"a\"; release s", "C:SAVEPOINT C:DEALLOCATE C:RELEASE Z:T"),
+        ] {
+            exchange(&mut raw, &Say::new().query(sql), answer).await;
+        }
+        exchange(&mut raw, &parse("select 2"), "1 Z:T").await;
+        exchange(&mut raw, &run, "2 D:2 C:SELECT_1 Z:T").await;
+        let fails = Say::new().query("savepoint s; select 1/0; deallocate a");
+        exchange(&mut raw, &fails, "C:SAVEPOINT E:22012 Z:E").await;
+        exchange(&mut raw, &Say::new().query("rollback to s"), "C:ROLLBACK Z:T").await;
+        exchange(&mut raw, &run, "2 D:2 C:SELECT_1 Z:T").await;
+        exchange(&mut raw, &fails, "C:SAVEPOINT E:22012 Z:E").await;
+        for (sql, answer) in [
+            ("rollback to s; deallocate a; release s", "C:ROLLBACK C:DEALLOCATE C:RELEASE Z:T"),
+            ("select 3; deallocate a", "T:?column? D:3 C:SELECT_1 E:26000 Z:E"),
+            ("rollback", "C:ROLLBACK Z:I"),
+        ] {
+            exchange(&mut raw, &Say::new().query(sql), answer).await;
+        }
+        exchange(&mut raw, &parse("select 4"), "1 Z:I").await;
+        let twice = Say::new().query("select 5; deallocate a; deallocate a");
+        exchange(&mut raw, &twice, "T:?column? D:5 C:SELECT_1 C:DEALLOCATE E:26000 Z:I").await;
+        // Without waiting for the answers.
+        let all = Say::new().query("set lock_timeout = 0; deallocate all").parse("a", "select 6").sync();
+        let all = all.query("select 7; deallocate a; select 8").parse("a", "select 9").bind("", "a", &[]);
+        let answer = "C:SET C:DEALLOCATE_ALL Z:I 1 Z:I T:?column? D:7 C:SELECT_1 C:DEALLOCATE \
+            T:?column? D:8 C:SELECT_1 Z:I 1 2 D:9 C:SELECT_1 Z:I";
+        exchange(&mut raw, &all.execute("", 0).sync(), answer).await;
+    }
+}
