@@ -42,7 +42,7 @@ mod pool_pgx;
 mod pool_protocol;
 mod pool_mix;
 mod pool_moves;
-mod pool_names;
+mod pool_odd;
 mod pool_lost;
 mod pool_fuzz;
 mod pool_stale;

@@ -17,6 +17,9 @@ use super::stateful::Stateful;
 use crate::settings::{Reported, Settings, Tracker};
 use crate::statement::Prepared;
 
+/// The first version of PostgreSQL that [`Server::breaks_off`] is about.
+const LOSES_ITS_PLACE: u32 = 18;
+
 /// Bytes of texts that what is expected may keep in memory or have sent again, the last one apart.
 const MAX_HELD: usize = 16 << 20;
 
@@ -86,6 +89,8 @@ pub(super) struct UnderWay {
     pub(super) data: bool,
     /// Only an empty query of our own will tell whether a Sync was ignored: it goes behind what was sent.
     pub(super) mark: bool,
+    /// See [`Server::breaks_off`].
+    pub(super) astray: bool,
     /// What its client says, in case it must be said again.
     pub(super) series: Series,
     /// Bytes of texts in what is expected, and was since nothing was.
@@ -327,6 +332,21 @@ impl Server {
     #[must_use]
     pub fn is_tainted(&self) -> bool {
         !self.pinned.is_empty() || !self.ask.is_empty() || !self.touched.with(self.process.watched).is_empty()
+    }
+
+    /// A simple query or a call comes in the middle of a series. From 18 on PostgreSQL loses its place then: it refuses the
+    /// first command behind the Sync, which is not to be another client's.
+    pub(super) fn breaks_off(&mut self) {
+        let version = || self.reported.get("server_version")?.split(['.', ' ']).next()?.parse::<u32>().ok();
+        if self.unsynced && version().is_some_and(|major| major >= LOSES_ITS_PLACE) {
+            (self.spoiled, self.under_way.astray) = (true, true);
+        }
+        self.unsynced = false;
+    }
+
+    /// Whether it had lost its place and has refused a command for that. True once: it is all right now.
+    pub fn has_refused(&mut self) -> bool {
+        std::mem::take(&mut self.under_way.astray)
     }
 
     /// It must be closed instead of being given to another client.

@@ -301,7 +301,7 @@ impl Up<'_> {
             tag::FUNCTION_CALL => {
                 self.server.push(Expect::Function(read::effect_of_call(body)));
                 self.server.prepared.say(None);
-                self.server.unsynced = false;
+                self.server.breaks_off();
                 Ok(Fate::Pass)
             }
             // Nobody waits for these any more: the COPY has failed, and the backend would ignore them.

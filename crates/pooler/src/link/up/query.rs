@@ -57,7 +57,7 @@ impl Up<'_> {
         }
         self.server.prepared.set_unnamed(None);
         self.server.prepared.say(None);
-        self.server.unsynced = false;
+        self.server.breaks_off();
         self.begins(stateful);
         self.rereads(stateful, text, || told(text, Values::default()));
         let Some(Blanked { text: rest, between }) = self.blank(stateful, text) else {

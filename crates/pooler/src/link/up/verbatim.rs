@@ -99,7 +99,7 @@ impl Up<'_> {
         unnamed: Option<Arc<Statement>>,
     ) -> Fate {
         self.server.prepared.set_unnamed(None);
-        self.server.unsynced = false;
+        self.server.breaks_off();
         self.begins(stateful);
         self.rereads(stateful, text, || None);
         // Which of those that it names it comes to is told by its answer.

@@ -69,6 +69,10 @@ impl Session {
             }
             return self.note_listening();
         };
+        if purpose == Purpose::Inspect && held.server.has_refused() {
+            // It is asked again.
+            return self.info.show();
+        }
         held.server.spoil();
         match purpose {
             Purpose::Check => self.pass_over(),

@@ -1,4 +1,5 @@
-//! Names of prepared statements that a text ends among other things.
+//! Orders of messages that hardly anybody sends: `DEALLOCATE` of a driver's name between other statements, a simple query in
+//! the middle of a series.
 
 use dormouse_tests::raw::{PROTOCOL_3_0, Raw, startup};
 use dormouse_tests::say::{Say, exchange};
@@ -45,5 +46,34 @@ async fn a_driver_may_deallocate_between_other_statements() {
         let answer = "C:SET C:DEALLOCATE_ALL Z:I 1 Z:I T:?column? D:7 C:SELECT_1 C:DEALLOCATE \
             T:?column? D:8 C:SELECT_1 Z:I 1 2 D:9 C:SELECT_1 Z:I";
         exchange(&mut raw, &all.execute("", 0).sync(), answer).await;
+    }
+}
+
+/// PostgreSQL 18 refuses the first command after that, with an error of its own making: the client's own, as directly, but not
+/// one of somebody else.
+#[tokio::test]
+async fn a_query_in_the_middle_of_a_series_is_nobody_elses_trouble() {
+    for major in [15, 18] {
+        let Some(foreign) = server(major) else { return };
+        let settings = "auth_type = scram-sha-256\npool_mode = transaction\ndefault_pool_size = 1";
+        let pooler = Pooler::started(&foreign, settings);
+        let open = async || {
+            let mut raw = Raw::open(pooler.port).await;
+            raw.login(&startup(PROTOCOL_3_0, &[("user", "s"), ("database", "db")]), "new").await.unwrap();
+            raw
+        };
+        let (mut odd, mut other) = (open().await, open().await);
+        exchange(&mut other, &Say::new().query("set work_mem = '3MB'"), "C:SET Z:I").await;
+        let series = || Say::new().parse("", "select 1").bind("", "", &[]).execute("", 0);
+        for text in ["select 2", "unlisten *", "do $$begin perform set_config('a.b', 'c', false); end$$"] {
+            odd.send(&series().query(text).sync().0).await;
+            let mut ready = 0;
+            while ready < 2 {
+                ready += u32::from(odd.message().await.unwrap().tag == b'Z');
+            }
+            let shown = Say::new().query("select current_setting('work_mem')");
+            exchange(&mut other, &shown, "T:current_setting D:3MB C:SELECT_1 Z:I").await;
+            exchange(&mut odd, &series().sync(), "1 2 D:1 C:SELECT_1 Z:I").await;
+        }
     }
 }
