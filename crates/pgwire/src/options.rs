@@ -53,30 +53,50 @@ pub fn join<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> String {
 
 /// Takes every `name=value` word out of options. Returns the last value, and what is left (`None` when nothing is).
 ///
-/// Only a word that stands on its own counts: the word after `-c` is a setting for PostgreSQL, whatever its name.
+/// The word may stand on its own, or be written as settings are for PostgreSQL (`-c name=value`, `-cname=value`,
+/// `--name=value`), which has none of a name that is ours.
 #[must_use]
 pub fn take_word(options: &str, name: &str) -> (Option<String>, Option<String>) {
     if !may_have(options, name) {
         return (None, options.contains(|c| !is_space(c)).then(|| options.to_owned()));
     }
-    let (mut value, mut kept, mut after_c) = (None, Vec::new(), false);
-    for word in split(options) {
-        match word.split_once('=') {
-            Some((n, v)) if n == name && !after_c => value = Some(v.to_owned()),
-            _ => {
-                after_c = word == "-c";
-                kept.push(word);
+    let (mut value, mut kept) = (None, Vec::new());
+    let mut words = split(options).into_iter().peekable();
+    while let Some(word) = words.next() {
+        if word == "-c" {
+            match words.next_if(|next| setting(next, name).is_some()) {
+                Some(next) => value = setting(&next, name).map(str::to_owned),
+                None => {
+                    kept.push(word);
+                    // Its own, whatever it is called.
+                    kept.extend(words.next());
+                }
             }
+            continue;
+        }
+        let bare = word.strip_prefix("--").or_else(|| word.strip_prefix("-c")).unwrap_or(&word);
+        match setting(bare, name) {
+            Some(found) => value = Some(found.to_owned()),
+            None => kept.push(word),
         }
     }
     let rest = join(kept);
     (value, (!rest.is_empty()).then_some(rest))
 }
 
+/// The value of a word `name=value`, in which a hyphen stands for an underscore as for PostgreSQL.
+fn setting<'a>(word: &'a str, name: &str) -> Option<&'a str> {
+    let (called, value) = word.split_once('=')?;
+    let same = called.len() == name.len()
+        && called.bytes().zip(name.bytes()).all(|(c, n)| c == n || (c == b'-' && n == b'_'));
+    same.then_some(value)
+}
+
 /// Whether there can be a word of this name; backslashes can hide one.
 fn may_have(options: &str, name: &str) -> bool {
-    options.contains('\\')
-        || options.match_indices(name).any(|(at, _)| options[at + name.len()..].starts_with('='))
+    let ends = options.match_indices('=').map(|(at, _)| &options[..at]);
+    let end = name.rsplit('_').next().unwrap_or(name);
+    options.contains('\\') || ends.into_iter().any(|before| before.ends_with(end))
 }
 
 #[cfg(test)]
@@ -103,7 +123,14 @@ mod tests {
         assert_eq!(value.as_deref(), Some("ep-y"));
         assert_eq!(rest.as_deref(), Some(r"-c geqo=off --search_path=a\ b"));
         assert_eq!(take_word("endpoint=", "endpoint"), (Some(String::new()), None));
-        assert_eq!(take_word("-c endpoint=1", "endpoint"), (None, Some("-c endpoint=1".into())));
+        let same = ["-c endpoint=ep-x", "-cendpoint=ep-x", "--endpoint=ep-x", "endpoint=ep-x"];
+        for form in same {
+            assert_eq!(take_word(form, "endpoint"), (Some("ep-x".into()), None), "{form}");
+            let (more, rest) = (format!("-c geqo=off {form} -c jit=on"), "-c geqo=off -c jit=on");
+            assert_eq!(take_word(&more, "endpoint"), (Some("ep-x".into()), Some(rest.into())), "{form}");
+        }
+        assert_eq!(take_word("--pool-mode=session", "pool_mode"), (Some("session".into()), None));
+        assert_eq!(take_word("-c -c endpoint=1", "endpoint"), (Some("1".into()), Some("-c -c".into())));
         assert_eq!(take_word("endpoints=1", "endpoint"), (None, Some("endpoints=1".into())));
         assert_eq!(take_word(r"e\ndpoint=ep-x", "endpoint"), (Some("ep-x".into()), None));
         assert_eq!(take_word(" \t", "endpoint"), (None, None));

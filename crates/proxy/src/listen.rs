@@ -299,9 +299,14 @@ impl Proxy {
         self.unix.cancel();
     }
 
-    /// Refuses all work that has not begun.
+    /// Lets no work begin. Who waits for a server already goes on waiting, for nothing, until [`Proxy::turn_away`].
     pub fn drain(&self) {
         self.door.shared.pools.drain();
+    }
+
+    /// Refuses the work of those who wait.
+    pub fn turn_away(&self) {
+        self.door.shared.pools.list().iter().for_each(|pool| pool.turn_away());
     }
 
     /// How many connections to servers are in use or being opened.

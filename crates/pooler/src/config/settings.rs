@@ -81,7 +81,7 @@ macro_rules! settings {
 }
 
 settings! {
-    /// When a backend goes back to the pool. Session names get `session` from the proxy.
+    /// When a backend goes back to the pool, for clients that log in from now on. Session names get `session` from the proxy.
     pool_mode: PoolMode = "session", "transaction", Pool now;
     /// Backends of one pool. PostgreSQL's default of 100 connections then holds four busy pools.
     default_pool_size: u32 = "20", "25", Pool now;

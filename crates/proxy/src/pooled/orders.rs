@@ -182,14 +182,16 @@ impl Pool {
     }
 
     fn drain(&self) {
-        let mut inner = self.lock();
-        inner.drains = true;
-        let waiting = inner.books.refuse_waiters(&mut self.gate());
-        drop(inner);
+        self.lock().drains = true;
+        self.pause();
+    }
+
+    /// Tells those who wait that they do so for nothing.
+    pub(crate) fn turn_away(&self) {
+        let waiting = self.lock().books.refuse_waiters(&mut self.gate());
         for slot in waiting {
             let _gone = slot.give(Err(self.told(Farewell::ShuttingDown)));
         }
-        self.pause();
     }
 
     fn resume(self: &Arc<Self>) {

@@ -14,6 +14,7 @@
 
 use std::time::Duration;
 
+use dormouse_base::clock::Mono;
 use dormouse_proxy::upstream::Shutdown;
 
 use super::Pooler;
@@ -21,10 +22,16 @@ use super::Pooler;
 /// How often it is looked whether it is over.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// Who waits for a server is turned away when the operator who said so has had his answer, as by PgBouncer, which looks
+/// after those who wait three times in a second.
+const ANSWER_FIRST: Duration = Duration::from_millis(200);
+
 /// Where it stands.
 #[derive(Debug, Default)]
 pub(super) struct Ending {
     how: Option<Shutdown>,
+    /// When those who wait are turned away.
+    turns_away: Option<Mono>,
     /// By a signal or the console, and not because another process has taken over.
     told: bool,
 }
@@ -59,6 +66,7 @@ impl Ending {
             Shutdown::WaitForServers => {
                 tracing::info!("ending when nothing runs any more; no new connections");
                 pooler.proxy.drain();
+                self.turns_away = Some(Mono::now().plus(ANSWER_FIRST));
             }
             Shutdown::WaitForClients => {
                 tracing::info!("ending when nobody is connected any more; no new connections");
@@ -79,6 +87,9 @@ impl Ending {
                     moved && pooler.proxy.clients() == 0
                 }
             };
+            if self.turns_away.is_some_and(|from| over || from <= Mono::now()) {
+                pooler.proxy.turn_away();
+            }
             if over {
                 return;
             }
