@@ -109,7 +109,7 @@ mod tests {
         let rest = Some("-c geqo=off endpoint=ep-x".to_owned());
         assert_eq!(taken("-c geqo=off auth=token endpoint=ep-x"), (Ok(true), rest.clone()));
         assert_eq!(taken("-c geqo=off endpoint=ep-x"), (Ok(false), rest));
-        assert_eq!(taken("-c auth=token").0, Ok(false), "a setting of PostgreSQL's, whatever it means");
+        assert_eq!(taken("-c auth=token"), (Ok(true), None));
         assert_eq!(taken("auth=magic").0.unwrap_err().code, SqlState::INVALID_PARAMETER_VALUE);
         assert_eq!(take_sign(&mut Params::default()), Ok(false));
     }
