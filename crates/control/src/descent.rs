@@ -70,6 +70,7 @@ pub fn insist(db: &Connection, branch: &BranchId, now: Timestamp) -> Result<()> 
     Ok(())
 }
 
+/// As it shall be where it may not be yet, or be another one of its name.
 fn wished(role: Role) -> Role {
     // Before the first start of all, the owner still had the template's name.
     let template = (role.protected && role.name != defaults::TEMPLATE_OWNER)
@@ -77,6 +78,7 @@ fn wished(role: Role) -> Role {
     Role {
         pending: role.pending.or(Some(Pending::Alter)),
         rename_from: role.rename_from.clone().or(template),
+        oid: None,
         ..role
     }
 }
