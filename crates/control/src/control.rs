@@ -36,7 +36,7 @@ use crate::model::token::TokenError;
 use crate::node::Node;
 use crate::node::sizes::Retention;
 use crate::operation::{Executor, kinds};
-use crate::password::{PasswordError, Passwords, StoredRole};
+use crate::password::Passwords;
 use crate::pooler::Attached;
 use crate::reconcile::{self, Statuses};
 use crate::replies::Replies;
@@ -159,7 +159,7 @@ pub struct Control {
     pub(crate) identities: Option<Oidc>,
     pub(crate) replies: Replies,
     /// What roles must prove.
-    passwords: Arc<Passwords>,
+    pub(crate) passwords: Arc<Passwords>,
     pub(crate) doorman: Doorman,
 }
 
@@ -240,39 +240,6 @@ impl Control {
     /// When nothing is there. The proxy must not pass the error's names on to clients.
     pub fn locate(&self, place: &Locator<'_>) -> Result<Located, LocateError> {
         self.foundation.known.locate(place)
-    }
-
-    /// What a role must prove to log in; `None` = there is no such role. May wake an endpoint whose
-    /// last run ended badly, because nobody else knows.
-    ///
-    /// # Errors
-    /// When only the compute knows, and it cannot be asked.
-    pub async fn stored_password(
-        &self,
-        endpoint: &EndpointId,
-        role: &str,
-    ) -> Result<Option<StoredRole>, PasswordError> {
-        self.passwords.stored(endpoint, role).await
-    }
-
-    /// What [`Self::stored_password`] would answer from memory; `None` when it would have to ask. Takes microseconds.
-    #[must_use]
-    pub fn remembered_password(&self, endpoint: &EndpointId, role: &str) -> Option<StoredRole> {
-        self.passwords.remembered(endpoint, role)
-    }
-
-    /// Whether a role that has proved itself is the one that has its name where the endpoint is, which runs. Takes
-    /// microseconds but for a reader, which may be of an earlier moment than the branch whose roles are its own.
-    ///
-    /// # Errors
-    /// When only the compute knows, and it cannot be asked.
-    pub async fn is_same_role(
-        &self,
-        endpoint: &EndpointId,
-        role: &str,
-        oid: u32,
-    ) -> Result<bool, PasswordError> {
-        self.passwords.is_same(endpoint, role, oid).await
     }
 
     /// Whether clients from this address may connect to this endpoint. Takes microseconds.

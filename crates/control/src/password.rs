@@ -21,7 +21,7 @@ use dormouse_compute::spec::Mode;
 use dormouse_runtime::task::Scope;
 
 use crate::computes::{ComputeError, Computes};
-use crate::control::Foundation;
+use crate::control::{Control, Foundation};
 use crate::db::{Db, DbError, endpoints, roles};
 use crate::keeper::Keeper;
 use crate::known::Known;
@@ -99,6 +99,41 @@ impl PasswordError {
             Self::Compute(error) => error.code,
             Self::Metadata(_) => "metadata-failed",
         }
+    }
+}
+
+impl Control {
+    /// What a role must prove to log in; `None` = there is no such role. May wake an endpoint whose
+    /// last run ended badly, because nobody else knows.
+    ///
+    /// # Errors
+    /// When only the compute knows, and it cannot be asked.
+    pub async fn stored_password(
+        &self,
+        endpoint: &EndpointId,
+        role: &str,
+    ) -> Result<Option<StoredRole>, PasswordError> {
+        self.passwords.stored(endpoint, role).await
+    }
+
+    /// What [`Self::stored_password`] would answer from memory; `None` when it would have to ask. Takes microseconds.
+    #[must_use]
+    pub fn remembered_password(&self, endpoint: &EndpointId, role: &str) -> Option<StoredRole> {
+        self.passwords.remembered(endpoint, role)
+    }
+
+    /// Whether a role that has proved itself is the one that has its name where the endpoint is, which runs. Takes
+    /// microseconds but for a reader, which may be of an earlier moment than the branch whose roles are its own.
+    ///
+    /// # Errors
+    /// When only the compute knows, and it cannot be asked.
+    pub async fn is_same_role(
+        &self,
+        endpoint: &EndpointId,
+        role: &str,
+        oid: u32,
+    ) -> Result<bool, PasswordError> {
+        self.passwords.is_same(endpoint, role, oid).await
     }
 }
 

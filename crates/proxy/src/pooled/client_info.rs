@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 use super::held::Key;
 use super::identity::Identity;
+use super::replicate::Replication;
 use crate::cancel::PooledKey;
 use crate::stream::ClientStream;
 use crate::upstream::peers;
@@ -38,29 +39,6 @@ pub(crate) enum Doing {
     Waiting = 1,
     /// It has one.
     Linked = 2,
-}
-
-/// Which log of changes a connection is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Replication {
-    /// None: it runs statements.
-    #[default]
-    None,
-    /// That of one database, decoded.
-    Logical,
-    /// That of the whole server.
-    Physical,
-}
-
-impl Replication {
-    /// As SHOW CLIENTS has it.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Logical => "logical",
-            Self::Physical => "physical",
-        }
-    }
 }
 
 /// A client of a pool.

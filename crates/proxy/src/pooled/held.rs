@@ -11,8 +11,8 @@ use dormouse_pooler::link::{Got, Server, Stateful};
 use dormouse_pooler::pool::Receipt;
 use dormouse_runtime::gate::{Closing, Gate};
 
-use super::client_info::Replication;
 use super::identity::{Identity, Verdict};
+use super::replicate::Replication;
 use crate::backend_stream::BackendStream;
 use crate::outbox::Outbox;
 use crate::upstream::journal::Journal;

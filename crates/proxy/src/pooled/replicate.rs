@@ -14,7 +14,7 @@ use dormouse_pgwire::startup::Startup;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 
 use super::aside::aside;
-use super::client_info::{ClientInfo, Doing, Replication};
+use super::client_info::{ClientInfo, Doing};
 use super::elsewhere::{binding, too_late, unreachable};
 use super::held::{Key, RoleThen};
 use super::open::{Failed, Hello, converse};
@@ -36,6 +36,29 @@ const CHUNK: usize = 32 << 10;
 
 /// Bytes that a client may say before it has been greeted; behind more it is not noticed when it leaves.
 const MAX_EARLY: usize = 64 << 10;
+
+/// Which log of changes a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Replication {
+    /// None: it runs statements.
+    #[default]
+    None,
+    /// That of one database, decoded.
+    Logical,
+    /// That of the whole server.
+    Physical,
+}
+
+impl Replication {
+    /// As SHOW CLIENTS has it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Logical => "logical",
+            Self::Physical => "physical",
+        }
+    }
+}
 
 /// Serves one until it, or its server, leaves, or an operator ends it.
 pub(crate) async fn replicate(

@@ -52,7 +52,7 @@ const FACILITIES: [(&str, u8); 20] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
     /// The name of the program.
-    pub ident: String,
+    ident: String,
     facility: u8,
 }
 
